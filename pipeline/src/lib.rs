@@ -1,0 +1,3 @@
+//! Hongxian (红线) watches group red packets and the money around them.
+
+pub mod event;
