@@ -29,7 +29,9 @@ pub fn record(
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
     let summary = dataflow::run(job, options, &sender);
     drop(sender);
-    let recorded = thread.join().map_err(|_| "the recorder stopped".to_owned())??;
+    let recorded = thread
+        .join()
+        .map_err(|_| "the recorder stopped".to_owned())??;
     Ok((summary?, recorded))
 }
 
@@ -43,6 +45,8 @@ pub fn decide(job: &Arc<Job>, options: Options) -> Result<(Summary, Vec<Scored>)
     });
     let summary = dataflow::run(job, options, &sender);
     drop(sender);
-    let parts = thread.join().map_err(|_| "the collector stopped".to_owned())?;
+    let parts = thread
+        .join()
+        .map_err(|_| "the collector stopped".to_owned())?;
     Ok((summary?, parts))
 }

@@ -21,7 +21,10 @@ pub struct Message {
 impl Message {
     /// A message in both languages.
     pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Message {
-        Message { en: en.into(), zh: zh.into() }
+        Message {
+            en: en.into(),
+            zh: zh.into(),
+        }
     }
 
     /// The text in one language.
@@ -46,7 +49,11 @@ pub enum Lang {
 impl Lang {
     /// The language of a locale name such as `zh_CN.UTF-8`.
     pub fn of_locale(locale: &str) -> Lang {
-        if locale.starts_with("zh") { Lang::Zh } else { Lang::En }
+        if locale.starts_with("zh") {
+            Lang::Zh
+        } else {
+            Lang::En
+        }
     }
 }
 
@@ -85,7 +92,14 @@ impl Diagnostic {
         message: Message,
     ) -> Diagnostic {
         let file = file.into();
-        Diagnostic { severity: Severity::Error, code, file, span, message, hint: None }
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            file,
+            span,
+            message,
+            hint: None,
+        }
     }
 
     /// The same with a hint.
@@ -152,7 +166,10 @@ impl Failure {
     /// What is shown to the user.
     pub fn render(&self, lang: Lang, color: bool) -> String {
         let (error, interrupted) = match lang {
-            Lang::En => ("error", "interrupted: what was decided until the last tick is kept\n"),
+            Lang::En => (
+                "error",
+                "interrupted: what was decided until the last tick is kept\n",
+            ),
             Lang::Zh => ("错误", "已中断:截至上一个时刻的结果已保存\n"),
         };
         match self {
@@ -166,19 +183,22 @@ impl Failure {
 }
 
 /// All mistakes as text: file, line, column, the line itself with a caret, and the hint.
-pub fn render(
-    diagnostics: &[Diagnostic],
-    sources: &Sources,
-    lang: Lang,
-    color: bool,
-) -> String {
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: bool) -> String {
     let mut files = SimpleFiles::new();
     let ids: BTreeMap<&Path, usize> = sources
         .texts
         .iter()
-        .map(|(path, text)| (path.as_path(), files.add(path.display().to_string(), text.as_str())))
+        .map(|(path, text)| {
+            (
+                path.as_path(),
+                files.add(path.display().to_string(), text.as_str()),
+            )
+        })
         .collect();
-    let config = term::Config { tab_width: 4, ..term::Config::default() };
+    let config = term::Config {
+        tab_width: 4,
+        ..term::Config::default()
+    };
     let hint_word = match lang {
         Lang::En => "hint",
         Lang::Zh => "提示",
@@ -189,7 +209,10 @@ pub fn render(
             Severity::Error => Rendered::error(),
             Severity::Warning => Rendered::warning(),
         };
-        let notes = diagnostic.hint.iter().map(|hint| format!("{hint_word}: {}", hint.text(lang)));
+        let notes = diagnostic
+            .hint
+            .iter()
+            .map(|hint| format!("{hint_word}: {}", hint.text(lang)));
         let mut rendered = rendered
             .with_code(diagnostic.code)
             .with_message(diagnostic.message.text(lang))
@@ -252,7 +275,11 @@ pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let at = at.min(text.len());
     let before = String::from_utf8_lossy(&text.as_bytes()[..at]);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count())
+        + 1;
     (line, column)
 }
 
@@ -275,7 +302,10 @@ pub fn did_you_mean_hint<'n>(
     candidates: impl IntoIterator<Item = &'n str>,
 ) -> Option<Message> {
     did_you_mean(name, candidates).map(|near| {
-        Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?"))
+        Message::new(
+            format!("did you mean `{near}`?"),
+            format!("是否想写 `{near}`?"),
+        )
     })
 }
 
@@ -295,19 +325,28 @@ mod tests {
         )
         .with_hint(did_you_mean_hint("scoer", ["score", "title"]));
         let english = render(std::slice::from_ref(&mistake), &sources, Lang::En, false);
-        assert!(english.contains("error[unknown-key]: unknown key `scoer`"), "{english}");
+        assert!(
+            english.contains("error[unknown-key]: unknown key `scoer`"),
+            "{english}"
+        );
         assert!(english.contains("rules/a.toml:2:1"), "{english}");
         assert!(english.contains("^^^^^"), "{english}");
         assert!(english.contains("hint: did you mean `score`?"), "{english}");
         let chinese = render(std::slice::from_ref(&mistake), &sources, Lang::Zh, false);
         assert!(chinese.contains("未知的键 `scoer`"), "{chinese}");
         let json = to_json(&[mistake], &sources);
-        assert_eq!((json[0]["line"].as_u64(), json[0]["column"].as_u64()), (Some(2), Some(1)));
+        assert_eq!(
+            (json[0]["line"].as_u64(), json[0]["column"].as_u64()),
+            (Some(2), Some(1))
+        );
     }
 
     #[test]
     fn only_near_names_are_offered() {
-        assert_eq!(did_you_mean("claims_1m", ["claims_10m"]), Some("claims_10m".to_owned()));
+        assert_eq!(
+            did_you_mean("claims_1m", ["claims_10m"]),
+            Some("claims_10m".to_owned())
+        );
         assert_eq!(did_you_mean("amount", ["region", "text"]), None);
     }
 }

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::dataflow::finding;
 use crate::dataflow::Job;
-use crate::event::{Column, Kind, KindSet, NULL_INT, Strings, TEXT, Type, Value};
+use crate::dataflow::finding;
+use crate::event::{ACCOUNT_ID, Column, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
+use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::requests::Keys;
-use crate::keyed::{NULL_TEXT, Replies};
 use crate::features::text::Scratch;
+use crate::keyed::{NULL_TEXT, Replies};
 use crate::packet::referee::Finding;
 use crate::sink::Scored;
 use crate::sink::record::DecisionBatch;
@@ -53,7 +54,9 @@ fn texts(slice: &Slice, features: &Features) -> Vec<Vec<i64>> {
     let rows = slice.chunk.len();
     let lexicon = &features.lexicon;
     let mut columns = vec![vec![NULL_INT; rows]; lexicon.features()];
-    let Column::Str(texts) = slice.chunk.column(TEXT) else { return columns };
+    let Column::Str(texts) = slice.chunk.column(TEXT) else {
+        return columns;
+    };
     let mut scratch = Scratch::default();
     let mut values = vec![NULL_INT; columns.len()];
     for row in 0..rows {
@@ -93,12 +96,7 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
 }
 
 /// Puts the event's own values in their slots.
-fn fill_own<'p>(
-    prepared: &'p Prepared,
-    features: &Features,
-    row: usize,
-    values: &mut [Value<'p>],
-) {
+fn fill_own<'p>(prepared: &'p Prepared, features: &Features, row: usize, values: &mut [Value<'p>]) {
     let chunk = &prepared.slice.chunk;
     for (value, source) in values.iter_mut().zip(&features.slots) {
         *value = match *source {
@@ -112,7 +110,11 @@ fn fill_own<'p>(
 }
 
 fn text_value(text: &str) -> Value<'_> {
-    if text.is_empty() { Value::Null } else { Value::Str(text) }
+    if text.is_empty() {
+        Value::Null
+    } else {
+        Value::Str(text)
+    }
 }
 
 /// A column in the making: replies fill it in any order.
@@ -130,6 +132,16 @@ const NO_TEXT: (u32, u32) = (u32::MAX, u32::MAX);
 pub(crate) struct Gatherer {
     /// For each family and lookup, the features in the order of the replies' values.
     outputs: Vec<Vec<Vec<usize>>>,
+    /// The clusters, as of the transaction in hand.
+    pub(crate) view: ClusterView,
+}
+
+/// What is known of the cluster of each transaction's account.
+#[derive(Default)]
+struct Clusters {
+    accounts: Vec<i64>,
+    groups: Vec<i64>,
+    ids: Strings,
 }
 
 impl Gatherer {
@@ -144,7 +156,10 @@ impl Gatherer {
                 family.lookups.iter().map(of_lookup).collect()
             })
             .collect();
-        Gatherer { outputs }
+        Gatherer {
+            outputs,
+            view: ClusterView::default(),
+        }
     }
 
     /// Decides the transactions of a slice.
@@ -153,10 +168,18 @@ impl Gatherer {
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
-        batch.rows =
-            rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
+        batch.rows = rows
+            .filter(|row| slice.chunk.kind(*row as usize).is_transaction())
+            .collect();
         let (gathered, outcomes) = self.gather(features, &batch.rows, slice.chunk.len(), replies);
-        let columns = Columns { prepared, gathered: &gathered, outcomes: &outcomes, replies };
+        let clusters = self.clusters(features, &batch, replies);
+        let columns = Columns {
+            prepared,
+            gathered: &gathered,
+            outcomes: &outcomes,
+            clusters: &clusters,
+            replies,
+        };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let mut decider = job.scorer.decider();
@@ -191,8 +214,46 @@ impl Gatherer {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
         scored.lines.reserve(scored.batch.rows.len() * 420);
-        scored.batch.write_lines(job.scorer.names(), &mut scored.lines);
         scored
+            .batch
+            .write_lines(job.scorer.names(), &mut scored.lines);
+        scored
+    }
+
+    /// The cluster of each transaction's account, as of its moment; empty where nobody asks.
+    fn clusters(
+        &mut self,
+        features: &Features,
+        batch: &DecisionBatch,
+        replies: &[Replies],
+    ) -> Clusters {
+        let mut clusters = Clusters::default();
+        let Some(options) = features.clusters else {
+            return clusters;
+        };
+        let slice = &batch.slice;
+        let mut own = vec![0; slice.chunk.len()];
+        let family = features.families.len() as u32 + 1;
+        for reply in replies.iter().filter(|reply| reply.family == family) {
+            for (row, count) in reply.rows.iter().zip(&reply.values) {
+                own[*row as usize] = *count as i64;
+            }
+        }
+        for &row in &batch.rows {
+            let row = row as usize;
+            self.view.advance(options.known(slice.effective[row]));
+            let account = slice.chunk.str(ACCOUNT_ID, row);
+            let alone = Linked {
+                id: account,
+                accounts: 1,
+                groups: own[row],
+            };
+            let linked = self.view.linked(account).unwrap_or(alone);
+            clusters.accounts.push(linked.accounts);
+            clusters.groups.push(linked.groups);
+            clusters.ids.push(linked.id);
+        }
+        clusters
     }
 
     fn gather(
@@ -216,6 +277,9 @@ impl Gatherer {
         let mut outcomes = vec![None; count];
         for (nth, reply) in replies.iter().enumerate() {
             let Some(lookups) = self.outputs.get(reply.family as usize) else {
+                if reply.family as usize > self.outputs.len() {
+                    continue;
+                }
                 for (row, word) in reply.rows.iter().zip(&reply.values) {
                     outcomes[place[*row as usize] as usize] = finding(*word);
                 }
@@ -264,6 +328,7 @@ struct Columns<'c> {
     prepared: &'c Prepared,
     gathered: &'c [Gathered],
     outcomes: &'c [Option<Finding>],
+    clusters: &'c Clusters,
     replies: &'c [Replies],
 }
 
@@ -273,6 +338,7 @@ impl<'c> Columns<'c> {
             match *source {
                 SlotSource::Windowed(feature) => *value = self.windowed(feature, at),
                 SlotSource::Outcome => *value = outcome(self.outcomes[at]),
+                SlotSource::Cluster(cluster) => *value = self.clusters.value(cluster, at),
                 _ => {}
             }
         }
@@ -315,13 +381,7 @@ impl<'c> Columns<'c> {
         }
     }
 
-    fn column(
-        &self,
-        source: SlotSource,
-        kind: Type,
-        computed: &[Column],
-        rows: &[u32],
-    ) -> Column {
+    fn column(&self, source: SlotSource, kind: Type, computed: &[Column], rows: &[u32]) -> Column {
         match source {
             SlotSource::Computed(at) => computed[at].clone(),
             SlotSource::Windowed(feature) => match &self.gathered[feature] {
@@ -340,18 +400,39 @@ impl<'c> Columns<'c> {
                 }
             },
             SlotSource::Text(at) => {
-                let ints = rows.iter().map(|row| self.prepared.texts[at][*row as usize]);
+                let ints = rows
+                    .iter()
+                    .map(|row| self.prepared.texts[at][*row as usize]);
                 if kind == Type::Bool {
-                    Column::Bool(ints.map(|value| if value == NULL_INT { 2 } else { value as u8 }).collect())
+                    Column::Bool(
+                        ints.map(|value| if value == NULL_INT { 2 } else { value as u8 })
+                            .collect(),
+                    )
                 } else {
                     Column::Int(ints.collect())
                 }
             }
-            _ => {
+            SlotSource::Cluster(cluster) => {
                 let mut column = Column::empty(kind);
-                rows.iter().for_each(|_| column.push(Value::Null));
+                (0..rows.len()).for_each(|at| column.push(self.clusters.value(cluster, at)));
                 column
             }
+            SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Outcome => {
+                unreachable!("only features are columns")
+            }
+        }
+    }
+}
+
+impl Clusters {
+    fn value(&self, cluster: Cluster, at: usize) -> Value<'_> {
+        if self.accounts.is_empty() {
+            return Value::Null;
+        }
+        match cluster {
+            Cluster::Accounts => Value::Int(self.accounts[at]),
+            Cluster::Groups => Value::Int(self.groups[at]),
+            Cluster::Id => text_value(self.ids.get(at)),
         }
     }
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::ast::{Ast, Node, Operator};
 use super::eval::{Arithmetic, Bool, Compare, Double, Int, Program, Search, Str, Typed};
-use super::{
-    Constant, Environment, ExprError, List, Param, Slot, Unit, Zone, duration, yuan,
-};
+use super::{Constant, Environment, ExprError, List, Param, Slot, Unit, Zone, duration, yuan};
 use crate::diagnostic::{Message, did_you_mean_hint};
 use crate::event::{TIME_MAX, TIME_MIN, Type};
 
@@ -17,20 +15,38 @@ const CONDITION_DEPTH_MAX: usize = 16;
 
 /// The functions, for "did you mean".
 const FUNCTIONS: [&str; 15] = [
-    "abs", "div", "double", "duration", "has", "hour", "in_calendar", "in_list", "int", "max",
-    "min", "size", "timestamp", "weekday", "yuan",
+    "abs",
+    "div",
+    "double",
+    "duration",
+    "has",
+    "hour",
+    "in_calendar",
+    "in_list",
+    "int",
+    "max",
+    "min",
+    "size",
+    "timestamp",
+    "weekday",
+    "yuan",
 ];
 const METHODS: [&str; 4] = ["contains", "endsWith", "size", "startsWith"];
 
 /// Types an expression and makes a program of it.
 pub fn compile(ast: &Ast, environment: &Environment<'_>) -> Result<Program, Vec<ExprError>> {
-    let mut checker =
-        Checker { environment, errors: Vec::new(), slots: BTreeSet::new(), depth: 0 };
+    let mut checker = Checker {
+        environment,
+        errors: Vec::new(),
+        slots: BTreeSet::new(),
+        depth: 0,
+    };
     let root = checker.expression(ast);
     match root {
-        Some((root, _)) if checker.errors.is_empty() => {
-            Ok(Program { root, slots: checker.slots.into_iter().collect() })
-        }
+        Some((root, _)) if checker.errors.is_empty() => Ok(Program {
+            root,
+            slots: checker.slots.into_iter().collect(),
+        }),
         _ => Err(checker.errors),
     }
 }
@@ -64,7 +80,12 @@ impl Checker<'_> {
         message: Message,
         hint: Option<Message>,
     ) -> Checked {
-        self.errors.push(ExprError { code, span: span.clone(), message, hint });
+        self.errors.push(ExprError {
+            code,
+            span: span.clone(),
+            message,
+            hint,
+        });
         None
     }
 
@@ -117,8 +138,10 @@ impl Checker<'_> {
         known.extend(environment.params.keys().cloned());
         known.extend(environment.conditions.keys().cloned());
         let hint = did_you_mean_hint(name, known.iter().map(String::as_str));
-        let message =
-            Message::new(format!("unknown name `{name}`"), format!("未知的名称 `{name}`"));
+        let message = Message::new(
+            format!("unknown name `{name}`"),
+            format!("未知的名称 `{name}`"),
+        );
         self.fail("unknown-name", span, message, hint)
     }
 
@@ -170,9 +193,7 @@ impl Checker<'_> {
         let (typed, unit) = self.expression(inner)?;
         match typed {
             Typed::Int(int) => Some((Typed::Int(Int::Negate(Box::new(int))), unit)),
-            Typed::Double(double) => {
-                Some((Typed::Double(Double::Negate(Box::new(double))), unit))
-            }
+            Typed::Double(double) => Some((Typed::Double(Double::Negate(Box::new(double))), unit)),
             other => self.mismatch(&inner.span, "a number", "数字", other.kind()),
         }
     }
@@ -290,7 +311,11 @@ impl Checker<'_> {
             }
             both => both,
         };
-        let unit = if left_unit == Unit::None { right_unit } else { left_unit };
+        let unit = if left_unit == Unit::None {
+            right_unit
+        } else {
+            left_unit
+        };
         match combine(left, right) {
             Some(typed) => Some((typed, unit)),
             None => {
@@ -316,7 +341,10 @@ impl Checker<'_> {
             return self.fail(
                 "integer-division",
                 span,
-                Message::new("`/` on two ints would drop the rest", "两个整数用 `/` 会丢掉余数"),
+                Message::new(
+                    "`/` on two ints would drop the rest",
+                    "两个整数用 `/` 会丢掉余数",
+                ),
                 Some(Message::new(
                     "write div(a, b) to drop it, or double(a) / double(b) to keep it",
                     "要舍去余数写 div(a, b),要保留写 double(a) / double(b)",
@@ -345,7 +373,11 @@ impl Checker<'_> {
         span: &Range<usize>,
     ) -> Checked {
         let (left, right) = self.both(left, right)?;
-        let unit = if left.1 == Unit::None { right.1 } else { left.1 };
+        let unit = if left.1 == Unit::None {
+            right.1
+        } else {
+            left.1
+        };
         let equality = matches!(compare, Compare::Equal | Compare::NotEqual);
         let bool = match (left.0, right.0) {
             (Typed::Int(Int::Slot(slot)), Typed::Int(Int::Constant(value))) => {
@@ -354,9 +386,7 @@ impl Checker<'_> {
             (Typed::Int(left), Typed::Int(right)) => Bool::Ints(compare, left, right, unit),
             (Typed::Double(left), Typed::Double(right)) => Bool::Doubles(compare, left, right),
             (Typed::Int(left), Typed::Double(right)) => Bool::Mixed(compare, left, right),
-            (Typed::Double(left), Typed::Int(right)) => {
-                Bool::Mixed(mirrored(compare), right, left)
-            }
+            (Typed::Double(left), Typed::Int(right)) => Bool::Mixed(mirrored(compare), right, left),
             (Typed::Str(left), Typed::Str(right)) => Bool::Strs(compare, left, right),
             (Typed::Bool(left), Typed::Bool(right)) if equality => {
                 Bool::Bools(compare == Compare::Equal, Box::new(left), Box::new(right))
@@ -375,8 +405,7 @@ impl Checker<'_> {
 
     fn is_in(&mut self, left: &Ast, right: &Ast) -> Checked {
         let Node::List(items) = &right.node else {
-            let message =
-                Message::new("`in` needs a list such as ['a', 'b']", "`in` 后面应为列表");
+            let message = Message::new("`in` needs a list such as ['a', 'b']", "`in` 后面应为列表");
             let hint = Message::new(
                 "a named list is asked with in_list('name', value)",
                 "查询名单请写 in_list('名单', 值)",
@@ -395,14 +424,17 @@ impl Checker<'_> {
                     Typed::Int(Int::Constant(value)) => Some(*value),
                     _ => None,
                 });
-                ints.collect::<Option<Vec<_>>>().map(|values| Bool::InInts(int, values))
+                ints.collect::<Option<Vec<_>>>()
+                    .map(|values| Bool::InInts(int, values))
             }
             Typed::Str(text) => {
                 let texts = values.iter().map(|value| match value {
                     Typed::Str(Str::Constant(value)) => Some(value.clone()),
                     _ => None,
                 });
-                texts.collect::<Option<Vec<_>>>().map(|values| Bool::InStrs(text, values))
+                texts
+                    .collect::<Option<Vec<_>>>()
+                    .map(|values| Bool::InStrs(text, values))
             }
             _ => None,
         };
@@ -444,7 +476,9 @@ impl Checker<'_> {
                 let (typed, unit) = self.expression(item)?;
                 match typed {
                     Typed::Int(int) => Some((Typed::Int(int), unit)),
-                    Typed::Double(double) => Some((Typed::Int(Int::FromDouble(Box::new(double))), unit)),
+                    Typed::Double(double) => {
+                        Some((Typed::Int(Int::FromDouble(Box::new(double))), unit))
+                    }
                     other => self.mismatch(&item.span, "a number", "数字", other.kind()),
                 }
             }
@@ -452,7 +486,9 @@ impl Checker<'_> {
                 let (typed, unit) = self.expression(item)?;
                 match typed {
                     Typed::Int(int) => Some((Typed::Int(Int::Absolute(Box::new(int))), unit)),
-                    Typed::Double(double) => Some((Typed::Double(Double::Absolute(Box::new(double))), unit)),
+                    Typed::Double(double) => {
+                        Some((Typed::Double(Double::Absolute(Box::new(double))), unit))
+                    }
                     other => self.mismatch(&item.span, "a number", "数字", other.kind()),
                 }
             }
@@ -475,7 +511,9 @@ impl Checker<'_> {
             ("in_list", [list, value]) => {
                 let (list, value) = (self.list(list), self.str(value));
                 let time = self.name("event_time", span)?;
-                let (Typed::Int(time), list, value) = (time.0, list?, value?) else { return None };
+                let (Typed::Int(time), list, value) = (time.0, list?, value?) else {
+                    return None;
+                };
                 plain(Typed::Bool(Bool::InList(value, list, Box::new(time))))
             }
             ("in_calendar", [list, time]) => {
@@ -516,9 +554,16 @@ impl Checker<'_> {
             );
             return self.fail("wrong-arity", span, message, None);
         }
-        let message =
-            Message::new(format!("unknown function `{name}`"), format!("未知的函数 `{name}`"));
-        self.fail("unknown-function", span, message, did_you_mean_hint(name, known.iter().copied()))
+        let message = Message::new(
+            format!("unknown function `{name}`"),
+            format!("未知的函数 `{name}`"),
+        );
+        self.fail(
+            "unknown-function",
+            span,
+            message,
+            did_you_mean_hint(name, known.iter().copied()),
+        )
     }
 
     fn zone(&self) -> Arc<Zone> {
@@ -535,8 +580,10 @@ impl Checker<'_> {
         if let Some(list) = lists.get(name) {
             return Some(list.clone());
         }
-        let message =
-            Message::new(format!("there is no list `{name}`"), format!("没有名单 `{name}`"));
+        let message = Message::new(
+            format!("there is no list `{name}`"),
+            format!("没有名单 `{name}`"),
+        );
         let hint = did_you_mean_hint(name, lists.keys().map(String::as_str));
         self.fail("unknown-list", &ast.span, message, hint);
         None
@@ -580,9 +627,10 @@ impl Checker<'_> {
 
     fn timestamp(&mut self, item: &Ast) -> Checked {
         let ms = match &item.node {
-            Node::Str(text) => {
-                text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())
-            }
+            Node::Str(text) => text
+                .parse::<jiff::Timestamp>()
+                .ok()
+                .map(|time| time.as_millisecond()),
             _ => None,
         };
         match ms.filter(|ms| (TIME_MIN..TIME_MAX).contains(ms)) {
@@ -625,18 +673,14 @@ fn constant(constant: &Constant) -> Typed {
 fn choose(test: Bool, yes: Typed, no: Typed) -> Option<Typed> {
     let test = Box::new(test);
     Some(match (yes, no) {
-        (Typed::Int(yes), Typed::Int(no)) => {
-            Typed::Int(Int::If(test, Box::new(yes), Box::new(no)))
-        }
+        (Typed::Int(yes), Typed::Int(no)) => Typed::Int(Int::If(test, Box::new(yes), Box::new(no))),
         (Typed::Double(yes), Typed::Double(no)) => {
             Typed::Double(Double::If(test, Box::new(yes), Box::new(no)))
         }
         (Typed::Bool(yes), Typed::Bool(no)) => {
             Typed::Bool(Bool::If(test, Box::new(yes), Box::new(no)))
         }
-        (Typed::Str(yes), Typed::Str(no)) => {
-            Typed::Str(Str::If(test, Box::new(yes), Box::new(no)))
-        }
+        (Typed::Str(yes), Typed::Str(no)) => Typed::Str(Str::If(test, Box::new(yes), Box::new(no))),
         _ => return None,
     })
 }

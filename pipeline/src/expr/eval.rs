@@ -221,14 +221,22 @@ impl Arithmetic {
             Arithmetic::Min => left.min(right),
             Arithmetic::Max => left.max(right),
         };
-        if result.is_finite() { Ok(result) } else { Err(NotEvaluable::Overflow) }
+        if result.is_finite() {
+            Ok(result)
+        } else {
+            Err(NotEvaluable::Overflow)
+        }
     }
 }
 
 fn to_int(value: f64) -> Result<i64> {
     // 2^63 is a double; every double below it fits.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value > -LIMIT && value < LIMIT { Ok(value as i64) } else { Err(NotEvaluable::Overflow) }
+    if value > -LIMIT && value < LIMIT {
+        Ok(value as i64)
+    } else {
+        Err(NotEvaluable::Overflow)
+    }
 }
 
 fn otherwise<T>(first: Result<T>, second: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -327,9 +335,7 @@ impl Bool {
             Bool::Strs(compare, left, right) => {
                 Ok(compare.holds(left.eval(row)?, right.eval(row)?))
             }
-            Bool::Bools(equal, left, right) => {
-                Ok((left.eval(row)? == right.eval(row)?) == *equal)
-            }
+            Bool::Bools(equal, left, right) => Ok((left.eval(row)? == right.eval(row)?) == *equal),
             Bool::InInts(int, values) => Ok(values.contains(&int.eval(row)?)),
             Bool::InStrs(text, values) => {
                 let text = text.eval(row)?;

@@ -145,7 +145,10 @@ pub fn yuan(text: &str) -> Option<i64> {
     let scale = if cents.len() == 1 { 10 } else { 1 };
     let cents: i64 = cents.parse().ok()?;
     let whole: i64 = whole.parse().ok()?;
-    whole.checked_mul(100)?.checked_add(cents * scale)?.checked_mul(sign)
+    whole
+        .checked_mul(100)?
+        .checked_add(cents * scale)?
+        .checked_mul(sign)
 }
 
 /// Reads a duration such as `90s`, `10m`, `24h`, `30d` or `1h30m` as ms.
@@ -158,7 +161,10 @@ pub fn duration(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let count: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit = rest[digits..]
+            .bytes()
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let unit_ms = match &rest[digits..digits + unit] {
             "ms" => 1,
             "s" => 1_000,
@@ -176,14 +182,24 @@ pub fn duration(text: &str) -> Option<i64> {
 /// Fen as yuan, such as `5000.00`.
 pub fn format_yuan(fen: i64) -> String {
     let sign = if fen < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", fen.unsigned_abs() / 100, fen.unsigned_abs() % 100)
+    format!(
+        "{sign}{}.{:02}",
+        fen.unsigned_abs() / 100,
+        fen.unsigned_abs() % 100
+    )
 }
 
 /// Milliseconds as a duration, such as `1h30m`.
 pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     let mut out = String::from(if ms < 0 { "-" } else { "" });
-    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+    for (unit, name) in [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+        (1, "ms"),
+    ] {
         if rest >= unit {
             out.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;

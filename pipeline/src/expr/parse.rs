@@ -18,7 +18,12 @@ pub fn parse(source: &str) -> Result<Ast, Vec<ExprError>> {
         return Err(vec![error("expression-too-long", 0..source.len(), en, zh)]);
     }
     let tokens = tokens(source).map_err(|error| vec![error])?;
-    let mut parser = Parser { tokens, at: 0, end: source.len(), depth: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        end: source.len(),
+        depth: 0,
+    };
     let ast = parser.expression(0).map_err(|error| vec![error])?;
     match parser.peek() {
         None => Ok(ast),
@@ -27,7 +32,12 @@ pub fn parse(source: &str) -> Result<Ast, Vec<ExprError>> {
 }
 
 fn error(code: &'static str, span: Range<usize>, en: &str, zh: &str) -> ExprError {
-    ExprError { code, span, message: Message::new(en, zh), hint: None }
+    ExprError {
+        code,
+        span,
+        message: Message::new(en, zh),
+        hint: None,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +126,10 @@ fn mark_hint(character: char) -> Option<Message> {
         '=' => "==",
         _ => return None,
     };
-    Some(Message::new(format!("write `{narrow}`"), format!("请写半角 `{narrow}`")))
+    Some(Message::new(
+        format!("write `{narrow}`"),
+        format!("请写半角 `{narrow}`"),
+    ))
 }
 
 fn is_name_start(byte: u8) -> bool {
@@ -136,7 +149,12 @@ fn name_len(bytes: &[u8]) -> usize {
 
 fn number(source: &str, start: usize) -> Result<(Token, usize), ExprError> {
     let bytes = source.as_bytes();
-    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let digits = |from: usize| {
+        bytes[from..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
     let mut end = start + digits(start);
     let mut is_double = false;
     if bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
@@ -167,7 +185,10 @@ fn number(source: &str, start: usize) -> Result<(Token, usize), ExprError> {
     }
     let text = &source[start..end];
     let token = if is_double {
-        text.parse().ok().filter(|value: &f64| value.is_finite()).map(Token::Double)
+        text.parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite())
+            .map(Token::Double)
     } else {
         text.parse().ok().map(Token::Int)
     };
@@ -201,8 +222,16 @@ fn string(source: &str, start: usize, quote: u8) -> Result<(String, usize), Expr
             Some((_, escaped @ ('\\' | '\'' | '"'))) => text.push(escaped),
             _ => {
                 let span = at..(at + 2).min(source.len());
-                return Err(error("bad-escape", at..at + 1, "unknown escape", "未知的转义"))
-                    .map_err(|error| ExprError { span: clamp(source, span), ..error });
+                return Err(error(
+                    "bad-escape",
+                    at..at + 1,
+                    "unknown escape",
+                    "未知的转义",
+                ))
+                .map_err(|error| ExprError {
+                    span: clamp(source, span),
+                    ..error
+                });
             }
         }
     }
@@ -212,7 +241,9 @@ fn string(source: &str, start: usize, quote: u8) -> Result<(String, usize), Expr
 
 /// A span that ends on a character boundary.
 fn clamp(source: &str, span: Range<usize>) -> Range<usize> {
-    let end = (span.start + 1..=span.end).rev().find(|end| source.is_char_boundary(*end));
+    let end = (span.start + 1..=span.end)
+        .rev()
+        .find(|end| source.is_char_boundary(*end));
     span.start..end.unwrap_or(source.len())
 }
 
@@ -229,7 +260,9 @@ impl Parser {
     }
 
     fn span(&self) -> Range<usize> {
-        self.tokens.get(self.at).map_or(self.end..self.end, |(_, span)| span.clone())
+        self.tokens
+            .get(self.at)
+            .map_or(self.end..self.end, |(_, span)| span.clone())
     }
 
     fn take(&mut self, mark: &str) -> bool {
@@ -277,14 +310,20 @@ impl Parser {
             self.at += 1;
             let right = self.expression(binds + 1)?;
             let span = left.span.start..right.span.end;
-            left = Ast { node: Node::Binary(operator, Box::new(left), Box::new(right)), span };
+            left = Ast {
+                node: Node::Binary(operator, Box::new(left), Box::new(right)),
+                span,
+            };
         }
         if least <= 1 && self.take("?") {
             let yes = self.expression(0)?;
             self.expect(":")?;
             let no = self.expression(0)?;
             let span = left.span.start..no.span.end;
-            left = Ast { node: Node::If(Box::new(left), Box::new(yes), Box::new(no)), span };
+            left = Ast {
+                node: Node::If(Box::new(left), Box::new(yes), Box::new(no)),
+                span,
+            };
         }
         self.depth -= 1;
         Ok(left)
@@ -329,8 +368,14 @@ impl Parser {
             let node = match ast.node {
                 Node::Int(value) if negate && nth == 0 && value >= 0 => Node::Int(-value),
                 Node::Double(value) if negate && nth == 0 => Node::Double(-value),
-                node if negate => Node::Negate(Box::new(Ast { node, span: ast.span.clone() })),
-                node => Node::Not(Box::new(Ast { node, span: ast.span.clone() })),
+                node if negate => Node::Negate(Box::new(Ast {
+                    node,
+                    span: ast.span.clone(),
+                })),
+                node => Node::Not(Box::new(Ast {
+                    node,
+                    span: ast.span.clone(),
+                })),
             };
             ast = Ast { node, span };
         }
@@ -340,12 +385,17 @@ impl Parser {
     fn postfix(&mut self) -> Result<Ast, ExprError> {
         let mut ast = self.primary()?;
         while let Some(Token::Name(name)) = self.peek() {
-            let Some(method) = name.strip_prefix('.').map(str::to_owned) else { break };
+            let Some(method) = name.strip_prefix('.').map(str::to_owned) else {
+                break;
+            };
             self.at += 1;
             self.expect("(")?;
             let items = self.items(")")?;
             let span = ast.span.start..self.tokens[self.at - 1].1.end;
-            ast = Ast { node: Node::Method(Box::new(ast), method, items), span };
+            ast = Ast {
+                node: Node::Method(Box::new(ast), method, items),
+                span,
+            };
         }
         Ok(ast)
     }
@@ -377,20 +427,29 @@ impl Parser {
             }
         };
         let end = self.tokens[self.at - 1].1.end;
-        Ok(Ast { node, span: span.start..end })
+        Ok(Ast {
+            node,
+            span: span.start..end,
+        })
     }
 
     /// A name, a call, or a method on a dotted name.
     fn named(&mut self, name: String, span: Range<usize>) -> Result<Ast, ExprError> {
         if !self.take("(") {
-            return Ok(Ast { node: Node::Name(name), span });
+            return Ok(Ast {
+                node: Node::Name(name),
+                span,
+            });
         }
         let items = self.items(")")?;
         let whole = span.start..self.tokens[self.at - 1].1.end;
         let node = match name.rsplit_once('.') {
             Some((on, method)) => {
                 let on_span = span.start..span.start + on.len();
-                let on = Ast { node: Node::Name(on.to_owned()), span: on_span };
+                let on = Ast {
+                    node: Node::Name(on.to_owned()),
+                    span: on_span,
+                };
                 Node::Method(Box::new(on), method.to_owned(), items)
             }
             None => Node::Call(name, items),

@@ -52,7 +52,10 @@ fn lacking(condition: &Bool, row: &[Value<'_>], wanted: bool) -> Option<Option<S
         }
         (Bool::And(left, right), false) | (Bool::Or(left, right), true) => {
             let ways = [left, right].map(|side| lacking(side, row, wanted).flatten());
-            let nearest = ways.into_iter().flatten().min_by(|a, b| a.amount.total_cmp(&b.amount));
+            let nearest = ways
+                .into_iter()
+                .flatten()
+                .min_by(|a, b| a.amount.total_cmp(&b.amount));
             Some(nearest)
         }
         (Bool::SlotInt(compare, slot, limit, unit), _) => match row[*slot] {
@@ -84,12 +87,18 @@ fn ints(compare: Compare, left: i64, right: i64, unit: Unit, wanted: bool) -> Op
         (Compare::Greater | Compare::Less | Compare::NotEqual, false) => gap,
         _ => return None,
     };
-    Some(Shortfall { amount: amount as f64, unit })
+    Some(Shortfall {
+        amount: amount as f64,
+        unit,
+    })
 }
 
 fn doubles(compare: Compare, left: f64, right: f64, wanted: bool) -> Option<Shortfall> {
     match (compare, wanted) {
         (Compare::NotEqual, true) | (Compare::Equal, false) => None,
-        _ => Some(Shortfall { amount: (right - left).abs(), unit: Unit::None }),
+        _ => Some(Shortfall {
+            amount: (right - left).abs(),
+            unit: Unit::None,
+        }),
     }
 }

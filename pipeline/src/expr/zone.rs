@@ -23,11 +23,17 @@ impl Zone {
         let first = i64::from(zone.to_offset(start).seconds()) * 1000;
         let mut offsets = vec![(i64::MIN, first)];
         let until = |time: &jiff::Timestamp| time.as_millisecond() <= TIME_MAX;
-        for transition in zone.following(start).take_while(|next| until(&next.timestamp())) {
+        for transition in zone
+            .following(start)
+            .take_while(|next| until(&next.timestamp()))
+        {
             let at = transition.timestamp().as_millisecond();
             offsets.push((at, i64::from(transition.offset().seconds()) * 1000));
         }
-        Some(Zone { name: name.to_owned(), offsets })
+        Some(Zone {
+            name: name.to_owned(),
+            offsets,
+        })
     }
 
     /// Its IANA name.
@@ -56,7 +62,11 @@ impl Zone {
         if self.local(start).div_euclid(DAY_MS) * DAY_MS == midnight {
             return start.min(time);
         }
-        let after = self.offsets.iter().map(|(at, _)| *at).find(|at| *at > start.min(guess));
+        let after = self
+            .offsets
+            .iter()
+            .map(|(at, _)| *at)
+            .find(|at| *at > start.min(guess));
         after.unwrap_or(guess).min(time)
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::declare::{Agg, Body, Declaration, Window, Windowed};
+use super::devices::ClusterOptions;
 use super::plan::{Family, Plan, Resolved, Source};
 use super::text::{self, Lexicon};
 use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
@@ -116,10 +117,14 @@ impl Names for Catalogue {
         if entry.source == EntrySource::Attribute {
             used.attributes.insert(name.to_owned());
         }
-        let at = used.slots.iter().position(|held| held == name).unwrap_or_else(|| {
-            used.slots.push(name.to_owned());
-            used.slots.len() - 1
-        });
+        let at = used
+            .slots
+            .iter()
+            .position(|held| held == name)
+            .unwrap_or_else(|| {
+                used.slots.push(name.to_owned());
+                used.slots.len() - 1
+            });
         Some((Slot(at as u16), entry.kind))
     }
 
@@ -136,6 +141,8 @@ pub struct Context<'c> {
     pub lists: &'c BTreeMap<String, Arc<List>>,
     /// The time zone of `hour`, `weekday` and the window "day".
     pub zone: &'c Arc<Zone>,
+    /// How clusters of accounts are made; none: the cluster features are null.
+    pub clusters: Option<ClusterOptions>,
 }
 
 /// Features ready to run.
@@ -150,6 +157,8 @@ pub struct Features {
     /// The columns of `features.parquet`.
     pub(crate) columns: Vec<(String, Type, SlotSource)>,
     pub(crate) lexicon: Arc<Lexicon>,
+    /// How clusters of accounts are made; none where nothing asks for them.
+    pub(crate) clusters: Option<ClusterOptions>,
     pub(crate) zone: Arc<Zone>,
 }
 
@@ -179,7 +188,10 @@ impl Features {
             Formula::Expr(program) => program.kind(),
             Formula::Ratio(_) => Type::Double,
         };
-        self.computed.iter().map(|computed| Column::empty(kind(computed))).collect()
+        self.computed
+            .iter()
+            .map(|computed| Column::empty(kind(computed)))
+            .collect()
     }
 }
 
@@ -210,7 +222,11 @@ impl Catalogue {
             declarations,
             used: RefCell::default(),
         };
-        if diagnostics.is_empty() { Ok(catalogue) } else { Err(diagnostics) }
+        if diagnostics.is_empty() {
+            Ok(catalogue)
+        } else {
+            Err(diagnostics)
+        }
     }
 
     /// The entries by name.
@@ -224,7 +240,9 @@ impl Catalogue {
         let mut waiting: BTreeMap<String, (Ast, usize, std::ops::Range<usize>)> = BTreeMap::new();
         let mut diagnostics = Vec::new();
         for declaration in &self.declarations {
-            let Body::Expr { source, span } = &declaration.body else { continue };
+            let Body::Expr { source, span } = &declaration.body else {
+                continue;
+            };
             match expr::parse(source) {
                 Ok(ast) => {
                     let entry = (ast, span.start, declaration.span.clone());
@@ -239,9 +257,13 @@ impl Catalogue {
         let mut order = Vec::new();
         while !waiting.is_empty() {
             let needs = |ast: &Ast, conditions: &BTreeMap<String, Ast>| {
-                names_of(ast, conditions).iter().any(|name| waiting.contains_key(name))
+                names_of(ast, conditions)
+                    .iter()
+                    .any(|name| waiting.contains_key(name))
             };
-            let ready = waiting.iter().find(|(_, (ast, ..))| !needs(ast, context.conditions));
+            let ready = waiting
+                .iter()
+                .find(|(_, (ast, ..))| !needs(ast, context.conditions));
             let Some((name, (ast, start, _))) = ready else {
                 let (name, (_, _, span)) = waiting.iter().next().expect("it is not empty");
                 return Err(vec![self.cycle(name, span.clone())]);
@@ -258,7 +280,11 @@ impl Catalogue {
             waiting.remove(&name);
             order.push(name);
         }
-        if diagnostics.is_empty() { Ok(order) } else { Err(diagnostics) }
+        if diagnostics.is_empty() {
+            Ok(order)
+        } else {
+            Err(diagnostics)
+        }
     }
 
     /// Compiles all features, once the rules have named what they use.
@@ -278,24 +304,37 @@ impl Catalogue {
             .collect();
         let mut resolved: Vec<Resolved<'_>> = Vec::new();
         for declaration in &self.declarations {
-            let Body::Windowed(windowed) = &declaration.body else { continue };
+            let Body::Windowed(windowed) = &declaration.body else {
+                continue;
+            };
             match self.condition(windowed, &environment) {
                 Ok(where_) => {
-                    resolved.push(Resolved { name: &declaration.name, windowed, where_ });
+                    resolved.push(Resolved {
+                        name: &declaration.name,
+                        windowed,
+                        where_,
+                    });
                 }
                 Err(errors) => diagnostics.extend(errors),
             }
         }
         for (name, windowed) in &implicit {
-            resolved.push(Resolved { name, windowed, where_: None });
+            resolved.push(Resolved {
+                name,
+                windowed,
+                where_: None,
+            });
         }
         let programs = self.programs(order, &environment, &mut diagnostics);
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
         let mut plan = Plan::new(&self.schema, resolved);
-        let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
-        Ok(self.assemble(plan, families, programs, lexicon, context.zone.clone()))
+        let families = std::mem::take(&mut plan.families)
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        Ok(self.assemble(plan, families, programs, lexicon, context))
     }
 
     fn programs(
@@ -306,7 +345,10 @@ impl Catalogue {
     ) -> Vec<(String, Program)> {
         let mut programs = Vec::new();
         for name in order {
-            let body = self.declarations.iter().find(|declaration| declaration.name == *name);
+            let body = self
+                .declarations
+                .iter()
+                .find(|declaration| declaration.name == *name);
             let Some(Body::Expr { source, span }) = body.map(|declaration| &declaration.body)
             else {
                 continue;
@@ -326,17 +368,22 @@ impl Catalogue {
         families: Vec<Arc<Family>>,
         programs: Vec<(String, Program)>,
         lexicon: Arc<Lexicon>,
-        zone: Arc<Zone>,
+        context: &Context<'_>,
     ) -> Features {
         let place = |name: &str| plan.features.iter().position(|(held, _)| held == name);
-        let ratios = self.declarations.iter().filter_map(|declaration| match &declaration.body {
-            Body::Windowed(windowed) if windowed.agg == Agg::RatioToMean => {
-                Some((declaration.name.clone(), Formula::Ratio(place(&declaration.name)?)))
-            }
-            _ => None,
-        });
-        let expressions =
-            programs.into_iter().map(|(name, program)| (name, Formula::Expr(program)));
+        let ratios = self
+            .declarations
+            .iter()
+            .filter_map(|declaration| match &declaration.body {
+                Body::Windowed(windowed) if windowed.agg == Agg::RatioToMean => Some((
+                    declaration.name.clone(),
+                    Formula::Ratio(place(&declaration.name)?),
+                )),
+                _ => None,
+            });
+        let expressions = programs
+            .into_iter()
+            .map(|(name, program)| (name, Formula::Expr(program)));
         let formulas: Vec<(String, Formula)> = ratios.chain(expressions).collect();
         let source = |name: &str| -> SlotSource {
             if let Some(at) = formulas.iter().position(|(held, _)| held == name) {
@@ -358,7 +405,10 @@ impl Catalogue {
         let slots: Vec<SlotSource> = used.slots.iter().map(|name| source(name)).collect();
         let slot_of = |name: &str| used.slots.iter().position(|held| held == name);
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
-        let declared = self.declarations.iter().map(|declaration| &declaration.name);
+        let declared = self
+            .declarations
+            .iter()
+            .map(|declaration| &declaration.name);
         let built_in = self.entries.iter().filter(|(_, entry)| {
             matches!(entry.source, EntrySource::Text(_) | EntrySource::Cluster(_))
         });
@@ -376,7 +426,18 @@ impl Catalogue {
             .map(|(slot, (_, formula))| Computed { slot, formula })
             .collect();
         let schema = self.schema.clone();
-        Features { schema, plan, families, slots, computed, columns, lexicon, zone }
+        let (clusters, zone) = (context.clusters, context.zone.clone());
+        Features {
+            schema,
+            plan,
+            families,
+            slots,
+            computed,
+            columns,
+            lexicon,
+            clusters,
+            zone,
+        }
     }
 
     fn environment<'e>(
@@ -399,7 +460,9 @@ impl Catalogue {
         windowed: &Windowed,
         environment: &Environment<'_>,
     ) -> Result<Option<(String, Program)>, Vec<Diagnostic>> {
-        let Some((source, span)) = &windowed.where_ else { return Ok(None) };
+        let Some((source, span)) = &windowed.where_ else {
+            return Ok(None);
+        };
         let ast = expr::parse(source).map_err(|errors| self.located(errors, span.start))?;
         let own = |name: &String| {
             self.entries.get(name).is_none_or(|entry| {
@@ -412,11 +475,14 @@ impl Catalogue {
                 )
             })
         };
-        if let Some(name) = names_of(&ast, environment.conditions).iter().find(|name| !own(name)) {
+        if let Some(name) = names_of(&ast, environment.conditions)
+            .iter()
+            .find(|name| !own(name))
+        {
             return Err(vec![self.not_own(name, span.clone())]);
         }
-        let program = expr::compile(&ast, environment)
-            .map_err(|errors| self.located(errors, span.start))?;
+        let program =
+            expr::compile(&ast, environment).map_err(|errors| self.located(errors, span.start))?;
         Ok(Some((ast.canonical(), program)))
     }
 
@@ -516,7 +582,9 @@ fn check_names(
     declaration: &Declaration,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let Body::Windowed(windowed) = &declaration.body else { return };
+    let Body::Windowed(windowed) = &declaration.body else {
+        return;
+    };
     let fields = || schema.fields().iter().map(|field| field.name.as_str());
     let mut unknown = |name: &str| {
         let candidates = fields().chain(["payer_id", "payee_id"]);
@@ -577,7 +645,9 @@ fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -
 
 fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
     for (at, field) in schema.fields().iter().enumerate() {
-        let doc = FIELDS.get(at).map_or("a column of one's own", |(_, _, _, doc)| doc);
+        let doc = FIELDS
+            .get(at)
+            .map_or("a column of one's own", |(_, _, _, doc)| doc);
         let unit = match field.name.as_str() {
             "amount_fen" => "fen",
             "event_time" | "registered_at" => "ms since 1970 UTC",
@@ -599,8 +669,13 @@ fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
 
 fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
     for (at, text) in text::entries(lexicon).into_iter().enumerate() {
-        let mut entry =
-            entry(text.kind, EntrySource::Text(at), &text.doc, &text.doc_zh, &text.unit);
+        let mut entry = entry(
+            text.kind,
+            EntrySource::Text(at),
+            &text.doc,
+            &text.doc_zh,
+            &text.unit,
+        );
         entry.misleads = text.misleads;
         entries.insert(text.name, entry);
     }
@@ -613,9 +688,30 @@ fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
     );
     entries.insert("packet.outcome".to_owned(), outcome);
     let clusters = [
-        ("devices.cluster_accounts", Type::Int, Cluster::Accounts, "accounts linked to this one by shared devices, itself included", "通过共享设备与该账号相连的账号数(含自身)", "accounts"),
-        ("devices.cluster_groups", Type::Int, Cluster::Groups, "distinct groups in which the linked accounts acted", "相连账号活动过的群数", "groups"),
-        ("devices.cluster_id", Type::Str, Cluster::Id, "smallest account_id among the linked accounts", "相连账号中最小的 account_id", ""),
+        (
+            "devices.cluster_accounts",
+            Type::Int,
+            Cluster::Accounts,
+            "accounts linked to this one by shared devices, itself included",
+            "通过共享设备与该账号相连的账号数(含自身)",
+            "accounts",
+        ),
+        (
+            "devices.cluster_groups",
+            Type::Int,
+            Cluster::Groups,
+            "distinct groups in which the linked accounts acted",
+            "相连账号活动过的群数",
+            "groups",
+        ),
+        (
+            "devices.cluster_id",
+            Type::Str,
+            Cluster::Id,
+            "smallest account_id among the linked accounts",
+            "相连账号中最小的 account_id",
+            "",
+        ),
     ];
     for (name, kind, cluster, doc, doc_zh, unit) in clusters {
         let mut entry = entry(kind, EntrySource::Cluster(cluster), doc, doc_zh, unit);

@@ -1,6 +1,6 @@
 //! Declared features: what an analyst writes in `features.toml`.
-use std::ops::Range;
 use crate::event::KindSet;
+use std::ops::Range;
 
 /// One declared feature.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod declare;
+pub mod devices;
 pub mod plan;
 pub(crate) mod requests;
 pub(crate) mod state;

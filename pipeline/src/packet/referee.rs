@@ -130,8 +130,9 @@ impl Referee {
     }
 
     fn find(&mut self, event: &PacketEvent) -> Option<&mut Packet> {
-        let packet =
-            self.packets.find_mut(event.packet as u64, |packet| packet.id == event.packet)?;
+        let packet = self
+            .packets
+            .find_mut(event.packet as u64, |packet| packet.id == event.packet)?;
         if packet.is_forgotten(event.time) {
             return None;
         }
@@ -149,7 +150,11 @@ impl Referee {
             sent_at: event.time,
             touched_at: event.time,
             total: event.amount,
-            shares: if event.shares == NULL_INT { i64::MAX } else { event.shares },
+            shares: if event.shares == NULL_INT {
+                i64::MAX
+            } else {
+                event.shares
+            },
             claimed: 0,
             refunded: false,
             claimers: Vec::new(),
@@ -158,7 +163,8 @@ impl Referee {
         match self.packets.find_mut(id, |held| held.id == packet.id) {
             Some(forgotten) => *forgotten = packet,
             None => {
-                self.packets.insert_unique(id, packet, |packet| packet.id as u64);
+                self.packets
+                    .insert_unique(id, packet, |packet| packet.id as u64);
             }
         }
         Finding::Ok
@@ -221,7 +227,9 @@ mod tests {
         };
         let mut referee = Referee::default();
         let mut judge = |kind, time, amount, account| {
-            referee.judge(&event(kind, time, amount, account)).map(Finding::name)
+            referee
+                .judge(&event(kind, time, amount, account))
+                .map(Finding::name)
         };
         assert_eq!(judge(Kind::Claim, 0, 10, 1), Some("packet_unknown"));
         assert_eq!(judge(Kind::Send, 0, 100, 9), Some("ok"));
@@ -233,7 +241,11 @@ mod tests {
         assert_eq!(judge(Kind::Claim, 5, 1, 4), Some("too_many_claims"));
         assert_eq!(judge(Kind::Refund, 24 * hour, 0, 9), None);
         assert_eq!(judge(Kind::Claim, 6, 1, 5), Some("after_refund"));
-        assert_eq!(judge(Kind::Send, 200 * hour, 100, 9), Some("ok"), "ids may come round again");
+        assert_eq!(
+            judge(Kind::Send, 200 * hour, 100, 9),
+            Some("ok"),
+            "ids may come round again"
+        );
     }
 
     #[test]
@@ -249,7 +261,13 @@ mod tests {
         };
         referee.judge(&event);
         for account in 1..=3 {
-            event = PacketEvent { kind: Kind::Claim, amount: 2, account, time: account as i64, ..event };
+            event = PacketEvent {
+                kind: Kind::Claim,
+                amount: 2,
+                account,
+                time: account as i64,
+                ..event
+            };
             assert_eq!(referee.judge(&event), Some(Finding::Ok));
         }
     }

@@ -1,7 +1,7 @@
 //! The referee as a keyed family: packets' events go to the worker that keeps the packet.
 
 use super::referee::{PacketEvent, Referee};
-use crate::event::{AMOUNT_FEN, Kind, PACKET_ID, SHARES, ACCOUNT_ID};
+use crate::event::{ACCOUNT_ID, AMOUNT_FEN, Kind, PACKET_ID, SHARES};
 use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests};
 use crate::source::order::Slice;
 
@@ -43,13 +43,18 @@ pub(crate) struct RefereeState {
 
 impl RefereeState {
     pub(crate) fn new() -> RefereeState {
-        RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::default()).collect() }
+        RefereeState {
+            groups: (0..KEY_GROUPS).map(|_| Referee::default()).collect(),
+        }
     }
 
     /// Judges requests that are in total order; the answers are codes of findings.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
-            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
+            let key = Key {
+                hash: requests.hashes[at],
+                check: requests.checks[at],
+            };
             let event = PacketEvent {
                 packet: key.hash,
                 kind: Kind::ALL[words[0] as usize],

@@ -12,7 +12,7 @@ const NONE: u32 = u32::MAX;
 /// A slot is a few words: the value (two), how many events of the ring hold it, and how often it
 /// occurs in each window. Most keys see few values, so all slots are one small block.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     words: Vec<u64>,
     /// First of the free slots, which are chained through their first word.
     free: u32,
@@ -23,7 +23,13 @@ pub(super) struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Tally { words: Vec::new(), free: NONE, held_slots: 0, index: None, tops: None }
+        Tally {
+            words: Vec::new(),
+            free: NONE,
+            held_slots: 0,
+            index: None,
+            tops: None,
+        }
     }
 }
 
@@ -36,8 +42,8 @@ struct Top {
 
 /// How a tally is laid out: the windows that count its values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    pub(super) windows: usize,
+pub(crate) struct Layout {
+    pub(crate) windows: usize,
 }
 
 impl Layout {
@@ -48,14 +54,14 @@ impl Layout {
 
 /// What an entering or leaving event does to a window: how often its value occurs before and after.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
-    pub(super) before: u64,
-    pub(super) after: u64,
+pub(crate) struct Change {
+    pub(crate) before: u64,
+    pub(crate) after: u64,
 }
 
 impl Tally {
     /// Takes a value in with a new event of the ring; the slot goes into the event's entry.
-    pub(super) fn hold(&mut self, value: [u64; 2], layout: Layout) -> u32 {
+    pub(crate) fn hold(&mut self, value: [u64; 2], layout: Layout) -> u32 {
         let stride = layout.stride();
         let slot = match self.find(value, stride) {
             Some(slot) => slot,
@@ -66,7 +72,7 @@ impl Tally {
     }
 
     /// Lets a value go with an event that leaves the ring.
-    pub(super) fn release(&mut self, slot: u32, layout: Layout) {
+    pub(crate) fn release(&mut self, slot: u32, layout: Layout) {
         let stride = layout.stride();
         let at = slot as usize * stride;
         self.words[at + 2] -= 1;
@@ -88,21 +94,42 @@ impl Tally {
     }
 
     /// An event with the value in `slot` enters the window.
-    pub(super) fn enter(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
+    pub(crate) fn enter(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
         let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
         *count += 1;
-        Change { before: *count - 1, after: *count }
+        Change {
+            before: *count - 1,
+            after: *count,
+        }
     }
 
     /// An event with the value in `slot` leaves the window.
-    pub(super) fn leave(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
+    pub(crate) fn leave(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
         let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
         *count -= 1;
-        Change { before: *count + 1, after: *count }
+        Change {
+            before: *count + 1,
+            after: *count,
+        }
+    }
+
+    /// The value in a slot.
+    pub(crate) fn value(&self, slot: u32, layout: Layout) -> [u64; 2] {
+        let at = slot as usize * layout.stride();
+        [self.words[at], self.words[at + 1]]
+    }
+
+    /// Calls `found` with each value that occurs in the window.
+    pub(crate) fn each(&self, window: usize, layout: Layout, mut found: impl FnMut([u64; 2])) {
+        for slot in self.words.chunks_exact(layout.stride()) {
+            if slot[2] > 0 && slot[3 + window] > 0 {
+                found([slot[0], slot[1]]);
+            }
+        }
     }
 
     /// Keeps the window's commonest value up to date.
-    pub(super) fn move_top(&mut self, window: usize, change: Change) {
+    pub(crate) fn move_top(&mut self, window: usize, change: Change) {
         let tops = self.tops.get_or_insert_default();
         if tops.len() <= window {
             tops.resize_with(window + 1, Top::default);
@@ -125,16 +152,22 @@ impl Tally {
     }
 
     /// How often the window's commonest value occurs.
-    pub(super) fn top(&self, window: usize) -> u32 {
+    pub(crate) fn top(&self, window: usize) -> u32 {
         let tops = self.tops.as_ref();
-        tops.and_then(|tops| tops.get(window)).map_or(0, |top| top.top)
+        tops.and_then(|tops| tops.get(window))
+            .map_or(0, |top| top.top)
     }
 
     /// Heap bytes in use.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let index = self.index.as_ref().map_or(0, |index| index.capacity() * 5 + 32);
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let index = self
+            .index
+            .as_ref()
+            .map_or(0, |index| index.capacity() * 5 + 32);
         let tops = self.tops.iter().flat_map(|tops| tops.iter());
-        let tops: usize = tops.map(|top| size_of::<Top>() + 4 * top.by_count.capacity()).sum();
+        let tops: usize = tops
+            .map(|top| size_of::<Top>() + 4 * top.by_count.capacity())
+            .sum();
         self.words.capacity() * 8 + index + tops
     }
 
@@ -143,9 +176,9 @@ impl Tally {
             self.words[at] == value[0] && self.words[at + 1] == value[1] && self.words[at + 2] > 0
         };
         match &self.index {
-            Some(index) => {
-                index.find(value[0], |slot| is_value(*slot as usize * stride)).copied()
-            }
+            Some(index) => index
+                .find(value[0], |slot| is_value(*slot as usize * stride))
+                .copied(),
             None => (0..self.words.len() / stride)
                 .find(|slot| is_value(slot * stride))
                 .map(|slot| slot as u32),
@@ -196,7 +229,7 @@ impl Tally {
 const SURPRISAL_UNIT: f64 = 4_294_967_296.0;
 
 /// What a change adds to the sum of c log2 c, in units of 2^-32.
-pub(super) fn surprisal_change(change: Change) -> i128 {
+pub(crate) fn surprisal_change(change: Change) -> i128 {
     surprisal(change.after) - surprisal(change.before)
 }
 
@@ -210,7 +243,7 @@ fn surprisal(count: u64) -> i128 {
 }
 
 /// Shannon entropy in bits, log2 N - S / N, of `total` events whose surprisal adds up to `sum`.
-pub(super) fn entropy(total: u64, sum: i128) -> f64 {
+pub(crate) fn entropy(total: u64, sum: i128) -> f64 {
     let total = total as f64;
     libm::log2(total) - sum as f64 / SURPRISAL_UNIT / total
 }

@@ -3,6 +3,8 @@
 //! A worker reads its slice of each step, asks the owners of the slice's keys, gathers their
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
+mod clusters;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,15 +16,19 @@ use std::sync::mpsc::SyncSender;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 
+use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
 use crate::features::Features;
+use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
-use crate::keyed::{Addressing, Replies, Requests};
 use crate::features::state::{FamilyState, Usage};
 use crate::gather::{Gatherer, Prepared, prepare};
+use crate::keyed::{Addressing, Replies, Requests};
 use crate::packet::referee::Finding;
 use crate::packet::requests::{RefereeState, packet_requests};
 use crate::score::Scorer;
@@ -93,7 +99,10 @@ pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Resul
     let guards = timely::execute(config, move |worker| {
         work(worker, &job, options, &steps, sink.clone())
     })?;
-    let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
+    let mut summary = Summary {
+        steps: usize::MAX,
+        ..Summary::default()
+    };
     for part in guards.join() {
         let part = part?;
         summary.steps = summary.steps.min(part.steps);
@@ -123,13 +132,29 @@ fn work(
     let shared = Rc::new(RefCell::new(Summary::default()));
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
-        let wiring = Wiring { job, options, index, peers, summary: &shared };
-        let replies: Vec<_> = (0..job.features.families.len())
+        let wiring = Wiring {
+            job,
+            options,
+            index,
+            peers,
+            summary: &shared,
+        };
+        let mut replies: Vec<_> = (0..job.features.families.len())
             .map(|family| wiring.family(&events, family))
             .chain([wiring.referee(&events)])
             .collect();
+        let changes = match job.features.clusters {
+            Some(options) => {
+                let (counts, changes) = wiring.clusters(&events, options);
+                replies.push(counts);
+                changes
+            }
+            None => empty(scope),
+        };
         let replies = scope.concatenate(replies);
-        wiring.score(events, replies, sink).probe_with(&probe);
+        wiring
+            .score(events, replies, changes, sink)
+            .probe_with(&probe);
     });
     let mut done = 0;
     for (step, (range, start)) in steps.iter().enumerate() {
@@ -202,19 +227,31 @@ impl Wiring<'_> {
         let ask = move |prepared: &Prepared| {
             packet_requests(
                 &prepared.slice,
-                &Addressing { origin: index, peers, first: prepared.rank },
+                &Addressing {
+                    origin: index,
+                    peers,
+                    first: prepared.rank,
+                },
             )
         };
         let requests = self.ask(events, "Requests: packets", ask);
         let mut state = RefereeState::new();
         let family = self.job.features.families.len() as u32;
-        self.keyed(requests, "packet: referee", family, move |work| match work {
-            Work::Apply(requests, replies) => {
-                state.apply(requests, replies);
-                Usage::default()
-            }
-            Work::Measure => Usage { keys: state.len() as u64, ..Usage::default() },
-        })
+        self.keyed(
+            requests,
+            "packet: referee",
+            family,
+            move |work| match work {
+                Work::Apply(requests, replies) => {
+                    state.apply(requests, replies);
+                    Usage::default()
+                }
+                Work::Measure => Usage {
+                    keys: state.len() as u64,
+                    ..Usage::default()
+                },
+            },
+        )
     }
 
     /// Makes each slice's requests, a batch for each worker.
@@ -225,24 +262,26 @@ impl Wiring<'_> {
         ask: impl Fn(&Prepared) -> Vec<Requests> + 'static,
     ) -> StreamVec<'s, u64, Requests> {
         let summary = self.summary.clone();
-        events.clone().unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(
-            Pipeline,
-            name,
-            |_, _| {
+        events
+            .clone()
+            .unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(Pipeline, name, |_, _| {
                 move |input, output| {
                     input.for_each_stamp(|stamp, slices| {
-                        let Some(capability) = stamp.retain_least(0) else { return };
+                        let Some(capability) = stamp.retain_least(0) else {
+                            return;
+                        };
                         for prepared in slices.flat_map(|slices| slices.drain(..)) {
                             let batches = summary
                                 .borrow_mut()
                                 .stopwatch
                                 .time(Stage::Requests, || ask(&prepared));
-                            output.session(&capability).give_iterator(batches.into_iter());
+                            output
+                                .session(&capability)
+                                .give_iterator(batches.into_iter());
                         }
                     });
                 }
-            },
-        )
+            })
     }
 
     /// Brings requests to the owners of their keys and applies each step's in total order.
@@ -266,8 +305,12 @@ impl Wiring<'_> {
                 move |(input, frontier), output| {
                     input.for_each_stamp(|stamp, batches| {
                         let Some(&time) = stamp.least() else { return };
-                        let Some(capability) = stamp.retain_least(0) else { return };
-                        let held = waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
+                        let Some(capability) = stamp.retain_least(0) else {
+                            return;
+                        };
+                        let held = waiting
+                            .entry(time)
+                            .or_insert_with(|| (capability, Vec::new()));
                         held.1.extend(batches.flat_map(|batches| batches.drain(..)));
                     });
                     while let Some(step) = waiting.first_entry() {
@@ -279,14 +322,22 @@ impl Wiring<'_> {
                             batches.sort_by_key(|requests| requests.first);
                         }
                         let replies = summary.borrow_mut().stopwatch.time(Stage::State, || {
-                            batches.iter().map(|requests| {
-                                let mut replies =
-                                    Replies { origin: requests.origin, family, ..Replies::default() };
-                                state(Work::Apply(requests, &mut replies));
-                                replies
-                            }).collect::<Vec<_>>()
+                            batches
+                                .iter()
+                                .map(|requests| {
+                                    let mut replies = Replies {
+                                        origin: requests.origin,
+                                        family,
+                                        ..Replies::default()
+                                    };
+                                    state(Work::Apply(requests, &mut replies));
+                                    replies
+                                })
+                                .collect::<Vec<_>>()
                         });
-                        output.session(&capability).give_iterator(replies.into_iter());
+                        output
+                            .session(&capability)
+                            .give_iterator(replies.into_iter());
                     }
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
@@ -303,57 +354,104 @@ impl Wiring<'_> {
         )
     }
 
+    /// The clusters of accounts: how many groups each account acted in, and how clusters change.
+    fn clusters<'s>(
+        &self,
+        events: &Events<'s>,
+        options: ClusterOptions,
+    ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
+        let (index, peers) = (self.index, self.peers);
+        let to = move |rank| Addressing {
+            origin: index,
+            peers,
+            first: rank,
+        };
+        let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
+            device_requests(&prepared.slice, &to(prepared.rank))
+        });
+        let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
+            group_requests(&prepared.slice, &to(prepared.rank))
+        });
+        let end = self.job.events.end();
+        let edges = shared_edges(devices, options, end);
+        clusters(
+            edges,
+            groups,
+            options,
+            self.job.features.families.len() as u32 + 1,
+            end,
+        )
+    }
+
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
     fn score<'s>(
         &self,
         events: Events<'s>,
         replies: StreamVec<'s, u64, Replies>,
+        changes: StreamVec<'s, u64, ViewChange>,
         sink: SyncSender<Scored>,
     ) -> StreamVec<'s, u64, ()> {
         let job = self.job.clone();
         let (index, peers) = (self.index, self.peers);
         let summary = self.summary.clone();
-        events.binary_frontier::<_, CapacityContainerBuilder<Vec<()>>, _, _, _, _>(
-            replies,
-            Pipeline,
-            Exchange::new(|replies: &Replies| u64::from(replies.origin)),
-            "Gather and score",
-            |initial, _| {
-                drop(initial);
-                let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
-                let mut gatherer = Gatherer::new(&job.features);
-                move |(events, events_frontier), (replies, replies_frontier), _output| {
-                    events.for_each_stamp(|stamp, slices| {
-                        let Some(&time) = stamp.least() else { return };
-                        let Some(capability) = stamp.retain_least(0) else { return };
-                        let held = waiting.entry(time).or_default();
-                        held.capability = Some(capability);
-                        held.slices.extend(slices.flat_map(|slices| slices.drain(..)));
-                    });
-                    replies.for_each_stamp(|stamp, batches| {
-                        let Some(&time) = stamp.least() else { return };
-                        let held = waiting.entry(time).or_default();
-                        held.replies.extend(batches.flat_map(|batches| batches.drain(..)));
-                    });
-                    while let Some(step) = waiting.first_entry() {
-                        let time = *step.key();
-                        if events_frontier.less_equal(&time) || replies_frontier.less_equal(&time) {
-                            break;
-                        }
-                        let gathering = step.remove();
-                        for prepared in &gathering.slices {
-                            let scored = summary.borrow_mut().stopwatch.time(Stage::Rules, || {
-                                let scored =
-                                    gatherer.score(&job, prepared, &gathering.replies);
-                                Scored { part: prepared.slice.step * peers + index, ..scored }
-                            });
-                            // The receiver ends early only after an error that it reports itself.
-                            let _ = sink.send(scored);
-                        }
+        let mut builder = OperatorBuilder::new("Gather and score".to_owned(), events.scope());
+        let mut events = builder.new_input(events, Pipeline);
+        let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
+        let mut replies = builder.new_input(replies, to_origin);
+        let mut changes = builder.new_input(changes, Pipeline);
+        let (_, done) = builder.new_output::<Vec<()>>();
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
+            let mut gatherer = Gatherer::new(&job.features);
+            move |frontiers| {
+                events.for_each_stamp(|stamp, slices| {
+                    let Some(&time) = stamp.least() else { return };
+                    let Some(capability) = stamp.retain_least(0) else {
+                        return;
+                    };
+                    let held = waiting.entry(time).or_default();
+                    held.capability = Some(capability);
+                    held.slices
+                        .extend(slices.flat_map(|slices| slices.drain(..)));
+                });
+                replies.for_each_stamp(|stamp, batches| {
+                    let Some(&time) = stamp.least() else { return };
+                    let held = waiting.entry(time).or_default();
+                    held.replies
+                        .extend(batches.flat_map(|batches| batches.drain(..)));
+                });
+                changes.for_each_stamp(|_, changes| {
+                    for (change, time, by) in changes.flat_map(|changes| changes.drain(..)) {
+                        gatherer.view.take(change, time, by);
+                    }
+                });
+                while let Some(step) = waiting.first_entry() {
+                    let time = *step.key();
+                    let seen = step.get().clusters_seen(&job);
+                    if frontiers[..2]
+                        .iter()
+                        .any(|frontier| frontier.less_equal(&time))
+                        || seen.is_some_and(|seen| frontiers[2].less_equal(&seen))
+                    {
+                        break;
+                    }
+                    let gathering = step.remove();
+                    for prepared in &gathering.slices {
+                        let scored = summary.borrow_mut().stopwatch.time(Stage::Rules, || {
+                            let scored = gatherer.score(&job, prepared, &gathering.replies);
+                            Scored {
+                                part: prepared.slice.step * peers + index,
+                                ..scored
+                            }
+                        });
+                        // The receiver ends early only after an error that it reports itself.
+                        let _ = sink.send(scored);
                     }
                 }
-            },
-        )
+            }
+        });
+        done
     }
 }
 
@@ -372,6 +470,19 @@ struct Gathering {
     replies: Vec<Replies>,
 }
 
+impl Gathering {
+    /// The latest moment as of which a transaction of the step sees clusters.
+    fn clusters_seen(&self, job: &Job) -> Option<u64> {
+        let options = job.features.clusters?;
+        let last = self
+            .slices
+            .iter()
+            .flat_map(|prepared| prepared.slice.effective.last())
+            .max()?;
+        Some(options.known(*last).max(0) as u64)
+    }
+}
+
 fn family_requests(
     family: &Family,
     prepared: &Prepared,
@@ -384,7 +495,11 @@ fn family_requests(
         &prepared.slice.chunk,
         &prepared.slice.effective,
         &mut prepared.keys.borrow_mut(),
-        &Addressing { origin: index, peers, first: prepared.rank },
+        &Addressing {
+            origin: index,
+            peers,
+            first: prepared.rank,
+        },
         &passes,
     )
 }
