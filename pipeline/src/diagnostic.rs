@@ -166,12 +166,7 @@ impl Failure {
 }
 
 /// All mistakes as text: file, line, column, the line itself with a caret, and the hint.
-pub fn render(
-    diagnostics: &[Diagnostic],
-    sources: &Sources,
-    lang: Lang,
-    color: bool,
-) -> String {
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: bool) -> String {
     let mut files = SimpleFiles::new();
     let ids: BTreeMap<&Path, usize> = sources
         .texts
@@ -274,9 +269,8 @@ pub fn did_you_mean_hint<'n>(
     name: &str,
     candidates: impl IntoIterator<Item = &'n str>,
 ) -> Option<Message> {
-    did_you_mean(name, candidates).map(|near| {
-        Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?"))
-    })
+    did_you_mean(name, candidates)
+        .map(|near| Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?")))
 }
 
 #[cfg(test)]

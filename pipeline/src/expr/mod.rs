@@ -11,7 +11,10 @@
 mod ast;
 mod check;
 mod eval;
+mod functions;
+mod lexer;
 mod list;
+mod operators;
 mod parse;
 mod shortfall;
 mod zone;
@@ -25,8 +28,8 @@ pub use check::compile;
 pub use eval::Program;
 pub use list::List;
 pub use parse::parse;
-pub use shortfall::Shortfall;
-pub use zone::Zone;
+pub use shortfall::{Amount, Shortfall};
+pub use zone::{Date, Zone};
 
 use crate::diagnostic::Message;
 use crate::event::Type;
@@ -183,7 +186,9 @@ pub fn format_yuan(fen: i64) -> String {
 pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     let mut out = String::from(if ms < 0 { "-" } else { "" });
-    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+    for (unit, name) in
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")]
+    {
         if rest >= unit {
             out.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;
@@ -191,3 +196,6 @@ pub fn format_duration(ms: i64) -> String {
     }
     if ms == 0 { "0s".to_owned() } else { out }
 }
+
+#[cfg(test)]
+mod tests;
