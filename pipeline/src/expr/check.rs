@@ -185,7 +185,7 @@ impl<'c> Checker<'c> {
             let Some(is) = is else {
                 let kind = by.kind();
                 let message = Message::new(
-                    format!("the parameter `{name}` cannot differ for {value:?} of a {kind}"),
+                    format!("the parameter `{name}` cannot differ for {value:?} of {}", a(kind)),
                     format!("参数 `{name}` 不能按 {kind} 类型的值 {value:?} 取值"),
                 );
                 return self.fail("param-by-type", span, message, None);
@@ -198,8 +198,9 @@ impl<'c> Checker<'c> {
                 None => {
                     let message = Message::new(
                         format!(
-                            "the parameter `{name}` is a {} and for {value:?} a {}",
-                            kinds.0, kinds.1
+                            "the parameter `{name}` is {} and for {value:?} {}",
+                            a(kinds.0),
+                            a(kinds.1)
                         ),
                         format!("参数 `{name}` 是 {},对 {value:?} 却是 {}", kinds.0, kinds.1),
                     );
@@ -256,7 +257,7 @@ impl<'c> Checker<'c> {
         found: Type,
     ) -> Checked {
         let message = Message::new(
-            format!("expected {en}, found a {found}"),
+            format!("expected {en}, found {}", a(found)),
             format!("应为{zh},实际是 {found}"),
         );
         self.fail("type-mismatch", span, message, None)
@@ -296,6 +297,16 @@ impl<'c> Checker<'c> {
                 None
             }
         }
+    }
+}
+
+/// A type with its article.
+pub(super) fn a(kind: Type) -> &'static str {
+    match kind {
+        Type::Int => "an int",
+        Type::Double => "a double",
+        Type::Bool => "a bool",
+        Type::Str => "a string",
     }
 }
 

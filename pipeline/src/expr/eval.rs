@@ -300,7 +300,7 @@ fn moment(time: &Int, row: &[Value<'_>]) -> Result<i64> {
 fn to_int(value: f64) -> Result<i64> {
     // 2^63 is a double; every double below it fits, and so does -2^63.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT { Ok(value as i64) } else { Err(NotEvaluable::Overflow) }
+    if (-LIMIT..LIMIT).contains(&value) { Ok(value as i64) } else { Err(NotEvaluable::Overflow) }
 }
 
 fn otherwise<T>(first: Result<T>, second: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ExprError;
-use super::parse::error;
+use super::parse::{Parsed, error};
 use crate::diagnostic::Message;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ const MARKS: [&str; 22] = [
 pub(super) type Spanned = (Token, Range<usize>);
 
 /// The tokens of an expression with their places, up to the first that is none.
-pub(super) fn tokens(source: &str) -> Result<Vec<Spanned>, ExprError> {
+pub(super) fn tokens(source: &str) -> Parsed<Vec<Spanned>> {
     let bytes = source.as_bytes();
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -64,7 +64,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Spanned>, ExprError> {
                 None => {
                     let character = source[at..].chars().next().unwrap_or(' ');
                     let span = at..at + character.len_utf8();
-                    return Err(ExprError {
+                    return Err(Box::new(ExprError {
                         code: "unexpected-character",
                         span,
                         message: Message::new(
@@ -72,7 +72,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Spanned>, ExprError> {
                             format!("意外的字符 {character:?}"),
                         ),
                         hint: mark_hint(character),
-                    });
+                    }));
                 }
             },
         }
@@ -128,7 +128,7 @@ fn name_len(bytes: &[u8]) -> usize {
     at
 }
 
-fn number(source: &str, start: usize) -> Result<(Token, usize), ExprError> {
+fn number(source: &str, start: usize) -> Parsed<(Token, usize)> {
     let bytes = source.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut end = start + digits(start);
@@ -169,11 +169,11 @@ fn number(source: &str, start: usize) -> Result<(Token, usize), ExprError> {
 }
 
 /// The mistake of a number that no 64 bits hold.
-pub(super) fn number_too_large(span: Range<usize>) -> ExprError {
+pub(super) fn number_too_large(span: Range<usize>) -> Box<ExprError> {
     error("bad-number", span, "the number does not fit 64 bits", "该数超出 64 位")
 }
 
-fn string(source: &str, start: usize, quote: u8) -> Result<(String, usize), ExprError> {
+fn string(source: &str, start: usize, quote: u8) -> Parsed<(String, usize)> {
     let mut text = String::new();
     let mut characters = source[start + 1..].char_indices();
     while let Some((offset, character)) = characters.next() {

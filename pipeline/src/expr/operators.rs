@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Unit;
 use super::ast::{Ast, Node, Operator};
-use super::check::{Checked, Checker};
+use super::check::{Checked, Checker, a};
 use super::eval::{Arithmetic, Bool, Compare, Double, Int, Str, Typed};
 use super::functions::quotient_unit;
 use crate::diagnostic::Message;
@@ -69,7 +69,7 @@ impl Checker<'_> {
             Some(typed) => Some((typed, unit)),
             None => {
                 let message = Message::new(
-                    format!("these two are a {} and a {}", kinds.0, kinds.1),
+                    format!("these two are {} and {}", a(kinds.0), a(kinds.1)),
                     format!("两边的类型是 {} 和 {}", kinds.0, kinds.1),
                 );
                 self.fail("type-mismatch", span, message, None)
@@ -152,7 +152,7 @@ impl Checker<'_> {
             (left, right) => {
                 let (left, right) = (left.kind(), right.kind());
                 let message = Message::new(
-                    format!("a {left} cannot be compared with a {right}"),
+                    format!("{} cannot be compared with {}", a(left), a(right)),
                     format!("{left} 不能与 {right} 比较"),
                 );
                 return self.fail("type-mismatch", span, message, None);

@@ -16,24 +16,27 @@ const DEPTH_MAX: usize = 64;
 pub fn parse(source: &str) -> Result<Ast, Vec<ExprError>> {
     if source.len() > EXPRESSION_BYTES_MAX {
         let (en, zh) = ("the expression is longer than 16 KiB", "表达式超过 16 KiB");
-        return Err(vec![error("expression-too-long", 0..source.len(), en, zh)]);
+        return Err(vec![*error("expression-too-long", 0..source.len(), en, zh)]);
     }
-    let tokens = tokens(source).map_err(|error| vec![error])?;
+    let tokens = tokens(source).map_err(|error| vec![*error])?;
     let mut parser = Parser { tokens, at: 0, end: source.len(), depth: 0 };
-    let ast = parser.expression(0).map_err(|error| vec![error])?;
+    let ast = parser.expression(0).map_err(|error| vec![*error])?;
     match parser.peek() {
         None => Ok(ast),
         Some(_) => {
             let mut error = parser.unexpected("an operator", "运算符");
             error.hint = parser.word_hint();
-            Err(vec![error])
+            Err(vec![*error])
         }
     }
 }
 
+/// What was read, or the mistake that ended the reading.
+pub(super) type Parsed<T> = Result<T, Box<ExprError>>;
+
 /// A mistake without a hint.
-pub(super) fn error(code: &'static str, span: Range<usize>, en: &str, zh: &str) -> ExprError {
-    ExprError { code, span, message: Message::new(en, zh), hint: None }
+pub(super) fn error(code: &'static str, span: Range<usize>, en: &str, zh: &str) -> Box<ExprError> {
+    Box::new(ExprError { code, span, message: Message::new(en, zh), hint: None })
 }
 
 /// What stands between two values.
@@ -65,14 +68,14 @@ impl Parser {
         found
     }
 
-    fn expect(&mut self, mark: &'static str) -> Result<(), ExprError> {
+    fn expect(&mut self, mark: &'static str) -> Parsed<()> {
         if self.take(mark) {
             return Ok(());
         }
         Err(self.unexpected(&format!("`{mark}`"), &format!("`{mark}`")))
     }
 
-    fn unexpected(&self, en: &str, zh: &str) -> ExprError {
+    fn unexpected(&self, en: &str, zh: &str) -> Box<ExprError> {
         let (code, found, found_zh) = match self.peek() {
             Some(_) => ("unexpected-token", "here", "此处"),
             None => ("unexpected-end", "at the end", "结尾处"),
@@ -96,7 +99,7 @@ impl Parser {
     }
 
     /// An expression whose operators bind at least as tightly as `least`.
-    fn expression(&mut self, least: u8) -> Result<Ast, ExprError> {
+    fn expression(&mut self, least: u8) -> Parsed<Ast> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(too_deep(self.span()));
@@ -152,7 +155,7 @@ impl Parser {
         Some((Infix::Binary(operator), operator.spelling().1))
     }
 
-    fn prefix(&mut self) -> Result<Ast, ExprError> {
+    fn prefix(&mut self) -> Parsed<Ast> {
         let mut marks: Vec<(bool, usize)> = Vec::new();
         while let Some(Token::Mark(mark @ ("!" | "-"))) = self.peek() {
             // The sign of a number is part of it.
@@ -182,7 +185,7 @@ impl Parser {
         matches!(next, Some(Token::Int(_) | Token::Double(_)))
     }
 
-    fn postfix(&mut self) -> Result<Ast, ExprError> {
+    fn postfix(&mut self) -> Parsed<Ast> {
         let mut ast = self.primary()?;
         while let Some(Token::Name(name)) = self.peek() {
             let Some(method) = name.strip_prefix('.').map(str::to_owned) else { break };
@@ -200,7 +203,7 @@ impl Parser {
         self.tokens[..self.at].last().map_or(0, |(_, span)| span.end)
     }
 
-    fn primary(&mut self) -> Result<Ast, ExprError> {
+    fn primary(&mut self) -> Parsed<Ast> {
         let span = self.span();
         let negative = matches!(self.peek(), Some(Token::Mark("-"))) && self.number_follows();
         self.at += usize::from(negative);
@@ -240,7 +243,7 @@ impl Parser {
     }
 
     /// A name, a call, or a method on a dotted name.
-    fn named(&mut self, name: String, span: Range<usize>) -> Result<Ast, ExprError> {
+    fn named(&mut self, name: String, span: Range<usize>) -> Parsed<Ast> {
         if !self.take("(") {
             return Ok(Ast::new(Node::Name(name), span));
         }
@@ -256,7 +259,7 @@ impl Parser {
         bounded(node, span.start..self.taken_end())
     }
 
-    fn items(&mut self, close: &'static str) -> Result<Vec<Ast>, ExprError> {
+    fn items(&mut self, close: &'static str) -> Parsed<Vec<Ast>> {
         let mut items = Vec::new();
         if self.take(close) {
             return Ok(items);
@@ -282,12 +285,12 @@ fn chain(left: Ast, right: Ast, open: fn(Node) -> Result<Vec<Ast>, Node>) -> Vec
     items
 }
 
-fn bounded(node: Node, span: Range<usize>) -> Result<Ast, ExprError> {
+fn bounded(node: Node, span: Range<usize>) -> Parsed<Ast> {
     let ast = Ast::new(node, span);
     if ast.height > DEPTH_MAX { Err(too_deep(ast.span)) } else { Ok(ast) }
 }
 
-fn too_deep(span: Range<usize>) -> ExprError {
+fn too_deep(span: Range<usize>) -> Box<ExprError> {
     let mut error =
         error("too-deep", span, "the expression is nested too deeply", "表达式嵌套过深");
     error.hint = Some(Message::new(

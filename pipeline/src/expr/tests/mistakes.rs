@@ -58,9 +58,9 @@ fn all_mistakes_of_an_expression_are_shown_in_order() {
         "r.ii > 1 && r.s > 2 || hours(event_time) < 6 && !r.i",
         &[
             r#"unknown-name "r.ii" unknown name `r.ii` / did you mean `r.i`?"#,
-            r#"type-mismatch "r.s > 2" a string cannot be compared with a int"#,
+            r#"type-mismatch "r.s > 2" a string cannot be compared with an int"#,
             r#"unknown-function "hours(event_time)" unknown function `hours` / did you mean `hour`?"#,
-            r#"type-mismatch "r.i" expected a condition, found a int"#,
+            r#"type-mismatch "r.i" expected a condition, found an int"#,
         ],
     );
 }
@@ -75,7 +75,7 @@ fn what_does_not_fit_together() {
     check("r.b < r.c", &[r#"type-mismatch "r.b < r.c" a bool cannot be compared with a bool"#]);
     check("r.s + 'a'", &[r#"type-mismatch "r.s + 'a'" these two are a string and a string"#]);
     check("r.d % 2.0", &[r#"type-mismatch "r.d % 2.0" these two are a double and a double"#]);
-    check("r.i ?? 'a'", &[r#"type-mismatch "r.i ?? 'a'" these two are a int and a string"#]);
+    check("r.i ?? 'a'", &[r#"type-mismatch "r.i ?? 'a'" these two are an int and a string"#]);
     check("-r.s", &[r#"type-mismatch "r.s" expected a number, found a string"#]);
     check(
         "amount_fen > age_ms",
@@ -156,8 +156,8 @@ fn parameters_and_conditions_are_checked_where_they_are_used() {
         .condition("wrong", "r.i > 'a' && r.j > 'b'");
     let check = |text: &str, expected: &[&str]| assert_eq!(shown(&world, text), expected, "{text}");
     check("p > 0", &[r#"unknown-name "p" unknown name `p`"#]);
-    check("q > 0", &[r#"param-type "q" the parameter `q` is a int and for "a" a double"#]);
-    check("n > 0", &[r#"param-by-type "n" the parameter `n` cannot differ for "x" of a int"#]);
+    check("q > 0", &[r#"param-type "q" the parameter `q` is an int and for "a" a double"#]);
+    check("n > 0", &[r#"param-by-type "n" the parameter `n` cannot differ for "x" of an int"#]);
     check(
         "has(n)",
         &[r#"has-needs-name "n" `has` takes a field or feature, and `n` always has a value"#],
@@ -170,8 +170,8 @@ fn parameters_and_conditions_are_checked_where_they_are_used() {
     check(
         "wrong || wrong",
         &[
-            r#"type-mismatch "wrong" in the condition `wrong`: a int cannot be compared with a string"#,
-            r#"type-mismatch "wrong" in the condition `wrong`: a int cannot be compared with a string"#,
+            r#"type-mismatch "wrong" in the condition `wrong`: an int cannot be compared with a string"#,
+            r#"type-mismatch "wrong" in the condition `wrong`: an int cannot be compared with a string"#,
         ],
     );
 }
