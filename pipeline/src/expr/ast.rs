@@ -1,7 +1,6 @@
 //! The tree of an expression, and its one normal spelling.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 /// An expression as written.
@@ -139,8 +138,9 @@ impl Ast {
         }
     }
 
-    fn write(&self, outer: u8, out: &mut String) {
-        let own = match &self.node {
+    /// How tightly it binds as it is written.
+    fn binds(&self) -> u8 {
+        match &self.node {
             Node::If(..) => TERNARY,
             Node::Or(_) => OR,
             Node::And(_) => AND,
@@ -149,20 +149,26 @@ impl Ast {
             Node::Int(value) if *value < 0 => PREFIX,
             Node::Double(value) if value.is_sign_negative() => PREFIX,
             _ => PRIMARY,
-        };
-        if own < outer {
-            out.push('(');
         }
+    }
+
+    /// Writes it where `outer` is what binds around it.
+    fn write(&self, outer: u8, out: &mut String) {
+        if self.binds() < outer {
+            out.push('(');
+            self.write_bare(out);
+            out.push(')');
+        } else {
+            self.write_bare(out);
+        }
+    }
+
+    fn write_bare(&self, out: &mut String) {
         match &self.node {
-            Node::Int(value) => {
-                let _ = write!(out, "{value}");
-            }
-            Node::Double(value) => {
-                let _ = write!(out, "{value:?}");
-            }
-            Node::Bool(value) => {
-                let _ = write!(out, "{value}");
-            }
+            Node::Int(value) => out.push_str(&value.to_string()),
+            // With a point or an exponent, so that it is read as a double again.
+            Node::Double(value) => out.push_str(&format!("{value:?}")),
+            Node::Bool(value) => out.push_str(&value.to_string()),
             Node::Str(value) => write_string(value, out),
             Node::Name(name) => out.push_str(name),
             Node::Not(inner) => {
@@ -179,7 +185,7 @@ impl Ast {
             Node::Binary(operator, left, right) => {
                 let (text, binds) = operator.spelling();
                 left.write(binds, out);
-                let _ = write!(out, " {text} ");
+                out.push_str(&format!(" {text} "));
                 right.write(binds + 1, out);
             }
             Node::If(test, yes, no) => {
@@ -194,23 +200,21 @@ impl Ast {
                 write_items(items, ", ", 0, out);
                 out.push(']');
             }
-            Node::Call(name, items) => {
-                out.push_str(name);
-                out.push('(');
-                write_items(items, ", ", 0, out);
-                out.push(')');
-            }
+            Node::Call(name, items) => write_call(name, items, out),
             Node::Method(on, name, items) => {
                 on.write(PRIMARY, out);
-                let _ = write!(out, ".{name}(");
-                write_items(items, ", ", 0, out);
-                out.push(')');
+                out.push('.');
+                write_call(name, items, out);
             }
         }
-        if own < outer {
-            out.push(')');
-        }
     }
+}
+
+fn write_call(name: &str, items: &[Ast], out: &mut String) {
+    out.push_str(name);
+    out.push('(');
+    write_items(items, ", ", 0, out);
+    out.push(')');
 }
 
 fn write_items(items: &[Ast], between: &str, outer: u8, out: &mut String) {

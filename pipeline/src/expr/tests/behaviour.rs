@@ -230,3 +230,9 @@ fn amounts_and_durations_are_read_exactly_and_shown_as_read() {
         assert_eq!(yuan(&format_yuan(-ms)), Some(-ms));
     }
 }
+
+#[test]
+fn programs_are_shared_between_workers() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&World::new().program("r.b && r.s.matches('a')"));
+}
