@@ -620,7 +620,7 @@ impl Chunk {
 }
 
 impl Column {
-    fn empty(kind: Type) -> Column {
+    pub(crate) fn empty(kind: Type) -> Column {
         match kind {
             Type::Int => Column::Int(Vec::new()),
             Type::Double => Column::Double(Vec::new()),
@@ -640,7 +640,7 @@ impl Column {
         }
     }
 
-    fn push(&mut self, value: Value<'_>) {
+    pub(crate) fn push(&mut self, value: Value<'_>) {
         match (self, value) {
             (Column::Int(values), Value::Int(value)) => values.push(value),
             (Column::Int(values), _) => values.push(NULL_INT),
