@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::{Input, finding};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
-use crate::document::suggest;
 use crate::event::{EVENT_ID, EVENT_TIME, FIELDS, FieldId, KIND, Schema, Type};
 
 /// The columns without which no record can be an event.
@@ -86,7 +85,7 @@ pub(super) fn fields(
     let mut found: Vec<Diagnostic> = REQUIRED
         .into_iter()
         .filter(|field| !has(*field))
-        .map(|field| missing_column(path, FIELDS[field.index()].0, names))
+        .map(|field| missing_column(path, FIELDS[field.index()].0, &unknown, names))
         .collect();
     found.extend(slips(path, unknown.iter().copied(), &|name| {
         schema.find(name).is_some_and(has)
@@ -94,20 +93,29 @@ pub(super) fn fields(
     (fields, found)
 }
 
-fn missing_column(path: &Path, field: &str, names: &[String]) -> Diagnostic {
+fn missing_column(path: &Path, field: &str, unknown: &[&str], names: &[String]) -> Diagnostic {
     let message =
         Message::new(format!("the file has no column `{field}`"), format!("文件缺少列 `{field}`"));
-    let close = names.iter().find(|name| is_slip(name, field)).map(|name| {
-        Message::new(format!("did you mean `{name}`?"), format!("是否应为 `{name}`?"))
-    });
-    let hint = close.or_else(|| suggest(field, names.iter().map(String::as_str))).or_else(|| {
-        let listed = names.join(", ");
-        Some(Message::new(
-            format!("its columns are {listed}; a mapping file (--map) can turn them into fields"),
-            format!("其列为 {listed};可用映射文件(--map)转换为字段"),
-        ))
-    });
-    finding(Severity::Error, "missing-column", path, message, hint)
+    let hint = match unknown.iter().find(|name| is_slip(name, field)) {
+        Some(name) => {
+            Message::new(format!("did you mean `{name}`?"), format!("是否应为 `{name}`?"))
+        }
+        None => {
+            let listed = listed(names);
+            Message::new(
+                format!("its columns are {listed}; a mapping file (--map) makes fields of them"),
+                format!("其列为 {listed};可用映射文件(--map)转换为字段"),
+            )
+        }
+    };
+    finding(Severity::Error, "missing-column", path, message, Some(hint))
+}
+
+/// The names of columns for a message; a wide file is cut short.
+pub(super) fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown}, ...") } else { shown }
 }
 
 /// A warning for each name that means nothing but is nearly that of a field which is not there.

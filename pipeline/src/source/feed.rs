@@ -305,7 +305,7 @@ impl<'a> Feed<'a> {
                 let mut file = ParquetFile::open(path).map_err(io)?;
                 let kinds = file.kinds();
                 let target = self.target(input, file.names(), &|column| kinds[column])?;
-                file.read_only(&target);
+                file.read_for(&target);
                 (Shape::Parquet(file), target)
             }
         };

@@ -33,6 +33,8 @@ pub(super) struct ParquetFile {
     names: Vec<String>,
     /// Which columns anything is made of; the others are not read.
     wanted: Vec<bool>,
+    /// Whether a mapping says what its decimals mean.
+    mapped: bool,
 }
 
 /// Rows of one row group.
@@ -53,7 +55,7 @@ impl ParquetFile {
         let names: Vec<String> =
             metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let wanted = vec![true; names.len()];
-        Ok(ParquetFile { metadata, names, wanted })
+        Ok(ParquetFile { metadata, names, wanted, mapped: false })
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -72,7 +74,8 @@ impl ParquetFile {
     }
 
     /// Leaves out the columns of which the target makes nothing.
-    pub(super) fn read_only(&mut self, target: &Target) {
+    pub(super) fn read_for(&mut self, target: &Target) {
+        self.mapped = matches!(target, Target::Mapped(_));
         self.wanted.fill(false);
         for column in target.columns() {
             self.wanted[column] = true;
@@ -118,7 +121,7 @@ impl ParquetFile {
     fn decode_batch(&self, batch: &RecordBatch, first: u64, sink: &mut Sink<'_>) -> io::Result<()> {
         let mut read = batch.columns().iter();
         let columns = self.wanted.iter().map(|wanted| match wanted {
-            true => read.next().map_or(Ok(Values::Null), Values::of),
+            true => read.next().map_or(Ok(Values::Null), |array| Values::of(array, self.mapped)),
             false => Ok(Values::Null),
         });
         let columns = columns.collect::<io::Result<Vec<_>>>()?;
@@ -159,7 +162,7 @@ enum Values {
 }
 
 impl Values {
-    fn of(array: &ArrayRef) -> io::Result<Values> {
+    fn of(array: &ArrayRef, mapped: bool) -> io::Result<Values> {
         use DataType::*;
         let to = |kind: &DataType| cast(array, kind).map_err(io::Error::other);
         Ok(match array.data_type() {
@@ -178,10 +181,10 @@ impl Values {
             Timestamp(unit, _) => Values::Time(milliseconds(&to(&Int64)?, *unit)),
             Date32 => Values::Time(to(&Int64)?.as_primitive::<Int64Type>().unary(|d| d * DAY_MS)),
             Date64 => Values::Time(to(&Int64)?.as_primitive().clone()),
-            Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) => {
+            Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) if mapped => {
                 Values::Decimal(to(&LargeUtf8)?.as_string().clone())
             }
-            Dictionary(_, values) => return Values::of(&to(values)?),
+            Dictionary(_, values) => return Values::of(&to(values)?, mapped),
             _ => Values::Other(array.clone()),
         })
     }

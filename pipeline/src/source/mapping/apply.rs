@@ -51,9 +51,10 @@ impl Bound {
         place: impl Fn(&str) -> Option<(usize, ColumnKind)>,
     ) -> Result<Bound, Vec<usize>> {
         let places: Vec<_> = mapping.columns().map(place).collect();
-        let missing: Vec<usize> =
+        let mut missing: Vec<usize> =
             (0..places.len()).filter(|&column| places[column].is_none()).collect();
         if !missing.is_empty() {
+            missing.sort_by_key(|&column| mapping.columns[column].span.start);
             return Err(missing);
         }
         let targets = mapping

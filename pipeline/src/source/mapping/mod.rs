@@ -51,6 +51,7 @@ use std::path::{Path, PathBuf};
 pub(super) use self::apply::{Bound, ColumnKind};
 use self::decimal::Rounding;
 use self::time::TimeRule;
+use super::columns::listed;
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity};
 use crate::document::suggest;
 use crate::event::Type;
@@ -192,7 +193,7 @@ impl Mapping {
                 format!("{data} 中没有列 `{name}`"),
             ),
             hint: suggest(name, present.iter().map(String::as_str)).or_else(|| {
-                let listed = present.join(", ");
+                let listed = listed(present);
                 Some(Message::new(
                     format!("its columns are {listed}"),
                     format!("其列为 {listed}"),

@@ -543,7 +543,7 @@ impl<'t> Parser<'t> {
     }
 
     fn condition(&mut self, text: &Text) -> Option<Program> {
-        let zone = Zone::new("UTC").expect("UTC is built in");
+        let zone = Arc::new(Zone::new("UTC").expect("UTC is built in"));
         let (params, conditions, lists) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let compiled = expr::parse(text.get_ref()).and_then(|ast| {
             let environment = Environment {

@@ -15,7 +15,7 @@ fn a_file_that_cannot_be_read_is_named() {
         ("e.csv", b"event_id,event_time,kind,event_id\n", "repeated-column: the header names column `event_id` twice"),
         ("e.csv", b"event_id,kind,event_tme\n", "missing-column: the file has no column `event_time` (did you mean `event_tme`?)"),
         ("e.csv", b"event_id,kind,Event_Time\n", "missing-column: the file has no column `event_time` (did you mean `Event_Time`?)"),
-        ("e.csv", b"event_id,kind,when\n", "missing-column: the file has no column `event_time` (its columns are event_id, kind, when; a mapping file (--map) can turn them into fields)"),
+        ("e.csv", b"event_id,kind,when\n", "missing-column: the file has no column `event_time` (its columns are event_id, kind, when; a mapping file (--map) makes fields of them)"),
         ("e.csv", b"event_id,event_time,kind,\xff\n", "bad-header: the header cannot be read: the record has bytes that are not UTF-8"),
         ("e.csv", b"event_id,event_time,\"kind\n", "bad-header: the header cannot be read: a quote is opened and never closed"),
         ("e.txt", b"x", "unknown-extension: the name does not tell a format that can be read (names end in .csv, .jsonl, .ndjson and .json, alone or with .gz or .zst, and .parquet)"),
