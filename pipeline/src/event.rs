@@ -500,7 +500,7 @@ pub enum Value<'a> {
     Str(&'a str),
 }
 
-/// Where a record came from: a source of the run, and its line (from 1), row (from 0, Parquet) or
+/// Where a record came from: a source of the run, and its line (from 1), row (from 1, Parquet) or
 /// offset (Kafka, an input log).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -728,6 +728,11 @@ impl ChunkBuilder {
     /// Whether there are none so far.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
+    }
+
+    /// The events so far.
+    pub fn so_far(&self) -> &Chunk {
+        &self.chunk
     }
 
     /// Checks one record: its values by field, each field at most once, and fields that are not
