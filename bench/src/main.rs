@@ -1,0 +1,176 @@
+//! Benchmarks of Hongxian: each makes its own input, runs the released program as a person would,
+//! and prints events a second, peak memory and the time of each stage, beside a baseline if asked.
+//!
+//! `scripts/bench` builds both programs and starts this one.
+
+mod baseline;
+mod generate;
+mod measure;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use measure::{Run, fail};
+
+/// Benchmarks of Hongxian.
+#[derive(Parser)]
+#[command(name = "scripts/bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Decide a file of claims, from CSV to every output.
+    Backtest(Backtest),
+    /// Write the benchmark's events as CSV.
+    Generate {
+        /// Number of events.
+        #[arg(long, default_value_t = EVENTS_DEFAULT)]
+        events: u64,
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Run one command and print its wall-clock seconds and peak memory as JSON.
+    Measure {
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+const EVENTS_DEFAULT: u64 = 1_000_000;
+
+#[derive(clap::Args)]
+struct Backtest {
+    /// Which job: rules and features of `bench/batch-job` or `bench/full-job`.
+    #[arg(long, value_enum, default_value_t = Job::Batch)]
+    job: Job,
+    /// Number of events.
+    #[arg(long, default_value_t = EVENTS_DEFAULT)]
+    events: u64,
+    /// Workers.
+    #[arg(long, default_value_t = 2)]
+    workers: u64,
+    /// Runs of each build; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Also build this git revision and run it alternately on the same input and rules.
+    #[arg(long, value_name = "REV")]
+    baseline: Option<String>,
+    /// Also run this program alternately, instead of building a revision.
+    #[arg(long, value_name = "PATH", conflicts_with = "baseline")]
+    baseline_binary: Option<PathBuf>,
+    /// The program to measure.
+    #[arg(long, value_name = "PATH")]
+    binary: PathBuf,
+    /// Where input, run directories and the baseline's build go.
+    #[arg(long, value_name = "DIR")]
+    work: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Job {
+    /// Seven windows, 1,000 phrases, ten rules.
+    Batch,
+    /// Four key families, twenty features, clusters, 1,000 phrases, fifty rules.
+    Full,
+}
+
+impl Job {
+    fn name(self) -> &'static str {
+        match self {
+            Job::Batch => "batch-job",
+            Job::Full => "full-job",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Backtest(backtest) => run_backtest(&backtest),
+        Command::Generate { events, out } => write_events(events, &out),
+        Command::Measure { command } => measure::print_measurement(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("bench: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_backtest(backtest: &Backtest) -> Result<(), String> {
+    fs::create_dir_all(&backtest.work).map_err(fail(&backtest.work))?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let events = backtest.work.join(format!("events-{}.csv", backtest.events));
+    if !events.exists() {
+        eprintln!("making {}", events.display());
+        write_events(backtest.events, &events)?;
+    }
+    let mut programs = vec![("this build".to_owned(), backtest.binary.clone())];
+    if let Some(revision) = &backtest.baseline {
+        programs.push(baseline::build(&root, revision, &backtest.work)?);
+    }
+    if let Some(binary) = &backtest.baseline_binary {
+        programs.push(("baseline".to_owned(), binary.clone()));
+    }
+    let rules = root.join("bench").join(backtest.job.name());
+    // Alternately, so that whatever else the machine does falls on all alike.
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); programs.len()];
+    for turn in 1..=backtest.runs {
+        for ((name, binary), runs) in programs.iter().zip(&mut runs) {
+            eprintln!("run {turn} of {}: {name}", backtest.runs);
+            let out = backtest.work.join("run");
+            runs.push(measure::backtest(binary, &events, &rules, backtest.workers, &out)?);
+        }
+    }
+    for ((name, _), runs) in programs.iter().zip(&runs) {
+        check_runs(name, runs, backtest.events)?;
+    }
+    let columns: Vec<(String, Vec<Run>)> =
+        programs.into_iter().map(|(name, _)| name).zip(runs).collect();
+    let job = table::Job {
+        name: backtest.job.name(),
+        events: backtest.events,
+        workers: backtest.workers,
+    };
+    if backtest.json {
+        println!("{:#}", table::json(&job, &columns));
+    } else {
+        print!("{}", table::text(&job, &columns));
+    }
+    Ok(())
+}
+
+/// A fast run that lost an event or decided differently each time is no run.
+fn check_runs(name: &str, runs: &[Run], events: u64) -> Result<(), String> {
+    for run in runs {
+        if run.decided != events {
+            return Err(format!("{name} decided {} of {events} events", run.decided));
+        }
+        if run.digest != runs[0].digest {
+            return Err(format!("{name} decided differently in two runs of the same input"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes under another name first, so that an interrupted run leaves no half file to be reused.
+fn write_events(events: u64, out: &Path) -> Result<(), String> {
+    let partial = out.with_extension("partial");
+    let file = fs::File::create(&partial).map_err(fail(&partial))?;
+    generate::write(events, std::io::BufWriter::with_capacity(1 << 20, file))
+        .map_err(fail(&partial))?;
+    fs::rename(&partial, out).map_err(fail(out))
+}

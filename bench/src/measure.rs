@@ -1,0 +1,126 @@
+//! Measuring a program from outside: wall clock, peak memory, and what it says of itself in
+//! `metrics.json`.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::Value;
+
+/// One run of a program.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Wall clock of the whole process.
+    pub(crate) seconds: f64,
+    /// The most memory that it held.
+    pub(crate) peak_bytes: u64,
+    /// Events with a decision.
+    pub(crate) decided: u64,
+    /// `decisions_digest`.
+    pub(crate) digest: String,
+    /// Seconds by stage, in the order of the file.
+    pub(crate) stages: Vec<(String, f64)>,
+    /// Bytes of state a live key, where the program says so.
+    pub(crate) bytes_a_key: Option<f64>,
+}
+
+/// Turns an error into a message that begins with the path.
+pub(crate) fn fail<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// Runs `command` and prints `{"seconds": ..., "peak_bytes": ...}` as the last line. A process of
+/// its own, because the system keeps the peak of all children together.
+pub(crate) fn print_measurement(command: &[String]) -> Result<(), String> {
+    let program = Path::new(&command[0]);
+    let start = Instant::now();
+    let status = Command::new(program)
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .status()
+        .map_err(fail(program))?;
+    let seconds = start.elapsed().as_secs_f64();
+    if !status.success() {
+        return Err(format!("{} ended with {status}", program.display()));
+    }
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(fail(program))?;
+    // Linux counts in KiB.
+    let peak_bytes = usage.max_rss() * 1024;
+    println!("{}", serde_json::json!({ "seconds": seconds, "peak_bytes": peak_bytes }));
+    Ok(())
+}
+
+/// One backtest with every output, in a process of its own.
+pub(crate) fn backtest(
+    program: &Path,
+    events: &Path,
+    rules: &Path,
+    workers: u64,
+    out: &Path,
+) -> Result<Run, String> {
+    if out.exists() {
+        fs::remove_dir_all(out).map_err(fail(out))?;
+    }
+    let this = std::env::current_exe().map_err(fail(program))?;
+    let mut command = Command::new(this);
+    command.arg("measure").arg(program).arg("backtest").arg(events);
+    command.arg("--rules").arg(rules).arg("--out").arg(out);
+    command.arg("--workers").arg(workers.to_string()).arg("--json");
+    let output = command.stderr(Stdio::inherit()).output().map_err(fail(program))?;
+    if !output.status.success() {
+        return Err(format!("{} failed", program.display()));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let measured = json(printed.lines().next_back().unwrap_or_default(), program)?;
+    let metrics = out.join("metrics.json");
+    let metrics = json(&fs::read_to_string(&metrics).map_err(fail(&metrics))?, &metrics)?;
+    Run::read(&measured, &metrics).ok_or_else(|| {
+        format!("{}: metrics.json lacks counts.decided or decisions_digest", out.display())
+    })
+}
+
+impl Run {
+    fn read(measured: &Value, metrics: &Value) -> Option<Run> {
+        let stages = metrics["timings"].as_object().map(|timings| {
+            timings.iter().filter_map(|(name, spent)| Some((name.clone(), spent.as_f64()?)))
+        });
+        let state = &metrics["state"];
+        let keys = state["keys"].as_f64().filter(|keys| *keys > 0.0);
+        Some(Run {
+            seconds: measured["seconds"].as_f64()?,
+            peak_bytes: measured["peak_bytes"].as_u64()?,
+            decided: metrics["counts"]["decided"].as_u64()?,
+            digest: metrics["decisions_digest"].as_str()?.to_owned(),
+            stages: stages.into_iter().flatten().collect(),
+            bytes_a_key: state["bytes"].as_f64().zip(keys).map(|(bytes, keys)| bytes / keys),
+        })
+    }
+}
+
+fn json(text: &str, from: &Path) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(fail(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_read_from_what_the_program_says_of_itself() {
+        let measured = serde_json::json!({ "seconds": 2.0, "peak_bytes": 1024 });
+        let metrics = serde_json::json!({
+            "counts": { "decided": 10 },
+            "decisions_digest": "d",
+            "timings": { "read": 0.5, "rules": 0.25 },
+            "state": { "keys": 4, "bytes": 100 },
+        });
+        let run = Run::read(&measured, &metrics).unwrap();
+        assert_eq!((run.decided, run.digest.as_str()), (10, "d"));
+        assert_eq!(run.stages, [("read".to_owned(), 0.5), ("rules".to_owned(), 0.25)]);
+        assert_eq!(run.bytes_a_key, Some(25.0));
+        assert!(Run::read(&measured, &serde_json::json!({})).is_none());
+    }
+}
