@@ -402,7 +402,7 @@ impl Refusal {
 }
 
 /// Strings of one column, end to end; the empty string is null.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Strings {
     ends: Vec<u32>,
     text: String,
@@ -419,6 +419,17 @@ impl Strings {
     pub fn push(&mut self, value: &str) {
         self.text.push_str(value);
         self.ends.push(self.text.len() as u32);
+    }
+
+    /// Appends a run of strings of another column.
+    fn extend(&mut self, from: &Strings, run: Range<usize>) {
+        if run.is_empty() {
+            return;
+        }
+        let start = if run.start == 0 { 0 } else { from.ends[run.start - 1] };
+        let base = self.text.len() as u32;
+        self.text.push_str(&from.text[start as usize..from.ends[run.end - 1] as usize]);
+        self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
     }
 
     /// How many strings there are.
@@ -572,36 +583,44 @@ impl Chunk {
             })
     }
 
-    /// The events at `rows` of the `chunks`, in that order, as a chunk of its own.
+    /// The events at `rows` (chunk, row) of the `chunks`, in that order, as a chunk of its own.
+    /// Neighbours that stay neighbours are copied together.
     pub fn gather(schema: &Arc<Schema>, chunks: &[Arc<Chunk>], rows: &[(u32, u32)]) -> Chunk {
-        let pick = |&(chunk, row): &(u32, u32)| (&*chunks[chunk as usize], row as usize);
+        let runs: Vec<(&Chunk, Range<usize>)> = rows
+            .chunk_by(|left, right| left.0 == right.0 && left.1 + 1 == right.1)
+            .map(|run| {
+                let start = run[0].1 as usize;
+                (&*chunks[run[0].0 as usize], start..start + run.len())
+            })
+            .collect();
         let columns = (0..schema.fields.len())
             .map(|at| {
-                let field = FieldId(at as u16);
-                let absent = |(chunk, _): &(u32, u32)| {
-                    matches!(chunks[*chunk as usize].columns[at], Column::Absent)
-                };
-                if rows.iter().all(absent) {
+                if runs.iter().all(|(chunk, _)| matches!(chunk.columns[at], Column::Absent)) {
                     return Column::Absent;
                 }
                 let mut column = Column::empty(schema.fields[at].kind);
-                for (chunk, row) in rows.iter().map(pick) {
-                    column.push(chunk.value(field, row));
+                for (chunk, run) in &runs {
+                    column.extend(&chunk.columns[at], run.clone());
                 }
                 column
             })
             .collect();
-        Chunk {
+        let mut gathered = Chunk {
             schema: schema.clone(),
-            kinds: rows.iter().map(pick).map(|(chunk, row)| chunk.kinds[row]).collect(),
+            kinds: Vec::with_capacity(rows.len()),
             columns,
-            positions: rows.iter().map(pick).map(|(chunk, row)| chunk.positions[row]).collect(),
+            positions: Vec::with_capacity(rows.len()),
+        };
+        for (chunk, run) in runs {
+            gathered.kinds.extend_from_slice(&chunk.kinds[run.clone()]);
+            gathered.positions.extend_from_slice(&chunk.positions[run]);
         }
+        gathered
     }
 }
 
 impl Column {
-    fn empty(kind: Type) -> Column {
+    pub(crate) fn empty(kind: Type) -> Column {
         match kind {
             Type::Int => Column::Int(Vec::new()),
             Type::Double => Column::Double(Vec::new()),
@@ -610,7 +629,18 @@ impl Column {
         }
     }
 
-    fn push(&mut self, value: Value<'_>) {
+    /// Appends a run of another column of the same type, or of nulls.
+    fn extend(&mut self, from: &Column, run: Range<usize>) {
+        match (self, from) {
+            (Column::Int(values), Column::Int(from)) => values.extend_from_slice(&from[run]),
+            (Column::Double(values), Column::Double(from)) => values.extend_from_slice(&from[run]),
+            (Column::Bool(values), Column::Bool(from)) => values.extend_from_slice(&from[run]),
+            (Column::Str(values), Column::Str(from)) => values.extend(from, run),
+            (column, _) => run.for_each(|_| column.push(Value::Null)),
+        }
+    }
+
+    pub(crate) fn push(&mut self, value: Value<'_>) {
         match (self, value) {
             (Column::Int(values), Value::Int(value)) => values.push(value),
             (Column::Int(values), _) => values.push(NULL_INT),

@@ -1,3 +1,15 @@
 //! Hongxian (红线) watches group red packets and the money around them.
 
 pub mod event;
+pub mod diagnostic;
+pub mod expr;
+pub mod stopwatch;
+pub mod source;
+pub mod keyed;
+pub mod packet;
+pub mod features;
+pub mod score;
+pub mod sink;
+pub mod gather;
+pub mod dataflow;
+pub mod backtest;

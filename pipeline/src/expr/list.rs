@@ -1,0 +1,54 @@
+//! Lists of values, each valid for a time; a calendar is a list of dates.
+
+use std::collections::BTreeMap;
+
+/// Values and when each is on the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    values: BTreeMap<String, Vec<(i64, i64)>>,
+}
+
+impl List {
+    /// Adds a value from `valid_from` on and before `valid_until`, in ms since 1970 UTC.
+    pub fn add(&mut self, value: impl Into<String>, valid_from: i64, valid_until: i64) {
+        self.values.entry(value.into()).or_default().push((valid_from, valid_until));
+    }
+
+    /// Whether the value is on the list at that time.
+    pub fn contains(&self, value: &str, time: i64) -> bool {
+        let valid = |&(from, until): &(i64, i64)| from <= time && time < until;
+        self.values.get(value).is_some_and(|spans| spans.iter().any(valid))
+    }
+
+    /// The values with their times of validity.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[(i64, i64)])> {
+        self.values.iter().map(|(value, spans)| (value.as_str(), spans.as_slice()))
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_on_the_list_from_its_first_moment_to_before_its_last() {
+        let mut list = List::default();
+        list.add("u1", 100, 200);
+        list.add("u1", 300, 301);
+        let on = |time| list.contains("u1", time);
+        assert_eq!([99, 100, 199, 200, 299, 300, 301].map(on), [
+            false, true, true, false, false, true, false
+        ]);
+        assert!(!list.contains("u2", 150));
+    }
+}
