@@ -18,20 +18,14 @@ pub fn record(
     directory: &Path,
     each: impl FnMut(&mut Scored, &Names) + Send + 'static,
 ) -> Result<(Summary, Recorded), String> {
-    let features: Vec<_> = job
-        .features
-        .columns()
-        .iter()
-        .map(|(name, kind, _)| (name.clone(), *kind))
-        .collect();
+    let features: Vec<_> =
+        job.features.columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
     let recorder = Recorder::create(directory, &features, job.scorer.names().clone())?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
     let summary = dataflow::run(job, options, &sender);
     drop(sender);
-    let recorded = thread
-        .join()
-        .map_err(|_| "the recorder stopped".to_owned())??;
+    let recorded = thread.join().map_err(|_| "the recorder stopped".to_owned())??;
     Ok((summary?, recorded))
 }
 
@@ -45,8 +39,6 @@ pub fn decide(job: &Arc<Job>, options: Options) -> Result<(Summary, Vec<Scored>)
     });
     let summary = dataflow::run(job, options, &sender);
     drop(sender);
-    let parts = thread
-        .join()
-        .map_err(|_| "the collector stopped".to_owned())?;
+    let parts = thread.join().map_err(|_| "the collector stopped".to_owned())?;
     Ok((summary?, parts))
 }

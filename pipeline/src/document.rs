@@ -91,8 +91,7 @@ impl<'t> Reader<'t> {
     pub fn required_keys(&mut self, table: &DeTable<'_>, span: Range<usize>, wanted: &[&str]) {
         for key in wanted {
             if !table.contains_key(*key) {
-                let message =
-                    Message::new(format!("`{key}` is missing"), format!("缺少 `{key}`"));
+                let message = Message::new(format!("`{key}` is missing"), format!("缺少 `{key}`"));
                 self.fail("missing-key", span.clone(), message, None);
             }
         }
@@ -227,12 +226,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Notes that the node has another type than `wanted` (in English and Chinese).
-    pub fn wrong_type<T>(
-        &mut self,
-        key: &str,
-        node: &Node<'_>,
-        wanted: (&str, &str),
-    ) -> Option<T> {
+    pub fn wrong_type<T>(&mut self, key: &str, node: &Node<'_>, wanted: (&str, &str)) -> Option<T> {
         let (found, found_zh) = type_name(node.get_ref());
         let message = Message::new(
             format!("`{key}` is {found}, not {}", wanted.0),
@@ -279,10 +273,12 @@ pub fn span_within(text: &str, literal: &Range<usize>, within: &Range<usize>) ->
     let mut body = quotes..raw.len() - quotes;
     if quotes == 3 {
         let rest = &raw[body.clone()];
-        let skipped = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
+        let skipped =
+            if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
         body.start += skipped;
     }
-    let place = |wanted: usize| literal.start + body.start + raw_offset(&raw[body.clone()], wanted, basic);
+    let place =
+        |wanted: usize| literal.start + body.start + raw_offset(&raw[body.clone()], wanted, basic);
     let start = place(within.start);
     start..place(within.end).max(start)
 }
@@ -409,8 +405,7 @@ mod tests {
 
     #[test]
     fn durations_read_and_print() {
-        for (text, ms) in
-            [("0s", 0), ("250ms", 250), ("90d", 7_776_000_000), ("1h30m", 5_400_000)]
+        for (text, ms) in [("0s", 0), ("250ms", 250), ("90d", 7_776_000_000), ("1h30m", 5_400_000)]
         {
             assert_eq!(duration_ms(text), Some(ms));
             assert_eq!(duration_text(ms), text);

@@ -86,10 +86,7 @@ impl Kind {
 
     /// Whether an event of this kind gets a decision.
     pub fn is_transaction(self) -> bool {
-        matches!(
-            self,
-            Kind::Send | Kind::Claim | Kind::Transfer | Kind::Withdraw
-        )
+        matches!(self, Kind::Send | Kind::Claim | Kind::Transfer | Kind::Withdraw)
     }
 
     /// Whether `amount_fen` is required.
@@ -126,19 +123,13 @@ impl KindSet {
 
     /// The members, in the order of their codes.
     pub fn iter(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL
-            .into_iter()
-            .filter(move |kind| self.contains(*kind))
+        Kind::ALL.into_iter().filter(move |kind| self.contains(*kind))
     }
 }
 
 impl FromIterator<Kind> for KindSet {
     fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
-        KindSet(
-            kinds
-                .into_iter()
-                .fold(0, |set, kind| set | 1 << kind as u16),
-        )
+        KindSet(kinds.into_iter().fold(0, |set, kind| set | 1 << kind as u16))
     }
 }
 
@@ -274,11 +265,7 @@ impl Default for Schema {
     fn default() -> Self {
         let fields = FIELDS
             .iter()
-            .map(|&(name, kind, bound, _)| Field {
-                name: name.to_owned(),
-                kind,
-                bound,
-            })
+            .map(|&(name, kind, bound, _)| Field { name: name.to_owned(), kind, bound })
             .collect();
         Schema { fields }
     }
@@ -288,17 +275,11 @@ impl Schema {
     /// The standard fields and then `extras` (names without the `extra.` prefix), in that order.
     pub fn with_extras(extras: impl IntoIterator<Item = (String, Type)>) -> Self {
         let mut schema = Schema::default();
-        schema
-            .fields
-            .extend(extras.into_iter().map(|(name, kind)| Field {
-                name: format!("extra.{name}"),
-                kind,
-                bound: if kind == Type::Str {
-                    Bound::Text
-                } else {
-                    Bound::None
-                },
-            }));
+        schema.fields.extend(extras.into_iter().map(|(name, kind)| Field {
+            name: format!("extra.{name}"),
+            kind,
+            bound: if kind == Type::Str { Bound::Text } else { Bound::None },
+        }));
         schema
     }
 
@@ -411,10 +392,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with that code and detail.
     pub fn new(code: RejectCode, detail: impl Into<String>) -> Self {
-        Refusal {
-            code,
-            detail: detail.into(),
-        }
+        Refusal { code, detail: detail.into() }
     }
 }
 
@@ -428,11 +406,7 @@ pub struct Strings {
 impl Strings {
     /// The string at `row`; empty is null.
     pub fn get(&self, row: usize) -> &str {
-        let start = if row == 0 {
-            0
-        } else {
-            self.ends[row - 1] as usize
-        };
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
         &self.text[start..self.ends[row] as usize]
     }
 
@@ -447,16 +421,10 @@ impl Strings {
         if run.is_empty() {
             return;
         }
-        let start = if run.start == 0 {
-            0
-        } else {
-            from.ends[run.start - 1]
-        };
+        let start = if run.start == 0 { 0 } else { from.ends[run.start - 1] };
         let base = self.text.len() as u32;
-        self.text
-            .push_str(&from.text[start as usize..from.ends[run.end - 1] as usize]);
-        self.ends
-            .extend(from.ends[run].iter().map(|end| end - start + base));
+        self.text.push_str(&from.text[start as usize..from.ends[run.end - 1] as usize]);
+        self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
     }
 
     /// How many strings there are.
@@ -622,10 +590,7 @@ impl Chunk {
             .collect();
         let columns = (0..schema.fields.len())
             .map(|at| {
-                if runs
-                    .iter()
-                    .all(|(chunk, _)| matches!(chunk.columns[at], Column::Absent))
-                {
+                if runs.iter().all(|(chunk, _)| matches!(chunk.columns[at], Column::Absent)) {
                     return Column::Absent;
                 }
                 let mut column = Column::empty(schema.fields[at].kind);
@@ -774,10 +739,7 @@ impl ChunkBuilder {
             (ACCOUNT_ID, account),
             (AMOUNT_FEN, kind.has_amount()),
         ];
-        match required
-            .iter()
-            .find(|(field, needed)| *needed && !present(*field))
-        {
+        match required.iter().find(|(field, needed)| *needed && !present(*field)) {
             Some((field, _)) => Err(missing(FIELDS[field.index()].0)),
             None => Ok(()),
         }
@@ -822,10 +784,7 @@ fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
     let name = utf8("kind", name)?;
     match Kind::parse(name) {
         Some(kind) => Ok(Some(kind)),
-        None => Err(Refusal::new(
-            RejectCode::UnknownKind,
-            format!("kind is {}", quoted(name)),
-        )),
+        None => Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name)))),
     }
 }
 
@@ -907,11 +866,7 @@ fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
         _ => TEXT_BYTES_MAX,
     };
     if text.len() > bytes_max {
-        let detail = format!(
-            "{} has {} bytes, more than {bytes_max}",
-            field.name,
-            text.len()
-        );
+        let detail = format!("{} has {} bytes, more than {bytes_max}", field.name, text.len());
         return Err(Refusal::new(RejectCode::OutOfBounds, detail));
     }
     let allowed: &[&str] = match field.bound {
@@ -923,12 +878,8 @@ fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
         _ => return Ok(()),
     };
     if !allowed.contains(&text) {
-        let detail = format!(
-            "{} is {}, not one of {}",
-            field.name,
-            quoted(text),
-            allowed.join(", ")
-        );
+        let detail =
+            format!("{} is {}, not one of {}", field.name, quoted(text), allowed.join(", "));
         return Err(Refusal::new(RejectCode::OutOfBounds, detail));
     }
     Ok(())
@@ -948,15 +899,9 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value
-            .checked_mul(10)?
-            .checked_sub(i64::from(digit - b'0'))?;
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
     }
-    if negative {
-        Some(value)
-    } else {
-        value.checked_neg()
-    }
+    if negative { Some(value) } else { value.checked_neg() }
 }
 
 /// RFC 3339 with an offset; finer than a millisecond is floored.
@@ -970,10 +915,7 @@ fn parse_time(field: &Field, text: &[u8]) -> Result<i64, Refusal> {
 
 fn utf8<'a>(field: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
     std::str::from_utf8(text).map_err(|_| {
-        Refusal::new(
-            RejectCode::InvalidUtf8,
-            format!("{field} has bytes that are not UTF-8"),
-        )
+        Refusal::new(RejectCode::InvalidUtf8, format!("{field} has bytes that are not UTF-8"))
     })
 }
 
@@ -985,10 +927,7 @@ fn wrong_type(field: &Field) -> Refusal {
         (Type::Bool, _) => "true or false",
         (Type::Str, _) => "a string",
     };
-    Refusal::new(
-        RejectCode::WrongType,
-        format!("{} is not {wanted}", field.name),
-    )
+    Refusal::new(RejectCode::WrongType, format!("{} is not {wanted}", field.name))
 }
 
 /// The first characters of hostile text, escaped, for a message.
@@ -1024,11 +963,7 @@ mod tests {
         let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
         builder.push(GOOD, Position { source: 0, at: 1 }).unwrap();
         let chunk = builder.finish();
-        assert_eq!(
-            chunk.int(EVENT_TIME, 0),
-            1_707_480_000_000,
-            "finer than ms is floored"
-        );
+        assert_eq!(chunk.int(EVENT_TIME, 0), 1_707_480_000_000, "finer than ms is floored");
         assert_eq!((chunk.payer(0), chunk.payee(0)), ("", "u1"));
     }
 
@@ -1050,10 +985,7 @@ mod tests {
         assert_eq!(with(ACCOUNT_ID, Raw::Cell(b"")), MissingField);
         assert_eq!(with(KIND, Raw::Str(b"Claim")), UnknownKind);
         assert_eq!(with(EVENT_TIME, Raw::Int(TIME_MAX)), TimeOutOfRange);
-        assert_eq!(
-            with(EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00")),
-            WrongType
-        );
+        assert_eq!(with(EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00")), WrongType);
         assert_eq!(with(ACCOUNT_ID, Raw::Str(b"\xff")), InvalidUtf8);
         assert_eq!(with(EVENT_ID, Raw::Str(&[b'x'; 65])), OutOfBounds);
         assert_eq!(with(PLATFORM, Raw::Str(b"qq")), OutOfBounds);

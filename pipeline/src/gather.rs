@@ -110,11 +110,7 @@ fn fill_own<'p>(prepared: &'p Prepared, features: &Features, row: usize, values:
 }
 
 fn text_value(text: &str) -> Value<'_> {
-    if text.is_empty() {
-        Value::Null
-    } else {
-        Value::Str(text)
-    }
+    if text.is_empty() { Value::Null } else { Value::Str(text) }
 }
 
 /// A column in the making: replies fill it in any order.
@@ -156,10 +152,7 @@ impl Gatherer {
                 family.lookups.iter().map(of_lookup).collect()
             })
             .collect();
-        Gatherer {
-            outputs,
-            view: ClusterView::default(),
-        }
+        Gatherer { outputs, view: ClusterView::default() }
     }
 
     /// Decides the transactions of a slice.
@@ -168,9 +161,7 @@ impl Gatherer {
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
-        batch.rows = rows
-            .filter(|row| slice.chunk.kind(*row as usize).is_transaction())
-            .collect();
+        batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
         let (gathered, outcomes) = self.gather(features, &batch.rows, slice.chunk.len(), replies);
         let clusters = self.clusters(features, &batch, replies);
         let columns = Columns {
@@ -214,9 +205,7 @@ impl Gatherer {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
         scored.lines.reserve(scored.batch.rows.len() * 420);
-        scored
-            .batch
-            .write_lines(job.scorer.names(), &mut scored.lines);
+        scored.batch.write_lines(job.scorer.names(), &mut scored.lines);
         scored
     }
 
@@ -243,11 +232,7 @@ impl Gatherer {
             let row = row as usize;
             self.view.advance(options.known(slice.effective[row]));
             let account = slice.chunk.str(ACCOUNT_ID, row);
-            let alone = Linked {
-                id: account,
-                accounts: 1,
-                groups: own[row],
-            };
+            let alone = Linked { id: account, accounts: 1, groups: own[row] };
             let linked = self.view.linked(account).unwrap_or(alone);
             clusters.accounts.push(linked.accounts);
             clusters.groups.push(linked.groups);
@@ -268,12 +253,8 @@ impl Gatherer {
         for (at, row) in transactions.iter().enumerate() {
             place[*row as usize] = at as u32;
         }
-        let mut gathered: Vec<Gathered> = features
-            .plan
-            .features
-            .iter()
-            .map(|(_, kind)| Gathered::nulls(*kind, count))
-            .collect();
+        let mut gathered: Vec<Gathered> =
+            features.plan.features.iter().map(|(_, kind)| Gathered::nulls(*kind, count)).collect();
         let mut outcomes = vec![None; count];
         for (nth, reply) in replies.iter().enumerate() {
             let Some(lookups) = self.outputs.get(reply.family as usize) else {
@@ -400,13 +381,10 @@ impl<'c> Columns<'c> {
                 }
             },
             SlotSource::Text(at) => {
-                let ints = rows
-                    .iter()
-                    .map(|row| self.prepared.texts[at][*row as usize]);
+                let ints = rows.iter().map(|row| self.prepared.texts[at][*row as usize]);
                 if kind == Type::Bool {
                     Column::Bool(
-                        ints.map(|value| if value == NULL_INT { 2 } else { value as u8 })
-                            .collect(),
+                        ints.map(|value| if value == NULL_INT { 2 } else { value as u8 }).collect(),
                     )
                 } else {
                     Column::Int(ints.collect())

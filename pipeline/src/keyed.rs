@@ -29,10 +29,7 @@ impl Key {
             return Key::NULL;
         }
         let hash = xxh3::xxh3_128_with_seed(bytes, 0x686f_6e67).max(1);
-        Key {
-            hash,
-            check: xxh3::xxh3_64_with_seed(bytes, 0x7869_616e) as u32,
-        }
+        Key { hash, check: xxh3::xxh3_64_with_seed(bytes, 0x7869_616e) as u32 }
     }
 
     /// The key of two keys together.

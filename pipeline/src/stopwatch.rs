@@ -1,8 +1,5 @@
 //! Where the time goes. The only place that reads a clock; nothing that decides may use it.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that may read the clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
 
 use std::time::{Duration, Instant};
 
@@ -64,8 +61,6 @@ impl Stopwatch {
 
     /// Seconds by stage name.
     pub fn seconds(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
-        STAGES
-            .iter()
-            .map(|(stage, name)| (*name, self.spent[*stage as usize].as_secs_f64()))
+        STAGES.iter().map(|(stage, name)| (*name, self.spent[*stage as usize].as_secs_f64()))
     }
 }

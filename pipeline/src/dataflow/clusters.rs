@@ -111,7 +111,8 @@ pub(super) fn clusters<'s>(
     end: i64,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
     let labels = labels(edges.as_collection()).consolidate();
-    let (replies, memberships) = account_groups(requests, labels.clone().inner, options, family, end);
+    let (replies, memberships) =
+        account_groups(requests, labels.clone().inner, options, family, end);
     let memberships = memberships.as_collection();
     let groups = group_counts(labels.clone(), memberships)
         .inner
@@ -134,10 +135,7 @@ fn account_groups<'s>(
     options: ClusterOptions,
     family: u32,
     end: i64,
-) -> (
-    StreamVec<'s, u64, Replies>,
-    StreamVec<'s, u64, Change<Membership>>,
-) {
+) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
     let mut builder =
         OperatorBuilder::new("Devices: groups of accounts".to_owned(), requests.scope());
     let by_worker = Exchange::new(|requests: &Requests| u64::from(requests.destination));
@@ -161,10 +159,7 @@ fn account_groups<'s>(
                 let Some(capability) = stamp.retain_least(0) else {
                     return;
                 };
-                let held = keeper
-                    .waiting
-                    .entry(time)
-                    .or_insert_with(|| (capability, Vec::new()));
+                let held = keeper.waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
                 held.1.extend(batches.flat_map(|batches| batches.drain(..)));
             });
             labels.for_each_stamp(|_, changes| {
@@ -182,9 +177,7 @@ fn account_groups<'s>(
                 }
             }
             let next = keeper.catch_up(events, known);
-            memberships
-                .session(&capability)
-                .give_iterator(keeper.changes.drain(..));
+            memberships.session(&capability).give_iterator(keeper.changes.drain(..));
             match next {
                 Some(next) => {
                     if *capability.time() < next {
@@ -234,12 +227,7 @@ impl Keeper {
         if events.is_some_and(|events| events <= *step.key()) {
             return None;
         }
-        let last = step
-            .get()
-            .1
-            .iter()
-            .flat_map(|requests| requests.times.last())
-            .max();
+        let last = step.get().1.iter().flat_map(|requests| requests.times.last()).max();
         let needed = last.map_or(0, |last| self.options.known(*last));
         if known.is_some_and(|known| known as i64 <= needed) {
             return None;
@@ -250,11 +238,8 @@ impl Keeper {
     }
 
     fn apply(&mut self, requests: &Requests) -> Replies {
-        let mut replies = Replies {
-            origin: requests.origin,
-            family: self.family,
-            ..Replies::default()
-        };
+        let mut replies =
+            Replies { origin: requests.origin, family: self.family, ..Replies::default() };
         for (at, group) in requests.words.chunks_exact(2).enumerate() {
             let (account, time) = (requests.hashes[at], requests.times[at]);
             let moment = self.options.known(time);
@@ -265,9 +250,7 @@ impl Keeper {
             if requests.lookups[at] != 0 {
                 replies.rows.push(requests.rows[at]);
                 replies.lookups.push(1);
-                replies
-                    .values
-                    .push(self.state.count(account, moment) as u64);
+                replies.values.push(self.state.count(account, moment) as u64);
             }
         }
         replies

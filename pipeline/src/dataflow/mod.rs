@@ -96,13 +96,9 @@ pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Resul
     let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch));
     let config = timely::Config::process(options.workers);
     let (job, sink) = (job.clone(), sink.clone());
-    let guards = timely::execute(config, move |worker| {
-        work(worker, &job, options, &steps, sink.clone())
-    })?;
-    let mut summary = Summary {
-        steps: usize::MAX,
-        ..Summary::default()
-    };
+    let guards =
+        timely::execute(config, move |worker| work(worker, &job, options, &steps, sink.clone()))?;
+    let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
     for part in guards.join() {
         let part = part?;
         summary.steps = summary.steps.min(part.steps);
@@ -132,13 +128,7 @@ fn work(
     let shared = Rc::new(RefCell::new(Summary::default()));
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
-        let wiring = Wiring {
-            job,
-            options,
-            index,
-            peers,
-            summary: &shared,
-        };
+        let wiring = Wiring { job, options, index, peers, summary: &shared };
         let mut replies: Vec<_> = (0..job.features.families.len())
             .map(|family| wiring.family(&events, family))
             .chain([wiring.referee(&events)])
@@ -152,9 +142,7 @@ fn work(
             None => empty(scope),
         };
         let replies = scope.concatenate(replies);
-        wiring
-            .score(events, replies, changes, sink)
-            .probe_with(&probe);
+        wiring.score(events, replies, changes, sink).probe_with(&probe);
     });
     let mut done = 0;
     for (step, (range, start)) in steps.iter().enumerate() {
@@ -227,31 +215,19 @@ impl Wiring<'_> {
         let ask = move |prepared: &Prepared| {
             packet_requests(
                 &prepared.slice,
-                &Addressing {
-                    origin: index,
-                    peers,
-                    first: prepared.rank,
-                },
+                &Addressing { origin: index, peers, first: prepared.rank },
             )
         };
         let requests = self.ask(events, "Requests: packets", ask);
         let mut state = RefereeState::new();
         let family = self.job.features.families.len() as u32;
-        self.keyed(
-            requests,
-            "packet: referee",
-            family,
-            move |work| match work {
-                Work::Apply(requests, replies) => {
-                    state.apply(requests, replies);
-                    Usage::default()
-                }
-                Work::Measure => Usage {
-                    keys: state.len() as u64,
-                    ..Usage::default()
-                },
-            },
-        )
+        self.keyed(requests, "packet: referee", family, move |work| match work {
+            Work::Apply(requests, replies) => {
+                state.apply(requests, replies);
+                Usage::default()
+            }
+            Work::Measure => Usage { keys: state.len() as u64, ..Usage::default() },
+        })
     }
 
     /// Makes each slice's requests, a batch for each worker.
@@ -262,9 +238,10 @@ impl Wiring<'_> {
         ask: impl Fn(&Prepared) -> Vec<Requests> + 'static,
     ) -> StreamVec<'s, u64, Requests> {
         let summary = self.summary.clone();
-        events
-            .clone()
-            .unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(Pipeline, name, |_, _| {
+        events.clone().unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(
+            Pipeline,
+            name,
+            |_, _| {
                 move |input, output| {
                     input.for_each_stamp(|stamp, slices| {
                         let Some(capability) = stamp.retain_least(0) else {
@@ -275,13 +252,12 @@ impl Wiring<'_> {
                                 .borrow_mut()
                                 .stopwatch
                                 .time(Stage::Requests, || ask(&prepared));
-                            output
-                                .session(&capability)
-                                .give_iterator(batches.into_iter());
+                            output.session(&capability).give_iterator(batches.into_iter());
                         }
                     });
                 }
-            })
+            },
+        )
     }
 
     /// Brings requests to the owners of their keys and applies each step's in total order.
@@ -308,9 +284,7 @@ impl Wiring<'_> {
                         let Some(capability) = stamp.retain_least(0) else {
                             return;
                         };
-                        let held = waiting
-                            .entry(time)
-                            .or_insert_with(|| (capability, Vec::new()));
+                        let held = waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
                         held.1.extend(batches.flat_map(|batches| batches.drain(..)));
                     });
                     while let Some(step) = waiting.first_entry() {
@@ -335,18 +309,13 @@ impl Wiring<'_> {
                                 })
                                 .collect::<Vec<_>>()
                         });
-                        output
-                            .session(&capability)
-                            .give_iterator(replies.into_iter());
+                        output.session(&capability).give_iterator(replies.into_iter());
                     }
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
                         let usage = state(Work::Measure);
-                        let usage = StateUse {
-                            keys: usage.keys,
-                            events: usage.events,
-                            bytes: usage.bytes,
-                        };
+                        let usage =
+                            StateUse { keys: usage.keys, events: usage.events, bytes: usage.bytes };
                         summary.borrow_mut().state.insert(label.clone(), usage);
                     }
                 }
@@ -361,11 +330,7 @@ impl Wiring<'_> {
         options: ClusterOptions,
     ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
         let (index, peers) = (self.index, self.peers);
-        let to = move |rank| Addressing {
-            origin: index,
-            peers,
-            first: rank,
-        };
+        let to = move |rank| Addressing { origin: index, peers, first: rank };
         let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
             device_requests(&prepared.slice, &to(prepared.rank))
         });
@@ -374,13 +339,7 @@ impl Wiring<'_> {
         });
         let end = self.job.events.end();
         let edges = shared_edges(devices, options, end);
-        clusters(
-            edges,
-            groups,
-            options,
-            self.job.features.families.len() as u32 + 1,
-            end,
-        )
+        clusters(edges, groups, options, self.job.features.families.len() as u32 + 1, end)
     }
 
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
@@ -412,14 +371,12 @@ impl Wiring<'_> {
                     };
                     let held = waiting.entry(time).or_default();
                     held.capability = Some(capability);
-                    held.slices
-                        .extend(slices.flat_map(|slices| slices.drain(..)));
+                    held.slices.extend(slices.flat_map(|slices| slices.drain(..)));
                 });
                 replies.for_each_stamp(|stamp, batches| {
                     let Some(&time) = stamp.least() else { return };
                     let held = waiting.entry(time).or_default();
-                    held.replies
-                        .extend(batches.flat_map(|batches| batches.drain(..)));
+                    held.replies.extend(batches.flat_map(|batches| batches.drain(..)));
                 });
                 changes.for_each_stamp(|_, changes| {
                     for (change, time, by) in changes.flat_map(|changes| changes.drain(..)) {
@@ -429,9 +386,7 @@ impl Wiring<'_> {
                 while let Some(step) = waiting.first_entry() {
                     let time = *step.key();
                     let seen = step.get().clusters_seen(&job);
-                    if frontiers[..2]
-                        .iter()
-                        .any(|frontier| frontier.less_equal(&time))
+                    if frontiers[..2].iter().any(|frontier| frontier.less_equal(&time))
                         || seen.is_some_and(|seen| frontiers[2].less_equal(&seen))
                     {
                         break;
@@ -440,10 +395,7 @@ impl Wiring<'_> {
                     for prepared in &gathering.slices {
                         let scored = summary.borrow_mut().stopwatch.time(Stage::Rules, || {
                             let scored = gatherer.score(&job, prepared, &gathering.replies);
-                            Scored {
-                                part: prepared.slice.step * peers + index,
-                                ..scored
-                            }
+                            Scored { part: prepared.slice.step * peers + index, ..scored }
                         });
                         // The receiver ends early only after an error that it reports itself.
                         let _ = sink.send(scored);
@@ -474,11 +426,7 @@ impl Gathering {
     /// The latest moment as of which a transaction of the step sees clusters.
     fn clusters_seen(&self, job: &Job) -> Option<u64> {
         let options = job.features.clusters?;
-        let last = self
-            .slices
-            .iter()
-            .flat_map(|prepared| prepared.slice.effective.last())
-            .max()?;
+        let last = self.slices.iter().flat_map(|prepared| prepared.slice.effective.last()).max()?;
         Some(options.known(*last).max(0) as u64)
     }
 }
@@ -495,11 +443,7 @@ fn family_requests(
         &prepared.slice.chunk,
         &prepared.slice.effective,
         &mut prepared.keys.borrow_mut(),
-        &Addressing {
-            origin: index,
-            peers,
-            first: prepared.rank,
-        },
+        &Addressing { origin: index, peers, first: prepared.rank },
         &passes,
     )
 }

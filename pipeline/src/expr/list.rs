@@ -11,25 +11,18 @@ pub struct List {
 impl List {
     /// Adds a value from `valid_from` on and before `valid_until`, in ms since 1970 UTC.
     pub fn add(&mut self, value: impl Into<String>, valid_from: i64, valid_until: i64) {
-        self.values
-            .entry(value.into())
-            .or_default()
-            .push((valid_from, valid_until));
+        self.values.entry(value.into()).or_default().push((valid_from, valid_until));
     }
 
     /// Whether the value is on the list at that time.
     pub fn contains(&self, value: &str, time: i64) -> bool {
         let valid = |&(from, until): &(i64, i64)| from <= time && time < until;
-        self.values
-            .get(value)
-            .is_some_and(|spans| spans.iter().any(valid))
+        self.values.get(value).is_some_and(|spans| spans.iter().any(valid))
     }
 
     /// The values with their times of validity.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[(i64, i64)])> {
-        self.values
-            .iter()
-            .map(|(value, spans)| (value.as_str(), spans.as_slice()))
+        self.values.iter().map(|(value, spans)| (value.as_str(), spans.as_slice()))
     }
 
     /// How many values there are.

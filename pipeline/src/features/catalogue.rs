@@ -117,14 +117,10 @@ impl Names for Catalogue {
         if entry.source == EntrySource::Attribute {
             used.attributes.insert(name.to_owned());
         }
-        let at = used
-            .slots
-            .iter()
-            .position(|held| held == name)
-            .unwrap_or_else(|| {
-                used.slots.push(name.to_owned());
-                used.slots.len() - 1
-            });
+        let at = used.slots.iter().position(|held| held == name).unwrap_or_else(|| {
+            used.slots.push(name.to_owned());
+            used.slots.len() - 1
+        });
         Some((Slot(at as u16), entry.kind))
     }
 
@@ -188,10 +184,7 @@ impl Features {
             Formula::Expr(program) => program.kind(),
             Formula::Ratio(_) => Type::Double,
         };
-        self.computed
-            .iter()
-            .map(|computed| Column::empty(kind(computed)))
-            .collect()
+        self.computed.iter().map(|computed| Column::empty(kind(computed))).collect()
     }
 }
 
@@ -222,11 +215,7 @@ impl Catalogue {
             declarations,
             used: RefCell::default(),
         };
-        if diagnostics.is_empty() {
-            Ok(catalogue)
-        } else {
-            Err(diagnostics)
-        }
+        if diagnostics.is_empty() { Ok(catalogue) } else { Err(diagnostics) }
     }
 
     /// The entries by name.
@@ -257,13 +246,9 @@ impl Catalogue {
         let mut order = Vec::new();
         while !waiting.is_empty() {
             let needs = |ast: &Ast, conditions: &BTreeMap<String, Ast>| {
-                names_of(ast, conditions)
-                    .iter()
-                    .any(|name| waiting.contains_key(name))
+                names_of(ast, conditions).iter().any(|name| waiting.contains_key(name))
             };
-            let ready = waiting
-                .iter()
-                .find(|(_, (ast, ..))| !needs(ast, context.conditions));
+            let ready = waiting.iter().find(|(_, (ast, ..))| !needs(ast, context.conditions));
             let Some((name, (ast, start, _))) = ready else {
                 let (name, (_, _, span)) = waiting.iter().next().expect("it is not empty");
                 return Err(vec![self.cycle(name, span.clone())]);
@@ -280,11 +265,7 @@ impl Catalogue {
             waiting.remove(&name);
             order.push(name);
         }
-        if diagnostics.is_empty() {
-            Ok(order)
-        } else {
-            Err(diagnostics)
-        }
+        if diagnostics.is_empty() { Ok(order) } else { Err(diagnostics) }
     }
 
     /// Compiles all features, once the rules have named what they use.
@@ -298,10 +279,8 @@ impl Catalogue {
         let environment = self.environment(context, &no_params);
         let mut diagnostics = Vec::new();
         let attributes = self.used.borrow().attributes.clone();
-        let implicit: Vec<(String, Windowed)> = attributes
-            .iter()
-            .filter_map(|name| Some((name.clone(), attribute(name)?)))
-            .collect();
+        let implicit: Vec<(String, Windowed)> =
+            attributes.iter().filter_map(|name| Some((name.clone(), attribute(name)?))).collect();
         let mut resolved: Vec<Resolved<'_>> = Vec::new();
         for declaration in &self.declarations {
             let Body::Windowed(windowed) = &declaration.body else {
@@ -309,31 +288,20 @@ impl Catalogue {
             };
             match self.condition(windowed, &environment) {
                 Ok(where_) => {
-                    resolved.push(Resolved {
-                        name: &declaration.name,
-                        windowed,
-                        where_,
-                    });
+                    resolved.push(Resolved { name: &declaration.name, windowed, where_ });
                 }
                 Err(errors) => diagnostics.extend(errors),
             }
         }
         for (name, windowed) in &implicit {
-            resolved.push(Resolved {
-                name,
-                windowed,
-                where_: None,
-            });
+            resolved.push(Resolved { name, windowed, where_: None });
         }
         let programs = self.programs(order, &environment, &mut diagnostics);
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
         let mut plan = Plan::new(&self.schema, resolved);
-        let families = std::mem::take(&mut plan.families)
-            .into_iter()
-            .map(Arc::new)
-            .collect();
+        let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
         Ok(self.assemble(plan, families, programs, lexicon, context))
     }
 
@@ -345,10 +313,7 @@ impl Catalogue {
     ) -> Vec<(String, Program)> {
         let mut programs = Vec::new();
         for name in order {
-            let body = self
-                .declarations
-                .iter()
-                .find(|declaration| declaration.name == *name);
+            let body = self.declarations.iter().find(|declaration| declaration.name == *name);
             let Some(Body::Expr { source, span }) = body.map(|declaration| &declaration.body)
             else {
                 continue;
@@ -371,19 +336,14 @@ impl Catalogue {
         context: &Context<'_>,
     ) -> Features {
         let place = |name: &str| plan.features.iter().position(|(held, _)| held == name);
-        let ratios = self
-            .declarations
-            .iter()
-            .filter_map(|declaration| match &declaration.body {
-                Body::Windowed(windowed) if windowed.agg == Agg::RatioToMean => Some((
-                    declaration.name.clone(),
-                    Formula::Ratio(place(&declaration.name)?),
-                )),
-                _ => None,
-            });
-        let expressions = programs
-            .into_iter()
-            .map(|(name, program)| (name, Formula::Expr(program)));
+        let ratios = self.declarations.iter().filter_map(|declaration| match &declaration.body {
+            Body::Windowed(windowed) if windowed.agg == Agg::RatioToMean => {
+                Some((declaration.name.clone(), Formula::Ratio(place(&declaration.name)?)))
+            }
+            _ => None,
+        });
+        let expressions =
+            programs.into_iter().map(|(name, program)| (name, Formula::Expr(program)));
         let formulas: Vec<(String, Formula)> = ratios.chain(expressions).collect();
         let source = |name: &str| -> SlotSource {
             if let Some(at) = formulas.iter().position(|(held, _)| held == name) {
@@ -405,10 +365,7 @@ impl Catalogue {
         let slots: Vec<SlotSource> = used.slots.iter().map(|name| source(name)).collect();
         let slot_of = |name: &str| used.slots.iter().position(|held| held == name);
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
-        let declared = self
-            .declarations
-            .iter()
-            .map(|declaration| &declaration.name);
+        let declared = self.declarations.iter().map(|declaration| &declaration.name);
         let built_in = self.entries.iter().filter(|(_, entry)| {
             matches!(entry.source, EntrySource::Text(_) | EntrySource::Cluster(_))
         });
@@ -427,17 +384,7 @@ impl Catalogue {
             .collect();
         let schema = self.schema.clone();
         let (clusters, zone) = (context.clusters, context.zone.clone());
-        Features {
-            schema,
-            plan,
-            families,
-            slots,
-            computed,
-            columns,
-            lexicon,
-            clusters,
-            zone,
-        }
+        Features { schema, plan, families, slots, computed, columns, lexicon, clusters, zone }
     }
 
     fn environment<'e>(
@@ -475,10 +422,7 @@ impl Catalogue {
                 )
             })
         };
-        if let Some(name) = names_of(&ast, environment.conditions)
-            .iter()
-            .find(|name| !own(name))
-        {
+        if let Some(name) = names_of(&ast, environment.conditions).iter().find(|name| !own(name)) {
             return Err(vec![self.not_own(name, span.clone())]);
         }
         let program =
@@ -645,9 +589,7 @@ fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -
 
 fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
     for (at, field) in schema.fields().iter().enumerate() {
-        let doc = FIELDS
-            .get(at)
-            .map_or("a column of one's own", |(_, _, _, doc)| doc);
+        let doc = FIELDS.get(at).map_or("a column of one's own", |(_, _, _, doc)| doc);
         let unit = match field.name.as_str() {
             "amount_fen" => "fen",
             "event_time" | "registered_at" => "ms since 1970 UTC",
@@ -669,13 +611,8 @@ fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
 
 fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
     for (at, text) in text::entries(lexicon).into_iter().enumerate() {
-        let mut entry = entry(
-            text.kind,
-            EntrySource::Text(at),
-            &text.doc,
-            &text.doc_zh,
-            &text.unit,
-        );
+        let mut entry =
+            entry(text.kind, EntrySource::Text(at), &text.doc, &text.doc_zh, &text.unit);
         entry.misleads = text.misleads;
         entries.insert(text.name, entry);
     }

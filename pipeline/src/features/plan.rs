@@ -152,27 +152,12 @@ pub(crate) enum Fold {
     /// Sum of squares in two cells, as an i128.
     Squares { entry: usize, cell: usize },
     /// Largest or smallest value.
-    Extreme {
-        entry: usize,
-        extreme: usize,
-        max: bool,
-    },
+    Extreme { entry: usize, extreme: usize, max: bool },
     /// Values by slot: the number of distinct ones in `cells`, of entries with a value in
     /// `cells + 1`, the surprisal in `cells + 2` and `cells + 3` where entropy is asked for.
-    Tally {
-        entry: usize,
-        tally: usize,
-        window: usize,
-        cells: usize,
-        top: bool,
-        entropy: bool,
-    },
+    Tally { entry: usize, tally: usize, window: usize, cells: usize, top: bool, entropy: bool },
     /// A quantile, in parts of a million.
-    Quantile {
-        entry: usize,
-        quantile: usize,
-        q: u64,
-    },
+    Quantile { entry: usize, quantile: usize, q: u64 },
 }
 
 /// The newest value that is not null, in cells `cell` (time) and `cell + 1` (value).
@@ -204,54 +189,18 @@ pub(crate) struct Output {
 /// How a feature is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    Count {
-        window: usize,
-    },
-    Sum {
-        window: usize,
-        cell: usize,
-    },
-    Extreme {
-        extreme: usize,
-    },
-    First {
-        window: usize,
-        entry: usize,
-        kind: Type,
-    },
-    Latest {
-        window: Window,
-        cell: usize,
-        kind: Type,
-    },
-    Mean {
-        window: usize,
-        sum: usize,
-        filled: usize,
-    },
-    Stddev {
-        sum: usize,
-        squares: usize,
-        filled: usize,
-    },
-    Distinct {
-        cells: usize,
-    },
-    Quantile {
-        quantile: usize,
-    },
-    SinceLast {
-        window: Window,
-        cell: usize,
-    },
-    TopShare {
-        tally: usize,
-        window: usize,
-        cells: usize,
-    },
-    Entropy {
-        cells: usize,
-    },
+    Count { window: usize },
+    Sum { window: usize, cell: usize },
+    Extreme { extreme: usize },
+    First { window: usize, entry: usize, kind: Type },
+    Latest { window: Window, cell: usize, kind: Type },
+    Mean { window: usize, sum: usize, filled: usize },
+    Stddev { sum: usize, squares: usize, filled: usize },
+    Distinct { cells: usize },
+    Quantile { quantile: usize },
+    SinceLast { window: Window, cell: usize },
+    TopShare { tally: usize, window: usize, cells: usize },
+    Entropy { cells: usize },
 }
 
 /// A windowed feature ready to be planned: names resolved, condition compiled.
@@ -278,15 +227,9 @@ impl Plan {
                 Condition { index }
             });
             let sources = |names: &[String]| -> Vec<Source> {
-                names
-                    .iter()
-                    .filter_map(|name| Source::find(schema, name))
-                    .collect()
+                names.iter().filter_map(|name| Source::find(schema, name)).collect()
             };
-            let (key, at) = (
-                sources(&resolved.windowed.key),
-                sources(&resolved.windowed.at),
-            );
+            let (key, at) = (sources(&resolved.windowed.key), sources(&resolved.windowed.at));
             let full = |family: &Family| {
                 family.streams.len() == BITS_MAX || family.lookups.len() == BITS_MAX
             };
@@ -299,11 +242,7 @@ impl Plan {
                 }
             };
             let feature = plan.features.len();
-            let place = Place {
-                feature,
-                condition,
-                at,
-            };
+            let place = Place { feature, condition, at };
             let kind = plan.families[family].add(schema, resolved.windowed, place);
             plan.features.push((resolved.name.to_owned(), kind));
         }
@@ -348,10 +287,7 @@ impl Family {
 
     /// Words that a contributing request carries.
     pub(crate) fn words(&self) -> usize {
-        self.carried
-            .iter()
-            .map(|carried| carried.form.words())
-            .sum()
+        self.carried.iter().map(|carried| carried.form.words()).sum()
     }
 
     /// The family's name: its key.
@@ -377,12 +313,7 @@ impl Family {
         let stream = self.stream(windowed.over, place.condition, non_null);
         let window = windowed.window;
         let (read, kind) = match &windowed.agg {
-            Agg::Count => (
-                Read::Count {
-                    window: self.window(stream, window),
-                },
-                Type::Int,
-            ),
+            Agg::Count => (Read::Count { window: self.window(stream, window) }, Type::Int),
             Agg::Sum(name) => {
                 let (window, cell) = self.sum(stream, window, field(name));
                 (Read::Sum { window, cell }, Type::Int)
@@ -390,17 +321,13 @@ impl Family {
             Agg::Min(name) => (self.extreme(stream, window, field(name), false), Type::Int),
             Agg::Max(name) => (self.extreme(stream, window, field(name), true), Type::Int),
             Agg::Mean(name) => (self.mean(stream, window, field(name)), Type::Double),
-            Agg::RatioToMean => (
-                self.mean(stream, window, Source::Field(AMOUNT_FEN)),
-                Type::Double,
-            ),
+            Agg::RatioToMean => {
+                (self.mean(stream, window, Source::Field(AMOUNT_FEN)), Type::Double)
+            }
             Agg::Stddev(name) => (self.stddev(stream, window, field(name)), Type::Double),
             Agg::First(name) => {
                 let kind = field(name).kind(schema);
-                (
-                    self.first(stream, window, non_null.unwrap_or(0), kind),
-                    kind,
-                )
+                (self.first(stream, window, non_null.unwrap_or(0), kind), kind)
             }
             Agg::Last(name) => {
                 let kind = field(name).kind(schema);
@@ -408,50 +335,31 @@ impl Family {
             }
             Agg::SinceLast => (self.since_last(stream, window), Type::Int),
             Agg::Distinct(name) => {
-                let cells = self
-                    .tally(stream, window, field(name), Form::Hash, Wants::Distinct)
-                    .2;
+                let cells = self.tally(stream, window, field(name), Form::Hash, Wants::Distinct).2;
                 (Read::Distinct { cells }, Type::Int)
             }
             Agg::TopShare(name) => {
                 let (tally, window, cells) =
                     self.tally(stream, window, field(name), Form::Hash, Wants::Top);
-                (
-                    Read::TopShare {
-                        tally,
-                        window,
-                        cells,
-                    },
-                    Type::Double,
-                )
+                (Read::TopShare { tally, window, cells }, Type::Double)
             }
             Agg::Entropy(name, divisor) => {
                 let form = divisor.map_or(Form::Hash, Form::Remainder);
-                let cells = self
-                    .tally(stream, window, field(name), form, Wants::Entropy)
-                    .2;
+                let cells = self.tally(stream, window, field(name), form, Wants::Entropy).2;
                 (Read::Entropy { cells }, Type::Double)
             }
             Agg::Quantile(name, q) => (self.quantile(stream, window, field(name), *q), Type::Int),
         };
         let before =
             !windowed.include_current || matches!(windowed.agg, Agg::SinceLast | Agg::RatioToMean);
-        self.lookup(place.at).outputs.push(Output {
-            feature: place.feature,
-            stream,
-            before,
-            read,
-        });
+        self.lookup(place.at).outputs.push(Output { feature: place.feature, stream, before, read });
         kind
     }
 
     fn lookup(&mut self, at: Vec<Source>) -> &mut Lookup {
         let found = self.lookups.iter().position(|lookup| lookup.at == at);
         let index = found.unwrap_or_else(|| {
-            self.lookups.push(Lookup {
-                at,
-                outputs: Vec::new(),
-            });
+            self.lookups.push(Lookup { at, outputs: Vec::new() });
             self.lookups.len() - 1
         });
         &mut self.lookups[index]
@@ -510,30 +418,20 @@ impl Family {
     fn window(&mut self, stream: usize, window: Window) -> usize {
         self.outlives(stream, window);
         let windows = &self.streams[stream].windows;
-        windows
-            .iter()
-            .position(|plan| plan.window == window)
-            .unwrap_or_else(|| {
-                let tail = self.cell(1);
-                let windows = &mut self.streams[stream].windows;
-                windows.push(WindowPlan {
-                    window,
-                    tail,
-                    folds: Vec::new(),
-                });
-                windows.len() - 1
-            })
+        windows.iter().position(|plan| plan.window == window).unwrap_or_else(|| {
+            let tail = self.cell(1);
+            let windows = &mut self.streams[stream].windows;
+            windows.push(WindowPlan { window, tail, folds: Vec::new() });
+            windows.len() - 1
+        })
     }
 
     fn entry(&mut self, stream: usize, word: EntryWord) -> usize {
         let entry = &mut self.streams[stream].entry;
-        let at = entry
-            .iter()
-            .position(|held| *held == word)
-            .unwrap_or_else(|| {
-                entry.push(word);
-                entry.len() - 1
-            });
+        let at = entry.iter().position(|held| *held == word).unwrap_or_else(|| {
+            entry.push(word);
+            entry.len() - 1
+        });
         at + 1 // the time comes first
     }
 
@@ -547,13 +445,10 @@ impl Family {
     }
 
     fn filled(&mut self, stream: usize, window: usize, entry: usize) -> usize {
-        let held = self
-            .fold(stream, window)
-            .iter()
-            .find_map(|fold| match fold {
-                Fold::Filled { entry: at, cell } if *at == entry => Some(*cell),
-                _ => None,
-            });
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Filled { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
         held.unwrap_or_else(|| {
             let cell = self.cell(1);
             self.fold(stream, window).push(Fold::Filled { entry, cell });
@@ -564,13 +459,10 @@ impl Family {
     fn sum(&mut self, stream: usize, window: Window, source: Source) -> (usize, usize) {
         let window = self.window(stream, window);
         let entry = self.int_entry(stream, source);
-        let held = self
-            .fold(stream, window)
-            .iter()
-            .find_map(|fold| match fold {
-                Fold::Sum { entry: at, cell } if *at == entry => Some(*cell),
-                _ => None,
-            });
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Sum { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
         let cell = held.unwrap_or_else(|| {
             let cell = self.cell(2);
             self.fold(stream, window).push(Fold::Sum { entry, cell });
@@ -583,59 +475,38 @@ impl Family {
         let (window, sum) = self.sum(stream, window, source);
         let entry = self.int_entry(stream, source);
         let filled = self.filled(stream, window, entry);
-        Read::Mean {
-            window,
-            sum,
-            filled,
-        }
+        Read::Mean { window, sum, filled }
     }
 
     fn stddev(&mut self, stream: usize, window: Window, source: Source) -> Read {
         let (window, sum) = self.sum(stream, window, source);
         let entry = self.int_entry(stream, source);
         let filled = self.filled(stream, window, entry);
-        let held = self
-            .fold(stream, window)
-            .iter()
-            .find_map(|fold| match fold {
-                Fold::Squares { entry: at, cell } if *at == entry => Some(*cell),
-                _ => None,
-            });
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Squares { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
         let squares = held.unwrap_or_else(|| {
             let cell = self.cell(2);
-            self.fold(stream, window)
-                .push(Fold::Squares { entry, cell });
+            self.fold(stream, window).push(Fold::Squares { entry, cell });
             cell
         });
-        Read::Stddev {
-            sum,
-            squares,
-            filled,
-        }
+        Read::Stddev { sum, squares, filled }
     }
 
     fn extreme(&mut self, stream: usize, window: Window, source: Source, max: bool) -> Read {
         let window = self.window(stream, window);
         let entry = self.int_entry(stream, source);
-        let held = self
-            .fold(stream, window)
-            .iter()
-            .find_map(|fold| match fold {
-                Fold::Extreme {
-                    entry: at,
-                    extreme,
-                    max: is,
-                } if *at == entry && *is == max => Some(*extreme),
-                _ => None,
-            });
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Extreme { entry: at, extreme, max: is } if *at == entry && *is == max => {
+                Some(*extreme)
+            }
+            _ => None,
+        });
         let extreme = held.unwrap_or_else(|| {
             let extreme = self.extremes;
             self.extremes += 1;
-            self.fold(stream, window).push(Fold::Extreme {
-                entry,
-                extreme,
-                max,
-            });
+            self.fold(stream, window).push(Fold::Extreme { entry, extreme, max });
             extreme
         });
         Read::Extreme { extreme }
@@ -647,8 +518,7 @@ impl Family {
         let q = (q * QUANTILE_UNIT as f64).round() as u64;
         let quantile = self.quantiles;
         self.quantiles += 1;
-        self.fold(stream, window)
-            .push(Fold::Quantile { entry, quantile, q });
+        self.fold(stream, window).push(Fold::Quantile { entry, quantile, q });
         Read::Quantile { quantile }
     }
 
@@ -663,13 +533,10 @@ impl Family {
     ) -> (usize, usize, usize) {
         let plan = self.window(stream, window);
         let word = self.carry(source, form);
-        let held = self.streams[stream]
-            .entry
-            .iter()
-            .find_map(|held| match held {
-                EntryWord::Slot { word: at, tally } if *at == word => Some(*tally),
-                _ => None,
-            });
+        let held = self.streams[stream].entry.iter().find_map(|held| match held {
+            EntryWord::Slot { word: at, tally } if *at == word => Some(*tally),
+            _ => None,
+        });
         let tally = held.unwrap_or_else(|| {
             self.tallies.push(0);
             self.tallies.len() - 1
@@ -684,26 +551,13 @@ impl Family {
             self.tallies[tally] += 1;
             let cells = self.cell(4);
             let (top, entropy) = (false, false);
-            let fold = Fold::Tally {
-                entry,
-                tally,
-                window,
-                cells,
-                top,
-                entropy,
-            };
+            let fold = Fold::Tally { entry, tally, window, cells, top, entropy };
             let folds = self.fold(stream, plan);
             folds.push(fold);
             folds.len() - 1
         });
         match &mut self.fold(stream, plan)[at] {
-            Fold::Tally {
-                window,
-                cells,
-                top,
-                entropy,
-                ..
-            } => {
+            Fold::Tally { window, cells, top, entropy, .. } => {
                 *top |= wants == Wants::Top;
                 *entropy |= wants == Wants::Entropy;
                 (tally, *window, *cells)
@@ -717,11 +571,7 @@ impl Family {
         let text = kind == Type::Str;
         self.keeps_texts |= text;
         let entry = self.entry(stream, EntryWord::Word { word, text });
-        Read::First {
-            window,
-            entry,
-            kind,
-        }
+        Read::First { window, entry, kind }
     }
 
     fn latest(&mut self, stream: usize, window: Window, source: Source, kind: Type) -> Read {
@@ -729,15 +579,10 @@ impl Family {
         self.keeps_texts |= kind == Type::Str;
         let word = self.carry(source, Form::Exact(kind));
         let latest = &self.streams[stream].latest;
-        let held = latest
-            .iter()
-            .find(|latest| latest.word == word)
-            .map(|latest| latest.cell);
+        let held = latest.iter().find(|latest| latest.word == word).map(|latest| latest.cell);
         let cell = held.unwrap_or_else(|| {
             let cell = self.cell(2);
-            self.streams[stream]
-                .latest
-                .push(Latest { word, kind, cell });
+            self.streams[stream].latest.push(Latest { word, kind, cell });
             cell
         });
         Read::Latest { window, cell, kind }

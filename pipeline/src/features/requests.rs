@@ -15,9 +15,7 @@ impl Keys {
         if let Some(at) = self.columns.iter().position(|(held, _)| *held == source) {
             return at;
         }
-        let keys = (0..chunk.len())
-            .map(|row| key_of(chunk, source, row))
-            .collect();
+        let keys = (0..chunk.len()).map(|row| key_of(chunk, source, row)).collect();
         self.columns.push((source, keys));
         self.columns.len() - 1
     }
@@ -61,11 +59,7 @@ pub(crate) fn requests(
     passes: &dyn Fn(usize, usize) -> bool,
 ) -> Vec<Requests> {
     let mut batches = Requests::batches(to);
-    let columns: Vec<usize> = family
-        .key
-        .iter()
-        .map(|&key| keys.column(chunk, key))
-        .collect();
+    let columns: Vec<usize> = family.key.iter().map(|&key| keys.column(chunk, key)).collect();
     let looked_up: Vec<Vec<usize>> = family
         .lookups
         .iter()
@@ -80,23 +74,15 @@ pub(crate) fn requests(
         })
         .collect();
     let key = keys.joined(&columns);
-    let at: Vec<_> = looked_up
-        .iter()
-        .map(|columns| keys.joined(columns))
-        .collect();
+    let at: Vec<_> = looked_up.iter().map(|columns| keys.joined(columns)).collect();
     let mut wanted: Vec<(Key, u32)> = Vec::new();
     for row in 0..chunk.len() {
         let kind = chunk.kind(row);
         let mut streams = 0;
         for (bit, stream) in family.streams.iter().enumerate() {
             let holds = stream.over.contains(kind)
-                && stream
-                    .where_
-                    .as_ref()
-                    .is_none_or(|condition| passes(condition.index, row))
-                && stream
-                    .non_null
-                    .is_none_or(|word| is_present(family, chunk, word, row));
+                && stream.where_.as_ref().is_none_or(|condition| passes(condition.index, row))
+                && stream.non_null.is_none_or(|word| is_present(family, chunk, word, row));
             streams |= u32::from(holds) << bit;
         }
         let filed = if streams == 0 { Key::NULL } else { key(row) };

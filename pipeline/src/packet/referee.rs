@@ -130,9 +130,8 @@ impl Referee {
     }
 
     fn find(&mut self, event: &PacketEvent) -> Option<&mut Packet> {
-        let packet = self
-            .packets
-            .find_mut(event.packet as u64, |packet| packet.id == event.packet)?;
+        let packet =
+            self.packets.find_mut(event.packet as u64, |packet| packet.id == event.packet)?;
         if packet.is_forgotten(event.time) {
             return None;
         }
@@ -150,11 +149,7 @@ impl Referee {
             sent_at: event.time,
             touched_at: event.time,
             total: event.amount,
-            shares: if event.shares == NULL_INT {
-                i64::MAX
-            } else {
-                event.shares
-            },
+            shares: if event.shares == NULL_INT { i64::MAX } else { event.shares },
             claimed: 0,
             refunded: false,
             claimers: Vec::new(),
@@ -163,8 +158,7 @@ impl Referee {
         match self.packets.find_mut(id, |held| held.id == packet.id) {
             Some(forgotten) => *forgotten = packet,
             None => {
-                self.packets
-                    .insert_unique(id, packet, |packet| packet.id as u64);
+                self.packets.insert_unique(id, packet, |packet| packet.id as u64);
             }
         }
         Finding::Ok
@@ -227,9 +221,7 @@ mod tests {
         };
         let mut referee = Referee::default();
         let mut judge = |kind, time, amount, account| {
-            referee
-                .judge(&event(kind, time, amount, account))
-                .map(Finding::name)
+            referee.judge(&event(kind, time, amount, account)).map(Finding::name)
         };
         assert_eq!(judge(Kind::Claim, 0, 10, 1), Some("packet_unknown"));
         assert_eq!(judge(Kind::Send, 0, 100, 9), Some("ok"));
@@ -241,24 +233,14 @@ mod tests {
         assert_eq!(judge(Kind::Claim, 5, 1, 4), Some("too_many_claims"));
         assert_eq!(judge(Kind::Refund, 24 * hour, 0, 9), None);
         assert_eq!(judge(Kind::Claim, 6, 1, 5), Some("after_refund"));
-        assert_eq!(
-            judge(Kind::Send, 200 * hour, 100, 9),
-            Some("ok"),
-            "ids may come round again"
-        );
+        assert_eq!(judge(Kind::Send, 200 * hour, 100, 9), Some("ok"), "ids may come round again");
     }
 
     #[test]
     fn a_whole_packet_claimed_by_its_shares_is_ok() {
         let mut referee = Referee::default();
-        let mut event = PacketEvent {
-            packet: 1,
-            kind: Kind::Send,
-            time: 0,
-            amount: 6,
-            shares: 3,
-            account: 9,
-        };
+        let mut event =
+            PacketEvent { packet: 1, kind: Kind::Send, time: 0, amount: 6, shares: 3, account: 9 };
         referee.judge(&event);
         for account in 1..=3 {
             event = PacketEvent {

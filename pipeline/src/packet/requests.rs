@@ -43,18 +43,13 @@ pub(crate) struct RefereeState {
 
 impl RefereeState {
     pub(crate) fn new() -> RefereeState {
-        RefereeState {
-            groups: (0..KEY_GROUPS).map(|_| Referee::default()).collect(),
-        }
+        RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::default()).collect() }
     }
 
     /// Judges requests that are in total order; the answers are codes of findings.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
-            let key = Key {
-                hash: requests.hashes[at],
-                check: requests.checks[at],
-            };
+            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
             let event = PacketEvent {
                 packet: key.hash,
                 kind: Kind::ALL[words[0] as usize],

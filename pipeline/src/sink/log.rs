@@ -28,12 +28,7 @@ impl Log {
         let file = std::fs::create_dir_all(directory)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(Log {
-            file: BufWriter::new(file),
-            hasher: blake3::Hasher::new(),
-            first: 0,
-            count: 0,
-        })
+        Ok(Log { file: BufWriter::new(file), hasher: blake3::Hasher::new(), first: 0, count: 0 })
     }
 
     /// Appends decisions: `lines` holds `count` lines.
@@ -60,19 +55,14 @@ impl Log {
         if self.count > 0 {
             self.seal()?;
         }
-        self.file
-            .flush()
-            .map_err(|error| format!("cannot write the log: {error}"))?;
+        self.file.flush().map_err(|error| format!("cannot write the log: {error}"))?;
         Ok(self.hasher.finalize())
     }
 
     fn seal(&mut self) -> Result<(), String> {
         let (first, count, digest) = (self.first, self.count, self.hasher.finalize());
-        writeln!(
-            self.file,
-            r#"{{"first":{first},"count":{count},"digest":"{digest}"}}"#
-        )
-        .map_err(|error| format!("cannot write the log: {error}"))?;
+        writeln!(self.file, r#"{{"first":{first},"count":{count},"digest":"{digest}"}}"#)
+            .map_err(|error| format!("cannot write the log: {error}"))?;
         self.first += count;
         self.count = 0;
         Ok(())

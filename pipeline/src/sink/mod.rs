@@ -74,10 +74,7 @@ impl Recorder {
     ) -> Result<Recorder, String> {
         Ok(Recorder {
             decisions: Lane::create(&directory.join("decisions.parquet"), decisions_schema())?,
-            features: Lane::create(
-                &directory.join("features.parquet"),
-                features_schema(features),
-            )?,
+            features: Lane::create(&directory.join("features.parquet"), features_schema(features))?,
             log: Log::create(&directory.join("log"))?,
             names,
             recorded: Recorded {
@@ -114,12 +111,7 @@ impl Recorder {
         mut scored: Scored,
         each: &mut impl FnMut(&mut Scored, &Names),
     ) -> Result<(), String> {
-        let Recorder {
-            log,
-            recorded,
-            names,
-            ..
-        } = self;
+        let Recorder { log, recorded, names, .. } = self;
         recorded.stopwatch.time(Stage::Record, || {
             each(&mut scored, names);
             log.append(scored.batch.rows.len() as u64, &scored.lines)
@@ -128,17 +120,9 @@ impl Recorder {
         for (total, more) in self.recorded.events.iter_mut().zip(scored.events) {
             *total += more;
         }
-        let rules = scored
-            .not_evaluable
-            .len()
-            .max(self.recorded.not_evaluable.len());
+        let rules = scored.not_evaluable.len().max(self.recorded.not_evaluable.len());
         self.recorded.not_evaluable.resize(rules, 0);
-        for (total, more) in self
-            .recorded
-            .not_evaluable
-            .iter_mut()
-            .zip(&scored.not_evaluable)
-        {
+        for (total, more) in self.recorded.not_evaluable.iter_mut().zip(&scored.not_evaluable) {
             *total += more;
         }
         if scored.batch.rows.is_empty() {
@@ -146,8 +130,7 @@ impl Recorder {
         }
         let columns = decisions_columns(&scored.batch, &self.names);
         self.decisions.send(columns)?;
-        self.features
-            .send(features_columns(&scored.batch, &scored.features))
+        self.features.send(features_columns(&scored.batch, &scored.features))
     }
 
     fn finish(mut self) -> Result<Recorded, String> {
@@ -177,19 +160,12 @@ impl Lane {
         let thread = std::thread::spawn(move || {
             let mut stopwatch = Stopwatch::default();
             for columns in receiver {
-                stopwatch
-                    .time(Stage::Write, || writer.write(columns))
-                    .map_err(&failed)?;
+                stopwatch.time(Stage::Write, || writer.write(columns)).map_err(&failed)?;
             }
-            stopwatch
-                .time(Stage::Write, || writer.close())
-                .map_err(&failed)?;
+            stopwatch.time(Stage::Write, || writer.close()).map_err(&failed)?;
             Ok(stopwatch)
         });
-        Ok(Lane {
-            sender: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Lane { sender: Some(sender), thread: Some(thread) })
     }
 
     fn send(&mut self, columns: Vec<ArrayRef>) -> Result<(), String> {

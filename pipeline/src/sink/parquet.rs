@@ -62,8 +62,7 @@ impl Writer {
 
     /// Appends a batch.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> parquet::errors::Result<()> {
-        self.writer
-            .write(&RecordBatch::try_new(self.schema.clone(), columns)?)
+        self.writer.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
     /// Writes the footer.
@@ -96,19 +95,11 @@ fn evidence_fields() -> Fields {
 }
 
 fn reasons_item() -> Arc<Field> {
-    Arc::new(Field::new(
-        "element",
-        DataType::Struct(reason_fields()),
-        false,
-    ))
+    Arc::new(Field::new("element", DataType::Struct(reason_fields()), false))
 }
 
 fn evidence_item() -> Arc<Field> {
-    Arc::new(Field::new(
-        "key_value",
-        DataType::Struct(evidence_fields()),
-        false,
-    ))
+    Arc::new(Field::new("key_value", DataType::Struct(evidence_fields()), false))
 }
 
 fn shadow_item() -> Arc<Field> {
@@ -157,17 +148,13 @@ pub fn features_schema(features: &[(String, Type)]) -> SchemaRef {
         };
         Field::new(name, kind, true)
     });
-    Arc::new(Schema::new(
-        std::iter::once(id).chain(columns).collect::<Vec<_>>(),
-    ))
+    Arc::new(Schema::new(std::iter::once(id).chain(columns).collect::<Vec<_>>()))
 }
 
 /// The columns of `features.parquet` for one batch.
 pub fn features_columns(batch: &DecisionBatch, features: &[Column]) -> Vec<ArrayRef> {
     let id = strings_at(&batch.slice.chunk, EVENT_ID, &batch.rows);
-    std::iter::once(id)
-        .chain(features.iter().map(column_array))
-        .collect()
+    std::iter::once(id).chain(features.iter().map(column_array)).collect()
 }
 
 /// The columns of `decisions.parquet` for one batch.
@@ -186,9 +173,7 @@ pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> 
         time(pick(&|row| chunk.int(EVENT_TIME, row))),
         time(pick(&|row| batch.slice.effective[row])),
         Arc::new(
-            rows.iter()
-                .map(|row| Some(batch.slice.late(*row as usize)))
-                .collect::<BooleanArray>(),
+            rows.iter().map(|row| Some(batch.slice.late(*row as usize))).collect::<BooleanArray>(),
         ),
         words(rows.iter().map(|row| chunk.kind(*row as usize).name())),
         strings_at(chunk, ACCOUNT_ID, rows),
@@ -211,10 +196,9 @@ pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> 
 
 fn strings_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> ArrayRef {
     match chunk.column(field) {
-        Column::Str(strings) => strings_array(
-            rows.iter().map(|row| strings.get(*row as usize)),
-            rows.len(),
-        ),
+        Column::Str(strings) => {
+            strings_array(rows.iter().map(|row| strings.get(*row as usize)), rows.len())
+        }
         _ => Arc::new(StringArray::new_null(rows.len())),
     }
 }
@@ -245,21 +229,15 @@ fn words<'s>(words: impl Iterator<Item = &'s str>) -> ArrayRef {
                 return None;
             }
             if values.get(last) != Some(&word) {
-                last = values
-                    .iter()
-                    .position(|held| *held == word)
-                    .unwrap_or_else(|| {
-                        values.push(word);
-                        values.len() - 1
-                    });
+                last = values.iter().position(|held| *held == word).unwrap_or_else(|| {
+                    values.push(word);
+                    values.len() - 1
+                });
             }
             Some(last as i32)
         })
         .collect();
-    Arc::new(DictionaryArray::new(
-        keys,
-        Arc::new(StringArray::from(values)),
-    ))
+    Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(values))))
 }
 
 fn column_array(column: &Column) -> ArrayRef {
@@ -299,19 +277,12 @@ fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
     let scores: Int64Array = hits.iter().map(|hit| Some(rule(hit).1)).collect();
     let texts = column_array(&Column::Str(batch.reasons.clone()));
     let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
-    Arc::new(ListArray::new(
-        reasons_item(),
-        offsets(&batch.hits),
-        Arc::new(items),
-        None,
-    ))
+    Arc::new(ListArray::new(reasons_item(), offsets(&batch.hits), Arc::new(items), None))
 }
 
 fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
     let items = evidence.items();
-    let keys = items
-        .iter()
-        .map(|(name, _)| names.evidence[usize::from(*name)].as_str());
+    let keys = items.iter().map(|(name, _)| names.evidence[usize::from(*name)].as_str());
     let keys = strings_array(keys, items.len());
     let mut texts = Strings::default();
     let mut json = String::new();
@@ -322,20 +293,12 @@ fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
     }
     let values = column_array(&Column::Str(texts));
     let entries = StructArray::new(evidence_fields(), vec![keys, values], None);
-    Arc::new(MapArray::new(
-        evidence_item(),
-        offsets(evidence),
-        entries,
-        None,
-        false,
-    ))
+    Arc::new(MapArray::new(evidence_item(), offsets(evidence), entries, None, false))
 }
 
 fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
     let items = lists.items();
-    let ids = items
-        .iter()
-        .map(|rule| names.rules[usize::from(*rule)].0.as_str());
+    let ids = items.iter().map(|rule| names.rules[usize::from(*rule)].0.as_str());
     let ids = strings_array(ids, items.len());
     Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
 }

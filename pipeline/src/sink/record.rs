@@ -29,10 +29,7 @@ pub struct Lists<T> {
 
 impl<T> Default for Lists<T> {
     fn default() -> Self {
-        Lists {
-            ends: Vec::new(),
-            items: Vec::new(),
-        }
+        Lists { ends: Vec::new(), items: Vec::new() }
     }
 }
 
@@ -49,11 +46,7 @@ impl<T> Lists<T> {
 
     /// Where the items of list `at` stand among all items.
     pub fn range(&self, at: usize) -> std::ops::Range<usize> {
-        let start = if at == 0 {
-            0
-        } else {
-            self.ends[at - 1] as usize
-        };
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         start..self.ends[at] as usize
     }
 
@@ -149,11 +142,7 @@ impl DecisionBatch {
         string(out, "{\"event_id\":", EVENT_ID);
         int(out, ",\"event_time\":", chunk.int(EVENT_TIME, row));
         int(out, ",\"effective_time\":", self.slice.effective[row]);
-        out.push_str(if self.slice.late(row) {
-            ",\"late\":true"
-        } else {
-            ",\"late\":false"
-        });
+        out.push_str(if self.slice.late(row) { ",\"late\":true" } else { ",\"late\":false" });
         out.push_str(",\"kind\":\"");
         out.push_str(chunk.kind(row).name());
         string(out, "\",\"account_id\":", ACCOUNT_ID);
@@ -169,11 +158,7 @@ impl DecisionBatch {
         out.push_str(",\"reasons\":[");
         for (nth, hit) in self.hits.range(at).enumerate() {
             let (rule, score) = &names.rules[usize::from(self.hits.items()[hit])];
-            out.push_str(if nth == 0 {
-                "{\"rule\":"
-            } else {
-                ",{\"rule\":"
-            });
+            out.push_str(if nth == 0 { "{\"rule\":" } else { ",{\"rule\":" });
             quote(out, rule);
             int(out, ",\"score\":", *score);
             out.push_str(",\"text\":");

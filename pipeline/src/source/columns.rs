@@ -87,9 +87,7 @@ pub(super) fn fields(
         .filter(|field| !has(*field))
         .map(|field| missing_column(path, FIELDS[field.index()].0, &unknown, names))
         .collect();
-    found.extend(slips(path, unknown.iter().copied(), &|name| {
-        schema.find(name).is_some_and(has)
-    }));
+    found.extend(slips(path, unknown.iter().copied(), &|name| schema.find(name).is_some_and(has)));
     (fields, found)
 }
 
@@ -129,12 +127,9 @@ pub(super) fn slips<'n>(
             .iter()
             .filter(|(field, ..)| !present(field) && is_slip(name, field))
             .min_by_key(|(field, ..)| strsim::osa_distance(&name.to_lowercase(), field))?;
-        let message = Message::new(
-            format!("column `{name}` is ignored"),
-            format!("列 `{name}` 被忽略"),
-        );
-        let hint =
-            Message::new(format!("did you mean `{field}`?"), format!("是否应为 `{field}`?"));
+        let message =
+            Message::new(format!("column `{name}` is ignored"), format!("列 `{name}` 被忽略"));
+        let hint = Message::new(format!("did you mean `{field}`?"), format!("是否应为 `{field}`?"));
         Some(finding(Severity::Warning, "ignored-column", path, message, Some(hint)))
     };
     unknown.filter_map(warning).collect()

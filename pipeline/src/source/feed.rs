@@ -62,9 +62,7 @@ impl Step {
                         csv::decode(&bytes, line, names.len(), &mut sink);
                         None
                     }
-                    Shape::JsonLines { keys } => {
-                        Some(json::decode(&bytes, line, keys, &mut sink))
-                    }
+                    Shape::JsonLines { keys } => Some(json::decode(&bytes, line, keys, &mut sink)),
                     Shape::Parquet(_) => unreachable!("a Parquet file has no text"),
                 };
                 Ok(Decoded::Block { block: sink.finish(), seen, bytes: disk_bytes })
@@ -406,18 +404,14 @@ fn bad_header(path: &Path, refusal: &Refusal) -> Diagnostic {
 }
 
 fn empty(path: &Path) -> Diagnostic {
-    let message = Message::new(
-        "the file is empty: no header and no records",
-        "文件为空:没有表头,也没有记录",
-    );
+    let message =
+        Message::new("the file is empty: no header and no records", "文件为空:没有表头,也没有记录");
     finding(Severity::Error, "empty-file", path, message, None)
 }
 
 fn unknown_extension(path: &Path) -> Diagnostic {
-    let message = Message::new(
-        "the name does not tell a format that can be read",
-        "无法从文件名判断格式",
-    );
+    let message =
+        Message::new("the name does not tell a format that can be read", "无法从文件名判断格式");
     let hint =
         Message::new(format!("names end in {EXTENSIONS}"), format!("文件名应以 {EXTENSIONS} 结尾"));
     finding(Severity::Error, "unknown-extension", path, message, Some(hint))

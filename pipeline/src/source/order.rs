@@ -90,11 +90,7 @@ impl Ordered {
         if marks.iter().any(|mark| *mark != Mark::Keep) {
             ordered.take_out(&chunks, &mut entries, &marks);
         }
-        Ordered {
-            chunks,
-            entries,
-            ..ordered
-        }
+        Ordered { chunks, entries, ..ordered }
     }
 
     /// The number of events.
@@ -132,10 +128,7 @@ impl Ordered {
     /// The events at `range` as a slice of `step`.
     pub fn slice(&self, range: Range<usize>, step: usize) -> Slice {
         let entries = &self.entries[range.clone()];
-        let rows: Vec<(u32, u32)> = entries
-            .iter()
-            .map(|entry| (entry.chunk, entry.row))
-            .collect();
+        let rows: Vec<(u32, u32)> = entries.iter().map(|entry| (entry.chunk, entry.row)).collect();
         Slice {
             chunk: Chunk::gather(&self.schema, &self.chunks, &rows),
             effective: entries.iter().map(|entry| entry.effective).collect(),
@@ -171,9 +164,7 @@ fn entries(chunks: &[Arc<Chunk>], effective: Option<&[Vec<i64>]>) -> Vec<Entry> 
         .enumerate()
         .map(|(at, chunk)| {
             let own = effective.map(|effective| effective[at].as_slice());
-            (0..chunk.len())
-                .map(|row| entry(chunk, at, row, own))
-                .collect()
+            (0..chunk.len()).map(|row| entry(chunk, at, row, own)).collect()
         })
         .collect();
     parts.concat()
@@ -201,11 +192,7 @@ fn compare(chunks: &[Arc<Chunk>], left: &Entry, right: &Entry) -> Ordering {
     let numbers = |entry: &Entry| (entry.effective, entry.event_time, entry.seq);
     numbers(left)
         .cmp(&numbers(right))
-        .then_with(|| {
-            id(chunks, left)
-                .as_bytes()
-                .cmp(id(chunks, right).as_bytes())
-        })
+        .then_with(|| id(chunks, left).as_bytes().cmp(id(chunks, right).as_bytes()))
         .then_with(|| body_order(chunks, left, right))
 }
 
@@ -236,10 +223,8 @@ enum Mark {
 /// until effective time has passed its event time by the window; what is older than that when it
 /// comes can no longer be told from a repeat.
 fn mark_repeats(chunks: &[Arc<Chunk>], entries: &[Entry], window: i64) -> Vec<Mark> {
-    let hashes: Vec<u64> = entries
-        .par_iter()
-        .map(|entry| xxh3_64(id(chunks, entry).as_bytes()))
-        .collect();
+    let hashes: Vec<u64> =
+        entries.par_iter().map(|entry| xxh3_64(id(chunks, entry).as_bytes())).collect();
     let shards = rayon::current_num_threads().next_power_of_two().min(64);
     let found: Vec<Vec<(u32, Mark)>> = (0..shards)
         .into_par_iter()
@@ -280,11 +265,7 @@ fn repeats_of_shard(
                 }
                 let (left, right) = (&chunks[first.chunk as usize], &chunks[entry.chunk as usize]);
                 let same = left.same_body(first.row as usize, right, entry.row as usize);
-                let mark = if same {
-                    Mark::Duplicate
-                } else {
-                    Mark::Conflict
-                };
+                let mark = if same { Mark::Duplicate } else { Mark::Conflict };
                 found.push((at as u32, mark));
             }
             None => {

@@ -101,14 +101,16 @@ impl ParquetFile {
     pub(super) fn decode(&self, path: &Path, rows: &Rows, sink: &mut Sink<'_>) -> io::Result<()> {
         let roots = (0..self.wanted.len()).filter(|&column| self.wanted[column]);
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
-        let reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, self.metadata.clone())
-                .with_row_groups(vec![rows.group])
-                .with_offset(rows.offset)
-                .with_limit(rows.count)
-                .with_batch_size(BATCH_ROWS)
-                .with_projection(mask)
-                .build()?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            File::open(path)?,
+            self.metadata.clone(),
+        )
+        .with_row_groups(vec![rows.group])
+        .with_offset(rows.offset)
+        .with_limit(rows.count)
+        .with_batch_size(BATCH_ROWS)
+        .with_projection(mask)
+        .build()?;
         let mut at = rows.first;
         for batch in reader {
             let batch = batch.map_err(io::Error::other)?;
@@ -211,9 +213,9 @@ impl Values {
 /// Doubles that have the same shortest decimal as the singles: 0.1 stays 0.1, where a plain
 /// conversion gives 0.10000000149011612.
 fn widened(array: &ArrayRef) -> Float64Array {
-    array.as_primitive::<Float32Type>().unary(|single| {
-        single.to_string().parse().expect("the text of a float is a float")
-    })
+    array
+        .as_primitive::<Float32Type>()
+        .unary(|single| single.to_string().parse().expect("the text of a float is a float"))
 }
 
 /// Floored; what 64 bits of milliseconds cannot hold is out of every bound anyway.

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::event::{RejectCode, Refusal};
+use crate::event::{Refusal, RejectCode};
 
 /// How much of a refused record is kept: enough to find and mend it, little enough that a file of
 /// nothing but overlong lines does not fill the disk a second time.

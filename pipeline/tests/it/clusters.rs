@@ -50,16 +50,8 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
                 time,
                 kind: if claim { "claim" } else { "login" },
                 account: format!("u{account}"),
-                device: if device == 0 {
-                    String::new()
-                } else {
-                    format!("d{device}")
-                },
-                group: if group == 0 {
-                    String::new()
-                } else {
-                    format!("g{group}")
-                },
+                device: if device == 0 { String::new() } else { format!("d{device}") },
+                group: if group == 0 { String::new() } else { format!("g{group}") },
                 amount: Some(1),
                 ..Ev::default()
             }

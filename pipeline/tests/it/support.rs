@@ -60,29 +60,16 @@ pub fn chunk(events: &[Ev]) -> Chunk {
             (SEQ, int(ev.seq)),
             (TEXT, Raw::Str(ev.text.as_bytes())),
         ];
-        builder
-            .push(
-                values,
-                Position {
-                    source: 0,
-                    at: at as u64,
-                },
-            )
-            .expect("a good event");
+        builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
     }
     builder.finish()
 }
 
 pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>) -> Features {
-    let lexicon = Arc::new(Lexicon::default());
+    let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
-    let context = Context {
-        conditions: &conditions,
-        lists: &lists,
-        zone: &zone,
-        clusters,
-    };
+    let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
     let schema = Arc::new(Schema::default());
     let mut catalogue =
         Catalogue::new(schema, Path::new("features.toml"), declarations, &lexicon).unwrap();
@@ -93,27 +80,14 @@ pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>
 pub fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
     let chunks = chunks.into_iter().map(Arc::new).collect();
     let schema = Arc::new(Schema::default());
-    let arrivals = Arrivals {
-        chunks,
-        effective: None,
-    };
+    let arrivals = Arrivals { chunks, effective: None };
     let events = Ordered::new(schema, arrivals, 7 * 86_400_000, sorted);
     let interrupted = Default::default();
-    Arc::new(Job {
-        events,
-        features,
-        scorer: Scorer::default(),
-        interrupted,
-    })
+    Arc::new(Job { events, features, scorer: Scorer::default(), interrupted })
 }
 
 pub fn options(workers: usize, tick: i64, batch: usize) -> Options {
-    Options {
-        workers,
-        tick,
-        batch,
-        sorted: true,
-    }
+    Options { workers, tick, batch, sorted: true }
 }
 
 /// A transaction's features as text, by name; null is "null".
@@ -125,24 +99,11 @@ pub fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
     let mut rows = Vec::new();
     for part in &parts {
         for (at, row) in part.batch.rows.iter().enumerate() {
-            let id = part
-                .batch
-                .slice
-                .chunk
-                .str(EVENT_ID, *row as usize)
-                .to_owned();
+            let id = part.batch.slice.chunk.str(EVENT_ID, *row as usize).to_owned();
             let value = |((name, _, _), column): (&(String, _, _), &Column)| {
                 (name.clone(), text(column, at))
             };
-            rows.push((
-                id,
-                job.features
-                    .columns()
-                    .iter()
-                    .zip(&part.features)
-                    .map(value)
-                    .collect(),
-            ));
+            rows.push((id, job.features.columns().iter().zip(&part.features).map(value).collect()));
         }
     }
     rows

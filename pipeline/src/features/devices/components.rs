@@ -10,32 +10,24 @@ use super::groups::Membership;
 pub(crate) fn labels(
     edges: VecCollection<'_, u64, Edge, isize>,
 ) -> VecCollection<'_, u64, (String, String), isize> {
-    let by_account = edges
-        .clone()
-        .arrange_by_key_named("Clusters: devices of accounts");
+    let by_account = edges.clone().arrange_by_key_named("Clusters: devices of accounts");
     let by_device = edges
         .clone()
         .map(|(account, device)| (device, account))
         .arrange_by_key_named("Clusters: accounts of devices");
-    let own = edges
-        .map(|(account, _)| account)
-        .distinct()
-        .map(|account| (account.clone(), account));
+    let own =
+        edges.map(|(account, _)| account).distinct().map(|account| (account.clone(), account));
     own.clone().iterate(|scope, labels| {
         let by_account = by_account.enter(scope);
         let by_device = by_device.enter(scope);
         let own = own.enter(scope);
         let of_devices = labels
             .arrange_by_key_named("Clusters: labels")
-            .join_core(by_account, |_account, label, device| {
-                Some((*device, label.clone()))
-            })
+            .join_core(by_account, |_account, label, device| Some((*device, label.clone())))
             .reduce_named("Clusters: smallest of device", smallest);
         of_devices
             .arrange_by_key_named("Clusters: labels of devices")
-            .join_core(by_device, |_device, label, account| {
-                Some((account.clone(), label.clone()))
-            })
+            .join_core(by_device, |_device, label, account| Some((account.clone(), label.clone())))
             .concat(own)
             .reduce_named("Clusters: smallest of account", smallest)
     })

@@ -47,11 +47,7 @@ impl SharedEdges {
     /// Takes an event of an account on a device.
     pub(crate) fn see(&mut self, device: u128, account: &str, time: i64) {
         let at = self.arrivals.entry(self.options.enters(time)).or_default();
-        at.push(Seen {
-            device,
-            account: account.into(),
-            time,
-        });
+        at.push(Seen { device, account: account.into(), time });
     }
 
     /// Says how the linking edges change until `until`, the end of what is known.
@@ -71,13 +67,8 @@ impl SharedEdges {
     fn step(&mut self, now: i64, changes: &mut Vec<Change<Edge>>) {
         let mut touched: BTreeMap<u128, Touched> = BTreeMap::new();
         for seen in self.arrivals.remove(&now).unwrap_or_default() {
-            let accounts = self
-                .devices
-                .entry(seen.device)
-                .or_insert(Accounts::Few(Vec::new()));
-            let touch = touched
-                .entry(seen.device)
-                .or_insert_with(|| Touched::new(accounts.len()));
+            let accounts = self.devices.entry(seen.device).or_insert(Accounts::Few(Vec::new()));
+            let touch = touched.entry(seen.device).or_insert_with(|| Touched::new(accounts.len()));
             if accounts.see(&seen.account, seen.time) {
                 let again = self.due.entry(self.options.leaves(seen.time)).or_default();
                 again.push((seen.device, seen.account.clone()));
@@ -96,9 +87,7 @@ impl SharedEdges {
                 self.due.entry(leaves).or_default().push((device, account));
                 continue;
             }
-            let touch = touched
-                .entry(device)
-                .or_insert_with(|| Touched::new(accounts.len()));
+            let touch = touched.entry(device).or_insert_with(|| Touched::new(accounts.len()));
             accounts.remove(&account);
             touch.removed.push(account);
         }
@@ -151,11 +140,7 @@ struct Touched {
 
 impl Touched {
     fn new(before: usize) -> Touched {
-        Touched {
-            before,
-            added: Vec::new(),
-            removed: Vec::new(),
-        }
+        Touched { before, added: Vec::new(), removed: Vec::new() }
     }
 }
 
@@ -196,9 +181,7 @@ impl Accounts {
     fn last_seen(&self, account: &str) -> Option<i64> {
         match self {
             Accounts::Few(accounts) => {
-                let at = accounts
-                    .binary_search_by(|(held, _)| (**held).cmp(account))
-                    .ok()?;
+                let at = accounts.binary_search_by(|(held, _)| (**held).cmp(account)).ok()?;
                 Some(accounts[at].1)
             }
             Accounts::Many(accounts) => accounts.get(account).copied(),

@@ -37,12 +37,7 @@ struct Account {
 
 impl AccountGroups {
     pub(crate) fn new(options: ClusterOptions) -> AccountGroups {
-        AccountGroups {
-            options,
-            accounts: HashMap::default(),
-            due: BTreeMap::new(),
-            survivors: 0,
-        }
+        AccountGroups { options, accounts: HashMap::default(), due: BTreeMap::new(), survivors: 0 }
     }
 
     /// Takes an event of an account in a group.
@@ -52,10 +47,7 @@ impl AccountGroups {
         let slot = state.tally.hold(group, LAYOUT);
         state.ring.push_back((time, slot));
         if state.linked.is_some() {
-            self.due
-                .entry(self.options.enters(time))
-                .or_default()
-                .push(account);
+            self.due.entry(self.options.enters(time)).or_default().push(account);
         }
     }
 
@@ -182,10 +174,7 @@ impl Account {
 
     /// The next moment at which the window changes.
     fn next(&self, options: &ClusterOptions) -> Option<i64> {
-        let entering = self
-            .ring
-            .get(self.entered)
-            .map(|(time, _)| options.enters(*time));
+        let entering = self.ring.get(self.entered).map(|(time, _)| options.enters(*time));
         let leaving = self.ring.front().map(|(time, _)| options.leaves(*time));
         entering.into_iter().chain(leaving).min()
     }

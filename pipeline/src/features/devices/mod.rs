@@ -27,11 +27,7 @@ pub struct ClusterOptions {
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        ClusterOptions {
-            graph_tick: 10_000,
-            window: 30 * 86_400_000,
-            hub_limit: 50,
-        }
+        ClusterOptions { graph_tick: 10_000, window: 30 * 86_400_000, hub_limit: 50 }
     }
 }
 

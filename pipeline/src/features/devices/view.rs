@@ -78,10 +78,6 @@ impl ClusterView {
         let count = |of: &HashMap<String, isize, FxBuildHasher>| {
             of.get(id).map_or(0, |count| *count as i64)
         };
-        Some(Linked {
-            id,
-            accounts: count(&self.sizes),
-            groups: count(&self.groups),
-        })
+        Some(Linked { id, accounts: count(&self.sizes), groups: count(&self.groups) })
     }
 }

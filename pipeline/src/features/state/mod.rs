@@ -98,11 +98,7 @@ struct KeyState<'g> {
 impl FamilyState {
     pub(crate) fn new(family: Arc<Family>, zone: Arc<Zone>) -> FamilyState {
         let groups = (0..KEY_GROUPS).map(|_| KeyGroup::default()).collect();
-        FamilyState {
-            family,
-            zone,
-            groups,
-        }
+        FamilyState { family, zone, groups }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.
@@ -118,10 +114,7 @@ impl FamilyState {
                 let carried = if streams == 0 { 0 } else { stride };
                 let (own, rest) = words.split_at(carried);
                 words = rest;
-                let key = Key {
-                    hash: requests.hashes[at],
-                    check: requests.checks[at],
-                };
+                let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
                 let request = Request {
                     key,
                     time: requests.times[at],
@@ -151,10 +144,7 @@ impl FamilyState {
         let mut touched = 0;
         let mut groups = [0; LOOK_AHEAD];
         for (nth, at) in block.clone().enumerate() {
-            let key = Key {
-                hash: requests.hashes[at],
-                check: requests.checks[at],
-            };
+            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
             groups[nth] = key.group();
             let slot = self.groups[groups[nth]].find(key);
             hints[nth] = slot.map_or(NO_HINT, |slot| slot as u32);
@@ -175,11 +165,7 @@ impl FamilyState {
         let mut usage = Usage::default();
         for group in &self.groups {
             usage.keys += group.slots.len() as u64;
-            usage.events += group
-                .rings
-                .iter()
-                .map(|ring| ring.len() as u64)
-                .sum::<u64>();
+            usage.events += group.rings.iter().map(|ring| ring.len() as u64).sum::<u64>();
             usage.bytes += group.bytes() as u64;
         }
         usage
@@ -195,14 +181,8 @@ impl KeyGroup {
         hint: u32,
         replies: &mut Replies,
     ) {
-        let held = self
-            .heads
-            .get(hint as usize)
-            .filter(|head| head.key == halves(request.key));
-        let slot = match held
-            .map(|_| hint as usize)
-            .or_else(|| self.find(request.key))
-        {
+        let held = self.heads.get(hint as usize).filter(|head| head.key == halves(request.key));
+        let slot = match held.map(|_| hint as usize).or_else(|| self.find(request.key)) {
             Some(slot) => slot,
             None if request.streams == 0 => {
                 answer_unknown(family, request.lookups, replies);
@@ -216,34 +196,23 @@ impl KeyGroup {
         let head = &mut self.heads[slot];
         for (bit, stream) in family.streams.iter().enumerate() {
             if request.streams & (1 << bit) != 0 {
-                head.expires = head
-                    .expires
-                    .max(request.time.saturating_add(stream.lifetime));
+                head.expires = head.expires.max(request.time.saturating_add(stream.lifetime));
             }
         }
-        self.state(family, slot)
-            .apply(family, zone, request, replies);
+        self.state(family, slot).apply(family, zone, request, replies);
     }
 
     fn find(&self, key: Key) -> Option<usize> {
-        let slot = self.slots.find(key.hash as u64, |slot| {
-            self.heads[*slot as usize].key == halves(key)
-        })?;
+        let slot = self
+            .slots
+            .find(key.hash as u64, |slot| self.heads[*slot as usize].key == halves(key))?;
         let check = self.heads[*slot as usize].check;
-        assert!(
-            check == key.check,
-            "two keys share the 128-bit hash {:032x}",
-            key.hash
-        );
+        assert!(check == key.check, "two keys share the 128-bit hash {:032x}", key.hash);
         Some(*slot as usize)
     }
 
     fn insert(&mut self, family: &Family, key: Key) -> usize {
-        let head = Head {
-            key: halves(key),
-            check: key.check,
-            expires: i64::MIN,
-        };
+        let head = Head { key: halves(key), check: key.check, expires: i64::MIN };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.heads[slot as usize] = head;
@@ -252,15 +221,11 @@ impl KeyGroup {
             None => {
                 self.heads.push(head);
                 let keys = self.heads.len();
-                self.rings
-                    .resize_with(keys * family.streams.len(), Ring::default);
+                self.rings.resize_with(keys * family.streams.len(), Ring::default);
                 self.cells.resize(keys * family.cells, 0);
-                self.tallies
-                    .resize_with(keys * family.tallies.len(), Tally::default);
-                self.extremes
-                    .resize_with(keys * family.extremes, VecDeque::new);
-                self.quantiles
-                    .resize_with(keys * family.quantiles, Quantile::default);
+                self.tallies.resize_with(keys * family.tallies.len(), Tally::default);
+                self.extremes.resize_with(keys * family.extremes, VecDeque::new);
+                self.quantiles.resize_with(keys * family.quantiles, Quantile::default);
                 (keys - 1) as u32
             }
         };
@@ -286,12 +251,7 @@ impl KeyGroup {
     /// bounded number of looks, and memory follows the live keys.
     fn sweep_when_due(&mut self, family: &Family, now: i64) {
         const KEYS_MIN: usize = 32;
-        let lifetime = family
-            .streams
-            .iter()
-            .map(|stream| stream.lifetime)
-            .max()
-            .unwrap_or(0);
+        let lifetime = family.streams.iter().map(|stream| stream.lifetime).max().unwrap_or(0);
         let doubled = self.slots.len() >= 2 * self.survivors + KEYS_MIN;
         if !doubled && now < self.swept_at.saturating_add(lifetime) {
             return;
@@ -301,10 +261,7 @@ impl KeyGroup {
             if head.expires > now || head.key == [0; 2] {
                 continue;
             }
-            if let Ok(found) = self
-                .slots
-                .find_entry(head.key[0], |at| *at as usize == slot)
-            {
+            if let Ok(found) = self.slots.find_entry(head.key[0], |at| *at as usize == slot) {
                 found.remove();
             }
             self.heads[slot].key = [0; 2];
@@ -314,10 +271,7 @@ impl KeyGroup {
         self.survivors = self.slots.len();
         self.swept_at = now;
         if self.slots.is_empty() {
-            *self = KeyGroup {
-                swept_at: now,
-                ..KeyGroup::default()
-            };
+            *self = KeyGroup { swept_at: now, ..KeyGroup::default() };
         }
     }
 
@@ -325,11 +279,7 @@ impl KeyGroup {
         let rings: usize = self.rings.iter().map(Ring::heap_bytes).sum();
         let tallies: usize = self.tallies.iter().map(Tally::heap_bytes).sum();
         let quantiles: usize = self.quantiles.iter().map(Quantile::heap_bytes).sum();
-        let extremes: usize = self
-            .extremes
-            .iter()
-            .map(|extreme| extreme.capacity() * 16)
-            .sum();
+        let extremes: usize = self.extremes.iter().map(|extreme| extreme.capacity() * 16).sum();
         self.slots.capacity() * 5
             + self.heads.capacity() * size_of::<Head>()
             + self.rings.capacity() * size_of::<Ring>()
@@ -364,12 +314,7 @@ fn answer_unknown(family: &Family, lookups: u32, replies: &mut Replies) {
 
 fn outputs(family: &Family, lookups: u32) -> impl Iterator<Item = &Output> {
     let wanted = move |(bit, _): &(usize, _)| lookups & (1 << bit) != 0;
-    family
-        .lookups
-        .iter()
-        .enumerate()
-        .filter(wanted)
-        .flat_map(|(_, lookup)| &lookup.outputs)
+    family.lookups.iter().enumerate().filter(wanted).flat_map(|(_, lookup)| &lookup.outputs)
 }
 
 impl Read {
@@ -399,11 +344,8 @@ impl KeyState<'_> {
         let start = replies.values.len();
         for output in outputs(family, request.lookups) {
             let early = output.before || request.streams & (1 << output.stream) == 0;
-            let word = if early {
-                self.read(family, zone, output, request.time, replies)
-            } else {
-                0
-            };
+            let word =
+                if early { self.read(family, zone, output, request.time, replies) } else { 0 };
             replies.values.push(word);
         }
         if request.streams == 0 {
@@ -468,9 +410,7 @@ impl KeyState<'_> {
         for (word, &value) in stream.entry.iter().zip(&entry[1..]) {
             match *word {
                 EntryWord::Slot { tally, .. } if value != NULL_SLOT => {
-                    let layout = Layout {
-                        windows: family.tallies[tally],
-                    };
+                    let layout = Layout { windows: family.tallies[tally] };
                     self.tallies[tally].release(value as u32, layout);
                 }
                 EntryWord::Word { text: true, .. } => self.texts.release(value),
@@ -506,11 +446,7 @@ impl KeyState<'_> {
                     self.count(family, fold, slot, Tally::leave, -1);
                 }
             }
-            Fold::Quantile {
-                entry: word,
-                quantile,
-                q,
-            } => {
+            Fold::Quantile { entry: word, quantile, q } => {
                 if entry[word] as i64 != NULL_INT {
                     self.quantiles[quantile].remove(entry[word] as i64, q);
                 }
@@ -527,20 +463,10 @@ impl KeyState<'_> {
         step: impl FnOnce(&mut Tally, usize, u32, Layout) -> Change,
         by: i64,
     ) {
-        let Fold::Tally {
-            tally,
-            window,
-            cells,
-            top,
-            entropy,
-            ..
-        } = fold
-        else {
+        let Fold::Tally { tally, window, cells, top, entropy, .. } = fold else {
             return;
         };
-        let layout = Layout {
-            windows: family.tallies[tally],
-        };
+        let layout = Layout { windows: family.tallies[tally] };
         let change = step(&mut self.tallies[tally], window, slot, layout);
         let distinct = i64::from(change.after > 0) - i64::from(change.before > 0);
         self.cells[cells] = self.cells[cells].wrapping_add_signed(distinct);
@@ -580,17 +506,15 @@ impl KeyState<'_> {
         for (word, place) in stream.entry.iter().zip(&mut entry[1..]) {
             *place = match *word {
                 EntryWord::Word { word, text: false } => request.words[word],
-                EntryWord::Word { word, text: true } => self
-                    .texts
-                    .hold(request.texts.get(request.words[word] as usize)),
+                EntryWord::Word { word, text: true } => {
+                    self.texts.hold(request.texts.get(request.words[word] as usize))
+                }
                 EntryWord::Slot { word, tally } => {
                     let (low, high) = (request.words[word], request.words[word + 1]);
                     match (low, high) {
                         (0, 0) => NULL_SLOT,
                         _ => {
-                            let layout = Layout {
-                                windows: family.tallies[tally],
-                            };
+                            let layout = Layout { windows: family.tallies[tally] };
                             u64::from(self.tallies[tally].hold([low, high], layout))
                         }
                     }
@@ -616,11 +540,7 @@ impl KeyState<'_> {
             }
             Fold::Sum { entry: word, cell } => add(self.cells, cell, int_or_zero(entry[word])),
             Fold::Squares { entry: word, cell } => add(self.cells, cell, square(entry[word])),
-            Fold::Extreme {
-                entry: word,
-                extreme,
-                max,
-            } => {
+            Fold::Extreme { entry: word, extreme, max } => {
                 let value = entry[word] as i64;
                 if value != NULL_INT {
                     let extreme = &mut self.extremes[extreme];
@@ -638,11 +558,7 @@ impl KeyState<'_> {
                     self.count(family, fold, slot, Tally::enter, 1);
                 }
             }
-            Fold::Quantile {
-                entry: word,
-                quantile,
-                q,
-            } => {
+            Fold::Quantile { entry: word, quantile, q } => {
                 if entry[word] as i64 != NULL_INT {
                     self.quantiles[quantile].insert(entry[word] as i64, q);
                 }
@@ -668,15 +584,10 @@ impl KeyState<'_> {
             Read::Sum { cell, .. } => {
                 i64::try_from(wide(self.cells, cell)).unwrap_or(NULL_INT) as u64
             }
-            Read::Extreme { extreme } => self.extremes[extreme]
-                .front()
-                .map_or(NULL_INT, |(_, value)| *value)
-                as u64,
-            Read::First {
-                window,
-                entry,
-                kind,
-            } => {
+            Read::Extreme { extreme } => {
+                self.extremes[extreme].front().map_or(NULL_INT, |(_, value)| *value) as u64
+            }
+            Read::First { window, entry, kind } => {
                 let at = tail(window);
                 if at == ring.len() {
                     return null_word(kind);
@@ -690,23 +601,13 @@ impl KeyState<'_> {
                 }
                 self.give(kind, self.cells[cell + 1], replies)
             }
-            Read::Mean {
-                sum, filled: cell, ..
-            } => double(match filled(cell) {
+            Read::Mean { sum, filled: cell, .. } => double(match filled(cell) {
                 0 => None,
                 count => Some(wide(self.cells, sum) as f64 / count as f64),
             }),
-            Read::Stddev {
-                sum,
-                squares,
-                filled: cell,
-            } => double(match filled(cell) {
+            Read::Stddev { sum, squares, filled: cell } => double(match filled(cell) {
                 0 => None,
-                count => Some(stddev(
-                    wide(self.cells, sum),
-                    wide(self.cells, squares),
-                    count,
-                )),
+                count => Some(stddev(wide(self.cells, sum), wide(self.cells, squares), count)),
             }),
             Read::Distinct { cells } => self.cells[cells],
             Read::Quantile { quantile } => {
@@ -719,11 +620,7 @@ impl KeyState<'_> {
                 }
                 (now - time) as u64
             }
-            Read::TopShare {
-                tally,
-                window,
-                cells,
-            } => double(match self.cells[cells + 1] {
+            Read::TopShare { tally, window, cells } => double(match self.cells[cells + 1] {
                 0 => None,
                 total => Some(f64::from(self.tallies[tally].top(window)) / total as f64),
             }),
@@ -747,11 +644,7 @@ impl KeyState<'_> {
             for at in 0..self.rings[ring].len() {
                 self.forget(family, ring, at);
             }
-            for latest in stream
-                .latest
-                .iter()
-                .filter(|latest| latest.kind == Type::Str)
-            {
+            for latest in stream.latest.iter().filter(|latest| latest.kind == Type::Str) {
                 if self.cells[latest.cell] != 0 {
                     self.texts.release(self.cells[latest.cell + 1]);
                 }
@@ -797,11 +690,7 @@ fn contains(window: Window, zone: &Zone, time: i64, now: i64) -> bool {
 }
 
 fn int_or_zero(word: u64) -> i128 {
-    if word as i64 == NULL_INT {
-        0
-    } else {
-        i128::from(word as i64)
-    }
+    if word as i64 == NULL_INT { 0 } else { i128::from(word as i64) }
 }
 
 fn square(word: u64) -> i128 {

@@ -48,9 +48,7 @@ impl Quantile {
 
     fn balance(&mut self, q: u64) {
         let total = self.low.len + self.high.len;
-        let rank = (q * total)
-            .div_ceil(QUANTILE_UNIT)
-            .clamp(u64::from(total > 0), total);
+        let rank = (q * total).div_ceil(QUANTILE_UNIT).clamp(u64::from(total > 0), total);
         while self.low.len < rank {
             let Some((&value, _)) = self.high.counts.first_key_value() else {
                 break;

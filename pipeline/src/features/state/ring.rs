@@ -76,10 +76,7 @@ impl Ring {
 
     /// Grows by half: the slack of doubling costs more memory than the copies cost time.
     fn grow(&mut self, stride: usize, capacity: usize) {
-        self.resize(
-            stride,
-            (capacity + capacity / 2).max(capacity + ENTRIES_FIRST),
-        );
+        self.resize(stride, (capacity + capacity / 2).max(capacity + ENTRIES_FIRST));
     }
 
     fn resize(&mut self, stride: usize, capacity: usize) {

@@ -23,13 +23,7 @@ pub(crate) struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Tally {
-            words: Vec::new(),
-            free: NONE,
-            held_slots: 0,
-            index: None,
-            tops: None,
-        }
+        Tally { words: Vec::new(), free: NONE, held_slots: 0, index: None, tops: None }
     }
 }
 
@@ -97,20 +91,14 @@ impl Tally {
     pub(crate) fn enter(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
         let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
         *count += 1;
-        Change {
-            before: *count - 1,
-            after: *count,
-        }
+        Change { before: *count - 1, after: *count }
     }
 
     /// An event with the value in `slot` leaves the window.
     pub(crate) fn leave(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
         let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
         *count -= 1;
-        Change {
-            before: *count + 1,
-            after: *count,
-        }
+        Change { before: *count + 1, after: *count }
     }
 
     /// The value in a slot.
@@ -154,20 +142,14 @@ impl Tally {
     /// How often the window's commonest value occurs.
     pub(crate) fn top(&self, window: usize) -> u32 {
         let tops = self.tops.as_ref();
-        tops.and_then(|tops| tops.get(window))
-            .map_or(0, |top| top.top)
+        tops.and_then(|tops| tops.get(window)).map_or(0, |top| top.top)
     }
 
     /// Heap bytes in use.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let index = self
-            .index
-            .as_ref()
-            .map_or(0, |index| index.capacity() * 5 + 32);
+        let index = self.index.as_ref().map_or(0, |index| index.capacity() * 5 + 32);
         let tops = self.tops.iter().flat_map(|tops| tops.iter());
-        let tops: usize = tops
-            .map(|top| size_of::<Top>() + 4 * top.by_count.capacity())
-            .sum();
+        let tops: usize = tops.map(|top| size_of::<Top>() + 4 * top.by_count.capacity()).sum();
         self.words.capacity() * 8 + index + tops
     }
 
@@ -176,9 +158,7 @@ impl Tally {
             self.words[at] == value[0] && self.words[at + 1] == value[1] && self.words[at + 2] > 0
         };
         match &self.index {
-            Some(index) => index
-                .find(value[0], |slot| is_value(*slot as usize * stride))
-                .copied(),
+            Some(index) => index.find(value[0], |slot| is_value(*slot as usize * stride)).copied(),
             None => (0..self.words.len() / stride)
                 .find(|slot| is_value(slot * stride))
                 .map(|slot| slot as u32),

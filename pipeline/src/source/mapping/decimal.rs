@@ -31,7 +31,9 @@ impl Decimal {
     pub(super) fn of(raw: Raw<'_>) -> Option<Decimal> {
         match raw {
             Raw::Int(value) => Some(Decimal { digits: value.into(), scale: 0 }),
-            Raw::Double(value) if value.is_finite() => Decimal::parse(format!("{value}").as_bytes()),
+            Raw::Double(value) if value.is_finite() => {
+                Decimal::parse(format!("{value}").as_bytes())
+            }
             Raw::Cell(text) | Raw::Str(text) => Decimal::parse(text),
             _ => None,
         }
@@ -178,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_no_decimal_is_none() {
-        for text in ["", ".", "-", "1,000", " 1", "1 ", "0x1", "1e", "e1", "1.2.3", "nan", "1e99999"]
+        for text in
+            ["", ".", "-", "1,000", " 1", "1 ", "0x1", "1e", "e1", "1.2.3", "nan", "1e99999"]
         {
             assert_eq!(Decimal::parse(text.as_bytes()), None, "{text:?}");
         }

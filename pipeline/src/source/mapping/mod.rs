@@ -194,10 +194,7 @@ impl Mapping {
             ),
             hint: suggest(name, present.iter().map(String::as_str)).or_else(|| {
                 let listed = listed(present);
-                Some(Message::new(
-                    format!("its columns are {listed}"),
-                    format!("其列为 {listed}"),
-                ))
+                Some(Message::new(format!("its columns are {listed}"), format!("其列为 {listed}")))
             }),
         }
     }

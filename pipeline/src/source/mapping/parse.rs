@@ -180,7 +180,8 @@ impl<'t> Parser<'t> {
             let name: &str = key.get_ref();
             let mut letters = name.bytes();
             let starts = letters.next().is_some_and(|byte| byte.is_ascii_lowercase());
-            if !starts || !letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            if !starts
+                || !letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             {
                 let message = Message::new(
                     format!("`{name}` is no name for an extra column"),
@@ -224,8 +225,7 @@ impl<'t> Parser<'t> {
             self.reader.choice("otherwise", &otherwise, &[("honest", true), ("none", false)])
         });
         let subject_kind = self.reader.string(table, "subject_kind").and_then(|kind| {
-            let kinds =
-                [("event", "event"), ("account", "account"), ("group", "group")];
+            let kinds = [("event", "event"), ("account", "account"), ("group", "group")];
             self.reader.choice("subject_kind", &kind, &kinds)
         });
         let mut optional = |name: &str| match table.get(name) {
@@ -303,7 +303,8 @@ impl<'t> Parser<'t> {
         span: Range<usize>,
         other_keys: &[&str],
     ) -> Option<Case> {
-        let own = ["when", "column", "constant", "template", "unit", "round", "format", "zone", "origin"];
+        let own =
+            ["when", "column", "constant", "template", "unit", "round", "format", "zone", "origin"];
         self.reader.known_keys(table, &[&own[..], other_keys].concat());
         let when = match self.reader.string(table, "when") {
             Some(when) => Some(self.condition(&when)?),
@@ -354,7 +355,10 @@ impl<'t> Parser<'t> {
         }
         if target.kind != Type::Int {
             let message = Message::new(
-                format!("`{}` is a {}: it has no unit and no time format", target.name, target.kind),
+                format!(
+                    "`{}` is a {}: it has no unit and no time format",
+                    target.name, target.kind
+                ),
                 format!("`{}` 的类型是 {},没有单位和时间格式", target.name, target.kind),
             );
             self.reader.fail("value-source", span, message, None);
@@ -393,8 +397,9 @@ impl<'t> Parser<'t> {
 
     fn unit(&mut self, target: Target<'_>, unit: &Text) -> Option<Unit> {
         let amounts = [("yuan", Unit::Amount(2)), ("fen", Unit::Amount(0))];
-        let times =
-            time::UNITS.iter().map(|&(name, (factor, divisor))| (name, Unit::Time(factor, divisor)));
+        let times = time::UNITS
+            .iter()
+            .map(|&(name, (factor, divisor))| (name, Unit::Time(factor, divisor)));
         let choices: Vec<(&str, Unit)> = match target.bound {
             Bound::Time => times.collect(),
             Bound::Amount => amounts.to_vec(),
@@ -524,10 +529,8 @@ impl<'t> Parser<'t> {
                 continue;
             }
             let Some(end) = after.find('}').filter(|_| brace == "{") else {
-                let message = Message::new(
-                    "a brace stands alone in the template",
-                    "模板中的花括号不成对",
-                );
+                let message =
+                    Message::new("a brace stands alone in the template", "模板中的花括号不成对");
                 let hint = Message::new("write {{ or }} for a brace", "花括号本身写作 {{ 或 }}");
                 self.reader.fail("bad-template", template.span(), message, Some(hint));
                 return None;

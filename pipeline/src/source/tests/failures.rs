@@ -12,13 +12,41 @@ fn a_file_that_cannot_be_read_is_named() {
         ("e.csv.gz", b"", "empty-file: the file is empty: no header and no records"),
         ("e.jsonl", b"", "empty-file: the file is empty: no records"),
         ("e.jsonl", b" \n\n", "empty-file: the file is empty: no records"),
-        ("e.csv", b"event_id,event_time,kind,event_id\n", "repeated-column: the header names column `event_id` twice"),
-        ("e.csv", b"event_id,kind,event_tme\n", "missing-column: the file has no column `event_time` (did you mean `event_tme`?)"),
-        ("e.csv", b"event_id,kind,Event_Time\n", "missing-column: the file has no column `event_time` (did you mean `Event_Time`?)"),
-        ("e.csv", b"event_id,kind,when\n", "missing-column: the file has no column `event_time` (its columns are event_id, kind, when; a mapping file (--map) makes fields of them)"),
-        ("e.csv", b"event_id,event_time,kind,\xff\n", "bad-header: the header cannot be read: the record has bytes that are not UTF-8"),
-        ("e.csv", b"event_id,event_time,\"kind\n", "bad-header: the header cannot be read: a quote is opened and never closed"),
-        ("e.txt", b"x", "unknown-extension: the name does not tell a format that can be read (names end in .csv, .jsonl, .ndjson and .json, alone or with .gz or .zst, and .parquet)"),
+        (
+            "e.csv",
+            b"event_id,event_time,kind,event_id\n",
+            "repeated-column: the header names column `event_id` twice",
+        ),
+        (
+            "e.csv",
+            b"event_id,kind,event_tme\n",
+            "missing-column: the file has no column `event_time` (did you mean `event_tme`?)",
+        ),
+        (
+            "e.csv",
+            b"event_id,kind,Event_Time\n",
+            "missing-column: the file has no column `event_time` (did you mean `Event_Time`?)",
+        ),
+        (
+            "e.csv",
+            b"event_id,kind,when\n",
+            "missing-column: the file has no column `event_time` (its columns are event_id, kind, when; a mapping file (--map) makes fields of them)",
+        ),
+        (
+            "e.csv",
+            b"event_id,event_time,kind,\xff\n",
+            "bad-header: the header cannot be read: the record has bytes that are not UTF-8",
+        ),
+        (
+            "e.csv",
+            b"event_id,event_time,\"kind\n",
+            "bad-header: the header cannot be read: a quote is opened and never closed",
+        ),
+        (
+            "e.txt",
+            b"x",
+            "unknown-extension: the name does not tell a format that can be read (names end in .csv, .jsonl, .ndjson and .json, alone or with .gz or .zst, and .parquet)",
+        ),
     ];
     for (name, bytes, wanted) in cases {
         let found = findings(read(name, bytes, BLOCK_BYTES));
@@ -64,13 +92,16 @@ fn everything_that_is_wrong_is_said_at_once() {
     let schema = Arc::new(schema(&inputs).unwrap());
     let found = findings(read_all(&inputs, &schema, &()));
     let codes: Vec<&str> = found.iter().map(|found| found.split(':').next().unwrap()).collect();
-    assert_eq!(codes, [
-        "repeated-column",
-        "missing-column",
-        "missing-column",
-        "unreadable-file",
-        "unknown-extension"
-    ]);
+    assert_eq!(
+        codes,
+        [
+            "repeated-column",
+            "missing-column",
+            "missing-column",
+            "unreadable-file",
+            "unknown-extension"
+        ]
+    );
 }
 
 #[test]
@@ -84,10 +115,10 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
     };
     let record = "e,1700000000000,message,a,1,2,3\n";
     let header = |names: &str| format!("event_id,event_time,kind,account_id,{names}\n{record}");
-    assert_eq!(warned("e.csv", &header("devce_id,note,Group_ID")), [
-        ignored("devce_id", "device_id"),
-        ignored("Group_ID", "group_id")
-    ]);
+    assert_eq!(
+        warned("e.csv", &header("devce_id,note,Group_ID")),
+        [ignored("devce_id", "device_id"), ignored("Group_ID", "group_id")]
+    );
     assert_eq!(warned("e.csv", &header("ips,id,txt")), [ignored("txt", "text")]);
     assert_eq!(warned("e.csv", HEADER), ["no-records: the file has no records"]);
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;

@@ -1,13 +1,14 @@
 //! The same events through every format, compression and block size.
 
-use arrow::array::*;
-use arrow::datatypes::{Int8Type, Schema as ArrowSchema};
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;
+use arrow::array::*;
+use arrow::datatypes::{Int8Type, Schema as ArrowSchema};
 
 use super::*;
 
-const CSV: &str = "\u{feff}event_id,event_time,kind,account_id,counterparty_id,amount_fen,text,verified,note\r
+const CSV: &str =
+    "\u{feff}event_id,event_time,kind,account_id,counterparty_id,amount_fen,text,verified,note\r
 e1,2024-02-09T20:00:00.0009+08:00,send,a,,100,\"two\nlines, \"\"quoted\"\"\",,x\r
 \r
 e2,1707480000001,transfer,b,c,200,红包,,\r
@@ -65,8 +66,7 @@ fn several_inputs_are_read_in_their_order() {
     let schema = Arc::new(schema(&inputs).unwrap());
     let read = read_all(&inputs, &schema, &()).unwrap();
     assert_eq!(events(&read), [at([2, 5, 6]), at([1, 3, 4])].concat());
-    let sources: Vec<u32> =
-        read.chunks.iter().map(|chunk| chunk.position(0).source).collect();
+    let sources: Vec<u32> = read.chunks.iter().map(|chunk| chunk.position(0).source).collect();
     assert_eq!(sources, [0, 1]);
 }
 
@@ -88,10 +88,12 @@ fn the_same_events_come_out_of_parquet_in_any_of_its_types() {
     let kinds = vec!["send", "transfer", "account"];
     let text = vec![Some("two\nlines, \"quoted\""), Some("红包"), None];
     let counterparty = StringArray::from(vec![None, Some("c"), Some("")]);
-    let nanos = vec![1_707_480_000_000_900_000, 1_707_480_000_001_000_000, 1_707_480_000_002_999_999];
+    let nanos =
+        vec![1_707_480_000_000_900_000, 1_707_480_000_001_000_000, 1_707_480_000_002_999_999];
     let micros = vec![1_707_480_000_000_900, 1_707_480_000_001_000, 1_707_480_000_002_999];
     let millis = vec![1_707_480_000_000, 1_707_480_000_001, 1_707_480_000_002];
-    let rfc = ["2024-02-09T12:00:00Z", "2024-02-09T20:00:00.001+08:00", "2024-02-09T12:00:00.0020Z"];
+    let rfc =
+        ["2024-02-09T12:00:00Z", "2024-02-09T20:00:00.001+08:00", "2024-02-09T12:00:00.0020Z"];
     let times: Vec<ArrayRef> = vec![
         Arc::new(TimestampNanosecondArray::from(nanos.clone())),
         Arc::new(TimestampNanosecondArray::from(nanos).with_timezone("Asia/Shanghai")),
@@ -123,7 +125,10 @@ fn the_same_events_come_out_of_parquet_in_any_of_its_types() {
             ("note", Arc::new(Int32Array::from(vec![1, 2, 3]))),
             ("event_id", Arc::new(StringArray::from(ids.clone()))),
             ("event_time", times[case].clone()),
-            ("kind", Arc::new(kinds.iter().copied().map(Some).collect::<DictionaryArray<Int8Type>>())),
+            (
+                "kind",
+                Arc::new(kinds.iter().copied().map(Some).collect::<DictionaryArray<Int8Type>>()),
+            ),
             ("account_id", Arc::new(StringArray::from(vec!["a", "b", "d"]))),
             ("counterparty_id", Arc::new(counterparty.clone())),
             ("amount_fen", amounts[amount].clone()),

@@ -26,18 +26,28 @@ fn a_row_makes_its_event_and_its_label() {
     let label = |id: &str, at: usize, label: &str, typology: &str| {
         format!(
             "{}: event_id=\"{id}#label\" event_time={} kind=\"label\" {} label=\"{label}\"{typology} subject_kind=\"event\" subject_id=\"{id}\"",
-            at + 2, times[at] + week, own[at]
+            at + 2,
+            times[at] + week,
+            own[at]
         )
     };
     let event = |id: &str, at: usize| {
-        format!("{}: event_id=\"{id}\" event_time={} kind=\"transfer\" {}", at + 2, times[at], own[at])
+        format!(
+            "{}: event_id=\"{id}\" event_time={} kind=\"transfer\" {}",
+            at + 2,
+            times[at],
+            own[at]
+        )
     };
-    assert_eq!(events(&read), [
-        event("7", 0),
-        label("7", 0, "honest", ""),
-        event("8", 1),
-        label("8", 1, "fraud", " typology=\"scenario-2\""),
-    ]);
+    assert_eq!(
+        events(&read),
+        [
+            event("7", 0),
+            label("7", 0, "honest", ""),
+            event("8", 1),
+            label("8", 1, "fraud", " typology=\"scenario-2\""),
+        ]
+    );
     assert_eq!(refused(&read), ["4 wrong_type"].map(|_| "4 out_of_bounds"));
     assert_eq!(read.rejects[0].detail, "column TX_AMOUNT is finer than its unit");
     assert_eq!(read.summary.files[0].records, 5, "a row that makes a label is two records");
@@ -48,10 +58,13 @@ fn the_clock_of_text_is_read_to_the_millisecond() {
     let csv = "TX_ID,SENDER_ACCOUNT_ID,RECEIVER_ACCOUNT_ID,TX_AMOUNT,TIMESTAMP,IS_FRAUD\n\
         0,A265,A5829,158.7,2017-01-02 05:24:17.676,0\n";
     let read = read_mapped("t.csv", csv.as_bytes(), AMLSIM);
-    assert_eq!(events(&read), [
-        "2: event_id=\"0\" event_time=1483334657676 kind=\"transfer\" account_id=\"A265\" counterparty_id=\"A5829\" amount_fen=15870",
-        "2: event_id=\"0#label\" event_time=1483939457676 kind=\"label\" account_id=\"A265\" counterparty_id=\"A5829\" amount_fen=15870 label=\"honest\" subject_kind=\"event\" subject_id=\"0\"",
-    ]);
+    assert_eq!(
+        events(&read),
+        [
+            "2: event_id=\"0\" event_time=1483334657676 kind=\"transfer\" account_id=\"A265\" counterparty_id=\"A5829\" amount_fen=15870",
+            "2: event_id=\"0#label\" event_time=1483939457676 kind=\"label\" account_id=\"A265\" counterparty_id=\"A5829\" amount_fen=15870 label=\"honest\" subject_kind=\"event\" subject_id=\"0\"",
+        ]
+    );
 }
 
 const CASES: &str = r#"
@@ -115,7 +128,11 @@ fn cases_templates_units_and_extras_are_the_same_from_every_format() {
         let found: Vec<String> = events(&read).iter().map(without_line).collect();
         assert_eq!(found, wanted, "{name}");
         let codes = [(2, "missing_field"), (4, "wrong_type"), (5, "wrong_type"), (6, "wrong_type")];
-        assert_eq!(refused(&read), codes.map(|(at, code)| format!("{} {code}", first + at)), "{name}");
+        assert_eq!(
+            refused(&read),
+            codes.map(|(at, code)| format!("{} {code}", first + at)),
+            "{name}"
+        );
         assert_eq!(read.summary.files[0].records, 8, "{name}");
     }
 }
@@ -124,13 +141,16 @@ fn cases_templates_units_and_extras_are_the_same_from_every_format() {
 fn parquet_decimals_doubles_and_timestamps_are_exact() {
     use arrow::array::*;
     let files = Files::new();
-    let mapping = |zone: &str| format!(
-        "[fields]\nevent_id = \"id\"\naccount_id = \"id\"\nkind = {{ constant = \"withdraw\" }}\n\
+    let mapping = |zone: &str| {
+        format!(
+            "[fields]\nevent_id = \"id\"\naccount_id = \"id\"\nkind = {{ constant = \"withdraw\" }}\n\
          event_time = {{ column = \"at\", format = \"%F\", zone = \"{zone}\" }}\n\
          amount_fen = {{ column = \"sum\", unit = \"yuan\" }}\n"
-    );
+        )
+    };
     let written = ["0.1", "0.29", "57.16"];
-    let decimals = Decimal128Array::from(vec![10, 29, 5716]).with_precision_and_scale(20, 2).unwrap();
+    let decimals =
+        Decimal128Array::from(vec![10, 29, 5716]).with_precision_and_scale(20, 2).unwrap();
     let sums: Vec<ArrayRef> = vec![
         Arc::new(decimals),
         Arc::new(Float64Array::from_iter_values(written.map(|text| text.parse::<f64>().unwrap()))),
@@ -165,7 +185,10 @@ fn parquet_decimals_doubles_and_timestamps_are_exact() {
         ("event_time", Arc::new(Int64Array::from(vec![1_704_110_400_000]))),
         ("kind", Arc::new(StringArray::from(vec!["withdraw"]))),
         ("account_id", Arc::new(StringArray::from(vec!["a"]))),
-        ("amount_fen", Arc::new(Decimal128Array::from(vec![1]).with_precision_and_scale(9, 0).unwrap())),
+        (
+            "amount_fen",
+            Arc::new(Decimal128Array::from(vec![1]).with_precision_and_scale(9, 0).unwrap()),
+        ),
     ];
     formats::write_parquet(&files.path("plain.parquet"), &columns);
     let read = read_input(Input::plain(files.path("plain.parquet")), 1).unwrap();
@@ -179,10 +202,19 @@ fn a_column_that_is_not_there_is_named() {
     let csv = files.mapped("t.csv", b"ID,TIME\n1,2\n", mapping);
     let found = findings(read_input(csv, 1));
     let path = files.path("t.csv");
-    assert_eq!(found, [
-        format!("unknown-column: there is no column `TME` in {} (did you mean `TIME`?)", path.display()),
-        format!("unknown-column: there is no column `NOBODY` in {} (its columns are ID, TIME)", path.display()),
-    ]);
+    assert_eq!(
+        found,
+        [
+            format!(
+                "unknown-column: there is no column `TME` in {} (did you mean `TIME`?)",
+                path.display()
+            ),
+            format!(
+                "unknown-column: there is no column `NOBODY` in {} (its columns are ID, TIME)",
+                path.display()
+            ),
+        ]
+    );
     let json = files.mapped("t.jsonl", b"{\"ID\":\"1\",\"TIME\":1704110400000}\n", mapping);
     let found = findings(read_input(json, 1));
     assert_eq!(found.len(), 2, "{found:?}");
@@ -265,7 +297,10 @@ subject_kind = "account"
     for wanted in wanted {
         assert!(found.iter().any(|found| found.starts_with(wanted)), "{wanted}\nin {found:#?}");
     }
-    assert!(found.iter().any(|found| found.starts_with("17 ") && found.contains("BB")), "{found:#?}");
+    assert!(
+        found.iter().any(|found| found.starts_with("17 ") && found.contains("BB")),
+        "{found:#?}"
+    );
     assert_eq!(found.len(), wanted.len() + 1, "{found:#?}");
 }
 
@@ -279,7 +314,9 @@ fn a_mapping_that_is_no_toml_or_not_there_is_refused() {
 #[test]
 fn one_extra_has_one_type() {
     let mapping = |kind: &str| {
-        format!("[fields]\nevent_id = \"a\"\nevent_time = \"b\"\nkind = \"c\"\n[extra.x]\ncolumn = \"x\"\ntype = \"{kind}\"\n")
+        format!(
+            "[fields]\nevent_id = \"a\"\nevent_time = \"b\"\nkind = \"c\"\n[extra.x]\ncolumn = \"x\"\ntype = \"{kind}\"\n"
+        )
     };
     let files = Files::new();
     let mut inputs = vec![files.mapped("a.csv", b"", &mapping("int"))];

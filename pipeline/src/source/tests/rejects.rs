@@ -87,8 +87,13 @@ fn json_lines_are_refused_with_their_code() {
         (b"{".to_vec(), "malformed"),
         (amount("1,\"text\":\"\u{1}\"").into(), "malformed"),
         ([b"{\"x\":\"\xff\",".as_slice(), amount("1")[1..].as_bytes()].concat(), "invalid_utf8"),
-        (with(&base.replace("send", "sent")).replace("amount_fen", "x\":1,\"amount_fen\":1,\"z")
-            .replace("\"z\"", "\"z\":1").into(), "unknown_kind"),
+        (
+            with(&base.replace("send", "sent"))
+                .replace("amount_fen", "x\":1,\"amount_fen\":1,\"z")
+                .replace("\"z\"", "\"z\":1")
+                .into(),
+            "unknown_kind",
+        ),
     ];
     for (record, code) in cases {
         let shown = String::from_utf8_lossy(&record[..record.len().min(200)]);
@@ -109,7 +114,12 @@ fn an_overlong_record_is_refused_and_the_next_is_read() {
     for (name, header, open, close) in [
         ("e.csv", HEADER, "e,1700000000000,message,a,,", ","),
         ("e.csv", HEADER, "e,1700000000000,message,a,,\"", "\","),
-        ("e.jsonl", "", r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","x":""#, "\"}"),
+        (
+            "e.jsonl",
+            "",
+            r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","x":""#,
+            "\"}",
+        ),
     ] {
         let record = |bytes: usize| {
             format!("{open}{}{close}\n", "x".repeat(bytes - open.len() - close.len()))
@@ -117,9 +127,11 @@ fn an_overlong_record_is_refused_and_the_next_is_read() {
         let good = record(open.len() + close.len() + 1);
         let first = if header.is_empty() { 1 } else { 2 };
         // The text of the CSV record is too long for its field, but the record is not.
-        let longest = if header.is_empty() { vec![] } else { vec![format!("{first} out_of_bounds")] };
+        let longest =
+            if header.is_empty() { vec![] } else { vec![format!("{first} out_of_bounds")] };
         for block_bytes in [1 << 10, 1 << 20, BLOCK_BYTES] {
-            let at_limit = read(name, [header, &record(max), &good].concat().as_bytes(), block_bytes);
+            let at_limit =
+                read(name, [header, &record(max), &good].concat().as_bytes(), block_bytes);
             assert_eq!(refused(&at_limit.unwrap()), longest);
             for bytes in [max + 1, max + 2, 3 * max] {
                 let file = [header, &record(bytes), &good].concat();
@@ -154,7 +166,8 @@ fn a_stray_quote_costs_one_line() {
 #[test]
 fn parquet_rows_are_refused_with_their_code() {
     use arrow::array::{ArrayRef, BinaryArray, Float64Array, StringArray, UInt64Array};
-    let strings = |values: &[Option<&str>]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let strings =
+        |values: &[Option<&str>]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
     let time = || -> ArrayRef { Arc::new(UInt64Array::from(vec![1_700_000_000_000; 4])) };
     let amount = |values: [u64; 4]| -> ArrayRef { Arc::new(UInt64Array::from(values.to_vec())) };
     let id = || strings(&[Some("a"), Some("b"), Some("c"), Some("d")]);
@@ -188,16 +201,15 @@ fn parquet_rows_are_refused_with_their_code() {
         }
         refused(&read_columns(&columns))
     };
-    assert_eq!(with("amount_fen", amount([1, u64::MAX, 1 << 62, 1])), [
-        "2 wrong_type",
-        "3 out_of_bounds"
-    ]);
+    assert_eq!(
+        with("amount_fen", amount([1, u64::MAX, 1 << 62, 1])),
+        ["2 wrong_type", "3 out_of_bounds"]
+    );
     assert_eq!(with("amount_fen", Arc::new(Float64Array::from(vec![1.0; 4]))).len(), 4);
-    assert_eq!(with("event_time", amount([0, 1 << 63, 1_700_000_000_000, 4_102_444_800_000])), [
-        "1 time_out_of_range",
-        "2 wrong_type",
-        "4 time_out_of_range"
-    ]);
+    assert_eq!(
+        with("event_time", amount([0, 1 << 63, 1_700_000_000_000, 4_102_444_800_000])),
+        ["1 time_out_of_range", "2 wrong_type", "4 time_out_of_range"]
+    );
     let bytes: Vec<&[u8]> = vec![b"a", b"\xff", b"c", b"d"];
     assert_eq!(with("account_id", Arc::new(BinaryArray::from(bytes))), ["2 invalid_utf8"]);
 }
