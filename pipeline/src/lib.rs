@@ -9,6 +9,8 @@ pub mod source;
 pub mod keyed;
 pub mod packet;
 pub mod features;
+pub mod decision;
+pub mod rules;
 pub mod score;
 pub mod sink;
 pub mod gather;
