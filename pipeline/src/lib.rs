@@ -3,3 +3,6 @@
 pub mod event;
 pub mod diagnostic;
 pub mod expr;
+pub mod score;
+pub mod judge;
+pub mod report;
