@@ -16,3 +16,4 @@ pub mod sink;
 pub mod gather;
 pub mod dataflow;
 pub mod backtest;
+pub mod judge;
