@@ -569,6 +569,22 @@ impl Chunk {
         }
     }
 
+    /// The event at `row` as a JSON object, without its null fields.
+    pub fn to_json(&self, row: usize) -> serde_json::Value {
+        let mut object = serde_json::Map::new();
+        for (at, field) in self.schema.fields.iter().enumerate() {
+            let value = match self.value(FieldId(at as u16), row) {
+                Value::Null => continue,
+                Value::Int(value) => value.into(),
+                Value::Double(value) => value.into(),
+                Value::Bool(value) => value.into(),
+                Value::Str(value) => value.into(),
+            };
+            object.insert(field.name.clone(), value);
+        }
+        serde_json::Value::Object(object)
+    }
+
     /// Whether the events at two rows have the same body: every field equal.
     pub fn same_body(&self, row: usize, other: &Chunk, other_row: usize) -> bool {
         self.kinds[row] == other.kinds[other_row]

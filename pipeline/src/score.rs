@@ -69,6 +69,13 @@ impl Scorer {
         &self.set.policy
     }
 
+    /// What would be decided with other hits.
+    pub fn redecider(&self) -> impl Fn(&[u16]) -> Verdict + Send + use<> {
+        let effects: Vec<(i64, Verdict, bool)> = self.set.rules.iter().map(effect).collect();
+        let bands = self.set.policy.bands;
+        move |hits| decide(hits.iter().map(|at| effects[usize::from(*at)]), &bands).0
+    }
+
     /// A decider for one slice.
     pub(crate) fn decider(&self) -> Decider<'_> {
         Decider {
@@ -118,7 +125,7 @@ impl Decider<'_> {
         }
         let rules = &scorer.set.rules;
         self.hits.sort_by_key(|at| (-rules[usize::from(*at)].file.score, *at));
-        let hits = self.hits.iter().map(|at| &rules[usize::from(*at)]);
+        let hits = self.hits.iter().map(|at| effect(&rules[usize::from(*at)]));
         let (verdict, score) = decide(hits, &scorer.set.policy.bands);
         batch.verdicts.push(verdict);
         batch.scores.push(score);
@@ -163,14 +170,19 @@ impl Decider<'_> {
     }
 }
 
+/// What a hit does: score, floor, and whether it allows.
+fn effect(rule: &Rule) -> (i64, Verdict, bool) {
+    (rule.file.score, rule.file.floor, rule.file.allows)
+}
+
 /// Decision and score of the live hits: the sum of their scores, clamped; the higher of its band
 /// and the highest floor; but a rule that allows overrides all but a floor of block.
-fn decide<'r>(hits: impl Iterator<Item = &'r Rule>, bands: &Bands) -> (Verdict, i64) {
+fn decide(hits: impl Iterator<Item = (i64, Verdict, bool)>, bands: &Bands) -> (Verdict, i64) {
     let (mut score, mut floor, mut allowed) = (0, Verdict::Allow, false);
-    for rule in hits {
-        score += rule.file.score;
-        floor = floor.max(rule.file.floor);
-        allowed |= rule.file.allows;
+    for (more, least, allows) in hits {
+        score += more;
+        floor = floor.max(least);
+        allowed |= allows;
     }
     let score = score.min(SCORE_MAX);
     let band = match score {

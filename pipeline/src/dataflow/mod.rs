@@ -62,7 +62,7 @@ pub struct Job {
     /// The rules and what they add up to.
     pub scorer: Scorer,
     /// Set when the run is to end at the next tick.
-    pub interrupted: AtomicBool,
+    pub interrupted: Arc<AtomicBool>,
 }
 
 /// What the workers found beside the decisions.

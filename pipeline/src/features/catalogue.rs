@@ -189,6 +189,16 @@ impl Features {
         &self.columns
     }
 
+    /// What each family of features costs: its key, the streams and windows that its features
+    /// share, bytes for a live key and for an event that a ring still holds.
+    pub fn cost(&self) -> String {
+        let mut out = String::new();
+        for family in &self.families {
+            out.push_str(&family.cost(&self.schema, &self.plan.features));
+        }
+        out
+    }
+
     /// Empty columns for the computed features.
     pub(crate) fn computed_columns(&self) -> Vec<Column> {
         let kind = |computed: &Computed| match &computed.formula {

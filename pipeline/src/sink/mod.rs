@@ -1,6 +1,8 @@
 //! Sinks: what becomes of decisions. Workers hand over their parts in any order; the recorder
 //! puts them in total order and everything that depends on the order happens there.
 
+pub mod entities;
+pub mod lines;
 pub mod log;
 pub mod parquet;
 
@@ -51,6 +53,8 @@ pub struct Recorded {
     pub events: [u64; 12],
     /// For each rule, how often it could not be evaluated.
     pub not_evaluable: Vec<u64>,
+    /// For each rule, how often it hit in shadow.
+    pub shadow_hits: Vec<u64>,
     /// Time spent.
     pub stopwatch: Stopwatch,
 }
@@ -71,6 +75,7 @@ impl Recorder {
         features: &[(String, Type)],
         names: Names,
     ) -> Result<Recorder, String> {
+        let rules = names.rules.len();
         Ok(Recorder {
             decisions: Lane::create(&directory.join("decisions.parquet"), decisions_schema())?,
             features: Lane::create(&directory.join("features.parquet"), features_schema(features))?,
@@ -81,6 +86,7 @@ impl Recorder {
                 decided: 0,
                 events: [0; 12],
                 not_evaluable: Vec::new(),
+                shadow_hits: vec![0; rules],
                 stopwatch: Stopwatch::default(),
             },
         })
@@ -118,6 +124,9 @@ impl Recorder {
         self.recorded.decided += scored.batch.rows.len() as u64;
         for (total, more) in self.recorded.events.iter_mut().zip(scored.events) {
             *total += more;
+        }
+        for rule in scored.batch.shadow_hits.items() {
+            self.recorded.shadow_hits[usize::from(*rule)] += 1;
         }
         let rules = scored.not_evaluable.len().max(self.recorded.not_evaluable.len());
         self.recorded.not_evaluable.resize(rules, 0);

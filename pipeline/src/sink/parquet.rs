@@ -11,6 +11,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
@@ -301,4 +302,21 @@ fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
     let ids = items.iter().map(|rule| names.rules[usize::from(*rule)].0.as_str());
     let ids = strings_array(ids, items.len());
     Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
+}
+
+/// The digest of the decisions in a file, from its own values.
+pub fn digest(path: &Path) -> Result<blake3::Hash, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(|error| error.to_string())?;
+    let mut hasher = blake3::Hasher::new();
+    let mut lines = String::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| error.to_string())?;
+        lines.clear();
+        super::lines::write(&batch, &mut lines)?;
+        hasher.update(lines.as_bytes());
+    }
+    Ok(hasher.finalize())
 }

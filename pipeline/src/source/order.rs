@@ -41,7 +41,18 @@ pub struct Ordered {
     /// Repeats of an accepted event, with the same body.
     pub duplicates: u64,
     /// Events whose id was used before by another body, or that come too late to tell.
-    pub refused: Vec<(Position, RejectCode)>,
+    pub refused: Vec<Refused>,
+}
+
+/// An event that was refused in the order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refused {
+    /// Where it came from.
+    pub position: Position,
+    /// Why.
+    pub code: RejectCode,
+    /// The event as a JSON object.
+    pub raw: String,
 }
 
 /// A contiguous part of the order, in columns.
@@ -103,6 +114,11 @@ impl Ordered {
         self.entries.is_empty()
     }
 
+    /// The effective time of the first event; 0 where there is none.
+    pub fn start(&self) -> i64 {
+        self.entries.first().map_or(0, |entry| entry.effective)
+    }
+
     /// The effective time of the last event; 0 where there is none.
     pub fn end(&self) -> i64 {
         self.entries.last().map_or(0, |entry| entry.effective)
@@ -144,13 +160,18 @@ impl Ordered {
 
     fn take_out(&mut self, chunks: &[Arc<Chunk>], entries: &mut Vec<Entry>, marks: &[Mark]) {
         for (entry, mark) in entries.iter().zip(marks) {
-            let position = chunks[entry.chunk as usize].position(entry.row as usize);
-            match mark {
-                Mark::Keep => {}
-                Mark::Duplicate => self.duplicates += 1,
-                Mark::Conflict => self.refused.push((position, RejectCode::IdConflict)),
-                Mark::TooOld => self.refused.push((position, RejectCode::TooOld)),
-            }
+            let code = match mark {
+                Mark::Keep => continue,
+                Mark::Duplicate => {
+                    self.duplicates += 1;
+                    continue;
+                }
+                Mark::Conflict => RejectCode::IdConflict,
+                Mark::TooOld => RejectCode::TooOld,
+            };
+            let (chunk, row) = (&chunks[entry.chunk as usize], entry.row as usize);
+            let (position, raw) = (chunk.position(row), chunk.to_json(row).to_string());
+            self.refused.push(Refused { position, code, raw });
         }
         self.refused.sort_unstable();
         let mut kept = marks.iter().map(|mark| *mark == Mark::Keep);

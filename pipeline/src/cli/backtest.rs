@@ -1,0 +1,139 @@
+//! `hongxian backtest`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Shown, duration, print};
+use crate::dataflow::Options;
+use crate::diagnostic::{Failure, Message};
+use crate::report::{self, ReportInput, Screen};
+use crate::run::{Request, run as run_backtest};
+use crate::source::Progress;
+
+/// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
+const BATCH: usize = 32_768;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Event files: CSV, JSON lines (also .gz and .zst) or Parquet
+    #[arg(required = true)]
+    events: Vec<PathBuf>,
+    /// Run directory to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Labels to judge by: CSV, JSON lines or Parquet
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Mapping file for foreign data: one for all inputs, or one for each
+    #[arg(long = "map")]
+    maps: Vec<PathBuf>,
+    /// Rules directory
+    #[arg(long, default_value = "rules")]
+    rules: PathBuf,
+    /// Trained model (none yet: see the model issue)
+    #[arg(long, hide = true)]
+    model: Option<PathBuf>,
+    /// Worker threads [default: the machine's cores]
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Length of a tick; results do not depend on it
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    tick: i64,
+    /// Events of a step, at least; results do not depend on it
+    #[arg(long, default_value_t = BATCH)]
+    batch: usize,
+    /// Start of the stream that warms features up and is not judged
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    warmup: i64,
+    /// End with exit code 2 when more records than this are rejected
+    #[arg(long)]
+    max_rejects: Option<u64>,
+    /// Print metrics as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    if arguments.model.is_some() {
+        return Err(Failure::Usage(Message::new(
+            "--model is not supported yet",
+            "--model 尚未支持",
+        )));
+    }
+    if arguments.tick < 1 || arguments.workers == Some(0) {
+        return Err(Failure::Usage(Message::new(
+            "--tick and --workers must be at least 1",
+            "--tick 和 --workers 至少为 1",
+        )));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let request = Request {
+        inputs: arguments.events.clone(),
+        maps: arguments.maps.clone(),
+        labels: arguments.labels.clone(),
+        rules: Some(arguments.rules.clone()),
+        out: arguments.out.clone(),
+        options: Options {
+            workers: arguments.workers.unwrap_or(cores),
+            tick: arguments.tick,
+            batch: arguments.batch,
+            sorted: true,
+        },
+        warmup: arguments.warmup,
+        rejects_max: arguments.max_rejects,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    let progress = Reading { bar: bar(), interrupted: interrupted.clone() };
+    let outcome = run_backtest(&request, &progress, interrupted.clone());
+    progress.bar.finish_and_clear();
+    let outcome = outcome?;
+    if arguments.json {
+        print(&format!("{:#}\n", outcome.metrics));
+    } else {
+        let title = "Hongxian backtest";
+        let input = ReportInput { title, run: &outcome.facts, judgement: &outcome.judgement };
+        let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
+        print(&report::terminal(&input, screen));
+        print(&format!("\n{}\n", arguments.out.join("report.html").display()));
+    }
+    if outcome.facts.partial { Err(Failure::Interrupted) } else { Ok(()) }
+}
+
+/// A bar on standard error while files are read; hidden where that is no terminal.
+struct Reading {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Progress for Reading {
+    fn begin(&self, bytes: u64) {
+        self.bar.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64, _records: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn stop(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,46 @@
+//! `hongxian digest`.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+
+use super::{environment, print};
+use crate::diagnostic::{Failure, Message};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// A run directory, or a file of decisions as canonical JSON lines
+    run: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = &arguments.run;
+    let digest = if path.is_dir() {
+        crate::sink::parquet::digest(&path.join("decisions.parquet")).map_err(|error| {
+            let message = format!("cannot read decisions of {}: {error}", path.display());
+            Failure::Usage(Message::new(message.clone(), message))
+        })?
+    } else {
+        let file = File::open(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Failure::Usage(Message::new(message.clone(), message))
+        })?;
+        let mut hasher = blake3::Hasher::new();
+        let mut line = Vec::new();
+        let mut reader = BufReader::new(file);
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line);
+            if read.map_err(|error| environment(error.to_string()))? == 0 {
+                break;
+            }
+            if line.last() != Some(&b'\n') {
+                line.push(b'\n');
+            }
+            hasher.update(&line);
+        }
+        hasher.finalize()
+    };
+    print(&format!("{digest}\n"));
+    Ok(())
+}

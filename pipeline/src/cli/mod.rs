@@ -1,0 +1,121 @@
+//! The command line: one file a command.
+
+mod backtest;
+mod digest;
+mod rules;
+mod text;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::diagnostic::{Failure, Lang};
+
+/// Risk control for group red packets: exact features, rules, decisions, backtests.
+#[derive(Parser)]
+#[command(name = "hongxian", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Language of reports and messages [default: from the locale]
+    #[arg(long, global = true, value_enum)]
+    lang: Option<LangArgument>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the answer is no (tests failed, log broken); \
+2 usage, rules or input files; 3 environment (disk, broker); 130 interrupted.";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LangArgument {
+    En,
+    Zh,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Decide every transaction of event files and judge the decisions
+    Backtest(backtest::Arguments),
+    /// Check, document and format rules
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// Print the decisions digest of a run directory or of a file of decision lines
+    Digest(digest::Arguments),
+    /// Match texts against phrases
+    #[command(subcommand)]
+    Text(text::Command),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results and messages are shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    lang: Lang,
+    /// Whether standard output is a terminal.
+    rich: bool,
+    /// Columns of standard output.
+    width: u16,
+    /// Whether standard error is a terminal.
+    color: bool,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let shown = Shown {
+        lang: match arguments.lang {
+            Some(LangArgument::En) => Lang::En,
+            Some(LangArgument::Zh) => Lang::Zh,
+            None => Lang::of_locale(&locale()),
+        },
+        rich: std::io::stdout().is_terminal(),
+        width: 100,
+        color: std::io::stderr().is_terminal(),
+    };
+    let done = match arguments.command {
+        Command::Backtest(arguments) => backtest::run(&arguments, shown),
+        Command::Rules(command) => rules::run(&command, shown),
+        Command::Digest(arguments) => digest::run(&arguments),
+        Command::Text(command) => text::run(&command),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{}", failure.render(shown.lang, shown.color));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the locale chooses the language of messages only")]
+fn locale() -> String {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG")).unwrap_or_default()
+}
+
+/// Writes a result; a reader that went away is no failure.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe means that nobody wants the rest.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A value given as a duration such as `30d`.
+fn duration(text: &str) -> Result<i64, String> {
+    crate::expr::duration(text)
+        .ok_or_else(|| "write a number and a unit (ms, s, m, h, d), such as 30d".to_owned())
+}
+
+/// A failure of the environment, told the same in both languages.
+fn environment(message: String) -> Failure {
+    Failure::Environment(crate::diagnostic::Message::new(message.clone(), message))
+}

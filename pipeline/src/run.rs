@@ -1,0 +1,423 @@
+//! A backtest from files to a run directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::backtest;
+use crate::dataflow::{Job, Options, Summary};
+use crate::decision::{DecisionBatch, Names};
+use crate::diagnostic::{Failure, Message};
+use crate::event::{
+    ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, RejectCode, Refusal,
+};
+
+use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels};
+use crate::report::{self, Bands, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts};
+use crate::rules::{self, Loaded};
+use crate::score::Scorer;
+use crate::sink::{Recorded, Scored, entities};
+use crate::source::mapping::Mapping;
+use crate::source::order::{Arrivals, Ordered};
+
+use crate::source::{self, FileRead, Input, Progress, Reject};
+use crate::stopwatch::{Stage, Stopwatch};
+use crate::verdicts::{Finding, Verdicts};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Event files.
+    pub inputs: Vec<PathBuf>,
+    /// Mapping files: none, one for all inputs, or one for each.
+    pub maps: Vec<PathBuf>,
+    /// What is known to be true, for judging.
+    pub labels: Option<PathBuf>,
+    /// The rules directory; none: no rules.
+    pub rules: Option<PathBuf>,
+    /// The run directory.
+    pub out: PathBuf,
+    /// How the events are cut up.
+    pub options: Options,
+    /// The start of the stream that warms up features and is not judged, in ms.
+    pub warmup: i64,
+    /// More rejects than this end the run.
+    pub rejects_max: Option<u64>,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// What was run.
+    pub facts: RunFacts,
+    /// How good it was.
+    pub judgement: Judgement,
+    /// As written to metrics.json.
+    pub metrics: serde_json::Value,
+}
+
+/// Runs a backtest and writes its run directory.
+pub fn run(
+    request: &Request,
+    progress: &dyn Progress,
+    interrupted: Arc<AtomicBool>,
+) -> Result<Outcome, Failure> {
+    let inputs = inputs(request)?;
+    let schema = Arc::new(source::schema(&inputs)?);
+    let loaded = rules::load(request.rules.as_deref(), &schema)?;
+    let labels = request.labels.as_deref().map(Labels::read).transpose()?;
+    let mut stopwatch = Stopwatch::default();
+    let read = stopwatch.time(Stage::Read, || source::read_all(&inputs, &schema, progress))?;
+    let mut rejects = read.rejects;
+    too_many(request, rejects.len() as u64)?;
+    let Loaded { rules: set, features, .. } = loaded;
+    let arrivals =
+        Arrivals { chunks: read.chunks.into_iter().map(Arc::new).collect(), effective: None };
+    let dedup_window = set.policy.dedup_window;
+    let events = stopwatch
+        .time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
+    rejects.extend(events.refused.iter().map(refused));
+    rejects.sort_by_key(|reject| (reject.source, reject.at));
+    too_many(request, rejects.len() as u64)?;
+    let duplicates = events.duplicates;
+    let (start, end) = (events.start(), events.end());
+    let scorer = Scorer::new(set);
+    let judge = judge(&scorer, labels, start.saturating_add(request.warmup));
+    let verdicts = Verdicts::new(scorer.policy());
+    let job = Arc::new(Job { events, features, scorer, interrupted: interrupted.clone() });
+    create(&request.out)?;
+    let observer = Arc::new(Mutex::new(Observer { judge, verdicts, hits: Vec::new() }));
+    let (summary, recorded) = {
+        let observer = observer.clone();
+        let each = move |scored: &mut Scored, names: &Names| {
+            if let Ok(mut observer) = observer.lock() {
+                observer.observe(scored, names);
+            }
+        };
+        backtest::record(&job, request.options, &request.out, each).map_err(environment)?
+    };
+    let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
+    let Some(Observer { judge, verdicts, .. }) = observer else {
+        return Err(environment("the recorder stopped".to_owned()));
+    };
+    let findings = verdicts.finish(end);
+    stopwatch.add(&summary.stopwatch);
+    stopwatch.add(&recorded.stopwatch);
+    let partial = interrupted.load(Ordering::Relaxed);
+    let whole = Whole {
+        request,
+        job: &job,
+        files: &read.summary.files,
+        rejects: &rejects,
+        duplicates,
+        summary: &summary,
+        recorded: &recorded,
+        findings: &findings,
+        stopwatch: &stopwatch,
+        partial,
+    };
+    let facts = whole.facts();
+    let judgement = judge.finish();
+    let metrics = whole.metrics(&facts, &judgement);
+    whole.write(&facts, &judgement, &metrics)?;
+    if !partial && !facts.counts.balance() {
+        let message = format!("records were lost: {:?}", facts.counts);
+        return Err(environment(message));
+    }
+    Ok(Outcome { facts, judgement, metrics })
+}
+
+fn environment(message: String) -> Failure {
+    Failure::Environment(Message::new(message.clone(), message))
+}
+
+fn inputs(request: &Request) -> Result<Vec<Input>, Failure> {
+    let maps = &request.maps;
+    if maps.len() > 1 && maps.len() != request.inputs.len() {
+        let (maps, inputs) = (maps.len(), request.inputs.len());
+        return Err(Failure::Usage(Message::new(
+            format!("{maps} mapping files for {inputs} inputs: give one, or one for each"),
+            format!("{inputs} 个输入对应 {maps} 个映射文件:请给一个,或每个输入各一个"),
+        )));
+    }
+    let mappings: Vec<Arc<Mapping>> =
+        maps.iter().map(|path| Mapping::load(path).map(Arc::new)).collect::<Result<_, _>>()?;
+    let input = |(at, path): (usize, &PathBuf)| {
+        let mapping = mappings.get(at).or(mappings.first()).cloned();
+        Input { path: path.clone(), mapping }
+    };
+    Ok(request.inputs.iter().enumerate().map(input).collect())
+}
+
+fn too_many(request: &Request, rejects: u64) -> Result<(), Failure> {
+    match request.rejects_max {
+        Some(max) if rejects > max => Err(Failure::Usage(Message::new(
+            format!("{rejects} records were rejected, more than --max-rejects {max}"),
+            format!("有 {rejects} 条记录被拒绝,超过 --max-rejects {max}"),
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn refused(refused: &crate::source::order::Refused) -> Reject {
+    let detail = match refused.code {
+        RejectCode::TooOld => "older than the watermark by more than the dedup window".to_owned(),
+        _ => "the id was used before by an event with another body".to_owned(),
+    };
+    let refusal = Refusal::new(refused.code, detail);
+    Reject::new(refused.position.source, refused.position.at, refusal, refused.raw.as_bytes())
+}
+
+fn create(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory)
+        .map_err(|error| environment(format!("cannot create {}: {error}", directory.display())))
+}
+
+fn judge(scorer: &Scorer, labels: Option<Labels>, judge_from: i64) -> Judge {
+    let rules = scorer.rules().rules.iter().map(|rule| JudgedRule {
+        id: rule.file.id.clone(),
+        title: rule.file.title.clone(),
+        title_zh: rule.file.title_zh.clone(),
+        score: rule.file.score,
+    });
+    let zone = crate::expr::Zone::new(&scorer.policy().time_zone);
+    let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
+    let redecide = scorer.redecider();
+    Judge::new(
+        labels,
+        rules.collect(),
+        JudgeOptions { judge_from, ..options },
+        Box::new(move |_judged, hits| redecide(hits)),
+    )
+}
+
+/// What sees every decision in total order.
+struct Observer {
+    judge: Judge,
+    verdicts: Verdicts,
+    hits: Vec<u16>,
+}
+
+impl Observer {
+    fn observe(&mut self, scored: &mut Scored, names: &Names) {
+        let enforces = self.verdicts.enforces();
+        for at in 0..scored.batch.rows.len() {
+            if enforces {
+                self.enforce(&mut scored.batch, at);
+            }
+            self.observe_one(&scored.batch, at);
+        }
+        if enforces {
+            scored.lines.clear();
+            scored.batch.write_lines(names, &mut scored.lines);
+        }
+    }
+
+    /// Raises a decision to the floor that the verdicts on its account and group set.
+    fn enforce(&mut self, batch: &mut DecisionBatch, at: usize) {
+        let row = batch.rows[at] as usize;
+        let chunk = &batch.slice.chunk;
+        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
+        let floor = self.verdicts.floor(account, group, batch.slice.effective[row]);
+        batch.verdicts[at] = batch.verdicts[at].max(floor);
+    }
+
+    fn observe_one(&mut self, batch: &DecisionBatch, at: usize) {
+        let row = batch.rows[at] as usize;
+        let chunk = &batch.slice.chunk;
+        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
+        let decision = batch.verdicts[at];
+        self.verdicts.observe(account, group, batch.slice.effective[row], decision);
+        self.hits.clear();
+        self.hits.extend_from_slice(batch.hits.get(at));
+        self.judge.observe(&Judged {
+            event_id: chunk.str(EVENT_ID, row),
+            event_time: chunk.int(EVENT_TIME, row),
+            kind: chunk.kind(row),
+            account_id: account,
+            payer_id: chunk.payer(row),
+            payee_id: chunk.payee(row),
+            group_id: group,
+            amount_fen: chunk.int(AMOUNT_FEN, row),
+            decision,
+            score: batch.scores[at],
+            hits: &self.hits,
+        });
+    }
+}
+
+/// All that is known when a run is over.
+struct Whole<'w> {
+    request: &'w Request,
+    job: &'w Job,
+    files: &'w [FileRead],
+    rejects: &'w [Reject],
+    duplicates: u64,
+    summary: &'w Summary,
+    recorded: &'w Recorded,
+    findings: &'w [Finding],
+    stopwatch: &'w Stopwatch,
+    partial: bool,
+}
+
+impl Whole<'_> {
+    fn counts(&self) -> Counts {
+        let events: u64 = self.recorded.events.iter().sum();
+        let decided = self.recorded.decided;
+        Counts {
+            read: self.files.iter().map(|file| file.records).sum(),
+            decided,
+            applied: events - decided,
+            rejected: self.rejects.len() as u64,
+            duplicates: self.duplicates,
+        }
+    }
+
+    fn facts(&self) -> RunFacts {
+        let scorer = &self.job.scorer;
+        let bands = scorer.policy().bands;
+        let inputs = self.request.inputs.iter().zip(self.files);
+        let rules = &scorer.rules().rules;
+        let not_evaluable = rules.iter().zip(&self.recorded.not_evaluable);
+        let mut standings: BTreeMap<String, u64> = BTreeMap::new();
+        for finding in self.findings {
+            let name = format!("{} {}", finding.subject.name(), finding.standing.name());
+            *standings.entry(name).or_default() += 1;
+        }
+        RunFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            inputs: inputs
+                .map(|(path, file)| InputFact {
+                    name: path.display().to_string(),
+                    hash: blake3::Hash::from(file.hash).to_hex().to_string(),
+                })
+                .collect(),
+            rules_hash: scorer.names().rules_hash.clone(),
+            model_hash: None,
+            decisions_digest: self.recorded.digest.to_hex().to_string(),
+            counts: self.counts(),
+            rejects: self.reject_counts(),
+            features: scorer.names().evidence.clone(),
+            bands: Bands { review: bands.review, hold: bands.hold, block: bands.block },
+            not_evaluable: not_evaluable
+                .filter(|(_, count)| **count > 0)
+                .map(|(rule, count)| NamedCount { name: rule.file.id.clone(), count: *count })
+                .collect(),
+            shadow_hits: rules
+                .iter()
+                .zip(&self.recorded.shadow_hits)
+                .filter(|(_, count)| **count > 0)
+                .map(|(rule, count)| NamedCount { name: rule.file.id.clone(), count: *count })
+                .collect(),
+            entity_verdicts: standings
+                .into_iter()
+                .map(|(name, count)| NamedCount { name, count })
+                .collect(),
+            partial: self.partial,
+        }
+    }
+
+    fn reject_counts(&self) -> Vec<RejectCount> {
+        let mut by_code: BTreeMap<RejectCode, RejectCount> = BTreeMap::new();
+        for reject in self.rejects {
+            let count = by_code.entry(reject.code).or_insert_with(|| RejectCount {
+                code: reject.code.name().to_owned(),
+                count: 0,
+                example: format!("{}:{} {}", self.source(reject), reject.at, reject.detail),
+            });
+            count.count += 1;
+        }
+        let mut counts: Vec<RejectCount> = by_code.into_values().collect();
+        counts.sort_by_key(|count| std::cmp::Reverse(count.count));
+        counts
+    }
+
+    fn source(&self, reject: &Reject) -> String {
+        self.request.inputs[reject.source as usize].display().to_string()
+    }
+
+    fn metrics(&self, facts: &RunFacts, judgement: &Judgement) -> serde_json::Value {
+        let timings: BTreeMap<&str, f64> =
+            self.stopwatch.seconds().map(|(name, spent)| (name, (spent * 1e6).round() / 1e6)).collect();
+        let kinds: BTreeMap<&str, u64> = Kind::ALL
+            .iter()
+            .zip(self.recorded.events)
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.name(), count))
+            .collect();
+        json!({
+            "counts": facts.counts,
+            "kinds": kinds,
+            "decisions_digest": facts.decisions_digest,
+            "rules_hash": facts.rules_hash,
+            "rejects": facts.rejects,
+            "not_evaluable": facts.not_evaluable,
+            "shadow_hits": facts.shadow_hits,
+            "verdicts": facts.entity_verdicts,
+            "judgement": judgement,
+            "state": self.summary.state,
+            "timings": timings,
+            "workers": self.request.options.workers,
+            "partial": facts.partial,
+        })
+    }
+
+    fn write(
+        &self,
+        facts: &RunFacts,
+        judgement: &Judgement,
+        metrics: &serde_json::Value,
+    ) -> Result<(), Failure> {
+        let out = &self.request.out;
+        let mut lines = Vec::new();
+        for reject in self.rejects {
+            // Writing to memory does not fail.
+            let _ = writeln!(lines, "{}", reject.to_json_line(&self.source(reject)));
+        }
+        write(&out.join("rejects.jsonl"), &lines)?;
+        entities::write(&out.join("entities.parquet"), self.findings).map_err(environment)?;
+        let pretty = format!("{metrics:#}\n");
+        write(&out.join("metrics.json"), pretty.as_bytes())?;
+        let title = "Hongxian backtest";
+        let input = ReportInput { title, run: facts, judgement };
+        write(&out.join("report.html"), report::html(&input).as_bytes())?;
+        write(&out.join("run.toml"), self.run_toml(facts).as_bytes())
+    }
+
+    /// What was run, so that it can be run again.
+    fn run_toml(&self, facts: &RunFacts) -> String {
+        let mut document = toml_edit::DocumentMut::new();
+        document["version"] = toml_edit::value(&facts.version);
+        document["decisions_digest"] = toml_edit::value(&facts.decisions_digest);
+        document["rules_hash"] = toml_edit::value(&facts.rules_hash);
+        document["partial"] = toml_edit::value(facts.partial);
+        let path = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        document["rules"] = toml_edit::value(path(&self.request.rules));
+        document["labels"] = toml_edit::value(path(&self.request.labels));
+        document["tick_ms"] = toml_edit::value(self.request.options.tick);
+        let mut inputs = toml_edit::ArrayOfTables::new();
+        for (at, fact) in facts.inputs.iter().enumerate() {
+            let mut input = toml_edit::Table::new();
+            input["path"] = toml_edit::value(&fact.name);
+            input["blake3"] = toml_edit::value(&fact.hash);
+            let maps = &self.request.maps;
+            if let Some(map) = maps.get(at).or(maps.first()) {
+                input["map"] = toml_edit::value(map.display().to_string());
+            }
+            inputs.push(input);
+        }
+        document["inputs"] = toml_edit::Item::ArrayOfTables(inputs);
+        document.to_string()
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes)
+        .map_err(|error| environment(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,206 @@
+//! Verdicts on accounts and groups, which add up from decisions in total order.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::decision::Verdict;
+use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
+
+/// What holds of an account or a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Some functions are taken away for a time.
+    Restricted,
+    /// Everything is.
+    Banned,
+}
+
+impl Standing {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Restricted => "restrict",
+            Standing::Banned => "ban",
+        }
+    }
+
+    /// The decision below which no later one falls, where the policy enforces verdicts.
+    pub fn floor(self) -> Verdict {
+        match self {
+            Standing::Restricted => Verdict::Hold,
+            Standing::Banned => Verdict::Block,
+        }
+    }
+}
+
+/// What a verdict is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each variant is the kind of that name")]
+pub enum Subject {
+    Account,
+    Group,
+}
+
+impl Subject {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Subject::Account => "account",
+            Subject::Group => "group",
+        }
+    }
+}
+
+/// One account or group with a verdict, at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Account or group.
+    pub subject: Subject,
+    /// Its id.
+    pub id: String,
+    /// The verdict.
+    pub standing: Standing,
+    /// Effective time of the decision that brought it.
+    pub since: i64,
+    /// When it ends; none: until it is lifted by hand.
+    pub until: Option<i64>,
+    /// Decisions of review, hold and block on it.
+    pub decisions: [u64; 3],
+}
+
+/// The verdicts so far.
+pub struct Verdicts {
+    policies: [VerdictPolicy; 2],
+    histories: BTreeMap<(Subject, String), History>,
+}
+
+#[derive(Default)]
+struct History {
+    decisions: [u64; 3],
+    /// Times of the decisions that count towards a restriction and a ban.
+    counted: [VecDeque<i64>; 2],
+    /// Since when and until when a restriction and a ban hold.
+    held: [Option<(i64, Option<i64>)>; 2],
+}
+
+impl Verdicts {
+    /// No verdicts yet.
+    pub fn new(policy: &Policy) -> Verdicts {
+        Verdicts { policies: [policy.accounts, policy.groups], histories: BTreeMap::new() }
+    }
+
+    /// Whether verdicts are floors of later decisions.
+    pub fn enforces(&self) -> bool {
+        self.policies.iter().any(|policy| policy.enforce)
+    }
+
+    /// What holds of a subject at `time`.
+    pub fn standing(&self, subject: Subject, id: &str, time: i64) -> Option<Standing> {
+        let history = self.histories.get(&(subject, id.to_owned()))?;
+        let holds = |held: Option<(i64, Option<i64>)>| {
+            held.is_some_and(|(_, until)| until.is_none_or(|until| time < until))
+        };
+        if holds(history.held[1]) {
+            Some(Standing::Banned)
+        } else if holds(history.held[0]) {
+            Some(Standing::Restricted)
+        } else {
+            None
+        }
+    }
+
+    /// The decision below which this one may not fall.
+    pub fn floor(&self, account: &str, group: &str, time: i64) -> Verdict {
+        let of = |subject: Subject, id: &str| {
+            let enforced = self.policies[subject as usize].enforce && !id.is_empty();
+            let standing = if enforced { self.standing(subject, id, time) } else { None };
+            standing.map_or(Verdict::Allow, Standing::floor)
+        };
+        of(Subject::Account, account).max(of(Subject::Group, group))
+    }
+
+    /// Takes the next decision in total order.
+    pub fn observe(&mut self, account: &str, group: &str, time: i64, verdict: Verdict) {
+        if verdict == Verdict::Allow {
+            return;
+        }
+        for (subject, id) in [(Subject::Account, account), (Subject::Group, group)] {
+            let policy = self.policies[subject as usize];
+            if id.is_empty() || (policy.restrict.is_none() && policy.ban.is_none()) {
+                continue;
+            }
+            let history = self.histories.entry((subject, id.to_owned())).or_default();
+            history.decisions[verdict as usize - 1] += 1;
+            for (at, threshold) in [policy.restrict, policy.ban].into_iter().enumerate() {
+                if let Some(threshold) = threshold {
+                    history.count(at, &threshold, time, verdict);
+                }
+            }
+        }
+    }
+
+    /// Every account and group with a verdict that still holds at `end`, by kind and id.
+    pub fn finish(self, end: i64) -> Vec<Finding> {
+        let ids: Vec<(Subject, String)> = self.histories.keys().cloned().collect();
+        let finding = |(subject, id): (Subject, String)| {
+            let standing = self.standing(subject, &id, end)?;
+            let history = &self.histories[&(subject, id.clone())];
+            let (since, until) = history.held[standing as usize]?;
+            let decisions = history.decisions;
+            Some(Finding { subject, id, standing, since, until, decisions })
+        };
+        ids.into_iter().filter_map(finding).collect()
+    }
+}
+
+impl History {
+    fn count(&mut self, at: usize, threshold: &Threshold, time: i64, verdict: Verdict) {
+        if verdict < threshold.at_least {
+            return;
+        }
+        let counted = &mut self.counted[at];
+        counted.push_back(time);
+        while counted.front().is_some_and(|first| *first <= time - threshold.within) {
+            counted.pop_front();
+        }
+        if (counted.len() as i64) < threshold.decisions {
+            return;
+        }
+        let until = threshold.lasts.map(|lasts| time + lasts);
+        let since = match self.held[at] {
+            Some((since, old)) if old.is_none_or(|old| time < old) => since,
+            _ => time,
+        };
+        self.held[at] = Some((since, until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions_within_the_time_add_up_and_lapse() {
+        let restrict = Threshold {
+            decisions: 2,
+            at_least: Verdict::Hold,
+            within: 100,
+            lasts: Some(50),
+        };
+        let accounts =
+            VerdictPolicy { restrict: Some(restrict), ban: None, enforce: true };
+        let policy = Policy { accounts, ..Policy::default() };
+        let mut verdicts = Verdicts::new(&policy);
+        verdicts.observe("u1", "g1", 0, Verdict::Hold);
+        verdicts.observe("u1", "g1", 50, Verdict::Review);
+        assert_eq!(verdicts.standing(Subject::Account, "u1", 60), None, "review does not count");
+        verdicts.observe("u1", "g1", 100, Verdict::Block);
+        assert_eq!(verdicts.standing(Subject::Account, "u1", 100), None, "the first is too old");
+        verdicts.observe("u1", "g1", 199, Verdict::Hold);
+        assert_eq!(verdicts.floor("u1", "g1", 248), Verdict::Hold);
+        assert_eq!(verdicts.floor("u1", "g1", 249), Verdict::Allow, "it lapses");
+        let found = verdicts.finish(200);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].since, found[0].until), (199, Some(249)));
+        assert_eq!(found[0].decisions, [1, 2, 1]);
+    }
+}
