@@ -22,14 +22,6 @@ impl Standing {
             Standing::Banned => "ban",
         }
     }
-
-    /// The decision below which no later one falls, where the policy enforces verdicts.
-    pub fn floor(self) -> Verdict {
-        match self {
-            Standing::Restricted => Verdict::Hold,
-            Standing::Banned => Verdict::Block,
-        }
-    }
 }
 
 /// What a verdict is on.
@@ -111,9 +103,14 @@ impl Verdicts {
     /// The decision below which this one may not fall.
     pub fn floor(&self, account: &str, group: &str, time: i64) -> Verdict {
         let of = |subject: Subject, id: &str| {
-            let enforced = self.policies[subject as usize].enforce && !id.is_empty();
-            let standing = if enforced { self.standing(subject, id, time) } else { None };
-            standing.map_or(Verdict::Allow, Standing::floor)
+            let policy = self.policies[subject as usize];
+            let enforced = policy.enforce && !id.is_empty();
+            let threshold = match self.standing(subject, id, time).filter(|_| enforced) {
+                Some(Standing::Restricted) => policy.restrict,
+                Some(Standing::Banned) => policy.ban,
+                None => None,
+            };
+            threshold.map_or(Verdict::Allow, |threshold| threshold.floor)
         };
         of(Subject::Account, account).max(of(Subject::Group, group))
     }
@@ -185,6 +182,7 @@ mod tests {
             at_least: Verdict::Hold,
             within: 100,
             lasts: Some(50),
+            floor: Verdict::Hold,
         };
         let accounts =
             VerdictPolicy { restrict: Some(restrict), ban: None, enforce: true };

@@ -79,6 +79,8 @@ pub struct Threshold {
     pub within: i64,
     /// How long the verdict lasts, in ms; none: until it is lifted by hand.
     pub lasts: Option<i64>,
+    /// Where verdicts are enforced: what later decisions are at least while it holds.
+    pub floor: Verdict,
 }
 
 impl Default for Policy {
@@ -106,17 +108,21 @@ impl Policy {
         let root = root.get_ref();
         reader.known_keys(root, &[
             "bands", "allowed_lateness", "dedup_window", "max_ahead", "graph_tick", "time_zone",
-            "idle_ms", "devices", "verdicts",
+            "idle_ms", "devices", "clusters", "verdicts",
         ]);
         let mut policy = Policy::default();
         policy.read_bands(&mut reader, root);
         policy.read_times(&mut reader, root);
         if let Some(devices) = reader.table(root, "devices") {
-            reader.known_keys(devices, &["clusters", "hub_limit", "window"]);
+            reader.known_keys(devices, &["hub_limit"]);
+            let hub_limit = reader.integer(devices, "hub_limit", 2..=1_000_000);
+            set(&mut policy.devices.hub_limit, hub_limit);
+        }
+        if let Some(clusters) = reader.table(root, "clusters") {
+            reader.known_keys(clusters, &["enabled", "window"]);
             let held = &mut policy.devices;
-            set(&mut held.clusters, reader.boolean(devices, "clusters"));
-            set(&mut held.hub_limit, reader.integer(devices, "hub_limit", 2..=1_000_000));
-            set(&mut held.window, reader.duration(devices, "window", 1..=90 * DAY_MS));
+            set(&mut held.clusters, reader.boolean(clusters, "enabled"));
+            set(&mut held.window, reader.duration(clusters, "window", 1..=90 * DAY_MS));
         }
         if let Some(verdicts) = reader.table(root, "verdicts") {
             reader.known_keys(verdicts, &["account", "group"]);
@@ -183,22 +189,30 @@ impl VerdictPolicy {
     fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> VerdictPolicy {
         reader.known_keys(table, &["restrict", "ban", "enforce"]);
         VerdictPolicy {
-            restrict: Threshold::read(reader, table, "restrict"),
-            ban: Threshold::read(reader, table, "ban"),
+            restrict: Threshold::read(reader, table, "restrict", Verdict::Hold),
+            ban: Threshold::read(reader, table, "ban", Verdict::Block),
             enforce: reader.boolean(table, "enforce").unwrap_or(false),
         }
     }
 }
 
 impl Threshold {
-    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<Threshold> {
+    fn read(
+        reader: &mut Reader<'_>,
+        table: &DeTable<'_>,
+        key: &str,
+        floor: Verdict,
+    ) -> Option<Threshold> {
         let inner = reader.table(table, key)?;
         let span = table.get(key).map_or(0..0, |node| node.span());
-        reader.known_keys(inner, &["decisions", "at_least", "within", "lasts"]);
+        reader.known_keys(inner, &["decisions", "at_least", "within", "lasts", "floor"]);
         reader.required_keys(inner, span, &["decisions", "at_least", "within"]);
         let at_least = reader.string(inner, "at_least")?;
         let choices = Verdict::ALL.map(|verdict| (verdict.name(), verdict));
+        let given = reader.string(inner, "floor");
+        let given = given.and_then(|text| reader.choice("floor", &text, &choices));
         Some(Threshold {
+            floor: given.unwrap_or(floor),
             decisions: reader.integer(inner, "decisions", 1..=1_000_000)?,
             at_least: reader.choice("at_least", &at_least, &choices)?,
             within: reader.duration(inner, "within", 1..=90 * DAY_MS)?,
