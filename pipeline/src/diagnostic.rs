@@ -1,7 +1,6 @@
 //! What is said to a person about a mistake: what, where, and what to do, in English and Chinese.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -165,13 +164,18 @@ impl Failure {
     }
 }
 
+/// The word that codespan puts before a mistake, and the one in the reader's language.
+fn severity_words(severity: Severity, lang: Lang) -> (&'static str, &'static str) {
+    match (severity, lang) {
+        (Severity::Error, Lang::En) => ("error", "error"),
+        (Severity::Error, Lang::Zh) => ("error", "错误"),
+        (Severity::Warning, Lang::En) => ("warning", "warning"),
+        (Severity::Warning, Lang::Zh) => ("warning", "警告"),
+    }
+}
+
 /// All mistakes as text: file, line, column, the line itself with a caret, and the hint.
-pub fn render(
-    diagnostics: &[Diagnostic],
-    sources: &Sources,
-    lang: Lang,
-    color: bool,
-) -> String {
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: bool) -> String {
     let mut files = SimpleFiles::new();
     let ids: BTreeMap<&Path, usize> = sources
         .texts
@@ -196,25 +200,35 @@ pub fn render(
             .with_notes(notes.collect());
         match (ids.get(diagnostic.file.as_path()), &diagnostic.span) {
             (Some(id), Some(span)) => {
-                rendered = rendered.with_labels(vec![Label::primary(*id, span.clone())]);
+                let text = sources.get(&diagnostic.file).unwrap_or_default();
+                let span = boundary(text, span.start)..boundary(text, span.end);
+                rendered = rendered.with_labels(vec![Label::primary(*id, span)]);
             }
             _ => {
                 let file = diagnostic.file.display();
                 rendered.message = format!("{file}: {}", rendered.message);
             }
         }
+        let mut text = String::new();
         let written = if color {
             let mut buffer = term::termcolor::Buffer::ansi();
             term::emit_to_write_style(&mut buffer, &config, &files, &rendered)
-                .map(|()| out.push_str(&String::from_utf8_lossy(buffer.as_slice())))
+                .map(|()| text.push_str(&String::from_utf8_lossy(buffer.as_slice())))
         } else {
-            term::emit_into_string(&config, &files, &rendered).map(|text| out.push_str(&text))
+            term::emit_into_string(&config, &files, &rendered).map(|shown| text.push_str(&shown))
         };
         if written.is_err() {
-            let _ = writeln!(out, "{}: {}", diagnostic.file.display(), rendered.message);
+            text = format!("{}: {}\n", diagnostic.file.display(), rendered.message);
         }
+        let (word, own_word) = severity_words(diagnostic.severity, lang);
+        out.push_str(&text.replacen(word, own_word, 1));
     }
     out
+}
+
+/// The nearest place at or before `at` that lies in the text and between two characters.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// The mistakes for programs: an array of objects with file, line and column (from 1).
@@ -249,24 +263,36 @@ pub fn to_json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Val
 
 /// Line and column, both from 1, the column in characters.
 pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let at = at.min(text.len());
-    let before = String::from_utf8_lossy(&text.as_bytes()[..at]);
+    let before = &text[..boundary(text, at)];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
     (line, column)
 }
 
-/// The candidate that is nearest to a misspelt name, if one is near.
+/// The candidate that is nearest to a misspelt name, if one is near: by its letters, or the one
+/// whose last part it is (`fan_in_24h` for `funds.payee.fan_in_24h`).
 pub fn did_you_mean<'n>(
     name: &str,
     candidates: impl IntoIterator<Item = &'n str>,
 ) -> Option<String> {
-    let nearest = candidates
+    let letters = name.chars().count();
+    // A name of which no letter would stay is another name.
+    let allowed = (letters / 3).clamp(1, 4).min(letters.saturating_sub(1));
+    let distance = |candidate: &str| {
+        let is_last = candidate.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
+        if is_last || candidate.eq_ignore_ascii_case(name) {
+            return 0;
+        }
+        strsim::damerau_levenshtein(name, candidate)
+    };
+    // Of equally near ones the first in the alphabet, whatever the order of the candidates.
+    candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .min()?;
-    let allowed = (name.chars().count() / 3).clamp(1, 4);
-    (nearest.0 <= allowed && nearest.0 > 0).then(|| nearest.1.to_owned())
+        .filter(|candidate| *candidate != name)
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
 }
 
 /// "did you mean ...?" in both languages.
@@ -274,40 +300,182 @@ pub fn did_you_mean_hint<'n>(
     name: &str,
     candidates: impl IntoIterator<Item = &'n str>,
 ) -> Option<Message> {
-    did_you_mean(name, candidates).map(|near| {
-        Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?"))
-    })
+    did_you_mean(name, candidates)
+        .map(|near| Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_mistake_is_shown_with_its_place_and_a_way_out() {
+    const FILE: &str = "rules/a.toml";
+    const TEXT: &str = "title = \"甲\"\nscoer = 3\nwhen = \"群 > 1\"\n";
+
+    fn sources() -> Sources {
         let mut sources = Sources::default();
-        sources.add("rules/a.toml", "title = \"甲\"\nscoer = 3\n");
-        let mistake = Diagnostic::error(
-            "unknown-key",
-            "rules/a.toml",
-            Some(14..19),
-            Message::new("unknown key `scoer`", "未知的键 `scoer`"),
-        )
-        .with_hint(did_you_mean_hint("scoer", ["score", "title"]));
-        let english = render(std::slice::from_ref(&mistake), &sources, Lang::En, false);
-        assert!(english.contains("error[unknown-key]: unknown key `scoer`"), "{english}");
-        assert!(english.contains("rules/a.toml:2:1"), "{english}");
-        assert!(english.contains("^^^^^"), "{english}");
-        assert!(english.contains("hint: did you mean `score`?"), "{english}");
-        let chinese = render(std::slice::from_ref(&mistake), &sources, Lang::Zh, false);
-        assert!(chinese.contains("未知的键 `scoer`"), "{chinese}");
-        let json = to_json(&[mistake], &sources);
-        assert_eq!((json[0]["line"].as_u64(), json[0]["column"].as_u64()), (Some(2), Some(1)));
+        sources.add(FILE, TEXT);
+        sources
+    }
+
+    fn mistakes() -> Vec<Diagnostic> {
+        let key = Message::new("unknown key `scoer`", "未知的键 `scoer`");
+        let name = Message::new("unknown name `群`", "未知的名称 `群`");
+        let late = Message::new("retired last year", "去年已停用");
+        let at = TEXT.find('群').unwrap();
+        vec![
+            Diagnostic::error("unknown-key", FILE, Some(14..19), key)
+                .with_hint(did_you_mean_hint("scoer", ["title", "score"])),
+            Diagnostic::error("unknown-name", FILE, Some(at..at + 3), name),
+            Diagnostic {
+                severity: Severity::Warning,
+                ..Diagnostic::error("retired", FILE, None, late)
+            },
+        ]
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_their_place_and_a_way_out() {
+        let shown = render(&mistakes(), &sources(), Lang::En, false);
+        let expected = "\
+error[unknown-key]: unknown key `scoer`
+  ┌─ rules/a.toml:2:1
+  │
+2 │ scoer = 3
+  │ ^^^^^
+  │
+  = hint: did you mean `score`?
+
+error[unknown-name]: unknown name `群`
+  ┌─ rules/a.toml:3:9
+  │
+3 │ when = \"群 > 1\"
+  │         ^^
+
+warning[retired]: rules/a.toml: retired last year
+
+";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn mistakes_are_shown_in_chinese() {
+        let shown = render(&mistakes(), &sources(), Lang::Zh, false);
+        let expected = "\
+错误[unknown-key]: 未知的键 `scoer`
+  ┌─ rules/a.toml:2:1
+  │
+2 │ scoer = 3
+  │ ^^^^^
+  │
+  = 提示: 是否想写 `score`?
+
+错误[unknown-name]: 未知的名称 `群`
+  ┌─ rules/a.toml:3:9
+  │
+3 │ when = \"群 > 1\"
+  │         ^^
+
+警告[retired]: rules/a.toml: 去年已停用
+
+";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn color_changes_nothing_but_color() {
+        let colored = render(&mistakes(), &sources(), Lang::Zh, true);
+        assert!(colored.contains("\u{1b}["));
+        let mut plain = String::new();
+        let mut rest = colored.as_str();
+        while let Some((before, after)) = rest.split_once('\u{1b}') {
+            plain.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        plain.push_str(rest);
+        assert_eq!(plain, render(&mistakes(), &sources(), Lang::Zh, false));
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_shown_as_the_nearest() {
+        let message = Message::new("odd", "怪");
+        for span in [0..9_999, 9_000..9_999, 10..11, 11..10_000] {
+            let odd = Diagnostic::error("odd", FILE, Some(span), message.clone());
+            let shown = render(std::slice::from_ref(&odd), &sources(), Lang::En, false);
+            assert!(shown.contains("rules/a.toml:"), "{shown}");
+            to_json(&[odd], &sources());
+        }
+        let elsewhere = Diagnostic::error("odd", "b.toml", Some(0..1), message);
+        let shown = render(&[elsewhere], &sources(), Lang::En, false);
+        assert_eq!(shown, "error[odd]: b.toml: odd\n\n");
+    }
+
+    #[test]
+    fn programs_get_the_same_facts() {
+        let json = to_json(&mistakes(), &sources());
+        assert_eq!(
+            json[1],
+            serde_json::json!({
+                "file": FILE, "line": 3, "column": 9, "end_line": 3, "end_column": 10,
+                "severity": "error", "code": "unknown-name", "message": "unknown name `群`",
+                "message_zh": "未知的名称 `群`", "hint": null, "hint_zh": null,
+            })
+        );
+        assert_eq!(json[0]["hint_zh"], "是否想写 `score`?");
+        assert_eq!(
+            (&json[2]["line"], &json[2]["severity"]),
+            (&serde_json::Value::Null, &"warning".into())
+        );
+    }
+
+    #[test]
+    fn every_failure_has_its_exit_code() {
+        let message = || Message::new("no broker", "没有 broker");
+        let input = Failure::file("empty", Path::new("a.csv"), message(), None);
+        for (failure, code, shown) in [
+            (Failure::No(message()), 1, "错误: 没有 broker\n"),
+            (input, 2, "错误[empty]: a.csv: 没有 broker\n\n"),
+            (Failure::Usage(message()), 2, "错误: 没有 broker\n"),
+            (Failure::Environment(message()), 3, "错误: 没有 broker\n"),
+            (Failure::Interrupted, 130, "已中断:截至上一个时刻的结果已保存\n"),
+        ] {
+            assert_eq!(failure.exit_code(), code);
+            assert_eq!(failure.render(Lang::Zh, false), shown);
+        }
+    }
+
+    #[test]
+    fn a_locale_names_a_language() {
+        for (locale, lang) in [
+            ("zh_CN.UTF-8", Lang::Zh),
+            ("zh", Lang::Zh),
+            ("C.UTF-8", Lang::En),
+            ("en_GB", Lang::En),
+            ("", Lang::En),
+        ] {
+            assert_eq!(Lang::of_locale(locale), lang, "{locale}");
+        }
+    }
+
+    #[test]
+    fn lines_and_columns_count_from_one_in_characters() {
+        assert_eq!(line_and_column("", 0), (1, 1));
+        assert_eq!(line_and_column("ab\n", 2), (1, 3));
+        assert_eq!(line_and_column("ab\n", 3), (2, 1));
+        assert_eq!(line_and_column("ab\n", 99), (2, 1));
+        assert_eq!(line_and_column("红a", 1), (1, 1));
+        assert_eq!(line_and_column("红a", 3), (1, 2));
     }
 
     #[test]
     fn only_near_names_are_offered() {
-        assert_eq!(did_you_mean("claims_1m", ["claims_10m"]), Some("claims_10m".to_owned()));
-        assert_eq!(did_you_mean("amount", ["region", "text"]), None);
+        let near =
+            |name, candidates: &[&'static str]| did_you_mean(name, candidates.iter().copied());
+        assert_eq!(near("claims_1m", &["claims_10m"]).as_deref(), Some("claims_10m"));
+        assert_eq!(near("amount", &["region", "text"]), None);
+        assert_eq!(near("fan_in", &["funds.payee.fan_in"]).as_deref(), Some("funds.payee.fan_in"));
+        assert_eq!(near("KIND", &["kind", "wind"]).as_deref(), Some("kind"));
+        assert_eq!(near("ab", &["ac", "aa"]).as_deref(), Some("aa"), "whatever their order");
+        assert_eq!(near("b", &["a"]), None);
+        assert_eq!(near("", &[""]), None);
     }
 }

@@ -93,12 +93,7 @@ impl Kind {
     pub fn has_amount(self) -> bool {
         matches!(
             self,
-            Kind::Send
-                | Kind::Claim
-                | Kind::Refund
-                | Kind::Transfer
-                | Kind::Topup
-                | Kind::Withdraw
+            Kind::Send | Kind::Claim | Kind::Refund | Kind::Transfer | Kind::Topup | Kind::Withdraw
         )
     }
 
@@ -473,7 +468,7 @@ pub enum Value<'a> {
     Str(&'a str),
 }
 
-/// Where a record came from: a source of the run, and its line (from 1), row (from 0, Parquet) or
+/// Where a record came from: a source of the run, and its line (from 1), row (from 1, Parquet) or
 /// offset (Kafka, an input log).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -620,7 +615,7 @@ impl Chunk {
 }
 
 impl Column {
-    fn empty(kind: Type) -> Column {
+    pub(crate) fn empty(kind: Type) -> Column {
         match kind {
             Type::Int => Column::Int(Vec::new()),
             Type::Double => Column::Double(Vec::new()),
@@ -640,7 +635,7 @@ impl Column {
         }
     }
 
-    fn push(&mut self, value: Value<'_>) {
+    pub(crate) fn push(&mut self, value: Value<'_>) {
         match (self, value) {
             (Column::Int(values), Value::Int(value)) => values.push(value),
             (Column::Int(values), _) => values.push(NULL_INT),
@@ -698,6 +693,11 @@ impl ChunkBuilder {
     /// Whether there are none so far.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
+    }
+
+    /// The events so far.
+    pub fn so_far(&self) -> &Chunk {
+        &self.chunk
     }
 
     /// Checks one record: its values by field, each field at most once, and fields that are not

@@ -2,4 +2,15 @@
 
 pub mod event;
 pub mod diagnostic;
+pub mod document;
 pub mod expr;
+pub mod stopwatch;
+pub mod source;
+pub mod keyed;
+pub mod packet;
+pub mod features;
+pub mod score;
+pub mod sink;
+pub mod gather;
+pub mod dataflow;
+pub mod backtest;

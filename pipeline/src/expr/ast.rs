@@ -1,7 +1,6 @@
 //! The tree of an expression, and its one normal spelling.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 /// An expression as written.
@@ -9,6 +8,9 @@ use std::ops::Range;
 pub struct Ast {
     pub(super) node: Node,
     pub(super) span: Range<usize>,
+    /// The longest way down the tree. The parser bounds it, because everything that walks a tree
+    /// does so on the stack.
+    pub(super) height: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,10 @@ pub(super) enum Node {
     Name(String),
     Not(Box<Ast>),
     Negate(Box<Ast>),
+    /// `a && b && c`, in one node however it was bracketed, so that a long chain is not deep.
+    And(Vec<Ast>),
+    /// `a || b || c`, likewise.
+    Or(Vec<Ast>),
     Binary(Operator, Box<Ast>, Box<Ast>),
     If(Box<Ast>, Box<Ast>, Box<Ast>),
     List(Vec<Ast>),
@@ -31,8 +37,6 @@ pub(super) enum Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Otherwise,
-    Or,
-    And,
     Equal,
     NotEqual,
     Less,
@@ -47,35 +51,63 @@ pub(super) enum Operator {
     Remainder,
 }
 
+/// How tightly each form binds, from the ternary to a name.
+pub(super) mod binding {
+    pub(crate) const TERNARY: u8 = 1;
+    pub(crate) const OR: u8 = 2;
+    pub(crate) const AND: u8 = 3;
+    pub(crate) const COMPARISON: u8 = 4;
+    pub(crate) const SUM: u8 = 5;
+    pub(crate) const PRODUCT: u8 = 6;
+    /// `??` belongs to the value before it: `a + b ?? 0` is `a + (b ?? 0)`.
+    pub(crate) const OTHERWISE: u8 = 7;
+    pub(crate) const PREFIX: u8 = 8;
+    pub(crate) const PRIMARY: u8 = 9;
+}
+use binding::{AND, COMPARISON, OR, OTHERWISE, PREFIX, PRIMARY, PRODUCT, SUM, TERNARY};
+
 impl Operator {
     /// How it is written, and how tightly it binds.
     pub(super) fn spelling(self) -> (&'static str, u8) {
         match self {
-            Operator::Otherwise => ("??", 2),
-            Operator::Or => ("||", 3),
-            Operator::And => ("&&", 4),
-            Operator::Equal => ("==", 5),
-            Operator::NotEqual => ("!=", 5),
-            Operator::Less => ("<", 5),
-            Operator::LessEqual => ("<=", 5),
-            Operator::Greater => (">", 5),
-            Operator::GreaterEqual => (">=", 5),
-            Operator::In => ("in", 5),
-            Operator::Add => ("+", 6),
-            Operator::Subtract => ("-", 6),
-            Operator::Multiply => ("*", 7),
-            Operator::Divide => ("/", 7),
-            Operator::Remainder => ("%", 7),
+            Operator::Equal => ("==", COMPARISON),
+            Operator::NotEqual => ("!=", COMPARISON),
+            Operator::Less => ("<", COMPARISON),
+            Operator::LessEqual => ("<=", COMPARISON),
+            Operator::Greater => (">", COMPARISON),
+            Operator::GreaterEqual => (">=", COMPARISON),
+            Operator::In => ("in", COMPARISON),
+            Operator::Add => ("+", SUM),
+            Operator::Subtract => ("-", SUM),
+            Operator::Multiply => ("*", PRODUCT),
+            Operator::Divide => ("/", PRODUCT),
+            Operator::Remainder => ("%", PRODUCT),
+            Operator::Otherwise => ("??", OTHERWISE),
         }
     }
 }
 
-/// How tightly the ternary and the prefix operators bind.
-const TERNARY: u8 = 1;
-const PREFIX: u8 = 8;
-const PRIMARY: u8 = 9;
+impl Node {
+    fn children(&self) -> Vec<&Ast> {
+        match self {
+            Node::Int(_) | Node::Double(_) | Node::Bool(_) | Node::Str(_) | Node::Name(_) => vec![],
+            Node::Not(inner) | Node::Negate(inner) => vec![inner],
+            Node::Binary(_, left, right) => vec![left, right],
+            Node::If(test, yes, no) => vec![test, yes, no],
+            Node::And(items) | Node::Or(items) | Node::List(items) | Node::Call(_, items) => {
+                items.iter().collect()
+            }
+            Node::Method(on, _, items) => std::iter::once(&**on).chain(items).collect(),
+        }
+    }
+}
 
 impl Ast {
+    pub(super) fn new(node: Node, span: Range<usize>) -> Ast {
+        let below = node.children().iter().map(|child| child.height).max();
+        Ast { node, span, height: below.map_or(0, |height| height + 1) }
+    }
+
     /// The one normal spelling: single blanks, single quotes, only the brackets that are needed.
     pub fn canonical(&self) -> String {
         let mut out = String::new();
@@ -83,61 +115,60 @@ impl Ast {
         out
     }
 
-    /// The names that it uses: fields, features, parameters, named conditions.
+    /// The names that it uses: fields, features, parameters, named conditions. `in_list` reads
+    /// `event_time`, the time at which the list is asked.
     pub fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        self.each_name(&mut |name| {
-            names.insert(name.to_owned());
-        });
+        self.gather_names(&mut names);
         names
     }
 
-    fn each_name(&self, found: &mut dyn FnMut(&str)) {
+    fn gather_names(&self, names: &mut BTreeSet<String>) {
         match &self.node {
-            Node::Name(name) => found(name),
-            Node::Int(_) | Node::Double(_) | Node::Bool(_) | Node::Str(_) => {}
-            Node::Not(inner) | Node::Negate(inner) => inner.each_name(found),
-            Node::Binary(_, left, right) => {
-                left.each_name(found);
-                right.each_name(found);
+            Node::Name(name) => {
+                names.insert(name.clone());
             }
-            Node::If(test, yes, no) => {
-                test.each_name(found);
-                yes.each_name(found);
-                no.each_name(found);
+            Node::Call(function, _) if function == "in_list" => {
+                names.insert("event_time".to_owned());
             }
-            Node::List(items) | Node::Call(_, items) => {
-                items.iter().for_each(|item| item.each_name(found));
-            }
-            Node::Method(on, _, items) => {
-                on.each_name(found);
-                items.iter().for_each(|item| item.each_name(found));
-            }
+            _ => {}
+        }
+        for child in self.node.children() {
+            child.gather_names(names);
         }
     }
 
-    fn write(&self, outer: u8, out: &mut String) {
-        let own = match &self.node {
+    /// How tightly it binds as it is written.
+    fn binds(&self) -> u8 {
+        match &self.node {
             Node::If(..) => TERNARY,
+            Node::Or(_) => OR,
+            Node::And(_) => AND,
             Node::Binary(operator, ..) => operator.spelling().1,
             Node::Not(_) | Node::Negate(_) => PREFIX,
             Node::Int(value) if *value < 0 => PREFIX,
-            Node::Double(value) if *value < 0.0 => PREFIX,
+            Node::Double(value) if value.is_sign_negative() => PREFIX,
             _ => PRIMARY,
-        };
-        if own < outer {
-            out.push('(');
         }
+    }
+
+    /// Writes it where `outer` is what binds around it.
+    fn write(&self, outer: u8, out: &mut String) {
+        if self.binds() < outer {
+            out.push('(');
+            self.write_bare(out);
+            out.push(')');
+        } else {
+            self.write_bare(out);
+        }
+    }
+
+    fn write_bare(&self, out: &mut String) {
         match &self.node {
-            Node::Int(value) => {
-                let _ = write!(out, "{value}");
-            }
-            Node::Double(value) => {
-                let _ = write!(out, "{value:?}");
-            }
-            Node::Bool(value) => {
-                let _ = write!(out, "{value}");
-            }
+            Node::Int(value) => out.push_str(&value.to_string()),
+            // With a point or an exponent, so that it is read as a double again.
+            Node::Double(value) => out.push_str(&format!("{value:?}")),
+            Node::Bool(value) => out.push_str(&value.to_string()),
             Node::Str(value) => write_string(value, out),
             Node::Name(name) => out.push_str(name),
             Node::Not(inner) => {
@@ -146,14 +177,15 @@ impl Ast {
             }
             Node::Negate(inner) => {
                 out.push('-');
-                // Brackets keep `-(1)` apart from the literal `-1`, and `-(-x)` from `--x`.
-                let literal = matches!(inner.node, Node::Int(_) | Node::Double(_));
-                inner.write(if literal { PRIMARY + 1 } else { PRIMARY }, out);
+                // Brackets keep `-(-x)` apart from `--x`, which would read as a slip.
+                inner.write(PRIMARY, out);
             }
+            Node::And(items) => write_items(items, " && ", AND + 1, out),
+            Node::Or(items) => write_items(items, " || ", OR + 1, out),
             Node::Binary(operator, left, right) => {
                 let (text, binds) = operator.spelling();
                 left.write(binds, out);
-                let _ = write!(out, " {text} ");
+                out.push_str(&format!(" {text} "));
                 right.write(binds + 1, out);
             }
             Node::If(test, yes, no) => {
@@ -165,34 +197,32 @@ impl Ast {
             }
             Node::List(items) => {
                 out.push('[');
-                write_items(items, out);
+                write_items(items, ", ", 0, out);
                 out.push(']');
             }
-            Node::Call(name, items) => {
-                out.push_str(name);
-                out.push('(');
-                write_items(items, out);
-                out.push(')');
-            }
+            Node::Call(name, items) => write_call(name, items, out),
             Node::Method(on, name, items) => {
                 on.write(PRIMARY, out);
-                let _ = write!(out, ".{name}(");
-                write_items(items, out);
-                out.push(')');
+                out.push('.');
+                write_call(name, items, out);
             }
-        }
-        if own < outer {
-            out.push(')');
         }
     }
 }
 
-fn write_items(items: &[Ast], out: &mut String) {
+fn write_call(name: &str, items: &[Ast], out: &mut String) {
+    out.push_str(name);
+    out.push('(');
+    write_items(items, ", ", 0, out);
+    out.push(')');
+}
+
+fn write_items(items: &[Ast], between: &str, outer: u8, out: &mut String) {
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
-            out.push_str(", ");
+            out.push_str(between);
         }
-        item.write(0, out);
+        item.write(outer, out);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{List, NotEvaluable, Slot, Unit, Zone};
-use crate::event::{Type, Value};
+use crate::event::{TIME_MAX, TIME_MIN, Type, Value};
 
 type Result<T> = std::result::Result<T, NotEvaluable>;
 
@@ -94,34 +94,84 @@ pub(super) enum Bool {
     Slot(usize),
     Has(usize),
     Not(Box<Bool>),
-    And(Box<Bool>, Box<Bool>),
-    Or(Box<Bool>, Box<Bool>),
+    And(Vec<Bool>),
+    Or(Vec<Bool>),
     /// The commonest condition of all, without a walk.
     SlotInt(Compare, usize, i64, Unit),
     Ints(Compare, Int, Int, Unit),
-    Doubles(Compare, Double, Double),
+    Doubles(Compare, Double, Double, Unit),
     /// An integer against a double, exactly.
-    Mixed(Compare, Int, Double),
+    Mixed(Compare, Int, Double, Unit),
     Strs(Compare, Str, Str),
     Bools(bool, Box<Bool>, Box<Bool>),
+    /// The values are in order.
     InInts(Int, Vec<i64>),
     InStrs(Str, Vec<String>),
     Search(Search, Str, Str),
+    Matches(Str, Box<regex::Regex>),
     InList(Str, Arc<List>, Box<Int>),
     InCalendar(Box<Int>, Arc<List>, Arc<Zone>),
     If(Box<Bool>, Box<Bool>, Box<Bool>),
     Otherwise(Box<Bool>, Box<Bool>),
 }
 
-impl Program {
-    /// The type of its value.
-    pub fn kind(&self) -> Type {
-        match &self.root {
+impl Typed {
+    pub(super) fn kind(&self) -> Type {
+        match self {
             Typed::Int(_) => Type::Int,
             Typed::Double(_) => Type::Double,
             Typed::Bool(_) => Type::Bool,
             Typed::Str(_) => Type::Str,
         }
+    }
+
+    /// The same with a number that depends on no slot computed once. What has no value is left, to
+    /// have none for every row.
+    pub(super) fn folded(self) -> Typed {
+        match self {
+            Typed::Int(int) if int.is_fixed() => {
+                Typed::Int(int.eval(&[]).map_or(int, Int::Constant))
+            }
+            Typed::Double(double) if double.is_fixed() => {
+                Typed::Double(double.eval(&[]).map_or(double, Double::Constant))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Int {
+    /// Whether what it is made of was folded into constants.
+    fn is_fixed(&self) -> bool {
+        let constant = |int: &Int| matches!(int, Int::Constant(_));
+        match self {
+            Int::Negate(inner) | Int::Absolute(inner) => constant(inner),
+            Int::Arithmetic(_, left, right) => constant(left) && constant(right),
+            Int::FromDouble(inner) => matches!(**inner, Double::Constant(_)),
+            _ => false,
+        }
+    }
+}
+
+impl Double {
+    fn is_fixed(&self) -> bool {
+        let constant = |double: &Double| matches!(double, Double::Constant(_));
+        match self {
+            Double::Negate(inner) | Double::Absolute(inner) => constant(inner),
+            // An int beside a double was made one in passing: folded with what it stands in.
+            Double::Arithmetic(_, left, right) => {
+                [left, right].iter().all(|side| constant(side) || side.is_fixed())
+            }
+            Double::FromInt(inner) => matches!(**inner, Int::Constant(_)),
+            _ => false,
+        }
+    }
+}
+
+impl Program {
+    /// The type of its value.
+    pub fn kind(&self) -> Type {
+        self.root.kind()
     }
 
     /// The slots that it reads, in order.
@@ -144,12 +194,28 @@ impl Program {
             Typed::Int(int) => Value::Int(int.eval(row)?),
             Typed::Double(double) => Value::Double(double.eval(row)?),
             Typed::Bool(bool) => Value::Bool(bool.eval(row)?),
-            Typed::Str(text) => Value::Str(text.eval(row)?),
+            Typed::Str(text) => match text.eval(row)? {
+                // As in every column, an empty string is a missing value.
+                "" => return Err(NotEvaluable::Missing),
+                text => Value::Str(text),
+            },
         })
     }
 }
 
 impl Compare {
+    /// The same with its sides exchanged.
+    pub(super) fn mirrored(self) -> Compare {
+        match self {
+            Compare::Less => Compare::Greater,
+            Compare::LessEqual => Compare::GreaterEqual,
+            Compare::Greater => Compare::Less,
+            Compare::GreaterEqual => Compare::LessEqual,
+            same => same,
+        }
+    }
+
+    #[inline]
     pub(super) fn holds<T: PartialOrd>(self, left: T, right: T) -> bool {
         match self {
             Compare::Equal => left == right,
@@ -178,8 +244,8 @@ impl Int {
             }
             Int::FromDouble(inner) => to_int(inner.eval(row)?),
             Int::Size(text) => Ok(text.eval(row)?.chars().count() as i64),
-            Int::Hour(time, zone) => Ok(zone.hour(time.eval(row)?)),
-            Int::Weekday(time, zone) => Ok(zone.weekday(time.eval(row)?)),
+            Int::Hour(time, zone) => Ok(zone.hour(moment(time, row)?)),
+            Int::Weekday(time, zone) => Ok(zone.weekday(moment(time, row)?)),
             Int::If(test, yes, no) => {
                 if test.eval(row)? {
                     yes.eval(row)
@@ -225,10 +291,16 @@ impl Arithmetic {
     }
 }
 
+/// A time that a calendar knows.
+fn moment(time: &Int, row: &[Value<'_>]) -> Result<i64> {
+    let time = time.eval(row)?;
+    if (TIME_MIN..TIME_MAX).contains(&time) { Ok(time) } else { Err(NotEvaluable::Overflow) }
+}
+
 fn to_int(value: f64) -> Result<i64> {
-    // 2^63 is a double; every double below it fits.
+    // 2^63 is a double; every double below it fits, and so does -2^63.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value > -LIMIT && value < LIMIT { Ok(value as i64) } else { Err(NotEvaluable::Overflow) }
+    if (-LIMIT..LIMIT).contains(&value) { Ok(value as i64) } else { Err(NotEvaluable::Overflow) }
 }
 
 fn otherwise<T>(first: Result<T>, second: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -294,23 +366,8 @@ impl Bool {
             },
             Bool::Has(slot) => Ok(row[*slot] != Value::Null),
             Bool::Not(inner) => Ok(!inner.eval(row)?),
-            Bool::And(left, right) => match left.eval(row) {
-                Ok(false) => Ok(false),
-                Ok(true) => right.eval(row),
-                // The other side can still decide, and else its error is no better.
-                Err(error) => match right.eval(row) {
-                    Ok(false) => Ok(false),
-                    _ => Err(error),
-                },
-            },
-            Bool::Or(left, right) => match left.eval(row) {
-                Ok(true) => Ok(true),
-                Ok(false) => right.eval(row),
-                Err(error) => match right.eval(row) {
-                    Ok(true) => Ok(true),
-                    _ => Err(error),
-                },
-            },
+            Bool::And(items) => unless(false, items, row),
+            Bool::Or(items) => unless(true, items, row),
             Bool::SlotInt(compare, slot, value, _) => match row[*slot] {
                 Value::Int(held) => Ok(compare.holds(held, *value)),
                 _ => Err(NotEvaluable::Missing),
@@ -318,22 +375,20 @@ impl Bool {
             Bool::Ints(compare, left, right, _) => {
                 Ok(compare.holds(left.eval(row)?, right.eval(row)?))
             }
-            Bool::Doubles(compare, left, right) => {
+            Bool::Doubles(compare, left, right, _) => {
                 Ok(compare.holds(left.eval(row)?, right.eval(row)?))
             }
-            Bool::Mixed(compare, int, double) => {
+            Bool::Mixed(compare, int, double, _) => {
                 Ok(mixed(*compare, int.eval(row)?, double.eval(row)?))
             }
             Bool::Strs(compare, left, right) => {
                 Ok(compare.holds(left.eval(row)?, right.eval(row)?))
             }
-            Bool::Bools(equal, left, right) => {
-                Ok((left.eval(row)? == right.eval(row)?) == *equal)
-            }
-            Bool::InInts(int, values) => Ok(values.contains(&int.eval(row)?)),
+            Bool::Bools(equal, left, right) => Ok((left.eval(row)? == right.eval(row)?) == *equal),
+            Bool::InInts(int, values) => Ok(values.binary_search(&int.eval(row)?).is_ok()),
             Bool::InStrs(text, values) => {
                 let text = text.eval(row)?;
-                Ok(values.iter().any(|value| value == text))
+                Ok(values.binary_search_by(|value| value.as_str().cmp(text)).is_ok())
             }
             Bool::Search(search, text, part) => {
                 let (text, part) = (text.eval(row)?, part.eval(row)?);
@@ -343,10 +398,11 @@ impl Bool {
                     Search::EndsWith => text.ends_with(part),
                 })
             }
+            Bool::Matches(text, pattern) => Ok(pattern.is_match(text.eval(row)?)),
             Bool::InList(text, list, time) => Ok(list.contains(text.eval(row)?, time.eval(row)?)),
             Bool::InCalendar(time, list, zone) => {
-                let time = time.eval(row)?;
-                Ok(list.contains(&zone.date(time), time))
+                let time = moment(time, row)?;
+                Ok(list.contains(zone.date(time).as_str(), time))
             }
             Bool::If(test, yes, no) => {
                 if test.eval(row)? {
@@ -358,6 +414,20 @@ impl Bool {
             Bool::Otherwise(first, second) => otherwise(first.eval(row), || second.eval(row)),
         }
     }
+}
+
+/// `&&` (where false decides) and `||` (where true does): what decides does so even where a side
+/// before it has no value; else the first side without a value makes the whole have none.
+fn unless(decides: bool, items: &[Bool], row: &[Value<'_>]) -> Result<bool> {
+    let mut result = Ok(!decides);
+    for item in items {
+        match item.eval(row) {
+            Ok(value) if value == decides => return Ok(decides),
+            Err(error) if result.is_ok() => result = Err(error),
+            _ => {}
+        }
+    }
+    result
 }
 
 /// Compares an integer with a finite double without rounding the integer.

@@ -46,9 +46,10 @@ mod tests {
         list.add("u1", 100, 200);
         list.add("u1", 300, 301);
         let on = |time| list.contains("u1", time);
-        assert_eq!([99, 100, 199, 200, 299, 300, 301].map(on), [
-            false, true, true, false, false, true, false
-        ]);
+        assert_eq!(
+            [99, 100, 199, 200, 299, 300, 301].map(on),
+            [false, true, true, false, false, true, false]
+        );
         assert!(!list.contains("u2", 150));
     }
 }

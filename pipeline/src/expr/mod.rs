@@ -4,14 +4,48 @@
 //! slots. A missing value behaves as a CEL error: `true || missing` is true, `false && missing`
 //! is false, and what is left is *not evaluable*, which is not the same as false.
 //!
-//! Beyond CEL: `x ?? y`, units (`yuan(5000)`, `duration('24h')`), lists and calendars. Less than
-//! CEL: no macros, maps or messages; and `/` on two integers is refused, because it would
-//! silently drop the rest.
+//! Beyond CEL: `x ?? y` (y where x is missing; it binds to the value before it, so that
+//! `a + b ?? 0` is `a + (b ?? 0)`), units (`yuan(5000)`, `duration('24h')`), lists and calendars,
+//! and an int beside a double in arithmetic. Less than CEL: no macros, maps or messages; `/` on
+//! two integers is refused, because it would silently drop the rest; and a result that is no
+//! finite number is no value.
+//!
+//! ```
+//! # use std::{collections::BTreeMap, sync::Arc};
+//! use hongxian::event::{Type, Value};
+//! use hongxian::expr::{Environment, Names, Slot, Zone, compile, parse};
+//!
+//! struct Amount;
+//! impl Names for Amount {
+//!     fn lookup(&self, name: &str) -> Option<(Slot, Type)> {
+//!         (name == "amount_fen").then_some((Slot(0), Type::Int))
+//!     }
+//!     fn all(&self) -> Vec<String> {
+//!         vec!["amount_fen".to_owned()]
+//!     }
+//! }
+//!
+//! let environment = Environment {
+//!     names: &Amount,
+//!     params: &BTreeMap::new(),
+//!     conditions: &BTreeMap::new(),
+//!     lists: &BTreeMap::new(),
+//!     zone: &Arc::new(Zone::new("Asia/Shanghai").unwrap()),
+//! };
+//! let large = compile(&parse("amount_fen >= yuan(5000)").unwrap(), &environment).unwrap();
+//! assert_eq!(large.test(&[Value::Int(500_000)]), Ok(true));
+//! let miss = [Value::Int(499_999)];
+//! assert_eq!(large.test(&miss), Ok(false));
+//! assert_eq!(large.shortfall(&miss).unwrap().to_string(), "0.01 yuan");
+//! ```
 
 mod ast;
 mod check;
 mod eval;
+mod functions;
+mod lexer;
 mod list;
+mod operators;
 mod parse;
 mod shortfall;
 mod zone;
@@ -25,8 +59,8 @@ pub use check::compile;
 pub use eval::Program;
 pub use list::List;
 pub use parse::parse;
-pub use shortfall::Shortfall;
-pub use zone::Zone;
+pub use shortfall::{Amount, Shortfall};
+pub use zone::{Date, Zone};
 
 use crate::diagnostic::Message;
 use crate::event::Type;
@@ -183,7 +217,9 @@ pub fn format_yuan(fen: i64) -> String {
 pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     let mut out = String::from(if ms < 0 { "-" } else { "" });
-    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+    for (unit, name) in
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")]
+    {
         if rest >= unit {
             out.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;
@@ -191,3 +227,6 @@ pub fn format_duration(ms: i64) -> String {
     }
     if ms == 0 { "0s".to_owned() } else { out }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! How far a miss is from a hit.
 
+use std::cmp::Ordering;
+
 use super::eval::{Bool, Compare, Program, Typed};
 use super::{Unit, format_duration, format_yuan};
 use crate::event::Value;
@@ -7,89 +9,160 @@ use crate::event::Value;
 /// What one numeric comparison lacks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shortfall {
-    /// By how much the left side would have to change.
-    pub amount: f64,
+    /// By how much one side would have to change; never negative.
+    pub amount: Amount,
     /// Its unit.
     pub unit: Unit,
 }
 
+/// A number that is lacking. Money and durations between integers stay integers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Between integers: the least change that makes the comparison come out as wanted.
+    Int(i64),
+    /// With a double on a side: the distance.
+    Double(f64),
+}
+
+impl Amount {
+    fn cmp(self, other: Amount) -> Ordering {
+        match (self, other) {
+            (Amount::Int(a), Amount::Int(b)) => a.cmp(&b),
+            (a, b) => a.as_double().total_cmp(&b.as_double()),
+        }
+    }
+
+    fn as_double(self) -> f64 {
+        match self {
+            Amount::Int(amount) => amount as f64,
+            Amount::Double(amount) => amount,
+        }
+    }
+}
+
 impl std::fmt::Display for Shortfall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let whole = self.amount as i64;
-        match self.unit {
-            Unit::Yuan => write!(f, "{} yuan", format_yuan(whole)),
-            Unit::Duration => f.write_str(&format_duration(whole)),
-            Unit::None if self.amount.fract() == 0.0 => write!(f, "{whole}"),
-            Unit::None => write!(f, "{}", self.amount),
+        // What is lacking of a whole fen or ms is a whole one.
+        let whole = match self.amount {
+            Amount::Int(amount) => amount,
+            Amount::Double(amount) => amount.ceil() as i64,
+        };
+        match (self.unit, self.amount) {
+            (Unit::Yuan, _) => write!(f, "{} yuan", format_yuan(whole)),
+            (Unit::Duration, _) => f.write_str(&format_duration(whole)),
+            (Unit::None, Amount::Int(amount)) => write!(f, "{amount}"),
+            (Unit::None, Amount::Double(amount)) => write!(f, "{amount}"),
         }
     }
 }
 
 impl Program {
     /// How far a row is from making the condition true, where a single numeric comparison stands
-    /// between: of several ways the nearest in the order written counts, and where more than one
-    /// thing would have to change there is no one number to say.
+    /// between. Of several ways, each enough by itself, the smallest counts (of those in the unit
+    /// of the first); where more than one thing would have to change, or what would is no number,
+    /// there is no shortfall.
     pub fn shortfall(&self, row: &[Value<'_>]) -> Option<Shortfall> {
         match &self.root {
-            Typed::Bool(condition) => lacking(condition, row, true).flatten(),
+            Typed::Bool(condition) => match gap(condition, row, true) {
+                Gap::Lacks(shortfall) => Some(shortfall),
+                Gap::Closed | Gap::Open => None,
+            },
             _ => None,
         }
     }
 }
 
-/// `None`: it already is as wanted. `Some(None)`: no single number. `Some(Some(s))`: s is lacking.
-fn lacking(condition: &Bool, row: &[Value<'_>], wanted: bool) -> Option<Option<Shortfall>> {
+/// What stands between a condition and the wanted outcome.
+#[derive(Clone, Copy)]
+enum Gap {
+    /// Nothing: it is as wanted.
+    Closed,
+    /// One number.
+    Lacks(Shortfall),
+    /// Anything else.
+    Open,
+}
+
+fn gap(condition: &Bool, row: &[Value<'_>], wanted: bool) -> Gap {
     if condition.eval(row) == Ok(wanted) {
-        return None;
+        return Gap::Closed;
     }
     match (condition, wanted) {
-        (Bool::Not(inner), _) => lacking(inner, row, !wanted),
-        (Bool::And(left, right), true) | (Bool::Or(left, right), false) => {
-            match (lacking(left, row, wanted), lacking(right, row, wanted)) {
-                (Some(one), None) | (None, Some(one)) => Some(one),
-                _ => Some(None),
-            }
-        }
-        (Bool::And(left, right), false) | (Bool::Or(left, right), true) => {
-            let ways = [left, right].map(|side| lacking(side, row, wanted).flatten());
-            let nearest = ways.into_iter().flatten().min_by(|a, b| a.amount.total_cmp(&b.amount));
-            Some(nearest)
-        }
+        (Bool::Not(inner), _) => gap(inner, row, !wanted),
+        (Bool::And(items), true) | (Bool::Or(items), false) => all(items, row, wanted),
+        (Bool::And(items), false) | (Bool::Or(items), true) => any(items, row, wanted),
+        (Bool::If(test, yes, no), _) => match test.eval(row) {
+            Ok(true) => gap(yes, row, wanted),
+            Ok(false) => gap(no, row, wanted),
+            Err(_) => Gap::Open,
+        },
+        (Bool::Otherwise(first, second), _) => match first.eval(row) {
+            Ok(_) => gap(first, row, wanted),
+            Err(_) => gap(second, row, wanted),
+        },
         (Bool::SlotInt(compare, slot, limit, unit), _) => match row[*slot] {
-            Value::Int(value) => Some(ints(*compare, value, *limit, *unit, wanted)),
-            _ => Some(None),
+            Value::Int(value) => ints(*compare, value, *limit, *unit, wanted),
+            _ => Gap::Open,
         },
         (Bool::Ints(compare, left, right, unit), _) => match (left.eval(row), right.eval(row)) {
-            (Ok(left), Ok(right)) => Some(ints(*compare, left, right, *unit, wanted)),
-            _ => Some(None),
+            (Ok(left), Ok(right)) => ints(*compare, left, right, *unit, wanted),
+            _ => Gap::Open,
         },
-        (Bool::Doubles(compare, left, right), _) => match (left.eval(row), right.eval(row)) {
-            (Ok(left), Ok(right)) => Some(doubles(*compare, left, right, wanted)),
-            _ => Some(None),
+        (Bool::Doubles(compare, left, right, unit), _) => match (left.eval(row), right.eval(row)) {
+            (Ok(left), Ok(right)) => doubles(*compare, left, right, *unit, wanted),
+            _ => Gap::Open,
         },
-        (Bool::Mixed(compare, left, right), _) => match (left.eval(row), right.eval(row)) {
-            (Ok(left), Ok(right)) => Some(doubles(*compare, left as f64, right, wanted)),
-            _ => Some(None),
+        (Bool::Mixed(compare, left, right, unit), _) => match (left.eval(row), right.eval(row)) {
+            (Ok(left), Ok(right)) => doubles(*compare, left as f64, right, *unit, wanted),
+            _ => Gap::Open,
         },
-        _ => Some(None),
+        _ => Gap::Open,
     }
 }
 
-fn ints(compare: Compare, left: i64, right: i64, unit: Unit, wanted: bool) -> Option<Shortfall> {
-    let gap = (i128::from(right) - i128::from(left)).abs();
-    let amount = match (compare, wanted) {
-        (Compare::GreaterEqual | Compare::LessEqual | Compare::Equal, true) => gap,
-        (Compare::Greater | Compare::Less, true) => gap + 1,
-        (Compare::GreaterEqual | Compare::LessEqual, false) => gap + 1,
-        (Compare::Greater | Compare::Less | Compare::NotEqual, false) => gap,
-        _ => return None,
-    };
-    Some(Shortfall { amount: amount as f64, unit })
+/// All must be as wanted: one number is enough only where one alone is not.
+fn all(items: &[Bool], row: &[Value<'_>], wanted: bool) -> Gap {
+    let mut found = Gap::Closed;
+    for item in items {
+        found = match (found, gap(item, row, wanted)) {
+            (found, Gap::Closed) => found,
+            (Gap::Closed, gap) => gap,
+            _ => return Gap::Open,
+        };
+    }
+    found
 }
 
-fn doubles(compare: Compare, left: f64, right: f64, wanted: bool) -> Option<Shortfall> {
+/// One is enough: the nearest.
+fn any(items: &[Bool], row: &[Value<'_>], wanted: bool) -> Gap {
+    let mut nearest: Option<Shortfall> = None;
+    for item in items {
+        let Gap::Lacks(found) = gap(item, row, wanted) else { continue };
+        nearest = match nearest {
+            Some(held) if found.unit != held.unit => Some(held),
+            Some(held) if found.amount.cmp(held.amount).is_ge() => Some(held),
+            _ => Some(found),
+        };
+    }
+    nearest.map_or(Gap::Open, Gap::Lacks)
+}
+
+fn ints(compare: Compare, left: i64, right: i64, unit: Unit, wanted: bool) -> Gap {
+    let distance = left.abs_diff(right);
+    let amount = match (compare, wanted) {
+        (Compare::GreaterEqual | Compare::LessEqual | Compare::Equal, true) => distance,
+        (Compare::Greater | Compare::Less | Compare::NotEqual, false) => distance,
+        // These ask for more than to be equal, or for no longer being so.
+        _ => distance.saturating_add(1),
+    };
+    let amount = Amount::Int(i64::try_from(amount).unwrap_or(i64::MAX));
+    Gap::Lacks(Shortfall { amount, unit })
+}
+
+fn doubles(compare: Compare, left: f64, right: f64, unit: Unit, wanted: bool) -> Gap {
     match (compare, wanted) {
-        (Compare::NotEqual, true) | (Compare::Equal, false) => None,
-        _ => Some(Shortfall { amount: (right - left).abs(), unit: Unit::None }),
+        // However little would be enough.
+        (Compare::NotEqual, true) | (Compare::Equal, false) => Gap::Open,
+        _ => Gap::Lacks(Shortfall { amount: Amount::Double((right - left).abs()), unit }),
     }
 }

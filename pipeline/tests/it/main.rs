@@ -1,4 +1,6 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
+mod clusters;
 mod oracle;
+mod support;
 mod tidy;

@@ -1,0 +1,44 @@
+//! A batch run: all events through the dataflow, the decisions to a run directory or to memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use crate::dataflow::{self, Job, Options, Summary};
+use crate::sink::record::Names;
+use crate::sink::{Recorded, Recorder, Scored};
+
+/// Parts that may wait for the recorder.
+const PARTS_WAITING: usize = 8;
+
+/// Decides all events of the job into a directory; `each` sees every part in total order.
+pub fn record(
+    job: &Arc<Job>,
+    options: Options,
+    directory: &Path,
+    each: impl FnMut(&mut Scored, &Names) + Send + 'static,
+) -> Result<(Summary, Recorded), String> {
+    let features: Vec<_> =
+        job.features.columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
+    let recorder = Recorder::create(directory, &features, job.scorer.names().clone())?;
+    let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
+    let thread = std::thread::spawn(move || recorder.run(&receiver, each));
+    let summary = dataflow::run(job, options, &sender);
+    drop(sender);
+    let recorded = thread.join().map_err(|_| "the recorder stopped".to_owned())??;
+    Ok((summary?, recorded))
+}
+
+/// Decides all events of the job in memory: the parts in total order.
+pub fn decide(job: &Arc<Job>, options: Options) -> Result<(Summary, Vec<Scored>), String> {
+    let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
+    let thread = std::thread::spawn(move || {
+        let mut parts: Vec<Scored> = receiver.into_iter().collect();
+        parts.sort_by_key(|scored| scored.part);
+        parts
+    });
+    let summary = dataflow::run(job, options, &sender);
+    drop(sender);
+    let parts = thread.join().map_err(|_| "the collector stopped".to_owned())?;
+    Ok((summary?, parts))
+}

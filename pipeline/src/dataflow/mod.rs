@@ -1,0 +1,454 @@
+//! The one dataflow: every way of running Hongxian goes through here.
+//!
+//! A worker reads its slice of each step, asks the owners of the slice's keys, gathers their
+//! answers, scores, and hands the decisions on. Events never leave the worker that read them.
+
+mod clusters;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
+
+use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
+use crate::features::Features;
+use crate::features::devices::ClusterOptions;
+use crate::features::plan::Family;
+use crate::features::requests::requests;
+use crate::features::state::{FamilyState, Usage};
+use crate::gather::{Gatherer, Prepared, prepare};
+use crate::keyed::{Addressing, Replies, Requests};
+use crate::packet::referee::Finding;
+use crate::packet::requests::{RefereeState, packet_requests};
+use crate::score::Scorer;
+use crate::sink::Scored;
+use crate::source::order::Ordered;
+use crate::stopwatch::{Stage, Stopwatch};
+
+/// Steps that may be under way at once: enough to keep workers busy, few enough to bound memory.
+const STEPS_AHEAD: usize = 3;
+
+/// How the events are cut up. None of it can change a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Number of workers.
+    pub workers: usize,
+    /// Length of a tick, in ms.
+    pub tick: i64,
+    /// Events of a step, at least; a step holds whole ticks.
+    pub batch: usize,
+    /// Whether operators put each step's requests in total order. Only the negative control of
+    /// the order tests says no.
+    pub sorted: bool,
+}
+
+/// What a run needs, shared by its workers.
+pub struct Job {
+    /// The events, in total order.
+    pub events: Ordered,
+    /// The features.
+    pub features: Features,
+    /// The rules and what they add up to.
+    pub scorer: Scorer,
+    /// Set when the run is to end at the next tick.
+    pub interrupted: AtomicBool,
+}
+
+/// What the workers found beside the decisions.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Steps done; fewer than planned where the run was interrupted.
+    pub steps: usize,
+    /// Events of those steps.
+    pub events: u64,
+    /// State by family.
+    pub state: BTreeMap<String, StateUse>,
+    /// Time by stage, summed over workers.
+    pub stopwatch: Stopwatch,
+}
+
+/// What one family's state took up at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StateUse {
+    /// Keys of which something is in a window.
+    pub keys: u64,
+    /// Events that rings still hold.
+    pub events: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+type Steps = Arc<Vec<(Range<usize>, i64)>>;
+
+/// Runs all events through the dataflow; decisions go to `sink`, slice by slice.
+pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Result<Summary, String> {
+    let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch));
+    let config = timely::Config::process(options.workers);
+    let (job, sink) = (job.clone(), sink.clone());
+    let guards =
+        timely::execute(config, move |worker| work(worker, &job, options, &steps, sink.clone()))?;
+    let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
+    for part in guards.join() {
+        let part = part?;
+        summary.steps = summary.steps.min(part.steps);
+        summary.events += part.events;
+        summary.stopwatch.add(&part.stopwatch);
+        for (family, usage) in part.state {
+            let total = summary.state.entry(family).or_default();
+            total.keys += usage.keys;
+            total.events += usage.events;
+            total.bytes += usage.bytes;
+        }
+    }
+    Ok(summary)
+}
+
+/// One worker: builds the dataflow, feeds its slices, waits until all is decided.
+fn work(
+    worker: &mut timely::worker::Worker,
+    job: &Arc<Job>,
+    options: Options,
+    steps: &Steps,
+    sink: SyncSender<Scored>,
+) -> Summary {
+    let (index, peers) = (worker.index(), worker.peers());
+    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
+    let probe = ProbeHandle::new();
+    let shared = Rc::new(RefCell::new(Summary::default()));
+    worker.dataflow::<u64, _, _>(|scope| {
+        let events = scope.input_from(&mut input);
+        let wiring = Wiring { job, options, index, peers, summary: &shared };
+        let mut replies: Vec<_> = (0..job.features.families.len())
+            .map(|family| wiring.family(&events, family))
+            .chain([wiring.referee(&events)])
+            .collect();
+        let changes = match job.features.clusters {
+            Some(options) => {
+                let (counts, changes) = wiring.clusters(&events, options);
+                replies.push(counts);
+                changes
+            }
+            None => empty(scope),
+        };
+        let replies = scope.concatenate(replies);
+        wiring.score(events, replies, changes, sink).probe_with(&probe);
+    });
+    let mut done = 0;
+    for (step, (range, start)) in steps.iter().enumerate() {
+        if job.interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+        let share = share(range, index, peers);
+        let prepared = {
+            let mut summary = shared.borrow_mut();
+            summary.events += share.len() as u64;
+            summary.stopwatch.time(Stage::Prepare, || {
+                let slice = job.events.slice(share, step);
+                prepare(slice, range.start as u64, &job.features)
+            })
+        };
+        input.advance_to(*start as u64);
+        input.send(Rc::new(prepared));
+        input.flush();
+        if let Some((_, behind)) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
+            worker.step_while(|| probe.less_equal(&(*behind as u64)));
+        } else {
+            worker.step();
+        }
+        done = step + 1;
+    }
+    input.close();
+    worker.step_while(|| !probe.done());
+    let mut summary = std::mem::take(&mut *shared.borrow_mut());
+    summary.steps = done;
+    summary
+}
+
+/// The part of a step that a worker reads: contiguous, so that parts are in order.
+fn share(range: &Range<usize>, index: usize, peers: usize) -> Range<usize> {
+    let cut = |part: usize| range.start + range.len() * part / peers;
+    cut(index)..cut(index + 1)
+}
+
+/// What the operators of one worker share while they are built.
+struct Wiring<'w> {
+    job: &'w Arc<Job>,
+    options: Options,
+    index: usize,
+    peers: usize,
+    summary: &'w Rc<RefCell<Summary>>,
+}
+
+type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
+
+impl Wiring<'_> {
+    fn family<'s>(&self, events: &Events<'s>, at: usize) -> StreamVec<'s, u64, Replies> {
+        let family = self.job.features.families[at].clone();
+        let name = family.name(&self.job.features.schema);
+        let (index, peers) = (self.index, self.peers);
+        let asked = family.clone();
+        let ask = move |prepared: &Prepared| family_requests(&asked, prepared, index, peers);
+        let requests = self.ask(events, &format!("Requests: by {name}"), ask);
+        let mut state = FamilyState::new(family, self.job.features.zone.clone());
+        self.keyed(requests, &name, at as u32, move |work| match work {
+            Work::Apply(requests, replies) => {
+                state.apply(requests, replies);
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+
+    fn referee<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
+        let (index, peers) = (self.index, self.peers);
+        let ask = move |prepared: &Prepared| {
+            packet_requests(
+                &prepared.slice,
+                &Addressing { origin: index, peers, first: prepared.rank },
+            )
+        };
+        let requests = self.ask(events, "Requests: packets", ask);
+        let mut state = RefereeState::new();
+        let family = self.job.features.families.len() as u32;
+        self.keyed(requests, "packet: referee", family, move |work| match work {
+            Work::Apply(requests, replies) => {
+                state.apply(requests, replies);
+                Usage::default()
+            }
+            Work::Measure => Usage { keys: state.len() as u64, ..Usage::default() },
+        })
+    }
+
+    /// Makes each slice's requests, a batch for each worker.
+    fn ask<'s>(
+        &self,
+        events: &Events<'s>,
+        name: &str,
+        ask: impl Fn(&Prepared) -> Vec<Requests> + 'static,
+    ) -> StreamVec<'s, u64, Requests> {
+        let summary = self.summary.clone();
+        events.clone().unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(
+            Pipeline,
+            name,
+            |_, _| {
+                move |input, output| {
+                    input.for_each_stamp(|stamp, slices| {
+                        let Some(capability) = stamp.retain_least(0) else {
+                            return;
+                        };
+                        for prepared in slices.flat_map(|slices| slices.drain(..)) {
+                            let batches = summary
+                                .borrow_mut()
+                                .stopwatch
+                                .time(Stage::Requests, || ask(&prepared));
+                            output.session(&capability).give_iterator(batches.into_iter());
+                        }
+                    });
+                }
+            },
+        )
+    }
+
+    /// Brings requests to the owners of their keys and applies each step's in total order.
+    fn keyed<'s>(
+        &self,
+        requests: StreamVec<'s, u64, Requests>,
+        name: &str,
+        family: u32,
+        mut state: impl FnMut(Work<'_>) -> Usage + 'static,
+    ) -> StreamVec<'s, u64, Replies> {
+        let sorted = self.options.sorted;
+        let summary = self.summary.clone();
+        let label = name.to_owned();
+        requests.unary_frontier::<CapacityContainerBuilder<Vec<Replies>>, _, _, _>(
+            Exchange::new(|requests: &Requests| u64::from(requests.destination)),
+            &format!("State: by {name}"),
+            |initial, _| {
+                drop(initial);
+                let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Requests>)> = BTreeMap::new();
+                let mut measured = false;
+                move |(input, frontier), output| {
+                    input.for_each_stamp(|stamp, batches| {
+                        let Some(&time) = stamp.least() else { return };
+                        let Some(capability) = stamp.retain_least(0) else {
+                            return;
+                        };
+                        let held = waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
+                        held.1.extend(batches.flat_map(|batches| batches.drain(..)));
+                    });
+                    while let Some(step) = waiting.first_entry() {
+                        if frontier.less_equal(step.key()) {
+                            break;
+                        }
+                        let (capability, mut batches) = step.remove();
+                        if sorted {
+                            batches.sort_by_key(|requests| requests.first);
+                        }
+                        let replies = summary.borrow_mut().stopwatch.time(Stage::State, || {
+                            batches
+                                .iter()
+                                .map(|requests| {
+                                    let mut replies = Replies {
+                                        origin: requests.origin,
+                                        family,
+                                        ..Replies::default()
+                                    };
+                                    state(Work::Apply(requests, &mut replies));
+                                    replies
+                                })
+                                .collect::<Vec<_>>()
+                        });
+                        output.session(&capability).give_iterator(replies.into_iter());
+                    }
+                    if frontier.frontier().is_empty() && !measured {
+                        measured = true;
+                        let usage = state(Work::Measure);
+                        let usage =
+                            StateUse { keys: usage.keys, events: usage.events, bytes: usage.bytes };
+                        summary.borrow_mut().state.insert(label.clone(), usage);
+                    }
+                }
+            },
+        )
+    }
+
+    /// The clusters of accounts: how many groups each account acted in, and how clusters change.
+    fn clusters<'s>(
+        &self,
+        events: &Events<'s>,
+        options: ClusterOptions,
+    ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
+        let (index, peers) = (self.index, self.peers);
+        let to = move |rank| Addressing { origin: index, peers, first: rank };
+        let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
+            device_requests(&prepared.slice, &to(prepared.rank))
+        });
+        let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
+            group_requests(&prepared.slice, &to(prepared.rank))
+        });
+        let end = self.job.events.end();
+        let edges = shared_edges(devices, options, end);
+        clusters(edges, groups, options, self.job.features.families.len() as u32 + 1, end)
+    }
+
+    /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
+    fn score<'s>(
+        &self,
+        events: Events<'s>,
+        replies: StreamVec<'s, u64, Replies>,
+        changes: StreamVec<'s, u64, ViewChange>,
+        sink: SyncSender<Scored>,
+    ) -> StreamVec<'s, u64, ()> {
+        let job = self.job.clone();
+        let (index, peers) = (self.index, self.peers);
+        let summary = self.summary.clone();
+        let mut builder = OperatorBuilder::new("Gather and score".to_owned(), events.scope());
+        let mut events = builder.new_input(events, Pipeline);
+        let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
+        let mut replies = builder.new_input(replies, to_origin);
+        let mut changes = builder.new_input(changes, Pipeline);
+        let (_, done) = builder.new_output::<Vec<()>>();
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
+            let mut gatherer = Gatherer::new(&job.features);
+            move |frontiers| {
+                events.for_each_stamp(|stamp, slices| {
+                    let Some(&time) = stamp.least() else { return };
+                    let Some(capability) = stamp.retain_least(0) else {
+                        return;
+                    };
+                    let held = waiting.entry(time).or_default();
+                    held.capability = Some(capability);
+                    held.slices.extend(slices.flat_map(|slices| slices.drain(..)));
+                });
+                replies.for_each_stamp(|stamp, batches| {
+                    let Some(&time) = stamp.least() else { return };
+                    let held = waiting.entry(time).or_default();
+                    held.replies.extend(batches.flat_map(|batches| batches.drain(..)));
+                });
+                changes.for_each_stamp(|_, changes| {
+                    for (change, time, by) in changes.flat_map(|changes| changes.drain(..)) {
+                        gatherer.view.take(change, time, by);
+                    }
+                });
+                while let Some(step) = waiting.first_entry() {
+                    let time = *step.key();
+                    let seen = step.get().clusters_seen(&job);
+                    if frontiers[..2].iter().any(|frontier| frontier.less_equal(&time))
+                        || seen.is_some_and(|seen| frontiers[2].less_equal(&seen))
+                    {
+                        break;
+                    }
+                    let gathering = step.remove();
+                    for prepared in &gathering.slices {
+                        let scored = summary.borrow_mut().stopwatch.time(Stage::Rules, || {
+                            let scored = gatherer.score(&job, prepared, &gathering.replies);
+                            Scored { part: prepared.slice.step * peers + index, ..scored }
+                        });
+                        // The receiver ends early only after an error that it reports itself.
+                        let _ = sink.send(scored);
+                    }
+                }
+            }
+        });
+        done
+    }
+}
+
+/// What is asked of a keyed operator's state.
+enum Work<'w> {
+    Apply(&'w Requests, &'w mut Replies),
+    Measure,
+}
+
+/// The slices of a step that wait for their replies.
+#[derive(Default)]
+struct Gathering {
+    /// Holds the step open until it is scored.
+    capability: Option<Capability<u64>>,
+    slices: Vec<Rc<Prepared>>,
+    replies: Vec<Replies>,
+}
+
+impl Gathering {
+    /// The latest moment as of which a transaction of the step sees clusters.
+    fn clusters_seen(&self, job: &Job) -> Option<u64> {
+        let options = job.features.clusters?;
+        let last = self.slices.iter().flat_map(|prepared| prepared.slice.effective.last()).max()?;
+        Some(options.known(*last).max(0) as u64)
+    }
+}
+
+fn family_requests(
+    family: &Family,
+    prepared: &Prepared,
+    index: usize,
+    peers: usize,
+) -> Vec<Requests> {
+    let passes = |condition: usize, row: usize| prepared.passes(condition, row);
+    requests(
+        family,
+        &prepared.slice.chunk,
+        &prepared.slice.effective,
+        &mut prepared.keys.borrow_mut(),
+        &Addressing { origin: index, peers, first: prepared.rank },
+        &passes,
+    )
+}
+
+/// The referee's finding of a reply's word.
+pub(crate) fn finding(word: u64) -> Option<Finding> {
+    Finding::ALL.get(word as usize).copied()
+}

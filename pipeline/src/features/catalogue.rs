@@ -1,0 +1,701 @@
+//! The catalogue: every name that a condition, a rule or a report may use, with its type and
+//! meaning, and how its value is come by.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::declare::{Agg, Body, Declaration, Window, Windowed};
+use super::devices::ClusterOptions;
+use super::plan::{Family, Plan, Resolved, Source};
+use super::text::{self, Lexicon};
+use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
+use crate::event::{Column, FIELDS, FieldId, Kind, KindSet, Schema, Type};
+use crate::expr::{self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Zone};
+
+/// The sides of a transaction whose attributes can be read, with the events that carry them and
+/// the field of the transaction that names the side.
+const SIDES: [(&str, Kind, &str, &str); 4] = [
+    ("payer", Kind::Account, "account_id", "payer_id"),
+    ("payee", Kind::Account, "account_id", "payee_id"),
+    ("account", Kind::Account, "account_id", "account_id"),
+    ("group", Kind::Group, "group_id", "group_id"),
+];
+
+/// One name of the catalogue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its type.
+    pub kind: Type,
+    /// What it means.
+    pub doc: String,
+    /// What it means, in Chinese.
+    pub doc_zh: String,
+    /// Its unit; empty where there is none.
+    pub unit: String,
+    /// When it misleads.
+    pub misleads: String,
+    source: EntrySource,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum EntrySource {
+    Field(FieldId),
+    Payer,
+    Payee,
+    /// Index among the declarations.
+    Declared(usize),
+    Text(usize),
+    Outcome,
+    Cluster(Cluster),
+    Attribute,
+}
+
+/// What is known of the cluster of accounts that shared devices link to the acting one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cluster {
+    /// Number of its accounts.
+    Accounts,
+    /// Number of distinct groups in which they acted.
+    Groups,
+    /// Its smallest account id.
+    Id,
+}
+
+/// Where the value of a slot comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotSource {
+    /// A field of the event.
+    Field(FieldId),
+    /// The derived `payer_id`.
+    Payer,
+    /// The derived `payee_id`.
+    Payee,
+    /// A windowed feature, by its place in the plan.
+    Windowed(usize),
+    /// A feature computed from other values, by its place among those.
+    Computed(usize),
+    /// A text feature, by its place in [`text::entries`].
+    Text(usize),
+    /// The referee's finding.
+    Outcome,
+    /// The cluster of the acting account.
+    Cluster(Cluster),
+}
+
+impl SlotSource {
+    /// Whether the value is the event's own, known before any state is asked.
+    pub fn is_own(self) -> bool {
+        matches!(
+            self,
+            SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Text(_)
+        )
+    }
+}
+
+/// The names of a run. As [`Names`] it gives a slot to each name when it is first used, so that a
+/// row holds no value that nobody reads.
+pub struct Catalogue {
+    schema: Arc<Schema>,
+    file: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    declarations: Vec<Declaration>,
+    used: RefCell<Used>,
+}
+
+#[derive(Default)]
+struct Used {
+    slots: Vec<String>,
+    attributes: BTreeSet<String>,
+}
+
+impl Names for Catalogue {
+    fn lookup(&self, name: &str) -> Option<(Slot, Type)> {
+        let entry = self.entries.get(name)?;
+        let mut used = self.used.borrow_mut();
+        if entry.source == EntrySource::Attribute {
+            used.attributes.insert(name.to_owned());
+        }
+        let at = used.slots.iter().position(|held| held == name).unwrap_or_else(|| {
+            used.slots.push(name.to_owned());
+            used.slots.len() - 1
+        });
+        Some((Slot(at as u16), entry.kind))
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+}
+
+/// What features are compiled with besides their own names.
+pub struct Context<'c> {
+    /// Named conditions.
+    pub conditions: &'c BTreeMap<String, Ast>,
+    /// Lists and calendars.
+    pub lists: &'c BTreeMap<String, Arc<List>>,
+    /// The time zone of `hour`, `weekday` and the window "day".
+    pub zone: &'c Arc<Zone>,
+    /// How clusters of accounts are made; none: the cluster features are null.
+    pub clusters: Option<ClusterOptions>,
+}
+
+/// Features ready to run.
+pub struct Features {
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) plan: Plan,
+    pub(crate) families: Vec<Arc<Family>>,
+    /// Where each slot's value comes from.
+    pub(crate) slots: Vec<SlotSource>,
+    /// Features computed from other values, in an order in which each finds what it needs.
+    pub(crate) computed: Vec<Computed>,
+    /// The columns of `features.parquet`.
+    pub(crate) columns: Vec<(String, Type, SlotSource)>,
+    pub(crate) lexicon: Arc<Lexicon>,
+    /// How clusters of accounts are made; none where nothing asks for them.
+    pub(crate) clusters: Option<ClusterOptions>,
+    pub(crate) zone: Arc<Zone>,
+}
+
+/// A feature computed from other values of its row.
+pub(crate) struct Computed {
+    pub(crate) slot: Option<usize>,
+    pub(crate) formula: Formula,
+}
+
+/// How a computed feature is come by.
+pub(crate) enum Formula {
+    /// An analyst's expression.
+    Expr(Program),
+    /// The transaction's amount over a mean, by the mean's place in the plan.
+    Ratio(usize),
+}
+
+impl Features {
+    /// The columns of `features.parquet`: name, type, and where the value comes from.
+    pub fn columns(&self) -> &[(String, Type, SlotSource)] {
+        &self.columns
+    }
+
+    /// Empty columns for the computed features.
+    pub(crate) fn computed_columns(&self) -> Vec<Column> {
+        let kind = |computed: &Computed| match &computed.formula {
+            Formula::Expr(program) => program.kind(),
+            Formula::Ratio(_) => Type::Double,
+        };
+        self.computed.iter().map(|computed| Column::empty(kind(computed))).collect()
+    }
+}
+
+impl Catalogue {
+    /// All names that events of `schema`, the declarations of `file` and the lexicon give.
+    pub fn new(
+        schema: Arc<Schema>,
+        file: &Path,
+        declarations: Vec<Declaration>,
+        lexicon: &Lexicon,
+    ) -> Result<Catalogue, Vec<Diagnostic>> {
+        let mut entries = BTreeMap::new();
+        add_fields(&mut entries, &schema);
+        add_built_in(&mut entries, lexicon);
+        let mut diagnostics = Vec::new();
+        for (at, declaration) in declarations.iter().enumerate() {
+            check_names(&schema, file, declaration, &mut diagnostics);
+            if let Some(held) = entries.get(&declaration.name) {
+                diagnostics.push(taken(file, declaration, held));
+                continue;
+            }
+            entries.insert(declaration.name.clone(), declared(&schema, declaration, at));
+        }
+        let catalogue = Catalogue {
+            schema,
+            file: file.to_owned(),
+            entries,
+            declarations,
+            used: RefCell::default(),
+        };
+        if diagnostics.is_empty() { Ok(catalogue) } else { Err(diagnostics) }
+    }
+
+    /// The entries by name.
+    pub fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    /// Finds the types of the computed features, in an order in which each finds what it needs.
+    /// Rules can be compiled only after that.
+    pub fn settle(&mut self, context: &Context<'_>) -> Result<Vec<String>, Vec<Diagnostic>> {
+        let mut waiting: BTreeMap<String, (Ast, usize, std::ops::Range<usize>)> = BTreeMap::new();
+        let mut diagnostics = Vec::new();
+        for declaration in &self.declarations {
+            let Body::Expr { source, span } = &declaration.body else {
+                continue;
+            };
+            match expr::parse(source) {
+                Ok(ast) => {
+                    let entry = (ast, span.start, declaration.span.clone());
+                    waiting.insert(declaration.name.clone(), entry);
+                }
+                Err(errors) => diagnostics.extend(self.located(errors, span.start)),
+            }
+        }
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
+        }
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            let needs = |ast: &Ast, conditions: &BTreeMap<String, Ast>| {
+                names_of(ast, conditions).iter().any(|name| waiting.contains_key(name))
+            };
+            let ready = waiting.iter().find(|(_, (ast, ..))| !needs(ast, context.conditions));
+            let Some((name, (ast, start, _))) = ready else {
+                let (name, (_, _, span)) = waiting.iter().next().expect("it is not empty");
+                return Err(vec![self.cycle(name, span.clone())]);
+            };
+            let (name, start) = (name.clone(), *start);
+            match expr::compile(ast, &self.environment(context, &BTreeMap::new())) {
+                Ok(program) => {
+                    if let Some(entry) = self.entries.get_mut(&name) {
+                        entry.kind = program.kind();
+                    }
+                }
+                Err(errors) => diagnostics.extend(self.located(errors, start)),
+            }
+            waiting.remove(&name);
+            order.push(name);
+        }
+        if diagnostics.is_empty() { Ok(order) } else { Err(diagnostics) }
+    }
+
+    /// Compiles all features, once the rules have named what they use.
+    pub fn compile(
+        &self,
+        order: &[String],
+        context: &Context<'_>,
+        lexicon: Arc<Lexicon>,
+    ) -> Result<Features, Vec<Diagnostic>> {
+        let no_params = BTreeMap::new();
+        let environment = self.environment(context, &no_params);
+        let mut diagnostics = Vec::new();
+        let attributes = self.used.borrow().attributes.clone();
+        let implicit: Vec<(String, Windowed)> =
+            attributes.iter().filter_map(|name| Some((name.clone(), attribute(name)?))).collect();
+        let mut resolved: Vec<Resolved<'_>> = Vec::new();
+        for declaration in &self.declarations {
+            let Body::Windowed(windowed) = &declaration.body else {
+                continue;
+            };
+            match self.condition(windowed, &environment) {
+                Ok(where_) => {
+                    resolved.push(Resolved { name: &declaration.name, windowed, where_ });
+                }
+                Err(errors) => diagnostics.extend(errors),
+            }
+        }
+        for (name, windowed) in &implicit {
+            resolved.push(Resolved { name, windowed, where_: None });
+        }
+        let programs = self.programs(order, &environment, &mut diagnostics);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
+        }
+        let mut plan = Plan::new(&self.schema, resolved);
+        let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
+        Ok(self.assemble(plan, families, programs, lexicon, context))
+    }
+
+    fn programs(
+        &self,
+        order: &[String],
+        environment: &Environment<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<(String, Program)> {
+        let mut programs = Vec::new();
+        for name in order {
+            let body = self.declarations.iter().find(|declaration| declaration.name == *name);
+            let Some(Body::Expr { source, span }) = body.map(|declaration| &declaration.body)
+            else {
+                continue;
+            };
+            let compiled = expr::parse(source).and_then(|ast| expr::compile(&ast, environment));
+            match compiled {
+                Ok(program) => programs.push((name.clone(), program)),
+                Err(errors) => diagnostics.extend(self.located(errors, span.start)),
+            }
+        }
+        programs
+    }
+
+    fn assemble(
+        &self,
+        plan: Plan,
+        families: Vec<Arc<Family>>,
+        programs: Vec<(String, Program)>,
+        lexicon: Arc<Lexicon>,
+        context: &Context<'_>,
+    ) -> Features {
+        let place = |name: &str| plan.features.iter().position(|(held, _)| held == name);
+        let ratios = self.declarations.iter().filter_map(|declaration| match &declaration.body {
+            Body::Windowed(windowed) if windowed.agg == Agg::RatioToMean => {
+                Some((declaration.name.clone(), Formula::Ratio(place(&declaration.name)?)))
+            }
+            _ => None,
+        });
+        let expressions =
+            programs.into_iter().map(|(name, program)| (name, Formula::Expr(program)));
+        let formulas: Vec<(String, Formula)> = ratios.chain(expressions).collect();
+        let source = |name: &str| -> SlotSource {
+            if let Some(at) = formulas.iter().position(|(held, _)| held == name) {
+                return SlotSource::Computed(at);
+            }
+            match &self.entries[name].source {
+                EntrySource::Field(field) => SlotSource::Field(*field),
+                EntrySource::Payer => SlotSource::Payer,
+                EntrySource::Payee => SlotSource::Payee,
+                EntrySource::Text(at) => SlotSource::Text(*at),
+                EntrySource::Outcome => SlotSource::Outcome,
+                EntrySource::Cluster(cluster) => SlotSource::Cluster(*cluster),
+                EntrySource::Declared(_) | EntrySource::Attribute => {
+                    SlotSource::Windowed(place(name).unwrap_or(usize::MAX))
+                }
+            }
+        };
+        let used = self.used.borrow();
+        let slots: Vec<SlotSource> = used.slots.iter().map(|name| source(name)).collect();
+        let slot_of = |name: &str| used.slots.iter().position(|held| held == name);
+        let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
+        let declared = self.declarations.iter().map(|declaration| &declaration.name);
+        let built_in = self.entries.iter().filter(|(_, entry)| {
+            matches!(entry.source, EntrySource::Text(_) | EntrySource::Cluster(_))
+        });
+        let columns = declared
+            .chain(built_in.map(|(name, _)| name))
+            .chain(&used.attributes)
+            .map(column)
+            .collect();
+        let computed = formulas
+            .iter()
+            .map(|(name, _)| slot_of(name))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .zip(formulas)
+            .map(|(slot, (_, formula))| Computed { slot, formula })
+            .collect();
+        let schema = self.schema.clone();
+        let (clusters, zone) = (context.clusters, context.zone.clone());
+        Features { schema, plan, families, slots, computed, columns, lexicon, clusters, zone }
+    }
+
+    fn environment<'e>(
+        &'e self,
+        context: &Context<'e>,
+        params: &'e BTreeMap<String, Param>,
+    ) -> Environment<'e> {
+        Environment {
+            names: self,
+            params,
+            conditions: context.conditions,
+            lists: context.lists,
+            zone: context.zone,
+        }
+    }
+
+    /// A stream's condition, which may use the event's own values only.
+    fn condition(
+        &self,
+        windowed: &Windowed,
+        environment: &Environment<'_>,
+    ) -> Result<Option<(String, Program)>, Vec<Diagnostic>> {
+        let Some((source, span)) = &windowed.where_ else {
+            return Ok(None);
+        };
+        let ast = expr::parse(source).map_err(|errors| self.located(errors, span.start))?;
+        let own = |name: &String| {
+            self.entries.get(name).is_none_or(|entry| {
+                matches!(
+                    entry.source,
+                    EntrySource::Field(_)
+                        | EntrySource::Payer
+                        | EntrySource::Payee
+                        | EntrySource::Text(_)
+                )
+            })
+        };
+        if let Some(name) = names_of(&ast, environment.conditions).iter().find(|name| !own(name)) {
+            return Err(vec![self.not_own(name, span.clone())]);
+        }
+        let program =
+            expr::compile(&ast, environment).map_err(|errors| self.located(errors, span.start))?;
+        Ok(Some((ast.canonical(), program)))
+    }
+
+    fn located(&self, errors: Vec<ExprError>, start: usize) -> Vec<Diagnostic> {
+        let locate = |error: ExprError| Diagnostic {
+            severity: Severity::Error,
+            code: error.code,
+            file: self.file.clone(),
+            span: Some(error.span.start + start..error.span.end + start),
+            message: error.message,
+            hint: error.hint,
+        };
+        errors.into_iter().map(locate).collect()
+    }
+
+    fn cycle(&self, name: &str, span: std::ops::Range<usize>) -> Diagnostic {
+        problem(
+            "feature-cycle",
+            &self.file,
+            span,
+            Message {
+                en: format!("the feature `{name}` needs itself"),
+                zh: format!("特征 `{name}` 依赖它自身"),
+            },
+            None,
+        )
+    }
+
+    fn not_own(&self, name: &str, span: std::ops::Range<usize>) -> Diagnostic {
+        problem(
+            "where-uses-feature",
+            &self.file,
+            span,
+            Message {
+                en: format!("`{name}` is not a field of the contributing event"),
+                zh: format!("`{name}` 不是贡献事件自身的字段"),
+            },
+            Some(Message {
+                en: "`where` sees the event's own fields and text features only".to_owned(),
+                zh: "`where` 只能使用事件自身的字段和文本特征".to_owned(),
+            }),
+        )
+    }
+}
+
+/// The names that an expression uses, those of the conditions that it names included.
+fn names_of(ast: &Ast, conditions: &BTreeMap<String, Ast>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut waiting: Vec<String> = ast.names().into_iter().collect();
+    while let Some(name) = waiting.pop() {
+        if let Some(condition) = conditions.get(&name)
+            && !found.contains(&name)
+        {
+            waiting.extend(condition.names());
+        }
+        found.insert(name);
+    }
+    found
+}
+
+fn problem(
+    code: &'static str,
+    file: &Path,
+    span: std::ops::Range<usize>,
+    message: Message,
+    hint: Option<Message>,
+) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code,
+        file: file.to_owned(),
+        span: Some(span),
+        message,
+        hint,
+    }
+}
+
+fn taken(file: &Path, declaration: &Declaration, held: &Entry) -> Diagnostic {
+    let name = &declaration.name;
+    let doc = &held.doc;
+    problem(
+        "name-taken",
+        file,
+        declaration.span.clone(),
+        Message {
+            en: format!("the name `{name}` is taken: {doc}"),
+            zh: format!("名称 `{name}` 已被占用:{}", held.doc_zh),
+        },
+        None,
+    )
+}
+
+/// Keys, look-ups and aggregated fields must be fields of the schema, of a type that fits.
+fn check_names(
+    schema: &Schema,
+    file: &Path,
+    declaration: &Declaration,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let Body::Windowed(windowed) = &declaration.body else {
+        return;
+    };
+    let fields = || schema.fields().iter().map(|field| field.name.as_str());
+    let mut unknown = |name: &str| {
+        let candidates = fields().chain(["payer_id", "payee_id"]);
+        let hint = did_you_mean(name, candidates).map(|near| Message {
+            en: format!("did you mean `{near}`?"),
+            zh: format!("是否想写 `{near}`?"),
+        });
+        let message = Message {
+            en: format!("`{name}` is not a field"),
+            zh: format!("`{name}` 不是字段"),
+        };
+        let span = declaration.span.clone();
+        diagnostics.push(problem("unknown-field", file, span, message, hint));
+    };
+    for name in windowed.key.iter().chain(&windowed.at) {
+        if Source::find(schema, name).is_none() {
+            unknown(name);
+        }
+    }
+    let (field, needs_int) = match &windowed.agg {
+        Agg::Sum(field)
+        | Agg::Min(field)
+        | Agg::Max(field)
+        | Agg::Mean(field)
+        | Agg::Stddev(field)
+        | Agg::Quantile(field, _) => (field, true),
+        Agg::Entropy(field, divisor) => (field, divisor.is_some()),
+        Agg::First(field) | Agg::Last(field) | Agg::Distinct(field) | Agg::TopShare(field) => {
+            (field, false)
+        }
+        Agg::Count | Agg::SinceLast | Agg::RatioToMean => return,
+    };
+    match Source::find(schema, field) {
+        None => unknown(field),
+        Some(source) if needs_int && source.kind(schema) != Type::Int => {
+            let kind = source.kind(schema);
+            let message = Message {
+                en: format!("`{field}` is a {kind}, and this aggregate needs an int"),
+                zh: format!("`{field}` 的类型是 {kind},该聚合需要 int"),
+            };
+            let span = declaration.span.clone();
+            diagnostics.push(problem("aggregate-needs-int", file, span, message, None));
+        }
+        Some(_) => {}
+    }
+}
+
+fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -> Entry {
+    Entry {
+        kind,
+        doc: doc.to_owned(),
+        doc_zh: doc_zh.to_owned(),
+        unit: unit.to_owned(),
+        misleads: String::new(),
+        source,
+    }
+}
+
+fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
+    for (at, field) in schema.fields().iter().enumerate() {
+        let doc = FIELDS.get(at).map_or("a column of one's own", |(_, _, _, doc)| doc);
+        let unit = match field.name.as_str() {
+            "amount_fen" => "fen",
+            "event_time" | "registered_at" => "ms since 1970 UTC",
+            _ => "",
+        };
+        let source = EntrySource::Field(FieldId(at as u16));
+        entries.insert(field.name.clone(), entry(field.kind, source, doc, "", unit));
+        for (side, _, _, by) in SIDES {
+            let doc = format!("{}, as last said of the {by}: {doc}", field.name);
+            let entry = entry(field.kind, EntrySource::Attribute, &doc, "", unit);
+            entries.insert(format!("{side}.{}", field.name), entry);
+        }
+    }
+    let payer = entry(Type::Str, EntrySource::Payer, "who pays", "付款方", "");
+    entries.insert("payer_id".to_owned(), payer);
+    let payee = entry(Type::Str, EntrySource::Payee, "who is paid", "收款方", "");
+    entries.insert("payee_id".to_owned(), payee);
+}
+
+fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
+    for (at, text) in text::entries(lexicon).into_iter().enumerate() {
+        let mut entry =
+            entry(text.kind, EntrySource::Text(at), &text.doc, &text.doc_zh, &text.unit);
+        entry.misleads = text.misleads;
+        entries.insert(text.name, entry);
+    }
+    let outcome = entry(
+        Type::Str,
+        EntrySource::Outcome,
+        "the referee's finding on a send or claim: ok, or the law that it breaks",
+        "裁判对发包或领取的结论:ok 或所违反的规则",
+        "",
+    );
+    entries.insert("packet.outcome".to_owned(), outcome);
+    let clusters = [
+        (
+            "devices.cluster_accounts",
+            Type::Int,
+            Cluster::Accounts,
+            "accounts linked to this one by shared devices, itself included",
+            "通过共享设备与该账号相连的账号数(含自身)",
+            "accounts",
+        ),
+        (
+            "devices.cluster_groups",
+            Type::Int,
+            Cluster::Groups,
+            "distinct groups in which the linked accounts acted",
+            "相连账号活动过的群数",
+            "groups",
+        ),
+        (
+            "devices.cluster_id",
+            Type::Str,
+            Cluster::Id,
+            "smallest account_id among the linked accounts",
+            "相连账号中最小的 account_id",
+            "",
+        ),
+    ];
+    for (name, kind, cluster, doc, doc_zh, unit) in clusters {
+        let mut entry = entry(kind, EntrySource::Cluster(cluster), doc, doc_zh, unit);
+        entry.misleads =
+            "as of the graph tick before last; devices with more accounts than hub_limit link nobody"
+                .to_owned();
+        entries.insert(name.to_owned(), entry);
+    }
+}
+
+fn declared(schema: &Schema, declaration: &Declaration, at: usize) -> Entry {
+    let kind = match &declaration.body {
+        // The type of an expression is found when all names are known.
+        Body::Expr { .. } => Type::Int,
+        Body::Windowed(windowed) => match &windowed.agg {
+            Agg::First(field) | Agg::Last(field) => {
+                Source::find(schema, field).map_or(Type::Int, |source| source.kind(schema))
+            }
+            Agg::Mean(_)
+            | Agg::Stddev(_)
+            | Agg::RatioToMean
+            | Agg::TopShare(_)
+            | Agg::Entropy(..) => Type::Double,
+            _ => Type::Int,
+        },
+    };
+    Entry {
+        kind,
+        doc: declaration.doc.clone(),
+        doc_zh: declaration.doc_zh.clone(),
+        unit: declaration.unit.clone(),
+        misleads: declaration.misleads.clone(),
+        source: EntrySource::Declared(at),
+    }
+}
+
+/// The feature behind `payer.verified` and the like: what was last said of that side.
+fn attribute(name: &str) -> Option<Windowed> {
+    let (side, field) = name.split_once('.')?;
+    let (_, kind, key, at) = SIDES.into_iter().find(|(held, ..)| *held == side)?;
+    Some(Windowed {
+        over: KindSet::from_iter([kind]),
+        where_: None,
+        key: vec![key.to_owned()],
+        at: vec![at.to_owned()],
+        agg: Agg::Last(field.to_owned()),
+        window: Window::Forever,
+        include_current: true,
+    })
+}

@@ -1,0 +1,14 @@
+//! Features: what is known of a transaction from everything before it.
+//!
+//! Declared features are compiled once into a [`plan`], whose families keep their [`state`] on the
+//! workers that own its keys; [`catalogue`] is the list of all names that a condition may use.
+
+pub mod catalogue;
+pub mod declare;
+pub mod devices;
+pub mod plan;
+pub(crate) mod requests;
+pub(crate) mod state;
+pub mod text;
+
+pub use catalogue::{Catalogue, Features, SlotSource};

@@ -1,0 +1,600 @@
+//! The plan: declared features compiled once into families, one a key, that share their state.
+//!
+//! A *family* is everything filed under one key. In it, a *stream* is the events of certain kinds
+//! that pass one condition; all features over a stream share one ring of its events, and each
+//! *window* is a place in that ring up to which its sums have been taken back.
+
+use std::collections::BTreeMap;
+
+use super::declare::{Agg, Window, Windowed};
+use super::state::QUANTILE_UNIT;
+use crate::event::{AMOUNT_FEN, FieldId, KindSet, Schema, Type};
+use crate::expr::Program;
+
+/// Streams and lookups of one family are bits of a word.
+const BITS_MAX: usize = 32;
+/// How long a calendar day can be, with an hour put back.
+const DAY_MS_MAX: i64 = 25 * 3_600_000;
+
+/// A value of an event that a key or an aggregate reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A field of the schema.
+    Field(FieldId),
+    /// The derived `payer_id`.
+    Payer,
+    /// The derived `payee_id`.
+    Payee,
+}
+
+impl Source {
+    /// The source of that name.
+    pub fn find(schema: &Schema, name: &str) -> Option<Source> {
+        match name {
+            "payer_id" => Some(Source::Payer),
+            "payee_id" => Some(Source::Payee),
+            name => schema.find(name).map(Source::Field),
+        }
+    }
+
+    /// The type of its values.
+    pub fn kind(self, schema: &Schema) -> Type {
+        match self {
+            Source::Field(field) => schema.field(field).kind,
+            Source::Payer | Source::Payee => Type::Str,
+        }
+    }
+}
+
+/// How a value travels with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// One word: the integer.
+    Int,
+    /// One word: an integer's, double's or bool's bits, or a place among the request's texts.
+    Exact(Type),
+    /// Two words: 128 bits that stand for the value.
+    Hash,
+    /// Two words: the remainder by the divisor.
+    Remainder(i64),
+}
+
+impl Form {
+    pub(crate) fn words(self) -> usize {
+        match self {
+            Form::Int | Form::Exact(_) => 1,
+            Form::Hash | Form::Remainder(_) => 2,
+        }
+    }
+}
+
+/// A value that a family's requests carry, at its place among the words of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) source: Source,
+    pub(crate) form: Form,
+    pub(crate) word: usize,
+}
+
+/// All windowed features of a rules directory.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub(crate) families: Vec<Family>,
+    /// The distinct conditions of the streams, with the kinds on which each is asked for.
+    pub(crate) conditions: Vec<(KindSet, Program)>,
+    /// The name and type of each feature, in the order of declaration.
+    pub(crate) features: Vec<(String, Type)>,
+}
+
+/// What is filed under one key.
+#[derive(Debug)]
+pub(crate) struct Family {
+    pub(crate) key: Vec<Source>,
+    pub(crate) carried: Vec<Carried>,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) lookups: Vec<Lookup>,
+    pub(crate) cells: usize,
+    /// For each tally, how many windows count its values.
+    pub(crate) tallies: Vec<usize>,
+    pub(crate) extremes: usize,
+    pub(crate) quantiles: usize,
+    /// Whether some value is a text that outlives its event.
+    pub(crate) keeps_texts: bool,
+}
+
+/// A contribution: which events, and what is kept of them.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) over: KindSet,
+    pub(crate) where_: Option<Condition>,
+    /// Only events in which this value is not null.
+    pub(crate) non_null: Option<usize>,
+    pub(crate) entry: Vec<EntryWord>,
+    pub(crate) windows: Vec<WindowPlan>,
+    pub(crate) latest: Vec<Latest>,
+    /// Cell of the newest event's time, where some feature asks for it.
+    pub(crate) newest: Option<usize>,
+    /// How long after an event something of it may still be in a window.
+    pub(crate) lifetime: i64,
+}
+
+/// A stream's condition: its index into the plan's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Condition {
+    pub(crate) index: usize,
+}
+
+/// One word of a ring's entry after its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryWord {
+    /// The carried word, as it is.
+    Word { word: usize, text: bool },
+    /// A slot of a tally; `u64::MAX` where the value is null.
+    Slot { word: usize, tally: usize },
+}
+
+/// A window over a stream, with what it keeps up to date.
+#[derive(Debug)]
+pub(crate) struct WindowPlan {
+    pub(crate) window: Window,
+    /// Cell with the number of ring entries that are before the window.
+    pub(crate) tail: usize,
+    pub(crate) folds: Vec<Fold>,
+}
+
+/// Something a window keeps up to date as events enter and leave. `entry` is a word of the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fold {
+    /// Number of entries that are not null, in one cell.
+    Filled { entry: usize, cell: usize },
+    /// Sum in two cells, as an i128.
+    Sum { entry: usize, cell: usize },
+    /// Sum of squares in two cells, as an i128.
+    Squares { entry: usize, cell: usize },
+    /// Largest or smallest value.
+    Extreme { entry: usize, extreme: usize, max: bool },
+    /// Values by slot: the number of distinct ones in `cells`, of entries with a value in
+    /// `cells + 1`, the surprisal in `cells + 2` and `cells + 3` where entropy is asked for.
+    Tally { entry: usize, tally: usize, window: usize, cells: usize, top: bool, entropy: bool },
+    /// A quantile, in parts of a million.
+    Quantile { entry: usize, quantile: usize, q: u64 },
+}
+
+/// The newest value that is not null, in cells `cell` (time) and `cell + 1` (value).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latest {
+    pub(crate) word: usize,
+    pub(crate) kind: Type,
+    pub(crate) cell: usize,
+}
+
+/// The features that are read under one value of the transaction.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) at: Vec<Source>,
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// One feature as read from its family's state.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Index into [`Plan::features`].
+    pub(crate) feature: usize,
+    pub(crate) stream: usize,
+    /// Whether the transaction itself is left out.
+    pub(crate) before: bool,
+    pub(crate) read: Read,
+}
+
+/// How a feature is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Count { window: usize },
+    Sum { window: usize, cell: usize },
+    Extreme { extreme: usize },
+    First { window: usize, entry: usize, kind: Type },
+    Latest { window: Window, cell: usize, kind: Type },
+    Mean { window: usize, sum: usize, filled: usize },
+    Stddev { sum: usize, squares: usize, filled: usize },
+    Distinct { cells: usize },
+    Quantile { quantile: usize },
+    SinceLast { window: Window, cell: usize },
+    TopShare { tally: usize, window: usize, cells: usize },
+    Entropy { cells: usize },
+}
+
+/// A windowed feature ready to be planned: names resolved, condition compiled.
+pub(crate) struct Resolved<'d> {
+    pub(crate) name: &'d str,
+    pub(crate) windowed: &'d Windowed,
+    pub(crate) where_: Option<(String, Program)>,
+}
+
+impl Plan {
+    /// Plans the features, in the order of declaration; every name must be of the schema.
+    pub(crate) fn new(schema: &Schema, features: Vec<Resolved<'_>>) -> Plan {
+        let mut plan = Plan::default();
+        let mut by_key: BTreeMap<Vec<Source>, usize> = BTreeMap::new();
+        let mut by_text: BTreeMap<String, usize> = BTreeMap::new();
+        for resolved in features {
+            let over = resolved.windowed.over;
+            let condition = resolved.where_.map(|(text, program)| {
+                let index = *by_text.entry(text).or_insert_with(|| {
+                    plan.conditions.push((KindSet::default(), program));
+                    plan.conditions.len() - 1
+                });
+                plan.conditions[index].0.0 |= over.0;
+                Condition { index }
+            });
+            let sources = |names: &[String]| -> Vec<Source> {
+                names.iter().filter_map(|name| Source::find(schema, name)).collect()
+            };
+            let (key, at) = (sources(&resolved.windowed.key), sources(&resolved.windowed.at));
+            let full = |family: &Family| {
+                family.streams.len() == BITS_MAX || family.lookups.len() == BITS_MAX
+            };
+            let family = match by_key.get(&key) {
+                Some(&family) if !full(&plan.families[family]) => family,
+                _ => {
+                    plan.families.push(Family::new(key.clone()));
+                    by_key.insert(key, plan.families.len() - 1);
+                    plan.families.len() - 1
+                }
+            };
+            let feature = plan.features.len();
+            let place = Place { feature, condition, at };
+            let kind = plan.families[family].add(schema, resolved.windowed, place);
+            plan.features.push((resolved.name.to_owned(), kind));
+        }
+        plan
+    }
+
+    /// The features' names and types, in the order of declaration.
+    pub fn features(&self) -> &[(String, Type)] {
+        &self.features
+    }
+}
+
+/// What a feature wants of a tally.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Distinct,
+    Top,
+    Entropy,
+}
+
+/// Where a feature belongs.
+struct Place {
+    feature: usize,
+    condition: Option<Condition>,
+    at: Vec<Source>,
+}
+
+impl Family {
+    fn new(key: Vec<Source>) -> Family {
+        Family {
+            key,
+            carried: Vec::new(),
+            streams: Vec::new(),
+            lookups: Vec::new(),
+            cells: 0,
+            tallies: Vec::new(),
+            extremes: 0,
+            quantiles: 0,
+            keeps_texts: false,
+        }
+    }
+
+    /// Words that a contributing request carries.
+    pub(crate) fn words(&self) -> usize {
+        self.carried.iter().map(|carried| carried.form.words()).sum()
+    }
+
+    /// The family's name: its key.
+    pub(crate) fn name(&self, schema: &Schema) -> String {
+        let names = self.key.iter().map(|source| match source {
+            Source::Field(field) => schema.field(*field).name.as_str(),
+            Source::Payer => "payer_id",
+            Source::Payee => "payee_id",
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn add(&mut self, schema: &Schema, windowed: &Windowed, place: Place) -> Type {
+        let field = |name: &str| Source::find(schema, name).unwrap_or(Source::Field(AMOUNT_FEN));
+        // The first value needs a ring in which no value is null, else it would have to search.
+        let non_null = match &windowed.agg {
+            Agg::First(name) => {
+                let source = field(name);
+                Some(self.carry(source, Form::Exact(source.kind(schema))))
+            }
+            _ => None,
+        };
+        let stream = self.stream(windowed.over, place.condition, non_null);
+        let window = windowed.window;
+        let (read, kind) = match &windowed.agg {
+            Agg::Count => (Read::Count { window: self.window(stream, window) }, Type::Int),
+            Agg::Sum(name) => {
+                let (window, cell) = self.sum(stream, window, field(name));
+                (Read::Sum { window, cell }, Type::Int)
+            }
+            Agg::Min(name) => (self.extreme(stream, window, field(name), false), Type::Int),
+            Agg::Max(name) => (self.extreme(stream, window, field(name), true), Type::Int),
+            Agg::Mean(name) => (self.mean(stream, window, field(name)), Type::Double),
+            Agg::RatioToMean => {
+                (self.mean(stream, window, Source::Field(AMOUNT_FEN)), Type::Double)
+            }
+            Agg::Stddev(name) => (self.stddev(stream, window, field(name)), Type::Double),
+            Agg::First(name) => {
+                let kind = field(name).kind(schema);
+                (self.first(stream, window, non_null.unwrap_or(0), kind), kind)
+            }
+            Agg::Last(name) => {
+                let kind = field(name).kind(schema);
+                (self.latest(stream, window, field(name), kind), kind)
+            }
+            Agg::SinceLast => (self.since_last(stream, window), Type::Int),
+            Agg::Distinct(name) => {
+                let cells = self.tally(stream, window, field(name), Form::Hash, Wants::Distinct).2;
+                (Read::Distinct { cells }, Type::Int)
+            }
+            Agg::TopShare(name) => {
+                let (tally, window, cells) =
+                    self.tally(stream, window, field(name), Form::Hash, Wants::Top);
+                (Read::TopShare { tally, window, cells }, Type::Double)
+            }
+            Agg::Entropy(name, divisor) => {
+                let form = divisor.map_or(Form::Hash, Form::Remainder);
+                let cells = self.tally(stream, window, field(name), form, Wants::Entropy).2;
+                (Read::Entropy { cells }, Type::Double)
+            }
+            Agg::Quantile(name, q) => (self.quantile(stream, window, field(name), *q), Type::Int),
+        };
+        let before =
+            !windowed.include_current || matches!(windowed.agg, Agg::SinceLast | Agg::RatioToMean);
+        self.lookup(place.at).outputs.push(Output { feature: place.feature, stream, before, read });
+        kind
+    }
+
+    fn lookup(&mut self, at: Vec<Source>) -> &mut Lookup {
+        let found = self.lookups.iter().position(|lookup| lookup.at == at);
+        let index = found.unwrap_or_else(|| {
+            self.lookups.push(Lookup { at, outputs: Vec::new() });
+            self.lookups.len() - 1
+        });
+        &mut self.lookups[index]
+    }
+
+    fn stream(
+        &mut self,
+        over: KindSet,
+        where_: Option<Condition>,
+        non_null: Option<usize>,
+    ) -> usize {
+        let same = |stream: &Stream| {
+            stream.over == over && stream.non_null == non_null && stream.where_ == where_
+        };
+        self.streams.iter().position(same).unwrap_or_else(|| {
+            self.streams.push(Stream {
+                over,
+                where_,
+                non_null,
+                entry: Vec::new(),
+                windows: Vec::new(),
+                latest: Vec::new(),
+                newest: None,
+                lifetime: 0,
+            });
+            self.streams.len() - 1
+        })
+    }
+
+    /// The first word at which the value is carried.
+    fn carry(&mut self, source: Source, form: Form) -> usize {
+        let same = |carried: &&Carried| carried.source == source && carried.form == form;
+        if let Some(carried) = self.carried.iter().find(same) {
+            return carried.word;
+        }
+        let word = self.words();
+        self.carried.push(Carried { source, form, word });
+        word
+    }
+
+    fn cell(&mut self, count: usize) -> usize {
+        self.cells += count;
+        self.cells - count
+    }
+
+    fn outlives(&mut self, stream: usize, window: Window) {
+        let lifetime = match window {
+            Window::Span(span) => span,
+            Window::Day => DAY_MS_MAX,
+            Window::Forever => i64::MAX,
+        };
+        let stream = &mut self.streams[stream];
+        stream.lifetime = stream.lifetime.max(lifetime);
+    }
+
+    fn window(&mut self, stream: usize, window: Window) -> usize {
+        self.outlives(stream, window);
+        let windows = &self.streams[stream].windows;
+        windows.iter().position(|plan| plan.window == window).unwrap_or_else(|| {
+            let tail = self.cell(1);
+            let windows = &mut self.streams[stream].windows;
+            windows.push(WindowPlan { window, tail, folds: Vec::new() });
+            windows.len() - 1
+        })
+    }
+
+    fn entry(&mut self, stream: usize, word: EntryWord) -> usize {
+        let entry = &mut self.streams[stream].entry;
+        let at = entry.iter().position(|held| *held == word).unwrap_or_else(|| {
+            entry.push(word);
+            entry.len() - 1
+        });
+        at + 1 // the time comes first
+    }
+
+    fn int_entry(&mut self, stream: usize, source: Source) -> usize {
+        let word = self.carry(source, Form::Int);
+        self.entry(stream, EntryWord::Word { word, text: false })
+    }
+
+    fn fold(&mut self, stream: usize, window: usize) -> &mut Vec<Fold> {
+        &mut self.streams[stream].windows[window].folds
+    }
+
+    fn filled(&mut self, stream: usize, window: usize, entry: usize) -> usize {
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Filled { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
+        held.unwrap_or_else(|| {
+            let cell = self.cell(1);
+            self.fold(stream, window).push(Fold::Filled { entry, cell });
+            cell
+        })
+    }
+
+    fn sum(&mut self, stream: usize, window: Window, source: Source) -> (usize, usize) {
+        let window = self.window(stream, window);
+        let entry = self.int_entry(stream, source);
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Sum { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
+        let cell = held.unwrap_or_else(|| {
+            let cell = self.cell(2);
+            self.fold(stream, window).push(Fold::Sum { entry, cell });
+            cell
+        });
+        (window, cell)
+    }
+
+    fn mean(&mut self, stream: usize, window: Window, source: Source) -> Read {
+        let (window, sum) = self.sum(stream, window, source);
+        let entry = self.int_entry(stream, source);
+        let filled = self.filled(stream, window, entry);
+        Read::Mean { window, sum, filled }
+    }
+
+    fn stddev(&mut self, stream: usize, window: Window, source: Source) -> Read {
+        let (window, sum) = self.sum(stream, window, source);
+        let entry = self.int_entry(stream, source);
+        let filled = self.filled(stream, window, entry);
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Squares { entry: at, cell } if *at == entry => Some(*cell),
+            _ => None,
+        });
+        let squares = held.unwrap_or_else(|| {
+            let cell = self.cell(2);
+            self.fold(stream, window).push(Fold::Squares { entry, cell });
+            cell
+        });
+        Read::Stddev { sum, squares, filled }
+    }
+
+    fn extreme(&mut self, stream: usize, window: Window, source: Source, max: bool) -> Read {
+        let window = self.window(stream, window);
+        let entry = self.int_entry(stream, source);
+        let held = self.fold(stream, window).iter().find_map(|fold| match fold {
+            Fold::Extreme { entry: at, extreme, max: is } if *at == entry && *is == max => {
+                Some(*extreme)
+            }
+            _ => None,
+        });
+        let extreme = held.unwrap_or_else(|| {
+            let extreme = self.extremes;
+            self.extremes += 1;
+            self.fold(stream, window).push(Fold::Extreme { entry, extreme, max });
+            extreme
+        });
+        Read::Extreme { extreme }
+    }
+
+    fn quantile(&mut self, stream: usize, window: Window, source: Source, q: f64) -> Read {
+        let window = self.window(stream, window);
+        let entry = self.int_entry(stream, source);
+        let q = (q * QUANTILE_UNIT as f64).round() as u64;
+        let quantile = self.quantiles;
+        self.quantiles += 1;
+        self.fold(stream, window).push(Fold::Quantile { entry, quantile, q });
+        Read::Quantile { quantile }
+    }
+
+    /// The tally of a value, the window's place among those that count it, and its cells.
+    fn tally(
+        &mut self,
+        stream: usize,
+        window: Window,
+        source: Source,
+        form: Form,
+        wants: Wants,
+    ) -> (usize, usize, usize) {
+        let plan = self.window(stream, window);
+        let word = self.carry(source, form);
+        let held = self.streams[stream].entry.iter().find_map(|held| match held {
+            EntryWord::Slot { word: at, tally } if *at == word => Some(*tally),
+            _ => None,
+        });
+        let tally = held.unwrap_or_else(|| {
+            self.tallies.push(0);
+            self.tallies.len() - 1
+        });
+        let entry = self.entry(stream, EntryWord::Slot { word, tally });
+        let held = self
+            .fold(stream, plan)
+            .iter()
+            .position(|fold| matches!(fold, Fold::Tally { tally: at, .. } if *at == tally));
+        let at = held.unwrap_or_else(|| {
+            let window = self.tallies[tally];
+            self.tallies[tally] += 1;
+            let cells = self.cell(4);
+            let (top, entropy) = (false, false);
+            let fold = Fold::Tally { entry, tally, window, cells, top, entropy };
+            let folds = self.fold(stream, plan);
+            folds.push(fold);
+            folds.len() - 1
+        });
+        match &mut self.fold(stream, plan)[at] {
+            Fold::Tally { window, cells, top, entropy, .. } => {
+                *top |= wants == Wants::Top;
+                *entropy |= wants == Wants::Entropy;
+                (tally, *window, *cells)
+            }
+            _ => unreachable!("the fold at this place is a tally"),
+        }
+    }
+
+    fn first(&mut self, stream: usize, window: Window, word: usize, kind: Type) -> Read {
+        let window = self.window(stream, window);
+        let text = kind == Type::Str;
+        self.keeps_texts |= text;
+        let entry = self.entry(stream, EntryWord::Word { word, text });
+        Read::First { window, entry, kind }
+    }
+
+    fn latest(&mut self, stream: usize, window: Window, source: Source, kind: Type) -> Read {
+        self.outlives(stream, window);
+        self.keeps_texts |= kind == Type::Str;
+        let word = self.carry(source, Form::Exact(kind));
+        let latest = &self.streams[stream].latest;
+        let held = latest.iter().find(|latest| latest.word == word).map(|latest| latest.cell);
+        let cell = held.unwrap_or_else(|| {
+            let cell = self.cell(2);
+            self.streams[stream].latest.push(Latest { word, kind, cell });
+            cell
+        });
+        Read::Latest { window, cell, kind }
+    }
+
+    fn since_last(&mut self, stream: usize, window: Window) -> Read {
+        self.outlives(stream, window);
+        let cell = match self.streams[stream].newest {
+            Some(cell) => cell,
+            None => self.cell(1),
+        };
+        self.streams[stream].newest = Some(cell);
+        Read::SinceLast { window, cell }
+    }
+}

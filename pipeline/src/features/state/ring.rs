@@ -1,0 +1,121 @@
+//! A ring of events: what a key keeps of its past, oldest first, in one block of words.
+
+/// Entries of a fixed number of words, the first of which is the effective time.
+///
+/// The ring does not know its stride: the plan of the family does, and one word a key is worth it.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    words: Vec<u64>,
+    /// Index of the oldest entry, in entries.
+    head: u32,
+    len: u32,
+    /// How many entries have left for good: the oldest has this sequence number.
+    popped: u64,
+}
+
+/// The first block of a ring holds this many entries; most keys never need a second.
+const ENTRIES_FIRST: usize = 2;
+
+impl Ring {
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Reads the first word, to have it near.
+    pub(super) fn touch(&self) -> u64 {
+        self.words.first().copied().unwrap_or(0)
+    }
+
+    /// The sequence number of the oldest entry.
+    pub(super) fn first(&self) -> u64 {
+        self.popped
+    }
+
+    /// The entry at `index` from the oldest.
+    pub(super) fn get(&self, index: usize, stride: usize) -> &[u64] {
+        debug_assert!(index < self.len());
+        let capacity = self.words.len() / stride;
+        let mut at = self.head as usize + index;
+        if at >= capacity {
+            at -= capacity;
+        }
+        &self.words[at * stride..(at + 1) * stride]
+    }
+
+    /// Appends an entry and gives it out to be filled.
+    pub(super) fn push(&mut self, stride: usize) -> &mut [u64] {
+        let capacity = self.words.len() / stride;
+        if self.len() == capacity {
+            self.grow(stride, capacity);
+        }
+        let capacity = self.words.len() / stride;
+        let mut at = self.head as usize + self.len();
+        if at >= capacity {
+            at -= capacity;
+        }
+        self.len += 1;
+        &mut self.words[at * stride..(at + 1) * stride]
+    }
+
+    /// Drops the `count` oldest entries.
+    pub(super) fn pop(&mut self, count: usize, stride: usize) {
+        debug_assert!(count <= self.len());
+        let capacity = self.words.len() / stride;
+        self.head = ((self.head as usize + count) % capacity.max(1)) as u32;
+        self.len -= count as u32;
+        self.popped += count as u64;
+        if self.len() * 8 < capacity && capacity > 8 {
+            self.resize(stride, (self.len() * 2).max(ENTRIES_FIRST));
+        }
+    }
+
+    /// Heap bytes in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.words.capacity() * 8
+    }
+
+    /// Grows by half: the slack of doubling costs more memory than the copies cost time.
+    fn grow(&mut self, stride: usize, capacity: usize) {
+        self.resize(stride, (capacity + capacity / 2).max(capacity + ENTRIES_FIRST));
+    }
+
+    fn resize(&mut self, stride: usize, capacity: usize) {
+        let mut words = Vec::with_capacity(capacity * stride);
+        for index in 0..self.len() {
+            words.extend_from_slice(self.get(index, stride));
+        }
+        words.resize(capacity * stride, 0);
+        self.words = words;
+        self.head = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #[test]
+        fn equals_a_deque(steps in prop::collection::vec((any::<bool>(), 0usize..5), 0..400)) {
+            let (mut ring, mut deque, mut next) = (Ring::default(), VecDeque::new(), 0u64);
+            for (push, count) in steps {
+                for _ in 0..count {
+                    if push {
+                        ring.push(2).copy_from_slice(&[next, !next]);
+                        deque.push_back(next);
+                        next += 1;
+                    } else if deque.pop_front().is_some() {
+                        ring.pop(1, 2);
+                    }
+                }
+                prop_assert_eq!(ring.len(), deque.len());
+                prop_assert_eq!(ring.first() + ring.len() as u64, next);
+                for (index, value) in deque.iter().enumerate() {
+                    prop_assert_eq!(ring.get(index, 2), &[*value, !*value]);
+                }
+            }
+        }
+    }
+}

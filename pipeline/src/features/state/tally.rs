@@ -1,0 +1,278 @@
+//! Which values a key's events carry, and how often within each window.
+
+use hashbrown::HashTable;
+
+/// How many values are searched one by one before an index is built.
+const LINEAR_MAX: u32 = 12;
+/// The slot after which there is none.
+const NONE: u32 = u32::MAX;
+
+/// The values in a ring, each in a slot that stays its own while an event of the ring carries it.
+///
+/// A slot is a few words: the value (two), how many events of the ring hold it, and how often it
+/// occurs in each window. Most keys see few values, so all slots are one small block.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    words: Vec<u64>,
+    /// First of the free slots, which are chained through their first word.
+    free: u32,
+    held_slots: u32,
+    index: Option<Box<HashTable<u32>>>,
+    tops: Option<Box<Vec<Top>>>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally { words: Vec::new(), free: NONE, held_slots: 0, index: None, tops: None }
+    }
+}
+
+/// How often the commonest value of a window occurs, and how many values occur how often.
+#[derive(Debug, Default)]
+struct Top {
+    by_count: Vec<u32>,
+    top: u32,
+}
+
+/// How a tally is laid out: the windows that count its values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) windows: usize,
+}
+
+impl Layout {
+    fn stride(self) -> usize {
+        3 + self.windows
+    }
+}
+
+/// What an entering or leaving event does to a window: how often its value occurs before and after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+}
+
+impl Tally {
+    /// Takes a value in with a new event of the ring; the slot goes into the event's entry.
+    pub(crate) fn hold(&mut self, value: [u64; 2], layout: Layout) -> u32 {
+        let stride = layout.stride();
+        let slot = match self.find(value, stride) {
+            Some(slot) => slot,
+            None => self.take_slot(value, stride),
+        };
+        self.words[slot as usize * stride + 2] += 1;
+        slot
+    }
+
+    /// Lets a value go with an event that leaves the ring.
+    pub(crate) fn release(&mut self, slot: u32, layout: Layout) {
+        let stride = layout.stride();
+        let at = slot as usize * stride;
+        self.words[at + 2] -= 1;
+        if self.words[at + 2] > 0 {
+            return;
+        }
+        if let Some(index) = &mut self.index
+            && let Ok(found) = index.find_entry(self.words[at], |held| *held == slot)
+        {
+            found.remove();
+        }
+        self.held_slots -= 1;
+        if self.held_slots == 0 {
+            *self = Tally::default();
+            return;
+        }
+        self.words[at] = u64::from(self.free);
+        self.free = slot;
+    }
+
+    /// An event with the value in `slot` enters the window.
+    pub(crate) fn enter(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
+        let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
+        *count += 1;
+        Change { before: *count - 1, after: *count }
+    }
+
+    /// An event with the value in `slot` leaves the window.
+    pub(crate) fn leave(&mut self, window: usize, slot: u32, layout: Layout) -> Change {
+        let count = &mut self.words[slot as usize * layout.stride() + 3 + window];
+        *count -= 1;
+        Change { before: *count + 1, after: *count }
+    }
+
+    /// The value in a slot.
+    pub(crate) fn value(&self, slot: u32, layout: Layout) -> [u64; 2] {
+        let at = slot as usize * layout.stride();
+        [self.words[at], self.words[at + 1]]
+    }
+
+    /// Calls `found` with each value that occurs in the window.
+    pub(crate) fn each(&self, window: usize, layout: Layout, mut found: impl FnMut([u64; 2])) {
+        for slot in self.words.chunks_exact(layout.stride()) {
+            if slot[2] > 0 && slot[3 + window] > 0 {
+                found([slot[0], slot[1]]);
+            }
+        }
+    }
+
+    /// Keeps the window's commonest value up to date.
+    pub(crate) fn move_top(&mut self, window: usize, change: Change) {
+        let tops = self.tops.get_or_insert_default();
+        if tops.len() <= window {
+            tops.resize_with(window + 1, Top::default);
+        }
+        let top = &mut tops[window];
+        let (before, after) = (change.before as usize, change.after as usize);
+        if top.by_count.len() <= before.max(after) {
+            top.by_count.resize(before.max(after) + 1, 0);
+        }
+        if before > 0 {
+            top.by_count[before] -= 1;
+        }
+        if after > 0 {
+            top.by_count[after] += 1;
+        }
+        let lost = before == top.top as usize && top.by_count[before] == 0;
+        if after > top.top as usize || lost {
+            top.top = after as u32;
+        }
+    }
+
+    /// How often the window's commonest value occurs.
+    pub(crate) fn top(&self, window: usize) -> u32 {
+        let tops = self.tops.as_ref();
+        tops.and_then(|tops| tops.get(window)).map_or(0, |top| top.top)
+    }
+
+    /// Heap bytes in use.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let index = self.index.as_ref().map_or(0, |index| index.capacity() * 5 + 32);
+        let tops = self.tops.iter().flat_map(|tops| tops.iter());
+        let tops: usize = tops.map(|top| size_of::<Top>() + 4 * top.by_count.capacity()).sum();
+        self.words.capacity() * 8 + index + tops
+    }
+
+    fn find(&self, value: [u64; 2], stride: usize) -> Option<u32> {
+        let is_value = |at: usize| {
+            self.words[at] == value[0] && self.words[at + 1] == value[1] && self.words[at + 2] > 0
+        };
+        match &self.index {
+            Some(index) => index.find(value[0], |slot| is_value(*slot as usize * stride)).copied(),
+            None => (0..self.words.len() / stride)
+                .find(|slot| is_value(slot * stride))
+                .map(|slot| slot as u32),
+        }
+    }
+
+    fn take_slot(&mut self, value: [u64; 2], stride: usize) -> u32 {
+        let slot = if self.free == NONE {
+            if self.words.len() == self.words.capacity() {
+                // Grows by half, by one slot at least: doubling wastes more than it saves.
+                let slots = self.words.len() / stride;
+                self.words.reserve_exact((slots / 2 + 1) * stride);
+            }
+            self.words.resize(self.words.len() + stride, 0);
+            (self.words.len() / stride - 1) as u32
+        } else {
+            let slot = self.free;
+            self.free = self.words[slot as usize * stride] as u32;
+            slot
+        };
+        self.held_slots += 1;
+        let at = slot as usize * stride;
+        self.words[at..at + stride].fill(0);
+        self.words[at] = value[0];
+        self.words[at + 1] = value[1];
+        self.index_slot(slot, stride);
+        slot
+    }
+
+    fn index_slot(&mut self, slot: u32, stride: usize) {
+        let words = &self.words;
+        let hash = |slot: &u32| words[*slot as usize * stride];
+        if let Some(index) = &mut self.index {
+            index.insert_unique(hash(&slot), slot, hash);
+        } else if self.held_slots > LINEAR_MAX {
+            let mut index = Box::new(HashTable::with_capacity(2 * self.held_slots as usize));
+            // The new slot holds nothing yet, and is indexed all the same.
+            let held = |at: &u32| *at == slot || words[*at as usize * stride + 2] > 0;
+            for at in (0..(words.len() / stride) as u32).filter(held) {
+                index.insert_unique(hash(&at), at, hash);
+            }
+            self.index = Some(index);
+        }
+    }
+}
+
+/// 2^32: surprisal is kept in integers of its inverse, so that adding and taking away are exact.
+const SURPRISAL_UNIT: f64 = 4_294_967_296.0;
+
+/// What a change adds to the sum of c log2 c, in units of 2^-32.
+pub(crate) fn surprisal_change(change: Change) -> i128 {
+    surprisal(change.after) - surprisal(change.before)
+}
+
+/// c log2 c in units of 2^-32, the same integer on every machine (libm is pure Rust).
+fn surprisal(count: u64) -> i128 {
+    if count < 2 {
+        return 0;
+    }
+    let count = count as f64;
+    libm::round(count * libm::log2(count) * SURPRISAL_UNIT) as i128
+}
+
+/// Shannon entropy in bits, log2 N - S / N, of `total` events whose surprisal adds up to `sum`.
+pub(crate) fn entropy(total: u64, sum: i128) -> f64 {
+    let total = total as f64;
+    libm::log2(total) - sum as f64 / SURPRISAL_UNIT / total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        /// A tally over a ring of the last `length` values, with one window of the last `short`,
+        /// against counting from scratch.
+        #[test]
+        fn equals_counting(
+            values in prop::collection::vec(0u64..30, 1..300),
+            length in 1usize..60,
+            short in 1usize..20,
+        ) {
+            let layout = Layout { windows: 1 };
+            let short = short.min(length);
+            let (mut tally, mut slots) = (Tally::default(), Vec::new());
+            let mut surprisal = 0;
+            for at in 0..values.len() {
+                let slot = tally.hold([values[at], 7], layout);
+                slots.push(slot);
+                let change = tally.enter(0, slot, layout);
+                tally.move_top(0, change);
+                surprisal += surprisal_change(change);
+                if at >= short {
+                    let change = tally.leave(0, slots[at - short], layout);
+                    tally.move_top(0, change);
+                    surprisal += surprisal_change(change);
+                }
+                if at >= length {
+                    tally.release(slots[at - length], layout);
+                }
+                let mut counts = BTreeMap::new();
+                for value in &values[(at + 1).saturating_sub(short)..=at] {
+                    *counts.entry(value).or_insert(0u32) += 1;
+                }
+                let total: u32 = counts.values().sum();
+                prop_assert_eq!(tally.top(0), counts.values().copied().max().unwrap());
+                let plain: f64 = counts.values().map(|&count| {
+                    let share = f64::from(count) / f64::from(total);
+                    -share * share.log2()
+                }).sum();
+                prop_assert!((entropy(u64::from(total), surprisal) - plain).abs() < 1e-8);
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The memo of a mine packet: an amount and the digit that loses.
+//!
+//! Whoever sends a packet in a 扫雷 game announces in its memo what is played: `100-6` is a packet
+//! of 100 yuan in which shares that end in 6 pay; `100/7/6` says that it has 7 parts; a group is
+//! named `30元5包` after its stakes. The grammar, over folded text:
+//!
+//! ```text
+//! memo   = [opening [":"]] stake [closing]
+//! stake  = amount [unit] [sep] "雷" [sep] mine                  50雷3
+//!        | amount [unit] [sep] packets "包" [[sep] ["雷"] mine]  30元5包, 100元7包雷6
+//!        | amount [unit] sep packets sep mine                  100/7/6
+//!        | amount [unit] sep mine ["雷"]                        100-6
+//! ```
+
+use super::normalise::{Normaliser, Reading, SKIP};
+
+/// The longest memo that can be one, in bytes.
+const MEMO_BYTES_MAX: usize = 96;
+/// The most parts of a packet in a game; reports name 3 to 10.
+const PACKETS_MAX: u32 = 20;
+/// The smallest stake written as a bare pair: 5-1 is a date, 3-2 a result.
+const PAIR_AMOUNT_MIN: u32 = 10;
+/// The smallest stake of a pair with several mines: below it the pair is a day of the year.
+const MINES_AMOUNT_MIN: u32 = 20;
+
+const OPENINGS: [&str; 8] = ["发包", "发红包", "红包", "扫雷", "埋雷", "接龙", "雷包", "发"];
+const CLOSINGS: [&str; 9] =
+    ["红包群", "福利群", "扫雷群", "接龙群", "红包", "福利", "群", "场", "房"];
+const UNITS: [&str; 4] = ["块钱", "元", "块", "米"];
+const MINE_WORDS: [&str; 5] = ["雷号", "中雷", "埋雷", "雷点", "雷"];
+const PACKET_WORDS: [&str; 3] = ["个包", "包", "个"];
+
+/// What a bet memo announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bet {
+    /// The digit that loses; none if the memo names several or none.
+    pub digit: Option<u8>,
+}
+
+/// The bet that `text` as a whole announces. `buffer` is reused memory.
+pub(super) fn read_bet(table: &Normaliser, text: &str, buffer: &mut String) -> Option<Bet> {
+    if text.len() > MEMO_BYTES_MAX || !compact(table, text, buffer) {
+        return None;
+    }
+    let mut cursor = Cursor { rest: buffer };
+    if cursor.take(&OPENINGS) {
+        cursor.take(&[":", "-"]);
+    }
+    let bet = cursor.stake()?;
+    cursor.separator();
+    cursor.take(&CLOSINGS);
+    cursor.rest.is_empty().then_some(bet)
+}
+
+/// Writes the folded text with every separator as `-`; false if something in it rules a bet out.
+fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
+    buffer.clear();
+    let mut digits = false;
+    for c in text.trim().chars() {
+        let symbols = match table.read(c) {
+            Reading::One(SKIP) => {
+                match c {
+                    ':' | '：' => buffer.push(':'),
+                    _ if is_separator(c) && !buffer.ends_with(['-', ':']) => buffer.push('-'),
+                    _ if is_separator(c) || super::confusables::is_invisible(c) => {}
+                    _ => return false,
+                }
+                continue;
+            }
+            Reading::One(symbol) => &[symbol][..],
+            Reading::Many(symbols) => symbols,
+        };
+        for symbol in symbols.iter().filter_map(|symbol| char::from_u32(*symbol)) {
+            // Most texts end here: they begin with a word that opens no bet.
+            let opens = symbol.is_ascii_digit() || "发红扫埋接雷".contains(symbol);
+            if buffer.is_empty() && !opens {
+                return false;
+            }
+            digits |= symbol.is_ascii_digit();
+            buffer.push(symbol);
+        }
+    }
+    digits
+}
+
+/// Dashes, strokes and spaces. A point, a comma or a colon belongs to an amount or a time.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '-' | '\u{2010}'
+                ..='\u{2015}'
+                    | '\u{2212}'
+                    | '－'
+                    | '﹣'
+                    | '/'
+                    | '／'
+                    | '∕'
+                    | '⁄'
+                    | '\\'
+                    | '＼'
+                    | '|'
+                    | '｜'
+                    | '_'
+                    | '＿'
+                    | '~'
+                    | '～'
+                    | '∼'
+        )
+}
+
+struct Cursor<'b> {
+    rest: &'b str,
+}
+
+/// A number as it is written.
+#[derive(Clone, Copy)]
+struct Number<'b> {
+    digits: &'b str,
+    value: u32,
+}
+
+impl<'b> Cursor<'b> {
+    fn stake(&mut self) -> Option<Bet> {
+        let amount = self.number().filter(|amount| !amount.digits.starts_with('0'))?;
+        let unit = self.take(&UNITS);
+        let apart = self.separator();
+        if self.take(&MINE_WORDS) {
+            return self.mines_after_word();
+        }
+        let second = self.number()?;
+        if self.take(&PACKET_WORDS) {
+            return self.after_packets(second).filter(|_| unit || apart);
+        }
+        if !apart || is_year(amount) {
+            return None;
+        }
+        self.separator();
+        if let Some(third) = self.number() {
+            self.take(&MINE_WORDS);
+            return third.mines().filter(|_| is_packet_count(second));
+        }
+        self.take(&MINE_WORDS);
+        let least = if second.digits.len() > 1 { MINES_AMOUNT_MIN } else { PAIR_AMOUNT_MIN };
+        second.mines().filter(|_| amount.value >= least)
+    }
+
+    /// What follows `30元5包`: nothing, or the mine.
+    fn after_packets(&mut self, packets: Number<'_>) -> Option<Bet> {
+        if !is_packet_count(packets) {
+            return None;
+        }
+        self.separator();
+        if self.take(&MINE_WORDS) {
+            return self.mines_after_word();
+        }
+        match self.number() {
+            Some(mines) => {
+                self.take(&MINE_WORDS);
+                mines.mines()
+            }
+            None => Some(Bet { digit: None }),
+        }
+    }
+
+    fn mines_after_word(&mut self) -> Option<Bet> {
+        self.separator();
+        self.number()?.mines()
+    }
+
+    /// The first of `words` that stands here; longer words are listed before their beginnings.
+    fn take(&mut self, words: &[&str]) -> bool {
+        let rest = words.iter().find_map(|word| self.rest.strip_prefix(word));
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn separator(&mut self) -> bool {
+        self.take(&["-"])
+    }
+
+    /// One to five digits.
+    fn number(&mut self) -> Option<Number<'b>> {
+        let rest = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = &self.rest[..self.rest.len() - rest.len()];
+        if digits.len() > 5 {
+            return None;
+        }
+        let value = digits.parse().ok()?;
+        self.rest = rest;
+        Some(Number { digits, value })
+    }
+}
+
+impl Number<'_> {
+    /// The number read as mines: each of its digits once.
+    fn mines(self) -> Option<Bet> {
+        let mut seen = [false; 10];
+        let distinct = self.digits.bytes().all(|digit| {
+            let place = usize::from(digit - b'0');
+            !std::mem::replace(&mut seen[place], true)
+        });
+        let digit = if self.digits.len() == 1 { Some(self.value as u8) } else { None };
+        distinct.then_some(Bet { digit })
+    }
+}
+
+fn is_packet_count(number: Number<'_>) -> bool {
+    (2..=PACKETS_MAX).contains(&number.value)
+}
+
+/// 2024-2 is a month.
+fn is_year(amount: Number<'_>) -> bool {
+    (1900..2100).contains(&amount.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Option<Bet> {
+        read_bet(Normaliser::get(), text, &mut String::new())
+    }
+
+    #[test]
+    fn bets() {
+        let rows = [
+            ("100-6", Some(6)),
+            (" 100 - 6 ", Some(6)),
+            ("100/6", Some(6)),
+            ("100 6", Some(6)),
+            ("100—6", Some(6)),
+            ("１００－６", Some(6)),
+            ("①⓪⓪-⑥", Some(6)),
+            ("1️⃣0️⃣0️⃣-6️⃣", Some(6)),
+            ("100\u{200b}-\u{200b}六", Some(6)),
+            ("壹零零-陆", Some(6)),
+            ("发包:100-6", Some(6)),
+            ("发包：100/7/6", Some(6)),
+            ("100/7/6", Some(6)),
+            ("100-7-0", Some(0)),
+            ("50雷3", Some(3)),
+            ("50元雷3", Some(3)),
+            ("50 雷号 3", Some(3)),
+            ("50-3雷", Some(3)),
+            ("扫雷 50-3", Some(3)),
+            ("掃雷50-3", Some(3)),
+            ("30元5包", None),
+            ("30块5个包", None),
+            ("100元7包雷6", Some(6)),
+            ("100元/7包/6雷", Some(6)),
+            ("30元5包福利群", None),
+            ("30元5包 接龙群", None),
+            ("100-6 福利群", Some(6)),
+            ("100-268", None),
+            ("20-12345", None),
+        ];
+        for (text, digit) in rows {
+            assert_eq!(check(text), Some(Bet { digit }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn other_texts_with_numbers() {
+        let rows = [
+            "",
+            " ",
+            "-",
+            "100",
+            "100-",
+            "-6",
+            "6.6",
+            "88.88",
+            "12:30",
+            "12:30-13:30",
+            "2024-2",
+            "2024-2-9",
+            "2024/2/9",
+            "2024年2月9日",
+            "5-1",
+            "6/1",
+            "3-2",
+            "8-10点",
+            "12/25",
+            "11-11",
+            "100-66",
+            "010-6",
+            "0-6",
+            "123456-7",
+            "19.9元10包",
+            "10包",
+            "5包",
+            "30元",
+            "30元5",
+            "30元5件",
+            "3号楼-2单元",
+            "第100-6页",
+            "电话 138-0000-0000",
+            "138-1234-5678",
+            "100+6",
+            "100x6",
+            "100*6",
+            "100,6",
+            "100-6谢谢",
+            "生日快乐",
+            "发红包啦",
+            "红包",
+            "发",
+            "红包100",
+            "100/70/6",
+            "100元50包",
+            "雷军-1",
+            "一一",
+        ];
+        for text in rows {
+            assert_eq!(check(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The character table: what each character of a text is read as.
+//!
+//! One lookup does the work of NFKC, lower case, traditional to simplified, numerals, enclosed
+//! forms and look-alikes. The table is built once in a process; matching a text then costs one
+//! load a character and no allocation.
+
+use std::sync::LazyLock;
+
+use ferrous_opencc::OpenCC;
+use ferrous_opencc::config::BuiltinConfig;
+use hashbrown::HashMap;
+use unicode_normalization::UnicodeNormalization;
+
+use super::confusables::{
+    DECIMAL_ZEROS, DECORATION, ENCLOSED_LETTERS, ENCLOSED_NUMBERS, FOLDS, is_invisible,
+};
+
+/// A normalised character, as its code point. Zero stands for a character that is skipped.
+pub(super) type Symbol = u32;
+
+/// What a skipped character is read as: punctuation, spaces, marks, pictures.
+pub(super) const SKIP: Symbol = 0;
+
+/// Codes from here on are places in [`Normaliser::expansions`] and not symbols.
+const EXPANSION: u32 = 0x11_0000;
+
+/// The end of the flat part of the table. Beyond it are rare ideographs, which stay as they are,
+/// compatibility ideographs and tags.
+const FLAT_END: u32 = 0x2_0000;
+
+/// The ideographs that have simplified forms, all of them below [`FLAT_END`].
+const IDEOGRAPHS: std::ops::RangeInclusive<char> = '\u{3400}'..='\u{9FFF}';
+
+/// The character table.
+pub(super) struct Normaliser {
+    flat: Box<[u32]>,
+    /// Compatibility ideographs beyond the flat part, in order of the character.
+    beyond: Box<[(char, u32)]>,
+    /// Characters that are read as several symbols, such as ⒦, ⑫ and ㍿.
+    expansions: Vec<Box<[Symbol]>>,
+}
+
+impl Normaliser {
+    /// The one table of this process, built by the first caller.
+    pub(super) fn get() -> &'static Normaliser {
+        static TABLE: LazyLock<Normaliser> = LazyLock::new(Normaliser::build);
+        &TABLE
+    }
+
+    /// The single symbol that `c` is read as, [`SKIP`], or the symbols of an expansion.
+    #[inline]
+    pub(super) fn read(&self, c: char) -> Reading<'_> {
+        let code = match self.flat.get(c as usize) {
+            Some(&code) => code,
+            None => self.read_beyond(c),
+        };
+        if code < EXPANSION {
+            Reading::One(code)
+        } else {
+            Reading::Many(&self.expansions[(code - EXPANSION) as usize])
+        }
+    }
+
+    #[cold]
+    fn read_beyond(&self, c: char) -> u32 {
+        match self.beyond.binary_search_by_key(&c, |entry| entry.0) {
+            Ok(place) => self.beyond[place].1,
+            Err(_) if c.is_alphanumeric() => c as u32,
+            Err(_) => SKIP,
+        }
+    }
+
+    fn build() -> Normaliser {
+        let folds = Folds::new();
+        let mut expansions = Vec::new();
+        let mut code_of = |c: char| {
+            let symbols = folds.symbols(c);
+            match symbols[..] {
+                [] => SKIP,
+                [one] => one,
+                _ => {
+                    expansions.push(symbols.into_boxed_slice());
+                    EXPANSION + (expansions.len() - 1) as u32
+                }
+            }
+        };
+        let flat = (0..FLAT_END).map(|code| char::from_u32(code).map_or(SKIP, &mut code_of));
+        let flat = flat.collect();
+        let compatibility = '\u{2F800}'..='\u{2FA1F}';
+        let beyond = compatibility.map(|c| (c, code_of(c))).collect();
+        Normaliser { flat, beyond, expansions }
+    }
+}
+
+/// What one character is read as.
+pub(super) enum Reading<'t> {
+    /// One symbol, or [`SKIP`].
+    One(Symbol),
+    /// Two symbols or more.
+    Many(&'t [Symbol]),
+}
+
+/// The single steps of the fold, needed only while the table is built.
+struct Folds {
+    own: HashMap<char, char>,
+    numbers: HashMap<char, u32>,
+    simplified: HashMap<char, char>,
+}
+
+impl Folds {
+    fn new() -> Folds {
+        let mut own = HashMap::new();
+        for &(target, sources) in FOLDS {
+            own.extend(sources.chars().map(|source| (source, target)));
+        }
+        for &first in ENCLOSED_LETTERS {
+            let letters = ('a'..='z').zip(first..);
+            own.extend(letters.filter_map(|(letter, code)| Some((char::from_u32(code)?, letter))));
+        }
+        for &zero in DECIMAL_ZEROS {
+            own.extend(('0'..='9').zip(zero..).map(|(digit, c)| (c, digit)));
+        }
+        let mut numbers = HashMap::new();
+        for &(first, from, to) in ENCLOSED_NUMBERS {
+            let enclosed = (from..=to).zip(first..);
+            numbers.extend(enclosed.filter_map(|(n, code)| Some((char::from_u32(code)?, n))));
+        }
+        Folds { own, numbers, simplified: simplified_forms() }
+    }
+
+    /// The symbols of one character: none if it is skipped.
+    fn symbols(&self, c: char) -> Vec<Symbol> {
+        if is_invisible(c) {
+            return Vec::new();
+        }
+        if let Some(number) = self.numbers.get(&c) {
+            return number.to_string().chars().map(|digit| digit as u32).collect();
+        }
+        if self.own.contains_key(&c) || IDEOGRAPHS.contains(&c) {
+            return self.single(c).into_iter().collect();
+        }
+        compatible(c).flat_map(char::to_lowercase).filter_map(|c| self.single(c)).collect()
+    }
+
+    /// The symbol of a lower-case character that NFKC leaves alone.
+    fn single(&self, c: char) -> Option<Symbol> {
+        let own = |c: char| self.own.get(&c).copied().unwrap_or(c);
+        let c = own(c);
+        let c = own(self.simplified.get(&c).copied().unwrap_or(c));
+        let kept = c.is_alphanumeric() && !DECORATION.contains(&c) && !is_invisible(c);
+        kept.then_some(c as Symbol)
+    }
+}
+
+/// The compatibility form of a character; a Latin letter also loses its accents.
+fn compatible(c: char) -> std::vec::IntoIter<char> {
+    let mut bare = Vec::new();
+    unicode_normalization::char::decompose_compatible(c, |part| {
+        if !unicode_normalization::char::is_combining_mark(part) {
+            bare.push(part);
+        }
+    });
+    if !bare.is_empty() && bare.iter().all(char::is_ascii) {
+        return bare.into_iter();
+    }
+    std::iter::once(c).nfkc().collect::<Vec<_>>().into_iter()
+}
+
+/// The simplified form of every ideograph that has another one.
+///
+/// One conversion of all of them, a line each, so that OpenCC's phrases (which span characters)
+/// cannot apply: a table by character must not depend on its neighbours.
+fn simplified_forms() -> HashMap<char, char> {
+    let converter = OpenCC::from_config(BuiltinConfig::T2s)
+        .expect("the t2s configuration is compiled into ferrous-opencc");
+    let lines: String = IDEOGRAPHS.flat_map(|c| [c, '\n']).collect();
+    let converted = converter.convert(&lines);
+    let pairs = IDEOGRAPHS.zip(converted.lines()).filter_map(|(c, line)| {
+        let mut simplified = line.chars();
+        match (simplified.next(), simplified.next()) {
+            (Some(simple), None) if simple != c => Some((c, simple)),
+            _ => None,
+        }
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(text: &str) -> String {
+        let mut out = String::new();
+        for c in text.chars() {
+            match Normaliser::get().read(c) {
+                Reading::One(SKIP) => {}
+                Reading::One(symbol) => out.extend(char::from_u32(symbol)),
+                Reading::Many(symbols) => {
+                    out.extend(symbols.iter().filter_map(|symbol| char::from_u32(*symbol)));
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn characters_are_read_as() {
+        let rows = [
+            ("ABC xyz", "abcxyz"),
+            ("ＡＢＣ１２３", "abc123"),
+            ("ⒶⓤⒸ🅥🆇🄰⒦🇶", "aucvxakq"),
+            ("𝐐𝐐 ᵛˣ Ⅴ ㏂", "qqvxvam"),
+            ("é ñ ü v̈ x̿", "enuvx"),
+            ("аррӏе νχ ᑫᑫ զզ ǫǫ", "applevxqqqqqq"),
+            ("9⓿二肆⁹₈③⑸⒋➃㈤㊄❶➀⓵", "902498354455111"),
+            ("⑩⑳⓫", "102011"),
+            ("壹贰叁肆伍陆柒捌玖零", "1234567890"),
+            ("貳陸", "26"),
+            ("٣۴३๗", "3437"),
+            ("iчろらヿϭ𝟾", "i435768"),
+            ("1️⃣2️⃣", "12"),
+            ("紅包掃雷羣", "红包扫雷群"),
+            ("丅汾 曰 硪 嶶信", "下汾日我微信"),
+            ("微\u{200b}信\u{feff}·*❤💰、，红\u{ad}包", "微信红包"),
+            ("加丶微丨信", "加微信"),
+            ("⽜⾦", "牛金"),
+            ("㍿", "株式会社"),
+            ("日本語カタカナ 한국어", "日本语カタカナ한국어"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(folded(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_fold_is_final() {
+        for c in '\0'..=char::MAX {
+            let once = folded(&c.to_string());
+            assert_eq!(folded(&once), once, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn ideographs_follow_opencc() {
+        let converter = OpenCC::from_config(BuiltinConfig::T2s).unwrap();
+        let own: String = FOLDS.iter().map(|fold| fold.1).collect();
+        for c in IDEOGRAPHS.step_by(7) {
+            let simple = converter.convert(&c.to_string());
+            let ours = own.contains(c) || own.contains(&simple) || DECORATION.contains(&c);
+            if !ours && simple.chars().count() == 1 && c.is_alphanumeric() {
+                assert_eq!(folded(&c.to_string()), simple, "{c}");
+            }
+        }
+    }
+}

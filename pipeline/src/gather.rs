@@ -1,0 +1,420 @@
+//! One slice's way through a worker: before the state is asked, and after it has answered.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::dataflow::Job;
+use crate::dataflow::finding;
+use crate::event::{ACCOUNT_ID, Column, KindSet, NULL_INT, Strings, TEXT, Type, Value};
+use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
+use crate::features::devices::view::{ClusterView, Linked};
+use crate::features::requests::Keys;
+use crate::features::text::Scratch;
+use crate::keyed::{NULL_TEXT, Replies};
+use crate::packet::referee::Finding;
+use crate::sink::Scored;
+use crate::sink::record::DecisionBatch;
+use crate::source::order::Slice;
+
+/// A slice with all that is known before any state is asked.
+pub(crate) struct Prepared {
+    pub(crate) slice: Arc<Slice>,
+    /// The place of the slice's first event in its step.
+    pub(crate) rank: u64,
+    /// The text features, a column each.
+    texts: Vec<Vec<i64>>,
+    /// For each condition of the plan, whether it holds in each row.
+    holds: Vec<Vec<bool>>,
+    pub(crate) keys: RefCell<Keys>,
+}
+
+impl Prepared {
+    /// Whether the event at `row` passes a condition of the plan.
+    pub(crate) fn passes(&self, condition: usize, row: usize) -> bool {
+        self.holds[condition][row]
+    }
+}
+
+/// Reads texts and conditions.
+pub(crate) fn prepare(slice: Slice, step_first: u64, features: &Features) -> Prepared {
+    let rank = slice.first - step_first;
+    let texts = texts(&slice, features);
+    let mut prepared = Prepared {
+        slice: Arc::new(slice),
+        rank,
+        texts,
+        holds: Vec::new(),
+        keys: RefCell::default(),
+    };
+    prepared.holds = holds(&prepared, features);
+    prepared
+}
+
+fn texts(slice: &Slice, features: &Features) -> Vec<Vec<i64>> {
+    let rows = slice.chunk.len();
+    let lexicon = &features.lexicon;
+    let mut columns = vec![vec![NULL_INT; rows]; lexicon.features()];
+    let Column::Str(texts) = slice.chunk.column(TEXT) else {
+        return columns;
+    };
+    let mut scratch = Scratch::default();
+    let mut values = vec![NULL_INT; columns.len()];
+    for row in 0..rows {
+        let text = texts.get(row);
+        if text.is_empty() {
+            continue;
+        }
+        lexicon.compute(text, &mut scratch, &mut values);
+        for (column, value) in columns.iter_mut().zip(&values) {
+            column[row] = *value;
+        }
+    }
+    columns
+}
+
+/// A condition that cannot be evaluated does not hold: the event does not contribute.
+fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
+    let conditions = &features.plan.conditions;
+    let rows = prepared.slice.chunk.len();
+    let mut holds = vec![vec![false; rows]; conditions.len()];
+    if conditions.is_empty() {
+        return holds;
+    }
+    let mut values = vec![Value::Null; features.slots.len()];
+    let any = conditions.iter().fold(0, |any, (over, _)| any | over.0);
+    for row in 0..rows {
+        let kind = prepared.slice.chunk.kind(row);
+        if !KindSet(any).contains(kind) {
+            continue;
+        }
+        fill_own(prepared, features, row, &mut values);
+        for ((over, program), holds) in conditions.iter().zip(&mut holds) {
+            holds[row] = over.contains(kind) && program.test(&values).unwrap_or(false);
+        }
+    }
+    holds
+}
+
+/// Puts the event's own values in their slots.
+fn fill_own<'p>(prepared: &'p Prepared, features: &Features, row: usize, values: &mut [Value<'p>]) {
+    let chunk = &prepared.slice.chunk;
+    for (value, source) in values.iter_mut().zip(&features.slots) {
+        *value = match *source {
+            SlotSource::Field(field) => chunk.value(field, row),
+            SlotSource::Payer => text_value(chunk.payer(row)),
+            SlotSource::Payee => text_value(chunk.payee(row)),
+            SlotSource::Text(at) => features.lexicon.value(at, prepared.texts[at][row]),
+            _ => Value::Null,
+        };
+    }
+}
+
+fn text_value(text: &str) -> Value<'_> {
+    if text.is_empty() { Value::Null } else { Value::Str(text) }
+}
+
+/// A column in the making: replies fill it in any order.
+enum Gathered {
+    Int(Vec<i64>),
+    Double(Vec<f64>),
+    Bool(Vec<u8>),
+    /// Places among the texts of the replies.
+    Str(Vec<(u32, u32)>),
+}
+
+const NO_TEXT: (u32, u32) = (u32::MAX, u32::MAX);
+
+/// Gathers replies into rows and scores them.
+pub(crate) struct Gatherer {
+    /// For each family and lookup, the features in the order of the replies' values.
+    outputs: Vec<Vec<Vec<usize>>>,
+    /// The clusters, as of the transaction in hand.
+    pub(crate) view: ClusterView,
+}
+
+/// What is known of the cluster of each transaction's account.
+#[derive(Default)]
+struct Clusters {
+    accounts: Vec<i64>,
+    groups: Vec<i64>,
+    ids: Strings,
+}
+
+impl Gatherer {
+    pub(crate) fn new(features: &Features) -> Gatherer {
+        let outputs = features
+            .families
+            .iter()
+            .map(|family| {
+                let of_lookup = |lookup: &crate::features::plan::Lookup| {
+                    lookup.outputs.iter().map(|output| output.feature).collect()
+                };
+                family.lookups.iter().map(of_lookup).collect()
+            })
+            .collect();
+        Gatherer { outputs, view: ClusterView::default() }
+    }
+
+    /// Decides the transactions of a slice.
+    pub(crate) fn score(&mut self, job: &Job, prepared: &Prepared, replies: &[Replies]) -> Scored {
+        let features = &job.features;
+        let slice = &prepared.slice;
+        let mut batch = DecisionBatch::new(slice.clone());
+        let rows = 0..slice.chunk.len() as u32;
+        batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
+        let (gathered, outcomes) = self.gather(features, &batch.rows, slice.chunk.len(), replies);
+        let clusters = self.clusters(features, &batch, replies);
+        let columns = Columns {
+            prepared,
+            gathered: &gathered,
+            outcomes: &outcomes,
+            clusters: &clusters,
+            replies,
+        };
+        let mut computed: Vec<Column> = features.computed_columns();
+        let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
+        let mut decider = job.scorer.decider();
+        for at in 0..batch.rows.len() {
+            let row = batch.rows[at];
+            fill_own(prepared, features, row as usize, &mut values);
+            columns.fill(features, at, &mut values);
+            let amount = slice.chunk.int(crate::event::AMOUNT_FEN, row as usize);
+            for (feature, column) in features.computed.iter().zip(&mut computed) {
+                let value = columns.compute(feature, at, amount, &values);
+                if let Some(slot) = feature.slot {
+                    values[slot] = value;
+                }
+                column.push(value);
+            }
+            let kind = slice.chunk.kind(row as usize);
+            decider.decide(kind, &values, outcomes[at], &mut batch);
+        }
+        let mut scored = Scored {
+            part: 0,
+            features: features
+                .columns
+                .iter()
+                .map(|(_, kind, source)| columns.column(*source, *kind, &computed, &batch.rows))
+                .collect(),
+            lines: String::new(),
+            events: [0; 12],
+            not_evaluable: decider.not_evaluable(),
+            batch,
+        };
+        for row in 0..slice.chunk.len() {
+            scored.events[slice.chunk.kind(row) as usize] += 1;
+        }
+        scored.lines.reserve(scored.batch.rows.len() * 420);
+        scored.batch.write_lines(job.scorer.names(), &mut scored.lines);
+        scored
+    }
+
+    /// The cluster of each transaction's account, as of its moment; empty where nobody asks.
+    fn clusters(
+        &mut self,
+        features: &Features,
+        batch: &DecisionBatch,
+        replies: &[Replies],
+    ) -> Clusters {
+        let mut clusters = Clusters::default();
+        let Some(options) = features.clusters else {
+            return clusters;
+        };
+        let slice = &batch.slice;
+        let mut own = vec![0; slice.chunk.len()];
+        let family = features.families.len() as u32 + 1;
+        for reply in replies.iter().filter(|reply| reply.family == family) {
+            for (row, count) in reply.rows.iter().zip(&reply.values) {
+                own[*row as usize] = *count as i64;
+            }
+        }
+        for &row in &batch.rows {
+            let row = row as usize;
+            self.view.advance(options.known(slice.effective[row]));
+            let account = slice.chunk.str(ACCOUNT_ID, row);
+            let alone = Linked { id: account, accounts: 1, groups: own[row] };
+            let linked = self.view.linked(account).unwrap_or(alone);
+            clusters.accounts.push(linked.accounts);
+            clusters.groups.push(linked.groups);
+            clusters.ids.push(linked.id);
+        }
+        clusters
+    }
+
+    fn gather(
+        &self,
+        features: &Features,
+        transactions: &[u32],
+        rows: usize,
+        replies: &[Replies],
+    ) -> (Vec<Gathered>, Vec<Option<Finding>>) {
+        let count = transactions.len();
+        let mut place = vec![u32::MAX; rows];
+        for (at, row) in transactions.iter().enumerate() {
+            place[*row as usize] = at as u32;
+        }
+        let mut gathered: Vec<Gathered> =
+            features.plan.features.iter().map(|(_, kind)| Gathered::nulls(*kind, count)).collect();
+        let mut outcomes = vec![None; count];
+        for (nth, reply) in replies.iter().enumerate() {
+            let Some(lookups) = self.outputs.get(reply.family as usize) else {
+                if reply.family as usize > self.outputs.len() {
+                    continue;
+                }
+                for (row, word) in reply.rows.iter().zip(&reply.values) {
+                    outcomes[place[*row as usize] as usize] = finding(*word);
+                }
+                continue;
+            };
+            let mut words = reply.values.iter();
+            for (row, wanted) in reply.rows.iter().zip(&reply.lookups) {
+                let at = place[*row as usize] as usize;
+                for (bit, outputs) in lookups.iter().enumerate() {
+                    if wanted & (1 << bit) == 0 {
+                        continue;
+                    }
+                    for (feature, word) in outputs.iter().zip(&mut words) {
+                        gathered[*feature].set(at, *word, nth as u32);
+                    }
+                }
+            }
+        }
+        (gathered, outcomes)
+    }
+}
+
+impl Gathered {
+    fn nulls(kind: Type, count: usize) -> Gathered {
+        match kind {
+            Type::Int => Gathered::Int(vec![NULL_INT; count]),
+            Type::Double => Gathered::Double(vec![f64::NAN; count]),
+            Type::Bool => Gathered::Bool(vec![2; count]),
+            Type::Str => Gathered::Str(vec![NO_TEXT; count]),
+        }
+    }
+
+    fn set(&mut self, at: usize, word: u64, reply: u32) {
+        match self {
+            Gathered::Int(values) => values[at] = word as i64,
+            Gathered::Double(values) => values[at] = f64::from_bits(word),
+            Gathered::Bool(values) => values[at] = word as u8,
+            Gathered::Str(values) if word == NULL_TEXT => values[at] = NO_TEXT,
+            Gathered::Str(values) => values[at] = (reply, word as u32),
+        }
+    }
+}
+
+/// Everything that a row's values are read from.
+struct Columns<'c> {
+    prepared: &'c Prepared,
+    gathered: &'c [Gathered],
+    outcomes: &'c [Option<Finding>],
+    clusters: &'c Clusters,
+    replies: &'c [Replies],
+}
+
+impl<'c> Columns<'c> {
+    fn fill(&self, features: &Features, at: usize, values: &mut [Value<'c>]) {
+        for (value, source) in values.iter_mut().zip(&features.slots) {
+            match *source {
+                SlotSource::Windowed(feature) => *value = self.windowed(feature, at),
+                SlotSource::Outcome => *value = outcome(self.outcomes[at]),
+                SlotSource::Cluster(cluster) => *value = self.clusters.value(cluster, at),
+                _ => {}
+            }
+        }
+    }
+
+    fn windowed(&self, feature: usize, at: usize) -> Value<'c> {
+        match &self.gathered[feature] {
+            Gathered::Int(values) if values[at] == NULL_INT => Value::Null,
+            Gathered::Int(values) => Value::Int(values[at]),
+            Gathered::Double(values) if values[at].is_nan() => Value::Null,
+            Gathered::Double(values) => Value::Double(values[at]),
+            Gathered::Bool(values) if values[at] > 1 => Value::Null,
+            Gathered::Bool(values) => Value::Bool(values[at] == 1),
+            Gathered::Str(values) => self.text(values[at]),
+        }
+    }
+
+    fn text(&self, place: (u32, u32)) -> Value<'c> {
+        if place == NO_TEXT {
+            return Value::Null;
+        }
+        text_value(self.replies[place.0 as usize].texts.get(place.1 as usize))
+    }
+
+    fn compute<'v>(
+        &self,
+        feature: &'v Computed,
+        at: usize,
+        amount: i64,
+        values: &[Value<'v>],
+    ) -> Value<'v> {
+        match &feature.formula {
+            Formula::Expr(program) => program.value(values).unwrap_or(Value::Null),
+            Formula::Ratio(mean) => match self.gathered[*mean] {
+                Gathered::Double(ref means) if !means[at].is_nan() && means[at] != 0.0 => {
+                    Value::Double(amount as f64 / means[at])
+                }
+                _ => Value::Null,
+            },
+        }
+    }
+
+    fn column(&self, source: SlotSource, kind: Type, computed: &[Column], rows: &[u32]) -> Column {
+        match source {
+            SlotSource::Computed(at) => computed[at].clone(),
+            SlotSource::Windowed(feature) => match &self.gathered[feature] {
+                Gathered::Int(values) => Column::Int(values.clone()),
+                Gathered::Double(values) => Column::Double(values.clone()),
+                Gathered::Bool(values) => Column::Bool(values.clone()),
+                Gathered::Str(places) => {
+                    let mut strings = Strings::default();
+                    for place in places {
+                        strings.push(match self.text(*place) {
+                            Value::Str(text) => text,
+                            _ => "",
+                        });
+                    }
+                    Column::Str(strings)
+                }
+            },
+            SlotSource::Text(at) => {
+                let ints = rows.iter().map(|row| self.prepared.texts[at][*row as usize]);
+                if kind == Type::Bool {
+                    Column::Bool(
+                        ints.map(|value| if value == NULL_INT { 2 } else { value as u8 }).collect(),
+                    )
+                } else {
+                    Column::Int(ints.collect())
+                }
+            }
+            SlotSource::Cluster(cluster) => {
+                let mut column = Column::empty(kind);
+                (0..rows.len()).for_each(|at| column.push(self.clusters.value(cluster, at)));
+                column
+            }
+            SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Outcome => {
+                unreachable!("only features are columns")
+            }
+        }
+    }
+}
+
+impl Clusters {
+    fn value(&self, cluster: Cluster, at: usize) -> Value<'_> {
+        if self.accounts.is_empty() {
+            return Value::Null;
+        }
+        match cluster {
+            Cluster::Accounts => Value::Int(self.accounts[at]),
+            Cluster::Groups => Value::Int(self.groups[at]),
+            Cluster::Id => text_value(self.ids.get(at)),
+        }
+    }
+}
+
+fn outcome(finding: Option<Finding>) -> Value<'static> {
+    finding.map_or(Value::Null, |finding| Value::Str(finding.name()))
+}

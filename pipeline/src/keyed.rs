@@ -1,0 +1,123 @@
+//! What travels between the worker that read an event and the workers that keep its keys' state.
+//!
+//! A request is slim: 128 bits that stand for the key, and the few words that the state keeps.
+//! The event itself, and its text, stay where they were read.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3;
+
+use crate::event::Strings;
+
+/// State is split into this many maps a family: the unit of routing, of growth and of snapshots.
+/// One big map would stall for 100 to 600 ms when it grows.
+pub const KEY_GROUPS: usize = 256;
+
+/// 128 bits that stand for a string, and 32 bits of another hash by which a collision of the
+/// first is noticed instead of mixing two keys' money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) hash: u128,
+    pub(crate) check: u32,
+}
+
+impl Key {
+    /// The key of no value; it is filed nowhere.
+    pub(crate) const NULL: Key = Key { hash: 0, check: 0 };
+
+    pub(crate) fn of(bytes: &[u8]) -> Key {
+        if bytes.is_empty() {
+            return Key::NULL;
+        }
+        let hash = xxh3::xxh3_128_with_seed(bytes, 0x686f_6e67).max(1);
+        Key { hash, check: xxh3::xxh3_64_with_seed(bytes, 0x7869_616e) as u32 }
+    }
+
+    /// The key of two keys together.
+    pub(crate) fn join(self, next: Key) -> Key {
+        if self == Key::NULL || next == Key::NULL {
+            return Key::NULL;
+        }
+        let mut bytes = [0; 40];
+        bytes[..16].copy_from_slice(&self.hash.to_le_bytes());
+        bytes[16..32].copy_from_slice(&next.hash.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.check.to_le_bytes());
+        bytes[36..].copy_from_slice(&next.check.to_le_bytes());
+        Key::of(&bytes)
+    }
+
+    /// The key group: bits that the group's own map does not use.
+    pub(crate) fn group(self) -> usize {
+        (self.hash >> 64) as usize % KEY_GROUPS
+    }
+}
+
+/// The requests of one slice of events to one worker's part of one family, in total order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    /// The worker that read the events.
+    pub(crate) origin: u32,
+    /// The worker that holds the state.
+    pub(crate) destination: u32,
+    /// The place of the slice's first event in the total order of its step.
+    pub(crate) first: u64,
+    /// The events' rows in their slice.
+    pub(crate) rows: Vec<u32>,
+    pub(crate) hashes: Vec<u128>,
+    pub(crate) checks: Vec<u32>,
+    /// Effective times.
+    pub(crate) times: Vec<i64>,
+    /// Streams to which the event contributes, by bit.
+    pub(crate) streams: Vec<u32>,
+    /// Lookups to answer, by bit.
+    pub(crate) lookups: Vec<u32>,
+    /// The carried words of the contributing events, end to end.
+    pub(crate) words: Vec<u64>,
+    /// The texts that words point to.
+    pub(crate) texts: Strings,
+}
+
+/// The answers to one [`Requests`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Replies {
+    pub(crate) origin: u32,
+    pub(crate) family: u32,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) lookups: Vec<u32>,
+    /// For each lookup of each row, the outputs' words, end to end.
+    pub(crate) values: Vec<u64>,
+    pub(crate) texts: Strings,
+}
+
+/// The word of a text that is null.
+pub(crate) const NULL_TEXT: u64 = u64::MAX;
+
+/// Where the requests of a slice go.
+pub(crate) struct Addressing {
+    pub(crate) origin: usize,
+    pub(crate) peers: usize,
+    /// The place of the slice's first event in the total order of its step.
+    pub(crate) first: u64,
+}
+
+impl Requests {
+    /// An empty batch for each worker.
+    pub(crate) fn batches(to: &Addressing) -> Vec<Requests> {
+        let batch = |destination| Requests {
+            origin: to.origin as u32,
+            destination,
+            first: to.first,
+            ..Requests::default()
+        };
+        (0..to.peers as u32).map(batch).collect()
+    }
+
+    /// Adds a request; the words that it carries come after.
+    pub(crate) fn push(&mut self, row: usize, key: Key, time: i64, streams: u32, lookups: u32) {
+        self.rows.push(row as u32);
+        self.hashes.push(key.hash);
+        self.checks.push(key.check);
+        self.times.push(time);
+        self.streams.push(streams);
+        self.lookups.push(lookups);
+    }
+}

@@ -1,0 +1,4 @@
+//! The red packet itself: what its rules allow, checked beside the pipeline.
+
+pub mod referee;
+pub(crate) mod requests;

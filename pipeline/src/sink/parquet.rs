@@ -1,0 +1,304 @@
+//! Decisions and features as Parquet, a batch of columns at a time.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    ListArray, MapArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use super::record::{DecisionBatch, Evidence, Lists, Names};
+use crate::event::{
+    ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
+    GROUP_ID, NULL_INT, PACKET_ID, Strings, Type,
+};
+
+/// Rows of a row group: large enough for scans, small enough to hold in memory.
+const ROW_GROUP_ROWS: usize = 1 << 19;
+
+/// Columns whose values repeat: the others would only fill a dictionary and then give it up.
+const REPEATING: [&str; 10] = [
+    "late",
+    "kind",
+    "group_id",
+    "decision",
+    "score",
+    "rule_score",
+    "outcome",
+    "rules_hash",
+    "model_hash",
+    "reasons.list.element.rule",
+];
+
+/// A Parquet file in the making.
+pub struct Writer {
+    writer: ArrowWriter<File>,
+    schema: SchemaRef,
+}
+
+impl Writer {
+    /// Creates the file.
+    pub fn create(path: &Path, schema: SchemaRef) -> parquet::errors::Result<Writer> {
+        let file = File::create(path)?;
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_dictionary_enabled(false)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        for column in REPEATING {
+            let path = column.split('.').map(str::to_owned).collect::<Vec<_>>();
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(path), true);
+        }
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?;
+        Ok(Writer { writer, schema })
+    }
+
+    /// Appends a batch.
+    pub fn write(&mut self, columns: Vec<ArrayRef>) -> parquet::errors::Result<()> {
+        self.writer.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// Writes the footer.
+    pub fn close(self) -> parquet::errors::Result<()> {
+        self.writer.close().map(|_| ())
+    }
+}
+
+fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+fn reason_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("rule", DataType::Utf8, false),
+        Field::new("score", DataType::Int64, false),
+        Field::new("text", DataType::Utf8, true),
+    ])
+}
+
+fn evidence_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, true),
+    ])
+}
+
+fn reasons_item() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Struct(reason_fields()), false))
+}
+
+fn evidence_item() -> Arc<Field> {
+    Arc::new(Field::new("key_value", DataType::Struct(evidence_fields()), false))
+}
+
+fn shadow_item() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Utf8, false))
+}
+
+/// The schema of `decisions.parquet`: the fields of the decision record, in order. Evidence
+/// values are JSON texts, because a map has one type of value.
+pub fn decisions_schema() -> SchemaRef {
+    let string = |name: &str| Field::new(name, DataType::Utf8, true);
+    let int = |name: &str, nullable| Field::new(name, DataType::Int64, nullable);
+    let word = |name: &str, nullable| Field::new(name, dictionary(), nullable);
+    Arc::new(Schema::new(vec![
+        Field::new("event_id", DataType::Utf8, false),
+        Field::new("event_time", time_type(), false),
+        Field::new("effective_time", time_type(), false),
+        Field::new("late", DataType::Boolean, false),
+        word("kind", false),
+        string("account_id"),
+        string("counterparty_id"),
+        string("group_id"),
+        string("packet_id"),
+        int("amount_fen", false),
+        word("decision", false),
+        int("score", false),
+        int("rule_score", false),
+        int("model_score", true),
+        Field::new("reasons", DataType::List(reasons_item()), false),
+        Field::new("evidence", DataType::Map(evidence_item(), false), false),
+        word("outcome", true),
+        Field::new("shadow_hits", DataType::List(shadow_item()), false),
+        word("rules_hash", false),
+        word("model_hash", true),
+    ]))
+}
+
+/// The schema of `features.parquet`: the id, then a column a feature.
+pub fn features_schema(features: &[(String, Type)]) -> SchemaRef {
+    let id = Field::new("event_id", DataType::Utf8, false);
+    let columns = features.iter().map(|(name, kind)| {
+        let kind = match kind {
+            Type::Int => DataType::Int64,
+            Type::Double => DataType::Float64,
+            Type::Bool => DataType::Boolean,
+            Type::Str => DataType::Utf8,
+        };
+        Field::new(name, kind, true)
+    });
+    Arc::new(Schema::new(std::iter::once(id).chain(columns).collect::<Vec<_>>()))
+}
+
+/// The columns of `features.parquet` for one batch.
+pub fn features_columns(batch: &DecisionBatch, features: &[Column]) -> Vec<ArrayRef> {
+    let id = strings_at(&batch.slice.chunk, EVENT_ID, &batch.rows);
+    std::iter::once(id).chain(features.iter().map(column_array)).collect()
+}
+
+/// The columns of `decisions.parquet` for one batch.
+pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> {
+    let chunk = &batch.slice.chunk;
+    let rows = &batch.rows;
+    let ints = |values: &[i64]| column_array(&Column::Int(values.to_vec()));
+    let pick = |from: &dyn Fn(usize) -> i64| -> Vec<i64> {
+        rows.iter().map(|row| from(*row as usize)).collect()
+    };
+    let time = |values: Vec<i64>| -> ArrayRef {
+        Arc::new(TimestampMillisecondArray::from(values).with_timezone("UTC"))
+    };
+    vec![
+        strings_at(chunk, EVENT_ID, rows),
+        time(pick(&|row| chunk.int(EVENT_TIME, row))),
+        time(pick(&|row| batch.slice.effective[row])),
+        Arc::new(
+            rows.iter().map(|row| Some(batch.slice.late(*row as usize))).collect::<BooleanArray>(),
+        ),
+        words(rows.iter().map(|row| chunk.kind(*row as usize).name())),
+        strings_at(chunk, ACCOUNT_ID, rows),
+        strings_at(chunk, COUNTERPARTY_ID, rows),
+        strings_at(chunk, GROUP_ID, rows),
+        strings_at(chunk, PACKET_ID, rows),
+        ints(&pick(&|row| chunk.int(AMOUNT_FEN, row))),
+        words(batch.verdicts.iter().map(|verdict| verdict.name())),
+        ints(&batch.scores),
+        ints(&batch.rule_scores),
+        ints(&batch.model_scores),
+        reasons(batch, names),
+        evidence(&batch.evidence, names),
+        words((0..rows.len()).map(|at| batch.outcomes.get(at))),
+        shadow_hits(&batch.shadow_hits, names),
+        words(rows.iter().map(|_| names.rules_hash.as_str())),
+        words(rows.iter().map(|_| names.model_hash.as_str())),
+    ]
+}
+
+fn strings_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> ArrayRef {
+    match chunk.column(field) {
+        Column::Str(strings) => {
+            strings_array(rows.iter().map(|row| strings.get(*row as usize)), rows.len())
+        }
+        _ => Arc::new(StringArray::new_null(rows.len())),
+    }
+}
+
+/// Empty strings are null.
+fn strings_array<'s>(strings: impl Iterator<Item = &'s str>, len: usize) -> ArrayRef {
+    let mut bytes: Vec<u8> = Vec::with_capacity(len * 12);
+    let mut offsets: Vec<i32> = Vec::with_capacity(len + 1);
+    let mut present: Vec<bool> = Vec::with_capacity(len);
+    offsets.push(0);
+    for string in strings {
+        bytes.extend_from_slice(string.as_bytes());
+        offsets.push(bytes.len() as i32);
+        present.push(!string.is_empty());
+    }
+    let nulls = Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+}
+
+/// Few distinct words: a dictionary; empty is null.
+fn words<'s>(words: impl Iterator<Item = &'s str>) -> ArrayRef {
+    let mut values: Vec<&str> = Vec::new();
+    let mut last = 0;
+    let keys: Int32Array = words
+        .map(|word| {
+            if word.is_empty() {
+                return None;
+            }
+            if values.get(last) != Some(&word) {
+                last = values.iter().position(|held| *held == word).unwrap_or_else(|| {
+                    values.push(word);
+                    values.len() - 1
+                });
+            }
+            Some(last as i32)
+        })
+        .collect();
+    Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(values))))
+}
+
+fn column_array(column: &Column) -> ArrayRef {
+    let nulls =
+        |present: Vec<bool>| Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
+    match column {
+        Column::Int(values) => {
+            let present = nulls(values.iter().map(|value| *value != NULL_INT).collect());
+            Arc::new(Int64Array::new(values.clone().into(), present))
+        }
+        Column::Double(values) => {
+            let present = nulls(values.iter().map(|value| !value.is_nan()).collect());
+            Arc::new(Float64Array::new(values.clone().into(), present))
+        }
+        Column::Bool(values) => Arc::new(
+            values
+                .iter()
+                .map(|value| (*value < 2).then_some(*value == 1))
+                .collect::<BooleanArray>(),
+        ),
+        Column::Str(strings) => {
+            strings_array((0..strings.len()).map(|at| strings.get(at)), strings.len())
+        }
+        Column::Absent => Arc::new(Int64Array::new_null(0)),
+    }
+}
+
+fn offsets<T>(lists: &Lists<T>) -> OffsetBuffer<i32> {
+    let ends = lists.ends().iter().map(|end| *end as i32);
+    OffsetBuffer::new(std::iter::once(0).chain(ends).collect::<Vec<i32>>().into())
+}
+
+fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
+    let hits = batch.hits.items();
+    let rule = |hit: &u16| &names.rules[usize::from(*hit)];
+    let rules = strings_array(hits.iter().map(|hit| rule(hit).0.as_str()), hits.len());
+    let scores: Int64Array = hits.iter().map(|hit| Some(rule(hit).1)).collect();
+    let texts = column_array(&Column::Str(batch.reasons.clone()));
+    let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
+    Arc::new(ListArray::new(reasons_item(), offsets(&batch.hits), Arc::new(items), None))
+}
+
+fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
+    let items = evidence.items();
+    let keys = items.iter().map(|(name, _)| names.evidence[usize::from(*name)].as_str());
+    let keys = strings_array(keys, items.len());
+    let mut texts = Strings::default();
+    let mut json = String::new();
+    for (_, value) in items {
+        json.clear();
+        value.write_json(&mut json);
+        texts.push(&json);
+    }
+    let values = column_array(&Column::Str(texts));
+    let entries = StructArray::new(evidence_fields(), vec![keys, values], None);
+    Arc::new(MapArray::new(evidence_item(), offsets(evidence), entries, None, false))
+}
+
+fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
+    let items = lists.items();
+    let ids = items.iter().map(|rule| names.rules[usize::from(*rule)].0.as_str());
+    let ids = strings_array(ids, items.len());
+    Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
+}

@@ -1,0 +1,280 @@
+//! The decision record: a batch of decisions in columns, and its canonical JSON.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::event::{
+    ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, EVENT_ID, EVENT_TIME, FieldId, GROUP_ID, NULL_INT,
+    PACKET_ID, Strings,
+};
+use crate::score::Verdict;
+use crate::source::order::Slice;
+
+/// A value that fired rules used, kept with the decision.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant holds a value of that type")]
+pub enum Evidence {
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    Str(Box<str>),
+}
+
+/// Lists end to end: the items of list `i` are `items[ends[i - 1]..ends[i]]`.
+#[derive(Clone, Debug)]
+pub struct Lists<T> {
+    ends: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Lists { ends: Vec::new(), items: Vec::new() }
+    }
+}
+
+impl<T> Lists<T> {
+    /// Adds an item to the list that is open.
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// Closes the list that is open.
+    pub fn end(&mut self) {
+        self.ends.push(self.items.len() as u32);
+    }
+
+    /// Where the items of list `at` stand among all items.
+    pub fn range(&self, at: usize) -> std::ops::Range<usize> {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        start..self.ends[at] as usize
+    }
+
+    /// The items of list `at`.
+    pub fn get(&self, at: usize) -> &[T] {
+        &self.items[self.range(at)]
+    }
+
+    /// All items.
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// The ends of the lists.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+}
+
+/// What is the same in every decision of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Rule ids by index, with their scores.
+    pub rules: Vec<(String, i64)>,
+    /// Names of values that rules use, sorted.
+    pub evidence: Vec<String>,
+    /// Hash of the rule set, in hexadecimal.
+    pub rules_hash: String,
+    /// Hash of the model; empty where there is none.
+    pub model_hash: String,
+}
+
+/// The decisions on the transactions of one slice, in total order.
+#[derive(Debug)]
+pub struct DecisionBatch {
+    /// The events.
+    pub slice: Arc<Slice>,
+    /// The rows of the transactions.
+    pub rows: Vec<u32>,
+    /// The decisions.
+    pub verdicts: Vec<Verdict>,
+    /// The scores, clamped.
+    pub scores: Vec<i64>,
+    /// What rules gave to the score.
+    pub rule_scores: Vec<i64>,
+    /// What the model gave; [`NULL_INT`] where there is none.
+    pub model_scores: Vec<i64>,
+    /// Live rules that hit, by score descending, then id.
+    pub hits: Lists<u16>,
+    /// The reason of each hit, in the same places.
+    pub reasons: Strings,
+    /// Shadow rules that hit, by id.
+    pub shadow_hits: Lists<u16>,
+    /// The values that the rules which hit used: index into [`Names::evidence`], and value.
+    pub evidence: Lists<(u16, Evidence)>,
+    /// The referee's finding; empty is null.
+    pub outcomes: Strings,
+}
+
+impl DecisionBatch {
+    /// A batch without decisions yet.
+    pub fn new(slice: Arc<Slice>) -> DecisionBatch {
+        DecisionBatch {
+            slice,
+            rows: Vec::new(),
+            verdicts: Vec::new(),
+            scores: Vec::new(),
+            rule_scores: Vec::new(),
+            model_scores: Vec::new(),
+            hits: Lists::default(),
+            reasons: Strings::default(),
+            shadow_hits: Lists::default(),
+            evidence: Lists::default(),
+            outcomes: Strings::default(),
+        }
+    }
+
+    /// Appends each decision as one line of canonical JSON: the fields in the order of the
+    /// contract, each value as RFC 8785 writes it, times as integers of ms.
+    pub fn write_lines(&self, names: &Names, out: &mut String) {
+        for at in 0..self.rows.len() {
+            self.write_line(at, names, out);
+        }
+    }
+
+    fn write_line(&self, at: usize, names: &Names, out: &mut String) {
+        let row = self.rows[at] as usize;
+        let chunk = &self.slice.chunk;
+        let string = |out: &mut String, key: &str, field: FieldId| {
+            out.push_str(key);
+            nullable(out, chunk.str(field, row));
+        };
+        string(out, "{\"event_id\":", EVENT_ID);
+        int(out, ",\"event_time\":", chunk.int(EVENT_TIME, row));
+        int(out, ",\"effective_time\":", self.slice.effective[row]);
+        out.push_str(if self.slice.late(row) { ",\"late\":true" } else { ",\"late\":false" });
+        out.push_str(",\"kind\":\"");
+        out.push_str(chunk.kind(row).name());
+        string(out, "\",\"account_id\":", ACCOUNT_ID);
+        string(out, ",\"counterparty_id\":", COUNTERPARTY_ID);
+        string(out, ",\"group_id\":", GROUP_ID);
+        string(out, ",\"packet_id\":", PACKET_ID);
+        int(out, ",\"amount_fen\":", chunk.int(AMOUNT_FEN, row));
+        out.push_str(",\"decision\":\"");
+        out.push_str(self.verdicts[at].name());
+        int(out, "\",\"score\":", self.scores[at]);
+        int(out, ",\"rule_score\":", self.rule_scores[at]);
+        int(out, ",\"model_score\":", self.model_scores[at]);
+        out.push_str(",\"reasons\":[");
+        for (nth, hit) in self.hits.range(at).enumerate() {
+            let (rule, score) = &names.rules[usize::from(self.hits.items()[hit])];
+            out.push_str(if nth == 0 { "{\"rule\":" } else { ",{\"rule\":" });
+            quote(out, rule);
+            int(out, ",\"score\":", *score);
+            out.push_str(",\"text\":");
+            nullable(out, self.reasons.get(hit));
+            out.push('}');
+        }
+        out.push_str("],\"evidence\":{");
+        for (nth, (name, value)) in self.evidence.get(at).iter().enumerate() {
+            if nth > 0 {
+                out.push(',');
+            }
+            quote(out, &names.evidence[usize::from(*name)]);
+            out.push(':');
+            value.write_json(out);
+        }
+        out.push_str("},\"outcome\":");
+        nullable(out, self.outcomes.get(at));
+        out.push_str(",\"shadow_hits\":[");
+        for (nth, rule) in self.shadow_hits.get(at).iter().enumerate() {
+            if nth > 0 {
+                out.push(',');
+            }
+            quote(out, &names.rules[usize::from(*rule)].0);
+        }
+        out.push_str("],\"rules_hash\":");
+        nullable(out, &names.rules_hash);
+        out.push_str(",\"model_hash\":");
+        nullable(out, &names.model_hash);
+        out.push_str("}\n");
+    }
+}
+
+impl Evidence {
+    /// The value as RFC 8785 writes it.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Evidence::Int(value) => out.push_str(itoa::Buffer::new().format(*value)),
+            Evidence::Double(value) => out.push_str(ryu_js::Buffer::new().format(*value)),
+            Evidence::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Evidence::Str(value) => quote(out, value),
+        }
+    }
+}
+
+fn int(out: &mut String, key: &str, value: i64) {
+    out.push_str(key);
+    if value == NULL_INT {
+        out.push_str("null");
+    } else {
+        out.push_str(itoa::Buffer::new().format(value));
+    }
+}
+
+fn nullable(out: &mut String, value: &str) {
+    if value.is_empty() {
+        out.push_str("null");
+    } else {
+        quote(out, value);
+    }
+}
+
+/// A JSON string as RFC 8785 writes it.
+pub fn quote(out: &mut String, value: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, byte) in value.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&value[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            b'\t' => out.push_str("\\t"),
+            b'\n' => out.push_str("\\n"),
+            0x0c => out.push_str("\\f"),
+            b'\r' => out.push_str("\\r"),
+            byte => {
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+        }
+    }
+    out.push_str(&value[plain..]);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_written_as_rfc_8785_says() {
+        let mut out = String::new();
+        // The string of RFC 8785, section 3.2.2.2, less its lone surrogate.
+        quote(&mut out, "\u{20ac}$\u{f}\nA'B\"\\\\\"/");
+        assert_eq!(out, r#""€$\u000f\nA'B\"\\\\\"/""#);
+    }
+
+    #[test]
+    fn doubles_are_written_as_rfc_8785_says() {
+        // Rows of RFC 8785, appendix B.
+        for (bits, text) in [
+            (0x0000_0000_0000_0000, "0"),
+            (0x8000_0000_0000_0000, "0"),
+            (0x0000_0000_0000_0001, "5e-324"),
+            (0x7fef_ffff_ffff_ffff, "1.7976931348623157e+308"),
+            (0x4430_0000_0000_0000, "295147905179352830000"),
+            (0x44b5_2d02_c7e1_4af5, "9.999999999999997e+22"),
+            (0x3eb0_c6f7_a0b5_ed8d, "0.000001"),
+            (0x41b3_de43_5555_5553, "333333333.3333332"),
+        ] {
+            let mut out = String::new();
+            Evidence::Double(f64::from_bits(bits)).write_json(&mut out);
+            assert_eq!(out, text);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The inputs as a sequence of steps: every file is opened and its header checked before anything
+//! is read, then block after block is handed out to be decoded.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::file::{Compression, EXTENSIONS, Format, Seal, Text, format_of, seal};
+use super::json::{Keys, Seen};
+use super::mapping::{Bound, ColumnKind};
+use super::parquet::ParquetFile;
+use super::reject::Reject;
+use super::sink::{Block, Sink, Target};
+use super::split::{Framing, Piece, Splitter};
+use super::{Input, columns, csv, failure, finding, json, parquet};
+use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
+use crate::event::{Refusal, Schema};
+
+/// How much of a text file is looked at for its header.
+const HEADER_BYTES: usize = 1 << 16;
+
+/// An input whose header has been read and understood.
+pub(super) struct Source {
+    index: u32,
+    input: Input,
+    compression: Compression,
+    shape: Shape,
+    target: Target,
+}
+
+enum Shape {
+    Csv { names: csv::Names },
+    JsonLines { keys: Keys },
+    Parquet(ParquetFile),
+}
+
+/// Something to be decoded, on any thread.
+pub(super) enum Step {
+    /// Whole records of a text file.
+    Text { source: Arc<Source>, bytes: Vec<u8>, line: u64, disk_bytes: u64 },
+    /// A record that is refused as it stands.
+    Refused { reject: Reject, disk_bytes: u64 },
+    /// Rows of a Parquet file.
+    Rows { source: Arc<Source>, rows: parquet::Rows },
+    /// The end of an input; the file is sealed then, if that has not been done on the way.
+    End { source: Arc<Source>, seal: Option<Seal> },
+}
+
+/// What a step came to.
+pub(super) enum Decoded {
+    Block { block: Block, seen: Option<Seen>, bytes: u64 },
+    End { source: u32, seal: Seal },
+}
+
+impl Step {
+    pub(super) fn decode(self, schema: &Arc<Schema>) -> Result<Decoded, Failure> {
+        match self {
+            Step::Text { source, bytes, line, disk_bytes } => {
+                let mut sink = Sink::new(source.index, schema, &source.target);
+                let seen = match &source.shape {
+                    Shape::Csv { names } => {
+                        csv::decode(&bytes, line, names.len(), &mut sink);
+                        None
+                    }
+                    Shape::JsonLines { keys } => Some(json::decode(&bytes, line, keys, &mut sink)),
+                    Shape::Parquet(_) => unreachable!("a Parquet file has no text"),
+                };
+                Ok(Decoded::Block { block: sink.finish(), seen, bytes: disk_bytes })
+            }
+            Step::Refused { reject, disk_bytes } => {
+                let source = reject.source;
+                let block = Block { source, chunks: Vec::new(), rejects: vec![reject], records: 1 };
+                Ok(Decoded::Block { block, seen: None, bytes: disk_bytes })
+            }
+            Step::Rows { source, rows } => {
+                let Shape::Parquet(file) = &source.shape else {
+                    unreachable!("only a Parquet file has rows");
+                };
+                let mut sink = Sink::new(source.index, schema, &source.target);
+                let path = &source.input.path;
+                file.decode(path, &rows, &mut sink).map_err(|error| unreadable(path, &error))?;
+                Ok(Decoded::Block { block: sink.finish(), seen: None, bytes: rows.disk_bytes })
+            }
+            Step::End { source, seal: known } => {
+                let path = &source.input.path;
+                let seal = match known {
+                    Some(seal) => seal,
+                    None => seal(path).map_err(|error| unreadable(path, &error))?,
+                };
+                Ok(Decoded::End { source: source.index, seal })
+            }
+        }
+    }
+}
+
+/// Hands out the steps of all inputs in order.
+pub(super) struct Feed<'a> {
+    sources: Vec<Arc<Source>>,
+    /// By input: what its keys were, if it is JSON lines.
+    seen: Vec<Seen>,
+    warnings: Vec<Diagnostic>,
+    bytes_total: u64,
+    block_bytes: usize,
+    next: usize,
+    open: Option<Open>,
+    schema: &'a Schema,
+}
+
+enum Open {
+    Text { splitter: Box<Splitter<Text>>, disk_bytes: u64, header_due: bool },
+    Parquet { steps: std::vec::IntoIter<parquet::Rows> },
+}
+
+impl<'a> Feed<'a> {
+    /// Opens every input; a failure holds what is wrong with any of them.
+    pub(super) fn new(
+        inputs: &[Input],
+        schema: &'a Schema,
+        block_bytes: usize,
+    ) -> Result<Self, Failure> {
+        let mut feed = Feed {
+            sources: Vec::new(),
+            seen: inputs.iter().map(|_| Seen::default()).collect(),
+            warnings: Vec::new(),
+            bytes_total: 0,
+            block_bytes,
+            next: 0,
+            open: None,
+            schema,
+        };
+        let mut errors = Vec::new();
+        let mut texts = Sources::default();
+        for (index, input) in inputs.iter().enumerate() {
+            match feed.prepare(index as u32, input) {
+                Ok(source) => feed.sources.push(Arc::new(source)),
+                Err(found) => {
+                    if let Some(mapping) = &input.mapping {
+                        texts.add(mapping.path(), mapping.text());
+                    }
+                    errors.extend(found);
+                }
+            }
+        }
+        if errors.is_empty() { Ok(feed) } else { Err(Failure::Input(errors, texts)) }
+    }
+
+    /// The size of all inputs on disk.
+    pub(super) fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    /// What looks like a mistake but is none.
+    pub(super) fn warnings(self) -> Vec<Diagnostic> {
+        self.warnings
+    }
+
+    /// The next steps, at most `count`; none at the end of the last input.
+    pub(super) fn take(&mut self, count: usize) -> Result<Vec<Step>, Failure> {
+        let mut steps = Vec::with_capacity(count);
+        while steps.len() < count {
+            match self.step()? {
+                Some(step) => steps.push(step),
+                None => break,
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Notes the keys of a block.
+    pub(super) fn saw(&mut self, source: u32, seen: Option<Seen>) {
+        if let Some(seen) = seen {
+            self.seen[source as usize].merge(seen);
+        }
+    }
+
+    /// Checks what can only be known at the end of an input.
+    pub(super) fn check_end(&mut self, source: u32, records: u64) -> Result<(), Failure> {
+        let source = self.sources[source as usize].clone();
+        let path = &source.input.path;
+        if records == 0 {
+            if let Shape::JsonLines { .. } = source.shape {
+                let en = "the file is empty: no records".to_owned();
+                return Err(failure("empty-file", path, en, "文件为空:没有记录".to_owned()));
+            }
+            let message = Message::new("the file has no records", "文件没有记录");
+            self.warnings.push(finding(Severity::Warning, "no-records", path, message, None));
+        }
+        let Shape::JsonLines { keys } = &source.shape else { return Ok(()) };
+        let seen = &self.seen[source.index as usize];
+        let unknown = seen.unknown.iter().map(String::as_str);
+        match &source.input.mapping {
+            None => {
+                let present = |name: &str| {
+                    let column = keys.names().iter().position(|key| key == name);
+                    column.is_some_and(|column| seen.columns.get(column) == Some(&true))
+                };
+                self.warnings.extend(columns::slips(path, unknown, &present));
+            }
+            Some(mapping) => {
+                // Where nothing was seen at all, nothing was readable: that is in the rejects.
+                let never = (0..keys.names().len()).filter(|&column| !seen.columns[column]);
+                if seen.columns.contains(&true) {
+                    let names: Vec<String> = unknown.map(str::to_owned).collect();
+                    let missing: Vec<Diagnostic> =
+                        never.map(|column| mapping.no_column(column, path, &names)).collect();
+                    if !missing.is_empty() {
+                        let mut texts = Sources::default();
+                        texts.add(mapping.path(), mapping.text());
+                        return Err(Failure::Input(missing, texts));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, Failure> {
+        loop {
+            if self.open.is_none() && !self.open_next()? {
+                return Ok(None);
+            }
+            let source = self.sources[self.next - 1].clone();
+            let Some(open) = &mut self.open else { continue };
+            match open {
+                Open::Parquet { steps } => match steps.next() {
+                    Some(rows) => return Ok(Some(Step::Rows { source, rows })),
+                    None => {
+                        self.open = None;
+                        return Ok(Some(Step::End { source, seal: None }));
+                    }
+                },
+                Open::Text { splitter, disk_bytes, header_due } => {
+                    let path = &source.input.path;
+                    let piece = splitter.next().map_err(|error| unreadable(path, &error))?;
+                    let read = splitter.reader().bytes() - *disk_bytes;
+                    *disk_bytes += read;
+                    let Some(piece) = piece else { break };
+                    if let Some(step) = text_step(source, piece, read, header_due)? {
+                        return Ok(Some(step));
+                    }
+                }
+            }
+        }
+        let source = self.sources[self.next - 1].clone();
+        let Some(Open::Text { splitter, .. }) = self.open.take() else { return Ok(None) };
+        let path = &source.input.path;
+        let seal = splitter.into_reader().seal().map_err(|error| unreadable(path, &error))?;
+        Ok(Some(Step::End { source, seal: Some(seal) }))
+    }
+
+    fn open_next(&mut self) -> Result<bool, Failure> {
+        let Some(source) = self.sources.get(self.next) else { return Ok(false) };
+        self.next += 1;
+        let framing = match &source.shape {
+            Shape::Parquet(file) => {
+                self.open = Some(Open::Parquet { steps: file.steps().into_iter() });
+                return Ok(true);
+            }
+            Shape::Csv { .. } => Framing::Csv,
+            Shape::JsonLines { .. } => Framing::Lines,
+        };
+        let path = &source.input.path;
+        let text =
+            Text::open(path, source.compression).map_err(|error| unreadable(path, &error))?;
+        self.open = Some(Open::Text {
+            splitter: Box::new(Splitter::new(text, framing, self.block_bytes)),
+            disk_bytes: 0,
+            header_due: framing == Framing::Csv,
+        });
+        Ok(true)
+    }
+
+    /// Opens an input for a look at its header.
+    fn prepare(&mut self, index: u32, input: &Input) -> Result<Source, Vec<Diagnostic>> {
+        let path = &input.path;
+        let Some((format, compression)) = format_of(path) else {
+            return Err(vec![unknown_extension(path)]);
+        };
+        let io = |error: io::Error| vec![unreadable_finding(path, &error)];
+        let metadata = std::fs::metadata(path).map_err(io)?;
+        if metadata.is_dir() {
+            return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        self.bytes_total += metadata.len();
+        let (shape, target) = match format {
+            Format::Csv => {
+                let names = csv_header(path, compression)?;
+                let target = self.target(input, &names, &|_| ColumnKind::Plain)?;
+                (Shape::Csv { names }, target)
+            }
+            Format::JsonLines => {
+                // A look at the first bytes, so that what is not there or damaged is known now.
+                let mut text = Text::open(path, compression).map_err(io)?;
+                io::Read::read(&mut text, &mut [0; 1]).map_err(io)?;
+                let keys: Vec<String> = match &input.mapping {
+                    Some(mapping) => mapping.columns().map(str::to_owned).collect(),
+                    None => self.schema.fields().iter().map(|f| f.name.clone()).collect(),
+                };
+                let target = self.target(input, &keys, &|_| ColumnKind::Plain)?;
+                (Shape::JsonLines { keys: Keys::new(keys) }, target)
+            }
+            Format::Parquet => {
+                let mut file = ParquetFile::open(path).map_err(io)?;
+                let kinds = file.kinds();
+                let target = self.target(input, file.names(), &|column| kinds[column])?;
+                file.read_for(&target);
+                (Shape::Parquet(file), target)
+            }
+        };
+        Ok(Source { index, input: input.clone(), compression, shape, target })
+    }
+
+    fn target(
+        &mut self,
+        input: &Input,
+        names: &[String],
+        kind: &dyn Fn(usize) -> ColumnKind,
+    ) -> Result<Target, Vec<Diagnostic>> {
+        let path = &input.path;
+        let mut errors = columns::check_names(path, names);
+        let Some(mapping) = &input.mapping else {
+            let (fields, found) = columns::fields(path, names, self.schema);
+            let (wrong, warnings): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|found| found.severity == Severity::Error);
+            errors.extend(wrong);
+            self.warnings.extend(warnings);
+            return if errors.is_empty() { Ok(Target::Fields(fields)) } else { Err(errors) };
+        };
+        let place = |name: &str| {
+            let column = names.iter().position(|found| found == name)?;
+            Some((column, kind(column)))
+        };
+        match Bound::new(mapping.clone(), self.schema, place) {
+            Ok(bound) if errors.is_empty() => Ok(Target::Mapped(bound)),
+            Ok(_) => Err(errors),
+            Err(missing) => {
+                let missing = missing.into_iter();
+                errors.extend(missing.map(|column| mapping.no_column(column, path, names)));
+                Err(errors)
+            }
+        }
+    }
+}
+
+/// The step that a piece of text makes; the header makes none.
+fn text_step(
+    source: Arc<Source>,
+    piece: Piece,
+    disk_bytes: u64,
+    header_due: &mut bool,
+) -> Result<Option<Step>, Failure> {
+    let (mut bytes, mut line) = match piece {
+        Piece::Refused { line, refusal, raw } => {
+            let reject = Reject::new(source.index, line, refusal, &raw);
+            return Ok(Some(Step::Refused { reject, disk_bytes }));
+        }
+        Piece::Block { bytes, line } => (bytes, line),
+    };
+    if *header_due {
+        let path = &source.input.path;
+        let header = csv::header(&bytes).map_err(|refusal| {
+            Failure::Input(vec![bad_header(path, &refusal)], Sources::default())
+        })?;
+        let Some((names, end)) = header else { return Ok(None) };
+        let Shape::Csv { names: before } = &source.shape else {
+            unreachable!("only CSV has a header");
+        };
+        if names != *before {
+            let en = "the file changed while it was read".to_owned();
+            return Err(failure("changed-file", path, en, "文件在读取时发生了变化".to_owned()));
+        }
+        *header_due = false;
+        line += memchr::memchr_iter(b'\n', &bytes[..end]).count() as u64;
+        bytes.drain(..end);
+    }
+    Ok(Some(Step::Text { source, bytes, line, disk_bytes }))
+}
+
+fn csv_header(path: &Path, compression: Compression) -> Result<csv::Names, Vec<Diagnostic>> {
+    let io = |error: io::Error| vec![unreadable_finding(path, &error)];
+    let text = Text::open(path, compression).map_err(io)?;
+    let mut splitter = Splitter::new(text, Framing::Csv, HEADER_BYTES);
+    while let Some(piece) = splitter.next().map_err(io)? {
+        let header = match piece {
+            Piece::Block { bytes, .. } => csv::header(&bytes),
+            Piece::Refused { refusal, .. } => Err(refusal),
+        };
+        match header {
+            Ok(Some((names, _))) => return Ok(names),
+            Ok(None) => {}
+            Err(refusal) => return Err(vec![bad_header(path, &refusal)]),
+        }
+    }
+    Err(vec![empty(path)])
+}
+
+fn bad_header(path: &Path, refusal: &Refusal) -> Diagnostic {
+    let detail = &refusal.detail;
+    let message = Message::new(
+        format!("the header cannot be read: {detail}"),
+        format!("无法读取表头:{detail}"),
+    );
+    finding(Severity::Error, "bad-header", path, message, None)
+}
+
+fn empty(path: &Path) -> Diagnostic {
+    let message =
+        Message::new("the file is empty: no header and no records", "文件为空:没有表头,也没有记录");
+    finding(Severity::Error, "empty-file", path, message, None)
+}
+
+fn unknown_extension(path: &Path) -> Diagnostic {
+    let message =
+        Message::new("the name does not tell a format that can be read", "无法从文件名判断格式");
+    let hint =
+        Message::new(format!("names end in {EXTENSIONS}"), format!("文件名应以 {EXTENSIONS} 结尾"));
+    finding(Severity::Error, "unknown-extension", path, message, Some(hint))
+}
+
+fn unreadable_finding(path: &Path, error: &io::Error) -> Diagnostic {
+    let message =
+        Message::new(format!("cannot read the file: {error}"), format!("无法读取文件:{error}"));
+    finding(Severity::Error, "unreadable-file", path, message, None)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Input(vec![unreadable_finding(path, error)], Sources::default())
+}

@@ -1,0 +1,627 @@
+//! From the text of a mapping file to a checked mapping; everything that is wrong is found at once.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use toml::de::{DeTable, DeValue};
+
+use super::decimal::Rounding;
+use super::time::{self, TimeRule};
+use super::{Case, Column, Constant, Extra, From, Label, Mapping, Part, Rule};
+use crate::diagnostic::{Failure, Message, Sources};
+use crate::document::{Node, Reader, Text, integer_of, suggest};
+use crate::event::{
+    ACCOUNT_ID, AMOUNT_FEN, Bound, ChunkBuilder, EVENT_ID, EVENT_TIME, FIELDS, FieldId, KIND,
+    Position, Raw, Schema, TIME_MIN, Type,
+};
+use crate::expr::{self, Environment, Names, Program, Slot, Zone};
+
+/// The longest delay of a label: as long as an event time can be moved and stay in its bounds.
+const DELAY_MS_MAX: i64 = 100 * 366 * 86_400_000;
+
+const TYPES: &[(&str, Type)] =
+    &[("int", Type::Int), ("double", Type::Double), ("bool", Type::Bool), ("string", Type::Str)];
+
+const ROUNDINGS: &[(&str, Rounding)] = &[
+    ("reject", Rounding::Reject),
+    ("half_even", Rounding::HalfEven),
+    ("half_up", Rounding::HalfUp),
+    ("down", Rounding::Down),
+];
+
+/// What a `unit` says: a number of decimals of an amount, or the unit of a time.
+#[derive(Clone, Copy)]
+enum Unit {
+    Amount(u32),
+    Time(i64, i64),
+}
+
+pub(super) fn mapping(path: &Path, text: String) -> Result<Mapping, Failure> {
+    let mut parser =
+        Parser { reader: Reader::new(path, &text), columns: Vec::new(), declared: Vec::new() };
+    let parts = parser.document();
+    let Parser { reader, columns, declared } = parser;
+    let found = reader.finish();
+    match parts {
+        Some(Parts { fields, extras, label }) if found.is_empty() => {
+            let declared = declared.into_iter().map(|(_, column, kind)| (column, kind)).collect();
+            Ok(Mapping { path: path.to_owned(), text, columns, declared, fields, extras, label })
+        }
+        _ => {
+            let mut sources = Sources::default();
+            sources.add(path, text.as_str());
+            Err(Failure::Input(found, sources))
+        }
+    }
+}
+
+struct Parts {
+    fields: Vec<(String, Rule)>,
+    extras: Vec<Extra>,
+    label: Option<Label>,
+}
+
+struct Parser<'t> {
+    reader: Reader<'t>,
+    columns: Vec<Column>,
+    /// What conditions may read, by slot: its name there, its column and type.
+    declared: Vec<(String, usize, Type)>,
+}
+
+impl Names for Parser<'_> {
+    fn lookup(&self, name: &str) -> Option<(Slot, Type)> {
+        let slot = self.declared.iter().position(|(declared, ..)| declared == name)?;
+        Some((Slot(slot as u16), self.declared[slot].2))
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.declared.iter().map(|(name, ..)| name.clone()).collect()
+    }
+}
+
+impl<'t> Parser<'t> {
+    fn document(&mut self) -> Option<Parts> {
+        let root = self.reader.parse();
+        let root_span = root.span().start..root.span().start;
+        let root = root.into_inner();
+        self.reader.known_keys(&root, &["doc", "columns", "fields", "extra", "label"]);
+        self.reader.required_keys(&root, root_span, &["fields"]);
+        self.reader.string(&root, "doc");
+        if let Some(table) = self.reader.table(&root, "columns") {
+            self.declare(table);
+        }
+        let mut fields = Vec::new();
+        if let Some(table) = self.reader.table(&root, "fields") {
+            let span = root.get("fields").map_or(0..0, |node| node.span());
+            self.fields(table, span, root.contains_key("label"), &mut fields);
+        }
+        let mut extras = Vec::new();
+        if let Some(table) = self.reader.table(&root, "extra") {
+            self.extras(table, &mut fields, &mut extras);
+        }
+        let label = match root.get("label") {
+            Some(node) => Some(self.label(node)?),
+            None => None,
+        };
+        Some(Parts { fields, extras, label })
+    }
+
+    /// `[columns]`: `NAME = "type"`, or `name = { column = "NAME", type = "type" }`.
+    fn declare(&mut self, table: &DeTable<'t>) {
+        for (key, node) in table {
+            let name = key.get_ref().to_string();
+            let (column, kind) = match node.get_ref() {
+                DeValue::Table(inner) => {
+                    self.reader.known_keys(inner, &["column", "type"]);
+                    self.reader.required_keys(inner, node.span(), &["type"]);
+                    let column = self.reader.string(inner, "column");
+                    let column = match column {
+                        Some(column) => self.column(column.get_ref(), column.span()),
+                        None => self.column(&name, key.span()),
+                    };
+                    (column, self.reader.string(inner, "type"))
+                }
+                _ => (self.column(&name, key.span()), self.reader.as_string(&name, node)),
+            };
+            let kind = kind.and_then(|kind| self.reader.choice("type", &kind, TYPES));
+            if let Some(kind) = kind {
+                self.declared.push((name, column, kind));
+            }
+        }
+    }
+
+    fn fields(
+        &mut self,
+        table: &DeTable<'t>,
+        span: Range<usize>,
+        has_label: bool,
+        fields: &mut Vec<(String, Rule)>,
+    ) {
+        self.reader.required_keys(table, span, &["event_id", "event_time", "kind"]);
+        for (key, node) in table {
+            let name: &str = key.get_ref();
+            let Some(at) = FIELDS.iter().position(|(field, ..)| *field == name) else {
+                let message =
+                    Message::new(format!("unknown field `{name}`"), format!("未知字段 `{name}`"));
+                let hint = suggest(name, FIELDS.iter().map(|(field, ..)| *field)).or_else(|| {
+                    Some(Message::new(
+                        format!("a column of your own is declared as [extra.{name}]"),
+                        format!("自有列请声明为 [extra.{name}]"),
+                    ))
+                });
+                self.reader.fail("unknown-field", key.span(), message, hint);
+                continue;
+            };
+            let of_label = ["label", "typology", "subject_kind", "subject_id"].contains(&name);
+            if has_label && of_label {
+                let message = Message::new(
+                    format!("`{name}` is a field of the event that [label] makes"),
+                    format!("`{name}` 是 [label] 所生成事件的字段"),
+                );
+                self.reader.fail("label-field", key.span(), message, None);
+            }
+            let (_, kind, bound, _) = FIELDS[at];
+            if let Some(rule) = self.rule(name, kind, bound, node, &[]) {
+                fields.push((name.to_owned(), rule));
+            }
+        }
+    }
+
+    fn extras(
+        &mut self,
+        table: &DeTable<'t>,
+        fields: &mut Vec<(String, Rule)>,
+        extras: &mut Vec<Extra>,
+    ) {
+        for (key, node) in table {
+            let name: &str = key.get_ref();
+            let mut letters = name.bytes();
+            let starts = letters.next().is_some_and(|byte| byte.is_ascii_lowercase());
+            if !starts
+                || !letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            {
+                let message = Message::new(
+                    format!("`{name}` is no name for an extra column"),
+                    format!("`{name}` 不能作为附加列的名称"),
+                );
+                let hint = Message::new(
+                    "a name is a lower-case letter and then lower-case letters, digits and _",
+                    "名称以小写字母开头,由小写字母、数字和 _ 组成",
+                );
+                self.reader.fail("bad-name", key.span(), message, Some(hint));
+            }
+            let Some(table) = self.reader.as_table(name, node) else { continue };
+            self.reader.required_keys(table, key.span(), &["type"]);
+            let kind = self.reader.string(table, "type");
+            let Some(kind) = kind.and_then(|kind| self.reader.choice("type", &kind, TYPES)) else {
+                continue;
+            };
+            let bound = if kind == Type::Str { Bound::Text } else { Bound::None };
+            let rule = match table.get("cases") {
+                Some(cases) => {
+                    self.reader.known_keys(table, &["type", "cases"]);
+                    self.rule(name, kind, bound, cases, &[])
+                }
+                None => self.rule(name, kind, bound, node, &["type"]),
+            };
+            if let Some(rule) = rule {
+                fields.push((format!("extra.{name}"), rule));
+                extras.push(Extra { name: name.to_owned(), kind, span: key.span() });
+            }
+        }
+    }
+
+    fn label(&mut self, node: &Node<'t>) -> Option<Label> {
+        let table = self.reader.as_table("label", node)?;
+        let known = ["delay", "when", "otherwise", "typology", "subject_kind", "subject_id"];
+        self.reader.known_keys(table, &known);
+        self.reader.required_keys(table, node.span(), &["delay", "when"]);
+        let delay = self.reader.duration(table, "delay", 0..=DELAY_MS_MAX);
+        let when = self.reader.string(table, "when").and_then(|when| self.condition(&when));
+        let otherwise = self.reader.string(table, "otherwise").and_then(|otherwise| {
+            self.reader.choice("otherwise", &otherwise, &[("honest", true), ("none", false)])
+        });
+        let subject_kind = self.reader.string(table, "subject_kind").and_then(|kind| {
+            let kinds = [("event", "event"), ("account", "account"), ("group", "group")];
+            self.reader.choice("subject_kind", &kind, &kinds)
+        });
+        let mut optional = |name: &str| match table.get(name) {
+            Some(node) => self.rule(name, Type::Str, Bound::Id, node, &[]),
+            None => Some(Vec::new()),
+        };
+        let typology = optional("typology");
+        let subject_id = optional("subject_id");
+        if subject_kind.is_some_and(|kind| kind != "event") && !table.contains_key("subject_id") {
+            let message = Message::new(
+                "a label of an account or a group needs its `subject_id`",
+                "账户或群的标签需要 `subject_id`",
+            );
+            self.reader.fail("missing-key", node.span(), message, None);
+        }
+        Some(Label {
+            delay_ms: delay?,
+            when: when?,
+            otherwise_honest: otherwise.unwrap_or(false),
+            typology: typology?,
+            subject_kind: subject_kind.unwrap_or("event").to_owned(),
+            subject_id: subject_id?,
+        })
+    }
+
+    /// How a field gets its value: the name of a column, one case, or a list of cases.
+    fn rule(
+        &mut self,
+        name: &str,
+        kind: Type,
+        bound: Bound,
+        node: &Node<'t>,
+        other_keys: &[&str],
+    ) -> Option<Rule> {
+        let target = Target { name, kind, bound };
+        match node.get_ref() {
+            DeValue::String(column) => {
+                let column = self.column(column, node.span());
+                Some(vec![Case { when: None, from: From::Column(column) }])
+            }
+            DeValue::Table(table) => {
+                Some(vec![self.case(target, table, node.span(), other_keys)?])
+            }
+            DeValue::Array(cases) => {
+                let mut rule = Rule::new();
+                let mut whole = true;
+                for node in cases.iter() {
+                    if rule.last().is_some_and(|case| case.when.is_none()) {
+                        let message = Message::new(
+                            "this case is never reached: the one before it has no `when`",
+                            "永远不会到达此分支:前一分支没有 `when`",
+                        );
+                        self.reader.fail("unreachable-case", node.span(), message, None);
+                    }
+                    let case = self.reader.as_table(name, node);
+                    match case.and_then(|table| self.case(target, table, node.span(), &[])) {
+                        Some(case) => rule.push(case),
+                        None => whole = false,
+                    }
+                }
+                whole.then_some(rule)
+            }
+            _ => self.reader.wrong_type(
+                name,
+                node,
+                ("a column, a table or a list of cases", "列名、表或分支列表"),
+            ),
+        }
+    }
+
+    fn case(
+        &mut self,
+        target: Target<'_>,
+        table: &DeTable<'t>,
+        span: Range<usize>,
+        other_keys: &[&str],
+    ) -> Option<Case> {
+        let own =
+            ["when", "column", "constant", "template", "unit", "round", "format", "zone", "origin"];
+        self.reader.known_keys(table, &[&own[..], other_keys].concat());
+        let when = match self.reader.string(table, "when") {
+            Some(when) => Some(self.condition(&when)?),
+            None if table.contains_key("when") => return None,
+            None => None,
+        };
+        let sources: Vec<&str> = ["column", "constant", "template"]
+            .into_iter()
+            .filter(|key| table.contains_key(*key))
+            .collect();
+        let from = match sources[..] {
+            ["column"] => self.column_case(target, table, span)?,
+            [other] => {
+                for key in ["unit", "round", "format", "zone", "origin"] {
+                    self.only_with("column", table, key);
+                }
+                if other == "constant" {
+                    From::Constant(self.constant(target, table.get(other)?)?)
+                } else {
+                    let template = self.reader.string(table, other)?;
+                    From::Template(self.template(target, &template)?)
+                }
+            }
+            _ => {
+                let message = Message::new(
+                    format!("`{}` needs one of `column`, `template` and `constant`", target.name),
+                    format!("`{}` 需要 `column`、`template`、`constant` 之一", target.name),
+                );
+                self.reader.fail("value-source", span, message, None);
+                return None;
+            }
+        };
+        Some(Case { when, from })
+    }
+
+    fn column_case(
+        &mut self,
+        target: Target<'_>,
+        table: &DeTable<'t>,
+        span: Range<usize>,
+    ) -> Option<From> {
+        let name = self.reader.string(table, "column")?;
+        let column = self.column(name.get_ref(), name.span());
+        let reads = ["unit", "format", "zone", "origin"];
+        if !reads.iter().any(|key| table.contains_key(*key)) {
+            self.only_with("unit", table, "round");
+            return Some(From::Column(column));
+        }
+        if target.kind != Type::Int {
+            let message = Message::new(
+                format!(
+                    "`{}` is a {}: it has no unit and no time format",
+                    target.name, target.kind
+                ),
+                format!("`{}` 的类型是 {},没有单位和时间格式", target.name, target.kind),
+            );
+            self.reader.fail("value-source", span, message, None);
+            return None;
+        }
+        let unit = match self.reader.string(table, "unit") {
+            Some(unit) => Some(self.unit(target, &unit)?),
+            None if table.contains_key("unit") => return None,
+            None => None,
+        };
+        match unit {
+            Some(Unit::Amount(places)) => {
+                for key in ["format", "zone", "origin"] {
+                    self.only_with("a unit of time", table, key);
+                }
+                let rounding = match self.reader.string(table, "round") {
+                    Some(round) => self.reader.choice("round", &round, ROUNDINGS)?,
+                    None => Rounding::Reject,
+                };
+                Some(From::Amount { column, places, rounding })
+            }
+            Some(Unit::Time(factor, divisor)) => {
+                for key in ["format", "zone"] {
+                    self.only_with("text", table, key);
+                }
+                let origin = self.origin(table)?;
+                Some(From::Time { column, rule: TimeRule::Number { factor, divisor, origin } })
+            }
+            None => {
+                self.only_with("unit", table, "origin");
+                let rule = self.text_time(table, span)?;
+                Some(From::Time { column, rule })
+            }
+        }
+    }
+
+    fn unit(&mut self, target: Target<'_>, unit: &Text) -> Option<Unit> {
+        let amounts = [("yuan", Unit::Amount(2)), ("fen", Unit::Amount(0))];
+        let times = time::UNITS
+            .iter()
+            .map(|&(name, (factor, divisor))| (name, Unit::Time(factor, divisor)));
+        let choices: Vec<(&str, Unit)> = match target.bound {
+            Bound::Time => times.collect(),
+            Bound::Amount => amounts.to_vec(),
+            _ => amounts.into_iter().chain(times).collect(),
+        };
+        self.reader.choice("unit", unit, &choices)
+    }
+
+    /// The time from which numbers count: 1970 if it is not given.
+    fn origin(&mut self, table: &DeTable<'t>) -> Option<i64> {
+        let Some(node) = table.get("origin") else { return Some(0) };
+        let text = match node.get_ref() {
+            DeValue::Datetime(time) => time.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => return self.reader.wrong_type("origin", node, ("a time", "时间")),
+        };
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Some(time.as_millisecond()),
+            Err(_) => {
+                let message = Message::new(
+                    "`origin` is not a time with an offset, such as 2024-01-01T00:00:00+08:00",
+                    "`origin` 不是带时区偏移的时间,例如 2024-01-01T00:00:00+08:00",
+                );
+                self.reader.fail("bad-time", node.span(), message, None);
+                None
+            }
+        }
+    }
+
+    fn text_time(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<TimeRule> {
+        let format = self.reader.string(table, "format");
+        if let Some(format) = &format
+            && let Err(error) = time::check_format(format.get_ref())
+        {
+            let message = Message::new(
+                format!("this is no time format: {error}"),
+                format!("不是有效的时间格式:{error}"),
+            );
+            self.reader.fail("bad-time-format", format.span(), message, None);
+            return None;
+        }
+        let zone = self.reader.string(table, "zone");
+        let zone = match zone {
+            None => None,
+            Some(zone) => match TimeZone::get(zone.get_ref()) {
+                Ok(found) => Some(found),
+                Err(_) => {
+                    let message = Message::new(
+                        format!("unknown time zone `{}`", zone.get_ref()),
+                        format!("未知时区 `{}`", zone.get_ref()),
+                    );
+                    let hint = suggest(zone.get_ref(), ["UTC", "Asia/Shanghai"].into_iter());
+                    self.reader.fail("unknown-zone", zone.span(), message, hint);
+                    return None;
+                }
+            },
+        };
+        let format = format.map(|format| format.into_inner());
+        if zone.is_none() && format.as_deref().is_some_and(|format| !time::carries_zone(format)) {
+            let message = Message::new(
+                "the format has no offset, so the times need a `zone`",
+                "格式中没有时区偏移,需要用 `zone` 指明时区",
+            );
+            let hint =
+                Message::new("write zone = \"UTC\" or another", "写 zone = \"UTC\" 或其他时区");
+            self.reader.fail("missing-key", span, message, Some(hint));
+            return None;
+        }
+        Some(TimeRule::Text { format, zone })
+    }
+
+    fn constant(&mut self, target: Target<'_>, node: &Node<'t>) -> Option<Constant> {
+        let constant = match (target.kind, node.get_ref()) {
+            (Type::Str, DeValue::String(text)) => Constant::Str(text.to_string()),
+            (Type::Int, DeValue::String(text)) if target.bound == Bound::Time => {
+                Constant::Str(text.to_string())
+            }
+            (Type::Int, DeValue::Datetime(time)) => Constant::Str(time.to_string()),
+            (Type::Int, value @ DeValue::Integer(_)) => Constant::Int(integer_of(value)?),
+            (Type::Double, value @ DeValue::Integer(_)) => {
+                Constant::Double(integer_of(value)? as f64)
+            }
+            (Type::Double, DeValue::Float(value)) => {
+                Constant::Double(value.as_str().replace('_', "").parse().ok()?)
+            }
+            (Type::Bool, DeValue::Boolean(value)) => Constant::Bool(*value),
+            (kind, _) => {
+                let wanted = kind.to_string();
+                return self.reader.wrong_type("constant", node, (&wanted, &wanted));
+            }
+        };
+        if let Err(detail) = probe(target, constant.raw()) {
+            let message = Message::new(
+                format!("no event can have this: {detail}"),
+                format!("事件不能取此值:{detail}"),
+            );
+            let hint = match node.get_ref() {
+                DeValue::String(text) if target.bound == Bound::Kind => {
+                    suggest(text, crate::event::Kind::ALL.iter().map(|kind| kind.name()))
+                }
+                _ => None,
+            };
+            self.reader.fail("bad-constant", node.span(), message, hint);
+            return None;
+        }
+        Some(constant)
+    }
+
+    fn template(&mut self, target: Target<'_>, template: &Text) -> Option<Vec<Part>> {
+        if target.kind != Type::Str {
+            let message = Message::new(
+                format!("`{}` is {}, and a template makes a string", target.name, target.kind),
+                format!("`{}` 的类型是 {},模板只能生成字符串", target.name, target.kind),
+            );
+            self.reader.fail("value-source", template.span(), message, None);
+            return None;
+        }
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = template.get_ref().as_str();
+        while let Some(at) = rest.find(['{', '}']) {
+            text.push_str(&rest[..at]);
+            let (brace, after) = rest[at..].split_at(1);
+            if after.starts_with(brace) {
+                text.push_str(brace);
+                rest = &after[1..];
+                continue;
+            }
+            let Some(end) = after.find('}').filter(|_| brace == "{") else {
+                let message =
+                    Message::new("a brace stands alone in the template", "模板中的花括号不成对");
+                let hint = Message::new("write {{ or }} for a brace", "花括号本身写作 {{ 或 }}");
+                self.reader.fail("bad-template", template.span(), message, Some(hint));
+                return None;
+            };
+            parts.push(Part::Text(std::mem::take(&mut text)));
+            parts.push(Part::Column(self.column(&after[..end], template.span())));
+            rest = &after[end + 1..];
+        }
+        text.push_str(rest);
+        parts.push(Part::Text(text));
+        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        Some(parts)
+    }
+
+    fn condition(&mut self, text: &Text) -> Option<Program> {
+        let zone = Arc::new(Zone::new("UTC").expect("UTC is built in"));
+        let (params, conditions, lists) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let compiled = expr::parse(text.get_ref()).and_then(|ast| {
+            let environment = Environment {
+                names: self,
+                params: &params,
+                conditions: &conditions,
+                lists: &lists,
+                zone: &zone,
+            };
+            expr::compile(&ast, &environment)
+        });
+        match compiled {
+            Ok(program) if program.kind() == Type::Bool => Some(program),
+            Ok(program) => {
+                let kind = program.kind();
+                let message = Message::new(
+                    format!("the condition is {kind}, not true or false"),
+                    format!("条件的类型是 {kind},应为真假值"),
+                );
+                self.reader.fail("condition-type", text.span(), message, None);
+                None
+            }
+            Err(errors) => {
+                self.reader.fail_expression(&text.span(), errors);
+                None
+            }
+        }
+    }
+
+    /// The place of a column among those that the mapping names.
+    fn column(&mut self, name: &str, span: Range<usize>) -> usize {
+        match self.columns.iter().position(|column| column.name == name) {
+            Some(at) => at,
+            None => {
+                self.columns.push(Column { name: name.to_owned(), span });
+                self.columns.len() - 1
+            }
+        }
+    }
+
+    /// Notes a key that means nothing here.
+    fn only_with(&mut self, with: &str, table: &DeTable<'t>, key: &str) {
+        if let Some((found, _)) = table.get_key_value(key) {
+            let message = Message::new(
+                format!("`{key}` goes with {with} only"),
+                format!("`{key}` 只能与 {with} 同用"),
+            );
+            self.reader.fail("misplaced-key", found.span(), message, None);
+        }
+    }
+}
+
+/// The field that a rule is for.
+#[derive(Clone, Copy)]
+struct Target<'n> {
+    name: &'n str,
+    kind: Type,
+    bound: Bound,
+}
+
+/// Whether an event can have the value, asked of the event's own check.
+fn probe(target: Target<'_>, value: Raw<'_>) -> Result<(), String> {
+    let schema = Arc::new(Schema::with_extras([("probe".to_owned(), target.kind)]));
+    let field = schema
+        .find(target.name)
+        .unwrap_or(FieldId(u16::try_from(FIELDS.len()).expect("a handful of fields")));
+    let mut event = vec![
+        (EVENT_ID, Raw::Str(b"e")),
+        (EVENT_TIME, Raw::Int(TIME_MIN)),
+        (KIND, Raw::Str(b"transfer")),
+        (ACCOUNT_ID, Raw::Str(b"a")),
+        (AMOUNT_FEN, Raw::Int(1)),
+    ];
+    event.retain(|(other, _)| *other != field);
+    event.push((field, value));
+    let at = Position { source: 0, at: 1 };
+    ChunkBuilder::new(schema).push(event, at).map_err(|refusal| refusal.detail)
+}

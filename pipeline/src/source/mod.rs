@@ -1,0 +1,214 @@
+//! Reading events from files: CSV, JSON lines (both also compressed) and Parquet, as they are or
+//! through a mapping file. Every record becomes an event or a reject; nothing is lost, and a bad
+//! record never stops the run.
+//!
+//! Files are cut into blocks of whole records, blocks are decoded in parallel, and what comes out
+//! stands in the order of the files whatever the size of the blocks and the number of threads.
+
+mod columns;
+mod csv;
+mod feed;
+mod file;
+mod json;
+pub mod mapping;
+pub mod order;
+mod parquet;
+mod reject;
+mod sink;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+pub use self::file::{Compression, Format, format_of};
+pub use self::mapping::Mapping;
+pub use self::reject::{RAW_BYTES_MAX, Reject};
+pub use self::sink::{Block, CHUNK_ROWS_MAX};
+
+use self::feed::Feed;
+use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
+use crate::event::{Chunk, RECORD_BYTES_MAX, Refusal, RejectCode, Schema};
+
+/// The size of the blocks into which text files are cut: large enough that a task a block costs
+/// nothing, small enough that a few of them a thread fit in the cache.
+pub const BLOCK_BYTES: usize = 4 << 20;
+
+/// One file to read.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The file.
+    pub path: PathBuf,
+    /// What turns its columns into fields; without one they carry the names of fields.
+    pub mapping: Option<Arc<Mapping>>,
+}
+
+impl Input {
+    /// A file whose columns carry the names of fields.
+    pub fn plain(path: impl Into<PathBuf>) -> Self {
+        Input { path: path.into(), mapping: None }
+    }
+}
+
+/// Who watches the reading, and may end it.
+pub trait Progress: Sync {
+    /// The reading is about to begin; the inputs have so many bytes on disk.
+    fn begin(&self, _bytes: u64) {}
+
+    /// So many more bytes on disk have been read, and so many records decoded.
+    fn advance(&self, _bytes: u64, _records: u64) {}
+
+    /// Whether to stop: asked once a round of blocks.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Progress for () {}
+
+/// What is known of one input after it has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileRead {
+    /// Every record seen: events and rejects together, the header and blank lines not counted. A
+    /// row that also makes a label is two.
+    pub records: u64,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// BLAKE3 of the file as on disk.
+    pub hash: [u8; 32],
+}
+
+/// What is known of all inputs after they have been read.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// By input.
+    pub files: Vec<FileRead>,
+    /// What looks like a mistake but is none, such as a column whose name is nearly a field's.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Everything that the inputs hold.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// The events in the order of the inputs, at most [`CHUNK_ROWS_MAX`] a chunk.
+    pub chunks: Vec<Chunk>,
+    /// The refused records in the order of the inputs.
+    pub rejects: Vec<Reject>,
+    /// What is known of the inputs.
+    pub summary: Summary,
+}
+
+/// The schema of a run: the standard fields, then the extra columns of the mapping files, by name.
+pub fn schema(inputs: &[Input]) -> Result<Schema, Failure> {
+    columns::schema(inputs)
+}
+
+/// Reads all inputs into memory.
+pub fn read_all(
+    inputs: &[Input],
+    schema: &Arc<Schema>,
+    progress: &dyn Progress,
+) -> Result<Read, Failure> {
+    let mut read = Read::default();
+    read.summary = read_blocks(inputs, schema, BLOCK_BYTES, progress, &mut |block| {
+        read.chunks.extend(block.chunks);
+        read.rejects.extend(block.rejects);
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// Reads all inputs and hands over their blocks in order. The next blocks are read while those in
+/// hand are decoded; so few are in memory that the inputs may be of any size.
+pub fn read_blocks(
+    inputs: &[Input],
+    schema: &Arc<Schema>,
+    block_bytes: usize,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(Block) -> Result<(), Failure>,
+) -> Result<Summary, Failure> {
+    let mut feed = Feed::new(inputs, schema, block_bytes)?;
+    progress.begin(feed.bytes_total());
+    // Two a thread, so that one slow block does not leave the other threads idle.
+    let round = 2 * rayon::current_num_threads();
+    let mut summary =
+        Summary { files: vec![FileRead::default(); inputs.len()], warnings: Vec::new() };
+    let mut ready = feed.take(round);
+    loop {
+        if progress.stop() {
+            return Err(Failure::Interrupted);
+        }
+        let steps = ready?;
+        if steps.is_empty() {
+            break;
+        }
+        let (next, decoded) = rayon::join(
+            || feed.take(round),
+            || steps.into_par_iter().map(|step| step.decode(schema)).collect::<Vec<_>>(),
+        );
+        for step in decoded {
+            settle(step?, &mut feed, &mut summary, progress, each)?;
+        }
+        ready = next;
+    }
+    summary.warnings = feed.warnings();
+    Ok(summary)
+}
+
+/// Accounts for one decoded step.
+fn settle(
+    step: feed::Decoded,
+    feed: &mut Feed<'_>,
+    summary: &mut Summary,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(Block) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match step {
+        feed::Decoded::Block { block, seen, bytes } => {
+            summary.files[block.source as usize].records += block.records;
+            progress.advance(bytes, block.records);
+            feed.saw(block.source, seen);
+            each(block)
+        }
+        feed::Decoded::End { source, seal } => {
+            let file = &mut summary.files[source as usize];
+            file.bytes = seal.bytes;
+            file.hash = seal.hash;
+            feed.check_end(source, file.records)
+        }
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Refusal {
+    Refusal::new(RejectCode::Malformed, detail)
+}
+
+fn too_long() -> Refusal {
+    let detail = format!("the record is longer than {RECORD_BYTES_MAX} bytes");
+    Refusal::new(RejectCode::TooLong, detail)
+}
+
+fn not_utf8() -> Refusal {
+    Refusal::new(RejectCode::InvalidUtf8, "the record has bytes that are not UTF-8")
+}
+
+/// A finding about a whole file.
+fn finding(
+    severity: Severity,
+    code: &'static str,
+    path: &Path,
+    message: Message,
+    hint: Option<Message>,
+) -> Diagnostic {
+    Diagnostic { severity, code, file: path.to_owned(), span: None, message, hint }
+}
+
+/// An error about a whole file that ends the run.
+fn failure(code: &'static str, path: &Path, en: String, zh: String) -> Failure {
+    let error = finding(Severity::Error, code, path, Message::new(en, zh), None);
+    Failure::Input(vec![error], Sources::default())
+}

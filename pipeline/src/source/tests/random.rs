@@ -1,0 +1,121 @@
+//! Random input: nothing panics, nothing is lost, and blocks of any size give the same records.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HEADER: &str = "event_id,event_time,kind,account_id,amount_fen,text\n";
+
+/// What came of a file, whatever the size of the blocks.
+fn outcome(name: &str, bytes: &[u8], block_bytes: usize) -> (Vec<String>, Vec<Reject>) {
+    let read = read(name, bytes, block_bytes).unwrap();
+    let events = events(&read);
+    let records = events.len() + read.rejects.len();
+    assert_eq!(read.summary.files[0].records, records as u64, "nothing is lost");
+    (events, read.rejects)
+}
+
+/// A CSV file whose cells, quotes and line ends are all likely to meet.
+fn csv_soup() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => Just(b"e1,1700000000000,message,a,,hello\n".to_vec()),
+        3 => Just(b"\"".to_vec()),
+        2 => Just(b"\"\"".to_vec()),
+        3 => Just(b",".to_vec()),
+        3 => Just(b"\n".to_vec()),
+        1 => Just(b"\r\n".to_vec()),
+        2 => Just(b"a".to_vec()),
+        1 => Just(b"\xff".to_vec()),
+        1 => Just("红".as_bytes().to_vec()),
+    ];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn csv_does_not_depend_on_the_size_of_blocks(soup in csv_soup(), block_bytes in 1usize..100) {
+        let file = [HEADER.as_bytes(), &soup].concat();
+        let whole = outcome("e.csv", &file, BLOCK_BYTES);
+        prop_assert_eq!(outcome("e.csv", &file, block_bytes), whole);
+    }
+
+    #[test]
+    fn json_lines_do_not_depend_on_the_size_of_blocks(
+        bytes in proptest::collection::vec(
+            prop_oneof![Just(b'{'), Just(b'"'), Just(b'}'), Just(b'\n'), Just(b':'), any::<u8>()],
+            1..200,
+        ),
+        block_bytes in 1usize..100,
+    ) {
+        let file = [b"x\n".as_slice(), &bytes].concat();
+        let whole = outcome("e.jsonl", &file, BLOCK_BYTES);
+        prop_assert_eq!(outcome("e.jsonl", &file, block_bytes), whole);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+        for name in ["e.csv", "e.csv.gz", "e.csv.zst", "e.jsonl", "e.parquet"] {
+            let files = Files::new();
+            fs::write(files.path(name), &bytes).unwrap();
+            let _ = read_input(Input::plain(files.path(name)), 16);
+        }
+    }
+
+    #[test]
+    fn cells_come_back_as_they_were_written(
+        rows in proptest::collection::vec(
+            proptest::collection::vec("[a\",\n\r 红]{0,6}", 2..=2), 0..20),
+        quoted in any::<u64>(),
+        line_end in prop_oneof![Just("\n"), Just("\r\n")],
+        block_bytes in 1usize..200,
+    ) {
+        let mut file = format!("event_id,event_time,kind,account_id,group_id,text{line_end}");
+        let mut wanted = Vec::new();
+        let mut line = 2;
+        for (at, row) in rows.iter().enumerate() {
+            let cells = row.iter().enumerate().map(|(column, text)| {
+                let must = text.contains(['"', ',', '\n', '\r']);
+                let may = quoted >> ((2 * at + column) % 64) & 1 == 1;
+                let text = text.replace('"', "\"\"");
+                if must || may { format!("\"{text}\"") } else { text }
+            });
+            let cells: Vec<String> = cells.collect();
+            let record = format!("e,1700000000000,message,a,{}{line_end}", cells.join(","));
+            let mut event = format!(
+                "{line}: event_id=\"e\" event_time=1700000000000 kind=\"message\" account_id=\"a\""
+            );
+            for (name, text) in ["group_id", "text"].into_iter().zip(row) {
+                if !text.is_empty() {
+                    event += &format!(" {name}={text:?}");
+                }
+            }
+            wanted.push(event);
+            line += record.matches('\n').count();
+            file += &record;
+        }
+        let (events, rejects) = outcome("e.csv", file.as_bytes(), block_bytes);
+        prop_assert_eq!(rejects, vec![]);
+        prop_assert_eq!(events, wanted);
+    }
+
+    /// A line is refused as malformed exactly where another parser refuses it.
+    #[test]
+    fn json_is_what_serde_json_takes_for_json(
+        inner in prop_oneof![
+            "[-+0-9.eE]{1,8}",
+            "[\\[\\]{}\",:a1 ]{1,12}",
+            "\"[a\\\\u\"0/bn]{0,8}\"",
+            "(true|false|null|nul|tru)",
+        ]
+    ) {
+        let line = format!(
+            "{{\"event_id\":\"e\",\"event_time\":1700000000000,\"kind\":\"message\",\"account_id\":\"a\",\"x\":{inner}}}"
+        );
+        let repeats = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&line)
+            .map(|object| object.len() < 5);
+        // Repeated keys are valid JSON, and refused all the same.
+        prop_assume!(repeats.as_ref().map_or(true, |repeats| !repeats) && inner.matches(':').count() == 0);
+        let (_, rejects) = outcome("e.jsonl", line.as_bytes(), BLOCK_BYTES);
+        prop_assert_eq!(rejects.is_empty(), repeats.is_ok(), "{}", line);
+    }
+}

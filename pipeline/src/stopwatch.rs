@@ -1,0 +1,66 @@
+//! Where the time goes. The only place that reads a clock; nothing that decides may use it.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
+
+use std::time::{Duration, Instant};
+
+/// A stage of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Stage {
+    /// Reading and decoding files.
+    Read,
+    /// The total order, and repeated ids.
+    Order,
+    /// Slices, texts, conditions.
+    Prepare,
+    /// Requests to the owners of keys.
+    Requests,
+    /// State of keys.
+    State,
+    /// Gathering, rules, scores.
+    Rules,
+    /// Digest, verdicts, judging.
+    Record,
+    /// Parquet.
+    Write,
+}
+
+/// Every stage, with its name in metrics.json.
+pub const STAGES: [(Stage, &str); 8] = [
+    (Stage::Read, "read"),
+    (Stage::Order, "order"),
+    (Stage::Prepare, "prepare"),
+    (Stage::Requests, "requests"),
+    (Stage::State, "state"),
+    (Stage::Rules, "rules"),
+    (Stage::Record, "record"),
+    (Stage::Write, "write"),
+];
+
+/// Time by stage.
+#[derive(Clone, Debug, Default)]
+pub struct Stopwatch {
+    spent: [Duration; STAGES.len()],
+}
+
+impl Stopwatch {
+    /// Adds the time of `work` to a stage.
+    pub fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.spent[stage as usize] += start.elapsed();
+        result
+    }
+
+    /// Adds another stopwatch's times.
+    pub fn add(&mut self, other: &Stopwatch) {
+        for (spent, more) in self.spent.iter_mut().zip(other.spent) {
+            *spent += more;
+        }
+    }
+
+    /// Seconds by stage name.
+    pub fn seconds(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        STAGES.iter().map(|(stage, name)| (*name, self.spent[*stage as usize].as_secs_f64()))
+    }
+}

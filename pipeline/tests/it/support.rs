@@ -1,0 +1,125 @@
+//! What tests share: plain events, and a run that gives each transaction's features by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use hongxian::dataflow::{Job, Options};
+use hongxian::event::{
+    ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, Column, DEVICE_ID, EVENT_ID,
+    EVENT_TIME, GROUP_ID, KIND, Kind, NULL_INT, PACKET_ID, Position, Raw, SEQ, Schema, TEXT,
+};
+use hongxian::expr::Zone;
+use hongxian::features::catalogue::Context;
+use hongxian::features::declare::Declaration;
+use hongxian::features::devices::ClusterOptions;
+use hongxian::features::text::Lexicon;
+use hongxian::features::{Catalogue, Features};
+use hongxian::score::Scorer;
+use hongxian::source::order::{Arrivals, Ordered};
+
+/// An event as tests write it; empty and none are null.
+#[derive(Clone, Debug, Default)]
+pub struct Ev {
+    pub id: String,
+    pub time: i64,
+    pub kind: &'static str,
+    pub account: String,
+    pub counterparty: String,
+    pub group: String,
+    pub packet: String,
+    pub device: String,
+    pub amount: Option<i64>,
+    pub seq: Option<i64>,
+    pub text: String,
+}
+
+impl Ev {
+    pub fn kind(&self) -> Kind {
+        Kind::parse(self.kind).expect("a kind")
+    }
+}
+
+/// A start for tests' clocks: 2024-02-09T12:00:00Z.
+pub const START: i64 = 1_707_480_000_000;
+
+pub fn chunk(events: &[Ev]) -> Chunk {
+    let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+    for (at, ev) in events.iter().enumerate() {
+        let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
+        let values = [
+            (EVENT_ID, Raw::Str(ev.id.as_bytes())),
+            (EVENT_TIME, Raw::Int(ev.time)),
+            (KIND, Raw::Str(ev.kind.as_bytes())),
+            (ACCOUNT_ID, Raw::Str(ev.account.as_bytes())),
+            (COUNTERPARTY_ID, Raw::Str(ev.counterparty.as_bytes())),
+            (GROUP_ID, Raw::Str(ev.group.as_bytes())),
+            (PACKET_ID, Raw::Str(ev.packet.as_bytes())),
+            (DEVICE_ID, Raw::Str(ev.device.as_bytes())),
+            (AMOUNT_FEN, int(ev.amount)),
+            (SEQ, int(ev.seq)),
+            (TEXT, Raw::Str(ev.text.as_bytes())),
+        ];
+        builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
+    }
+    builder.finish()
+}
+
+pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>) -> Features {
+    let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
+    let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
+    let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
+    let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
+    let schema = Arc::new(Schema::default());
+    let mut catalogue =
+        Catalogue::new(schema, Path::new("features.toml"), declarations, &lexicon).unwrap();
+    let order = catalogue.settle(&context).unwrap();
+    catalogue.compile(&order, &context, lexicon).unwrap()
+}
+
+pub fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
+    let chunks = chunks.into_iter().map(Arc::new).collect();
+    let schema = Arc::new(Schema::default());
+    let arrivals = Arrivals { chunks, effective: None };
+    let events = Ordered::new(schema, arrivals, 7 * 86_400_000, sorted);
+    let interrupted = Default::default();
+    Arc::new(Job { events, features, scorer: Scorer::default(), interrupted })
+}
+
+pub fn options(workers: usize, tick: i64, batch: usize) -> Options {
+    Options { workers, tick, batch, sorted: true }
+}
+
+/// A transaction's features as text, by name; null is "null".
+pub type Row = BTreeMap<String, String>;
+
+/// The features of every transaction, in total order, with its id.
+pub fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
+    let (_, parts) = hongxian::backtest::decide(job, options).unwrap();
+    let mut rows = Vec::new();
+    for part in &parts {
+        for (at, row) in part.batch.rows.iter().enumerate() {
+            let id = part.batch.slice.chunk.str(EVENT_ID, *row as usize).to_owned();
+            let value = |((name, _, _), column): (&(String, _, _), &Column)| {
+                (name.clone(), text(column, at))
+            };
+            rows.push((id, job.features.columns().iter().zip(&part.features).map(value).collect()));
+        }
+    }
+    rows
+}
+
+fn text(column: &Column, at: usize) -> String {
+    let null = || "null".to_owned();
+    match column {
+        Column::Absent => null(),
+        Column::Int(values) if values[at] == NULL_INT => null(),
+        Column::Int(values) => values[at].to_string(),
+        Column::Double(values) if values[at].is_nan() => null(),
+        Column::Double(values) => format!("{:?}", values[at]),
+        Column::Bool(values) if values[at] > 1 => null(),
+        Column::Bool(values) => (values[at] == 1).to_string(),
+        Column::Str(values) if values.get(at).is_empty() => null(),
+        Column::Str(values) => values.get(at).to_owned(),
+    }
+}
