@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use crate::dataflow::{self, Job, Options, Summary};
-use crate::sink::record::Names;
+use crate::decision::Names;
 use crate::sink::{Recorded, Recorder, Scored};
 
 /// Parts that may wait for the recorder.

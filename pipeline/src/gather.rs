@@ -13,7 +13,7 @@ use crate::features::text::Scratch;
 use crate::keyed::{NULL_TEXT, Replies};
 use crate::packet::referee::Finding;
 use crate::sink::Scored;
-use crate::sink::record::DecisionBatch;
+use crate::decision::DecisionBatch;
 use crate::source::order::Slice;
 
 /// A slice with all that is known before any state is asked.

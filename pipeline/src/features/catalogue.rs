@@ -11,8 +11,9 @@ use super::devices::ClusterOptions;
 use super::plan::{Family, Plan, Resolved, Source};
 use super::text::{self, Lexicon};
 use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
+use crate::document::located;
 use crate::event::{Column, FIELDS, FieldId, Kind, KindSet, Schema, Type};
-use crate::expr::{self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Zone};
+use crate::expr::{self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone};
 
 /// The sides of a transaction whose attributes can be read, with the events that carry them and
 /// the field of the transaction that names the side.
@@ -99,6 +100,8 @@ impl SlotSource {
 pub struct Catalogue {
     schema: Arc<Schema>,
     file: PathBuf,
+    /// The text of the file, in which mistakes are shown.
+    text: String,
     entries: BTreeMap<String, Entry>,
     declarations: Vec<Declaration>,
     used: RefCell<Used>,
@@ -126,6 +129,14 @@ impl Names for Catalogue {
 
     fn all(&self) -> Vec<String> {
         self.entries.keys().cloned().collect()
+    }
+
+    fn unit(&self, name: &str) -> Unit {
+        match self.entries.get(name).map(|entry| entry.unit.as_str()) {
+            Some("fen") => Unit::Yuan,
+            Some("ms") => Unit::Duration,
+            _ => Unit::None,
+        }
     }
 }
 
@@ -192,7 +203,7 @@ impl Catalogue {
     /// All names that events of `schema`, the declarations of `file` and the lexicon give.
     pub fn new(
         schema: Arc<Schema>,
-        file: &Path,
+        (file, text): (&Path, &str),
         declarations: Vec<Declaration>,
         lexicon: &Lexicon,
     ) -> Result<Catalogue, Vec<Diagnostic>> {
@@ -211,6 +222,7 @@ impl Catalogue {
         let catalogue = Catalogue {
             schema,
             file: file.to_owned(),
+            text: text.to_owned(),
             entries,
             declarations,
             used: RefCell::default(),
@@ -226,7 +238,8 @@ impl Catalogue {
     /// Finds the types of the computed features, in an order in which each finds what it needs.
     /// Rules can be compiled only after that.
     pub fn settle(&mut self, context: &Context<'_>) -> Result<Vec<String>, Vec<Diagnostic>> {
-        let mut waiting: BTreeMap<String, (Ast, usize, std::ops::Range<usize>)> = BTreeMap::new();
+        let mut waiting: BTreeMap<String, (Ast, std::ops::Range<usize>, std::ops::Range<usize>)> =
+            BTreeMap::new();
         let mut diagnostics = Vec::new();
         for declaration in &self.declarations {
             let Body::Expr { source, span } = &declaration.body else {
@@ -234,10 +247,10 @@ impl Catalogue {
             };
             match expr::parse(source) {
                 Ok(ast) => {
-                    let entry = (ast, span.start, declaration.span.clone());
+                    let entry = (ast, span.clone(), declaration.span.clone());
                     waiting.insert(declaration.name.clone(), entry);
                 }
-                Err(errors) => diagnostics.extend(self.located(errors, span.start)),
+                Err(errors) => diagnostics.extend(self.located(errors, span)),
             }
         }
         if !diagnostics.is_empty() {
@@ -253,14 +266,14 @@ impl Catalogue {
                 let (name, (_, _, span)) = waiting.iter().next().expect("it is not empty");
                 return Err(vec![self.cycle(name, span.clone())]);
             };
-            let (name, start) = (name.clone(), *start);
+            let (name, start) = (name.clone(), start.clone());
             match expr::compile(ast, &self.environment(context, &BTreeMap::new())) {
                 Ok(program) => {
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.kind = program.kind();
                     }
                 }
-                Err(errors) => diagnostics.extend(self.located(errors, start)),
+                Err(errors) => diagnostics.extend(self.located(errors, &start)),
             }
             waiting.remove(&name);
             order.push(name);
@@ -321,7 +334,7 @@ impl Catalogue {
             let compiled = expr::parse(source).and_then(|ast| expr::compile(&ast, environment));
             match compiled {
                 Ok(program) => programs.push((name.clone(), program)),
-                Err(errors) => diagnostics.extend(self.located(errors, span.start)),
+                Err(errors) => diagnostics.extend(self.located(errors, span)),
             }
         }
         programs
@@ -410,7 +423,7 @@ impl Catalogue {
         let Some((source, span)) = &windowed.where_ else {
             return Ok(None);
         };
-        let ast = expr::parse(source).map_err(|errors| self.located(errors, span.start))?;
+        let ast = expr::parse(source).map_err(|errors| self.located(errors, span))?;
         let own = |name: &String| {
             self.entries.get(name).is_none_or(|entry| {
                 matches!(
@@ -426,19 +439,12 @@ impl Catalogue {
             return Err(vec![self.not_own(name, span.clone())]);
         }
         let program =
-            expr::compile(&ast, environment).map_err(|errors| self.located(errors, span.start))?;
+            expr::compile(&ast, environment).map_err(|errors| self.located(errors, span))?;
         Ok(Some((ast.canonical(), program)))
     }
 
-    fn located(&self, errors: Vec<ExprError>, start: usize) -> Vec<Diagnostic> {
-        let locate = |error: ExprError| Diagnostic {
-            severity: Severity::Error,
-            code: error.code,
-            file: self.file.clone(),
-            span: Some(error.span.start + start..error.span.end + start),
-            message: error.message,
-            hint: error.hint,
-        };
+    fn located(&self, errors: Vec<ExprError>, literal: &std::ops::Range<usize>) -> Vec<Diagnostic> {
+        let locate = |error| located(&self.file, &self.text, literal, error);
         errors.into_iter().map(locate).collect()
     }
 

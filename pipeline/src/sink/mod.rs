@@ -3,7 +3,6 @@
 
 pub mod log;
 pub mod parquet;
-pub mod record;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +16,7 @@ use self::log::Log;
 use self::parquet::{
     Writer, decisions_columns, decisions_schema, features_columns, features_schema,
 };
-use self::record::{DecisionBatch, Names};
+use crate::decision::{DecisionBatch, Names};
 use crate::event::{Column, Type};
 use crate::stopwatch::{Stage, Stopwatch};
 

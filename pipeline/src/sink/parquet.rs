@@ -15,7 +15,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use super::record::{DecisionBatch, Evidence, Lists, Names};
+use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
     GROUP_ID, NULL_INT, PACKET_ID, Strings, Type,

@@ -72,7 +72,7 @@ pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>
     let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
     let schema = Arc::new(Schema::default());
     let mut catalogue =
-        Catalogue::new(schema, Path::new("features.toml"), declarations, &lexicon).unwrap();
+        Catalogue::new(schema, (Path::new("features.toml"), ""), declarations, &lexicon).unwrap();
     let order = catalogue.settle(&context).unwrap();
     catalogue.compile(&order, &context, lexicon).unwrap()
 }

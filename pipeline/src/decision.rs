@@ -7,8 +7,36 @@ use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, EVENT_ID, EVENT_TIME, FieldId, GROUP_ID, NULL_INT,
     PACKET_ID, Strings,
 };
-use crate::score::Verdict;
 use crate::source::order::Slice;
+
+/// What is decided, from mild to strict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It settles.
+    Allow,
+    /// It settles, and a person looks at it.
+    Review,
+    /// It waits for a person.
+    Hold,
+    /// It does not settle.
+    Block,
+}
+
+impl Verdict {
+    /// Every decision, from mild to strict.
+    pub const ALL: [Verdict; 4] =
+        [Verdict::Allow, Verdict::Review, Verdict::Hold, Verdict::Block];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Review => "review",
+            Verdict::Hold => "hold",
+            Verdict::Block => "block",
+        }
+    }
+}
 
 /// A value that fired rules used, kept with the decision.
 #[derive(Clone, Debug, PartialEq)]

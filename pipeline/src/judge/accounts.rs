@@ -1,0 +1,166 @@
+//! The accounts that matter to a judgement: those with an alert, and those that committed fraud.
+
+use serde::Serialize;
+
+use super::ids::Ids;
+use crate::score::Verdict;
+
+/// How many accounts the report names.
+const NAMED_MAX: usize = 20;
+
+/// An account that got alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountFinding {
+    /// Its id.
+    pub account_id: String,
+    /// Its highest score.
+    pub score_max: u16,
+    /// Transactions that were not allowed.
+    pub alerts: u64,
+    /// Of these the held and blocked.
+    pub stops: u64,
+    /// Money in its alerts.
+    pub alert_fen: i64,
+    /// Of this the held and blocked.
+    pub stopped_fen: i64,
+    /// When it got its first alert.
+    pub first_alert: i64,
+    /// Whether a label that judges first says fraud; none without labels.
+    pub fraud: Option<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Account {
+    first_alert: i64,
+    alert_fen: i64,
+    stopped_fen: i64,
+    alerts: u32,
+    stops: u32,
+    score_max: u16,
+    /// A bit a kind of subject: whether a transaction of this account was fraud by those labels.
+    fraud: u8,
+}
+
+const NEW: Account = Account {
+    first_alert: i64::MAX,
+    alert_fen: 0,
+    stopped_fen: 0,
+    alerts: 0,
+    stops: 0,
+    score_max: 0,
+    fraud: 0,
+};
+
+/// How many accounts of which truth were met by alerts and stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AccountsTouched {
+    /// Accounts with fraud.
+    pub fraud: u64,
+    /// Of these with an alert.
+    pub fraud_alerted: u64,
+    /// Of these with a hold or block.
+    pub fraud_stopped: u64,
+    /// Accounts with an alert, all of whose transactions are honest.
+    pub honest_alerted: u64,
+    /// Of these with a hold or block.
+    pub honest_stopped: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Accounts {
+    ids: Ids,
+    accounts: Vec<Account>,
+}
+
+/// One transaction, as far as its account is concerned.
+pub(super) struct Act {
+    pub(super) verdict: Verdict,
+    pub(super) score: u16,
+    pub(super) fen: i64,
+    pub(super) time: i64,
+    pub(super) fraud: u8,
+}
+
+impl Accounts {
+    /// Enters a transaction and says whether its account had been stopped before it. An account is
+    /// kept from its first alert or fraud on, so that memory follows findings and not people.
+    #[inline]
+    pub(super) fn add(&mut self, hash: u64, id: &str, act: &Act) -> bool {
+        let alert = act.verdict > Verdict::Allow;
+        if !alert && act.fraud == 0 {
+            let known = self.ids.find(hash, id);
+            return known.is_some_and(|at| self.accounts[at as usize].stops > 0);
+        }
+        let (at, new) = self.ids.intern(hash, id);
+        if new {
+            self.accounts.push(NEW);
+        }
+        let account = &mut self.accounts[at as usize];
+        let stopped_before = account.stops > 0;
+        account.fraud |= act.fraud;
+        if alert {
+            account.alerts = account.alerts.saturating_add(1);
+            account.alert_fen = account.alert_fen.saturating_add(act.fen);
+            account.first_alert = account.first_alert.min(act.time);
+            account.score_max = account.score_max.max(act.score);
+        }
+        if act.verdict >= Verdict::Hold {
+            account.stops = account.stops.saturating_add(1);
+            account.stopped_fen = account.stopped_fen.saturating_add(act.fen);
+        }
+        stopped_before
+    }
+
+    /// Accounts with an alert, and with a hold or block.
+    pub(super) fn alerted(&self) -> (u64, u64) {
+        let count = |test: fn(&Account) -> bool| {
+            self.accounts.iter().filter(|account| test(account)).count() as u64
+        };
+        (count(|account| account.alerts > 0), count(|account| account.stops > 0))
+    }
+
+    /// By the truth of the kind of subject whose bit is `bit`.
+    pub(super) fn touched(&self, bit: u8) -> AccountsTouched {
+        let mut touched = AccountsTouched::default();
+        for account in &self.accounts {
+            let (alerted, stopped) = (u64::from(account.alerts > 0), u64::from(account.stops > 0));
+            if account.fraud & bit != 0 {
+                touched.fraud += 1;
+                touched.fraud_alerted += alerted;
+                touched.fraud_stopped += stopped;
+            } else {
+                touched.honest_alerted += alerted;
+                touched.honest_stopped += stopped;
+            }
+        }
+        touched
+    }
+
+    /// The accounts to look at first: by score, then money, then id. `bit` is that of the labels
+    /// that judge first, if there are any.
+    pub(super) fn top(&self, bit: Option<u8>) -> Vec<AccountFinding> {
+        let mut order: Vec<u32> = (0..self.ids.len() as u32)
+            .filter(|&at| self.accounts[at as usize].alerts > 0)
+            .collect();
+        order.sort_unstable_by_key(|&at| {
+            let account = &self.accounts[at as usize];
+            let (score, fen) = (account.score_max, account.alert_fen);
+            (std::cmp::Reverse((score, fen)), self.ids.get(at))
+        });
+        order.truncate(NAMED_MAX);
+        let finding = |at: u32| {
+            let account = &self.accounts[at as usize];
+            AccountFinding {
+                account_id: self.ids.get(at).to_owned(),
+                score_max: account.score_max,
+                alerts: account.alerts.into(),
+                stops: account.stops.into(),
+                alert_fen: account.alert_fen,
+                stopped_fen: account.stopped_fen,
+                first_alert: account.first_alert,
+                fraud: bit.map(|bit| account.fraud & bit != 0),
+            }
+        };
+        order.into_iter().map(finding).collect()
+    }
+}

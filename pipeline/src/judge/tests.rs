@@ -1,0 +1,328 @@
+//! What a judgement says of small stories, and what a labels file may hold.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::*;
+use crate::diagnostic::Failure;
+use crate::event::Raw;
+
+const DAY: i64 = 86_400_000;
+/// 2024-02-10T00:00:00+08:00.
+const START: i64 = 1_707_494_400_000;
+
+fn rules() -> Vec<JudgedRule> {
+    [("gather", 400), ("night", 200), ("words", 300)]
+        .map(|(id, score)| JudgedRule {
+            id: id.to_owned(),
+            title: id.to_owned(),
+            title_zh: String::new(),
+            score,
+        })
+        .to_vec()
+}
+
+/// The default bands over the scores of [`rules`].
+fn redecide() -> Redecide {
+    Box::new(|_, hits| {
+        let score: i64 = hits.iter().map(|&rule| rules()[usize::from(rule)].score).sum();
+        match score {
+            850.. => Verdict::Block,
+            600.. => Verdict::Hold,
+            300.. => Verdict::Review,
+            _ => Verdict::Allow,
+        }
+    })
+}
+
+fn labels(rows: &[[&str; 7]]) -> Labels {
+    let mut builder = LabelsBuilder::default();
+    for (line, row) in rows.iter().enumerate() {
+        builder.push(row.map(|cell| Raw::Cell(cell.as_bytes())), line as u64 + 2, None);
+    }
+    builder.finish().expect("good labels")
+}
+
+/// Transactions `(id, account, fen, hits, ms after START)`, decided by [`redecide`].
+fn judge(labels: Option<Labels>, rows: &[(&str, &str, i64, &[u16], i64)]) -> Judgement {
+    let decide = redecide();
+    let mut judge = Judge::new(labels, rules(), JudgeOptions::default(), redecide());
+    for &(event_id, account_id, amount_fen, hits, after) in rows {
+        let mut judged = Judged {
+            event_id,
+            event_time: START + after,
+            kind: Kind::Claim,
+            account_id,
+            payer_id: "",
+            payee_id: account_id,
+            group_id: "",
+            amount_fen,
+            decision: Verdict::Allow,
+            score: hits.iter().map(|&rule| rules()[usize::from(rule)].score).sum(),
+            hits,
+        };
+        judged.decision = decide(&judged, hits);
+        judge.observe(&judged);
+    }
+    judge.finish()
+}
+
+const STORY: [(&str, &str, i64, &[u16], i64); 6] = [
+    ("e1", "mule", 100, &[], 0),
+    ("e2", "mule", 200, &[0], 1_000),
+    ("e3", "mule", 400, &[0, 1, 2], 2_000),
+    ("e4", "mule", 800, &[1], DAY),
+    ("e5", "aunt", 1_600, &[1, 2], DAY + 1),
+    ("e6", "uncle", 3_200, &[1], DAY + 2),
+];
+
+#[test]
+fn without_labels_there_is_work_and_no_truth() {
+    let found = judge(None, &STORY);
+    assert_eq!(found.transactions, 6);
+    assert_eq!(found.decided.allow, Tally { count: 3, fen: 100 + 800 + 3_200 });
+    assert_eq!(found.decided.review, Tally { count: 2, fen: 200 + 1_600 });
+    assert_eq!(found.decided.block, Tally { count: 1, fen: 400 });
+    assert_eq!(found.decided.moved_after_stop, Tally { count: 1, fen: 800 });
+    assert_eq!(found.workload.accounts_alerted, 2);
+    assert_eq!(found.workload.accounts_stopped, 1);
+    assert_eq!((found.workload.days, found.workload.alerts_per_day), (2, Some(1.5)));
+    assert_eq!(found.span, Some((START, START + DAY + 2)));
+    assert_eq!(found.scores, [(0, 1), (200, 2), (400, 1), (500, 1), (900, 1)]);
+    assert!(found.truth.views().next().is_none());
+    let top: Vec<&str> = found.top_accounts.iter().map(|a| a.account_id.as_str()).collect();
+    assert_eq!(top, ["mule", "aunt"]);
+}
+
+#[test]
+fn rules_are_told_apart() {
+    let found = judge(None, &STORY);
+    let row = |at: usize| {
+        let rule = &found.rules[at];
+        (rule.hits.count, rule.alerts, rule.unique, rule.marginal)
+    };
+    assert_eq!(row(0), (2, 2, 1, 1), "e2 hangs on it; e3 would stay an alert with 500");
+    assert_eq!(row(1), (4, 2, 0, 0), "alone it alerts nothing, and e5 keeps 300 without it");
+    assert_eq!(row(2), (2, 2, 0, 1), "e5 would fall to 200");
+    let both = |a, b, both| Overlap { a, b, both };
+    assert_eq!(found.overlap, [both(0, 1, 1), both(0, 2, 1), both(1, 2, 2)]);
+}
+
+#[test]
+fn account_labels_judge_what_the_account_does() {
+    let from = (START + 500).to_string();
+    let found = judge(
+        Some(labels(&[
+            ["account", "mule", "fraud", "many groups", "collector", "", &from],
+            ["account", "uncle", "honest", "", "", "", ""],
+            ["account", "nobody", "fraud", "", "", "", ""],
+        ])),
+        &STORY,
+    );
+    assert!(found.truth.events.is_none());
+    let view = found.truth.accounts.expect("account labels");
+    let expect = metrics::Confusion {
+        true_positives: 2,
+        false_positives: 1,
+        false_negatives: 2,
+        true_negatives: 1,
+    };
+    assert_eq!(view.confusion, expect);
+    assert_eq!((view.precision, view.recall), (Some(2.0 / 3.0), Some(0.5)));
+    assert_eq!(view.unlabelled, 1, "the aunt is not known and counts as honest");
+    assert_eq!(view.labels.unmatched_examples, ["nobody"]);
+    assert_eq!(view.fraud.stopped(), Tally { count: 1, fen: 400 });
+    assert_eq!(view.fraud.moved_after_stop, Tally { count: 1, fen: 800 });
+    assert_eq!(view.caught, Caught { subjects: 1, alerted: 1, stopped: 1 });
+    assert_eq!((view.accounts.honest_alerted, view.accounts.honest_stopped), (1, 0));
+    assert_eq!(view.typologies.len(), 1);
+    assert_eq!(view.typologies[0].name, "many groups");
+    assert_eq!(view.typologies[0].decided.alerts(), Tally { count: 2, fen: 600 });
+    assert_eq!(view.roles[0].caught.subjects, 1);
+    let detection = view.detection.expect("a label says from when");
+    assert_eq!((detection.subjects, detection.detected, detection.median_ms), (1, 1, Some(500)));
+    assert_eq!(view.rules[0].precision, Some(1.0));
+    assert_eq!((view.rules[0].unique, view.rules[0].marginal), (1, 1));
+    assert_eq!((view.rules[2].marginal, view.rules[2].marginal_honest), (0, 1));
+}
+
+#[test]
+fn event_and_account_labels_are_reported_apart() {
+    let found = judge(
+        Some(labels(&[
+            ["event", "e3", "fraud", "", "", "", ""],
+            ["account", "aunt", "fraud", "", "", "", ""],
+        ])),
+        &STORY,
+    );
+    let events = found.truth.events.as_ref().expect("event labels");
+    let accounts = found.truth.accounts.as_ref().expect("account labels");
+    assert_eq!((events.confusion.true_positives, events.confusion.false_positives), (1, 2));
+    assert_eq!((accounts.confusion.true_positives, accounts.confusion.false_positives), (1, 2));
+    assert_eq!((events.auc, events.average_precision), (Some(1.0), Some(1.0)));
+    assert_eq!(accounts.auc, Some(0.8), "one of five scores above it");
+    assert_eq!(events.typologies[0].name, "", "fraud without a typology has a row");
+    let fraud: Vec<Option<bool>> = found.top_accounts.iter().map(|a| a.fraud).collect();
+    assert_eq!(fraud, [Some(true), Some(false)], "event labels judge first");
+}
+
+#[test]
+fn an_alert_before_it_could_be_seen_is_no_detection() {
+    let from = (START + DAY).to_string();
+    let rows = [["account", "mule", "fraud", "", "", "", from.as_str()]];
+    let view = judge(Some(labels(&rows)), &STORY).truth.accounts.expect("account labels");
+    let detection = view.detection.expect("a label says from when");
+    assert_eq!((detection.early, detection.detected, detection.median_ms), (1, 0, None));
+}
+
+#[test]
+fn warm_up_is_not_judged_but_matches_labels() {
+    let rows = [["event", "e1", "fraud", "", "", "", ""]];
+    let options = JudgeOptions { judge_from: START + 1, ..JudgeOptions::default() };
+    let mut judge = Judge::new(Some(labels(&rows)), rules(), options, redecide());
+    judge.observe(&Judged {
+        event_id: "e1",
+        event_time: START,
+        kind: Kind::Send,
+        account_id: "a",
+        payer_id: "a",
+        payee_id: "",
+        group_id: "",
+        amount_fen: 1,
+        decision: Verdict::Allow,
+        score: 0,
+        hits: &[],
+    });
+    let found = judge.finish();
+    assert_eq!((found.transactions, found.warmup), (0, 1));
+    let view = found.truth.events.expect("event labels");
+    assert_eq!((view.labels.matched, view.recall), (1, None));
+}
+
+#[test]
+fn the_clock_is_that_of_the_zone() {
+    let check = |name: &str, hours: i64| {
+        let zone = Zone::new(name).expect("a zone");
+        assert_eq!(JudgeOptions::in_zone(&zone).utc_offset_ms, hours * 3_600_000, "{name}");
+    };
+    check("Asia/Shanghai", 8);
+    check("UTC", 0);
+    check("America/Los_Angeles", -8);
+    check("Pacific/Auckland", 13);
+}
+
+#[test]
+fn nothing_observed_is_a_judgement_too() {
+    let found = judge(None, &[]);
+    assert_eq!((found.transactions, found.span), (0, None));
+    assert_eq!(found.workload.alerts_per_day, None);
+    assert!(found.timeline.bins.is_empty());
+    serde_json::to_string(&found).expect("it serialises");
+}
+
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join(name);
+    let mut file = std::fs::File::create(&path).expect("a new file");
+    file.write_all(bytes).expect("written");
+    (dir, path)
+}
+
+fn mistakes(name: &str, bytes: &[u8]) -> Vec<String> {
+    let (_dir, path) = file(name, bytes);
+    match Labels::read(&path) {
+        Err(Failure::Input(diagnostics, _)) => {
+            diagnostics.into_iter().map(|diagnostic| diagnostic.message.en).collect()
+        }
+        Err(_) => panic!("mistakes of the input were expected"),
+        Ok(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn csv_and_json_lines_say_the_same() {
+    let csv = "\u{feff}note,subject_kind,subject_id,label,detectable_from\r\n\
+        \"a, b\",account,u1,fraud,2024-02-10T00:00:00+08:00\r\n\r\n,event,e1,honest,\r\n";
+    let json = "{\"subject_kind\":\"account\",\"subject_id\":\"u1\",\"label\":\"fraud\",\
+        \"detectable_from\":1707494400000}\n\n\
+        {\"subject_kind\":\"event\",\"subject_id\":\"e1\",\"label\":\"honest\",\"role\":null}\n";
+    for (name, text) in [("l.csv", csv), ("l.jsonl", json)] {
+        let (_dir, path) = file(name, text.as_bytes());
+        let labels = Labels::read(&path).unwrap_or_else(|_| panic!("{name} is good"));
+        assert_eq!(labels.len(), 2, "{name}");
+        let account = labels.get(Subject::Account, "u1").expect("labelled");
+        assert_eq!((account.fraud, account.detectable_from), (true, Some(START)), "{name}");
+        assert!(!labels.get(Subject::Event, "e1").expect("labelled").fraud, "{name}");
+        assert!(labels.get(Subject::Event, "u1").is_none(), "{name}");
+    }
+}
+
+#[test]
+fn parquet_reads_strings_and_timestamps() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+    let strings = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
+    let time = TimestampMicrosecondArray::from(vec![Some(START * 1000 + 999), None]);
+    let columns = [
+        ("subject_kind", strings(vec![Some("account"), Some("group")])),
+        ("subject_id", strings(vec![Some("u1"), Some("g1")])),
+        ("label", strings(vec![Some("fraud"), Some("honest")])),
+        ("typology", strings(vec![Some("ring"), None])),
+        ("known_at", Arc::new(time.with_timezone("UTC")) as ArrayRef),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+    let mut bytes = Vec::new();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+    let (_dir, path) = file("l.parquet", &bytes);
+    let labels = Labels::read(&path).unwrap_or_else(|_| panic!("the file is good"));
+    let account = labels.get(Subject::Account, "u1").expect("labelled");
+    assert_eq!((account.known_at, account.typology), (Some(START), Some(0)));
+    assert_eq!(labels.typologies(), ["ring"]);
+    assert!(labels.get(Subject::Group, "g1").is_some());
+}
+
+#[test]
+fn every_bad_row_is_named() {
+    let head = "subject_kind,subject_id,label,known_at\n";
+    let check = |rows: &str, expect: &[&str]| {
+        assert_eq!(mistakes("l.csv", format!("{head}{rows}").as_bytes()), expect, "{rows}");
+    };
+    check("event,e1,fraud,\nevent,e1,fraud,\n", &[]);
+    check("event,,fraud,\n", &["line 2: subject_id is required"]);
+    check(
+        "packet,p1,fraud,\n",
+        &["line 2: subject_kind is \"packet\", not one of event, account, group"],
+    );
+    check(
+        "event,e1,fraud,\nevent,e1,honest,\n",
+        &["line 3: this subject has the opposite label at line 2"],
+    );
+    check(
+        "event,e1,fraud\n\nevent,e2,yes,\n",
+        &[
+            "line 2: 3 cells where the header has 4",
+            "line 4: label is \"yes\", not one of fraud, honest",
+        ],
+    );
+    check(
+        "event,e1,fraud,tomorrow\n",
+        &["line 2: known_at is not an integer of ms or an RFC 3339 time with offset, 2000 to 2100"],
+    );
+}
+
+#[test]
+fn files_that_are_no_labels_say_so() {
+    let check = |name: &str, text: &str, expect: &str| {
+        let found = mistakes(name, text.as_bytes());
+        assert!(found.len() == 1 && found[0].contains(expect), "{name} {text:?}: {found:?}");
+    };
+    check("l.csv", "", "the file is empty");
+    check("l.csv", "subject,label\n", "no column subject_kind, subject_id");
+    check("l.jsonl", "[1]\n", "line 1: not a JSON object");
+    check("l.parquet", "no parquet", "cannot be read");
+    check("l.csv.gz", "no gzip, and long enough for a header", "gzip");
+}

@@ -1,0 +1,12 @@
+//! Rules: what analysts write, checked as a whole and compiled once.
+//!
+//! [`file`] reads one rule, [`policy`] and [`lists`] what stands beside rules, [`set`] a whole
+//! directory: nothing runs while anything in it is wrong.
+
+pub mod file;
+pub mod lists;
+pub mod policy;
+pub mod set;
+
+pub use policy::Policy;
+pub use set::{Loaded, Rule, RuleSet, load};

@@ -1,0 +1,214 @@
+//! `policy.toml`: what turns scores into decisions, and how a run treats time.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::diagnostic::{Diagnostic, Message};
+use crate::document::Reader;
+use crate::expr::Zone;
+use crate::decision::Verdict;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The policy; every part that a file leaves out has the default given here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// From which score on a transaction is reviewed, held, blocked.
+    pub bands: Bands,
+    /// How far behind the newest event of its partition an event may come and be in time.
+    pub allowed_lateness: i64,
+    /// How long an id is remembered.
+    pub dedup_window: i64,
+    /// How far ahead of its append time an event may be.
+    pub max_ahead: i64,
+    /// Clusters and chains are as of whole multiples of this.
+    pub graph_tick: i64,
+    /// The zone of hours, weekdays, calendar days and calendars.
+    pub time_zone: String,
+    /// After how long without a record a partition at its end is idle.
+    pub idle_ms: i64,
+    /// How devices link accounts.
+    pub devices: Devices,
+    /// Verdicts on accounts.
+    pub accounts: VerdictPolicy,
+    /// Verdicts on groups.
+    pub groups: VerdictPolicy,
+}
+
+/// Scores from which on a decision is at least this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the band of that name")]
+pub struct Bands {
+    pub review: i64,
+    pub hold: i64,
+    pub block: i64,
+}
+
+/// How devices link accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Devices {
+    /// Whether clusters are computed.
+    pub clusters: bool,
+    /// Devices with more accounts than this link nobody.
+    pub hub_limit: i64,
+    /// How long an event on a device links.
+    pub window: i64,
+}
+
+/// When decisions add up to a verdict on an account or a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerdictPolicy {
+    /// Some functions are taken away for a time.
+    pub restrict: Option<Threshold>,
+    /// Everything is, for a time or for good.
+    pub ban: Option<Threshold>,
+    /// Whether verdicts are floors of later decisions: restricted is held, banned is blocked.
+    pub enforce: bool,
+}
+
+/// So many decisions of at least this kind within this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Number of decisions.
+    pub decisions: i64,
+    /// What counts.
+    pub at_least: Verdict,
+    /// Within which time, in ms.
+    pub within: i64,
+    /// How long the verdict lasts, in ms; none: until it is lifted by hand.
+    pub lasts: Option<i64>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            bands: Bands { review: 300, hold: 600, block: 850 },
+            allowed_lateness: 0,
+            dedup_window: 7 * DAY_MS,
+            max_ahead: 5 * 60_000,
+            graph_tick: 10_000,
+            time_zone: "Asia/Shanghai".to_owned(),
+            idle_ms: 60_000,
+            devices: Devices { clusters: true, hub_limit: 50, window: 30 * DAY_MS },
+            accounts: VerdictPolicy::default(),
+            groups: VerdictPolicy::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// Reads a policy file: what it says, and every mistake in it.
+    pub fn read(file: &Path, text: &str) -> (Policy, Vec<Diagnostic>) {
+        let mut reader = Reader::new(file, text);
+        let root = reader.parse();
+        let root = root.get_ref();
+        reader.known_keys(root, &[
+            "bands", "allowed_lateness", "dedup_window", "max_ahead", "graph_tick", "time_zone",
+            "idle_ms", "devices", "verdicts",
+        ]);
+        let mut policy = Policy::default();
+        policy.read_bands(&mut reader, root);
+        policy.read_times(&mut reader, root);
+        if let Some(devices) = reader.table(root, "devices") {
+            reader.known_keys(devices, &["clusters", "hub_limit", "window"]);
+            let held = &mut policy.devices;
+            set(&mut held.clusters, reader.boolean(devices, "clusters"));
+            set(&mut held.hub_limit, reader.integer(devices, "hub_limit", 2..=1_000_000));
+            set(&mut held.window, reader.duration(devices, "window", 1..=90 * DAY_MS));
+        }
+        if let Some(verdicts) = reader.table(root, "verdicts") {
+            reader.known_keys(verdicts, &["account", "group"]);
+            if let Some(account) = reader.table(verdicts, "account") {
+                policy.accounts = VerdictPolicy::read(&mut reader, account);
+            }
+            if let Some(group) = reader.table(verdicts, "group") {
+                policy.groups = VerdictPolicy::read(&mut reader, group);
+            }
+        }
+        (policy, reader.finish())
+    }
+
+    /// One line a setting, in a fixed order: what the rules hash is taken over.
+    pub fn canonical(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn read_bands(&mut self, reader: &mut Reader<'_>, root: &DeTable<'_>) {
+        let Some(bands) = reader.table(root, "bands") else { return };
+        reader.known_keys(bands, &["review", "hold", "block"]);
+        const SCORES: RangeInclusive<i64> = 1..=1001;
+        set(&mut self.bands.review, reader.integer(bands, "review", SCORES));
+        set(&mut self.bands.hold, reader.integer(bands, "hold", SCORES));
+        set(&mut self.bands.block, reader.integer(bands, "block", SCORES));
+        let Bands { review, hold, block } = self.bands;
+        if review > hold || hold > block {
+            let span = root.get("bands").map_or(0..0, |node| node.span());
+            let message = Message::new(
+                format!("the bands do not rise: review {review}, hold {hold}, block {block}"),
+                format!("档位应递增:review {review},hold {hold},block {block}"),
+            );
+            reader.fail("bands-not-rising", span, message, None);
+        }
+    }
+
+    fn read_times(&mut self, reader: &mut Reader<'_>, root: &DeTable<'_>) {
+        let day = DAY_MS;
+        let lateness = reader.duration(root, "allowed_lateness", 0..=day);
+        set(&mut self.allowed_lateness, lateness);
+        set(&mut self.dedup_window, reader.duration(root, "dedup_window", 0..=90 * day));
+        set(&mut self.max_ahead, reader.duration(root, "max_ahead", 0..=day));
+        set(&mut self.graph_tick, reader.duration(root, "graph_tick", 1..=day));
+        set(&mut self.idle_ms, reader.integer(root, "idle_ms", 0..=day));
+        if let Some(zone) = reader.string(root, "time_zone") {
+            if Zone::new(zone.get_ref()).is_some() {
+                self.time_zone = zone.into_inner();
+            } else {
+                let name = zone.get_ref();
+                let message = Message::new(
+                    format!("`{name}` is not a time zone"),
+                    format!("`{name}` 不是时区"),
+                );
+                let hint = Zone::near(name).map(|near| {
+                    Message::new(format!("did you mean `{near}`?"), format!("是否想写 `{near}`?"))
+                });
+                reader.fail("unknown-zone", zone.span(), message, hint);
+            }
+        }
+    }
+}
+
+impl VerdictPolicy {
+    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> VerdictPolicy {
+        reader.known_keys(table, &["restrict", "ban", "enforce"]);
+        VerdictPolicy {
+            restrict: Threshold::read(reader, table, "restrict"),
+            ban: Threshold::read(reader, table, "ban"),
+            enforce: reader.boolean(table, "enforce").unwrap_or(false),
+        }
+    }
+}
+
+impl Threshold {
+    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<Threshold> {
+        let inner = reader.table(table, key)?;
+        let span = table.get(key).map_or(0..0, |node| node.span());
+        reader.known_keys(inner, &["decisions", "at_least", "within", "lasts"]);
+        reader.required_keys(inner, span, &["decisions", "at_least", "within"]);
+        let at_least = reader.string(inner, "at_least")?;
+        let choices = Verdict::ALL.map(|verdict| (verdict.name(), verdict));
+        Some(Threshold {
+            decisions: reader.integer(inner, "decisions", 1..=1_000_000)?,
+            at_least: reader.choice("at_least", &at_least, &choices)?,
+            within: reader.duration(inner, "within", 1..=90 * DAY_MS)?,
+            lasts: reader.duration(inner, "lasts", 1..=3650 * DAY_MS),
+        })
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
