@@ -2,5 +2,6 @@
 
 mod clusters;
 mod oracle;
+mod rule_sets;
 mod support;
 mod tidy;

@@ -1,0 +1,28 @@
+//! Every rule set that is shipped can be read by the program that it is shipped with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hongxian::diagnostic::Lang;
+use hongxian::event::Schema;
+use hongxian::rules;
+
+#[test]
+fn the_benchmarks_and_the_mappings_have_good_rules() {
+    let sets = [
+        "bench/batch-job",
+        "bench/full-job",
+        "fixtures/mappings/amlsim-rules",
+        "fixtures/mappings/handbook-rules",
+    ];
+    for set in sets {
+        let loaded = rules::load(Some(&workspace().join(set)), &Arc::new(Schema::default()));
+        if let Err(failure) = loaded {
+            panic!("{set}:\n{}", failure.render(Lang::En, false));
+        }
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
