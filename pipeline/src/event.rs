@@ -539,15 +539,7 @@ impl Chunk {
     pub fn value(&self, field: FieldId, row: usize) -> Value<'_> {
         match &self.columns[field.index()] {
             Column::Absent if field == KIND => Value::Str(self.kinds[row].name()),
-            Column::Absent => Value::Null,
-            Column::Int(values) if values[row] == NULL_INT => Value::Null,
-            Column::Int(values) => Value::Int(values[row]),
-            Column::Double(values) if values[row].is_nan() => Value::Null,
-            Column::Double(values) => Value::Double(values[row]),
-            Column::Bool(values) if values[row] > 1 => Value::Null,
-            Column::Bool(values) => Value::Bool(values[row] == 1),
-            Column::Str(values) if values.get(row).is_empty() => Value::Null,
-            Column::Str(values) => Value::Str(values.get(row)),
+            column => column.value(row),
         }
     }
 
@@ -631,6 +623,21 @@ impl Chunk {
 }
 
 impl Column {
+    /// The value at `row`.
+    pub fn value(&self, row: usize) -> Value<'_> {
+        match self {
+            Column::Absent => Value::Null,
+            Column::Int(values) if values[row] == NULL_INT => Value::Null,
+            Column::Int(values) => Value::Int(values[row]),
+            Column::Double(values) if values[row].is_nan() => Value::Null,
+            Column::Double(values) => Value::Double(values[row]),
+            Column::Bool(values) if values[row] > 1 => Value::Null,
+            Column::Bool(values) => Value::Bool(values[row] == 1),
+            Column::Str(values) if values.get(row).is_empty() => Value::Null,
+            Column::Str(values) => Value::Str(values.get(row)),
+        }
+    }
+
     pub(crate) fn empty(kind: Type) -> Column {
         match kind {
             Type::Int => Column::Int(Vec::new()),

@@ -418,3 +418,23 @@ impl Clusters {
 fn outcome(finding: Option<Finding>) -> Value<'static> {
     finding.map_or(Value::Null, |finding| Value::Str(finding.name()))
 }
+
+impl Features {
+    /// The values of one decided transaction by slot, from what its part keeps.
+    pub fn row<'s>(&self, scored: &'s Scored, at: usize) -> Vec<Value<'s>> {
+        let slice = &scored.batch.slice;
+        let row = scored.batch.rows[at] as usize;
+        let of_column = |source: &SlotSource| {
+            let column = self.columns.iter().position(|(_, _, held)| held == source);
+            column.map_or(Value::Null, |column| scored.features[column].value(at))
+        };
+        let value = |source: &SlotSource| match *source {
+            SlotSource::Field(field) => slice.chunk.value(field, row),
+            SlotSource::Payer => text_value(slice.chunk.payer(row)),
+            SlotSource::Payee => text_value(slice.chunk.payee(row)),
+            SlotSource::Outcome => text_value(scored.batch.outcomes.get(at)),
+            _ => of_column(source),
+        };
+        self.slots.iter().map(value).collect()
+    }
+}

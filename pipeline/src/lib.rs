@@ -20,4 +20,5 @@ pub mod backtest;
 pub mod judge;
 pub mod report;
 pub mod run;
+pub mod rules_test;
 pub mod cli;

@@ -88,6 +88,7 @@ pub fn run(
     let scorer = Scorer::new(set);
     let judge = judge(&scorer, labels, start.saturating_add(request.warmup));
     let verdicts = Verdicts::new(scorer.policy());
+    let (features, scorer) = (Arc::new(features), Arc::new(scorer));
     let job = Arc::new(Job { events, features, scorer, interrupted: interrupted.clone() });
     create(&request.out)?;
     let observer = Arc::new(Mutex::new(Observer { judge, verdicts, hits: Vec::new() }));

@@ -1,12 +1,13 @@
 //! `hongxian rules`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, to_json};
+use crate::diagnostic::{Failure, Lang, Message, to_json};
 use crate::event::Schema;
 use crate::rules::{self, Loaded};
+use crate::rules_test::{self, TestResult};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -22,12 +23,83 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run the timelines in the rules' own files
+    Test {
+        /// Rules directory
+        #[arg(long, default_value = "rules")]
+        rules: PathBuf,
+        /// How results are printed
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+/// How test results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For build servers.
+    Junit,
+    /// For programs.
+    Json,
 }
 
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
         Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
+        Command::Test { rules, format } => test(rules, *format),
     }
+}
+
+fn test(directory: &Path, format: Format) -> Result<(), Failure> {
+    let results = rules_test::run(directory)?;
+    let failed = results.iter().filter(|result| result.failure.is_some()).count();
+    let passed = results.len() - failed;
+    match format {
+        Format::Text => {
+            for result in results.iter().filter(|result| result.failure.is_some()) {
+                let failure = result.failure.as_deref().unwrap_or("");
+                print(&format!("FAILED {}: {}\n    {failure}\n", result.rule, result.test));
+            }
+            print(&format!("{passed} passed, {failed} failed\n"));
+        }
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&results).unwrap_or_default();
+            print(&format!("{json}\n"));
+        }
+        Format::Junit => print(&junit(&results, failed)),
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::No(Message::new(
+        format!("{failed} of {} tests failed", results.len()),
+        format!("{} 个测试中有 {failed} 个失败", results.len()),
+    )))
+}
+
+fn junit(results: &[TestResult], failed: usize) -> String {
+    let escape = |text: &str| {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
+    let mut out = format!(
+        "<testsuite name=\"rules\" tests=\"{}\" failures=\"{failed}\">\n",
+        results.len()
+    );
+    for result in results {
+        let (rule, test) = (escape(&result.rule), escape(&result.test));
+        out.push_str(&format!("  <testcase classname=\"{rule}\" name=\"{test}\""));
+        match &result.failure {
+            Some(failure) => {
+                let failure = escape(failure);
+                out.push_str(&format!("><failure message=\"{failure}\"/></testcase>\n"));
+            }
+            None => out.push_str("/>\n"),
+        }
+    }
+    out.push_str("</testsuite>\n");
+    out
 }
 
 fn check(directory: &PathBuf, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {

@@ -58,9 +58,9 @@ pub struct Job {
     /// The events, in total order.
     pub events: Ordered,
     /// The features.
-    pub features: Features,
+    pub features: Arc<Features>,
     /// The rules and what they add up to.
-    pub scorer: Scorer,
+    pub scorer: Arc<Scorer>,
     /// Set when the run is to end at the next tick.
     pub interrupted: Arc<AtomicBool>,
 }

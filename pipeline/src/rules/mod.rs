@@ -7,6 +7,7 @@ pub mod file;
 pub mod lists;
 pub mod policy;
 pub mod set;
+pub mod timeline;
 
 pub use policy::Policy;
 pub use set::{Loaded, Rule, RuleSet, load};
