@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use crate::dataflow::{self, Job, Options, Summary};
+use crate::dataflow::{self, Options, Summary};
 use crate::decision::Names;
+use crate::job::Job;
 use crate::sink::{Recorded, Recorder, Scored};
 
 /// Parts that may wait for the recorder.

@@ -24,8 +24,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every decision, from mild to strict.
-    pub const ALL: [Verdict; 4] =
-        [Verdict::Allow, Verdict::Review, Verdict::Hold, Verdict::Block];
+    pub const ALL: [Verdict; 4] = [Verdict::Allow, Verdict::Review, Verdict::Hold, Verdict::Block];
 
     /// Its name in files.
     pub fn name(self) -> &'static str {

@@ -195,21 +195,13 @@ impl<'t> Reader<'t> {
     }
 
     /// The table at `key`, if it is there.
-    pub fn table<'d, 'n>(
-        &mut self,
-        table: &'d DeTable<'n>,
-        key: &str,
-    ) -> Option<&'d DeTable<'n>> {
+    pub fn table<'d, 'n>(&mut self, table: &'d DeTable<'n>, key: &str) -> Option<&'d DeTable<'n>> {
         let node = table.get(key)?;
         self.as_table(key, node)
     }
 
     /// The node as a table; `key` names it in the message.
-    pub fn as_table<'d, 'n>(
-        &mut self,
-        key: &str,
-        node: &'d Node<'n>,
-    ) -> Option<&'d DeTable<'n>> {
+    pub fn as_table<'d, 'n>(&mut self, key: &str, node: &'d Node<'n>) -> Option<&'d DeTable<'n>> {
         match node.get_ref() {
             DeValue::Table(inner) => Some(inner),
             _ => self.wrong_type(key, node, ("a table", "表")),

@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::dataflow::Job;
-use crate::dataflow::finding;
+use crate::decision::DecisionBatch;
 use crate::event::{ACCOUNT_ID, Column, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
 use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
+use crate::job::Job;
 use crate::keyed::{NULL_TEXT, Replies};
 use crate::packet::referee::Finding;
 use crate::sink::Scored;
-use crate::decision::DecisionBatch;
 use crate::source::order::Slice;
 
 /// A slice with all that is known before any state is asked.
@@ -174,7 +173,7 @@ impl Gatherer {
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let mut decider = job.scorer.decider();
-        for at in 0..batch.rows.len() {
+        for (at, &outcome) in outcomes.iter().enumerate() {
             let row = batch.rows[at];
             fill_own(prepared, features, row as usize, &mut values);
             columns.fill(features, at, &mut values);
@@ -187,7 +186,7 @@ impl Gatherer {
                 column.push(value);
             }
             let kind = slice.chunk.kind(row as usize);
-            decider.decide(kind, &values, outcomes[at], &mut batch);
+            decider.decide(kind, &values, outcome, &mut batch);
         }
         let mut scored = Scored {
             part: 0,
@@ -262,7 +261,8 @@ impl Gatherer {
                     continue;
                 }
                 for (row, word) in reply.rows.iter().zip(&reply.values) {
-                    outcomes[place[*row as usize] as usize] = finding(*word);
+                    outcomes[place[*row as usize] as usize] =
+                        Finding::ALL.get(*word as usize).copied();
                 }
                 continue;
             };

@@ -1,9 +1,26 @@
-//! Hongxian (红线) watches group red packets and the money around them.
+//! Hongxian (红线) watches group red packets and the money around them, and decides on every
+//! transaction before it settles: allow, review, hold or block, with reasons.
+//!
+//! The modules stand in the order in which an event meets them, and each uses only those above
+//! it. An event is read and checked ([`source`], [`event`]), put in its place in the total order
+//! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
+//! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
+//! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use hongxian::event::Schema;
+//!
+//! // A rules directory is read as a whole: nothing runs while anything in it is wrong.
+//! let loaded = hongxian::rules::load(None, &Arc::new(Schema::default())).unwrap();
+//! assert_eq!(loaded.rules.rules.len(), 0, "without a directory there are no rules");
+//! assert_eq!(loaded.rules.policy.bands.hold, 600, "and the policy is the documented default");
+//! ```
 
-pub mod event;
 pub mod diagnostic;
-pub mod document;
+pub mod event;
 pub mod expr;
+pub mod document;
 pub mod stopwatch;
 pub mod source;
 pub mod keyed;
@@ -14,6 +31,7 @@ pub mod rules;
 pub mod score;
 pub mod verdicts;
 pub mod sink;
+pub mod job;
 pub mod gather;
 pub mod dataflow;
 pub mod backtest;

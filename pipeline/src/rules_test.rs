@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::backtest;
-use crate::dataflow::{Job, Options};
+use crate::dataflow::Options;
 use crate::diagnostic::{Diagnostic, Failure, Sources};
 use crate::event::{EVENT_ID, Schema, Value};
 use crate::expr::{Constant, Names as _};
 use crate::features::Features;
 use crate::features::catalogue::Catalogue;
+use crate::job::Job;
 use crate::rules::timeline::{self, Test};
 use crate::rules::{self, Rule};
 use crate::score::Scorer;
@@ -133,7 +134,11 @@ fn judge(rule: &Rule, test: &Test, row: &[Value<'_>]) -> Option<String> {
         Ok(hit) if hit != test.hit => {
             let lacks = rule.program.shortfall(row);
             let lacks = lacks.map_or(String::new(), |lacks| format!(" (short by {lacks})"));
-            return Some(format!("expected hit = {}, got {hit}{lacks}{}", test.hit, used(rule, row)));
+            return Some(format!(
+                "expected hit = {}, got {hit}{lacks}{}",
+                test.hit,
+                used(rule, row)
+            ));
         }
         _ => {}
     }

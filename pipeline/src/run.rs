@@ -10,15 +10,18 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use crate::backtest;
-use crate::dataflow::{Job, Options, Summary};
+use crate::dataflow::{Options, Summary};
 use crate::decision::{DecisionBatch, Names};
 use crate::diagnostic::{Failure, Message};
 use crate::event::{
-    ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, RejectCode, Refusal,
+    ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, Refusal, RejectCode,
 };
+use crate::job::Job;
 
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels};
-use crate::report::{self, Bands, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts};
+use crate::report::{
+    self, Bands, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
+};
 use crate::rules::{self, Loaded};
 use crate::score::Scorer;
 use crate::sink::{Recorded, Scored, entities};
@@ -78,8 +81,8 @@ pub fn run(
     let arrivals =
         Arrivals { chunks: read.chunks.into_iter().map(Arc::new).collect(), effective: None };
     let dedup_window = set.policy.dedup_window;
-    let events = stopwatch
-        .time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
+    let events =
+        stopwatch.time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
     rejects.extend(events.refused.iter().map(refused));
     rejects.sort_by_key(|reject| (reject.source, reject.at));
     too_many(request, rejects.len() as u64)?;
@@ -342,8 +345,11 @@ impl Whole<'_> {
     }
 
     fn metrics(&self, facts: &RunFacts, judgement: &Judgement) -> serde_json::Value {
-        let timings: BTreeMap<&str, f64> =
-            self.stopwatch.seconds().map(|(name, spent)| (name, (spent * 1e6).round() / 1e6)).collect();
+        let timings: BTreeMap<&str, f64> = self
+            .stopwatch
+            .seconds()
+            .map(|(name, spent)| (name, (spent * 1e6).round() / 1e6))
+            .collect();
         let kinds: BTreeMap<&str, u64> = Kind::ALL
             .iter()
             .zip(self.recorded.events)

@@ -41,9 +41,8 @@ impl Scorer {
         evidence.sort();
         evidence.dedup();
         let place = |name: &String| evidence.binary_search(name).map_or(0, |at| at as u16);
-        let uses = |rule: &Rule| {
-            rule.uses.iter().map(|(name, slot, _)| (place(name), slot.0)).collect()
-        };
+        let uses =
+            |rule: &Rule| rule.uses.iter().map(|(name, slot, _)| (place(name), slot.0)).collect();
         let by_rule = set.rules.iter().map(uses).collect();
         let names = Names {
             rules: set.rules.iter().map(|rule| (rule.file.id.clone(), rule.file.score)).collect(),
@@ -118,7 +117,9 @@ impl Decider<'_> {
                 Ok(true) if !rule.is_rolled_out(row) => {}
                 Ok(true) if rule.file.status == Status::Live => self.hits.push(at),
                 Ok(true) => self.shadow.push(at),
-                Err(NotEvaluable::Missing | NotEvaluable::Overflow | NotEvaluable::DivisionByZero) => {
+                Err(
+                    NotEvaluable::Missing | NotEvaluable::Overflow | NotEvaluable::DivisionByZero,
+                ) => {
                     self.not_evaluable[usize::from(at)] += 1;
                 }
             }

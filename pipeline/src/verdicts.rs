@@ -184,8 +184,7 @@ mod tests {
             lasts: Some(50),
             floor: Verdict::Hold,
         };
-        let accounts =
-            VerdictPolicy { restrict: Some(restrict), ban: None, enforce: true };
+        let accounts = VerdictPolicy { restrict: Some(restrict), ban: None, enforce: true };
         let policy = Policy { accounts, ..Policy::default() };
         let mut verdicts = Verdicts::new(&policy);
         verdicts.observe("u1", "g1", 0, Verdict::Hold);

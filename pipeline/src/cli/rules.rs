@@ -83,10 +83,8 @@ fn junit(results: &[TestResult], failed: usize) -> String {
     let escape = |text: &str| {
         text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
     };
-    let mut out = format!(
-        "<testsuite name=\"rules\" tests=\"{}\" failures=\"{failed}\">\n",
-        results.len()
-    );
+    let mut out =
+        format!("<testsuite name=\"rules\" tests=\"{}\" failures=\"{failed}\">\n", results.len());
     for result in results {
         let (rule, test) = (escape(&result.rule), escape(&result.test));
         out.push_str(&format!("  <testcase classname=\"{rule}\" name=\"{test}\""));
@@ -102,7 +100,7 @@ fn junit(results: &[TestResult], failed: usize) -> String {
     out
 }
 
-fn check(directory: &PathBuf, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
+fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
     let schema = Arc::new(Schema::default());
     let loaded = match rules::load(Some(directory), &schema) {
         Ok(loaded) => loaded,

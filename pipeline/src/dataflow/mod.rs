@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use timely::container::CapacityContainerBuilder;
@@ -22,18 +22,15 @@ use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
-use crate::features::Features;
 use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
 use crate::features::state::{FamilyState, Usage};
 use crate::gather::{Gatherer, Prepared, prepare};
+use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
-use crate::packet::referee::Finding;
 use crate::packet::requests::{RefereeState, packet_requests};
-use crate::score::Scorer;
 use crate::sink::Scored;
-use crate::source::order::Ordered;
 use crate::stopwatch::{Stage, Stopwatch};
 
 /// Steps that may be under way at once: enough to keep workers busy, few enough to bound memory.
@@ -51,18 +48,6 @@ pub struct Options {
     /// Whether operators put each step's requests in total order. Only the negative control of
     /// the order tests says no.
     pub sorted: bool,
-}
-
-/// What a run needs, shared by its workers.
-pub struct Job {
-    /// The events, in total order.
-    pub events: Ordered,
-    /// The features.
-    pub features: Arc<Features>,
-    /// The rules and what they add up to.
-    pub scorer: Arc<Scorer>,
-    /// Set when the run is to end at the next tick.
-    pub interrupted: Arc<AtomicBool>,
 }
 
 /// What the workers found beside the decisions.
@@ -446,9 +431,4 @@ fn family_requests(
         &Addressing { origin: index, peers, first: prepared.rank },
         &passes,
     )
-}
-
-/// The referee's finding of a reply's word.
-pub(crate) fn finding(word: u64) -> Option<Finding> {
-    Finding::ALL.get(word as usize).copied()
 }

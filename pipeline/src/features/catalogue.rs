@@ -6,52 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::declare::{Agg, Body, Declaration, Window, Windowed};
+use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::ClusterOptions;
+use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
 use super::plan::{Family, Plan, Resolved, Source};
-use super::text::{self, Lexicon};
+use super::text::Lexicon;
 use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
 use crate::document::located;
-use crate::event::{Column, FIELDS, FieldId, Kind, KindSet, Schema, Type};
-use crate::expr::{self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone};
-
-/// The sides of a transaction whose attributes can be read, with the events that carry them and
-/// the field of the transaction that names the side.
-const SIDES: [(&str, Kind, &str, &str); 4] = [
-    ("payer", Kind::Account, "account_id", "payer_id"),
-    ("payee", Kind::Account, "account_id", "payee_id"),
-    ("account", Kind::Account, "account_id", "account_id"),
-    ("group", Kind::Group, "group_id", "group_id"),
-];
-
-/// One name of the catalogue.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its type.
-    pub kind: Type,
-    /// What it means.
-    pub doc: String,
-    /// What it means, in Chinese.
-    pub doc_zh: String,
-    /// Its unit; empty where there is none.
-    pub unit: String,
-    /// When it misleads.
-    pub misleads: String,
-    source: EntrySource,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum EntrySource {
-    Field(FieldId),
-    Payer,
-    Payee,
-    /// Index among the declarations.
-    Declared(usize),
-    Text(usize),
-    Outcome,
-    Cluster(Cluster),
-    Attribute,
-}
+use crate::event::{Column, FieldId, Schema, Type};
+use crate::expr::{
+    self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone,
+};
 
 /// What is known of the cluster of accounts that shared devices link to the acting one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -590,128 +555,4 @@ fn check_names(
         }
         Some(_) => {}
     }
-}
-
-fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -> Entry {
-    Entry {
-        kind,
-        doc: doc.to_owned(),
-        doc_zh: doc_zh.to_owned(),
-        unit: unit.to_owned(),
-        misleads: String::new(),
-        source,
-    }
-}
-
-fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
-    for (at, field) in schema.fields().iter().enumerate() {
-        let doc = FIELDS.get(at).map_or("a column of one's own", |(_, _, _, doc)| doc);
-        let unit = match field.name.as_str() {
-            "amount_fen" => "fen",
-            "event_time" | "registered_at" => "ms since 1970 UTC",
-            _ => "",
-        };
-        let source = EntrySource::Field(FieldId(at as u16));
-        entries.insert(field.name.clone(), entry(field.kind, source, doc, "", unit));
-        for (side, _, _, by) in SIDES {
-            let doc = format!("{}, as last said of the {by}: {doc}", field.name);
-            let entry = entry(field.kind, EntrySource::Attribute, &doc, "", unit);
-            entries.insert(format!("{side}.{}", field.name), entry);
-        }
-    }
-    let payer = entry(Type::Str, EntrySource::Payer, "who pays", "付款方", "");
-    entries.insert("payer_id".to_owned(), payer);
-    let payee = entry(Type::Str, EntrySource::Payee, "who is paid", "收款方", "");
-    entries.insert("payee_id".to_owned(), payee);
-}
-
-fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
-    for (at, text) in text::entries(lexicon).into_iter().enumerate() {
-        let mut entry =
-            entry(text.kind, EntrySource::Text(at), &text.doc, &text.doc_zh, &text.unit);
-        entry.misleads = text.misleads;
-        entries.insert(text.name, entry);
-    }
-    let outcome = entry(
-        Type::Str,
-        EntrySource::Outcome,
-        "the referee's finding on a send or claim: ok, or the law that it breaks",
-        "裁判对发包或领取的结论:ok 或所违反的规则",
-        "",
-    );
-    entries.insert("packet.outcome".to_owned(), outcome);
-    let clusters = [
-        (
-            "devices.cluster_accounts",
-            Type::Int,
-            Cluster::Accounts,
-            "accounts linked to this one by shared devices, itself included",
-            "通过共享设备与该账号相连的账号数(含自身)",
-            "accounts",
-        ),
-        (
-            "devices.cluster_groups",
-            Type::Int,
-            Cluster::Groups,
-            "distinct groups in which the linked accounts acted",
-            "相连账号活动过的群数",
-            "groups",
-        ),
-        (
-            "devices.cluster_id",
-            Type::Str,
-            Cluster::Id,
-            "smallest account_id among the linked accounts",
-            "相连账号中最小的 account_id",
-            "",
-        ),
-    ];
-    for (name, kind, cluster, doc, doc_zh, unit) in clusters {
-        let mut entry = entry(kind, EntrySource::Cluster(cluster), doc, doc_zh, unit);
-        entry.misleads =
-            "as of the graph tick before last; devices with more accounts than hub_limit link nobody"
-                .to_owned();
-        entries.insert(name.to_owned(), entry);
-    }
-}
-
-fn declared(schema: &Schema, declaration: &Declaration, at: usize) -> Entry {
-    let kind = match &declaration.body {
-        // The type of an expression is found when all names are known.
-        Body::Expr { .. } => Type::Int,
-        Body::Windowed(windowed) => match &windowed.agg {
-            Agg::First(field) | Agg::Last(field) => {
-                Source::find(schema, field).map_or(Type::Int, |source| source.kind(schema))
-            }
-            Agg::Mean(_)
-            | Agg::Stddev(_)
-            | Agg::RatioToMean
-            | Agg::TopShare(_)
-            | Agg::Entropy(..) => Type::Double,
-            _ => Type::Int,
-        },
-    };
-    Entry {
-        kind,
-        doc: declaration.doc.clone(),
-        doc_zh: declaration.doc_zh.clone(),
-        unit: declaration.unit.clone(),
-        misleads: declaration.misleads.clone(),
-        source: EntrySource::Declared(at),
-    }
-}
-
-/// The feature behind `payer.verified` and the like: what was last said of that side.
-fn attribute(name: &str) -> Option<Windowed> {
-    let (side, field) = name.split_once('.')?;
-    let (_, kind, key, at) = SIDES.into_iter().find(|(held, ..)| *held == side)?;
-    Some(Windowed {
-        over: KindSet::from_iter([kind]),
-        where_: None,
-        key: vec![key.to_owned()],
-        at: vec![at.to_owned()],
-        agg: Agg::Last(field.to_owned()),
-        window: Window::Forever,
-        include_current: true,
-    })
 }

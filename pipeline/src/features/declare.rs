@@ -111,12 +111,37 @@ pub enum Agg {
 }
 
 const KEYS: [&str; 15] = [
-    "over", "where", "key", "at", "agg", "field", "q", "window", "include_current", "approx",
-    "expr", "doc", "doc_zh", "unit", "misleads",
+    "over",
+    "where",
+    "key",
+    "at",
+    "agg",
+    "field",
+    "q",
+    "window",
+    "include_current",
+    "approx",
+    "expr",
+    "doc",
+    "doc_zh",
+    "unit",
+    "misleads",
 ];
 const AGGS: [&str; 14] = [
-    "count", "sum", "min", "max", "first", "last", "mean", "stddev", "distinct", "quantile",
-    "since_last", "ratio_to_mean", "top_share", "entropy",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "first",
+    "last",
+    "mean",
+    "stddev",
+    "distinct",
+    "quantile",
+    "since_last",
+    "ratio_to_mean",
+    "top_share",
+    "entropy",
 ];
 
 /// Reads `features.toml`: what it declares, and every mistake in it.
@@ -137,10 +162,8 @@ fn walk(reader: &mut Reader<'_>, table: &DeTable<'_>, prefix: String, out: &mut 
             format!("{prefix}.{}", key.get_ref())
         };
         let DeValue::Table(inner) = node.get_ref() else {
-            let message = Message::new(
-                format!("`{name}` is not a table"),
-                format!("`{name}` 不是表"),
-            );
+            let message =
+                Message::new(format!("`{name}` is not a table"), format!("`{name}` 不是表"));
             let hint = Message::new(
                 "a feature is a table such as [behaviour.claims_10m]",
                 "特征写成表,如 [behaviour.claims_10m]",
@@ -175,9 +198,7 @@ fn declaration(
         );
         reader.fail("feature-name", span.clone(), message, Some(hint));
     }
-    let mut words = |key| {
-        reader.string(table, key).map(Text::into_inner).unwrap_or_default()
-    };
+    let mut words = |key| reader.string(table, key).map(Text::into_inner).unwrap_or_default();
     let (doc, doc_zh, unit, misleads) =
         (words("doc"), words("doc_zh"), words("unit"), words("misleads"));
     let body = match reader.string(table, "expr") {
@@ -229,9 +250,8 @@ pub fn kinds(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<
 }
 
 fn window(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Window> {
-    let is_day = |node: &Node<'_>| {
-        matches!(node.get_ref(), DeValue::String(text) if text.as_ref() == "day")
-    };
+    let is_day =
+        |node: &Node<'_>| matches!(node.get_ref(), DeValue::String(text) if text.as_ref() == "day");
     if table.get("window").is_some_and(is_day) {
         return Some(Window::Day);
     }
@@ -244,10 +264,8 @@ fn agg(reader: &mut Reader<'_>, table: &DeTable<'_>, span: Range<usize>) -> Opti
     let given = reader.string(table, "field");
     let fieldless = matches!(name, "count" | "since_last" | "ratio_to_mean");
     if let Some(field) = given.as_ref().filter(|_| fieldless) {
-        let message = Message::new(
-            format!("`{name}` takes no field"),
-            format!("`{name}` 不需要 field"),
-        );
+        let message =
+            Message::new(format!("`{name}` takes no field"), format!("`{name}` 不需要 field"));
         reader.fail("field-not-used", field.span(), message, None);
     }
     let needs_field = matches!(name, "first" | "last" | "distinct" | "top_share" | "entropy");

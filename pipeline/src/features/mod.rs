@@ -4,6 +4,7 @@
 //! workers that own its keys; [`catalogue`] is the list of all names that a condition may use.
 
 pub mod catalogue;
+pub mod entries;
 pub mod declare;
 pub mod devices;
 pub mod plan;

@@ -76,7 +76,7 @@ pub(crate) fn requests(
     let key = keys.joined(&columns);
     let at: Vec<_> = looked_up.iter().map(|columns| keys.joined(columns)).collect();
     let mut wanted: Vec<(Key, u32)> = Vec::new();
-    for row in 0..chunk.len() {
+    for (row, &time) in effective.iter().enumerate() {
         let kind = chunk.kind(row);
         let mut streams = 0;
         for (bit, stream) in family.streams.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(crate) fn requests(
         for &(key, lookups) in &wanted {
             let batch = &mut batches[key.group() % to.peers];
             let streams = if key == filed { streams } else { 0 };
-            batch.push(row, key, effective[row], streams, lookups);
+            batch.push(row, key, time, streams, lookups);
             if streams != 0 {
                 for (carried, column) in &carried {
                     batch.carry(chunk, keys, carried, *column, row);

@@ -88,7 +88,10 @@ pub(crate) fn run(transactions: u64, labelled: bool) -> (RunFacts, Judgement) {
         let fraud = draw.below(100) < 3;
         let account = if fraud { draw.below(FRAUDS) } else { draw.below(ACCOUNTS) };
         let odds = if account < FRAUDS { 25 } else { 2 };
-        let hits: Vec<u16> = (0..7).filter(|rule| draw.below(100 + 30 * rule) < odds).map(|rule| rule as u16).collect();
+        let hits: Vec<u16> = (0..7)
+            .filter(|rule| draw.below(100 + 30 * rule) < odds)
+            .map(|rule| rule as u16)
+            .collect();
         let amount_fen = (1 + draw.below(20_000) * (1 + draw.below(20)) / 10) as i64;
         let account = if account == 3 { HOSTILE.to_owned() } else { format!("u{account}") };
         judge.observe(&Judged {

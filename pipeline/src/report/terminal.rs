@@ -130,7 +130,10 @@ impl Page {
             let value = self.say("interrupted; this is what was done", "已中断；仅含已完成部分");
             rows.push(vec![self.say("partial", "不完整").to_owned(), value.to_owned()]);
         }
-        rows.push(vec![self.say("digest", "决策摘要").to_owned(), input.run.decisions_digest.clone()]);
+        rows.push(vec![
+            self.say("digest", "决策摘要").to_owned(),
+            input.run.decisions_digest.clone(),
+        ]);
         self.table(&[], 2, rows);
     }
 
@@ -170,7 +173,9 @@ impl Page {
             Lang::En => format!(
                 "{stopped} of {all} yuan; {later} more moved later by accounts stopped before"
             ),
-            Lang::Zh => format!("{stopped} 元，共 {all} 元；另有 {later} 元由曾被拦截的账户其后转出"),
+            Lang::Zh => {
+                format!("{stopped} 元，共 {all} 元；另有 {later} 元由曾被拦截的账户其后转出")
+            }
         }
     }
 
@@ -292,7 +297,11 @@ impl Page {
         ];
         let rows = view.typologies.iter().take(TYPOLOGIES_MAX).map(|slice| {
             let (alerts, all) = (slice.decided.alerts().count, slice.decided.total());
-            let name = if slice.name.is_empty() { self.say("(none)", "（未注明）") } else { &slice.name };
+            let name = if slice.name.is_empty() {
+                self.say("(none)", "（未注明）")
+            } else {
+                &slice.name
+            };
             vec![
                 printable(name),
                 self.of(slice.caught.alerted, slice.caught.subjects),
@@ -357,8 +366,7 @@ impl Page {
 }
 
 fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
-    let mut row =
-        vec![rule.rule.id.clone(), rule.rule.score.to_string(), grouped(rule.hits.count)];
+    let mut row = vec![rule.rule.id.clone(), rule.rule.score.to_string(), grouped(rule.hits.count)];
     match view.map(|view| &view.rules[at]) {
         Some(truth) => row.extend([
             grouped(truth.fraud_hits),
@@ -376,7 +384,8 @@ fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
 /// Event text is hostile: what could move the cursor, or the reading direction, is replaced.
 fn printable(text: &str) -> String {
     let unsafe_char = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if unsafe_char(c) { '\u{fffd}' } else { c }).collect()
 }
@@ -397,7 +406,7 @@ fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -6,17 +6,32 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Node, Reader, Text, integer_of};
 use crate::event::{Kind, KindSet};
 use crate::expr::{Constant, Param, Unit, duration, yuan};
 use crate::features::declare::kinds;
-use crate::decision::Verdict;
 
 /// The keys of a rule file.
 pub const KEYS: [&str; 18] = [
-    "title", "title_zh", "description", "owner", "references", "status", "rollout", "on", "when",
-    "score", "floor", "effect", "reason", "reason_zh", "falsepositives", "params", "test",
+    "title",
+    "title_zh",
+    "description",
+    "owner",
+    "references",
+    "status",
+    "rollout",
+    "on",
+    "when",
+    "score",
+    "floor",
+    "effect",
+    "reason",
+    "reason_zh",
+    "falsepositives",
+    "params",
+    "test",
     "tags",
 ];
 
@@ -115,10 +130,8 @@ fn rule(
     let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let id = stem(path).unwrap_or_default();
     let dimension = path.parent().and_then(stem).unwrap_or_default();
-    let mut words =
-        |key| reader.string(table, key).map(Text::into_inner).unwrap_or_default();
-    let (title, title_zh, description) =
-        (words("title"), words("title_zh"), words("description"));
+    let mut words = |key| reader.string(table, key).map(Text::into_inner).unwrap_or_default();
+    let (title, title_zh, description) = (words("title"), words("title_zh"), words("description"));
     let status = reader.string(table, "status");
     let status = status.and_then(|text| reader.choice("status", &text, &Status::ALL));
     let rollout = rollout(reader, table);

@@ -27,10 +27,7 @@ pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
         let wanted = COLUMNS.join(",");
         fail(
             0,
-            Message::new(
-                format!("the header is not `{wanted}`"),
-                format!("表头应为 `{wanted}`"),
-            ),
+            Message::new(format!("the header is not `{wanted}`"), format!("表头应为 `{wanted}`")),
         );
         return (list, diagnostics);
     }
@@ -47,14 +44,16 @@ pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
         let cell = |place: usize| record.get(place).unwrap_or("").trim();
         let times = (time(cell(1), zone, i64::MIN), time(cell(2), zone, i64::MAX));
         match times {
-            _ if record.len() != COLUMNS.len() || cell(0).is_empty() => fail(
-                at,
-                Message::new("a row needs a value and five cells", "每行需要值并且共五列"),
-            ),
+            _ if record.len() != COLUMNS.len() || cell(0).is_empty() => {
+                fail(at, Message::new("a row needs a value and five cells", "每行需要值并且共五列"))
+            }
             (Some(from), Some(until)) if from < until => list.add(cell(0), from, until),
             (Some(_), Some(_)) => fail(
                 at,
-                Message::new("valid_until is not after valid_from", "valid_until 应晚于 valid_from"),
+                Message::new(
+                    "valid_until is not after valid_from",
+                    "valid_until 应晚于 valid_from",
+                ),
             ),
             _ => fail(
                 at,
@@ -108,8 +107,7 @@ mod tests {
                     ,2024-01-01,,li,\nu1,soon,,li,\nu2,2024-01-02,2024-01-01,li,\nu3,,\n";
         let (list, diagnostics) = read(Path::new("x.csv"), text, &zone);
         assert!(list.is_empty());
-        let lines: Vec<&str> =
-            diagnostics.iter().map(|d| &text[d.span.clone().unwrap()]).collect();
+        let lines: Vec<&str> = diagnostics.iter().map(|d| &text[d.span.clone().unwrap()]).collect();
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(lines[1].starts_with("u1"));
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::document::Reader;
 use crate::expr::Zone;
-use crate::decision::Verdict;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -106,10 +106,21 @@ impl Policy {
         let mut reader = Reader::new(file, text);
         let root = reader.parse();
         let root = root.get_ref();
-        reader.known_keys(root, &[
-            "bands", "allowed_lateness", "dedup_window", "max_ahead", "graph_tick", "time_zone",
-            "idle_ms", "devices", "clusters", "verdicts",
-        ]);
+        reader.known_keys(
+            root,
+            &[
+                "bands",
+                "allowed_lateness",
+                "dedup_window",
+                "max_ahead",
+                "graph_tick",
+                "time_zone",
+                "idle_ms",
+                "devices",
+                "clusters",
+                "verdicts",
+            ],
+        );
         let mut policy = Policy::default();
         policy.read_bands(&mut reader, root);
         policy.read_times(&mut reader, root);

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{self, RuleFile, Status};
-use super::policy::Policy;
 use super::lists;
+use super::policy::Policy;
 use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources, did_you_mean_hint};
 use crate::document::{Reader, located};
 use crate::event::{KindSet, Schema, Type};
-use crate::expr::{
-    self, Ast, Environment, List, Names as _, Param, Program, Slot, Unit, Zone,
-};
+use crate::expr::{self, Ast, Environment, List, Names as _, Param, Program, Slot, Unit, Zone};
 use crate::features::catalogue::{Catalogue, Context, Features};
 use crate::features::declare::{self, Declaration};
 use crate::features::devices::ClusterOptions;
@@ -90,14 +88,13 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     let declarations = std::mem::take(&mut files.declarations);
     let canonical_features = canonical_features(&declarations);
     let place = (files.features_path.as_path(), features_text.as_str());
-    let mut catalogue =
-        match Catalogue::new(schema.clone(), place, declarations, &files.lexicon) {
-            Ok(catalogue) => catalogue,
-            Err(found) => {
-                files.found.extend(found);
-                return Err(Failure::Input(files.found, files.sources));
-            }
-        };
+    let mut catalogue = match Catalogue::new(schema.clone(), place, declarations, &files.lexicon) {
+        Ok(catalogue) => catalogue,
+        Err(found) => {
+            files.found.extend(found);
+            return Err(Failure::Input(files.found, files.sources));
+        }
+    };
     let devices = files.policy.devices;
     let clusters = devices.clusters.then_some(ClusterOptions {
         graph_tick: files.policy.graph_tick,
@@ -336,7 +333,9 @@ fn canonical_features(declarations: &[Declaration]) -> String {
                     let where_ = windowed.where_.as_ref().map(|(text, _)| canonical_expr(text));
                     let declare::Windowed { over, key, at, agg, window, include_current, .. } =
                         windowed;
-                    format!("{over:?} {where_:?} {key:?} {at:?} {agg:?} {window:?} {include_current}")
+                    format!(
+                        "{over:?} {where_:?} {key:?} {at:?} {agg:?} {window:?} {include_current}"
+                    )
                 }
             };
             format!("feature {} {body}\n", declaration.name)

@@ -70,9 +70,8 @@ fn test(
     span: Range<usize>,
     before: &[Test],
 ) -> Option<Test> {
-    reader.known_keys(table, &[
-        "name", "start", "given", "from", "set", "given_features", "expect",
-    ]);
+    reader
+        .known_keys(table, &["name", "start", "given", "from", "set", "given_features", "expect"]);
     reader.required_keys(table, span.clone(), &["name", "expect"]);
     let name = reader.string(table, "name")?.into_inner();
     let from = reader.string(table, "from");
@@ -138,8 +137,7 @@ fn set(reader: &mut Reader<'_>, table: &DeTable<'_>, events: &mut [TimelineEvent
                     fields.push((field.to_owned(), unquoted(value)));
                 }
                 None => {
-                    let message =
-                        Message::new("write field=value", "请写 field=value");
+                    let message = Message::new("write field=value", "请写 field=value");
                     reader.fail("bad-timeline", text.span(), message, None);
                 }
             }

@@ -23,12 +23,7 @@ pub fn write(batch: &RecordBatch, out: &mut String) -> Result<(), String> {
     Ok(())
 }
 
-fn write_value(
-    name: &str,
-    array: &dyn Array,
-    row: usize,
-    out: &mut String,
-) -> Result<(), String> {
+fn write_value(name: &str, array: &dyn Array, row: usize, out: &mut String) -> Result<(), String> {
     let wrong = || format!("the column {name} is a {}", array.data_type());
     if array.is_null(row) {
         out.push_str("null");

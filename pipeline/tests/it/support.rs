@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use hongxian::dataflow::{Job, Options};
+use hongxian::dataflow::Options;
 use hongxian::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, Column, DEVICE_ID, EVENT_ID,
     EVENT_TIME, GROUP_ID, KIND, Kind, NULL_INT, PACKET_ID, Position, Raw, SEQ, Schema, TEXT,
@@ -15,6 +15,7 @@ use hongxian::features::declare::Declaration;
 use hongxian::features::devices::ClusterOptions;
 use hongxian::features::text::Lexicon;
 use hongxian::features::{Catalogue, Features};
+use hongxian::job::Job;
 use hongxian::rules::{Policy, RuleSet};
 use hongxian::score::Scorer;
 use hongxian::source::order::{Arrivals, Ordered};

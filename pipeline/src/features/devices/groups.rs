@@ -122,11 +122,6 @@ impl AccountGroups {
         }
     }
 
-    /// How many accounts are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
     /// Forgets accounts that are not linked and of which nothing is in the window any more.
     fn sweep_when_due(&mut self, now: i64) {
         if self.accounts.len() < 2 * self.survivors + 64 {

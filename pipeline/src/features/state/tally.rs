@@ -18,12 +18,12 @@ pub(crate) struct Tally {
     free: u32,
     held_slots: u32,
     index: Option<Box<HashTable<u32>>>,
-    tops: Option<Box<Vec<Top>>>,
+    tops: Vec<Top>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Tally { words: Vec::new(), free: NONE, held_slots: 0, index: None, tops: None }
+        Tally { words: Vec::new(), free: NONE, held_slots: 0, index: None, tops: Vec::new() }
     }
 }
 
@@ -118,7 +118,7 @@ impl Tally {
 
     /// Keeps the window's commonest value up to date.
     pub(crate) fn move_top(&mut self, window: usize, change: Change) {
-        let tops = self.tops.get_or_insert_default();
+        let tops = &mut self.tops;
         if tops.len() <= window {
             tops.resize_with(window + 1, Top::default);
         }
@@ -141,14 +141,13 @@ impl Tally {
 
     /// How often the window's commonest value occurs.
     pub(crate) fn top(&self, window: usize) -> u32 {
-        let tops = self.tops.as_ref();
-        tops.and_then(|tops| tops.get(window)).map_or(0, |top| top.top)
+        self.tops.get(window).map_or(0, |top| top.top)
     }
 
     /// Heap bytes in use.
     pub(crate) fn heap_bytes(&self) -> usize {
         let index = self.index.as_ref().map_or(0, |index| index.capacity() * 5 + 32);
-        let tops = self.tops.iter().flat_map(|tops| tops.iter());
+        let tops = self.tops.iter();
         let tops: usize = tops.map(|top| size_of::<Top>() + 4 * top.by_count.capacity()).sum();
         self.words.capacity() * 8 + index + tops
     }

@@ -264,7 +264,7 @@ impl Reader<'_> {
 
     /// Reads all options; false if one of them is wrong.
     fn options(&mut self, options: Piece<'_>, into: &mut Defaults) -> bool {
-        options.words().fold(true, |fine, word| self.option(word, into) && fine)
+        options.words().fold(true, |fine, word| self.option(word, into) & fine)
     }
 
     fn option(&mut self, word: Piece<'_>, into: &mut Defaults) -> bool {

@@ -1,0 +1,459 @@
+//! From a raw record to an event: the one check for every format.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{
+    ACCOUNT_ID, AMOUNT_FEN, AMOUNT_FEN_MAX, Bound, Chunk, Column, EVENT_ID, EVENT_ID_BYTES_MAX,
+    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, Schema,
+    TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
+};
+
+/// A value as a decoder found it, before any check.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Raw<'a> {
+    /// Nothing there.
+    Null,
+    /// Text of a format without types (a CSV cell): parsed by the field's type; empty is null.
+    Cell(&'a [u8]),
+    /// A string of a format with types.
+    Str(&'a [u8]),
+    /// An integer.
+    Int(i64),
+    /// A number that is not an integer, or one written as `1.0` or `1e2`.
+    Double(f64),
+    /// A truth value.
+    Bool(bool),
+    /// An array, an object, or a number beyond 64 bits.
+    Other,
+}
+
+/// Why a record was refused. The codes are part of the contract of `rejects.jsonl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectCode {
+    /// The record could not be read in its format at all.
+    Malformed,
+    /// A value has another type than its field.
+    WrongType,
+    /// A required field is missing or null.
+    MissingField,
+    /// A value is out of bounds.
+    OutOfBounds,
+    /// The kind is none of the twelve.
+    UnknownKind,
+    /// The time is outside 2000..2100.
+    TimeOutOfRange,
+    /// Bytes that are not UTF-8.
+    InvalidUtf8,
+    /// The record is longer than 1 MiB.
+    TooLong,
+    /// The id was used before by an event with another body.
+    IdConflict,
+    /// Older than the watermark by more than the dedup window.
+    TooOld,
+    /// Later than its append time by more than `max_ahead`.
+    TimeAhead,
+}
+
+impl RejectCode {
+    /// Every code, in order.
+    pub const ALL: [RejectCode; 11] = [
+        RejectCode::Malformed,
+        RejectCode::WrongType,
+        RejectCode::MissingField,
+        RejectCode::OutOfBounds,
+        RejectCode::UnknownKind,
+        RejectCode::TimeOutOfRange,
+        RejectCode::InvalidUtf8,
+        RejectCode::TooLong,
+        RejectCode::IdConflict,
+        RejectCode::TooOld,
+        RejectCode::TimeAhead,
+    ];
+
+    /// The code in `rejects.jsonl`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RejectCode::Malformed => "malformed",
+            RejectCode::WrongType => "wrong_type",
+            RejectCode::MissingField => "missing_field",
+            RejectCode::OutOfBounds => "out_of_bounds",
+            RejectCode::UnknownKind => "unknown_kind",
+            RejectCode::TimeOutOfRange => "time_out_of_range",
+            RejectCode::InvalidUtf8 => "invalid_utf8",
+            RejectCode::TooLong => "too_long",
+            RejectCode::IdConflict => "id_conflict",
+            RejectCode::TooOld => "too_old",
+            RejectCode::TimeAhead => "time_ahead",
+        }
+    }
+}
+
+/// A refusal: the code, and what exactly was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code.
+    pub code: RejectCode,
+    /// One sentence: the field, and what was found there.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal with that code and detail.
+    pub fn new(code: RejectCode, detail: impl Into<String>) -> Self {
+        Refusal { code, detail: detail.into() }
+    }
+}
+
+/// Checks raw records and gathers those that pass into a [`Chunk`].
+#[derive(Debug)]
+pub struct ChunkBuilder {
+    chunk: Chunk,
+    /// One slot a field: the value of the record in hand, once checked.
+    pending: Vec<Pending>,
+    scratch: String,
+}
+
+#[derive(Clone, Debug)]
+enum Pending {
+    Null,
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    /// A range of the scratch string.
+    Str(Range<usize>),
+}
+
+impl ChunkBuilder {
+    /// An empty builder.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let fields = schema.fields.len();
+        ChunkBuilder {
+            chunk: Chunk {
+                schema,
+                kinds: Vec::new(),
+                columns: vec![Column::Absent; fields],
+                positions: Vec::new(),
+            },
+            pending: vec![Pending::Null; fields],
+            scratch: String::new(),
+        }
+    }
+
+    /// The number of events so far.
+    pub fn len(&self) -> usize {
+        self.chunk.len()
+    }
+
+    /// Whether there are none so far.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty()
+    }
+
+    /// The events so far.
+    pub fn so_far(&self) -> &Chunk {
+        &self.chunk
+    }
+
+    /// Checks one record: its values by field, each field at most once, and fields that are not
+    /// named are null. A refused record leaves the builder as it was.
+    pub fn push<'a>(
+        &mut self,
+        values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
+        position: Position,
+    ) -> Result<(), Refusal> {
+        self.scratch.clear();
+        self.pending.fill(Pending::Null);
+        let mut kind = None;
+        for (id, raw) in values {
+            if id == KIND {
+                kind = check_kind(raw)?;
+            } else {
+                let field = &self.chunk.schema.fields[id.index()];
+                self.pending[id.index()] = check_value(field, raw, &mut self.scratch)?;
+            }
+        }
+        let kind = kind.ok_or_else(|| missing("kind"))?;
+        self.check_required(kind)?;
+        self.append(kind, position);
+        Ok(())
+    }
+
+    /// The chunk, leaving the builder empty.
+    pub fn finish(&mut self) -> Chunk {
+        let schema = self.chunk.schema.clone();
+        std::mem::replace(self, ChunkBuilder::new(schema)).chunk
+    }
+
+    fn check_required(&self, kind: Kind) -> Result<(), Refusal> {
+        let present = |field: FieldId| !matches!(self.pending[field.index()], Pending::Null);
+        let account = !matches!(kind, Kind::Group | Kind::Label);
+        let required = [
+            (EVENT_ID, true),
+            (EVENT_TIME, true),
+            (ACCOUNT_ID, account),
+            (AMOUNT_FEN, kind.has_amount()),
+        ];
+        match required.iter().find(|(field, needed)| *needed && !present(*field)) {
+            Some((field, _)) => Err(missing(FIELDS[field.index()].0)),
+            None => Ok(()),
+        }
+    }
+
+    fn append(&mut self, kind: Kind, position: Position) {
+        let rows = self.chunk.kinds.len();
+        let columns = self.chunk.columns.iter_mut().zip(&self.chunk.schema.fields);
+        for ((column, field), value) in columns.zip(&self.pending) {
+            if let Column::Absent = column {
+                if matches!(value, Pending::Null) {
+                    continue;
+                }
+                *column = Column::empty(field.kind);
+                for _ in 0..rows {
+                    column.push(Value::Null);
+                }
+            }
+            column.push(match value {
+                Pending::Null => Value::Null,
+                Pending::Int(value) => Value::Int(*value),
+                Pending::Double(value) => Value::Double(*value),
+                Pending::Bool(value) => Value::Bool(*value),
+                Pending::Str(range) => Value::Str(&self.scratch[range.clone()]),
+            });
+        }
+        self.chunk.kinds.push(kind);
+        self.chunk.positions.push(position);
+    }
+}
+
+fn missing(field: &str) -> Refusal {
+    Refusal::new(RejectCode::MissingField, format!("{field} is required"))
+}
+
+fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
+    let name = match raw {
+        Raw::Null | Raw::Cell(b"") | Raw::Str(b"") => return Ok(None),
+        Raw::Cell(text) | Raw::Str(text) => text,
+        _ => return Err(Refusal::new(RejectCode::WrongType, "kind is not a string")),
+    };
+    let name = utf8("kind", name)?;
+    match Kind::parse(name) {
+        Some(kind) => Ok(Some(kind)),
+        None => Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name)))),
+    }
+}
+
+fn check_value(field: &Field, raw: Raw<'_>, scratch: &mut String) -> Result<Pending, Refusal> {
+    if matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b"")) {
+        return Ok(Pending::Null);
+    }
+    match field.kind {
+        Type::Int => check_int(field, raw).map(Pending::Int),
+        Type::Double => check_double(field, raw).map(Pending::Double),
+        Type::Bool => check_bool(field, raw).map(Pending::Bool),
+        Type::Str => {
+            let text = match raw {
+                Raw::Cell(text) | Raw::Str(text) => utf8(&field.name, text)?,
+                _ => return Err(wrong_type(field)),
+            };
+            check_text(field, text)?;
+            let start = scratch.len();
+            scratch.push_str(text);
+            Ok(Pending::Str(start..scratch.len()))
+        }
+    }
+}
+
+fn check_int(field: &Field, raw: Raw<'_>) -> Result<i64, Refusal> {
+    let value = match raw {
+        Raw::Int(value) => value,
+        Raw::Cell(text) => match parse_int(text) {
+            Some(value) => value,
+            None if field.bound == Bound::Time => parse_time(field, text)?,
+            None => return Err(wrong_type(field)),
+        },
+        Raw::Str(text) if field.bound == Bound::Time => parse_time(field, text)?,
+        _ => return Err(wrong_type(field)),
+    };
+    let (low, high, code) = match field.bound {
+        Bound::Time => (TIME_MIN, TIME_MAX - 1, RejectCode::TimeOutOfRange),
+        Bound::Amount => (0, AMOUNT_FEN_MAX, RejectCode::OutOfBounds),
+        Bound::Natural => (0, i64::MAX, RejectCode::OutOfBounds),
+        _ => (NULL_INT + 1, i64::MAX, RejectCode::OutOfBounds),
+    };
+    if value < low || value > high {
+        let detail = format!("{} is {value}, outside {low}..={high}", field.name);
+        return Err(Refusal::new(code, detail));
+    }
+    Ok(value)
+}
+
+fn check_double(field: &Field, raw: Raw<'_>) -> Result<f64, Refusal> {
+    let value = match raw {
+        Raw::Double(value) => value,
+        Raw::Int(value) => value as f64,
+        Raw::Cell(text) => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| wrong_type(field))?,
+        _ => return Err(wrong_type(field)),
+    };
+    if !value.is_finite() {
+        let detail = format!("{} is not a finite number", field.name);
+        return Err(Refusal::new(RejectCode::OutOfBounds, detail));
+    }
+    Ok(value)
+}
+
+fn check_bool(field: &Field, raw: Raw<'_>) -> Result<bool, Refusal> {
+    match raw {
+        Raw::Bool(value) => Ok(value),
+        Raw::Cell(b"true") => Ok(true),
+        Raw::Cell(b"false") => Ok(false),
+        _ => Err(wrong_type(field)),
+    }
+}
+
+fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
+    let bytes_max = match field.bound {
+        Bound::EventId => EVENT_ID_BYTES_MAX,
+        Bound::Id => ID_BYTES_MAX,
+        _ => TEXT_BYTES_MAX,
+    };
+    if text.len() > bytes_max {
+        let detail = format!("{} has {} bytes, more than {bytes_max}", field.name, text.len());
+        return Err(Refusal::new(RejectCode::OutOfBounds, detail));
+    }
+    let allowed: &[&str] = match field.bound {
+        Bound::Play => &["lucky", "equal", "exclusive", "relay", "timed", "password"],
+        Bound::Funding => &["balance", "lingqiantong", "bank"],
+        Bound::Platform => &["wechat", "alipay", "douyin", "other"],
+        Bound::Label => &["fraud", "honest"],
+        Bound::SubjectKind => &["event", "account", "group"],
+        _ => return Ok(()),
+    };
+    if !allowed.contains(&text) {
+        let detail =
+            format!("{} is {}, not one of {}", field.name, quoted(text), allowed.join(", "));
+        return Err(Refusal::new(RejectCode::OutOfBounds, detail));
+    }
+    Ok(())
+}
+
+/// A plain decimal integer; no sign but `-`, no blanks.
+pub fn parse_int(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
+    }
+    if negative { Some(value) } else { value.checked_neg() }
+}
+
+/// RFC 3339 with an offset; finer than a millisecond is floored.
+fn parse_time(field: &Field, text: &[u8]) -> Result<i64, Refusal> {
+    let text = utf8(&field.name, text)?;
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => Ok(time.as_nanosecond().div_euclid(1_000_000) as i64),
+        Err(_) => Err(wrong_type(field)),
+    }
+}
+
+fn utf8<'a>(field: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
+    std::str::from_utf8(text).map_err(|_| {
+        Refusal::new(RejectCode::InvalidUtf8, format!("{field} has bytes that are not UTF-8"))
+    })
+}
+
+fn wrong_type(field: &Field) -> Refusal {
+    let wanted = match (field.kind, field.bound) {
+        (_, Bound::Time) => "an integer of ms or an RFC 3339 time with offset",
+        (Type::Int, _) => "an integer",
+        (Type::Double, _) => "a number",
+        (Type::Bool, _) => "true or false",
+        (Type::Str, _) => "a string",
+    };
+    Refusal::new(RejectCode::WrongType, format!("{} is not {wanted}", field.name))
+}
+
+/// The first characters of hostile text, escaped, for a message.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let shown: String = text.chars().take(SHOWN).collect();
+    let more = if shown.len() < text.len() { "..." } else { "" };
+    format!("{shown:?}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use super::*;
+
+    fn refused(values: &[(FieldId, Raw<'_>)]) -> RejectCode {
+        let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+        let at = Position { source: 0, at: 1 };
+        let refusal = builder.push(values.iter().copied(), at).unwrap_err();
+        assert!(builder.is_empty(), "a refused record must leave no trace");
+        refusal.code
+    }
+
+    const GOOD: [(FieldId, Raw<'static>); 5] = [
+        (EVENT_ID, Raw::Str(b"e1")),
+        (EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00.0009+08:00")),
+        (KIND, Raw::Str(b"claim")),
+        (ACCOUNT_ID, Raw::Str(b"u1")),
+        (AMOUNT_FEN, Raw::Int(1)),
+    ];
+
+    #[test]
+    fn a_good_record_is_kept_as_written() {
+        let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+        builder.push(GOOD, Position { source: 0, at: 1 }).unwrap();
+        let chunk = builder.finish();
+        assert_eq!(chunk.int(EVENT_TIME, 0), 1_707_480_000_000, "finer than ms is floored");
+        assert_eq!((chunk.payer(0), chunk.payee(0)), ("", "u1"));
+    }
+
+    #[test]
+    fn what_the_contract_refuses_is_refused() {
+        let with = |field, raw| {
+            let mut values = GOOD.to_vec();
+            values.retain(|(id, _)| *id != field);
+            values.push((field, raw));
+            refused(&values)
+        };
+        use RejectCode::*;
+        assert_eq!(with(AMOUNT_FEN, Raw::Double(1.0)), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Str(b"1")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Cell(b"1e2")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Cell(b"+1")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Int(-1)), OutOfBounds);
+        assert_eq!(with(AMOUNT_FEN, Raw::Null), MissingField);
+        assert_eq!(with(ACCOUNT_ID, Raw::Cell(b"")), MissingField);
+        assert_eq!(with(KIND, Raw::Str(b"Claim")), UnknownKind);
+        assert_eq!(with(EVENT_TIME, Raw::Int(TIME_MAX)), TimeOutOfRange);
+        assert_eq!(with(EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00")), WrongType);
+        assert_eq!(with(ACCOUNT_ID, Raw::Str(b"\xff")), InvalidUtf8);
+        assert_eq!(with(EVENT_ID, Raw::Str(&[b'x'; 65])), OutOfBounds);
+        assert_eq!(with(PLATFORM, Raw::Str(b"qq")), OutOfBounds);
+    }
+
+    #[test]
+    fn integers_parse_to_both_ends_and_not_beyond() {
+        assert_eq!(parse_int(b"9223372036854775807"), Some(i64::MAX));
+        assert_eq!(parse_int(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(parse_int(b"9223372036854775808"), None);
+        assert_eq!(parse_int(b""), None);
+        assert_eq!(parse_int(b"-"), None);
+        assert_eq!(parse_int(b" 1"), None);
+    }
+}

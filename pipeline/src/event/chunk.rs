@@ -1,0 +1,283 @@
+//! Checked events in columns.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{ACCOUNT_ID, COUNTERPARTY_ID, FieldId, KIND, Kind, NULL_INT, Schema, Type};
+
+/// Strings of one column, end to end; the empty string is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Strings {
+    ends: Vec<u32>,
+    text: String,
+}
+
+impl Strings {
+    /// The string at `row`; empty is null.
+    pub fn get(&self, row: usize) -> &str {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        &self.text[start..self.ends[row] as usize]
+    }
+
+    /// Appends a string; a column holds less than 4 GiB (chunks are far smaller).
+    pub fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    /// Appends a run of strings of another column.
+    fn extend(&mut self, from: &Strings, run: Range<usize>) {
+        if run.is_empty() {
+            return;
+        }
+        let start = if run.start == 0 { 0 } else { from.ends[run.start - 1] };
+        let base = self.text.len() as u32;
+        self.text.push_str(&from.text[start as usize..from.ends[run.end - 1] as usize]);
+        self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
+    }
+
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// The values of one field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// The field is null in every row.
+    Absent,
+    /// Integers; [`NULL_INT`] is null.
+    Int(Vec<i64>),
+    /// Doubles; NaN is null.
+    Double(Vec<f64>),
+    /// 0, 1, or 2 for null.
+    Bool(Vec<u8>),
+    /// Strings; empty is null.
+    Str(Strings),
+}
+
+/// A checked value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Nothing there.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A double.
+    Double(f64),
+    /// A truth value.
+    Bool(bool),
+    /// A string, never empty.
+    Str(&'a str),
+}
+
+/// Where a record came from: a source of the run, and its line (from 1), row (from 1, Parquet) or
+/// offset (Kafka, an input log).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Index into the run's sources.
+    pub source: u32,
+    /// Line, row or offset.
+    pub at: u64,
+}
+
+/// Checked events in columns, as they were read.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub(super) schema: Arc<Schema>,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) columns: Vec<Column>,
+    pub(super) positions: Vec<Position>,
+}
+
+impl Chunk {
+    /// The schema.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// The kind of the event at `row`.
+    pub fn kind(&self, row: usize) -> Kind {
+        self.kinds[row]
+    }
+
+    /// Where the event at `row` came from.
+    pub fn position(&self, row: usize) -> Position {
+        self.positions[row]
+    }
+
+    /// The column of a field. `kind` has none of its own: see [`Chunk::kind`].
+    pub fn column(&self, field: FieldId) -> &Column {
+        &self.columns[field.index()]
+    }
+
+    /// The integer at `row`, or [`NULL_INT`].
+    pub fn int(&self, field: FieldId, row: usize) -> i64 {
+        match &self.columns[field.index()] {
+            Column::Int(values) => values[row],
+            _ => NULL_INT,
+        }
+    }
+
+    /// The string at `row`; empty is null.
+    pub fn str(&self, field: FieldId, row: usize) -> &str {
+        match &self.columns[field.index()] {
+            Column::Str(values) => values.get(row),
+            _ if field == KIND => self.kinds[row].name(),
+            _ => "",
+        }
+    }
+
+    /// The value at `row`.
+    pub fn value(&self, field: FieldId, row: usize) -> Value<'_> {
+        match &self.columns[field.index()] {
+            Column::Absent if field == KIND => Value::Str(self.kinds[row].name()),
+            column => column.value(row),
+        }
+    }
+
+    /// `payer_id`: the account of a send, transfer or withdrawal, the counterparty of a claim.
+    pub fn payer(&self, row: usize) -> &str {
+        match self.kinds[row] {
+            Kind::Send | Kind::Transfer | Kind::Withdraw => self.str(ACCOUNT_ID, row),
+            Kind::Claim => self.str(COUNTERPARTY_ID, row),
+            _ => "",
+        }
+    }
+
+    /// `payee_id`: the account of a claim, the counterparty of a transfer.
+    pub fn payee(&self, row: usize) -> &str {
+        match self.kinds[row] {
+            Kind::Claim => self.str(ACCOUNT_ID, row),
+            Kind::Transfer => self.str(COUNTERPARTY_ID, row),
+            _ => "",
+        }
+    }
+
+    /// The event at `row` as a JSON object, without its null fields.
+    pub fn to_json(&self, row: usize) -> serde_json::Value {
+        let mut object = serde_json::Map::new();
+        for (at, field) in self.schema.fields.iter().enumerate() {
+            let value = match self.value(FieldId(at as u16), row) {
+                Value::Null => continue,
+                Value::Int(value) => value.into(),
+                Value::Double(value) => value.into(),
+                Value::Bool(value) => value.into(),
+                Value::Str(value) => value.into(),
+            };
+            object.insert(field.name.clone(), value);
+        }
+        serde_json::Value::Object(object)
+    }
+
+    /// Whether the events at two rows have the same body: every field equal.
+    pub fn same_body(&self, row: usize, other: &Chunk, other_row: usize) -> bool {
+        self.kinds[row] == other.kinds[other_row]
+            && (0..self.columns.len()).all(|at| {
+                let field = FieldId(at as u16);
+                self.value(field, row) == other.value(field, other_row)
+            })
+    }
+
+    /// The events at `rows` (chunk, row) of the `chunks`, in that order, as a chunk of its own.
+    /// Neighbours that stay neighbours are copied together.
+    pub fn gather(schema: &Arc<Schema>, chunks: &[Arc<Chunk>], rows: &[(u32, u32)]) -> Chunk {
+        let runs: Vec<(&Chunk, Range<usize>)> = rows
+            .chunk_by(|left, right| left.0 == right.0 && left.1 + 1 == right.1)
+            .map(|run| {
+                let start = run[0].1 as usize;
+                (&*chunks[run[0].0 as usize], start..start + run.len())
+            })
+            .collect();
+        let columns = (0..schema.fields.len())
+            .map(|at| {
+                if runs.iter().all(|(chunk, _)| matches!(chunk.columns[at], Column::Absent)) {
+                    return Column::Absent;
+                }
+                let mut column = Column::empty(schema.fields[at].kind);
+                for (chunk, run) in &runs {
+                    column.extend(&chunk.columns[at], run.clone());
+                }
+                column
+            })
+            .collect();
+        let mut gathered = Chunk {
+            schema: schema.clone(),
+            kinds: Vec::with_capacity(rows.len()),
+            columns,
+            positions: Vec::with_capacity(rows.len()),
+        };
+        for (chunk, run) in runs {
+            gathered.kinds.extend_from_slice(&chunk.kinds[run.clone()]);
+            gathered.positions.extend_from_slice(&chunk.positions[run]);
+        }
+        gathered
+    }
+}
+
+impl Column {
+    /// The value at `row`.
+    pub fn value(&self, row: usize) -> Value<'_> {
+        match self {
+            Column::Absent => Value::Null,
+            Column::Int(values) if values[row] == NULL_INT => Value::Null,
+            Column::Int(values) => Value::Int(values[row]),
+            Column::Double(values) if values[row].is_nan() => Value::Null,
+            Column::Double(values) => Value::Double(values[row]),
+            Column::Bool(values) if values[row] > 1 => Value::Null,
+            Column::Bool(values) => Value::Bool(values[row] == 1),
+            Column::Str(values) if values.get(row).is_empty() => Value::Null,
+            Column::Str(values) => Value::Str(values.get(row)),
+        }
+    }
+
+    pub(crate) fn empty(kind: Type) -> Column {
+        match kind {
+            Type::Int => Column::Int(Vec::new()),
+            Type::Double => Column::Double(Vec::new()),
+            Type::Bool => Column::Bool(Vec::new()),
+            Type::Str => Column::Str(Strings::default()),
+        }
+    }
+
+    /// Appends a run of another column of the same type, or of nulls.
+    fn extend(&mut self, from: &Column, run: Range<usize>) {
+        match (self, from) {
+            (Column::Int(values), Column::Int(from)) => values.extend_from_slice(&from[run]),
+            (Column::Double(values), Column::Double(from)) => values.extend_from_slice(&from[run]),
+            (Column::Bool(values), Column::Bool(from)) => values.extend_from_slice(&from[run]),
+            (Column::Str(values), Column::Str(from)) => values.extend(from, run),
+            (column, _) => run.for_each(|_| column.push(Value::Null)),
+        }
+    }
+
+    pub(crate) fn push(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (Column::Int(values), Value::Int(value)) => values.push(value),
+            (Column::Int(values), _) => values.push(NULL_INT),
+            (Column::Double(values), Value::Double(value)) => values.push(value),
+            (Column::Double(values), _) => values.push(f64::NAN),
+            (Column::Bool(values), Value::Bool(value)) => values.push(u8::from(value)),
+            (Column::Bool(values), _) => values.push(2),
+            (Column::Str(values), Value::Str(value)) => values.push(value),
+            (Column::Str(values), _) => values.push(""),
+            (Column::Absent, value) => debug_assert_eq!(value, Value::Null),
+        }
+    }
+}
