@@ -23,6 +23,21 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print features and rules as Markdown
+    Docs {
+        /// Rules directory
+        #[arg(long, default_value = "rules")]
+        rules: PathBuf,
+    },
+    /// Bring rule files into their one normal form
+    Fmt {
+        /// Rules directory
+        #[arg(long, default_value = "rules")]
+        rules: PathBuf,
+        /// Change nothing; exit code 1 when something would change
+        #[arg(long)]
+        check: bool,
+    },
     /// Run the timelines in the rules' own files
     Test {
         /// Rules directory
@@ -48,8 +63,43 @@ pub(super) enum Format {
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
         Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
+        Command::Docs { rules } => docs(rules),
+        Command::Fmt { rules, check } => fmt(rules, *check),
         Command::Test { rules, format } => test(rules, *format),
     }
+}
+
+fn docs(directory: &Path) -> Result<(), Failure> {
+    let loaded = rules::load(Some(directory), &Arc::new(Schema::default()))?;
+    print(&rules::docs::markdown(&loaded.rules, &loaded.features, &loaded.catalogue));
+    Ok(())
+}
+
+fn fmt(directory: &Path, check: bool) -> Result<(), Failure> {
+    let mut changed = Vec::new();
+    for path in rules::set::toml_files(directory) {
+        let failed = |what: String| {
+            let message = format!("{}: {what}", path.display());
+            Failure::Usage(Message::new(message.clone(), message))
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        let formatted = rules::fmt::format(&text).map_err(failed)?;
+        if formatted == text {
+            continue;
+        }
+        print(&format!("{}\n", path.display()));
+        if !check {
+            std::fs::write(&path, formatted).map_err(|error| failed(error.to_string()))?;
+        }
+        changed.push(path);
+    }
+    if check && !changed.is_empty() {
+        return Err(Failure::No(Message::new(
+            format!("{} files are not formatted: run `hongxian rules fmt`", changed.len()),
+            format!("{} 个文件未格式化:请运行 `hongxian rules fmt`", changed.len()),
+        )));
+    }
+    Ok(())
 }
 
 fn test(directory: &Path, format: Format) -> Result<(), Failure> {

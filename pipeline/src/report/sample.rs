@@ -48,22 +48,59 @@ fn decide(hits: &[u16]) -> Verdict {
     }
 }
 
-fn labels() -> Labels {
+/// One transaction of the sample.
+struct Transaction {
+    id: String,
+    account: String,
+    time: i64,
+    amount_fen: i64,
+    hits: Vec<u16>,
+    fraud: bool,
+}
+
+fn transactions(count: u64) -> Vec<Transaction> {
+    let mut draw = Sequence(7);
+    let transaction = |event: u64| {
+        let account = if draw.below(100) < 3 { draw.below(FRAUDS) } else { draw.below(ACCOUNTS) };
+        let fraud = account < FRAUDS && draw.below(4) > 0;
+        // The honest rarely hit anything, and more on New Year's Eve, the eighth day.
+        let festival = event * 14 / count == 7;
+        let odds = if fraud {
+            45
+        } else if festival {
+            4
+        } else {
+            1
+        };
+        let hits = (0..7).filter(|rule| draw.below(100 + 30 * rule) < odds);
+        Transaction {
+            hits: hits.map(|rule| rule as u16).collect(),
+            id: format!("e{event}"),
+            account: if account == 3 { HOSTILE.to_owned() } else { format!("u{account}") },
+            time: START + SPAN / count as i64 * event as i64,
+            amount_fen: (1 + draw.below(20_000) * (1 + draw.below(20)) / 10) as i64,
+            fraud,
+        }
+    };
+    (0..count).map(transaction).collect()
+}
+
+fn labels(transactions: &[Transaction]) -> Labels {
     let mut builder = LabelsBuilder::default();
     let mut push = |kind: &str, id: &str, typology: &str, role: &str, from: i64| {
         let row = [kind, id, "fraud", typology, role].map(|cell| Raw::Cell(cell.as_bytes()));
         let [kind, id, label, typology, role] = row;
         builder.push([kind, id, label, typology, role, Raw::Null, Raw::Int(from)], 0, None);
     };
-    let typologies = ["gambling group", "collection ring", HOSTILE];
-    for account in 0..FRAUDS {
-        let typology = typologies[account as usize % typologies.len()];
+    let typology = |at: usize| ["gambling group", "collection ring", HOSTILE][at % 3];
+    for account in 0..FRAUDS as usize {
         let role = if account < 4 { "organiser" } else { "mule" };
-        push("account", &format!("u{account}"), typology, role, START + 3_600_000);
+        push("account", &format!("u{account}"), typology(account), role, START + 3_600_000);
     }
     push("account", HOSTILE, "collection ring", "mule", START);
-    for event in (0..4_000).step_by(160) {
-        push("event", &format!("e{event}"), "gambling group", "", START);
+    for transaction in transactions.iter().filter(|transaction| transaction.fraud) {
+        let at = transaction.account.len() + transaction.account.as_bytes()[1] as usize;
+        push("event", &transaction.id, typology(at), "", transaction.time - 60_000);
     }
     builder.finish().unwrap_or_else(|bad| panic!("{bad:?}"))
 }
@@ -79,36 +116,27 @@ impl Sequence {
 }
 
 /// A run of that many transactions.
-pub(crate) fn run(transactions: u64, labelled: bool) -> (RunFacts, Judgement) {
-    let options = JudgeOptions::default();
+pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
+    let transactions = transactions(count);
     let redecide = Box::new(|_: &Judged<'_>, hits: &[u16]| decide(hits));
-    let mut judge = Judge::new(labelled.then(labels), rules(), options, redecide);
-    let mut draw = Sequence(7);
-    for event in 0..transactions {
-        let fraud = draw.below(100) < 3;
-        let account = if fraud { draw.below(FRAUDS) } else { draw.below(ACCOUNTS) };
-        let odds = if account < FRAUDS { 25 } else { 2 };
-        let hits: Vec<u16> = (0..7)
-            .filter(|rule| draw.below(100 + 30 * rule) < odds)
-            .map(|rule| rule as u16)
-            .collect();
-        let amount_fen = (1 + draw.below(20_000) * (1 + draw.below(20)) / 10) as i64;
-        let account = if account == 3 { HOSTILE.to_owned() } else { format!("u{account}") };
+    let labels = labelled.then(|| labels(&transactions));
+    let mut judge = Judge::new(labels, rules(), JudgeOptions::default(), redecide);
+    for transaction in &transactions {
         judge.observe(&Judged {
-            event_id: &format!("e{event}"),
-            event_time: START + SPAN / transactions as i64 * event as i64,
+            event_id: &transaction.id,
+            event_time: transaction.time,
             kind: Kind::Claim,
-            account_id: &account,
+            account_id: &transaction.account,
             payer_id: "",
-            payee_id: &account,
+            payee_id: &transaction.account,
             group_id: "",
-            amount_fen,
-            decision: decide(&hits),
-            score: score(&hits),
-            hits: &hits,
+            amount_fen: transaction.amount_fen,
+            decision: decide(&transaction.hits),
+            score: score(&transaction.hits),
+            hits: &transaction.hits,
         });
     }
-    (facts(transactions), judge.finish())
+    (facts(count), judge.finish())
 }
 
 fn facts(transactions: u64) -> RunFacts {

@@ -32,7 +32,7 @@ pub fn terminal(input: &ReportInput<'_>, screen: Screen) -> String {
     if input.judgement.truth.views().next().is_none() {
         page.line(page.say(
             "no labels: --labels FILE tells fraud from honest and adds precision, recall and more",
-            "没有标签：用 --labels FILE 给出欺诈与正常，即可得到准确率、召回率等指标",
+            "没有标签：用 --labels FILE 给出欺诈与正常，即可得到精确率、召回率等指标",
         ));
     }
     for view in input.judgement.truth.views() {
@@ -72,11 +72,7 @@ impl Page {
     /// A table; the first `text_columns` columns are words, the others are numbers.
     fn table(&mut self, header: &[&str], text_columns: usize, rows: Vec<Vec<String>>) {
         let mut table = Table::new();
-        table.load_style(if self.screen.rich {
-            presets::UTF8_HORIZONTAL_ONLY
-        } else {
-            presets::NOTHING
-        });
+        table.load_style(presets::NOTHING);
         table.force_no_tty();
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(self.screen.width.min(WIDTH_MAX));
@@ -87,7 +83,11 @@ impl Page {
         for column in table.column_iter_mut().skip(text_columns) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        self.line(table.trim_fmt());
+        for (at, line) in table.trim_fmt().lines().enumerate() {
+            let faint = self.screen.rich && at == 0 && !header.is_empty();
+            let line = line.trim_end();
+            self.line(if faint { format!("\x1b[2m{line}\x1b[0m") } else { line.to_owned() });
+        }
     }
 
     fn summary(&mut self, input: &ReportInput<'_>) {
@@ -190,7 +190,7 @@ impl Page {
             }
         });
         let header = [
-            self.say("precision", "准确率"),
+            self.say("precision", "精确率"),
             self.say("recall", "召回率"),
             "F1",
             "AUC",
@@ -208,6 +208,7 @@ impl Page {
             self.of(view.confusion.false_positives, view.honest.total().count),
         ];
         self.table(&header, 0, vec![row]);
+        self.line("");
         self.view_details(view);
         self.typologies(view);
     }
@@ -287,6 +288,7 @@ impl Page {
         if view.typologies.iter().all(|slice| slice.name.is_empty()) {
             return;
         }
+        self.line("");
         let header = [
             self.say("typology", "类型"),
             self.say("subjects caught", "发现对象"),
@@ -330,7 +332,7 @@ impl Page {
                 self.say("score", "分值"),
                 self.say("hits", "命中"),
                 self.say("fraud", "欺诈"),
-                self.say("precision", "准确率"),
+                self.say("precision", "精确率"),
                 self.say("unique", "独有"),
                 self.say("marginal", "边际"),
             ]
@@ -406,7 +408,7 @@ fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);
@@ -462,7 +464,7 @@ mod tests {
         let (run, judgement) = sample::run(0, true);
         let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
         let screen = Screen { lang: Lang::Zh, width: 80, rich: false };
-        assert!(terminal(&input, screen).contains("读入 0"));
+        assert!(terminal(&input, screen).contains("决策 0"));
     }
 
     #[test]

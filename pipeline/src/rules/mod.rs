@@ -3,7 +3,9 @@
 //! [`file`] reads one rule, [`policy`] and [`lists`] what stands beside rules, [`set`] a whole
 //! directory: nothing runs while anything in it is wrong.
 
+pub mod docs;
 pub mod file;
+pub mod fmt;
 pub mod lists;
 pub mod policy;
 pub mod set;

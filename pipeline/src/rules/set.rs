@@ -369,6 +369,14 @@ impl Rule {
     }
 }
 
+/// The TOML files of a rules directory that `rules fmt` formats: rules, features, conditions.
+pub fn toml_files(directory: &Path) -> Vec<PathBuf> {
+    let own = ["features.toml", "conditions.toml"].map(|name| directory.join(name));
+    let own = own.into_iter().filter(|path| path.is_file());
+    let rules = DIMENSIONS.iter().flat_map(|folder| paths(&directory.join(folder), "toml"));
+    own.chain(rules).collect()
+}
+
 /// The files of a directory with an extension, by name.
 fn paths(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
