@@ -1,1 +1,127 @@
-//! What a person reads after a run.
+//! What a person reads after a run: a table for the terminal, and one HTML file with plots that
+//! needs neither a network nor this program.
+
+mod html;
+mod terminal;
+
+use serde::Serialize;
+
+pub use html::html;
+pub use terminal::{Screen, terminal};
+
+use crate::judge::Judgement;
+
+/// Everything that a report shows. No clock and no duration is in it, so that the same run makes
+/// the same report.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ReportInput<'a> {
+    /// The heading.
+    pub title: &'a str,
+    /// What was run.
+    pub run: &'a RunFacts,
+    /// How good it was.
+    pub judgement: &'a Judgement,
+}
+
+/// What was run on what, and what became of the records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunFacts {
+    /// The version of this program.
+    pub version: String,
+    /// The input files.
+    pub inputs: Vec<InputFact>,
+    /// The hash of the rule set.
+    pub rules_hash: String,
+    /// The hash of the model, if one was used.
+    pub model_hash: Option<String>,
+    /// The digest of all decisions.
+    pub decisions_digest: String,
+    /// What became of the records.
+    pub counts: Counts,
+    /// Rejected records by reason, the most frequent first.
+    pub rejects: Vec<RejectCount>,
+    /// The names of the features that live rules use.
+    pub features: Vec<String>,
+    /// From which score on what is decided.
+    pub bands: Bands,
+    /// Rules that could not be evaluated on some transactions, and on how many.
+    pub not_evaluable: Vec<NamedCount>,
+    /// Rules in shadow and how many transactions they hit.
+    pub shadow_hits: Vec<NamedCount>,
+    /// Verdicts on accounts and groups, such as `account restricted`, and how many.
+    pub entity_verdicts: Vec<NamedCount>,
+    /// Whether the run was interrupted and shows only what it had done.
+    pub partial: bool,
+}
+
+/// One input file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InputFact {
+    /// Its name as it was given.
+    pub name: String,
+    /// The hash of its bytes; empty if it was not taken.
+    pub hash: String,
+}
+
+/// What became of the records: each is in exactly one of the four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Records read.
+    #[serde(rename = "in")]
+    pub read: u64,
+    /// Transactions decided.
+    pub decided: u64,
+    /// Other events, which change features and get no decision.
+    pub applied: u64,
+    /// Records refused.
+    pub rejected: u64,
+    /// Repeats of a record that was read before.
+    pub duplicates: u64,
+}
+
+impl Counts {
+    /// Whether nothing was lost and nothing counted twice.
+    pub fn balance(&self) -> bool {
+        self.read == self.decided + self.applied + self.rejected + self.duplicates
+    }
+}
+
+/// Records rejected for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RejectCount {
+    /// The code in `rejects.jsonl`.
+    pub code: String,
+    /// How many.
+    pub count: u64,
+    /// What was wrong with the first of them, and where it stood.
+    pub example: String,
+}
+
+/// From which score on (reached with `>=`) a transaction is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Bands {
+    /// Reviewed.
+    pub review: i64,
+    /// Held.
+    pub hold: i64,
+    /// Blocked.
+    pub block: i64,
+}
+
+impl Default for Bands {
+    fn default() -> Self {
+        Bands { review: 300, hold: 600, block: 850 }
+    }
+}
+
+/// How often something named occurred.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NamedCount {
+    /// The name.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,480 @@
+//! The report on the terminal: what a newcomer must see, in one look.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::ReportInput;
+use crate::diagnostic::Lang;
+use crate::judge::{Detection, RuleFinding, Tally, View};
+
+/// The widest a report gets, however wide the terminal is.
+const WIDTH_MAX: u16 = 100;
+/// The most rules that are listed; the others are in the HTML report and in `metrics.json`.
+const RULES_MAX: usize = 25;
+/// The most kinds of fraud that are listed.
+const TYPOLOGIES_MAX: usize = 15;
+
+/// Where the report is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// The language.
+    pub lang: Lang,
+    /// Columns; more than 100 are not used.
+    pub width: u16,
+    /// Whether it is a terminal: lines are drawn and headings are bold.
+    pub rich: bool,
+}
+
+/// The report as text.
+pub fn terminal(input: &ReportInput<'_>, screen: Screen) -> String {
+    let mut page = Page { text: String::new(), screen };
+    page.heading(input.title);
+    page.summary(input);
+    if input.judgement.truth.views().next().is_none() {
+        page.line(page.say(
+            "no labels: --labels FILE tells fraud from honest and adds precision, recall and more",
+            "没有标签：用 --labels FILE 给出欺诈与正常，即可得到精确率、召回率等指标",
+        ));
+    }
+    for view in input.judgement.truth.views() {
+        page.view(view);
+    }
+    page.rules(input);
+    page.text
+}
+
+struct Page {
+    text: String,
+    screen: Screen,
+}
+
+impl Page {
+    fn say(&self, en: &'static str, zh: &'static str) -> &'static str {
+        match self.screen.lang {
+            Lang::En => en,
+            Lang::Zh => zh,
+        }
+    }
+
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, heading: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        let heading = printable(heading);
+        let bold = if self.screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        self.line(format!("{}{heading}{}", bold.0, bold.1));
+    }
+
+    /// A table; the first `text_columns` columns are words, the others are numbers.
+    fn table(&mut self, header: &[&str], text_columns: usize, rows: Vec<Vec<String>>) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.force_no_tty();
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(self.screen.width.min(WIDTH_MAX));
+        if !header.is_empty() {
+            table.set_header(header.to_vec());
+        }
+        table.add_rows(rows);
+        for column in table.column_iter_mut().skip(text_columns) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for (at, line) in table.trim_fmt().lines().enumerate() {
+            let faint = self.screen.rich && at == 0 && !header.is_empty();
+            let line = line.trim_end();
+            self.line(if faint { format!("\x1b[2m{line}\x1b[0m") } else { line.to_owned() });
+        }
+    }
+
+    fn summary(&mut self, input: &ReportInput<'_>) {
+        let found = input.judgement;
+        let counts = input.run.counts;
+        let mut rows = Vec::new();
+        let sum = format!(
+            "in {} = decided {} + applied {} + rejected {} + duplicates {}",
+            grouped(counts.read),
+            grouped(counts.decided),
+            grouped(counts.applied),
+            grouped(counts.rejected),
+            grouped(counts.duplicates),
+        );
+        let sum_zh = format!(
+            "读入 {} = 决策 {} + 应用 {} + 拒收 {} + 重复 {}",
+            grouped(counts.read),
+            grouped(counts.decided),
+            grouped(counts.applied),
+            grouped(counts.rejected),
+            grouped(counts.duplicates),
+        );
+        let sum = if self.screen.lang == Lang::En { sum } else { sum_zh };
+        let lost = self.say("  DOES NOT ADD UP", "  【不平衡】");
+        let sum = if counts.balance() { sum } else { sum + lost };
+        rows.push(vec![self.say("records", "记录").to_owned(), sum]);
+        for reject in &input.run.rejects {
+            let value = format!("{} {}", grouped(reject.count), printable(&reject.example));
+            let name = self.say("rejected", "拒收");
+            rows.push(vec![format!("  {name} {}", reject.code), value]);
+        }
+        rows.push(vec![self.say("decisions", "决策").to_owned(), self.mix(input)]);
+        rows.push(vec![self.say("alerts", "预警").to_owned(), self.workload(input)]);
+        rows.push(vec![self.say("money stopped", "拦截金额").to_owned(), self.money(input)]);
+        if found.warmup > 0 {
+            let value = grouped(found.warmup);
+            rows.push(vec![self.say("warm-up, not judged", "预热，不计入").to_owned(), value]);
+        }
+        if input.run.partial {
+            let value = self.say("interrupted; this is what was done", "已中断；仅含已完成部分");
+            rows.push(vec![self.say("partial", "不完整").to_owned(), value.to_owned()]);
+        }
+        rows.push(vec![
+            self.say("digest", "决策摘要").to_owned(),
+            input.run.decisions_digest.clone(),
+        ]);
+        self.table(&[], 2, rows);
+    }
+
+    fn mix(&self, input: &ReportInput<'_>) -> String {
+        let decided = &input.judgement.decided;
+        let all = input.judgement.transactions;
+        let part = |name: &str, tally: Tally| {
+            format!("{name} {} ({})", grouped(tally.count), share(tally.count, all))
+        };
+        [
+            part(self.say("allow", "放行"), decided.allow),
+            part(self.say("review", "复核"), decided.review),
+            part(self.say("hold", "暂缓"), decided.hold),
+            part(self.say("block", "拦截"), decided.block),
+        ]
+        .join("  ")
+    }
+
+    fn workload(&self, input: &ReportInput<'_>) -> String {
+        let work = input.judgement.workload;
+        let (alerts, accounts) = (grouped(work.alerts), grouped(work.accounts_alerted));
+        let a_day = work.alerts_per_day.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let most = grouped(work.alerts_per_day_max);
+        match self.screen.lang {
+            Lang::En => {
+                format!("{alerts} on {accounts} accounts; {a_day} a day, at most {most}")
+            }
+            Lang::Zh => format!("{alerts} 笔，涉及 {accounts} 个账户；日均 {a_day}，最多 {most}"),
+        }
+    }
+
+    fn money(&self, input: &ReportInput<'_>) -> String {
+        let decided = &input.judgement.decided;
+        let (stopped, all) = (yuan(decided.stopped().fen), yuan(decided.total().fen));
+        let later = yuan(decided.moved_after_stop.fen);
+        match self.screen.lang {
+            Lang::En => format!(
+                "{stopped} of {all} yuan; {later} more moved later by accounts stopped before"
+            ),
+            Lang::Zh => {
+                format!("{stopped} 元，共 {all} 元；另有 {later} 元由曾被拦截的账户其后转出")
+            }
+        }
+    }
+
+    fn view(&mut self, view: &View) {
+        let subject = view.subject.name();
+        let (fraud, honest) = (grouped(view.labels.fraud), grouped(view.labels.honest));
+        self.heading(&match self.screen.lang {
+            Lang::En => format!("by {subject} labels ({fraud} fraud, {honest} honest)"),
+            Lang::Zh => {
+                let subject = ["交易", "账户", "群"][view.subject as usize];
+                format!("按{subject}标签评判（欺诈 {fraud}，正常 {honest}）")
+            }
+        });
+        let header = [
+            self.say("precision", "精确率"),
+            self.say("recall", "召回率"),
+            "F1",
+            "AUC",
+            self.say("average precision", "平均精度"),
+            self.say("alerted fraud", "预警欺诈"),
+            self.say("alerted honest", "误报"),
+        ];
+        let row = vec![
+            figure(view.precision),
+            figure(view.recall),
+            figure(view.f1),
+            figure(view.auc),
+            figure(view.average_precision),
+            self.of(view.confusion.true_positives, view.fraud.total().count),
+            self.of(view.confusion.false_positives, view.honest.total().count),
+        ];
+        self.table(&header, 0, vec![row]);
+        self.line("");
+        self.view_details(view);
+        self.typologies(view);
+    }
+
+    fn of(&self, part: u64, whole: u64) -> String {
+        format!("{} / {}", grouped(part), grouped(whole))
+    }
+
+    fn view_details(&mut self, view: &View) {
+        let fraud = &view.fraud;
+        let mut rows = vec![
+            vec![
+                self.say("fraud stopped, yuan", "拦截欺诈金额（元）").to_owned(),
+                format!("{} / {}", yuan(fraud.stopped().fen), yuan(fraud.total().fen)),
+            ],
+            vec![
+                self.say("  moved after a stop, yuan", "  被拦后又转出（元）").to_owned(),
+                yuan(fraud.moved_after_stop.fen),
+            ],
+            vec![
+                self.say("fraud accounts alerted", "命中欺诈账户").to_owned(),
+                self.of(view.accounts.fraud_alerted, view.accounts.fraud),
+            ],
+            vec![
+                self.say("honest accounts touched", "波及正常账户").to_owned(),
+                self.touched(view),
+            ],
+        ];
+        if let Some(detection) = &view.detection {
+            let name = self.say("time to detection", "发现用时").to_owned();
+            rows.push(vec![name, self.detection(detection)]);
+        }
+        let unlabelled = self.say("without label, as honest", "无标签，按正常计").to_owned();
+        rows.push(vec![unlabelled, grouped(view.unlabelled)]);
+        if view.labels.unmatched > 0 {
+            let examples: Vec<String> =
+                view.labels.unmatched_examples.iter().map(|id| printable(id)).collect();
+            let value = format!("{} ({} ..)", grouped(view.labels.unmatched), examples.join(", "));
+            rows.push(vec![self.say("labels that match nothing", "未匹配标签").to_owned(), value]);
+        }
+        self.table(&[], 2, rows);
+    }
+
+    fn touched(&self, view: &View) -> String {
+        let alerted = grouped(view.accounts.honest_alerted);
+        let stopped = grouped(view.accounts.honest_stopped);
+        match self.screen.lang {
+            Lang::En => format!("{alerted} alerted, of these {stopped} stopped"),
+            Lang::Zh => format!("预警 {alerted}，其中被拦截 {stopped}"),
+        }
+    }
+
+    fn detection(&self, detection: &Detection) -> String {
+        let found = self.of(detection.detected, detection.subjects);
+        let (median, p90) = (self.lasting(detection.median_ms), self.lasting(detection.p90_ms));
+        match self.screen.lang {
+            Lang::En => format!("median {median}, 90 % within {p90}; detected {found}"),
+            Lang::Zh => format!("中位数 {median}，九成在 {p90} 内；发现 {found}"),
+        }
+    }
+
+    fn lasting(&self, ms: Option<i64>) -> String {
+        let Some(ms) = ms else { return "-".to_owned() };
+        let units = [
+            (86_400_000, self.say("d", "天")),
+            (3_600_000, self.say("h", "小时")),
+            (60_000, self.say("min", "分")),
+            (1_000, self.say("s", "秒")),
+        ];
+        match units.into_iter().find(|(unit, _)| ms >= *unit) {
+            Some((unit, name)) => format!("{:.1} {name}", ms as f64 / unit as f64),
+            None => format!("{ms} ms"),
+        }
+    }
+
+    fn typologies(&mut self, view: &View) {
+        if view.typologies.iter().all(|slice| slice.name.is_empty()) {
+            return;
+        }
+        self.line("");
+        let header = [
+            self.say("typology", "类型"),
+            self.say("subjects caught", "发现对象"),
+            self.say("transactions alerted", "预警笔数"),
+            self.say("recall", "召回率"),
+            self.say("yuan stopped", "拦截（元）"),
+            self.say("of yuan", "共（元）"),
+        ];
+        let rows = view.typologies.iter().take(TYPOLOGIES_MAX).map(|slice| {
+            let (alerts, all) = (slice.decided.alerts().count, slice.decided.total());
+            let name = if slice.name.is_empty() {
+                self.say("(none)", "（未注明）")
+            } else {
+                &slice.name
+            };
+            vec![
+                printable(name),
+                self.of(slice.caught.alerted, slice.caught.subjects),
+                self.of(alerts, all.count),
+                share(alerts, all.count),
+                yuan(slice.decided.stopped().fen),
+                yuan(all.fen),
+            ]
+        });
+        let rows = rows.collect();
+        self.table(&header, 1, rows);
+    }
+
+    /// The rules that hit, the most useful first: by fraud hits where there is truth, else by hits.
+    fn rules(&mut self, input: &ReportInput<'_>) {
+        let found = input.judgement;
+        let view = found.truth.views().next();
+        let fraud_hits = |at: usize| view.map_or(0, |view| view.rules[at].fraud_hits);
+        let mut order: Vec<usize> =
+            (0..found.rules.len()).filter(|&at| found.rules[at].hits.count > 0).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse((fraud_hits(at), found.rules[at].hits.count)));
+        self.heading(self.say("rules", "规则"));
+        let header = match view {
+            Some(_) => [
+                self.say("rule", "规则"),
+                self.say("score", "分值"),
+                self.say("hits", "命中"),
+                self.say("fraud", "欺诈"),
+                self.say("precision", "精确率"),
+                self.say("unique", "独有"),
+                self.say("marginal", "边际"),
+            ]
+            .to_vec(),
+            None => [
+                self.say("rule", "规则"),
+                self.say("score", "分值"),
+                self.say("hits", "命中"),
+                self.say("alerts", "预警"),
+                self.say("unique", "独有"),
+                self.say("marginal", "边际"),
+            ]
+            .to_vec(),
+        };
+        let rows =
+            order.iter().take(RULES_MAX).map(|&at| rule_row(&found.rules[at], view, at)).collect();
+        self.table(&header, 1, rows);
+        let (listed, live) = (order.len().min(RULES_MAX), found.rules.len());
+        let silent = live - order.len();
+        self.line(match self.screen.lang {
+            Lang::En => format!(
+                "{listed} of {live} rules shown, {silent} hit nothing. unique: alerts that no other \
+                 rule hit;\nmarginal: alerts that would not be without the rule{}.",
+                if view.is_some() { " (both of fraud)" } else { "" }
+            ),
+            Lang::Zh => format!(
+                "列出 {live} 条规则中的 {listed} 条，{silent} 条未命中。独有：仅此规则命中的预警；\n\
+                 边际：去掉该规则就不再预警的笔数{}。",
+                if view.is_some() { "（均指欺诈）" } else { "" }
+            ),
+        });
+    }
+}
+
+fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
+    let mut row = vec![rule.rule.id.clone(), rule.rule.score.to_string(), grouped(rule.hits.count)];
+    match view.map(|view| &view.rules[at]) {
+        Some(truth) => row.extend([
+            grouped(truth.fraud_hits),
+            figure(truth.precision),
+            grouped(truth.unique),
+            grouped(truth.marginal),
+        ]),
+        None => {
+            row.extend([grouped(rule.alerts), grouped(rule.unique), grouped(rule.marginal)]);
+        }
+    }
+    row
+}
+
+/// Event text is hostile: what could move the cursor, or the reading direction, is replaced.
+fn printable(text: &str) -> String {
+    let unsafe_char = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if unsafe_char(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn figure(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
+}
+
+/// Digits in groups of three.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Fen as yuan, exactly.
+fn yuan(fen: i64) -> String {
+    format!("{}.{:02}", grouped(fen.unsigned_abs() / 100), fen.unsigned_abs() % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn show(lang: Lang, rich: bool, labelled: bool) -> String {
+        let (run, judgement) = sample::run(5_000, labelled);
+        let input = ReportInput { title: "demo \x1b[31m", run: &run, judgement: &judgement };
+        terminal(&input, Screen { lang, width: 200, rich })
+    }
+
+    #[test]
+    fn fits_and_says_what_matters() {
+        for lang in [Lang::En, Lang::Zh] {
+            for labelled in [true, false] {
+                let text = show(lang, false, labelled);
+                let wide = text.lines().find(|line| comfy_width(line) > 100);
+                assert_eq!(wide, None, "{text}");
+                assert!(!text.contains('\x1b'), "event text cannot move the cursor:\n{text}");
+                assert_eq!(text.contains("--labels"), !labelled);
+            }
+        }
+        let text = show(Lang::En, true, true);
+        let expect = ["average precision", "honest accounts touched", "time to detection", "AUC"];
+        for words in expect {
+            assert!(text.contains(words), "{words}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn records_that_do_not_add_up_are_shouted() {
+        let (mut run, judgement) = sample::run(10, false);
+        run.counts.rejected += 1;
+        let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
+        let screen = Screen { lang: Lang::En, width: 80, rich: false };
+        assert!(terminal(&input, screen).contains("DOES NOT ADD UP"));
+    }
+
+    #[test]
+    fn an_empty_run_has_a_report() {
+        let (run, judgement) = sample::run(0, true);
+        let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
+        let screen = Screen { lang: Lang::Zh, width: 80, rich: false };
+        assert!(terminal(&input, screen).contains("决策 0"));
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped)[..]);
+        assert_eq!(["0.05", "12.30", "1,000.00"], [5, 1_230, 100_000].map(yuan)[..]);
+    }
+
+    /// Columns on a terminal: characters from the CJK blocks take two.
+    fn comfy_width(line: &str) -> usize {
+        line.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum()
+    }
+}
