@@ -283,12 +283,14 @@ impl Keeper {
 
     /// Applies what no request to come can look behind, and says from when on there may be more.
     fn catch_up(&mut self, events: Option<u64>, known: Option<u64>) -> Option<u64> {
-        let (Some(events), Some(known)) = (events, known) else {
-            return events.or(known);
-        };
-        let settled = self.options.known(events as i64).min(known as i64 - 1);
+        // Requests that wait for labels look as far back as those that have not come.
+        let first = events.into_iter().chain(self.waiting.keys().next().copied()).min();
+        let moment = self.options.known(first.map_or(self.end, |first| first as i64));
+        let settled = known.map_or(moment, |known| moment.min(known as i64 - 1));
         self.step_until(settled);
-        let next = (settled + 1).max(0) as u64;
-        Some(next.min(events))
+        if first.is_none() && settled == moment {
+            return None;
+        }
+        Some((settled + 1).max(0) as u64)
     }
 }
