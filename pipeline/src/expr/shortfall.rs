@@ -51,7 +51,8 @@ impl std::fmt::Display for Shortfall {
             (Unit::Yuan, _) => write!(f, "{} yuan", format_yuan(whole)),
             (Unit::Duration, _) => f.write_str(&format_duration(whole)),
             (Unit::None, Amount::Int(amount)) => write!(f, "{amount}"),
-            (Unit::None, Amount::Double(amount)) => write!(f, "{amount}"),
+            // Nine decimals: what subtraction of doubles leaves beyond them is no one's wish.
+            (Unit::None, Amount::Double(amount)) => write!(f, "{}", (amount * 1e9).round() / 1e9),
         }
     }
 }

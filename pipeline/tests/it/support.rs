@@ -15,6 +15,7 @@ use hongxian::features::declare::Declaration;
 use hongxian::features::devices::ClusterOptions;
 use hongxian::features::text::Lexicon;
 use hongxian::features::{Catalogue, Features};
+use hongxian::rules::{Policy, RuleSet};
 use hongxian::score::Scorer;
 use hongxian::source::order::{Arrivals, Ordered};
 
@@ -82,8 +83,9 @@ pub fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
     let schema = Arc::new(Schema::default());
     let arrivals = Arrivals { chunks, effective: None };
     let events = Ordered::new(schema, arrivals, 7 * 86_400_000, sorted);
-    let interrupted = Default::default();
-    Arc::new(Job { events, features, scorer: Scorer::default(), interrupted })
+    let rules = RuleSet { rules: Vec::new(), policy: Policy::default(), hash: blake3::hash(b"") };
+    let (features, scorer) = (Arc::new(features), Arc::new(Scorer::new(rules)));
+    Arc::new(Job { events, features, scorer, interrupted: Default::default() })
 }
 
 pub fn options(workers: usize, tick: i64, batch: usize) -> Options {

@@ -204,3 +204,58 @@ impl Accounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        /// The edges told, added up, are at each moment those of the definition.
+        #[test]
+        fn equal_the_definition(
+            events in prop::collection::vec((0i64..400, 0u8..9, 1u8..5), 1..120),
+            graph_tick in prop::sample::select(vec![7i64, 50, 500]),
+            window in prop::sample::select(vec![300i64, 2_000]),
+            hub_limit in 2usize..6,
+            cut in 1usize..30,
+        ) {
+            let options = ClusterOptions { graph_tick, window, hub_limit };
+            let mut edges = SharedEdges::new(options);
+            let (mut time, mut seen, mut changes) = (10_000, Vec::new(), Vec::new());
+            for (at, (gap, account, device)) in events.into_iter().enumerate() {
+                time += gap;
+                if at % cut == 0 {
+                    edges.advance(time, &mut changes);
+                }
+                seen.push((time, format!("u{account}"), u128::from(device)));
+                edges.see(u128::from(device), &format!("u{account}"), time);
+            }
+            edges.advance(time, &mut changes);
+            for moment in (0..=time).step_by(graph_tick as usize) {
+                let mut told: BTreeMap<(String, u128), isize> = BTreeMap::new();
+                for (edge, at, by) in &changes {
+                    if *at as i64 <= moment {
+                        *told.entry(edge.clone()).or_default() += by;
+                    }
+                }
+                told.retain(|_, count| *count != 0);
+                let mut linked: BTreeMap<u128, BTreeSet<&str>> = BTreeMap::new();
+                for (at, account, device) in &seen {
+                    if *at < moment && *at >= moment - window {
+                        linked.entry(*device).or_default().insert(account);
+                    }
+                }
+                linked.retain(|_, accounts| (2..=hub_limit).contains(&accounts.len()));
+                let expected: BTreeMap<(String, u128), isize> = linked
+                    .iter()
+                    .flat_map(|(device, accounts)| {
+                        accounts.iter().map(|account| ((account.to_string(), *device), 1))
+                    })
+                    .collect();
+                prop_assert_eq!(told, expected, "as of {}", moment);
+            }
+        }
+    }
+}
