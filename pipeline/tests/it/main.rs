@@ -2,6 +2,7 @@
 
 mod clusters;
 mod oracle;
+mod order;
 mod rule_sets;
 mod support;
 mod tidy;
