@@ -3,6 +3,7 @@
 mod backtest;
 mod digest;
 mod rules;
+mod simulate;
 mod text;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -41,6 +42,8 @@ enum Command {
     Rules(rules::Command),
     /// Print the decisions digest of a run directory or of a file of decision lines
     Digest(digest::Arguments),
+    /// Make a population of events and labels from a scenario
+    Simulate(simulate::Arguments),
     /// Match texts against phrases
     #[command(subcommand)]
     Text(text::Command),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments, shown),
         Command::Rules(command) => rules::run(&command, shown),
         Command::Digest(arguments) => digest::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Text(command) => text::run(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

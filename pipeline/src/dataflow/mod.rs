@@ -20,6 +20,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
+use timely::progress::Antichain;
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
 use crate::features::devices::ClusterOptions;
@@ -343,7 +344,10 @@ impl Wiring<'_> {
         let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
         let mut replies = builder.new_input(replies, to_origin);
         let mut changes = builder.new_input(changes, Pipeline);
-        let (_, done) = builder.new_output::<Vec<()>>();
+        // How clusters change holds a step back only as far as the step looks, one to two graph
+        // ticks behind it: the operator's own capability says when it is done.
+        let with = |input| (input, Antichain::from_elem(Default::default()));
+        let (_, done) = builder.new_output_connection::<Vec<()>, _>([with(0), with(1)]);
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hongxian::dataflow::Options;
 use hongxian::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, Column, DEVICE_ID, EVENT_ID,
-    EVENT_TIME, GROUP_ID, KIND, Kind, NULL_INT, PACKET_ID, Position, Raw, SEQ, Schema, TEXT,
+    EVENT_TIME, GROUP_ID, KIND, NULL_INT, PACKET_ID, Position, Raw, SEQ, Schema, TEXT,
 };
 use hongxian::expr::Zone;
 use hongxian::features::catalogue::Context;
@@ -22,30 +22,24 @@ use hongxian::source::order::{Arrivals, Ordered};
 
 /// An event as tests write it; empty and none are null.
 #[derive(Clone, Debug, Default)]
-pub struct Ev {
-    pub id: String,
-    pub time: i64,
-    pub kind: &'static str,
-    pub account: String,
-    pub counterparty: String,
-    pub group: String,
-    pub packet: String,
-    pub device: String,
-    pub amount: Option<i64>,
-    pub seq: Option<i64>,
-    pub text: String,
-}
-
-impl Ev {
-    pub fn kind(&self) -> Kind {
-        Kind::parse(self.kind).expect("a kind")
-    }
+pub(crate) struct Ev {
+    pub(crate) id: String,
+    pub(crate) time: i64,
+    pub(crate) kind: &'static str,
+    pub(crate) account: String,
+    pub(crate) counterparty: String,
+    pub(crate) group: String,
+    pub(crate) packet: String,
+    pub(crate) device: String,
+    pub(crate) amount: Option<i64>,
+    pub(crate) seq: Option<i64>,
+    pub(crate) text: String,
 }
 
 /// A start for tests' clocks: 2024-02-09T12:00:00Z.
-pub const START: i64 = 1_707_480_000_000;
+pub(crate) const START: i64 = 1_707_480_000_000;
 
-pub fn chunk(events: &[Ev]) -> Chunk {
+pub(crate) fn chunk(events: &[Ev]) -> Chunk {
     let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
     for (at, ev) in events.iter().enumerate() {
         let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
@@ -67,7 +61,10 @@ pub fn chunk(events: &[Ev]) -> Chunk {
     builder.finish()
 }
 
-pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>) -> Features {
+pub(crate) fn features(
+    declarations: Vec<Declaration>,
+    clusters: Option<ClusterOptions>,
+) -> Features {
     let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
@@ -79,7 +76,7 @@ pub fn features(declarations: Vec<Declaration>, clusters: Option<ClusterOptions>
     catalogue.compile(&order, &context, lexicon).unwrap()
 }
 
-pub fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
+pub(crate) fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
     let chunks = chunks.into_iter().map(Arc::new).collect();
     let schema = Arc::new(Schema::default());
     let arrivals = Arrivals { chunks, effective: None };
@@ -89,15 +86,15 @@ pub fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<Job> {
     Arc::new(Job { events, features, scorer, interrupted: Default::default() })
 }
 
-pub fn options(workers: usize, tick: i64, batch: usize) -> Options {
+pub(crate) fn options(workers: usize, tick: i64, batch: usize) -> Options {
     Options { workers, tick, batch, sorted: true }
 }
 
 /// A transaction's features as text, by name; null is "null".
-pub type Row = BTreeMap<String, String>;
+pub(crate) type Row = BTreeMap<String, String>;
 
 /// The features of every transaction, in total order, with its id.
-pub fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
+pub(crate) fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
     let (_, parts) = hongxian::backtest::decide(job, options).unwrap();
     let mut rows = Vec::new();
     for part in &parts {

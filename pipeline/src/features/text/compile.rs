@@ -77,7 +77,8 @@ fn compile(
             mistakes.push(too_short(&line));
             continue;
         };
-        let symbols: Vec<(Symbol, u32)> = runs.iter().map(|run| (run.symbol, run.length)).collect();
+        let symbols: Vec<(Symbol, u32)> =
+            runs.iter().map(|run| (run.symbol, run.start.length)).collect();
         if symbols.iter().map(|run| run.1).sum::<u32>() < 2 {
             mistakes.push(too_short(&line));
             continue;
@@ -90,7 +91,7 @@ fn compile(
             continue;
         }
         first_of.insert(key, (line.file.clone(), line.line, line.text.clone()));
-        let core = head.bytes.start as usize..tail.bytes.end as usize;
+        let core = head.start.mark.byte as usize..tail.end.mark.byte as usize;
         entries.push(Entry {
             category: category.map(|at| at as u16),
             weight: line.weight,
@@ -98,7 +99,7 @@ fn compile(
             boundary: line.boundary,
             runs: symbols,
             core: line.text[core].to_owned(),
-            skipped: tail.skipped.end - head.skipped.start,
+            skipped: tail.end.mark.skipped - head.start.mark.skipped,
             text: line.text,
         });
     }

@@ -12,7 +12,7 @@ use super::compile::{compile_files, read_directory};
 use super::gate::{Background, Gate};
 use super::normalise::{Normaliser, Symbol};
 use super::phrases::{Boundary, Grades};
-use super::runs::{Class, Run, read_runs};
+use super::runs::{Class, Edge, Run, read_runs};
 
 /// The phrases of a set of files, ready to be found in texts.
 pub struct Lexicon {
@@ -80,6 +80,14 @@ struct Found {
     first: u32,
     last: u32,
     entry: u32,
+    spelling: Spelling,
+}
+
+/// Where in the original text an entry stands, in characters, and how it is spelt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Spelling {
+    start: u32,
+    end: u32,
     grade: Grade,
 }
 
@@ -176,7 +184,7 @@ impl Lexicon {
 
     /// Finds every phrase of `text`; `hits` is cleared first and comes back in order of place.
     ///
-    /// A hit takes whole runs: in 扫扫雷 the phrase 扫雷 is three characters long.
+    /// A hit takes drawn-out characters along: in 扫扫雷 the phrase 扫雷 is three characters long.
     pub fn scan(&self, text: &str, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
         hits.clear();
         if self.gate.opens_for(self.table, text) {
@@ -200,8 +208,8 @@ impl Lexicon {
             let first = run_at[found_pattern.start()];
             let last = run_at[found_pattern.end() - 1];
             for &entry in &self.of_pattern[found_pattern.pattern().as_usize()] {
-                let grade = self.entries[entry as usize].verify(text, runs, first, last);
-                found.extend(grade.map(|grade| Found { first, last, entry, grade }));
+                let spelling = self.entries[entry as usize].verify(text, runs, first, last);
+                found.extend(spelling.map(|spelling| Found { first, last, entry, spelling }));
             }
         }
         found.sort_unstable();
@@ -210,13 +218,9 @@ impl Lexicon {
             if any_allowed && self.is_covered(one, found) {
                 continue;
             }
-            hits.push(Hit {
-                start: runs[one.first as usize].chars.start,
-                end: runs[one.last as usize].chars.end,
-                phrase: one.entry,
-                category: self.entries[one.entry as usize].category.unwrap_or(0),
-                grade: one.grade,
-            });
+            let Spelling { start, end, grade } = one.spelling;
+            let category = self.entries[one.entry as usize].category.unwrap_or(0);
+            hits.push(Hit { start, end, phrase: one.entry, category, grade });
         }
     }
 
@@ -236,35 +240,52 @@ impl Lexicon {
 }
 
 impl Entry {
-    /// The grade with which the runs from `first` to `last`, whose symbols are the entry's, spell
-    /// it; none if they do not.
-    fn verify(&self, text: &str, runs: &[Run], first: u32, last: u32) -> Option<Grade> {
-        let window = &runs[first as usize..=last as usize];
-        let fits = |(run, &(symbol, length)): (&Run, &(Symbol, u32))| {
+    /// How the runs from `first` to `last`, whose symbols are the entry's, spell it, and where;
+    /// none if they do not.
+    fn verify(&self, text: &str, runs: &[Run], first: u32, last: u32) -> Option<Spelling> {
+        let (first, last) = (first as usize, last as usize);
+        let fits = |at: usize, have: u32| {
+            let (symbol, length) = self.runs[at];
             // 188 is not a drawn-out 18.
             let digit = (u32::from('0')..=u32::from('9')).contains(&symbol);
-            run.length == length || run.length > length && !digit
+            have == length || have > length && !digit
         };
-        if !window.iter().zip(&self.runs).all(fits) {
+        let middle = first + 1..last.max(first + 1);
+        if !middle.into_iter().all(|at| fits(at - first, runs[at].start.length)) {
             return None;
         }
-        let (head, tail) = (&window[0], &window[window.len() - 1]);
-        let before = first.checked_sub(1).map(|at| &runs[at as usize]);
-        let after = runs.get(last as usize + 1);
-        let glued_before = before.is_some_and(|run| !head.apart && self.joins(run.tail, head.head));
-        let glued_after = after.is_some_and(|run| !run.apart && self.joins(tail.tail, run.head));
-        if glued_before || glued_after {
-            return None;
-        }
-        let written = &text[head.bytes.start as usize..tail.bytes.end as usize];
+        let before = first.checked_sub(1).map(|at| runs[at].end.class);
+        let after = runs.get(last + 1).map(|run| run.start.class);
+        let free = |edge: &Edge, beside: Option<Class>| {
+            edge.apart || !beside.is_some_and(|beside| self.joins(edge.class, beside))
+        };
+        let (head, tail) = (&runs[first], &runs[last]);
+        let (start, end) = if first == last {
+            // Nearest first: what follows the last ink, what precedes the first, the whole.
+            let inner = head.inner.iter().flat_map(|(start, end)| {
+                [(*start, Edge { length: start.length, ..head.end }), (head.start, *end)]
+            });
+            let mut choices = inner.chain([(head.start, head.end)]);
+            choices.find(|(start, end)| {
+                fits(0, end.length) && free(start, before) && free(end, after)
+            })?
+        } else {
+            let starts = head.inner.map(|inner| inner.0).into_iter().chain([head.start]);
+            let ends = tail.inner.map(|inner| inner.1).into_iter().chain([tail.end]);
+            let fits_start = |edge: &Edge| fits(0, edge.length) && free(edge, before);
+            let fits_end = |edge: &Edge| fits(last - first, edge.length) && free(edge, after);
+            (starts.into_iter().find(fits_start)?, ends.into_iter().find(fits_end)?)
+        };
+        let written = &text[start.mark.byte as usize..end.mark.byte as usize];
         let grade = if holds_written(written, &self.core) {
             Grade::Exact
-        } else if tail.skipped.end - head.skipped.start > self.skipped {
+        } else if end.mark.skipped - start.mark.skipped > self.skipped {
             Grade::Skipped
         } else {
             Grade::Folded
         };
-        self.grades.contains(grade).then_some(grade)
+        let spelling = Spelling { start: start.mark.char, end: end.mark.char, grade };
+        self.grades.contains(grade).then_some(spelling)
     }
 
     /// Whether two neighbours belong to one word or number, as far as this phrase cares.

@@ -1,14 +1,15 @@
 //! Text: phrases that betray a trade, found however they are spelt.
 //!
 //! A text passes through, in this order:
-//! 1. [`normalise`]: one table says what each character is read as;
-//! 2. [`gate`]: a Bloom filter over the rarest pair of each phrase lets nearly every harmless text
+//! 1. `normalise`: one table says what each character is read as;
+//! 2. `gate`: a Bloom filter over the rarest pair of each phrase lets nearly every harmless text
 //!    go by;
-//! 3. [`matcher`]: aho-corasick finds the phrases of what is left; each is verified on the
+//! 3. `matcher`: aho-corasick finds the phrases of what is left; each is verified on the
 //!    original (run lengths, word boundaries, allow-phrases) and graded by how it is spelt;
-//! 4. [`memo`]: the grammar of a mine packet's memo.
+//! 4. `memo`: the grammar of a mine packet's memo.
 //!
-//! The phrases come from [`phrases`] files, which [`compile`] turns into a lexicon. All of it depends on the one text alone.
+//! The phrases come from files, read by `phrases` and turned into a lexicon by `compile`. All of it
+//! depends on the one text alone.
 
 mod compile;
 mod confusables;

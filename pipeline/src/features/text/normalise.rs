@@ -144,9 +144,12 @@ impl Folds {
 
     /// The symbol of a lower-case character that NFKC leaves alone.
     fn single(&self, c: char) -> Option<Symbol> {
-        let own = |c: char| self.own.get(&c).copied().unwrap_or(c);
-        let c = own(c);
-        let c = own(self.simplified.get(&c).copied().unwrap_or(c));
+        let step = |c: char| {
+            let c = self.own.get(&c).copied().unwrap_or(c);
+            self.simplified.get(&c).copied().unwrap_or(c)
+        };
+        // Two simplifications can follow each other (薴 to 苧 to 苎), and a look-alike two.
+        let c = (0..3).fold(c, |c, _| step(c));
         let kept = c.is_alphanumeric() && !DECORATION.contains(&c) && !is_invisible(c);
         kept.then_some(c as Symbol)
     }
@@ -245,7 +248,8 @@ mod tests {
         let converter = OpenCC::from_config(BuiltinConfig::T2s).unwrap();
         let own: String = FOLDS.iter().map(|fold| fold.1).collect();
         for c in IDEOGRAPHS.step_by(7) {
-            let simple = converter.convert(&c.to_string());
+            // Twice: 薴 becomes 苧, which becomes 苎.
+            let simple = converter.convert(&converter.convert(&c.to_string()));
             let ours = own.contains(c) || own.contains(&simple) || DECORATION.contains(&c);
             if !ours && simple.chars().count() == 1 && c.is_alphanumeric() {
                 assert_eq!(folded(&c.to_string()), simple, "{c}");

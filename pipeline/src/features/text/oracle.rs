@@ -99,21 +99,52 @@ fn glued(pieces: &[Piece], all: &[Unit], left: usize, boundary: Boundary) -> boo
     }
 }
 
-/// How the symbols from `from` to `to` inclusive spell a phrase, if they do.
-fn spelt(text: &[Piece], all: &[Unit], from: usize, to: usize, line: &Line) -> Option<Grade> {
+/// The stretches of symbols, best first, that a hit over the whole runs `from..=to` can take: from
+/// after the last ink of its first run, if there is any, to before the first ink of its last.
+fn stretches(text: &[Piece], all: &[Unit], from: usize, to: usize) -> Vec<(usize, usize)> {
+    let inked = |left: usize| {
+        let (a, b) = (all[left].1, all[left + 1].1);
+        a != b && text[a + 1..b].iter().any(|between| between.2)
+    };
+    let head_end = (from..=to).take_while(|at| all[*at].0 == all[from].0).last().unwrap();
+    let tail_start = (from..=to).rev().take_while(|at| all[*at].0 == all[to].0).last().unwrap();
+    let late = (from..head_end).rev().find(|left| inked(*left)).map(|left| left + 1);
+    let early = (tail_start..to).find(|left| inked(*left));
+    if head_end == to {
+        let inner = late.zip(early).map(|(late, early)| [(late, to), (from, early)]);
+        return inner.into_iter().flatten().chain([(from, to)]).collect();
+    }
+    let ends: Vec<usize> = early.into_iter().chain([to]).collect();
+    let starts = late.into_iter().chain([from]);
+    starts.flat_map(|start| ends.iter().map(move |end| (start, *end))).collect()
+}
+
+/// The place and the grade with which the whole runs `from..=to` spell a phrase, if they do.
+fn spelt(
+    text: &[Piece],
+    all: &[Unit],
+    from: usize,
+    to: usize,
+    line: &Line,
+) -> Option<(usize, usize, Grade)> {
     let whole_runs = (from == 0 || all[from - 1].0 != all[from].0)
         && (to + 1 == all.len() || all[to + 1].0 != all[to].0);
-    let (have, want) = (run_lengths(&all[from..=to]), run_lengths(&units(&line.pieces)));
-    let same = have.len() == want.len()
-        && have.iter().zip(&want).all(|(have, want)| {
-            let long = !want.0.is_ascii_digit() && have.1 > want.1;
-            have.0 == want.0 && (have.1 == want.1 || long)
-        });
-    let stuck = from > 0 && glued(text, all, from - 1, line.boundary)
-        || to + 1 < all.len() && glued(text, all, to, line.boundary);
-    if !whole_runs || !same || stuck {
+    if !whole_runs {
         return None;
     }
+    let want = run_lengths(&units(&line.pieces));
+    let good = |&(from, to): &(usize, usize)| {
+        let have = run_lengths(&all[from..=to]);
+        let same = have.len() == want.len()
+            && have.iter().zip(&want).all(|(have, want)| {
+                let long = !want.0.is_ascii_digit() && have.1 > want.1;
+                have.0 == want.0 && (have.1 == want.1 || long)
+            });
+        let stuck = from > 0 && glued(text, all, from - 1, line.boundary)
+            || to + 1 < all.len() && glued(text, all, to, line.boundary);
+        same && !stuck
+    };
+    let (from, to) = stretches(text, all, from, to).into_iter().find(good)?;
     let own = units(&line.pieces);
     let core = &line.pieces[own[0].1..=own[own.len() - 1].1];
     let written = &text[all[from].1..=all[to].1];
@@ -125,7 +156,7 @@ fn spelt(text: &[Piece], all: &[Unit], from: usize, to: usize, line: &Line) -> O
     } else {
         Grade::Folded
     };
-    line.grades.contains(&grade).then_some(grade)
+    line.grades.contains(&grade).then_some((all[from].1, all[to].1 + 1, grade))
 }
 
 /// Hits as (start, end, phrase as written, category, grade), sorted.
@@ -137,19 +168,18 @@ fn naive(text: &[Piece], lines: &[Line]) -> Vec<Found> {
     for from in 0..all.len() {
         for to in from..all.len() {
             for line in lines {
-                if let Some(grade) = spelt(text, &all, from, to, line) {
-                    spans.push((from, to, run_lengths(&all[from..=to]).len(), line, grade));
+                if let Some(found) = spelt(text, &all, from, to, line) {
+                    spans.push((from, to, run_lengths(&all[from..=to]).len(), line, found));
                 }
             }
         }
     }
-    let kept = spans.iter().filter_map(|&(from, to, _, line, grade)| {
+    let kept = spans.iter().filter_map(|&(from, to, _, line, (start, end, grade))| {
         let category = line.category?;
         let covers = spans.iter().filter(|span| span.0 <= from && span.1 >= to);
         let longest_of = |allowed: bool| {
             covers.clone().filter(|c| c.3.category.is_none() == allowed).map(|c| c.2).max()
         };
-        let (start, end) = (all[from].1, all[to].1 + 1);
         let hit = (start, end, spelling(&line.pieces), category.to_owned(), grade);
         (longest_of(true) < longest_of(false)).then_some(hit)
     });

@@ -205,17 +205,10 @@ impl Reader<'_> {
             );
             return None;
         }
-        let mut own = self.defaults.clone();
-        if allowed {
-            own = Defaults { category: None, ..Defaults::default() };
-            for word in options.words() {
-                if word.text.split('=').next() == Some("boundary") {
-                    self.option(word, &mut own);
-                } else {
-                    self.error("option-of-allow-phrase", word, "an allow-phrase has no option but `boundary`: it holds for every category and grade", "放行短语只能带 boundary 选项:它对所有类别和等级都有效");
-                }
-            }
+        let own = if allowed {
+            self.allow_options(options)
         } else {
+            let mut own = self.defaults.clone();
             let fine = self.options(options, &mut own);
             if own.category.is_none() && fine && !self.failed_header {
                 self.error(
@@ -226,7 +219,8 @@ impl Reader<'_> {
                 );
             }
             own.category.as_ref()?;
-        }
+            own
+        };
         Some(PhraseLine {
             text: phrase.text.to_owned(),
             category: own.category,
@@ -262,9 +256,31 @@ impl Reader<'_> {
         }
     }
 
+    /// The options of an allow-phrase, on which the section has no say.
+    fn allow_options(&mut self, options: Piece<'_>) -> Defaults {
+        let mut own = Defaults::default();
+        for word in options.words() {
+            if word.text.split('=').next() == Some("boundary") {
+                self.option(word, &mut own);
+                continue;
+            }
+            self.error(
+                "option-of-allow-phrase",
+                word,
+                "an allow-phrase has no option but `boundary`: it holds for every category",
+                "放行短语只能带 boundary 选项:它对所有类别都有效",
+            );
+        }
+        own
+    }
+
     /// Reads all options; false if one of them is wrong.
     fn options(&mut self, options: Piece<'_>, into: &mut Defaults) -> bool {
-        options.words().fold(true, |fine, word| self.option(word, into) & fine)
+        let mut fine = true;
+        for word in options.words() {
+            fine &= self.option(word, into);
+        }
+        fine
     }
 
     fn option(&mut self, word: Piece<'_>, into: &mut Defaults) -> bool {
@@ -333,7 +349,15 @@ impl Reader<'_> {
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             && text.len() <= CATEGORY_BYTES_MAX;
         if !spelled {
-            self.error("category-name", name, format!("a category is named with a lower-case letter, then letters, digits and `_`, at most {CATEGORY_BYTES_MAX} in all"), format!("类别名以小写字母开头,后接小写字母、数字或 _,最多 {CATEGORY_BYTES_MAX} 个"));
+            self.error(
+                "category-name",
+                name,
+                format!(
+                    "a category is named with a lower-case letter, then letters, digits and `_`, \
+                     at most {CATEGORY_BYTES_MAX} in all"
+                ),
+                format!("类别名以小写字母开头,后接小写字母、数字或 _,最多 {CATEGORY_BYTES_MAX} 个"),
+            );
         } else if text.ends_with("_weight") || RESERVED.contains(&text) {
             self.error(
                 "category-reserved",

@@ -3,8 +3,6 @@
 //! Runs keep their length: 扫扫雷 is read as 扫雷 with a longer first run, but 牛牛 needs a run of
 //! two and is not found in 牛.
 
-use std::ops::Range;
-
 use super::confusables::is_invisible;
 use super::normalise::{Normaliser, Reading, SKIP, Symbol};
 
@@ -28,22 +26,39 @@ impl Class {
     }
 }
 
+/// A place between two characters of the original.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) byte: u32,
+    pub(super) char: u32,
+    /// How many characters before it are skipped.
+    pub(super) skipped: u32,
+}
+
+/// Where a hit can begin or end in a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub(super) mark: Mark,
+    /// How many symbols of the run lie on the hit's side.
+    pub(super) length: u32,
+    /// The class of the outermost of them.
+    pub(super) class: Class,
+    /// Whether ink of a skipped character stands outside of it.
+    pub(super) apart: bool,
+}
+
 /// Equal symbols in a row, with nothing between them but skipped characters.
+///
+/// Ink inside a run, such as the space in `dev vx`, may or may not be part of a disguise, so a hit
+/// can also begin after the last ink of its first run and end before the first ink of its last.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) symbol: Symbol,
-    pub(super) length: u32,
-    /// From the first to the last character of the run, in bytes of the original.
-    pub(super) bytes: Range<u32>,
-    /// The same in characters.
-    pub(super) chars: Range<u32>,
-    /// Characters that were skipped in the text up to the start and up to the end of the run.
-    pub(super) skipped: Range<u32>,
-    /// Whether ink of a skipped character stands between the run before and this one.
-    pub(super) apart: bool,
-    /// The class of the first and of the last character.
-    pub(super) head: Class,
-    pub(super) tail: Class,
+    /// The whole run: its first symbol and its last.
+    pub(super) start: Edge,
+    pub(super) end: Edge,
+    /// The start after the last ink inside, and the end before the first; none without ink.
+    pub(super) inner: Option<(Edge, Edge)>,
 }
 
 /// Reads `text` into `runs`, whose old content is dropped.
@@ -82,27 +97,34 @@ struct RunReader<'r> {
 
 impl RunReader<'_> {
     fn push(&mut self, symbol: Symbol, place: Place) {
-        let class = Class::of(place.c, symbol);
-        let byte_end = place.byte_at + place.c.len_utf8() as u32;
+        let Place { byte_at, char_at, c } = place;
+        let (class, skipped) = (Class::of(c, symbol), self.skipped);
+        let before = Mark { byte: byte_at, char: char_at, skipped };
+        let after = Mark { byte: byte_at + c.len_utf8() as u32, char: char_at + 1, skipped };
+        let apart = std::mem::replace(&mut self.apart, false);
+        let start = Edge { mark: before, length: 1, class, apart };
+        let end = Edge { mark: after, length: 1, class, apart: false };
         match self.runs.last_mut() {
-            Some(last) if last.symbol == symbol => {
-                last.length += 1;
-                last.bytes.end = byte_end;
-                last.chars.end = place.char_at + 1;
-                last.skipped.end = self.skipped;
-                last.tail = class;
+            Some(run) if run.symbol == symbol => {
+                let whole_before = run.end;
+                run.start.length += 1;
+                run.end = Edge { length: run.start.length, ..end };
+                match &mut run.inner {
+                    Some((inner_start, _)) if apart => *inner_start = start,
+                    Some((inner_start, _)) => inner_start.length += 1,
+                    None if apart => {
+                        run.inner = Some((start, Edge { apart: true, ..whole_before }));
+                    }
+                    None => {}
+                }
             }
-            _ => self.runs.push(Run {
-                symbol,
-                length: 1,
-                bytes: place.byte_at..byte_end,
-                chars: place.char_at..place.char_at + 1,
-                skipped: self.skipped..self.skipped,
-                apart: self.apart,
-                head: class,
-                tail: class,
-            }),
+            last => {
+                // The run before ends here, at ink or at the character of this one.
+                if let Some(run) = last {
+                    run.end.apart = apart;
+                }
+                self.runs.push(Run { symbol, start, end, inner: None });
+            }
         }
-        self.apart = false;
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn write_parquet(path: &Path, columns: &[(&str, ArrayRef)]) {
 fn the_same_events_come_out_of_parquet_in_any_of_its_types() {
     let files = Files::new();
     let ids = vec!["e1", "e2", "e3"];
-    let kinds = vec!["send", "transfer", "account"];
+    let kinds = ["send", "transfer", "account"];
     let text = vec![Some("two\nlines, \"quoted\""), Some("红包"), None];
     let counterparty = StringArray::from(vec![None, Some("c"), Some("")]);
     let nanos =

@@ -86,7 +86,7 @@ fn json_lines_are_refused_with_their_code() {
         (b"null".to_vec(), "malformed"),
         (b"{".to_vec(), "malformed"),
         (amount("1,\"text\":\"\u{1}\"").into(), "malformed"),
-        ([b"{\"x\":\"\xff\",".as_slice(), amount("1")[1..].as_bytes()].concat(), "invalid_utf8"),
+        ([b"{\"x\":\"\xff\",".as_slice(), &amount("1").as_bytes()[1..]].concat(), "invalid_utf8"),
         (
             with(&base.replace("send", "sent"))
                 .replace("amount_fen", "x\":1,\"amount_fen\":1,\"z")

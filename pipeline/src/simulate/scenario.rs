@@ -1,0 +1,376 @@
+//! Scenario files: what population to make. `fixtures/populations/README.md` documents the keys.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::figures::{DAY, GroupType};
+use crate::diagnostic::{Failure, Message, Sources};
+use crate::document::Reader;
+use crate::event::{TIME_MAX, TIME_MIN};
+
+/// A population to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// One line for people.
+    pub title: String,
+    /// Local midnight at which the first day begins, ms.
+    pub start: i64,
+    /// Days of activity; refunds of packets still open follow within another day.
+    pub days: i64,
+    /// Ordinary accounts; rings bring their own beside them.
+    pub accounts: i64,
+    /// Ordinary groups by type, in the order of [`GroupType::ALL`].
+    pub groups: [i64; 4],
+    /// The festival, if one falls into the days.
+    pub festival: Option<Festival>,
+    /// Rings of fraud.
+    pub rings: Vec<Ring>,
+    /// Honest people who look like fraud.
+    pub negatives: Vec<Negative>,
+}
+
+/// A festival such as New Year's Eve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Festival {
+    /// The day of the eve, counted from 0.
+    pub eve: i64,
+    /// How many times the packets of an ordinary day families send on the eve.
+    pub peak: i64,
+}
+
+/// How well a ring hides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difficulty {
+    /// By the book: plain words, fixed amounts, seconds apart.
+    Easy,
+    /// Words disguised, amounts and times varied.
+    Medium,
+    /// No words or everyday ones, slow, small, mixed with honest activity.
+    Hard,
+}
+
+/// The kinds of fraud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each variant is the typology of that name")]
+pub enum Typology {
+    GamblingMine,
+    GamblingBanker,
+    ManyGroupsOneCollector,
+    DeviceFarm,
+    BrushingRebate,
+    MulePassThrough,
+    ContactDiversion,
+    CodedSettlement,
+}
+
+impl Typology {
+    /// Every typology with its name in scenario files and labels.
+    pub const ALL: [(&'static str, Typology); 8] = [
+        ("gambling-mine", Typology::GamblingMine),
+        ("gambling-banker", Typology::GamblingBanker),
+        ("many-groups-one-collector", Typology::ManyGroupsOneCollector),
+        ("device-farm", Typology::DeviceFarm),
+        ("brushing-rebate", Typology::BrushingRebate),
+        ("mule-pass-through", Typology::MulePassThrough),
+        ("contact-diversion", Typology::ContactDiversion),
+        ("coded-settlement", Typology::CodedSettlement),
+    ];
+
+    /// The name in scenario files and labels.
+    pub fn name(self) -> &'static str {
+        Typology::ALL[self as usize].0
+    }
+}
+
+/// Honest behaviour that resembles fraud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each variant is the behaviour of that name")]
+pub enum NegativeKind {
+    FamilyRoundRobin,
+    DinnerCollector,
+    FamilyTablet,
+    InternetCafe,
+    ClassFee,
+}
+
+impl NegativeKind {
+    /// Every kind with its name in scenario files and labels.
+    pub const ALL: [(&'static str, NegativeKind); 5] = [
+        ("family-round-robin", NegativeKind::FamilyRoundRobin),
+        ("dinner-collector", NegativeKind::DinnerCollector),
+        ("family-tablet", NegativeKind::FamilyTablet),
+        ("internet-cafe", NegativeKind::InternetCafe),
+        ("class-fee", NegativeKind::ClassFee),
+    ];
+
+    /// The name in scenario files and labels.
+    pub fn name(self) -> &'static str {
+        NegativeKind::ALL[self as usize].0
+    }
+}
+
+/// So many rings of a typology and difficulty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// What they do.
+    pub typology: Typology,
+    /// How well they hide.
+    pub difficulty: Difficulty,
+    /// How many.
+    pub count: i64,
+}
+
+/// So many occurrences of honest behaviour that resembles fraud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negative {
+    /// What they do.
+    pub kind: NegativeKind,
+    /// How many.
+    pub count: i64,
+}
+
+const DIFFICULTIES: [(&str, Difficulty); 3] =
+    [("easy", Difficulty::Easy), ("medium", Difficulty::Medium), ("hard", Difficulty::Hard)];
+
+/// Bounds of the numbers in a scenario: a population is built in memory.
+const DAYS: (i64, i64) = (2, 60);
+/// So far from the ends of the time that events may have: more than [`DAYS`].
+const YEAR: i64 = 366 * DAY;
+const ACCOUNTS: (i64, i64) = (200, 1_000_000);
+const GROUPS: (i64, i64) = (2, 200_000);
+const PEAK: (i64, i64) = (1, 100);
+const COUNT: (i64, i64) = (0, 1_000);
+
+impl Scenario {
+    /// Reads a scenario file; all its mistakes are reported at once.
+    pub fn read(path: &Path) -> Result<Scenario, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = Message::new(
+                format!("cannot read the scenario: {error}"),
+                format!("无法读取场景文件：{error}"),
+            );
+            Failure::file("unreadable-file", path, message, None)
+        })?;
+        Scenario::parse(path, &text)
+    }
+
+    /// Reads a scenario from the text of the file at `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Scenario, Failure> {
+        let mut reader = Reader::new(path, text);
+        let root = reader.parse();
+        let scenario = read_root(&mut reader, root.get_ref());
+        let found = reader.finish();
+        match scenario {
+            Some(scenario) if found.is_empty() => Ok(scenario),
+            _ => {
+                let mut sources = Sources::default();
+                sources.add(path, text);
+                Err(Failure::Input(found, sources))
+            }
+        }
+    }
+}
+
+fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
+    const KNOWN: [&str; 8] =
+        ["title", "start", "days", "accounts", "groups", "festival", "ring", "negative"];
+    reader.known_keys(root, &KNOWN);
+    reader.required_keys(root, 0..0, &KNOWN[..5]);
+    let title = reader.string(root, "title").map(|text| text.into_inner());
+    let start = date(reader, root, "start");
+    let days = reader.integer(root, "days", DAYS.0..=DAYS.1);
+    let accounts = reader.integer(root, "accounts", ACCOUNTS.0..=ACCOUNTS.1);
+    let groups = read_groups(reader, root);
+    let festival = match (start, days) {
+        (Some(start), Some(days)) => read_festival(reader, root, start, days),
+        _ => None,
+    };
+    let rings = each_table(reader, root, "ring", read_ring);
+    let negatives = each_table(reader, root, "negative", read_negative);
+    Some(Scenario {
+        title: title?,
+        start: start?,
+        days: days?,
+        accounts: accounts?,
+        groups: groups?,
+        festival,
+        rings,
+        negatives,
+    })
+}
+
+fn read_groups(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<[i64; 4]> {
+    let span = root.get("groups")?.span();
+    let DeValue::Table(table) = root.get("groups")?.get_ref() else {
+        return reader.wrong_type("groups", root.get("groups")?, ("a table", "表"));
+    };
+    let names = GroupType::ALL.map(GroupType::name);
+    reader.known_keys(table, &names);
+    reader.required_keys(table, span, &names);
+    let counts = names.map(|name| reader.integer(table, name, GROUPS.0..=GROUPS.1));
+    let [family, interest, business, stranger] = counts;
+    Some([family?, interest?, business?, stranger?])
+}
+
+fn read_festival(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    start: i64,
+    days: i64,
+) -> Option<Festival> {
+    let node = root.get("festival")?;
+    let DeValue::Table(table) = node.get_ref() else {
+        return reader.wrong_type("festival", node, ("a table", "表"));
+    };
+    reader.known_keys(table, &["eve", "peak"]);
+    reader.required_keys(table, node.span(), &["eve", "peak"]);
+    let eve = date(reader, table, "eve");
+    let peak = reader.integer(table, "peak", PEAK.0..=PEAK.1);
+    let eve = (eve? - start) / DAY;
+    if !(0..days).contains(&eve) {
+        let message = Message::new(
+            "the festival's eve is not one of the scenario's days",
+            "节日前夜不在场景的日期之内",
+        );
+        reader.fail("out-of-bounds", table.get("eve")?.span(), message, None);
+    }
+    Some(Festival { eve, peak: peak? })
+}
+
+fn read_ring(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Ring> {
+    reader.known_keys(table, &["typology", "difficulty", "count"]);
+    let typology = choice(reader, table, "typology", &Typology::ALL);
+    let difficulty = choice(reader, table, "difficulty", &DIFFICULTIES);
+    let count = reader.integer(table, "count", COUNT.0..=COUNT.1);
+    Some(Ring { typology: typology?, difficulty: difficulty?, count: count? })
+}
+
+fn read_negative(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Negative> {
+    reader.known_keys(table, &["kind", "count"]);
+    let kind = choice(reader, table, "kind", &NegativeKind::ALL);
+    let count = reader.integer(table, "count", COUNT.0..=COUNT.1);
+    Some(Negative { kind: kind?, count: count? })
+}
+
+fn choice<T: Copy>(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    key: &str,
+    choices: &[(&str, T)],
+) -> Option<T> {
+    let text = reader.string(table, key)?;
+    reader.choice(key, &text, choices)
+}
+
+/// Every table of the array of tables at `key`; each must have all keys that its reader asks for.
+fn each_table<T>(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    key: &str,
+    read: fn(&mut Reader<'_>, &DeTable<'_>) -> Option<T>,
+) -> Vec<T> {
+    let Some(node) = root.get(key) else { return Vec::new() };
+    let DeValue::Array(items) = node.get_ref() else {
+        reader.wrong_type::<()>(key, node, ("an array of tables", "表数组"));
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for item in items {
+        let DeValue::Table(table) = item.get_ref() else {
+            reader.wrong_type::<()>(key, item, ("a table", "表"));
+            continue;
+        };
+        let required: &[&str] =
+            if key == "ring" { &["typology", "difficulty", "count"] } else { &["kind", "count"] };
+        reader.required_keys(table, item.span(), required);
+        found.extend(read(reader, table));
+    }
+    found
+}
+
+/// Local midnight of the date at `key`.
+fn date(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<i64> {
+    let text = reader.string(table, key)?;
+    // China keeps one time and no summer time.
+    let midnight = format!("{}T00:00:00+08:00", text.get_ref())
+        .parse::<jiff::Timestamp>()
+        .ok()
+        .map(|time| time.as_millisecond())
+        .filter(|time| (TIME_MIN + YEAR..TIME_MAX - YEAR).contains(time));
+    if midnight.is_none() {
+        let message = Message::new(
+            format!("`{key}` is not a date from 2001 to 2098"),
+            format!("`{key}` 不是 2001 至 2098 年的日期"),
+        );
+        let hint = Message::new("write it as \"2024-02-09\"", "写成 \"2024-02-09\"");
+        reader.fail("bad-date", text.span(), message, Some(hint));
+    }
+    midnight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<(&'static str, String)> {
+        match Scenario::parse(Path::new("s.toml"), text) {
+            Err(Failure::Input(found, _)) => found
+                .into_iter()
+                .map(|finding| {
+                    let span = finding.span.unwrap_or(0..0);
+                    (finding.code, text[span].to_owned())
+                })
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const GOOD: &str = r#"
+title = "t"
+start = "2024-02-06"
+days = 7
+accounts = 500
+groups = { family = 50, interest = 5, business = 5, stranger = 2 }
+festival = { eve = "2024-02-09", peak = 6 }
+[[ring]]
+typology = "device-farm"
+difficulty = "hard"
+count = 2
+"#;
+
+    #[test]
+    fn a_good_scenario_is_read() {
+        let scenario = Scenario::parse(Path::new("s.toml"), GOOD).unwrap();
+        assert_eq!(scenario.start, 1_707_148_800_000, "midnight in China");
+        assert_eq!(scenario.festival, Some(Festival { eve: 3, peak: 6 }));
+        assert_eq!(scenario.rings[0].typology, Typology::DeviceFarm);
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let bad = GOOD
+            .replace("days = 7", "days = 700\ndayz = 7")
+            .replace("2024-02-06", "6 Feb")
+            .replace("stranger = 2", "strangers = 2")
+            .replace("device-farm", "device-firm");
+        let found = codes(&bad);
+        let found: Vec<(&str, &str)> = found.iter().map(|(c, t)| (*c, t.as_str())).collect();
+        for wanted in [
+            ("bad-date", "\"6 Feb\""),
+            ("out-of-bounds", "700"),
+            ("unknown-key", "dayz"),
+            ("unknown-key", "strangers"),
+            ("unknown-value", "\"device-firm\""),
+        ] {
+            assert!(found.contains(&wanted), "{wanted:?} is not in {found:?}");
+        }
+        assert!(found.iter().any(|(code, _)| *code == "missing-key"));
+    }
+
+    #[test]
+    fn an_eve_outside_the_days_is_refused() {
+        let bad = GOOD.replace("2024-02-09", "2024-03-09");
+        assert_eq!(codes(&bad), [("out-of-bounds", "\"2024-03-09\"".to_owned())]);
+    }
+}

@@ -1,0 +1,251 @@
+//! Who there is: people with their ages and places, families, groups of interest and business.
+
+use super::figures::{
+    DAY, DELTA_BUSINESS_PERMILLE, GroupType, INLAND_FAMILY_PERMILLE, MIDDLE_CONTACTS_PERMILLE,
+    OLDER_WATCHERS_PERMILLE, PROVINCES, YOUNG_RELAY_PERMILLE, Zone,
+};
+use super::random::Rng;
+use super::scenario::Scenario;
+use super::world::{Account, Age, Event, GroupInfo, Member, Person, World};
+use crate::event::Kind;
+
+/// Of a thousand people of each age, how many the groups of interest and business draw on.
+const YOUNG_CONTACTS_PERMILLE: u64 = 500;
+const OLDER_CONTACTS_PERMILLE: u64 = 120;
+
+/// Fills an empty world with people and groups.
+pub fn settle(world: &mut World, scenario: &Scenario) {
+    let zones = zones(&scenario.groups);
+    settle_families(world, scenario, &zones[GroupType::Family as usize]);
+    give_traits(world);
+    open_shops(world, scenario);
+    for kind in [GroupType::Interest, GroupType::Business, GroupType::Stranger] {
+        gather(world, kind, &zones[kind as usize]);
+    }
+    snapshot(world);
+}
+
+/// The zones of the groups of each type, such that in the deltas business groups and inland
+/// family groups have the share that the document gives, as far as the counts allow it.
+fn zones(groups: &[i64; 4]) -> [Vec<Zone>; 4] {
+    let [family, interest, business, stranger] = *groups;
+    let business_delta = (business * 2 / 3).max(1);
+    let delta_others = business_delta * (1000 - DELTA_BUSINESS_PERMILLE) / DELTA_BUSINESS_PERMILLE;
+    let interest_delta = (delta_others / 5).min(interest / 2);
+    let family_delta = (delta_others - interest_delta).min(family / 2);
+    let family_inland = (family - family_delta) * 3 / 4;
+    let inland_others = family_inland * (1000 - INLAND_FAMILY_PERMILLE) / INLAND_FAMILY_PERMILLE;
+    // Interest groups first: strangers and business would be dear, and mean packets are given too.
+    let interest_inland = inland_others.min(interest - interest_delta);
+    let business_inland =
+        (inland_others - interest_inland).min((business - business_delta) * 3 / 4);
+    let stranger_inland =
+        (inland_others - interest_inland - business_inland).clamp(0, stranger / 2);
+    let split = |all: i64, delta: i64, inland: i64| {
+        let mut zones = vec![Zone::Delta; delta as usize];
+        zones.resize((delta + inland) as usize, Zone::Inland);
+        zones.resize(all as usize, Zone::Rest);
+        zones
+    };
+    [
+        split(family, family_delta, family_inland),
+        split(interest, interest_delta, interest_inland),
+        split(business, business_delta, business_inland),
+        split(stranger, 0, stranger_inland),
+    ]
+}
+
+/// A province of a zone, the larger ones more often.
+fn province(zone: Zone, rng: &mut Rng) -> u32 {
+    let weights: Vec<u32> =
+        PROVINCES.iter().map(|&(_, at, weight)| if at == zone { weight } else { 0 }).collect();
+    PROVINCES[rng.weighted(&weights)].0
+}
+
+/// Families come first, each with accounts of its own while there are any to be had; later groups
+/// are of friends and colleagues, and take people whom the families already hold.
+fn settle_families(world: &mut World, scenario: &Scenario, zones: &[Zone]) {
+    let mut rng = world.rng("families", 0);
+    let mut zones = zones.to_vec();
+    rng.shuffle(&mut zones);
+    let (low, high) = GroupType::Family.habits().members;
+    for zone in zones {
+        let size = rng.between(low, high);
+        let home = province(zone, &mut rng);
+        let left = scenario.accounts - world.people.len() as i64;
+        let members: Vec<Account> = if left >= size {
+            (0..size).map(|_| add_relative(world, home, &mut rng)).collect()
+        } else {
+            let known = world.people.len() as u64;
+            let friends = (0..size).map(|_| Account(rng.below(known) as u32));
+            let mut friends: Vec<Account> = friends.collect();
+            friends.sort_unstable();
+            friends.dedup();
+            rng.shuffle(&mut friends);
+            friends
+        };
+        let scene = if left >= size { "group.family" } else { "group.friends" };
+        found(world, GroupType::Family, home, scene, &members, &mut rng);
+    }
+    while (world.people.len() as i64) < scenario.accounts {
+        let zone = [Zone::Delta, Zone::Inland, Zone::Rest][rng.weighted(&[30, 45, 25])];
+        let home = province(zone, &mut rng);
+        add_relative(world, home, &mut rng);
+    }
+    world.ordinary = world.people.len() as u32;
+}
+
+fn add_relative(world: &mut World, home: u32, rng: &mut Rng) -> Account {
+    let age = [Age::Young, Age::Middle, Age::Older][rng.weighted(&[25, 42, 33])];
+    // Some of the young work far from home.
+    let away = age != Age::Older && rng.chance(0.2);
+    let lives = if away { province(Zone::Delta, rng) } else { home };
+    world.add_person(age, lives, rng)
+}
+
+fn give_traits(world: &mut World) {
+    let mut rng = world.rng("traits", 0);
+    let mut give = |people: &mut [Person], age: Age, permille: u64, set: fn(&mut Person)| {
+        let mut able: Vec<usize> = (0..people.len()).filter(|&at| people[at].age == age).collect();
+        rng.shuffle(&mut able);
+        let count = (able.len() as u64 * permille + 500) / 1000;
+        for &at in able.iter().take(count as usize) {
+            set(&mut people[at]);
+        }
+    };
+    let people = &mut world.people;
+    give(people, Age::Young, YOUNG_RELAY_PERMILLE, |person| person.plays_relay = true);
+    give(people, Age::Middle, 300, |person| person.plays_relay = true);
+    give(people, Age::Young, YOUNG_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
+    give(people, Age::Middle, MIDDLE_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
+    give(people, Age::Older, OLDER_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
+    give(people, Age::Older, OLDER_WATCHERS_PERMILLE, |person| person.watches = true);
+}
+
+/// One shop for every hundred accounts, and a few at least.
+fn open_shops(world: &mut World, scenario: &Scenario) {
+    let mut rng = world.rng("shops", 0);
+    for _ in 0..(scenario.accounts / 100).max(5) {
+        let zone = [Zone::Delta, Zone::Inland, Zone::Rest][rng.weighted(&[40, 35, 25])];
+        let home = province(zone, &mut rng);
+        let shop = world.add_person(Age::Middle, home, &mut rng);
+        world.people[shop.0 as usize].shop = true;
+        world.people[shop.0 as usize].verified = true;
+        world.shops.push(shop);
+    }
+}
+
+/// Groups of a type, filled from those who widen their contacts, each of whom is taken in turn.
+fn gather(world: &mut World, kind: GroupType, zones: &[Zone]) {
+    let mut rng = world.rng("gather", kind as u64);
+    let mut able: Vec<Account> = (0..world.ordinary)
+        .map(Account)
+        .filter(|&account| world.person(account).widens_contacts)
+        .collect();
+    rng.shuffle(&mut able);
+    let mut next = 0;
+    let (low, high) = kind.habits().members;
+    for &zone in zones {
+        let size = (rng.between(low, high) as usize).min(able.len());
+        let members: Vec<Account> = (0..size).map(|at| able[(next + at) % able.len()]).collect();
+        next += size;
+        let home = province(zone, &mut rng);
+        let scene = match kind {
+            GroupType::Business => "group.business",
+            GroupType::Stranger => "group.stranger",
+            _ => "group.interest",
+        };
+        found(world, kind, home, scene, &members, &mut rng);
+    }
+}
+
+fn found(
+    world: &mut World,
+    kind: GroupType,
+    province: u32,
+    scene: &str,
+    members: &[Account],
+    rng: &mut Rng,
+) {
+    let name = world.words.say(scene, &[], rng);
+    let (start, end) = (world.start, world.end);
+    let member = |(at, &account): (usize, &Account)| {
+        // In groups that are open to all some come only now.
+        let late = kind != GroupType::Family && at > 4 && rng.chance(0.12);
+        let since = if late { rng.between(start + DAY / 24, end - 1) } else { start - DAY };
+        Member { account, since }
+    };
+    let members: Vec<Member> = members.iter().enumerate().map(member).collect();
+    let late = members.iter().filter(|member| member.since >= start).copied().collect::<Vec<_>>();
+    let group = world.add_group(GroupInfo {
+        kind,
+        province,
+        name,
+        opened_at: None,
+        members,
+        farm: None,
+        scheme: None,
+    });
+    for Member { account, since } in late {
+        let joined = Event { group: Some(group), ..world.act(since, Kind::Join, account) };
+        world.emit(joined);
+    }
+}
+
+/// The stream opens with what is known of the accounts and groups that exist already.
+fn snapshot(world: &mut World) {
+    for account in (0..world.people.len() as u32).map(Account) {
+        let time = world.start + i64::from(account.0) / 20;
+        introduce(world, account, time);
+    }
+    for group in 0..world.groups.len() as u32 {
+        let time = world.start + 1000 + i64::from(group) / 20;
+        announce(world, super::world::Group(group), time, None);
+    }
+}
+
+/// Emits the `account` event that tells an account's attributes.
+pub fn introduce(world: &mut World, account: Account, time: i64) {
+    let known = Event { device: None, ip: None, ..world.act(time, Kind::Account, account) };
+    world.emit(known);
+}
+
+/// Emits the `group` event that tells a group's name and owner.
+pub fn announce(
+    world: &mut World,
+    group: super::world::Group,
+    time: i64,
+    scheme: Option<super::world::SchemeId>,
+) {
+    let info = world.group(group);
+    let (name, owner) = (info.name.clone(), info.members[0].account);
+    let event = Event {
+        group: Some(group),
+        text: name,
+        device: None,
+        ip: None,
+        scheme,
+        ..world.act(time, Kind::Group, owner)
+    };
+    world.emit(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_have_the_shares_of_the_document() {
+        let counts = [600, 90, 110, 20];
+        let zones = zones(&counts);
+        let count = |kind: usize, zone: Zone| zones[kind].iter().filter(|at| **at == zone).count();
+        let all = |zone: Zone| (0..4).map(|kind| count(kind, zone)).sum::<usize>();
+        for (kind, wanted) in counts.into_iter().enumerate() {
+            assert_eq!(zones[kind].len() as i64, wanted);
+        }
+        let delta = count(2, Zone::Delta) * 1000 / all(Zone::Delta);
+        let inland = count(0, Zone::Inland) * 1000 / all(Zone::Inland);
+        assert!((600..660).contains(&delta), "{delta}");
+        assert!((770..790).contains(&inland), "{inland}");
+    }
+}
