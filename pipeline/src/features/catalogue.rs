@@ -42,7 +42,7 @@ pub enum SlotSource {
     Windowed(usize),
     /// A feature computed from other values, by its place among those.
     Computed(usize),
-    /// A text feature, by its place in [`text::entries`].
+    /// A text feature, by its place in [`super::text::entries`].
     Text(usize),
     /// The referee's finding.
     Outcome,

@@ -1,6 +1,6 @@
 //! Features: what is known of a transaction from everything before it.
 //!
-//! Declared features are compiled once into a [`plan`], whose families keep their [`state`] on the
+//! Declared features are compiled once into a [`plan`], whose families keep their `state` on the
 //! workers that own its keys; [`catalogue`] is the list of all names that a condition may use.
 
 pub mod catalogue;

@@ -1,6 +1,6 @@
 //! Rules: what analysts write, checked as a whole and compiled once.
 //!
-//! [`file`] reads one rule, [`policy`] and [`lists`] what stands beside rules, [`set`] a whole
+//! [`mod@file`] reads one rule, [`policy`] and [`lists`] what stands beside rules, [`set`] a whole
 //! directory: nothing runs while anything in it is wrong.
 
 pub mod docs;

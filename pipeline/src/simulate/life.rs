@@ -242,7 +242,7 @@ fn play_of(relay: bool, amount_fen: i64, shares: i64, rng: &mut Rng) -> &'static
         (true, _) => "relay",
         (false, 0) if rng.chance(0.4) => "equal",
         (false, _) => {
-            *rng.pick::<&str>(&["lucky", "lucky", "lucky", "lucky", "lucky", "password", "timed"])
+            rng.pick::<&str>(&["lucky", "lucky", "lucky", "lucky", "lucky", "password", "timed"])
         }
     }
 }

@@ -4,10 +4,10 @@
 //! effective time in `[T - window, T)`. Devices with more accounts than the hub limit link nobody:
 //! an internet café is no ring. The *cluster* of an account is its connected component.
 //!
-//! [`edges`] keeps, keyed by device, the edges of devices that link at least two accounts, and
+//! `edges` keeps, keyed by device, the edges of devices that link at least two accounts, and
 //! says how they change; differential-dataflow keeps the components of what is left
-//! ([`components`]); [`groups`] keeps, keyed by account, the groups in which it acted; and
-//! [`view`] answers, on every worker, what was true at T.
+//! (`components`); `groups` keeps, keyed by account, the groups in which it acted; and
+//! `view` answers, on every worker, what was true at T.
 
 pub(crate) mod components;
 pub(crate) mod edges;
@@ -48,5 +48,5 @@ impl ClusterOptions {
     }
 }
 
-/// A change of a relation: what, when, and by how much. A [`Change`] of differential-dataflow.
+/// A change of a relation: what, when, and by how much. A `Change` of differential-dataflow.
 pub(crate) type Change<D> = (D, u64, isize);

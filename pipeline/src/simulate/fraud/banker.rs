@@ -175,7 +175,7 @@ impl Table {
             to,
             amount_fen,
             text: &text,
-            funding: *rng.pick::<&str>(&["lingqiantong", "bank"]),
+            funding: rng.pick::<&str>(&["lingqiantong", "bank"]),
             group: None,
             scheme: Some(self.scheme),
         })
