@@ -202,7 +202,9 @@ impl Ast {
             }
             Node::Call(name, items) => write_call(name, items, out),
             Node::Method(on, name, items) => {
-                on.write(PRIMARY, out);
+                // Without brackets `true.size` would read as a dotted name.
+                let outer = if matches!(on.node, Node::Bool(_)) { PRIMARY + 1 } else { PRIMARY };
+                on.write(outer, out);
                 out.push('.');
                 write_call(name, items, out);
             }
