@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
-use crate::expr::ExprError;
+use crate::expr::{self, ExprError};
 
 /// A value of a TOML file and where it stands.
 pub type Node<'t> = Spanned<DeValue<'t>>;
@@ -176,12 +176,12 @@ impl<'t> Reader<'t> {
         bounds: RangeInclusive<i64>,
     ) -> Option<i64> {
         let text = self.string(table, key)?;
-        let value = duration_ms(text.get_ref());
+        let value = expr::duration(text.get_ref());
         if let Some(value) = value.filter(|value| bounds.contains(value)) {
             return Some(value);
         }
         let (low, high) = bounds.into_inner();
-        let (low, high) = (duration_text(low), duration_text(high));
+        let (low, high) = (expr::format_duration(low), expr::format_duration(high));
         let message = Message::new(
             format!("`{key}` is not a duration between {low} and {high}"),
             format!("`{key}` 不是 {low} 至 {high} 之间的时长"),
@@ -234,6 +234,11 @@ impl<'t> Reader<'t> {
         );
         self.fail("wrong-type", node.span(), message, None);
         None
+    }
+
+    /// The number of mistakes found so far.
+    pub fn count(&self) -> usize {
+        self.found.len()
     }
 
     /// What is wrong with the file, in the order of the text.
@@ -319,46 +324,6 @@ fn raw_offset(body: &str, wanted: usize, basic: bool) -> usize {
     body.len()
 }
 
-const UNITS_MS: [(&str, i64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
-/// A duration such as `30s`, `24h` or `1h30m`, in milliseconds.
-pub fn duration_ms(text: &str) -> Option<i64> {
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, after) = rest.split_at(digits);
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, after) = after.split_at(letters);
-        let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit)?;
-        let value: i64 = number.parse().ok()?;
-        total = total.checked_add(value.checked_mul(*unit_ms)?)?;
-        rest = after;
-    }
-    Some(total)
-}
-
-/// A duration as a person writes it: the largest unit first, such as `1h30m`.
-pub fn duration_text(ms: i64) -> String {
-    if ms == 0 {
-        return "0s".to_owned();
-    }
-    let mut text = String::from(if ms < 0 { "-" } else { "" });
-    let mut rest = ms.unsigned_abs();
-    for (unit, unit_ms) in UNITS_MS.iter().rev() {
-        let unit_ms = unit_ms.unsigned_abs();
-        if rest >= unit_ms {
-            text.push_str(&format!("{}{unit}", rest / unit_ms));
-            rest %= unit_ms;
-        }
-    }
-    text
-}
-
 /// A TOML integer that fits 64 bits.
 pub fn integer_of(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
@@ -400,18 +365,6 @@ mod tests {
             let span = span_within(text, &literal.span(), &(at..at + wanted.len()));
             assert_eq!(&text[span.clone()], wanted, "{text}");
             assert_eq!(span.start, text.rfind(wanted).unwrap(), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_read_and_print() {
-        for (text, ms) in [("0s", 0), ("250ms", 250), ("90d", 7_776_000_000), ("1h30m", 5_400_000)]
-        {
-            assert_eq!(duration_ms(text), Some(ms));
-            assert_eq!(duration_text(ms), text);
-        }
-        for text in ["", "5", "h", "5 h", "-5h", "1.5h", "5w", "99999999999999999d"] {
-            assert_eq!(duration_ms(text), None, "{text}");
         }
     }
 }

@@ -184,8 +184,8 @@ fn create(directory: &Path) -> Result<(), Failure> {
 fn judge(scorer: &Scorer, labels: Option<Labels>, judge_from: i64) -> Judge {
     let rules = scorer.rules().rules.iter().map(|rule| JudgedRule {
         id: rule.file.id.clone(),
-        title: rule.file.title.clone(),
-        title_zh: rule.file.title_zh.clone(),
+        title: rule.file.about.title.clone(),
+        title_zh: rule.file.about.title_zh.clone(),
         score: rule.file.score,
     });
     let zone = crate::expr::Zone::new(&scorer.policy().time_zone);

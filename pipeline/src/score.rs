@@ -4,12 +4,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use crate::decision::Verdict;
 use crate::decision::{DecisionBatch, Evidence, Names};
+use crate::diagnostic::Lang;
 use crate::event::{Kind, NULL_INT, Value};
-use crate::expr::{NotEvaluable, Unit, format_duration, format_yuan};
+use crate::expr::NotEvaluable;
 use crate::packet::referee::Finding;
 use crate::rules::file::Status;
 use crate::rules::policy::Bands;
-use crate::rules::set::Piece;
 use crate::rules::{Policy, Rule, RuleSet};
 
 /// The largest score.
@@ -135,7 +135,8 @@ impl Decider<'_> {
         for &at in &self.hits {
             batch.hits.push(at);
             self.reason.clear();
-            write_reason(&rules[usize::from(at)], row, &mut self.reason);
+            let rule = &rules[usize::from(at)];
+            rule.write_reason(row, scorer.policy().language, &mut self.reason);
             batch.reasons.push(&self.reason);
         }
         batch.hits.end();
@@ -200,6 +201,21 @@ fn decide(hits: impl Iterator<Item = (i64, Verdict, bool)>, bands: &Bands) -> (V
 }
 
 impl Rule {
+    /// Appends the reason of a hit with the values of the row.
+    fn write_reason(&self, row: &[Value<'_>], lang: Lang, out: &mut String) {
+        let template = match lang {
+            Lang::En => &self.reason,
+            Lang::Zh => &self.reason_zh,
+        };
+        template.fill(row, lang, out);
+    }
+
+    /// The score and the decision to which a hit of this rule alone leads, or a miss.
+    pub fn alone(&self, hit: bool, bands: &Bands) -> (i64, Verdict) {
+        let (verdict, score) = decide(hit.then(|| effect(self)).into_iter(), bands);
+        (score, verdict)
+    }
+
     /// Whether the row is in the share for which the rule runs: the same values each time, and
     /// other values for each rule. A missing value is in no share but the whole.
     fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
@@ -216,22 +232,5 @@ impl Rule {
     }
 }
 
-fn write_reason(rule: &Rule, row: &[Value<'_>], out: &mut String) {
-    use std::fmt::Write as _;
-    for piece in &rule.reason {
-        let written = match piece {
-            Piece::Text(text) => write!(out, "{text}"),
-            Piece::Value(slot, unit) => match (row[usize::from(slot.0)], unit) {
-                (Value::Null, _) => write!(out, "?"),
-                (Value::Int(fen), Unit::Yuan) => write!(out, "{} yuan", format_yuan(fen)),
-                (Value::Int(ms), Unit::Duration) => write!(out, "{}", format_duration(ms)),
-                (Value::Int(value), Unit::None) => write!(out, "{value}"),
-                (Value::Double(value), _) => write!(out, "{value:.2}"),
-                (Value::Bool(value), _) => write!(out, "{value}"),
-                (Value::Str(value), _) => write!(out, "{value}"),
-            },
-        };
-        // Writing to a string does not fail.
-        let _ = written;
-    }
-}
+#[cfg(test)]
+mod tests;

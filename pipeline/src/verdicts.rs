@@ -173,7 +173,61 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Whether a step's verdict stands at `time`, recomputed from all decisions before.
+    fn stands(history: &[(i64, Verdict)], step: &Threshold, time: i64) -> bool {
+        history.iter().enumerate().any(|(at, (then, decision))| {
+            let counts = |(earlier, what): &&(i64, Verdict)| {
+                *what >= step.at_least && *earlier > then - step.within
+            };
+            let enough = history[..=at].iter().filter(counts).count() as i64 >= step.decisions;
+            let over = step.lasts.is_some_and(|lasts| time >= then + lasts);
+            *decision >= step.at_least && enough && !over
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn floors_equal_a_recomputation(
+            events in prop::collection::vec((0i64..6, 0usize..4, 0usize..3), 0..60),
+            decisions in 1i64..4,
+            within in 1i64..20,
+            lasts in prop::option::weighted(0.9, 1i64..20),
+        ) {
+            let step = |at_least| Threshold { decisions, at_least, within, lasts, floor: at_least };
+            let (restrict, ban) = (step(Verdict::Hold), step(Verdict::Block));
+            let accounts =
+                VerdictPolicy { restrict: Some(restrict), ban: Some(ban), enforce: true };
+            let groups = VerdictPolicy { enforce: false, ..accounts };
+            let mut verdicts = Verdicts::new(&Policy { accounts, groups, ..Policy::default() });
+            let mut histories: [Vec<(i64, Verdict)>; 3] = Default::default();
+            let mut time = 0;
+            for (pause, decision, who) in events {
+                time += pause;
+                let (decision, id) = (Verdict::ALL[decision], ["a", "b", "c"][who]);
+                let wanted = [ban, restrict]
+                    .into_iter()
+                    .find(|step| stands(&histories[who], step, time))
+                    .map_or(Verdict::Allow, |step| step.floor);
+                prop_assert_eq!(verdicts.floor(id, "g", time), wanted);
+                verdicts.observe(id, "g", time, decision);
+                histories[who].push((time, decision));
+            }
+            for finding in verdicts.finish(time) {
+                if finding.subject == Subject::Account {
+                    let who = ["a", "b", "c"].iter().position(|id| *id == finding.id).unwrap();
+                    let count = |what| {
+                        histories[who].iter().filter(|(_, held)| *held == what).count() as u64
+                    };
+                    let counts = [Verdict::Review, Verdict::Hold, Verdict::Block].map(count);
+                    prop_assert_eq!(finding.decisions, counts);
+                }
+            }
+        }
+    }
 
     #[test]
     fn decisions_within_the_time_add_up_and_lapse() {
@@ -185,7 +239,7 @@ mod tests {
             floor: Verdict::Hold,
         };
         let accounts = VerdictPolicy { restrict: Some(restrict), ban: None, enforce: true };
-        let policy = Policy { accounts, ..Policy::default() };
+        let policy = Policy { accounts, groups: VerdictPolicy::default(), ..Policy::default() };
         let mut verdicts = Verdicts::new(&policy);
         verdicts.observe("u1", "g1", 0, Verdict::Hold);
         verdicts.observe("u1", "g1", 50, Verdict::Review);

@@ -1,13 +1,14 @@
 //! `hongxian rules`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, Message, to_json};
+use crate::diagnostic::{Failure, Lang, Message, render, to_json};
 use crate::event::Schema;
-use crate::rules::{self, Loaded};
-use crate::rules_test::{self, TestResult};
+use crate::rules::{self, Loaded, docs, fmt};
+use crate::rules_test;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -23,21 +24,6 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print features and rules as Markdown
-    Docs {
-        /// Rules directory
-        #[arg(long, default_value = "rules")]
-        rules: PathBuf,
-    },
-    /// Bring rule files into their one normal form
-    Fmt {
-        /// Rules directory
-        #[arg(long, default_value = "rules")]
-        rules: PathBuf,
-        /// Change nothing; exit code 1 when something would change
-        #[arg(long)]
-        check: bool,
-    },
     /// Run the timelines in the rules' own files
     Test {
         /// Rules directory
@@ -47,6 +33,33 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Put the files of a rules directory into their normal form
+    Fmt {
+        /// Rules directory
+        #[arg(long, default_value = "rules")]
+        rules: PathBuf,
+        /// Change nothing; exit 1 if something would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print what rules and features there are, as Markdown
+    Docs {
+        /// Rules directory
+        #[arg(long, default_value = "rules")]
+        rules: PathBuf,
+        /// What is documented
+        #[arg(long, value_enum, default_value_t = Of::Features)]
+        of: Of,
+    },
+}
+
+/// What is documented.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Of {
+    /// Every name that a rule may use, in both languages: FEATURES.md.
+    Features,
+    /// Every rule.
+    Rules,
 }
 
 /// How test results are printed.
@@ -63,91 +76,75 @@ pub(super) enum Format {
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
         Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
-        Command::Docs { rules } => docs(rules),
-        Command::Fmt { rules, check } => fmt(rules, *check),
-        Command::Test { rules, format } => test(rules, *format),
+        Command::Test { rules, format } => test(rules, *format, shown),
+        Command::Fmt { rules, check } => format(rules, *check, shown),
+        Command::Docs { rules, of } => docs(rules, *of, shown),
     }
 }
 
-fn docs(directory: &Path) -> Result<(), Failure> {
-    let loaded = rules::load(Some(directory), &Arc::new(Schema::default()))?;
-    print(&rules::docs::markdown(&loaded.rules, &loaded.features, &loaded.catalogue));
-    Ok(())
+fn test(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
+    let (report, sources) = rules_test::run(directory)?;
+    match format {
+        Format::Text => print(&report.text(&sources, shown.lang, shown.rich)),
+        Format::Json => print(&format!("{:#}\n", report.json(&sources))),
+        Format::Junit => print(&report.junit(shown.lang)),
+    }
+    let (failed, all) = (report.failed(), report.tested.len());
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::No(Message::new(
+        format!("{failed} of {all} tests failed"),
+        format!("{all} 个测试中有 {failed} 个失败"),
+    )))
 }
 
-fn fmt(directory: &Path, check: bool) -> Result<(), Failure> {
+/// Puts the files into their normal form, or says which are not.
+fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
     let mut changed = Vec::new();
-    for path in rules::set::toml_files(directory) {
-        let failed = |what: String| {
-            let message = format!("{}: {what}", path.display());
-            Failure::Usage(Message::new(message.clone(), message))
-        };
-        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-        let formatted = rules::fmt::format(&text).map_err(failed)?;
-        if formatted == text {
+    for file in fmt::files(directory).map_err(|error| unusable(directory, &error))? {
+        let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+        let below = file.strip_prefix(directory).unwrap_or(&file);
+        // What is not TOML is left as it is: `rules check` says what is wrong with it.
+        let Some(formatted) = fmt::format(below, &text).filter(|formatted| *formatted != text)
+        else {
             continue;
-        }
-        print(&format!("{}\n", path.display()));
+        };
         if !check {
-            std::fs::write(&path, formatted).map_err(|error| failed(error.to_string()))?;
+            fs::write(&file, formatted).map_err(|error| unusable(&file, &error))?;
         }
-        changed.push(path);
+        changed.push(file);
+    }
+    for file in &changed {
+        let file = file.display();
+        print(&match (check, shown.lang) {
+            (true, Lang::En) => format!("not in normal form: {file}\n"),
+            (true, Lang::Zh) => format!("不是规范格式:{file}\n"),
+            (false, Lang::En) => format!("formatted {file}\n"),
+            (false, Lang::Zh) => format!("已格式化 {file}\n"),
+        });
     }
     if check && !changed.is_empty() {
+        let count = changed.len();
         return Err(Failure::No(Message::new(
-            format!("{} files are not formatted: run `hongxian rules fmt`", changed.len()),
-            format!("{} 个文件未格式化:请运行 `hongxian rules fmt`", changed.len()),
+            format!("{count} files are not in normal form: run hongxian rules fmt"),
+            format!("{count} 个文件不是规范格式:请运行 hongxian rules fmt"),
         )));
     }
     Ok(())
 }
 
-fn test(directory: &Path, format: Format) -> Result<(), Failure> {
-    let results = rules_test::run(directory)?;
-    let failed = results.iter().filter(|result| result.failure.is_some()).count();
-    let passed = results.len() - failed;
-    match format {
-        Format::Text => {
-            for result in results.iter().filter(|result| result.failure.is_some()) {
-                let failure = result.failure.as_deref().unwrap_or("");
-                print(&format!("FAILED {}: {}\n    {failure}\n", result.rule, result.test));
-            }
-            print(&format!("{passed} passed, {failed} failed\n"));
-        }
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&results).unwrap_or_default();
-            print(&format!("{json}\n"));
-        }
-        Format::Junit => print(&junit(&results, failed)),
-    }
-    if failed == 0 {
-        return Ok(());
-    }
-    Err(Failure::No(Message::new(
-        format!("{failed} of {} tests failed", results.len()),
-        format!("{} 个测试中有 {failed} 个失败", results.len()),
-    )))
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    super::environment(format!("{}: {error}", path.display()))
 }
 
-fn junit(results: &[TestResult], failed: usize) -> String {
-    let escape = |text: &str| {
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-    };
-    let mut out =
-        format!("<testsuite name=\"rules\" tests=\"{}\" failures=\"{failed}\">\n", results.len());
-    for result in results {
-        let (rule, test) = (escape(&result.rule), escape(&result.test));
-        out.push_str(&format!("  <testcase classname=\"{rule}\" name=\"{test}\""));
-        match &result.failure {
-            Some(failure) => {
-                let failure = escape(failure);
-                out.push_str(&format!("><failure message=\"{failure}\"/></testcase>\n"));
-            }
-            None => out.push_str("/>\n"),
-        }
-    }
-    out.push_str("</testsuite>\n");
-    out
+fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
+    let loaded = rules::load(Some(directory), &Arc::new(Schema::default()))?;
+    print(&match of {
+        Of::Features => docs::features(&loaded.catalogue),
+        Of::Rules => docs::rules(&loaded.rules, shown.lang),
+    });
+    Ok(())
 }
 
 fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
@@ -161,10 +158,11 @@ fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), F
         Err(failure) => return Err(failure),
     };
     if json {
-        print("[]\n");
+        print(&format!("{:#}\n", to_json(&loaded.warnings, &loaded.sources)));
         return Ok(());
     }
-    let Loaded { rules: set, features, .. } = loaded;
+    let Loaded { rules: set, features, warnings, sources, .. } = loaded;
+    eprint!("{}", render(&warnings, &sources, shown.lang, shown.color));
     let running = set.running().count();
     let (all, columns) = (set.rules.len(), features.columns().len());
     print(&match shown.lang {

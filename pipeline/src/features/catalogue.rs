@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::ClusterOptions;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
-use super::plan::{Family, Plan, Resolved, Source};
+use super::plan::{Family, Plan, Resolved};
 use super::text::Lexicon;
-use crate::diagnostic::{Diagnostic, Message, Severity, did_you_mean};
+use crate::diagnostic::{Diagnostic, Message, Severity};
 use crate::document::located;
 use crate::event::{Column, FieldId, Schema, Type};
 use crate::expr::{
@@ -175,19 +175,19 @@ impl Features {
 }
 
 impl Catalogue {
-    /// All names that events of `schema`, the declarations of `file` and the lexicon give.
+    /// All names that events of `schema`, the declarations of `file` and the lexicon give, and
+    /// which of the declarations take a name that something else has.
     pub fn new(
         schema: Arc<Schema>,
         (file, text): (&Path, &str),
         declarations: Vec<Declaration>,
         lexicon: &Lexicon,
-    ) -> Result<Catalogue, Vec<Diagnostic>> {
+    ) -> (Catalogue, Vec<Diagnostic>) {
         let mut entries = BTreeMap::new();
         add_fields(&mut entries, &schema);
         add_built_in(&mut entries, lexicon);
         let mut diagnostics = Vec::new();
         for (at, declaration) in declarations.iter().enumerate() {
-            check_names(&schema, file, declaration, &mut diagnostics);
             if let Some(held) = entries.get(&declaration.name) {
                 diagnostics.push(taken(file, declaration, held));
                 continue;
@@ -202,7 +202,7 @@ impl Catalogue {
             declarations,
             used: RefCell::default(),
         };
-        if diagnostics.is_empty() { Ok(catalogue) } else { Err(diagnostics) }
+        (catalogue, diagnostics)
     }
 
     /// The entries by name.
@@ -498,61 +498,4 @@ fn taken(file: &Path, declaration: &Declaration, held: &Entry) -> Diagnostic {
         },
         None,
     )
-}
-
-/// Keys, look-ups and aggregated fields must be fields of the schema, of a type that fits.
-fn check_names(
-    schema: &Schema,
-    file: &Path,
-    declaration: &Declaration,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let Body::Windowed(windowed) = &declaration.body else {
-        return;
-    };
-    let fields = || schema.fields().iter().map(|field| field.name.as_str());
-    let mut unknown = |name: &str| {
-        let candidates = fields().chain(["payer_id", "payee_id"]);
-        let hint = did_you_mean(name, candidates).map(|near| Message {
-            en: format!("did you mean `{near}`?"),
-            zh: format!("是否想写 `{near}`?"),
-        });
-        let message = Message {
-            en: format!("`{name}` is not a field"),
-            zh: format!("`{name}` 不是字段"),
-        };
-        let span = declaration.span.clone();
-        diagnostics.push(problem("unknown-field", file, span, message, hint));
-    };
-    for name in windowed.key.iter().chain(&windowed.at) {
-        if Source::find(schema, name).is_none() {
-            unknown(name);
-        }
-    }
-    let (field, needs_int) = match &windowed.agg {
-        Agg::Sum(field)
-        | Agg::Min(field)
-        | Agg::Max(field)
-        | Agg::Mean(field)
-        | Agg::Stddev(field)
-        | Agg::Quantile(field, _) => (field, true),
-        Agg::Entropy(field, divisor) => (field, divisor.is_some()),
-        Agg::First(field) | Agg::Last(field) | Agg::Distinct(field) | Agg::TopShare(field) => {
-            (field, false)
-        }
-        Agg::Count | Agg::SinceLast | Agg::RatioToMean => return,
-    };
-    match Source::find(schema, field) {
-        None => unknown(field),
-        Some(source) if needs_int && source.kind(schema) != Type::Int => {
-            let kind = source.kind(schema);
-            let message = Message {
-                en: format!("`{field}` is a {kind}, and this aggregate needs an int"),
-                zh: format!("`{field}` 的类型是 {kind},该聚合需要 int"),
-            };
-            let span = declaration.span.clone();
-            diagnostics.push(problem("aggregate-needs-int", file, span, message, None));
-        }
-        Some(_) => {}
-    }
 }

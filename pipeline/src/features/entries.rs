@@ -17,6 +17,34 @@ const SIDES: [(&str, Kind, &str, &str); 4] = [
     ("group", Kind::Group, "group_id", "group_id"),
 ];
 
+/// The meanings of the standard fields in Chinese, in the order of [`FIELDS`].
+const FIELDS_ZH: [&str; FIELDS.len()] = [
+    "事件的唯一编号",
+    "发生时间,1970 年起的毫秒数(UTC)",
+    "事件类型",
+    "行为账号",
+    "对方账号:领取时为发包人,转账时为收款人",
+    "所在的群",
+    "红包编号",
+    "金额(分)",
+    "同一时刻内的先后次序",
+    "红包份数",
+    "红包玩法",
+    "资金来源",
+    "设备",
+    "网络地址",
+    "行政区划代码(GB/T 2260)",
+    "平台",
+    "账号的年龄段",
+    "账号注册时间,1970 年起的毫秒数(UTC)",
+    "是否实名",
+    "附言、消息或群名",
+    "事后认定:fraud 或 honest",
+    "欺诈类型",
+    "认定对象的种类",
+    "认定对象的编号",
+];
+
 /// One name of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -31,6 +59,13 @@ pub struct Entry {
     /// When it misleads.
     pub misleads: String,
     pub(super) source: EntrySource,
+}
+
+impl Entry {
+    /// Whether it is what an `account` or `group` event last said of a side of the transaction.
+    pub fn is_attribute(&self) -> bool {
+        self.source == EntrySource::Attribute
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +101,12 @@ pub(super) fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema)
             _ => "",
         };
         let source = EntrySource::Field(FieldId(at as u16));
-        entries.insert(field.name.clone(), entry(field.kind, source, doc, "", unit));
+        let doc_zh = FIELDS_ZH.get(at).copied().unwrap_or("自有数据列");
+        entries.insert(field.name.clone(), entry(field.kind, source, doc, doc_zh, unit));
         for (side, _, _, by) in SIDES {
             let doc = format!("{}, as last said of the {by}: {doc}", field.name);
-            let entry = entry(field.kind, EntrySource::Attribute, &doc, "", unit);
+            let doc_zh = format!("{by} 最近一次登记的 {}:{doc_zh}", field.name);
+            let entry = entry(field.kind, EntrySource::Attribute, &doc, &doc_zh, unit);
             entries.insert(format!("{side}.{}", field.name), entry);
         }
     }

@@ -1,23 +1,26 @@
-//! One rule file, as written and checked for all that can be known without the catalogue.
+//! A rule file as it is written: its keys, types and bounds are checked here, and what its
+//! expressions mean only when the names of the run are known.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::params::{self, Params};
+use super::timeline::{self, Test};
 use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Message};
-use crate::document::{Node, Reader, Text, integer_of};
-use crate::event::{Kind, KindSet};
-use crate::expr::{Constant, Param, Unit, duration, yuan};
-use crate::features::declare::kinds;
+use crate::document::{Reader, Text};
+use crate::event::{Kind, KindSet, Schema};
+use crate::expr::{self, Ast};
 
-/// The keys of a rule file.
-pub const KEYS: [&str; 18] = [
+/// The keys of a rule file, in the order in which `rules fmt` writes them.
+pub const RULE_KEYS: &[&str] = &[
     "title",
     "title_zh",
     "description",
+    "description_zh",
     "owner",
     "references",
     "status",
@@ -30,166 +33,198 @@ pub const KEYS: [&str; 18] = [
     "reason",
     "reason_zh",
     "falsepositives",
+    "tags",
     "params",
     "test",
-    "tags",
 ];
+const REQUIRED_KEYS: &[&str] = &["title", "status", "on", "when", "reason"];
 
-/// Whether a rule runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The largest score of a rule.
+const SCORE_MAX: i64 = 1_000;
+
+/// What a floor can demand, by name.
+pub(super) const FLOORS: [(&str, Verdict); 3] =
+    [("review", Verdict::Review), ("hold", Verdict::Hold), ("block", Verdict::Block)];
+
+/// Whether a rule runs, and what its hits do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Checked, not run.
+    /// Being written: checked and tested, not run.
     Draft,
-    /// Run, and shown, and without effect.
+    /// Runs beside the live rules; its hits are shown and decide nothing.
     Shadow,
-    /// Run with effect.
+    /// Decides.
     Live,
-    /// Kept for the record, not run.
+    /// No longer used: checked and tested, not run.
     Retired,
 }
 
 impl Status {
-    /// Every status with its name.
-    pub const ALL: [(&str, Status); 4] = [
+    /// Every status, by name.
+    pub const ALL: [(&'static str, Status); 4] = [
         ("draft", Status::Draft),
         ("shadow", Status::Shadow),
         ("live", Status::Live),
         ("retired", Status::Retired),
     ];
 
-    /// Its name in files.
+    /// The name in files.
     pub fn name(self) -> &'static str {
-        Status::ALL.iter().find(|(_, status)| *status == self).map_or("", |(name, _)| name)
+        match self {
+            Status::Draft => "draft",
+            Status::Shadow => "shadow",
+            Status::Live => "live",
+            Status::Retired => "retired",
+        }
+    }
+
+    /// Whether a rule of this status is evaluated on events.
+    pub fn runs(self) -> bool {
+        matches!(self, Status::Shadow | Status::Live)
     }
 }
 
+/// What a person reads about a rule; none of it changes a decision.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of that name")]
+pub struct About {
+    pub title: String,
+    pub title_zh: String,
+    pub description: String,
+    pub description_zh: String,
+    pub owner: String,
+    pub references: Vec<String>,
+    pub tags: Vec<String>,
+    pub falsepositives: Vec<String>,
+}
+
 /// A share of the values of one name, the same ones each time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rollout {
-    /// 0 to 100.
+    /// To how many of a hundred values.
     pub percent: i64,
-    /// The name.
+    /// Of which field or feature.
     pub by: Text,
 }
 
-/// A rule as written.
+/// A rule file, its expressions not yet checked against the names of the run.
 #[derive(Clone, Debug)]
 pub struct RuleFile {
     /// The file's stem.
     pub id: String,
-    /// The file.
-    pub path: PathBuf,
     /// The dimension: the folder in which it stands.
     pub dimension: String,
-    /// A short title, in English and Chinese.
-    pub title: String,
-    /// In Chinese.
-    pub title_zh: String,
-    /// What it is about, at length.
-    pub description: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What a person reads.
+    pub about: About,
     /// Whether it runs.
     pub status: Status,
-    /// For whom it runs; none: for all.
+    /// To whom it applies.
     pub rollout: Option<Rollout>,
     /// The kinds of transactions that it looks at.
     pub on: KindSet,
-    /// The condition.
-    pub when: Text,
+    /// The condition; none where its syntax is wrong.
+    pub when: Option<(Text, Ast)>,
     /// What a hit adds to the score.
     pub score: i64,
     /// What a hit decides at least.
     pub floor: Verdict,
-    /// Whether a hit allows.
+    /// Whether a hit allows the transaction in spite of the score.
     pub allows: bool,
-    /// The reason given, with names in braces.
-    pub reason: Text,
-    /// In Chinese.
+    /// The reason shown with a hit.
+    pub reason: Option<Text>,
+    /// The same in Chinese.
     pub reason_zh: Option<Text>,
-    /// Honest cases that look alike.
-    pub falsepositives: Vec<String>,
-    /// Parameters by name.
-    pub params: BTreeMap<String, Param>,
+    /// Parameters.
+    pub params: Params,
+    /// Timelines.
+    pub tests: Vec<Test>,
 }
 
-/// Reads a rule file: the rule if enough of it is there, and every mistake.
-pub fn read(path: &Path, text: &str) -> (Option<RuleFile>, Vec<Diagnostic>) {
-    let mut reader = Reader::new(path, text);
-    let root = reader.parse();
-    let rule = rule(&mut reader, path, root.get_ref(), 0..text.find('\n').unwrap_or(text.len()));
-    (rule, reader.finish())
-}
-
-fn rule(
-    reader: &mut Reader<'_>,
-    path: &Path,
-    table: &DeTable<'_>,
-    top: Range<usize>,
-) -> Option<RuleFile> {
-    reader.known_keys(table, &KEYS);
-    reader.required_keys(table, top, &["title", "status", "on", "when", "score", "reason"]);
-    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let id = stem(path).unwrap_or_default();
-    let dimension = path.parent().and_then(stem).unwrap_or_default();
-    let mut words = |key| reader.string(table, key).map(Text::into_inner).unwrap_or_default();
-    let (title, title_zh, description) = (words("title"), words("title_zh"), words("description"));
-    let status = reader.string(table, "status");
-    let status = status.and_then(|text| reader.choice("status", &text, &Status::ALL));
-    let rollout = rollout(reader, table);
-    let on = kinds(reader, table, "on");
-    check_transactions(reader, table, on);
-    let when = reader.string(table, "when");
-    let score = reader.integer(table, "score", 0..=1000);
-    let floor = reader.string(table, "floor").and_then(|text| {
-        let floors = [Verdict::Review, Verdict::Hold, Verdict::Block];
-        reader.choice("floor", &text, &floors.map(|verdict| (verdict.name(), verdict)))
-    });
-    let effect = reader.string(table, "effect");
-    let allows = effect.and_then(|text| reader.choice("effect", &text, &[("allow", true)]));
-    let reason = reader.string(table, "reason");
-    let reason_zh = reader.string(table, "reason_zh");
-    let falsepositives = reader.strings(table, "falsepositives").unwrap_or_default();
-    let params = params(reader, table);
-    Some(RuleFile {
-        id,
-        path: path.to_owned(),
-        dimension,
-        title,
-        title_zh,
-        description,
-        status: status?,
-        rollout,
-        on: on?,
-        when: when?,
-        score: score?,
-        floor: floor.unwrap_or(Verdict::Allow),
-        allows: allows.unwrap_or(false),
-        reason: reason?,
-        reason_zh,
-        falsepositives: falsepositives.into_iter().map(Text::into_inner).collect(),
-        params,
-    })
-}
-
-fn check_transactions(reader: &mut Reader<'_>, table: &DeTable<'_>, on: Option<KindSet>) {
-    let other = on.and_then(|on| on.iter().find(|kind: &Kind| !kind.is_transaction()));
-    if let Some(kind) = other {
-        let span = table.get("on").map_or(0..0, Node::span);
-        let name = kind.name();
-        let message = Message::new(
-            format!("`{name}` is not a transaction and gets no decision"),
-            format!("`{name}` 不是交易,不作决策"),
-        );
-        let hint = Message::new(
-            "write send, claim, transfer or withdraw",
-            "可写 send、claim、transfer、withdraw",
-        );
-        reader.fail("not-a-transaction", span, message, Some(hint));
+impl RuleFile {
+    /// Reads a rule file, and everything that is wrong with it.
+    pub fn read(
+        file: &Path,
+        dimension: &str,
+        text: &str,
+        schema: &Schema,
+    ) -> (RuleFile, Vec<Diagnostic>) {
+        let mut reader = Reader::new(file, text);
+        let root = reader.parse();
+        let table = root.get_ref();
+        let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        check_id(&mut reader, &id);
+        reader.known_keys(table, RULE_KEYS);
+        reader.required_keys(table, 0..0, REQUIRED_KEYS);
+        let when = expression(&mut reader, table, "when");
+        let (score, floor, allows) = effect(&mut reader, table);
+        let params = match reader.table(table, "params") {
+            Some(inner) => params::parse(&mut reader, inner),
+            None => Params::default(),
+        };
+        let rule = RuleFile {
+            dimension: dimension.to_owned(),
+            path: file.to_owned(),
+            about: about(&mut reader, table),
+            status: status(&mut reader, table),
+            rollout: rollout(&mut reader, table),
+            on: kinds(&mut reader, table),
+            when,
+            score,
+            floor: floor.unwrap_or(Verdict::Allow),
+            allows,
+            reason: reader.string(table, "reason"),
+            reason_zh: reader.string(table, "reason_zh"),
+            params,
+            tests: timeline::parse_all(&mut reader, table, schema),
+            id,
+        };
+        (rule, reader.finish())
     }
 }
 
-fn rollout(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Rollout> {
+fn check_id(reader: &mut Reader<'_>, id: &str) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if id.is_empty() || !id.chars().all(plain) {
+        let message = Message::new(
+            format!("the file's name `{id}` cannot be the id of a rule"),
+            format!("文件名 `{id}` 不能作为规则 id"),
+        );
+        let hint = Message::new("use a-z, 0-9 and hyphens", "使用 a-z、0-9 和连字符");
+        reader.fail("bad-rule-id", 0..0, message, Some(hint));
+    }
+}
+
+fn about(reader: &mut Reader<'_>, table: &DeTable<'_>) -> About {
+    let mut text = |key| reader.string(table, key).map(Spanned::into_inner).unwrap_or_default();
+    let mut about = About {
+        title: text("title"),
+        title_zh: text("title_zh"),
+        description: text("description"),
+        description_zh: text("description_zh"),
+        owner: text("owner"),
+        ..About::default()
+    };
+    let mut texts = |key| {
+        let texts = reader.strings(table, key).unwrap_or_default();
+        texts.into_iter().map(Spanned::into_inner).collect()
+    };
+    about.references = texts("references");
+    about.tags = texts("tags");
+    about.falsepositives = texts("falsepositives");
+    about
+}
+
+fn status(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Status {
+    let text = reader.string(table, "status");
+    let status = text.and_then(|text| reader.choice("status", &text, &Status::ALL));
+    status.unwrap_or(Status::Draft)
+}
+
+fn rollout<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>) -> Option<Rollout> {
     let inner = reader.table(table, "rollout")?;
-    let span = table.get("rollout").map_or(0..0, Node::span);
+    let span = table.get("rollout")?.span();
     reader.known_keys(inner, &["percent", "by"]);
     reader.required_keys(inner, span, &["percent", "by"]);
     let percent = reader.integer(inner, "percent", 0..=100);
@@ -197,81 +232,72 @@ fn rollout(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Rollout> {
     Some(Rollout { percent: percent?, by: by? })
 }
 
-fn params(reader: &mut Reader<'_>, table: &DeTable<'_>) -> BTreeMap<String, Param> {
-    let mut params = BTreeMap::new();
-    let Some(inner) = reader.table(table, "params") else { return params };
-    for (name, node) in inner.iter().filter(|(name, _)| name.get_ref() != "by") {
-        if let Some((default, unit)) = constant(reader, name.get_ref(), node) {
-            params.insert(name.get_ref().to_string(), Param { default, unit, by: None });
-        }
+fn kinds(reader: &mut Reader<'_>, table: &DeTable<'_>) -> KindSet {
+    let names = reader.strings(table, "on").unwrap_or_default();
+    if names.is_empty()
+        && let Some(node) = table.get("on")
+        && matches!(node.get_ref(), DeValue::Array(items) if items.is_empty())
+    {
+        let message = Message::new(
+            "`on` is empty, so the rule looks at nothing",
+            "`on` 为空,规则不会检查任何交易",
+        );
+        reader.fail("empty", node.span(), message, None);
     }
-    let Some(by) = inner.get("by").and_then(|_| reader.table(inner, "by")) else {
-        return params;
-    };
-    for (field, values) in by {
-        let Some(values) = reader.as_table(field.get_ref(), values) else { continue };
-        for (value, changed) in values {
-            let Some(changed) = reader.as_table(value.get_ref(), changed) else { continue };
-            for (name, node) in changed {
-                let case = (field.get_ref().as_ref(), value.get_ref().as_ref());
-                change(reader, &mut params, case, name, node);
-            }
+    let all: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let mut kinds = Vec::new();
+    for name in &names {
+        let Some(kind) = reader.choice("on", name, &all) else { continue };
+        if !kind.is_transaction() {
+            let message = Message::new(
+                format!("`{}` is not a transaction, so nothing is decided on it", kind.name()),
+                format!("`{}` 不是交易,不会对它作出决策", kind.name()),
+            );
+            let hint = Message::new(
+                "transactions are send, claim, transfer and withdraw; features can look at others",
+                "交易是 send、claim、transfer 和 withdraw;其他事件可用于特征",
+            );
+            reader.fail("not-a-transaction", name.span(), message, Some(hint));
         }
+        kinds.push(kind);
     }
-    params
+    kinds.into_iter().collect()
 }
 
-/// One parameter's value where a field has a value.
-fn change(
-    reader: &mut Reader<'_>,
-    params: &mut BTreeMap<String, Param>,
-    (field, value): (&str, &str),
-    name: &toml::Spanned<std::borrow::Cow<'_, str>>,
-    node: &Node<'_>,
-) {
-    let Some((constant, unit)) = constant(reader, name.get_ref(), node) else { return };
-    let Some(param) = params.get_mut(name.get_ref().as_ref()) else {
-        let message = Message::new(
-            format!("there is no parameter `{}`", name.get_ref()),
-            format!("没有参数 `{}`", name.get_ref()),
-        );
-        reader.fail("unknown-param", name.span(), message, None);
-        return;
-    };
-    let same = param.default.kind() == constant.kind() && param.unit == unit;
-    let by = param.by.get_or_insert_with(|| (field.to_owned(), Vec::new()));
-    if !same || by.0 != field {
-        let message = Message::new(
-            "a parameter varies by one field, with values of one type and unit",
-            "一个参数只能按一个字段变化,且类型和单位相同",
-        );
-        reader.fail("bad-param", node.span(), message, None);
-        return;
+fn expression(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<(Text, Ast)> {
+    let text = reader.string(table, key)?;
+    match expr::parse(text.get_ref()) {
+        Ok(ast) => Some((text, ast)),
+        Err(errors) => {
+            reader.fail_expression(&text.span(), errors);
+            None
+        }
     }
-    by.1.push((value.to_owned(), constant));
 }
 
-fn constant(reader: &mut Reader<'_>, name: &str, node: &Node<'_>) -> Option<(Constant, Unit)> {
-    let plain = |constant| Some((constant, Unit::None));
-    match node.get_ref() {
-        DeValue::Boolean(value) => plain(Constant::Bool(*value)),
-        DeValue::Float(value) => match value.as_str().replace('_', "").parse() {
-            Ok(value) => plain(Constant::Double(value)),
-            Err(_) => reader.wrong_type(name, node, ("a number", "数字")),
-        },
-        DeValue::Integer(_) => plain(Constant::Int(integer_of(node.get_ref())?)),
-        DeValue::String(text) => {
-            if let Some(amount) = text.strip_suffix("yuan").map(str::trim) {
-                return match yuan(amount) {
-                    Some(fen) => Some((Constant::Int(fen), Unit::Yuan)),
-                    None => reader.wrong_type(name, node, ("an amount", "金额")),
-                };
-            }
-            match duration(text) {
-                Some(ms) => Some((Constant::Int(ms), Unit::Duration)),
-                None => plain(Constant::Str(text.to_string())),
-            }
-        }
-        _ => reader.wrong_type(name, node, ("a number, an amount or a text", "数字、金额或文本")),
+/// `score`, `floor` and `effect`, which exclude each other in part.
+fn effect(reader: &mut Reader<'_>, table: &DeTable<'_>) -> (i64, Option<Verdict>, bool) {
+    let score = reader.integer(table, "score", 0..=SCORE_MAX);
+    let floor =
+        reader.string(table, "floor").and_then(|text| reader.choice("floor", &text, &FLOORS));
+    let effect = reader
+        .string(table, "effect")
+        .and_then(|text| reader.choice("effect", &text, &[("allow", ())]));
+    let allow = effect.is_some();
+    if !table.contains_key("effect") {
+        reader.required_keys(table, 0..0, &["score"]);
     }
+    for (key, wrong) in
+        [("score", score.is_some_and(|score| score > 0)), ("floor", floor.is_some())]
+    {
+        if allow && wrong {
+            let span: Range<usize> = table.get(key).map_or(0..0, Spanned::span);
+            let message = Message::new(
+                format!("a rule with `effect = \"allow\"` has no `{key}`"),
+                format!("带有 `effect = \"allow\"` 的规则没有 `{key}`"),
+            );
+            reader.fail("allow-and-stop", span, message, None);
+        }
+    }
+    (score.unwrap_or(0), floor, allow)
 }

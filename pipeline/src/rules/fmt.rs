@@ -1,47 +1,127 @@
-//! `rules fmt`: expressions in their one normal spelling, keys in one order; comments are kept.
+//! `rules fmt`: one order of keys and one spelling of expressions; comments stay where they are.
 
-use toml_edit::{DocumentMut, Item, Table, Value};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::file::KEYS;
+use toml_edit::{DocumentMut, Item, Key, TableLike, Value};
+
+use super::file::RULE_KEYS;
+use super::files::DIMENSIONS;
+use super::timeline::{EXPECT_KEYS, TEST_KEYS};
 use crate::expr;
+use crate::features::declare::FEATURE_KEYS;
 
-/// A rule or feature file, formatted. Text that is not TOML is an error with its message.
-pub fn format(text: &str) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
-    let root = document.as_table_mut();
-    expressions(root);
-    if root.contains_key("when") {
-        root.sort_values_by(|left, _, right, _| place(left.get()).cmp(&place(right.get())));
+/// Keys whose values are expressions.
+const EXPRESSION_KEYS: [&str; 3] = ["when", "where", "expr"];
+
+/// The TOML files of a rules directory: its parts, then its rules.
+pub fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = toml_files(directory)?;
+    for dimension in DIMENSIONS {
+        let folder = directory.join(dimension);
+        if folder.is_dir() {
+            files.extend(toml_files(&folder)?);
+        }
     }
-    let formatted = document.to_string();
-    let lines: Vec<&str> = formatted.lines().map(str::trim_end).collect();
-    Ok(format!("{}\n", lines.join("\n").trim_end()))
+    Ok(files)
 }
 
-fn place(key: &str) -> usize {
-    KEYS.iter().position(|held| *held == key).unwrap_or(KEYS.len())
+fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.retain(|path| path.is_file() && path.extension().is_some_and(|held| held == "toml"));
+    paths.sort();
+    Ok(paths)
 }
 
-fn expressions(table: &mut Table) {
-    for (key, item) in table.iter_mut() {
-        match item {
-            Item::Table(inner) => expressions(inner),
-            Item::Value(Value::String(text)) if ["when", "where", "expr"].contains(&key.get()) => {
-                // A condition that was broken into lines was broken for its reader.
-                if text.value().contains('\n') {
-                    continue;
-                }
-                if let Ok(ast) = expr::parse(text.value()) {
-                    let decor = text.decor().clone();
-                    let canonical = ast.canonical();
-                    if canonical != *text.value() {
-                        *text = toml_edit::Formatted::new(canonical);
-                        *text.decor_mut() = decor;
-                    }
+/// The text of a file of a rules directory as it should be written; none where it is not TOML or
+/// of no kind that has an order. `path` is below the rules directory.
+pub fn format(path: &Path, text: &str) -> Option<String> {
+    let mut document: DocumentMut = text.parse().ok()?;
+    match path.to_str()? {
+        "policy.toml" => {}
+        "conditions.toml" => spell_all(&mut document),
+        "features.toml" => order_features(document.as_table_mut()),
+        _ => order_rule(&mut document),
+    }
+    let mut out = document.to_string();
+    // One newline at the end, whatever the editor left.
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    Some(out)
+}
+
+fn order_rule(document: &mut DocumentMut) {
+    let root = document.as_table_mut();
+    root.sort_values_by(|a, _, b, _| by_place(RULE_KEYS, a, b));
+    spell(root);
+    if let Some(tests) = root.get_mut("test").and_then(Item::as_array_of_tables_mut) {
+        for test in tests.iter_mut() {
+            test.sort_values_by(|a, _, b, _| by_place(TEST_KEYS, a, b));
+            if let Some(Value::InlineTable(expect)) =
+                test.get_mut("expect").and_then(Item::as_value_mut)
+            {
+                // Moving values of an inline table would leave its blanks behind, so only those
+                // out of order are touched.
+                let places: Vec<usize> =
+                    expect.iter().map(|(key, _)| place(EXPECT_KEYS, key)).collect();
+                if !places.is_sorted() {
+                    expect.sort_values_by(|a, _, b, _| by_place(EXPECT_KEYS, a, b));
+                    expect.fmt();
                 }
             }
-            _ => {}
         }
+    }
+}
+
+/// Every table with a value of its own is a feature.
+fn order_features(table: &mut toml_edit::Table) {
+    table.sort_values_by(|a, _, b, _| by_place(FEATURE_KEYS, a, b));
+    spell(table);
+    for (_, item) in table.iter_mut() {
+        if let Some(inner) = item.as_table_mut() {
+            order_features(inner);
+        }
+    }
+}
+
+fn by_place(order: &[&str], a: &Key, b: &Key) -> std::cmp::Ordering {
+    place(order, a.get()).cmp(&place(order, b.get()))
+}
+
+fn place(order: &[&str], key: &str) -> usize {
+    order.iter().position(|held| *held == key).unwrap_or(order.len())
+}
+
+fn spell_all(document: &mut DocumentMut) {
+    for (_, item) in document.as_table_mut().iter_mut() {
+        spell_value(item);
+    }
+}
+
+fn spell(table: &mut dyn TableLike) {
+    for key in EXPRESSION_KEYS {
+        if let Some(item) = table.get_mut(key) {
+            spell_value(item);
+        }
+    }
+}
+
+/// Writes an expression in its normal spelling. One that an author spread over lines keeps them,
+/// and one with a mistake is left for `rules check`.
+fn spell_value(item: &mut Item) {
+    let Some(Value::String(text)) = item.as_value_mut() else { return };
+    if text.value().contains('\n') {
+        return;
+    }
+    let Ok(ast) = expr::parse(text.value()) else { return };
+    let canonical = ast.canonical();
+    if *text.value() != canonical {
+        let decor = text.decor().clone();
+        let mut spelt = toml_edit::Formatted::new(canonical);
+        *spelt.decor_mut() = decor;
+        *text = spelt;
     }
 }
 
@@ -50,12 +130,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spelling_and_order_are_made_normal_and_comments_kept() {
-        let text = "# why\nscore = 3\nwhen = \"a>=1&&b\"   # the heart\ntitle = \"t\"\n\n[params]\nx = 1\n";
-        let formatted = format(text).unwrap();
-        assert!(formatted.contains("when = \"a >= 1 && b\"   # the heart"), "{formatted}");
-        assert!(formatted.find("title").unwrap() < formatted.find("when").unwrap());
-        assert!(formatted.contains("# why"));
-        assert_eq!(format(&formatted).unwrap(), formatted, "formatting twice changes nothing");
+    fn keys_are_ordered_expressions_spelt_and_comments_kept() {
+        let text = "\
+# the file's own words
+status = \"live\" # since June
+# what it looks for
+when = \"a>=1&&( b<2 )\"
+title = \"T\"
+
+[params]
+# five thousand
+min = 1
+
+[[test]]
+expect = { hit = true, event = \"last\" }
+name = \"one\"
+given = [
+  \"0s claim - u1 amount=1\", # the first
+]
+";
+        let formatted = format(Path::new("funds/x.toml"), text).unwrap();
+        for comment in ["the file's own words", "since June", "what it looks for", "the first"] {
+            assert!(formatted.contains(comment), "{comment}\n{formatted}");
+        }
+        assert!(formatted.contains("when = \"a >= 1 && b < 2\"\n"), "{formatted}");
+        let place = |text: &str| formatted.find(text).unwrap();
+        assert!(place("title") < place("status") && place("status") < place("when"));
+        assert!(place("name = ") < place("given") && place("given") < place("expect"));
+        assert!(formatted.contains("{ event = \"last\", hit = true }"), "{formatted}");
+        assert_eq!(format(Path::new("funds/x.toml"), &formatted).unwrap(), formatted);
+    }
+
+    #[test]
+    fn what_is_not_toml_is_left_alone() {
+        assert_eq!(format(Path::new("funds/x.toml"), "a = = 1"), None);
+        let text = "[behaviour.x]\nwindow = \"1h\"\nover = [\"claim\"]\nwhere = \"a  == 1\"\n";
+        let formatted = format(Path::new("features.toml"), text).unwrap();
+        let wanted = "[behaviour.x]\nover = [\"claim\"]\nwhere = \"a == 1\"\nwindow = \"1h\"\n";
+        assert_eq!(formatted, wanted);
+        let text = "night = \"hour(event_time)<6\"\n";
+        let formatted = format(Path::new("conditions.toml"), text).unwrap();
+        assert_eq!(formatted, "night = \"hour(event_time) < 6\"\n");
     }
 }

@@ -75,6 +75,10 @@ fn time(text: &str, zone: &Zone, unbounded: i64) -> Option<i64> {
         return Some(time.as_millisecond());
     }
     let date: jiff::civil::Date = text.parse().ok()?;
+    if date.to_string() != text {
+        // A time without an offset reads as a date too, and would lose its time of day.
+        return None;
+    }
     let start = date.in_tz(zone.name()).ok()?;
     Some(start.timestamp().as_millisecond())
 }
@@ -104,11 +108,11 @@ mod tests {
     fn every_bad_row_is_shown_where_it_stands() {
         let zone = Zone::new("UTC").unwrap();
         let text = "value,valid_from,valid_until,added_by,reason\n\
-                    ,2024-01-01,,li,\nu1,soon,,li,\nu2,2024-01-02,2024-01-01,li,\nu3,,\n";
+                    ,2024-01-01,,li,\nu1,soon,,li,\nu1,2024-01-01T10:00:00,,li,\nu2,2024-01-02,2024-01-01,li,\nu3,,\n";
         let (list, diagnostics) = read(Path::new("x.csv"), text, &zone);
         assert!(list.is_empty());
         let lines: Vec<&str> = diagnostics.iter().map(|d| &text[d.span.clone().unwrap()]).collect();
-        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[1].starts_with("u1"));
     }
 }

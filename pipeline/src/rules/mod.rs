@@ -1,15 +1,26 @@
 //! Rules: what analysts write, checked as a whole and compiled once.
 //!
-//! [`mod@file`] reads one rule, [`policy`] and [`lists`] what stands beside rules, [`set`] a whole
-//! directory: nothing runs while anything in it is wrong.
+//! [`mod@file`] reads one rule with its [`timeline`]s, [`policy`] and [`lists`] what stands beside
+//! rules, [`set`] a whole directory: nothing runs while anything in it is wrong. [`mod@fmt`] and
+//! [`docs`] are for those who write and read them.
 
+mod canonical;
+mod check;
 pub mod docs;
 pub mod file;
+mod files;
 pub mod fmt;
 pub mod lists;
+mod params;
 pub mod policy;
 pub mod set;
+mod template;
 pub mod timeline;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use files::DIMENSIONS;
 pub use policy::Policy;
 pub use set::{Loaded, Rule, RuleSet, load};
+pub use template::{Template, write_value};

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
+use super::file::FLOORS;
 use crate::decision::Verdict;
-use crate::diagnostic::{Diagnostic, Message};
+use crate::diagnostic::{Diagnostic, Lang, Message};
 use crate::document::Reader;
 use crate::expr::Zone;
 
@@ -15,6 +16,9 @@ const DAY_MS: i64 = 86_400_000;
 /// The policy; every part that a file leaves out has the default given here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// The language of the reasons in the decision record: the policy's and not the machine's, for
+    /// the record is the same bytes everywhere.
+    pub language: Lang,
     /// From which score on a transaction is reviewed, held, blocked.
     pub bands: Bands,
     /// How far behind the newest event of its partition an event may come and be in time.
@@ -83,19 +87,40 @@ pub struct Threshold {
     pub floor: Verdict,
 }
 
+/// Whose transactions are held three times in a week.
+const RESTRICT: Threshold = Threshold {
+    decisions: 3,
+    at_least: Verdict::Hold,
+    within: 7 * DAY_MS,
+    lasts: Some(7 * DAY_MS),
+    floor: Verdict::Hold,
+};
+/// Whose transactions are blocked three times in a month.
+const BAN: Threshold = Threshold {
+    decisions: 3,
+    at_least: Verdict::Block,
+    within: 30 * DAY_MS,
+    lasts: Some(180 * DAY_MS),
+    floor: Verdict::Block,
+};
+/// The times of so many decisions are kept for each subject, so the number has a limit.
+const DECISIONS_MAX: i64 = 1_000;
+
 impl Default for Policy {
     fn default() -> Self {
+        let verdicts = VerdictPolicy { restrict: Some(RESTRICT), ban: Some(BAN), enforce: false };
         Policy {
+            language: Lang::En,
             bands: Bands { review: 300, hold: 600, block: 850 },
             allowed_lateness: 0,
             dedup_window: 7 * DAY_MS,
             max_ahead: 5 * 60_000,
             graph_tick: 10_000,
             time_zone: "Asia/Shanghai".to_owned(),
-            idle_ms: 60_000,
+            idle_ms: 5_000,
             devices: Devices { clusters: true, hub_limit: 50, window: 30 * DAY_MS },
-            accounts: VerdictPolicy::default(),
-            groups: VerdictPolicy::default(),
+            accounts: verdicts,
+            groups: verdicts,
         }
     }
 }
@@ -109,6 +134,7 @@ impl Policy {
         reader.known_keys(
             root,
             &[
+                "language",
                 "bands",
                 "allowed_lateness",
                 "dedup_window",
@@ -138,10 +164,10 @@ impl Policy {
         if let Some(verdicts) = reader.table(root, "verdicts") {
             reader.known_keys(verdicts, &["account", "group"]);
             if let Some(account) = reader.table(verdicts, "account") {
-                policy.accounts = VerdictPolicy::read(&mut reader, account);
+                policy.accounts.read(&mut reader, account);
             }
             if let Some(group) = reader.table(verdicts, "group") {
-                policy.groups = VerdictPolicy::read(&mut reader, group);
+                policy.groups.read(&mut reader, group);
             }
         }
         (policy, reader.finish())
@@ -172,6 +198,10 @@ impl Policy {
 
     fn read_times(&mut self, reader: &mut Reader<'_>, root: &DeTable<'_>) {
         let day = DAY_MS;
+        if let Some(text) = reader.string(root, "language") {
+            let languages = [("en", Lang::En), ("zh", Lang::Zh)];
+            set(&mut self.language, reader.choice("language", &text, &languages));
+        }
         let lateness = reader.duration(root, "allowed_lateness", 0..=day);
         set(&mut self.allowed_lateness, lateness);
         set(&mut self.dedup_window, reader.duration(root, "dedup_window", 0..=90 * day));
@@ -197,43 +227,93 @@ impl Policy {
 }
 
 impl VerdictPolicy {
-    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> VerdictPolicy {
+    /// Takes what the file says; `false` in place of a step means never.
+    fn read<'t>(&mut self, reader: &mut Reader<'t>, table: &DeTable<'t>) {
         reader.known_keys(table, &["restrict", "ban", "enforce"]);
-        VerdictPolicy {
-            restrict: Threshold::read(reader, table, "restrict", Verdict::Hold),
-            ban: Threshold::read(reader, table, "ban", Verdict::Block),
-            enforce: reader.boolean(table, "enforce").unwrap_or(false),
+        set(&mut self.enforce, reader.boolean(table, "enforce"));
+        let steps = [("restrict", &mut self.restrict, RESTRICT), ("ban", &mut self.ban, BAN)];
+        for (key, step, default) in steps {
+            let Some(node) = table.get(key) else { continue };
+            match node.get_ref() {
+                DeValue::Boolean(false) => *step = None,
+                DeValue::Table(inner) => *step = Some(Threshold::read(reader, inner, default)),
+                _ => {
+                    let wanted = ("a table, or false for never", "表,或表示“从不”的 false");
+                    reader.wrong_type::<()>(key, node, wanted);
+                }
+            }
         }
     }
 }
 
 impl Threshold {
-    fn read(
-        reader: &mut Reader<'_>,
-        table: &DeTable<'_>,
-        key: &str,
-        floor: Verdict,
-    ) -> Option<Threshold> {
-        let inner = reader.table(table, key)?;
-        let span = table.get(key).map_or(0..0, |node| node.span());
-        reader.known_keys(inner, &["decisions", "at_least", "within", "lasts", "floor"]);
-        reader.required_keys(inner, span, &["decisions", "at_least", "within"]);
-        let at_least = reader.string(inner, "at_least")?;
-        let choices = Verdict::ALL.map(|verdict| (verdict.name(), verdict));
-        let given = reader.string(inner, "floor");
-        let given = given.and_then(|text| reader.choice("floor", &text, &choices));
-        Some(Threshold {
-            floor: given.unwrap_or(floor),
-            decisions: reader.integer(inner, "decisions", 1..=1_000_000)?,
-            at_least: reader.choice("at_least", &at_least, &choices)?,
-            within: reader.duration(inner, "within", 1..=90 * DAY_MS)?,
-            lasts: reader.duration(inner, "lasts", 1..=3650 * DAY_MS),
-        })
+    /// What a table says; of what it leaves out, the default, but for `lasts`: a verdict that is
+    /// described and not said to end stands until it is lifted by hand.
+    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, default: Threshold) -> Threshold {
+        reader.known_keys(table, &["decisions", "at_least", "within", "lasts", "floor"]);
+        let mut step = Threshold { lasts: None, ..default };
+        set(&mut step.decisions, reader.integer(table, "decisions", 1..=DECISIONS_MAX));
+        for (key, place) in [("at_least", &mut step.at_least), ("floor", &mut step.floor)] {
+            if let Some(text) = reader.string(table, key) {
+                set(place, reader.choice(key, &text, &FLOORS));
+            }
+        }
+        set(&mut step.within, reader.duration(table, "within", 1..=90 * DAY_MS));
+        step.lasts = reader.duration(table, "lasts", 1..=3650 * DAY_MS);
+        step
     }
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Policy, Vec<Diagnostic>) {
+        Policy::read(Path::new("policy.toml"), text)
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        let (policy, wrong) = read("[bands]\nblock = 900\n[verdicts.group]\nban = false\n");
+        assert_eq!(wrong, []);
+        assert_eq!(policy.bands, Bands { review: 300, hold: 600, block: 900 });
+        assert_eq!((policy.groups.ban, policy.groups.restrict), (None, Some(RESTRICT)));
+        assert_eq!(read("").0, Policy::default());
+        let (policy, _) = read("[verdicts.account]\nban = { decisions = 2 }\n");
+        assert_eq!(policy.accounts.ban.map(|ban| (ban.decisions, ban.lasts)), Some((2, None)));
+    }
+
+    /// The shipped file says of itself that it holds the defaults.
+    #[test]
+    fn the_documented_defaults_are_true() {
+        let shipped = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../rules/policy.toml"));
+        assert_eq!(read(shipped), (Policy::default(), Vec::new()));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let rows = [
+            ("time_zone = 'Asia/Shanhai'", "unknown-zone"),
+            ("language = 'fr'", "unknown-value"),
+            ("lateness = '1s'", "unknown-key"),
+            ("allowed_lateness = 3", "wrong-type"),
+            ("graph_tick = '0s'", "bad-duration"),
+            ("idle_ms = -1", "out-of-bounds"),
+            ("[bands]\nreview = 700", "bands-not-rising"),
+            ("[bands]\nblock = 1002", "out-of-bounds"),
+            ("[verdicts.account]\nban = true", "wrong-type"),
+            ("[verdicts.account]\nban = { floor = 'allow' }", "unknown-value"),
+            ("[verdicts.acount]", "unknown-key"),
+        ];
+        for (text, code) in rows {
+            let codes: Vec<&str> = read(text).1.iter().map(|one| one.code).collect();
+            assert_eq!(codes, [code], "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
 use proptest::prelude::*;
 
@@ -64,9 +65,10 @@ window = "90d"
 "#;
 
 fn declared() -> Vec<Declaration> {
-    let (declarations, diagnostics) = declare::read(Path::new("features.toml"), DECLARED);
+    let (declared, diagnostics) =
+        declare::read(Path::new("features.toml"), DECLARED, &Schema::default());
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    declarations
+    declared.list
 }
 
 /// A claim by `account` in `group`, so long after the start.

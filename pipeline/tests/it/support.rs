@@ -70,8 +70,9 @@ pub(crate) fn features(
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
     let schema = Arc::new(Schema::default());
-    let mut catalogue =
-        Catalogue::new(schema, (Path::new("features.toml"), ""), declarations, &lexicon).unwrap();
+    let (mut catalogue, wrong) =
+        Catalogue::new(schema, (Path::new("features.toml"), ""), declarations, &lexicon);
+    assert_eq!(wrong, []);
     let order = catalogue.settle(&context).unwrap();
     catalogue.compile(&order, &context, lexicon).unwrap()
 }

@@ -1,0 +1,333 @@
+//! What is said of bad files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{FEATURES, directory, loaded, rule, try_load};
+use crate::diagnostic::{Diagnostic, Failure, Lang, Sources, line_and_column, render};
+use crate::event::Schema;
+use crate::rules;
+
+fn mistakes(files: &[(&str, &str)]) -> (Vec<Diagnostic>, Sources) {
+    match try_load(files) {
+        Err(Failure::Input(found, sources)) => (found, sources),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("nothing was found"),
+    }
+}
+
+/// Every mistake as `line:column code: message (hint)`.
+fn said(files: &[(&str, &str)]) -> Vec<String> {
+    let (found, sources) = mistakes(files);
+    let one = |one: &Diagnostic| {
+        let text = sources.get(&one.file).unwrap_or("");
+        let place = one.span.as_ref().map_or_else(String::new, |span| {
+            let (line, column) = line_and_column(text, span.start);
+            format!("{line}:{column} ")
+        });
+        let hint = one.hint.as_ref().map_or_else(String::new, |hint| format!(" ({})", hint.en));
+        assert!(!one.message.zh.is_empty() && one.message.zh != one.message.en);
+        format!("{place}{}: {}{hint}", one.code, one.message.en)
+    };
+    found.iter().map(one).collect()
+}
+
+fn said_of_rule(lines: &[&str]) -> String {
+    said(&[("features.toml", FEATURES), ("funds/x.toml", &rule(lines))]).join("\n")
+}
+
+#[test]
+fn each_mistake_of_a_rule_is_named_with_its_place() {
+    let rows: &[(&[&str], &str)] = &[
+        (&["wen = \"true\""], "7:1 unknown-key: unknown key `wen` (did you mean `when`?)"),
+        (&["title = 1"], "1:9 wrong-type: `title` is an integer, not a string"),
+        (
+            &["status = \"lvie\""],
+            "2:10 unknown-value: `status` is `lvie`, not one of draft, shadow, live, retired \
+             (did you mean `live`?)",
+        ),
+        (
+            &["on = [\"claim\", \"clam\"]"],
+            "3:16 unknown-value: `on` is `clam`, not one of send, \
+          claim, refund, transfer, topup, withdraw, message, join, login, account, group, label \
+          (did you mean `claim`?)",
+        ),
+        (&["on = []"], "3:6 empty: `on` is empty, so the rule looks at nothing"),
+        (
+            &["on = [\"message\"]"],
+            "3:7 not-a-transaction: `message` is not a transaction, so \
+          nothing is decided on it (transactions are send, claim, transfer and withdraw; features \
+          can look at others)",
+        ),
+        (&["score = 1001"], "5:9 out-of-bounds: `score` is 1001, outside 0 to 1000"),
+        (&["score = 1.5"], "5:9 wrong-type: `score` is a number with a fraction, not an integer"),
+        (
+            &["floor = \"alow\""],
+            "7:9 unknown-value: `floor` is `alow`, not one of review, hold, \
+          block",
+        ),
+        (
+            &["effect = \"allow\""],
+            "5:9 allow-and-stop: a rule with `effect = \"allow\"` has no \
+          `score`",
+        ),
+        (
+            &["when = \"amount_fn >= 1\""],
+            "4:9 unknown-name: unknown name `amount_fn` (did you \
+          mean `amount_fen`?)",
+        ),
+        (
+            &["when = \"amount_fen\""],
+            "4:8 not-a-condition: this is a int, and a condition is true \
+          or false",
+        ),
+        (
+            &["reason = \"{funds.payee.fan_in}\""],
+            "6:12 unknown-name: unknown name \
+          `funds.payee.fan_in` (did you mean `funds.payee.fan_in_24h`?)",
+        ),
+        (
+            &["reason = \"{amount_fen\""],
+            "6:11 unmatched-brace: a brace without its other half (a \
+          name stands in {braces}; a brace itself is written twice)",
+        ),
+        (
+            &["rollout = { percent = 10, by = \"payeeid\" }"],
+            "7:32 unknown-name: `payeeid` is not \
+          a field or feature (did you mean `payee_id`?)",
+        ),
+        (
+            &["rollout = { percent = 101, by = \"payee_id\" }"],
+            "7:23 out-of-bounds: `percent` is \
+          101, outside 0 to 100",
+        ),
+        (&["rollout = { percent = 10 }"], "7:11 missing-key: `by` is missing"),
+        (
+            &["params = { amount_fen = 1 }"],
+            "7:12 name-taken: `amount_fen` is the name of a field \
+          or feature already",
+        ),
+        (
+            &["when = \"amount_fen >= a\"", "params = { a = \"5 yaun\" }"],
+            "4:23 unknown-name: unknown name `a`\n7:16 unknown-unit: `5 yaun` has no unit that is \
+          known (write an amount as \"5000 yuan\" and a duration as \"24h\" (ms, s, m, h, d))",
+        ),
+        (
+            &["when = \"amount_fen >= a\"", "params.a = 1", "params.by.\"group.patform\".b.a = 2"],
+            "8:11 unknown-name: `group.patform` is not a field or feature (did you mean `group.platform`?)",
+        ),
+        (
+            &["when = \"amount_fen >= a\"", "params.a = 1", "params.by.\"group.platform\".b.c = 2"],
+            "8:30 unknown-param: there is no parameter `c` to give another value",
+        ),
+        (
+            &[
+                "when = \"amount_fen >= a\"",
+                "params.a = 1",
+                "params.by.\"group.platform\".b.a = \"1h\"",
+            ],
+            "8:34 other-unit: `a` has another type or unit here than in [params]",
+        ),
+    ];
+    for (lines, wanted) in rows {
+        assert_eq!(said_of_rule(lines), *wanted, "{lines:?}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_timeline_is_named_with_its_place() {
+    let rows = [
+        (
+            "given = [\"0s clam g1 u1 amount=1\"]\nexpect = { event = 1, hit = true }",
+            "9:14 unknown-value: `clam` is not a kind of event (did you mean `claim`?)",
+        ),
+        (
+            "given = [\"0s claim g1\"]\nexpect = { event = 1, hit = true }",
+            "9:11 timeline-line: a line is OFFSET KIND GROUP ACCOUNT field=value... (such as \
+          \"1h claim g1 u1 payer=a amount=10.00\"; write - for no group)",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amonut=1\"]\nexpect = { event = 1, hit = true }",
+            "9:26 unknown-field: `amonut` is not a field (did you mean `amount`?)",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1.005\"]\nexpect = { event = 1, hit = true }",
+            "9:33 bad-amount: `1.005` is not an amount in yuan (such as amount=1000.00)",
+        ),
+        (
+            "given = [\"0s claim g1 u1 payee=b amount=1\"]\nexpect = { event = 1, hit = true }",
+            "9:26 timeline-side: `payee` does not name the other side of a claim (payer= goes with \
+          claim and payee= with transfer; the account that acts stands in front)",
+        ),
+        (
+            "given = [\"0s claim g1 u1\"]\nexpect = { event = 1, hit = true }",
+            "8:8 timeline-event: line 1 is not an event: amount_fen is required",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1\"]\nexpect = { event = \"last\", hit = true }",
+            "10:20 unknown-event: no event of this timeline is called `last` (name one with as=last, \
+          or give its number from 1 to 1)",
+        ),
+        (
+            "given = [\"0s login - u1\"]\nexpect = { event = 1, hit = true }",
+            "10:20 not-a-transaction: nothing is decided on a login",
+        ),
+        (
+            "from = \"two\"\nexpect = { event = 1, hit = true }",
+            "9:8 unknown-test: no test before this one is called `two`",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1\"]\ngiven_features = { amount = 1 }\n\
+          expect = { event = 1, hit = true }",
+            "10:20 unknown-name: `amount` is not a field or feature",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1\"]\nexpect = { event = 1, hti = true }",
+            "10:10 missing-key: `hit` is missing\n10:23 unknown-key: unknown key `hti` (did you mean \
+          `hit`?)",
+        ),
+    ];
+    for (test, wanted) in rows {
+        let text = rule(&[&format!("[[test]]\nname = \"one\"\n{test}")]);
+        let found = said(&[("features.toml", FEATURES), ("funds/x.toml", &text)]).join("\n");
+        assert_eq!(found, wanted, "{test}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_directory_is_named() {
+    let good = rule(&[]);
+    let rows: [(&[(&str, &str)], &str); 9] = [
+        (
+            &[("behavior/a.toml", &good)],
+            "unknown-folder: rules stand in behaviour, funds, text, devices, packet, and not here \
+          (did you mean `behaviour`?)",
+        ),
+        (&[("funds/fast/a.toml", &good)], "unknown-folder: rules stand in behaviour"),
+        (
+            &[("polcy.toml", "")],
+            "unknown-part: this is no part of a rules directory; rules stand \
+          in a folder such as funds/ (did you mean `policy.toml`?)",
+        ),
+        (&[("funds/a.toml", &good), ("text/a.toml", &good)], "duplicate-id"),
+        (
+            &[("funds/A_b.toml", &good)],
+            "1:1 bad-rule-id: the file's name `A_b` cannot be the id \
+          of a rule (use a-z, 0-9 and hyphens)",
+        ),
+        (
+            &[("conditions.toml", "big = \"amount_fn > 1\"")],
+            "1:8 unknown-name: unknown name \
+          `amount_fn` (did you mean `amount_fen`?)",
+        ),
+        (
+            &[("conditions.toml", "amount_fen = \"true\"")],
+            "1:14 name-taken: `amount_fen` is the \
+          name of a field or feature already",
+        ),
+        (
+            &[("conditions.toml", "big = \"1 + 1\"")],
+            "1:7 not-a-condition: this is a int, and a \
+          condition is true or false",
+        ),
+        (
+            &[("lists/trusted.csv", "value,until\nu1,2024\n")],
+            "1:1 bad-list: the header is not `value,valid_from,valid_until,added_by,reason`",
+        ),
+    ];
+    for (files, wanted) in rows {
+        let found = said(files).join("\n");
+        assert!(found.starts_with(wanted), "{found}");
+    }
+}
+
+/// A rule that uses a condition or a feature with a mistake has no mistake of its own.
+#[test]
+fn a_mistake_is_said_once() {
+    let uses = rule(&["when = \"big && behaviour.x > 1\""]);
+    let found = said(&[
+        ("conditions.toml", "big = \"amount_fn > 1\""),
+        ("features.toml", "[behaviour.x]\nagg = \"cuont\"\n"),
+        ("funds/x.toml", &uses),
+    ]);
+    assert!(found[0].contains("amount_fn"), "{found:#?}");
+    assert!(found.iter().all(|said| !said.contains("in the condition")), "{found:#?}");
+    assert!(found.iter().all(|said| !said.contains("behaviour.x")), "{found:#?}");
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_shown_at_once() {
+    let files = [
+        ("policy.toml", "[bands]\nreview = 0\n"),
+        ("funds/a.toml", &*rule(&["when = \"amount_fen >= 1 &&\"", "socre = 1"])),
+        ("text/b.toml", &*rule(&["when = \"amuont_fen >= 1\""])),
+    ];
+    let dir = directory(&files);
+    let failure = rules::load(Some(dir.path()), &Arc::new(Schema::default()));
+    let Err(failure) = failure else { panic!("nothing was found") };
+    assert_eq!(failure.exit_code(), 2);
+    let Failure::Input(found, sources) = failure else { panic!("not of the input") };
+    assert_eq!(found.len(), 4);
+    let shown = |lang| {
+        let text = render(&found, &sources, lang, false);
+        text.replace(&format!("{}", dir.path().display()), "rules")
+    };
+    let en = shown(Lang::En);
+    let wanted = "\
+error[unknown-name]: unknown name `amuont_fen`
+  ┌─ rules/text/b.toml:4:9
+  │
+4 │ when = \"amuont_fen >= 1\"
+  │         ^^^^^^^^^^
+  │
+  = hint: did you mean `amount_fen`?
+";
+    assert!(en.contains(wanted), "{en}");
+    assert!(en.contains("rules/funds/a.toml:7:1"), "{en}");
+    assert!(en.contains("rules/policy.toml:2:10"), "{en}");
+    let zh = shown(Lang::Zh);
+    assert!(zh.contains("是否想写 `amount_fen`?"), "{zh}");
+    assert!(zh.contains("未知的键 `socre`"), "{zh}");
+}
+
+#[test]
+fn what_is_absent_has_its_default() {
+    let schema = Arc::new(Schema::default());
+    let Ok(none) = rules::load(None, &schema) else { panic!("nothing can be wrong") };
+    assert!(none.rules.rules.is_empty());
+    assert_eq!(none.rules.policy.bands.block, 850);
+    let empty = loaded(&[("README.md", "nothing here")]);
+    assert_eq!(none.rules.hash, empty.rules.hash);
+    let missing = rules::load(Some(Path::new("no/such/rules")), &schema);
+    assert_eq!(missing.err().map(|failure| failure.exit_code()), Some(2));
+}
+
+#[test]
+fn an_unused_parameter_is_a_warning() {
+    let loaded = loaded(&[("funds/x.toml", &rule(&["params = { a = 1 }"]))]);
+    let codes: Vec<&str> = loaded.warnings.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["unused-param"]);
+}
+
+/// The schema that editors read and the parser know the same keys.
+#[test]
+fn the_json_schema_is_true() {
+    use crate::rules::timeline::{EXPECT_KEYS, TEST_KEYS};
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../rules/rule.schema.json"));
+    let schema: serde_json::Value = serde_json::from_str(text).unwrap();
+    let rows = [
+        ("/properties", rules::file::RULE_KEYS),
+        ("/$defs/test/properties", TEST_KEYS),
+        ("/$defs/expectation/properties", EXPECT_KEYS),
+    ];
+    for (pointer, keys) in rows {
+        let held = schema.pointer(pointer).and_then(|held| held.as_object()).unwrap();
+        let mut held: Vec<&str> = held.keys().map(String::as_str).collect();
+        let mut keys = keys.to_vec();
+        held.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(held, keys, "{pointer}");
+    }
+    let statuses: Vec<&str> = rules::file::Status::ALL.iter().map(|(name, _)| *name).collect();
+    assert_eq!(schema.pointer("/properties/status/enum").unwrap(), &serde_json::json!(statuses));
+}

@@ -1,0 +1,135 @@
+//! What a rule did on an event, held against what a test expects.
+
+use super::report::Difference;
+use crate::decision::Verdict;
+use crate::diagnostic::Message;
+use crate::event::Value;
+use crate::expr::Shortfall;
+use crate::rules::Rule;
+use crate::rules::policy::Bands;
+use crate::rules::timeline::Expectation;
+
+/// What a rule alone did on one transaction of a timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// Whether it hit.
+    pub hit: bool,
+    /// Whether its condition had a value; a rule that does not look at the kind is no question.
+    pub evaluable: bool,
+    /// The score to which it led.
+    pub score: i64,
+    /// The decision to which it led.
+    pub decision: Verdict,
+    /// How far a miss was from a hit, where one number says it.
+    pub shortfall: Option<Shortfall>,
+    /// The values that it saw: a line each.
+    pub used: String,
+}
+
+impl Observed {
+    /// What `rule` does on a row of values, if it looks at the kind of event at all.
+    pub fn new(rule: &Rule, looked_at: bool, row: &[Value<'_>], bands: &Bands) -> Observed {
+        let result = if looked_at { rule.program.test(row) } else { Ok(false) };
+        let hit = result == Ok(true);
+        let (score, decision) = rule.alone(hit, bands);
+        Observed {
+            hit,
+            evaluable: result.is_ok(),
+            score,
+            decision,
+            shortfall: rule.program.shortfall(row).filter(|_| looked_at && !hit),
+            used: used(rule, row),
+        }
+    }
+}
+
+/// What differs between what is expected of an event and what was seen, if anything does.
+pub(super) fn difference(expected: &Expectation, seen: Option<&Observed>) -> Option<Difference> {
+    let event = &expected.event;
+    let Some(seen) = seen else {
+        let message =
+            Message::new(format!("`{event}` got no decision"), format!("`{event}` 没有得到决策"));
+        return Some(Difference { span: expected.span.clone(), message, used: String::new() });
+    };
+    let mut wrong = Vec::new();
+    if expected.hit != seen.hit {
+        wrong.push(hit(seen));
+    }
+    if let Some(score) = expected.score.filter(|score| *score != seen.score) {
+        let found = seen.score;
+        wrong.push((
+            format!("the score is {found}, not {score}"),
+            format!("分数为 {found},而不是 {score}"),
+        ));
+    }
+    if let Some(decision) = expected.decision.filter(|decision| *decision != seen.decision) {
+        let (found, wanted) = (seen.decision.name(), decision.name());
+        wrong.push((
+            format!("the decision is {found}, not {wanted}"),
+            format!("决策为 {found},而不是 {wanted}"),
+        ));
+    }
+    if expected.evaluable.is_some_and(|evaluable| evaluable != seen.evaluable) {
+        wrong.push(match seen.evaluable {
+            true => ("it is evaluable".to_owned(), "规则可以求值".to_owned()),
+            false => ("it is not evaluable".to_owned(), "规则无法求值".to_owned()),
+        });
+    }
+    if let Some(wanted) = &expected.short_by {
+        // A distance is compared as it is shown: what a person cannot tell apart is the same.
+        let found = seen.shortfall.map(|short| short.to_string());
+        if found != Some(wanted.to_string()) && expected.hit == seen.hit {
+            wrong.push(distance(wanted, found));
+        }
+    }
+    if wrong.is_empty() {
+        return None;
+    }
+    let (en, zh): (Vec<String>, Vec<String>) = wrong.into_iter().unzip();
+    let message = Message::new(
+        format!("`{event}` is not as expected: {}", en.join("; ")),
+        format!("`{event}` 与预期不符:{}", zh.join(";")),
+    );
+    Some(Difference { span: expected.span.clone(), message, used: seen.used.clone() })
+}
+
+fn hit(seen: &Observed) -> (String, String) {
+    match (seen.hit, seen.evaluable, seen.shortfall) {
+        (true, ..) => ("it hits".to_owned(), "规则命中".to_owned()),
+        (_, false, _) => (
+            "it is not evaluable, because a value is missing".to_owned(),
+            "规则无法求值,因为缺少某个值".to_owned(),
+        ),
+        (.., Some(short)) => {
+            (format!("it misses, short by {short}"), format!("规则未命中,差 {short}"))
+        }
+        (.., None) => ("it misses".to_owned(), "规则未命中".to_owned()),
+    }
+}
+
+fn distance(wanted: &Shortfall, found: Option<String>) -> (String, String) {
+    match found {
+        Some(found) => (
+            format!("it is short by {found}, not {wanted}"),
+            format!("差距为 {found},而不是 {wanted}"),
+        ),
+        None => (
+            "no one number says how far it is from a hit".to_owned(),
+            "无法用一个数说明与命中的差距".to_owned(),
+        ),
+    }
+}
+
+fn used(rule: &Rule, row: &[Value<'_>]) -> String {
+    let line = |(name, slot, _): &(String, crate::expr::Slot, crate::event::Type)| {
+        let value = match row[usize::from(slot.0)] {
+            Value::Null => "null".to_owned(),
+            Value::Int(value) => value.to_string(),
+            Value::Double(value) => format!("{value:?}"),
+            Value::Bool(value) => value.to_string(),
+            Value::Str(value) => format!("{value:?}"),
+        };
+        format!("{name} = {value}")
+    };
+    rule.uses.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,139 @@
+//! The events that timelines make, and what is said when an expectation fails.
+
+use std::sync::Arc;
+
+use super::{Outcome, Report, run};
+use crate::diagnostic::{Lang, Sources};
+use crate::event::{
+    ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, DEVICE_ID, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, SEQ,
+    Schema, TEXT,
+};
+use crate::expr::{Amount, Constant, Shortfall, Unit};
+use crate::rules;
+use crate::rules::timeline::START_DEFAULT;
+
+/// What every rule of these tests can use.
+const FEATURES: &str = "
+[funds.payee.groups_24h]
+over = [\"claim\"]
+key = [\"account_id\"]
+agg = \"distinct\"
+field = \"group_id\"
+window = \"24h\"
+[behaviour.pace]
+over = [\"claim\"]
+key = [\"account_id\"]
+agg = \"mean\"
+window = \"1h\"
+";
+
+const TESTS: &str = "
+[[test]]
+name = \"a thousand yuan\"
+start = \"2024-02-09T20:00:00+08:00\"
+given = [
+  \"0s  claim g1 u1 payer=a amount=1000.00 device=d1\",
+  \"1h  send - u2 amount=0.01 text='hello  you'\",
+  \"20h claim g5 u1 payer=e amount=1000.00 as=last\",
+]
+expect = [
+  { event = \"last\", hit = true, score = 400, decision = \"review\", evaluable = true },
+  { event = 1, hit = true },
+]
+[[test]]
+name = \"one fen below\"
+from = \"a thousand yuan\"
+set = { last = \"amount=999.99 at=21h\" }
+expect = { event = \"last\", hit = false, short_by = \"0.01 yuan\" }
+[[test]]
+name = \"the group is known\"
+given = [\"0s claim g1 u1 amount=5\"]
+given_features = { \"funds.payee.groups_24h\" = 9, \"behaviour.pace\" = 1 }
+expect = { event = 1, hit = false }
+";
+
+fn tested(when: &str, tests: &str) -> (Report, Sources, rules::Loaded) {
+    let text = format!(
+        "title = \"T\"\nstatus = \"draft\"\non = [\"claim\"]\nwhen = \"{when}\"\nscore = 400\n\
+         reason = \"r\"\n{tests}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("funds")).unwrap();
+    std::fs::write(directory.path().join("features.toml"), FEATURES).unwrap();
+    std::fs::write(directory.path().join("funds/x.toml"), text).unwrap();
+    let loaded = rules::load(Some(directory.path()), &Arc::new(Schema::default()));
+    let loaded = loaded.unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)));
+    let (report, sources) = run(directory.path()).unwrap();
+    (report, sources, loaded)
+}
+
+#[test]
+fn lines_are_events() {
+    let (report, _, loaded) = tested("amount_fen >= yuan(1000)", TESTS);
+    assert!(report.failed() == 0, "{}", report.text(&Sources::default(), Lang::En, false));
+    assert_eq!((report.tested.len(), report.untested.len()), (3, 0));
+    let rule = &loaded.rules.rules[0];
+    let tests = &rule.file.tests;
+    let chunk = &tests[0].chunk;
+    assert_eq!(chunk.kind(0), Kind::Claim);
+    let start = "2024-02-09T20:00:00+08:00".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert_eq!((chunk.int(EVENT_TIME, 0), chunk.int(EVENT_TIME, 1)), (start, start + 3_600_000));
+    assert_eq!((chunk.int(SEQ, 0), chunk.int(AMOUNT_FEN, 0)), (1, 100_000));
+    let ids = [ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, DEVICE_ID].map(|field| chunk.str(field, 0));
+    assert_eq!(ids, ["u1", "a", "g1", "d1"]);
+    assert_eq!((chunk.str(GROUP_ID, 1), chunk.str(TEXT, 1)), ("", "hello  you"));
+    assert_eq!((chunk.str(EVENT_ID, 1), chunk.str(EVENT_ID, 2)), ("2", "last"));
+    let changed = &tests[1].chunk;
+    assert_eq!(changed.int(AMOUNT_FEN, 2), 99_999);
+    assert_eq!(changed.int(EVENT_TIME, 2), start + 21 * 3_600_000);
+    assert_eq!(changed.int(AMOUNT_FEN, 0), 100_000, "the rest is as it was");
+    assert_eq!(tests[2].chunk.int(EVENT_TIME, 0), START_DEFAULT);
+    let pinned: Vec<&Constant> = rule.pins[2].iter().map(|pin| &pin.value).collect();
+    assert_eq!(pinned, [&Constant::Double(1.0), &Constant::Int(9)]);
+}
+
+#[test]
+fn failures_say_what_differs() {
+    let (report, sources, _) = tested("amount_fen >= yuan(1001)", TESTS);
+    assert_eq!(report.failed(), 2);
+    let Outcome::Failed(wrong) = &report.tested[0].outcome else { panic!("it passed") };
+    assert_eq!(
+        wrong[0].message.en,
+        "`last` is not as expected: it misses, short by 1.00 yuan; the score is 0, not 400; \
+         the decision is allow, not review"
+    );
+    let Outcome::Failed(wrong) = &report.tested[1].outcome else { panic!("it passed") };
+    assert_eq!(
+        wrong[0].message.en,
+        "`last` is not as expected: it is short by 1.01 yuan, not 0.01 yuan"
+    );
+    assert_eq!(wrong[0].message.zh, "`last` 与预期不符:差距为 1.01 yuan,而不是 0.01 yuan");
+    let text = report.text(&sources, Lang::En, false);
+    assert!(text.contains("amount_fen = 99999"), "{text}");
+    assert!(text.ends_with("3 tests: 1 passed, 2 failed\n"), "{text}");
+    let junit = report.junit(Lang::En);
+    assert!(junit.contains("<testsuite name=\"x\" tests=\"3\" failures=\"2\">"), "{junit}");
+    assert!(junit.contains("it misses, short by 1.00 yuan"), "{junit}");
+    let json = report.json(&sources);
+    assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &2.into()));
+    assert_eq!(json["tests"][2]["passed"], true);
+}
+
+#[test]
+fn a_rule_without_a_near_miss_is_named() {
+    let (report, ..) = tested(
+        "amount_fen >= 1",
+        "[[test]]\nname = \"n\"\ngiven = [\"0s claim - u1 amount=1\"]\nexpect = { event = 1, hit = true }",
+    );
+    assert_eq!(report.failed(), 0);
+    assert_eq!(report.untested, ["x"]);
+}
+
+#[test]
+fn an_amount_stands_for_fen_only_with_its_unit() {
+    let tests = TESTS.replace("short_by = \"0.01 yuan\"", "short_by = 1");
+    let (report, _, loaded) = tested("amount_fen >= yuan(1000)", &tests);
+    assert_eq!(report.failed(), 1, "one fen is not the plain number 1");
+    let short_by = loaded.rules.rules[0].file.tests[1].expect[0].short_by;
+    assert_eq!(short_by, Some(Shortfall { amount: Amount::Int(1), unit: Unit::None }));
+}
