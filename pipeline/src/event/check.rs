@@ -1,6 +1,5 @@
 //! From a raw record to an event: the one check for every format.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::{
@@ -106,22 +105,22 @@ impl Refusal {
 }
 
 /// Checks raw records and gathers those that pass into a [`Chunk`].
+///
+/// Values go straight into their columns, and a refused record is taken out again: nearly all
+/// records pass, and this way each value is copied once.
 #[derive(Debug)]
 pub struct ChunkBuilder {
     chunk: Chunk,
-    /// One slot a field: the value of the record in hand, once checked.
-    pending: Vec<Pending>,
-    scratch: String,
+    /// The columns that are not absent, in the order in which they came to be.
+    live: Vec<FieldId>,
 }
 
-#[derive(Clone, Debug)]
-enum Pending {
-    Null,
-    Int(i64),
-    Double(f64),
-    Bool(bool),
-    /// A range of the scratch string.
-    Str(Range<usize>),
+/// What is known of the record in hand.
+#[derive(Default)]
+struct Record {
+    kind: Option<Kind>,
+    /// The standard fields that are not null, a bit each.
+    present: u32,
 }
 
 impl ChunkBuilder {
@@ -135,8 +134,7 @@ impl ChunkBuilder {
                 columns: vec![Column::Absent; fields],
                 positions: Vec::new(),
             },
-            pending: vec![Pending::Null; fields],
-            scratch: String::new(),
+            live: Vec::new(),
         }
     }
 
@@ -162,21 +160,17 @@ impl ChunkBuilder {
         values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
         position: Position,
     ) -> Result<(), Refusal> {
-        self.scratch.clear();
-        self.pending.fill(Pending::Null);
-        let mut kind = None;
-        for (id, raw) in values {
-            if id == KIND {
-                kind = check_kind(raw)?;
-            } else {
-                let field = &self.chunk.schema.fields[id.index()];
-                self.pending[id.index()] = check_value(field, raw, &mut self.scratch)?;
+        let live_before = self.live.len();
+        match self.push_values(values) {
+            Ok(kind) => {
+                self.append(kind, position);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.roll_back(live_before);
+                Err(refusal)
             }
         }
-        let kind = kind.ok_or_else(|| missing("kind"))?;
-        self.check_required(kind)?;
-        self.append(kind, position);
-        Ok(())
     }
 
     /// The chunk, leaving the builder empty.
@@ -185,8 +179,71 @@ impl ChunkBuilder {
         std::mem::replace(self, ChunkBuilder::new(schema)).chunk
     }
 
+    fn push_values<'a>(
+        &mut self,
+        values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
+    ) -> Result<Kind, Refusal> {
+        let mut record = Record::default();
+        for (id, raw) in values {
+            if id == KIND {
+                record.kind = check_kind(raw)?;
+            } else if !matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b"")) {
+                self.push_value(id, raw)?;
+                // A bit past the standard fields is never asked for.
+                record.present |= 1u32.checked_shl(u32::from(id.0)).unwrap_or(0);
+            }
+        }
+        let kind = record.kind.ok_or_else(|| missing("kind"))?;
+        record.check_required(kind)?;
+        Ok(kind)
+    }
+
+    fn push_value(&mut self, id: FieldId, raw: Raw<'_>) -> Result<(), Refusal> {
+        let field = &self.chunk.schema.fields[id.index()];
+        let column = &mut self.chunk.columns[id.index()];
+        if let Column::Absent = column {
+            *column = Column::empty(field.kind);
+            self.live.push(id);
+            for _ in 0..self.chunk.kinds.len() {
+                column.push(Value::Null);
+            }
+        }
+        match column {
+            Column::Int(values) => values.push(check_int(field, raw)?),
+            Column::Double(values) => values.push(check_double(field, raw)?),
+            Column::Bool(values) => values.push(u8::from(check_bool(field, raw)?)),
+            Column::Str(values) => values.push(check_str(field, raw)?),
+            Column::Absent => unreachable!("a column of its type was put there above"),
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, kind: Kind, position: Position) {
+        self.chunk.kinds.push(kind);
+        self.chunk.positions.push(position);
+        let rows = self.chunk.kinds.len();
+        for id in &self.live {
+            let column = &mut self.chunk.columns[id.index()];
+            if column.len() < rows {
+                column.push(Value::Null);
+            }
+            assert_eq!(column.len(), rows, "a record names each field at most once");
+        }
+    }
+
+    fn roll_back(&mut self, live_before: usize) {
+        for id in self.live.drain(live_before..) {
+            self.chunk.columns[id.index()] = Column::Absent;
+        }
+        let rows = self.chunk.kinds.len();
+        for id in &self.live {
+            self.chunk.columns[id.index()].truncate(rows);
+        }
+    }
+}
+
+impl Record {
     fn check_required(&self, kind: Kind) -> Result<(), Refusal> {
-        let present = |field: FieldId| !matches!(self.pending[field.index()], Pending::Null);
         let account = !matches!(kind, Kind::Group | Kind::Label);
         let required = [
             (EVENT_ID, true),
@@ -194,35 +251,11 @@ impl ChunkBuilder {
             (ACCOUNT_ID, account),
             (AMOUNT_FEN, kind.has_amount()),
         ];
-        match required.iter().find(|(field, needed)| *needed && !present(*field)) {
+        let absent = |field: FieldId| self.present & (1 << field.0) == 0;
+        match required.iter().find(|(field, needed)| *needed && absent(*field)) {
             Some((field, _)) => Err(missing(FIELDS[field.index()].0)),
             None => Ok(()),
         }
-    }
-
-    fn append(&mut self, kind: Kind, position: Position) {
-        let rows = self.chunk.kinds.len();
-        let columns = self.chunk.columns.iter_mut().zip(&self.chunk.schema.fields);
-        for ((column, field), value) in columns.zip(&self.pending) {
-            if let Column::Absent = column {
-                if matches!(value, Pending::Null) {
-                    continue;
-                }
-                *column = Column::empty(field.kind);
-                for _ in 0..rows {
-                    column.push(Value::Null);
-                }
-            }
-            column.push(match value {
-                Pending::Null => Value::Null,
-                Pending::Int(value) => Value::Int(*value),
-                Pending::Double(value) => Value::Double(*value),
-                Pending::Bool(value) => Value::Bool(*value),
-                Pending::Str(range) => Value::Str(&self.scratch[range.clone()]),
-            });
-        }
-        self.chunk.kinds.push(kind);
-        self.chunk.positions.push(position);
     }
 }
 
@@ -243,25 +276,13 @@ fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
     }
 }
 
-fn check_value(field: &Field, raw: Raw<'_>, scratch: &mut String) -> Result<Pending, Refusal> {
-    if matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b"")) {
-        return Ok(Pending::Null);
-    }
-    match field.kind {
-        Type::Int => check_int(field, raw).map(Pending::Int),
-        Type::Double => check_double(field, raw).map(Pending::Double),
-        Type::Bool => check_bool(field, raw).map(Pending::Bool),
-        Type::Str => {
-            let text = match raw {
-                Raw::Cell(text) | Raw::Str(text) => utf8(&field.name, text)?,
-                _ => return Err(wrong_type(field)),
-            };
-            check_text(field, text)?;
-            let start = scratch.len();
-            scratch.push_str(text);
-            Ok(Pending::Str(start..scratch.len()))
-        }
-    }
+fn check_str<'a>(field: &Field, raw: Raw<'a>) -> Result<&'a str, Refusal> {
+    let text = match raw {
+        Raw::Cell(text) | Raw::Str(text) => utf8(&field.name, text)?,
+        _ => return Err(wrong_type(field)),
+    };
+    check_text(field, text)?;
+    Ok(text)
 }
 
 fn check_int(field: &Field, raw: Raw<'_>) -> Result<i64, Refusal> {
@@ -350,6 +371,16 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
         return None;
     }
     let mut value: i64 = 0;
+    if digits.len() <= 18 {
+        // Eighteen digits cannot overflow.
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            value = value * 10 + i64::from(digit - b'0');
+        }
+        return Some(if negative { -value } else { value });
+    }
     for &digit in digits {
         if !digit.is_ascii_digit() {
             return None;
@@ -445,6 +476,36 @@ mod tests {
         assert_eq!(with(ACCOUNT_ID, Raw::Str(b"\xff")), InvalidUtf8);
         assert_eq!(with(EVENT_ID, Raw::Str(&[b'x'; 65])), OutOfBounds);
         assert_eq!(with(PLATFORM, Raw::Str(b"qq")), OutOfBounds);
+    }
+
+    #[test]
+    fn every_kind_has_the_name_that_it_is_read_by() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.name()), Some(kind));
+        }
+    }
+
+    #[test]
+    fn a_refused_record_leaves_no_trace_in_any_column() {
+        let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+        let at = Position { source: 0, at: 1 };
+        let with = |text, shares| {
+            let mut values = GOOD.to_vec();
+            values.extend([(TEXT, Raw::Cell(text)), (SHARES, shares), (VERIFIED, Raw::Null)]);
+            values
+        };
+        builder.push(with(b"", Raw::Null), at).unwrap();
+        builder.push(with(b"unlucky", Raw::Bool(true)), at).unwrap_err();
+        assert!(matches!(builder.so_far().column(TEXT), Column::Absent));
+        builder.push(with(b"first", Raw::Null), at).unwrap();
+        builder.push(with(b"unlucky", Raw::Bool(true)), at).unwrap_err();
+        builder.push(with(b"", Raw::Int(3)), at).unwrap();
+        let chunk = builder.finish();
+        let rows = |field| (0..chunk.len()).map(|row| chunk.value(field, row)).collect::<Vec<_>>();
+        assert_eq!(rows(TEXT), [Value::Null, Value::Str("first"), Value::Null]);
+        assert_eq!(rows(SHARES), [Value::Null, Value::Null, Value::Int(3)]);
+        assert_eq!(rows(EVENT_ID), [Value::Str("e1"); 3]);
+        assert!(matches!(chunk.column(VERIFIED), Column::Absent));
     }
 
     #[test]

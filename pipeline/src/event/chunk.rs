@@ -36,6 +36,11 @@ impl Strings {
         self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
     /// How many strings there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -278,6 +283,26 @@ impl Column {
             (Column::Str(values), Value::Str(value)) => values.push(value),
             (Column::Str(values), _) => values.push(""),
             (Column::Absent, value) => debug_assert_eq!(value, Value::Null),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Column::Absent => 0,
+            Column::Int(values) => values.len(),
+            Column::Double(values) => values.len(),
+            Column::Bool(values) => values.len(),
+            Column::Str(values) => values.len(),
+        }
+    }
+
+    pub(super) fn truncate(&mut self, rows: usize) {
+        match self {
+            Column::Absent => {}
+            Column::Int(values) => values.truncate(rows),
+            Column::Double(values) => values.truncate(rows),
+            Column::Bool(values) => values.truncate(rows),
+            Column::Str(values) => values.truncate(rows),
         }
     }
 }

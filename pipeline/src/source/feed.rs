@@ -48,7 +48,7 @@ pub(super) enum Step {
 
 /// What a step came to.
 pub(super) enum Decoded {
-    Block { block: Block, seen: Option<Seen>, bytes: u64 },
+    Block { block: Block, seen: Option<Seen>, bytes: u64, buffer: Vec<u8> },
     End { source: u32, seal: Seal },
 }
 
@@ -65,12 +65,12 @@ impl Step {
                     Shape::JsonLines { keys } => Some(json::decode(&bytes, line, keys, &mut sink)),
                     Shape::Parquet(_) => unreachable!("a Parquet file has no text"),
                 };
-                Ok(Decoded::Block { block: sink.finish(), seen, bytes: disk_bytes })
+                Ok(Decoded::Block { block: sink.finish(), seen, bytes: disk_bytes, buffer: bytes })
             }
             Step::Refused { reject, disk_bytes } => {
                 let source = reject.source;
                 let block = Block { source, chunks: Vec::new(), rejects: vec![reject], records: 1 };
-                Ok(Decoded::Block { block, seen: None, bytes: disk_bytes })
+                Ok(Decoded::Block { block, seen: None, bytes: disk_bytes, buffer: Vec::new() })
             }
             Step::Rows { source, rows } => {
                 let Shape::Parquet(file) = &source.shape else {
@@ -79,7 +79,9 @@ impl Step {
                 let mut sink = Sink::new(source.index, schema, &source.target);
                 let path = &source.input.path;
                 file.decode(path, &rows, &mut sink).map_err(|error| unreadable(path, &error))?;
-                Ok(Decoded::Block { block: sink.finish(), seen: None, bytes: rows.disk_bytes })
+                let block = sink.finish();
+                let bytes = rows.disk_bytes;
+                Ok(Decoded::Block { block, seen: None, bytes, buffer: Vec::new() })
             }
             Step::End { source, seal: known } => {
                 let path = &source.input.path;
@@ -164,6 +166,15 @@ impl<'a> Feed<'a> {
             }
         }
         Ok(steps)
+    }
+
+    /// Takes back the buffer of a block.
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        if let Some(Open::Text { splitter, .. }) = &mut self.open
+            && buffer.capacity() > 0
+        {
+            splitter.recycle(buffer);
+        }
     }
 
     /// Notes the keys of a block.

@@ -35,7 +35,7 @@ use crate::event::{Chunk, RECORD_BYTES_MAX, Refusal, RejectCode, Schema};
 
 /// The size of the blocks into which text files are cut: large enough that a task a block costs
 /// nothing, small enough that a few of them a thread fit in the cache.
-pub const BLOCK_BYTES: usize = 4 << 20;
+pub const BLOCK_BYTES: usize = 1 << 20;
 
 /// One file to read.
 #[derive(Clone, Debug)]
@@ -168,7 +168,8 @@ fn settle(
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     match step {
-        feed::Decoded::Block { block, seen, bytes } => {
+        feed::Decoded::Block { block, seen, bytes, buffer } => {
+            feed.recycle(buffer);
             summary.files[block.source as usize].records += block.records;
             progress.advance(bytes, block.records);
             feed.saw(block.source, seen);

@@ -47,6 +47,9 @@ pub(super) struct Splitter<R> {
     framing: Framing,
     block_bytes: usize,
     buffer: Vec<u8>,
+    /// Buffers of blocks that have been decoded. Fresh memory costs more than the reading: the
+    /// kernel hands it out page by page and clears each.
+    spare: Vec<Vec<u8>>,
     /// The line on which the buffer starts.
     line: u64,
     started: bool,
@@ -78,6 +81,7 @@ impl<R: Read> Splitter<R> {
             framing,
             block_bytes: block_bytes.max(1),
             buffer: Vec::new(),
+            spare: Vec::new(),
             line: 1,
             started: false,
             ended: false,
@@ -117,6 +121,11 @@ impl<R: Read> Splitter<R> {
         }
     }
 
+    /// Takes back the buffer of a block.
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        self.spare.push(buffer);
+    }
+
     /// What the splitter reads from.
     pub(super) fn reader(&self) -> &R {
         &self.reader
@@ -147,7 +156,10 @@ impl<R: Read> Splitter<R> {
     }
 
     fn take_block(&mut self, end: usize) -> Piece {
-        let rest = self.buffer.split_off(end);
+        let mut rest = self.spare.pop().unwrap_or_default();
+        rest.clear();
+        rest.extend_from_slice(&self.buffer[end..]);
+        self.buffer.truncate(end);
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let line = self.line;
         self.line += memchr_iter(b'\n', &bytes).count() as u64;
