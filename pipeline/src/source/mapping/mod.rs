@@ -44,6 +44,7 @@ mod apply;
 mod decimal;
 mod parse;
 mod time;
+mod value;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -164,6 +164,22 @@ fn a_stray_quote_costs_one_line() {
 }
 
 #[test]
+fn a_file_of_stray_quotes_is_read_in_linear_time() {
+    // Each of these lines leaves a quote open, read from its own start or from an earlier one.
+    let stray = "a\",\",b\n".repeat(1005);
+    let good = "g,1700000000000,message,a,,hello,\n";
+    let file = [HEADER, &stray, good].concat();
+    for block_bytes in [64, BLOCK_BYTES] {
+        let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
+        // A thousand lines one by one, and the rest at once.
+        assert_eq!(read.rejects.len(), 1001);
+        assert!(read.rejects.iter().all(|reject| reject.code == RejectCode::Malformed));
+        assert_eq!(read.rejects[1000].at, 1002);
+        assert!(events(&read).is_empty());
+    }
+}
+
+#[test]
 fn parquet_rows_are_refused_with_their_code() {
     use arrow::array::{ArrayRef, BinaryArray, Float64Array, StringArray, UInt64Array};
     let strings =
