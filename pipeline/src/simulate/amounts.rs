@@ -13,7 +13,7 @@ const LUCKY_PERCENT: u64 = 45;
 
 /// The decks of a population.
 #[derive(Debug)]
-pub struct Amounts {
+pub(super) struct Amounts {
     /// By type and, within it, zone.
     decks: [[Deck; 3]; 4],
     direct: Deck,
@@ -21,11 +21,11 @@ pub struct Amounts {
 
 /// Packets that will be sent in groups, by type and zone.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Planned(pub [[i64; 3]; 4]);
+pub(super) struct Planned(pub [[i64; 3]; 4]);
 
 impl Planned {
     /// Counts packets.
-    pub fn add(&mut self, kind: GroupType, zone: Zone, packets: i64) {
+    pub(super) fn add(&mut self, kind: GroupType, zone: Zone, packets: i64) {
         self.0[kind as usize][zone as usize] += packets;
     }
 
@@ -38,7 +38,7 @@ impl Planned {
     }
 
     /// All of them.
-    pub fn total(&self) -> i64 {
+    pub(super) fn total(&self) -> i64 {
         GroupType::ALL.into_iter().map(|kind| self.of(kind)).sum()
     }
 }
@@ -48,7 +48,7 @@ impl Amounts {
     ///
     /// The means by type are given, and so are two by zone: of business in the deltas, and of all
     /// groups inland. The means that are left free are those that make both true together.
-    pub fn new(planned: &Planned, direct: i64, rng: &mut Rng) -> Amounts {
+    pub(super) fn new(planned: &Planned, direct: i64, rng: &mut Rng) -> Amounts {
         let means = means(planned);
         let decks = GroupType::ALL.map(|kind| {
             let sigma = kind.habits().sigma;
@@ -64,12 +64,12 @@ impl Amounts {
     }
 
     /// The total of a packet in a group.
-    pub fn in_group(&mut self, kind: GroupType, zone: Zone, rng: &mut Rng) -> i64 {
+    pub(super) fn in_group(&mut self, kind: GroupType, zone: Zone, rng: &mut Rng) -> i64 {
         self.decks[kind as usize][zone as usize].deal(rng)
     }
 
     /// The total of a packet from person to person.
-    pub fn direct(&mut self, rng: &mut Rng) -> i64 {
+    pub(super) fn direct(&mut self, rng: &mut Rng) -> i64 {
         self.direct.deal(rng)
     }
 }

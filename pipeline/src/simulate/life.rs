@@ -12,7 +12,7 @@ use super::world::{Account, Age, Group, SchemeId, World};
 
 /// A run of packets in one group, all by one sender, or each by the luckiest of the one before.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub(super) struct Session {
     group: Group,
     sender: Account,
     /// When each packet is sent, ms.
@@ -32,7 +32,7 @@ const BURST_ONE_IN: u64 = 5;
 const LEFT_OVER_PERCENT: u64 = 10;
 
 /// How many times the sessions of an ordinary day a type of group has, in tenths.
-pub fn bustle_tenths(festival: Option<Festival>, kind: GroupType, day: i64) -> i64 {
+pub(super) fn bustle_tenths(festival: Option<Festival>, kind: GroupType, day: i64) -> i64 {
     let Some(Festival { eve, peak }) = festival else { return 10 };
     if kind != GroupType::Family {
         // Shops are shut and courses have a break.
@@ -49,7 +49,7 @@ pub fn bustle_tenths(festival: Option<Festival>, kind: GroupType, day: i64) -> i
 }
 
 /// Plans the ordinary days of all groups.
-pub fn plan(world: &World, festival: Option<Festival>) -> (Vec<Session>, Planned) {
+pub(super) fn plan(world: &World, festival: Option<Festival>) -> (Vec<Session>, Planned) {
     let mut sessions = Vec::new();
     let mut planned = Planned::default();
     for kind in GroupType::ALL {
@@ -187,7 +187,7 @@ fn relays(kind: GroupType) -> bool {
 }
 
 /// Lives the planned sessions.
-pub fn live(world: &mut World, sessions: &[Session], amounts: &mut Amounts) {
+pub(super) fn live(world: &mut World, sessions: &[Session], amounts: &mut Amounts) {
     let burst = sessions.iter().filter(|session| session.burst).flat_map(|s| &s.times).min();
     let burst = burst.copied().map(|time| world.honest("festival-peak", time));
     for (number, session) in sessions.iter().enumerate() {
@@ -241,14 +241,12 @@ fn play_of(relay: bool, amount_fen: i64, shares: i64, rng: &mut Rng) -> &'static
     match (relay, amount_fen % shares) {
         (true, _) => "relay",
         (false, 0) if rng.chance(0.4) => "equal",
-        (false, _) => {
-            rng.pick::<&str>(&["lucky", "lucky", "lucky", "lucky", "lucky", "password", "timed"])
-        }
+        (false, _) => ["lucky", "password", "timed"][rng.weighted(&[5, 1, 1])],
     }
 }
 
 /// Where the money of a packet or transfer comes from, when it is not what others sent.
-pub fn funding(rng: &mut Rng) -> &'static str {
+pub(super) fn funding(rng: &mut Rng) -> &'static str {
     ["lingqiantong", "bank"][rng.weighted(&[45, 55])]
 }
 
@@ -333,7 +331,7 @@ fn keenness(world: &World, account: Account, play: &str) -> f64 {
 }
 
 /// What is said in groups, and the packets' thanks.
-pub fn chat(world: &mut World, festival: Option<Festival>) {
+pub(super) fn chat(world: &mut World, festival: Option<Festival>) {
     for group in 0..world.groups.len() as u32 {
         let mut rng = world.rng("chat", u64::from(group));
         let info = world.group(Group(group));

@@ -22,7 +22,6 @@
 //! # Ok(())
 //! # }
 //! ```
-#![expect(unreachable_pub, reason = "parts of the module share their types")]
 
 mod amounts;
 pub mod fidelity;

@@ -8,7 +8,7 @@ use super::scenario::{NegativeKind, Scenario};
 use super::world::{Account, Age, Group, Transfer, World, new_ip};
 
 /// Gives families and cafés the devices that they share: before anything happens.
-pub fn share_devices(world: &mut World, scenario: &Scenario) {
+pub(super) fn share_devices(world: &mut World, scenario: &Scenario) {
     for_each(world, scenario, |world, kind, rng| match kind {
         NegativeKind::FamilyTablet => family_tablet(world, rng),
         NegativeKind::InternetCafe => internet_cafe(world, rng),
@@ -17,7 +17,7 @@ pub fn share_devices(world: &mut World, scenario: &Scenario) {
 }
 
 /// Lets the other look-alikes happen. Ordinary groups must have lived.
-pub fn run(world: &mut World, scenario: &Scenario) {
+pub(super) fn run(world: &mut World, scenario: &Scenario) {
     let eve = scenario.festival.map(|festival| festival.eve);
     for_each(world, scenario, |world, kind, rng| match kind {
         NegativeKind::FamilyRoundRobin => family_round_robin(world, eve, rng),

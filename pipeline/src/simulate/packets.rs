@@ -6,11 +6,11 @@ use super::world::{Account, Event, Group, SchemeId, World};
 use crate::event::Kind;
 
 /// The most that the mean share of a packet may be, in fen.
-pub const SHARE_MEAN_FEN_MAX: i64 = 20_000;
+pub(super) const SHARE_MEAN_FEN_MAX: i64 = 20_000;
 /// The most shares of a packet.
-pub const SHARES_MAX: i64 = 100;
+pub(super) const SHARES_MAX: i64 = 100;
 /// After so long what is unclaimed goes back, ms.
-pub const EXPIRY_MS: i64 = DAY;
+pub(super) const EXPIRY_MS: i64 = DAY;
 
 /// A packet about to be sent.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ impl Left {
 }
 
 /// How long a person takes to claim, ms: most look at the phone, some later, a few much later.
-pub fn human_delay(rng: &mut Rng) -> i64 {
+pub(super) fn human_delay(rng: &mut Rng) -> i64 {
     let delay = match rng.weighted(&[76, 19, 5]) {
         0 => 700 + rng.around(9_000, 1.0),
         1 => 5_000 + rng.around(360_000, 1.0),

@@ -15,12 +15,17 @@ use super::world::{Account, Event, Group, Transfer, World};
 use crate::event::Kind;
 
 /// Packets from person to person for so many packets in groups, as the document has it.
-pub fn direct_count(in_groups: i64) -> i64 {
+pub(super) fn direct_count(in_groups: i64) -> i64 {
     in_groups * (1000 - GROUP_SHARE_PERMILLE) / GROUP_SHARE_PERMILLE
 }
 
 /// Sends `count` packets between people who share a family group.
-pub fn direct(world: &mut World, count: i64, festival: Option<Festival>, amounts: &mut Amounts) {
+pub(super) fn direct(
+    world: &mut World,
+    count: i64,
+    festival: Option<Festival>,
+    amounts: &mut Amounts,
+) {
     let mut rng = world.rng("direct", 0);
     let families: Vec<Group> = (0..world.groups.len() as u32)
         .map(Group)
@@ -69,7 +74,7 @@ fn direct_packet(
 }
 
 /// Everybody logs in now and then, and some put money in.
-pub fn log_in(world: &mut World, festival: Option<Festival>) {
+pub(super) fn log_in(world: &mut World, festival: Option<Festival>) {
     let mut rng = world.rng("login", 0);
     for day in 0..world.days() {
         let busy = bustle_tenths(festival, GroupType::Family, day) > 10;
@@ -108,7 +113,7 @@ struct Receipt {
 
 /// Ordinary people spend what packets brought them: after a while, all of it at once, at a shop,
 /// to a friend, or to the bank. A few keep it.
-pub fn spend(world: &mut World) {
+pub(super) fn spend(world: &mut World) {
     let mut receipts: BTreeMap<Account, Vec<Receipt>> = BTreeMap::new();
     for event in &world.events {
         let (Kind::Claim, Some(account), Some(fen)) = (event.kind, event.account, event.amount_fen)

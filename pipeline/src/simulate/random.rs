@@ -119,7 +119,7 @@ fn splitmix(state: &mut u64) -> u64 {
 
 /// The number below which a standard normal variable lies with probability `p`: found by halving,
 /// 50 steps from -8 to 8, so that no table of coefficients has to be believed.
-pub fn normal_quantile(p: f64) -> f64 {
+pub(super) fn normal_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-8.0_f64, 8.0_f64);
     for _ in 0..50 {
         let middle = (low + high) / 2.0;
@@ -138,7 +138,7 @@ pub fn normal_quantile(p: f64) -> f64 {
 /// Cards are cut into [`STRATA`] piles by size, and each round deals one of every pile in random
 /// order: also a part of a deck holds small and large in proportion.
 #[derive(Clone, Debug)]
-pub struct Deck {
+pub(super) struct Deck {
     /// Sorted.
     cards: Vec<i64>,
     /// Cards still to be dealt, the next one last.
@@ -150,14 +150,14 @@ const STRATA: usize = 20;
 
 impl Deck {
     /// A deck of these cards; their number must be a multiple of [`STRATA`].
-    pub fn new(mut cards: Vec<i64>) -> Deck {
+    pub(super) fn new(mut cards: Vec<i64>) -> Deck {
         assert!(!cards.is_empty() && cards.len().is_multiple_of(STRATA), "{}", cards.len());
         cards.sort_unstable();
         Deck { cards, dealing: Vec::new() }
     }
 
     /// The next card.
-    pub fn deal(&mut self, rng: &mut Rng) -> i64 {
+    pub(super) fn deal(&mut self, rng: &mut Rng) -> i64 {
         if self.dealing.is_empty() {
             let size = self.cards.len() / STRATA;
             let mut piles: Vec<Vec<i64>> = self.cards.chunks(size).map(<[i64]>::to_vec).collect();

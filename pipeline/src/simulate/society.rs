@@ -14,7 +14,7 @@ const YOUNG_CONTACTS_PERMILLE: u64 = 500;
 const OLDER_CONTACTS_PERMILLE: u64 = 120;
 
 /// Fills an empty world with people and groups.
-pub fn settle(world: &mut World, scenario: &Scenario) {
+pub(super) fn settle(world: &mut World, scenario: &Scenario) {
     let zones = zones(&scenario.groups);
     settle_families(world, scenario, &zones[GroupType::Family as usize]);
     give_traits(world);
@@ -205,13 +205,13 @@ fn snapshot(world: &mut World) {
 }
 
 /// Emits the `account` event that tells an account's attributes.
-pub fn introduce(world: &mut World, account: Account, time: i64) {
+pub(super) fn introduce(world: &mut World, account: Account, time: i64) {
     let known = Event { device: None, ip: None, ..world.act(time, Kind::Account, account) };
     world.emit(known);
 }
 
 /// Emits the `group` event that tells a group's name and owner.
-pub fn announce(
+pub(super) fn announce(
     world: &mut World,
     group: super::world::Group,
     time: i64,

@@ -63,7 +63,7 @@ kind = "class-fee"
 count = 1
 "#;
 
-pub(super) fn small() -> Scenario {
+fn small() -> Scenario {
     Scenario::parse(Path::new("small.toml"), SMALL).unwrap()
 }
 
@@ -186,5 +186,19 @@ fn losers_in_mine_groups_pay_the_sender_within_a_minute() {
                 && (1..60_000).contains(&(payment.time - claim.time))
         });
         assert!(lost, "{payment:?}");
+    }
+}
+
+/// The sample in the repository is what anyone gets from its scenario, to the byte.
+#[test]
+fn the_committed_population_is_what_its_scenario_gives() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/populations");
+    let made = tempfile::tempdir().unwrap();
+    let population = command(&fixtures.join("new-year.toml"), 1, made.path()).unwrap();
+    let rows = fidelity(&population);
+    assert!(rows.iter().all(Row::holds), "\n{}", fidelity::table(&rows));
+    for name in ["events.parquet", "labels.parquet"] {
+        let read = |dir: &Path| blake3::hash(&std::fs::read(dir.join(name)).unwrap());
+        assert_eq!(read(made.path()), read(&fixtures.join("new-year")), "{name} is not up to date");
     }
 }

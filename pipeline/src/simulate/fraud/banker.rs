@@ -175,7 +175,7 @@ impl Table {
             to,
             amount_fen,
             text: &text,
-            funding: rng.pick::<&str>(&["lingqiantong", "bank"]),
+            funding: ["lingqiantong", "bank"][rng.below(2) as usize],
             group: None,
             scheme: Some(self.scheme),
         })

@@ -10,6 +10,8 @@ use crate::simulate::random::Rng;
 use crate::simulate::scenario::{Difficulty, Typology};
 use crate::simulate::world::{Account, Event, Farm, Group, SchemeId, Transfer, World, new_ip};
 
+/// After so many claims of a farm the evidence is there for anyone to see.
+const CLAIMS_TELLING: usize = 10;
 /// Less than this stays on an account, fen.
 const HARVEST_FEN_MIN: i64 = 100;
 
@@ -64,7 +66,7 @@ fn join_groups(
             latency_ms: by(difficulty, 180, 600, 1_500),
             latency_sigma: by(difficulty, 0.2, 0.35, 0.5),
             appetite: by(difficulty, 0.95, 0.7, 0.4),
-            shares_max: by(difficulty, 5, 3, 2),
+            shares_max: by(difficulty, 8, 3, 2),
             scheme,
             since: starts + by(difficulty, 10 * MINUTE, 5 * HOUR, 20 * HOUR),
         });
@@ -74,15 +76,22 @@ fn join_groups(
 /// Every farm's accounts pass on each night what they have grabbed.
 pub(super) fn harvest(world: &mut World) {
     let mut grabbed: BTreeMap<(u32, Account, i64), i64> = BTreeMap::new();
+    let mut times: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
     for event in &world.events {
         let (Kind::Claim, Some(scheme), Some(account)) = (event.kind, event.scheme, event.account)
         else {
             continue;
         };
         if world.schemes[scheme.0 as usize].name == Typology::DeviceFarm.name() {
+            times.entry(scheme.0).or_default().push(event.time);
             let day = (event.time - world.start) / (24 * HOUR);
             *grabbed.entry((scheme.0, account, day)).or_default() += event.amount_fen.unwrap_or(0);
         }
+    }
+    for (scheme, mut times) in times {
+        times.sort_unstable();
+        let telling = times[CLAIMS_TELLING.min(times.len()) - 1];
+        world.schemes[scheme as usize].detectable_from = telling;
     }
     let mut rng = world.rng("harvest", 0);
     let mut kept: BTreeMap<Account, i64> = BTreeMap::new();

@@ -138,7 +138,7 @@ impl Table {
             to,
             amount_fen,
             text: &text,
-            funding: rng.pick::<&str>(&["lingqiantong", "bank"]),
+            funding: ["lingqiantong", "bank"][rng.below(2) as usize],
             group: (self.difficulty != Difficulty::Hard).then_some(self.group),
             scheme: Some(self.scheme),
         })

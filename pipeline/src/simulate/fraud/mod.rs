@@ -21,7 +21,7 @@ use crate::event::Kind;
 
 /// Puts device farms into ordinary groups: before the groups live, because farms grab from what
 /// others send.
-pub fn infiltrate(world: &mut World, scenario: &Scenario) {
+pub(super) fn infiltrate(world: &mut World, scenario: &Scenario) {
     for_each_ring(world, scenario, |world, ring, rng| {
         if ring.typology == Typology::DeviceFarm {
             farm::infiltrate(world, ring.difficulty, rng);
@@ -30,7 +30,7 @@ pub fn infiltrate(world: &mut World, scenario: &Scenario) {
 }
 
 /// Lets all rings do their work. Ordinary groups must have lived.
-pub fn run(world: &mut World, scenario: &Scenario) {
+pub(super) fn run(world: &mut World, scenario: &Scenario) {
     for_each_ring(world, scenario, |world, ring, rng| {
         let difficulty = ring.difficulty;
         match ring.typology {
