@@ -250,11 +250,22 @@ fn nullable(out: &mut String, value: &str) {
 /// A JSON string as RFC 8785 writes it.
 pub fn quote(out: &mut String, value: &str) {
     out.push('"');
+    // One look at every byte and no branch: nearly no string has anything to escape.
+    if value.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
+        escape(out, value);
+    } else {
+        out.push_str(value);
+    }
+    out.push('"');
+}
+
+fn is_escaped(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+fn escape(out: &mut String, value: &str) {
     let mut plain = 0;
-    for (at, byte) in value.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    for (at, byte) in value.bytes().enumerate().filter(|(_, byte)| is_escaped(*byte)) {
         out.push_str(&value[plain..at]);
         plain = at + 1;
         match byte {
@@ -271,7 +282,6 @@ pub fn quote(out: &mut String, value: &str) {
         }
     }
     out.push_str(&value[plain..]);
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Verdicts on accounts and groups, which add up from decisions in total order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use crate::decision::Verdict;
 use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
@@ -62,7 +65,8 @@ pub struct Finding {
 /// The verdicts so far.
 pub struct Verdicts {
     policies: [VerdictPolicy; 2],
-    histories: BTreeMap<(Subject, String), History>,
+    /// By subject, then id.
+    histories: [HashMap<String, History, Xxh3DefaultBuilder>; 2],
 }
 
 #[derive(Default)]
@@ -77,7 +81,7 @@ struct History {
 impl Verdicts {
     /// No verdicts yet.
     pub fn new(policy: &Policy) -> Verdicts {
-        Verdicts { policies: [policy.accounts, policy.groups], histories: BTreeMap::new() }
+        Verdicts { policies: [policy.accounts, policy.groups], histories: Default::default() }
     }
 
     /// Whether verdicts are floors of later decisions.
@@ -87,17 +91,7 @@ impl Verdicts {
 
     /// What holds of a subject at `time`.
     pub fn standing(&self, subject: Subject, id: &str, time: i64) -> Option<Standing> {
-        let history = self.histories.get(&(subject, id.to_owned()))?;
-        let holds = |held: Option<(i64, Option<i64>)>| {
-            held.is_some_and(|(_, until)| until.is_none_or(|until| time < until))
-        };
-        if holds(history.held[1]) {
-            Some(Standing::Banned)
-        } else if holds(history.held[0]) {
-            Some(Standing::Restricted)
-        } else {
-            None
-        }
+        self.histories[subject as usize].get(id)?.standing(time)
     }
 
     /// The decision below which this one may not fall.
@@ -125,7 +119,7 @@ impl Verdicts {
             if id.is_empty() || (policy.restrict.is_none() && policy.ban.is_none()) {
                 continue;
             }
-            let history = self.histories.entry((subject, id.to_owned())).or_default();
+            let history = self.histories[subject as usize].entry_ref(id).or_default();
             history.decisions[verdict as usize - 1] += 1;
             for (at, threshold) in [policy.restrict, policy.ban].into_iter().enumerate() {
                 if let Some(threshold) = threshold {
@@ -137,19 +131,36 @@ impl Verdicts {
 
     /// Every account and group with a verdict that still holds at `end`, by kind and id.
     pub fn finish(self, end: i64) -> Vec<Finding> {
-        let ids: Vec<(Subject, String)> = self.histories.keys().cloned().collect();
-        let finding = |(subject, id): (Subject, String)| {
-            let standing = self.standing(subject, &id, end)?;
-            let history = &self.histories[&(subject, id.clone())];
-            let (since, until) = history.held[standing as usize]?;
-            let decisions = history.decisions;
-            Some(Finding { subject, id, standing, since, until, decisions })
-        };
-        ids.into_iter().filter_map(finding).collect()
+        let mut findings = Vec::new();
+        for (subject, histories) in
+            [Subject::Account, Subject::Group].into_iter().zip(self.histories)
+        {
+            let mut histories: Vec<(String, History)> = histories.into_iter().collect();
+            histories.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+            findings.extend(histories.into_iter().filter_map(|(id, history)| {
+                let standing = history.standing(end)?;
+                let (since, until) = history.held[standing as usize]?;
+                Some(Finding { subject, id, standing, since, until, decisions: history.decisions })
+            }));
+        }
+        findings
     }
 }
 
 impl History {
+    fn standing(&self, time: i64) -> Option<Standing> {
+        let holds = |held: Option<(i64, Option<i64>)>| {
+            held.is_some_and(|(_, until)| until.is_none_or(|until| time < until))
+        };
+        if holds(self.held[1]) {
+            Some(Standing::Banned)
+        } else if holds(self.held[0]) {
+            Some(Standing::Restricted)
+        } else {
+            None
+        }
+    }
+
     fn count(&mut self, at: usize, threshold: &Threshold, time: i64, verdict: Verdict) {
         if verdict < threshold.at_least {
             return;

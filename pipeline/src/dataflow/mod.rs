@@ -148,14 +148,14 @@ fn work(
         input.send(Rc::new(prepared));
         input.flush();
         if let Some((_, behind)) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
-            worker.step_while(|| probe.less_equal(&(*behind as u64)));
+            worker.step_or_park_while(None, || probe.less_equal(&(*behind as u64)));
         } else {
             worker.step();
         }
         done = step + 1;
     }
     input.close();
-    worker.step_while(|| !probe.done());
+    worker.step_or_park_while(None, || !probe.done());
     let mut summary = std::mem::take(&mut *shared.borrow_mut());
     summary.steps = done;
     summary

@@ -10,11 +10,11 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 
 use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
@@ -25,8 +25,8 @@ use crate::event::{
 /// Rows of a row group: large enough for scans, small enough to hold in memory.
 const ROW_GROUP_ROWS: usize = 1 << 19;
 
-/// Columns whose values repeat: the others would only fill a dictionary and then give it up.
-const REPEATING: [&str; 10] = [
+/// Columns whose values repeat: a dictionary says each once.
+const REPEATING: [&str; 11] = [
     "late",
     "kind",
     "group_id",
@@ -37,7 +37,11 @@ const REPEATING: [&str; 10] = [
     "rules_hash",
     "model_hash",
     "reasons.list.element.rule",
+    "evidence.key_value.key",
 ];
+
+/// Texts that say nearly the same again and again.
+const COMPRESSED: [&str; 2] = ["reasons.list.element.text", "evidence.key_value.value"];
 
 /// A Parquet file in the making.
 pub struct Writer {
@@ -50,12 +54,28 @@ impl Writer {
     pub fn create(path: &Path, schema: SchemaRef) -> parquet::errors::Result<Writer> {
         let file = File::create(path)?;
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
             .set_dictionary_enabled(false)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-        for column in REPEATING {
-            let path = column.split('.').map(str::to_owned).collect::<Vec<_>>();
-            properties = properties.set_column_dictionary_enabled(ColumnPath::from(path), true);
+        for column in ArrowSchemaConverter::new().convert(&schema)?.columns() {
+            let path = column.path();
+            let name = path.string();
+            properties = match column.physical_type() {
+                _ if REPEATING.contains(&name.as_str()) => {
+                    properties.set_column_dictionary_enabled(path.clone(), true)
+                }
+                _ if COMPRESSED.contains(&name.as_str()) => {
+                    properties.set_column_compression(path.clone(), Compression::SNAPPY)
+                }
+                // Ids and numbers: their differences and lengths are small, and what is left does
+                // not compress.
+                ::parquet::basic::Type::BYTE_ARRAY => {
+                    properties.set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+                }
+                ::parquet::basic::Type::INT64 => {
+                    properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+                }
+                _ => properties,
+            };
         }
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?;
         Ok(Writer { writer, schema })

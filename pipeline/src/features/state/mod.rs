@@ -120,12 +120,14 @@ impl FamilyState {
             let slot = self.groups[groups[nth]].find(key);
             hints[nth] = slot.map_or(NO_HINT, |slot| slot as u32);
         }
-        let (rings, cells) = (self.family.streams.len(), self.family.cells);
+        let family = &self.family;
+        let (rings, cells, tallies) = (family.streams.len(), family.cells, family.tallies.len());
         for nth in 0..block.len() {
             if hints[nth] != NO_HINT {
                 let (group, slot) = (&self.groups[groups[nth]], hints[nth] as usize);
                 touched += group.rings.get(slot * rings).map_or(0, Ring::touch);
                 touched += group.cells.get(slot * cells).copied().unwrap_or(0);
+                touched += group.tallies.get(slot * tallies).map_or(0, Tally::touch);
             }
         }
         std::hint::black_box(touched);

@@ -54,6 +54,11 @@ pub(crate) struct Change {
 }
 
 impl Tally {
+    /// Reads the first word, to have it near.
+    pub(super) fn touch(&self) -> u64 {
+        self.words.first().copied().unwrap_or(0)
+    }
+
     /// Takes a value in with a new event of the ring; the slot goes into the event's entry.
     pub(crate) fn hold(&mut self, value: [u64; 2], layout: Layout) -> u32 {
         let stride = layout.stride();
