@@ -1,16 +1,17 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::decision::DecisionBatch;
-use crate::event::{ACCOUNT_ID, Column, KindSet, NULL_INT, Strings, TEXT, Type, Value};
+use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
 use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
 use crate::job::Job;
-use crate::keyed::{NULL_TEXT, Replies};
+use crate::keyed::{Key, NULL_TEXT, Replies};
 use crate::packet::referee::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
@@ -28,6 +29,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The keys of fields' values, row by row.
+    pub(crate) fn keys_of<const N: usize>(&self, fields: [FieldId; N]) -> [Rc<[Key]>; N] {
+        let mut keys = self.keys.borrow_mut();
+        fields.map(|field| keys.of(&self.slice.chunk, field))
+    }
+
     /// Whether the event at `row` passes a condition of the plan.
     pub(crate) fn passes(&self, condition: usize, row: usize) -> bool {
         self.holds[condition][row]

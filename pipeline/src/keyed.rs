@@ -51,6 +51,16 @@ impl Key {
     }
 }
 
+/// 128 bits as two words, the low one first.
+pub(crate) fn halves(hash: u128) -> [u64; 2] {
+    [hash as u64, (hash >> 64) as u64]
+}
+
+/// The 128 bits of two words.
+pub(crate) fn whole(words: &[u64]) -> u128 {
+    u128::from(words[0]) | u128::from(words[1]) << 64
+}
+
 /// The requests of one slice of events to one worker's part of one family, in total order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Requests {

@@ -17,43 +17,46 @@ use crate::features::devices::edges::{Edge, SharedEdges};
 use crate::features::devices::groups::{AccountGroups, Membership};
 use crate::features::devices::view::ClusterChange;
 use crate::features::devices::{Change, ClusterOptions};
-use crate::keyed::{Addressing, Key, Replies, Requests};
-use crate::source::order::Slice;
+use crate::gather::Prepared;
+use crate::keyed::{Addressing, Key, Replies, Requests, halves, whole};
 
 type LabelChange = ((String, String), u64, isize);
 /// A change of what is known of clusters, when, and by how much.
 pub(super) type ViewChange = (ClusterChange, i64, isize);
 
 /// Requests to the keeper of each event's device: the account that acted there.
-pub(super) fn device_requests(slice: &Slice, to: &Addressing) -> Vec<Requests> {
+pub(super) fn device_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
     let mut batches = Requests::batches(to);
+    let slice = &prepared.slice;
+    let [devices, accounts] = prepared.keys_of([DEVICE_ID, ACCOUNT_ID]);
     for row in 0..slice.chunk.len() {
-        let account = slice.chunk.str(ACCOUNT_ID, row);
-        let key = Key::of(slice.chunk.str(DEVICE_ID, row).as_bytes());
-        if key == Key::NULL || account.is_empty() {
+        let (device, account) = (devices[row], accounts[row]);
+        if device == Key::NULL || account == Key::NULL {
             continue;
         }
-        let batch = &mut batches[key.group() % to.peers];
-        batch.push(row, key, slice.effective[row], 1, 0);
-        batch.texts.push(account);
+        let batch = &mut batches[device.group() % to.peers];
+        batch.push(row, device, slice.effective[row], 1, 0);
+        batch.words.extend(halves(account.hash));
+        batch.texts.push(slice.chunk.str(ACCOUNT_ID, row));
     }
     batches
 }
 
 /// Requests to the keeper of each event's account: the group in which it acted, and for
 /// transactions the question in how many it did.
-pub(super) fn group_requests(slice: &Slice, to: &Addressing) -> Vec<Requests> {
+pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
     let mut batches = Requests::batches(to);
+    let slice = &prepared.slice;
+    let [accounts, groups] = prepared.keys_of([ACCOUNT_ID, GROUP_ID]);
     for row in 0..slice.chunk.len() {
-        let key = Key::of(slice.chunk.str(ACCOUNT_ID, row).as_bytes());
-        let group = Key::of(slice.chunk.str(GROUP_ID, row).as_bytes()).hash;
+        let (account, group) = (accounts[row], groups[row]);
         let asks = slice.chunk.kind(row).is_transaction();
-        if key == Key::NULL || (group == 0 && !asks) {
+        if account == Key::NULL || (group == Key::NULL && !asks) {
             continue;
         }
-        let batch = &mut batches[key.group() % to.peers];
-        batch.push(row, key, slice.effective[row], 1, u32::from(asks));
-        batch.words.extend([group as u64, (group >> 64) as u64]);
+        let batch = &mut batches[account.group() % to.peers];
+        batch.push(row, account, slice.effective[row], 1, u32::from(asks));
+        batch.words.extend(halves(group.hash));
     }
     batches
 }
@@ -85,8 +88,9 @@ pub(super) fn shared_edges<'s>(
                     }
                     for requests in step.remove() {
                         for at in 0..requests.rows.len() {
-                            let (device, account) = (requests.hashes[at], requests.texts.get(at));
-                            state.see(device, account, requests.times[at]);
+                            let (device, name) = (requests.hashes[at], requests.texts.get(at));
+                            let account = whole(&requests.words[2 * at..2 * at + 2]);
+                            state.see(device, account, name, requests.times[at]);
                         }
                     }
                 }

@@ -23,6 +23,7 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::progress::Antichain;
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
+use crate::event::{ACCOUNT_ID, PACKET_ID};
 use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
@@ -201,6 +202,7 @@ impl Wiring<'_> {
         let ask = move |prepared: &Prepared| {
             packet_requests(
                 &prepared.slice,
+                &prepared.keys_of([PACKET_ID, ACCOUNT_ID]),
                 &Addressing { origin: index, peers, first: prepared.rank },
             )
         };
@@ -318,10 +320,10 @@ impl Wiring<'_> {
         let (index, peers) = (self.index, self.peers);
         let to = move |rank| Addressing { origin: index, peers, first: rank };
         let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
-            device_requests(&prepared.slice, &to(prepared.rank))
+            device_requests(prepared, &to(prepared.rank))
         });
         let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
-            group_requests(&prepared.slice, &to(prepared.rank))
+            group_requests(prepared, &to(prepared.rank))
         });
         let end = self.job.events.end();
         let edges = shared_edges(devices, options, end);

@@ -1,16 +1,24 @@
 //! The requests of a slice of events to a declared family.
 
+use std::rc::Rc;
+
 use super::plan::{Carried, Family, Form, Source};
 use crate::event::{Chunk, Column, FieldId, NULL_INT, Type};
-use crate::keyed::{Addressing, Key, NULL_TEXT, Requests};
+use crate::keyed::{Addressing, Key, NULL_TEXT, Requests, halves};
 
 /// Keys of a slice's values by source, each computed once.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    columns: Vec<(Source, Vec<Key>)>,
+    columns: Vec<(Source, Rc<[Key]>)>,
 }
 
 impl Keys {
+    /// The keys of a field's values, row by row.
+    pub(crate) fn of(&mut self, chunk: &Chunk, field: FieldId) -> Rc<[Key]> {
+        let at = self.column(chunk, Source::Field(field));
+        self.columns[at].1.clone()
+    }
+
     fn column(&mut self, chunk: &Chunk, source: Source) -> usize {
         if let Some(at) = self.columns.iter().position(|(held, _)| *held == source) {
             return at;
@@ -128,8 +136,7 @@ impl Requests {
         match carried.form {
             Form::Int => self.words.push(int() as u64),
             Form::Hash => {
-                let hash = keys.columns[column].1[row].hash;
-                self.words.extend([hash as u64, (hash >> 64) as u64]);
+                self.words.extend(halves(keys.columns[column].1[row].hash));
             }
             Form::Remainder(divisor) => {
                 let value = int();

@@ -1,15 +1,22 @@
 //! The referee as a keyed family: packets' events go to the worker that keeps the packet.
 
+use std::rc::Rc;
+
 use super::referee::{PacketEvent, Referee};
-use crate::event::{ACCOUNT_ID, AMOUNT_FEN, Kind, PACKET_ID, SHARES};
-use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests};
+use crate::event::{AMOUNT_FEN, Kind, SHARES};
+use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, halves, whole};
 use crate::source::order::Slice;
 
 /// Words of a request: kind, amount, shares, account (two).
 const WORDS: usize = 5;
 
-/// The requests of a slice's packet events, a batch for each worker.
-pub(crate) fn packet_requests(slice: &Slice, to: &Addressing) -> Vec<Requests> {
+/// The requests of a slice's packet events, a batch for each worker; `keys` are those of the
+/// packets and the accounts.
+pub(crate) fn packet_requests(
+    slice: &Slice,
+    [packets, accounts]: &[Rc<[Key]>; 2],
+    to: &Addressing,
+) -> Vec<Requests> {
     let mut batches = Requests::batches(to);
     let chunk = &slice.chunk;
     for row in 0..chunk.len() {
@@ -17,11 +24,11 @@ pub(crate) fn packet_requests(slice: &Slice, to: &Addressing) -> Vec<Requests> {
         if !matches!(kind, Kind::Send | Kind::Claim | Kind::Refund) {
             continue;
         }
-        let key = Key::of(chunk.str(PACKET_ID, row).as_bytes());
+        let key = packets[row];
         if key == Key::NULL {
             continue;
         }
-        let account = Key::of(chunk.str(ACCOUNT_ID, row).as_bytes()).hash;
+        let [low, high] = halves(accounts[row].hash);
         let batch = &mut batches[key.group() % to.peers];
         let lookup = u32::from(kind.is_transaction());
         batch.push(row, key, slice.effective[row], 1, lookup);
@@ -29,8 +36,8 @@ pub(crate) fn packet_requests(slice: &Slice, to: &Addressing) -> Vec<Requests> {
             kind as u64,
             chunk.int(AMOUNT_FEN, row) as u64,
             chunk.int(SHARES, row) as u64,
-            account as u64,
-            (account >> 64) as u64,
+            low,
+            high,
         ]);
     }
     batches
@@ -56,7 +63,7 @@ impl RefereeState {
                 time: requests.times[at],
                 amount: words[1] as i64,
                 shares: words[2] as i64,
-                account: u128::from(words[3]) | u128::from(words[4]) << 64,
+                account: whole(&words[3..]),
             };
             let finding = self.groups[key.group()].judge(&event);
             if let Some(finding) = finding {

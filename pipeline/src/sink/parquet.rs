@@ -14,7 +14,7 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
@@ -55,10 +55,16 @@ impl Writer {
         let file = File::create(path)?;
         let mut properties = WriterProperties::builder()
             .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
         for column in ArrowSchemaConverter::new().convert(&schema)?.columns() {
             let path = column.path();
             let name = path.string();
+            if column.physical_type() == ::parquet::basic::Type::BYTE_ARRAY {
+                // The least and the greatest of ids and texts help no one to skip anything.
+                properties =
+                    properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+            }
             properties = match column.physical_type() {
                 _ if REPEATING.contains(&name.as_str()) => {
                     properties.set_column_dictionary_enabled(path.clone(), true)

@@ -6,9 +6,10 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{Change, ClusterOptions};
+use crate::event::Strings;
 
-/// Up to so many accounts of a device stand in one sorted block.
-const FEW: usize = 32;
+/// Up to so many accounts of a device are searched one by one.
+const FEW: usize = 16;
 
 /// An edge between an account and a device that 128 bits stand for.
 pub(crate) type Edge = (String, u128);
@@ -18,20 +19,36 @@ pub(crate) struct SharedEdges {
     options: ClusterOptions,
     devices: HashMap<u128, Accounts, FxBuildHasher>,
     /// What becomes true at a moment to come.
-    arrivals: BTreeMap<i64, Vec<Seen>>,
-    /// When each edge is to be looked at again.
-    due: BTreeMap<i64, Vec<(u128, Box<str>)>>,
+    arrivals: BTreeMap<i64, Arrivals>,
+    /// When each edge is to be looked at again: device and account.
+    due: BTreeMap<i64, Vec<(u128, u128)>>,
 }
 
+/// Events of accounts on devices that may make edges at one moment.
+#[derive(Default)]
+struct Arrivals {
+    seen: Vec<Seen>,
+    /// The accounts' ids, in the same places.
+    names: Strings,
+}
+
+#[derive(Clone, Copy)]
 struct Seen {
     device: u128,
-    account: Box<str>,
+    account: u128,
     time: i64,
 }
 
+/// An account on a device.
+struct Account {
+    name: Box<str>,
+    last: i64,
+}
+
+/// The accounts of one device, by the 128 bits that stand for each.
 enum Accounts {
-    Few(Vec<(Box<str>, i64)>),
-    Many(BTreeMap<Box<str>, i64>),
+    Few(Vec<(u128, Account)>),
+    Many(BTreeMap<u128, Account>),
 }
 
 impl SharedEdges {
@@ -45,9 +62,19 @@ impl SharedEdges {
     }
 
     /// Takes an event of an account on a device.
-    pub(crate) fn see(&mut self, device: u128, account: &str, time: i64) {
-        let at = self.arrivals.entry(self.options.enters(time)).or_default();
-        at.push(Seen { device, account: account.into(), time });
+    pub(crate) fn see(&mut self, device: u128, account: u128, name: &str, time: i64) {
+        let enters = self.options.enters(time);
+        let held = self.devices.get_mut(&device).and_then(|accounts| accounts.get_mut(account));
+        // Most often the edge is there, and by this event only stays longer.
+        if let Some(held) = held
+            && enters <= self.options.leaves(held.last)
+        {
+            held.last = held.last.max(time);
+            return;
+        }
+        let arrivals = self.arrivals.entry(enters).or_default();
+        arrivals.seen.push(Seen { device, account, time });
+        arrivals.names.push(name);
     }
 
     /// Says how the linking edges change until `until`, the end of what is known.
@@ -66,30 +93,34 @@ impl SharedEdges {
 
     fn step(&mut self, now: i64, changes: &mut Vec<Change<Edge>>) {
         let mut touched: BTreeMap<u128, Touched> = BTreeMap::new();
-        for seen in self.arrivals.remove(&now).unwrap_or_default() {
+        let arrivals = self.arrivals.remove(&now).unwrap_or_default();
+        for (at, seen) in arrivals.seen.iter().enumerate() {
             let accounts = self.devices.entry(seen.device).or_insert(Accounts::Few(Vec::new()));
-            let touch = touched.entry(seen.device).or_insert_with(|| Touched::new(accounts.len()));
-            if accounts.see(&seen.account, seen.time) {
-                let again = self.due.entry(self.options.leaves(seen.time)).or_default();
-                again.push((seen.device, seen.account.clone()));
-                touch.added.push(seen.account);
+            if let Some(held) = accounts.get_mut(seen.account) {
+                held.last = held.last.max(seen.time);
+                continue;
             }
+            let touch = touched.entry(seen.device).or_insert_with(|| Touched::new(accounts.len()));
+            let name = arrivals.names.get(at);
+            accounts.insert(seen.account, Account { name: name.into(), last: seen.time });
+            touch.added.push(name.into());
+            let again = self.due.entry(self.options.leaves(seen.time)).or_default();
+            again.push((seen.device, seen.account));
         }
         for (device, account) in self.due.remove(&now).unwrap_or_default() {
             let Some(accounts) = self.devices.get_mut(&device) else {
                 continue;
             };
-            let Some(last) = accounts.last_seen(&account) else {
+            let Some(held) = accounts.get_mut(account) else {
                 continue;
             };
-            let leaves = self.options.leaves(last);
+            let leaves = self.options.leaves(held.last);
             if leaves > now {
                 self.due.entry(leaves).or_default().push((device, account));
                 continue;
             }
             let touch = touched.entry(device).or_insert_with(|| Touched::new(accounts.len()));
-            accounts.remove(&account);
-            touch.removed.push(account);
+            touch.removed.extend(accounts.remove(account).map(|account| account.name));
         }
         for (device, touch) in touched {
             let Some(accounts) = self.devices.get(&device) else {
@@ -152,55 +183,46 @@ impl Accounts {
         }
     }
 
-    /// Notes when the account was seen, and whether it is new to the device.
-    fn see(&mut self, account: &str, time: i64) -> bool {
+    fn get_mut(&mut self, account: u128) -> Option<&mut Account> {
         match self {
             Accounts::Few(accounts) => {
-                match accounts.binary_search_by(|(held, _)| (**held).cmp(account)) {
-                    Ok(at) => {
-                        accounts[at].1 = accounts[at].1.max(time);
-                        return false;
-                    }
-                    Err(at) => accounts.insert(at, (account.into(), time)),
-                }
-                if accounts.len() > FEW {
-                    *self = Accounts::Many(std::mem::take(accounts).into_iter().collect());
-                }
-                true
+                let found = accounts.iter_mut().find(|(held, _)| *held == account);
+                found.map(|(_, account)| account)
             }
-            Accounts::Many(accounts) => match accounts.get_mut(account) {
-                Some(last) => {
-                    *last = (*last).max(time);
-                    false
-                }
-                None => accounts.insert(account.into(), time).is_none(),
-            },
+            Accounts::Many(accounts) => accounts.get_mut(&account),
         }
     }
 
-    fn last_seen(&self, account: &str) -> Option<i64> {
+    /// Adds an account that is not there.
+    fn insert(&mut self, key: u128, account: Account) {
         match self {
+            Accounts::Few(accounts) if accounts.len() < FEW => accounts.push((key, account)),
             Accounts::Few(accounts) => {
-                let at = accounts.binary_search_by(|(held, _)| (**held).cmp(account)).ok()?;
-                Some(accounts[at].1)
+                let many = std::mem::take(accounts).into_iter().chain([(key, account)]);
+                *self = Accounts::Many(many.collect());
             }
-            Accounts::Many(accounts) => accounts.get(account).copied(),
-        }
-    }
-
-    fn remove(&mut self, account: &str) {
-        match self {
-            Accounts::Few(accounts) => accounts.retain(|(held, _)| **held != *account),
             Accounts::Many(accounts) => {
-                accounts.remove(account);
+                accounts.insert(key, account);
             }
+        }
+    }
+
+    fn remove(&mut self, account: u128) -> Option<Account> {
+        match self {
+            Accounts::Few(accounts) => {
+                let at = accounts.iter().position(|(held, _)| *held == account)?;
+                Some(accounts.swap_remove(at).1)
+            }
+            Accounts::Many(accounts) => accounts.remove(&account),
         }
     }
 
     fn each(&self, mut found: impl FnMut(&str)) {
         match self {
-            Accounts::Few(accounts) => accounts.iter().for_each(|(account, _)| found(account)),
-            Accounts::Many(accounts) => accounts.keys().for_each(|account| found(account)),
+            Accounts::Few(accounts) => {
+                accounts.iter().for_each(|(_, account)| found(&account.name))
+            }
+            Accounts::Many(accounts) => accounts.values().for_each(|account| found(&account.name)),
         }
     }
 }
@@ -230,7 +252,7 @@ mod tests {
                     edges.advance(time, &mut changes);
                 }
                 seen.push((time, format!("u{account}"), u128::from(device)));
-                edges.see(u128::from(device), &format!("u{account}"), time);
+                edges.see(u128::from(device), u128::from(account), &format!("u{account}"), time);
             }
             edges.advance(time, &mut changes);
             for moment in (0..=time).step_by(graph_tick as usize) {

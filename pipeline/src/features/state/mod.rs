@@ -19,7 +19,7 @@ use tally::Tally;
 use super::plan::{Family, Read};
 use super::requests::null_word;
 use crate::expr::Zone;
-use crate::keyed::{KEY_GROUPS, Key, Replies, Requests};
+use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, halves};
 
 /// Keys that are looked up together.
 const LOOK_AHEAD: usize = 32;
@@ -154,7 +154,8 @@ impl KeyGroup {
         hint: u32,
         replies: &mut Replies,
     ) {
-        let held = self.heads.get(hint as usize).filter(|head| head.key == halves(request.key));
+        let held =
+            self.heads.get(hint as usize).filter(|head| head.key == halves(request.key.hash));
         let slot = match held.map(|_| hint as usize).or_else(|| self.find(request.key)) {
             Some(slot) => slot,
             None if request.streams == 0 => {
@@ -178,14 +179,14 @@ impl KeyGroup {
     fn find(&self, key: Key) -> Option<usize> {
         let slot = self
             .slots
-            .find(key.hash as u64, |slot| self.heads[*slot as usize].key == halves(key))?;
+            .find(key.hash as u64, |slot| self.heads[*slot as usize].key == halves(key.hash))?;
         let check = self.heads[*slot as usize].check;
         assert!(check == key.check, "two keys share the 128-bit hash {:032x}", key.hash);
         Some(*slot as usize)
     }
 
     fn insert(&mut self, family: &Family, key: Key) -> usize {
-        let head = Head { key: halves(key), check: key.check, expires: i64::MIN };
+        let head = Head { key: halves(key.hash), check: key.check, expires: i64::MIN };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.heads[slot as usize] = head;
@@ -265,10 +266,6 @@ impl KeyGroup {
             + quantiles
             + extremes
     }
-}
-
-fn halves(key: Key) -> [u64; 2] {
-    [key.hash as u64, (key.hash >> 64) as u64]
 }
 
 fn part<T>(slab: &mut [T], slot: usize, stride: usize) -> &mut [T] {
