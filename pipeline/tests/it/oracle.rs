@@ -24,6 +24,9 @@ pub(crate) struct Ev {
     pub(crate) device: String,
     pub(crate) amount_fen: Option<i64>,
     pub(crate) text: String,
+    pub(crate) verified: Option<bool>,
+    /// A column of one's own: `extra.rate`.
+    pub(crate) rate: Option<f64>,
 }
 
 /// The value of a field or of a feature.
@@ -32,10 +35,11 @@ pub(crate) enum OracleValue {
     Null,
     Int(i64),
     Double(f64),
+    Bool(bool),
     Str(String),
 }
 
-use OracleValue::{Double, Int, Null, Str};
+use OracleValue::{Bool, Double, Int, Null, Str};
 
 #[derive(Clone, Debug)]
 pub(crate) enum OracleAgg {
@@ -67,7 +71,7 @@ pub(crate) enum OracleWindow {
 }
 
 /// A condition on a contributing event.
-pub(crate) type Condition = Box<dyn Fn(&Ev) -> bool>;
+pub(crate) type Condition = fn(&Ev) -> bool;
 
 /// One declared feature.
 pub(crate) struct OracleDecl {
@@ -99,6 +103,8 @@ impl Ev {
             "device_id" => string(&self.device),
             "amount_fen" => int(self.amount_fen),
             "text" => string(&self.text),
+            "verified" => self.verified.map_or(Null, Bool),
+            "extra.rate" => self.rate.map_or(Null, Double),
             "payer_id" => match self.kind {
                 Kind::Send | Kind::Transfer | Kind::Withdraw => string(&self.account),
                 Kind::Claim => string(&self.counterparty),
@@ -233,11 +239,15 @@ fn entropy(values: &[OracleValue]) -> OracleValue {
     Double(libm::log2(n) - s as f64 / unit / n)
 }
 
-/// How often each value occurs.
+/// How often each value occurs. Zero and minus zero are one value.
 fn counts(values: &[OracleValue]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for value in values {
-        *counts.entry(format!("{value:?}")).or_insert(0) += 1;
+        let name = match value {
+            Double(value) => format!("{:?}", value + 0.0),
+            other => format!("{other:?}"),
+        };
+        *counts.entry(name).or_insert(0) += 1;
     }
     counts
 }
@@ -317,6 +327,8 @@ mod tests {
             device: String::new(),
             amount_fen: Some(fen),
             text: String::new(),
+            verified: None,
+            rate: None,
         }
     }
 
@@ -436,7 +448,7 @@ mod tests {
         assert_eq!(feature(&events, 4, &claims_of_mine), Int(0), "nobody claimed of a");
         claims_of_mine.at = vec!["payer_id"];
         assert_eq!(feature(&events, 4, &claims_of_mine), Int(5), "all claimed of s");
-        claims_of_mine.condition = Some(Box::new(|e| e.amount_fen >= Some(200)));
+        claims_of_mine.condition = Some(|e| e.amount_fen >= Some(200));
         assert_eq!(feature(&events, 4, &claims_of_mine), Int(3));
         claims_of_mine.over = vec![Kind::Send];
         assert_eq!(feature(&events, 4, &claims_of_mine), Int(0));

@@ -65,13 +65,20 @@ pub(crate) fn features(
     declarations: Vec<Declaration>,
     clusters: Option<ClusterOptions>,
 ) -> Features {
+    features_of(&Arc::new(Schema::default()), declarations, clusters)
+}
+
+pub(crate) fn features_of(
+    schema: &Arc<Schema>,
+    declarations: Vec<Declaration>,
+    clusters: Option<ClusterOptions>,
+) -> Features {
     let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
-    let schema = Arc::new(Schema::default());
     let (mut catalogue, wrong) =
-        Catalogue::new(schema, (Path::new("features.toml"), ""), declarations, &lexicon);
+        Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);
     assert_eq!(wrong, []);
     let order = catalogue.settle(&context).unwrap();
     catalogue.compile(&order, &context, lexicon).unwrap()
@@ -81,7 +88,11 @@ pub(crate) fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<J
     let chunks = chunks.into_iter().map(Arc::new).collect();
     let schema = Arc::new(Schema::default());
     let arrivals = Arrivals { chunks, effective: None };
-    let events = Ordered::new(schema, arrivals, 7 * 86_400_000, sorted);
+    job_of(Ordered::new(schema, arrivals, 7 * 86_400_000, sorted), features)
+}
+
+/// A job without rules.
+pub(crate) fn job_of(events: Ordered, features: Features) -> Arc<Job> {
     let rules = RuleSet { rules: Vec::new(), policy: Policy::default(), hash: blake3::hash(b"") };
     let (features, scorer) = (Arc::new(features), Arc::new(Scorer::new(rules)));
     Arc::new(Job { events, features, scorer, interrupted: Default::default() })

@@ -1,0 +1,522 @@
+//! Random declarations over random events: every value of every feature, against the oracle.
+//!
+//! The declarations are written as an analyst would, in TOML, and go the whole way through the
+//! program; the events collide in keys, times, sequence numbers and ids, leave gaps longer than
+//! windows, and come late. The oracle computes each value from scratch out of the whole history.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use hongxian::event::{
+    ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, DEVICE_ID, EVENT_ID, EVENT_TIME,
+    GROUP_ID, KIND, Kind, PACKET_ID, Position, Raw, RejectCode, SEQ, Schema, TEXT, Type, VERIFIED,
+};
+use hongxian::features::declare;
+use hongxian::source::order::{Arrivals, Ordered};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::oracle::{
+    Condition, Ev, OracleAgg, OracleDecl, OracleValue, OracleWindow, feature, sort_totally,
+};
+use crate::support::{START, features_of, job_of, options, rows};
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Fields under which events are filed, and those of the transaction that look them up.
+const KEYS: [(&[&str], &[&str]); 20] = [
+    (&["account_id"], &["account_id"]),
+    (&["account_id"], &["payer_id"]),
+    (&["account_id"], &["payee_id"]),
+    (&["payer_id"], &["account_id"]),
+    (&["counterparty_id"], &["account_id"]),
+    (&["payee_id"], &["payee_id"]),
+    (&["payee_id"], &["payer_id"]),
+    (&["group_id"], &["group_id"]),
+    (&["device_id"], &["device_id"]),
+    (&["packet_id"], &["packet_id"]),
+    (&["kind"], &["kind"]),
+    (&["amount_fen"], &["amount_fen"]),
+    (&["seq"], &["seq"]),
+    (&["event_time"], &["event_time"]),
+    (&["verified"], &["verified"]),
+    (&["extra.rate"], &["extra.rate"]),
+    (&["group_id", "account_id"], &["group_id", "account_id"]),
+    (&["group_id", "payer_id"], &["group_id", "payee_id"]),
+    (&["account_id", "counterparty_id"], &["counterparty_id", "account_id"]),
+    (&["device_id", "group_id", "kind"], &["device_id", "group_id", "kind"]),
+];
+
+/// Conditions, and what they mean of an event. What cannot be evaluated does not hold.
+const CONDITIONS: [(&str, Condition); 10] = [
+    ("amount_fen >= 500", |e| e.amount_fen >= Some(500)),
+    ("group_id == 'g1'", |e| e.group == "g1"),
+    ("!(group_id == 'g1')", |e| !e.group.is_empty() && e.group != "g1"),
+    ("amount_fen >= 500 || group_id == 'g1'", |e| e.amount_fen >= Some(500) || e.group == "g1"),
+    ("payer_id != payee_id", |e| {
+        let (payer, payee) = (e.field("payer_id"), e.field("payee_id"));
+        payer != OracleValue::Null && payee != OracleValue::Null && payer != payee
+    }),
+    ("(seq ?? 0) > 0", |e| e.seq.unwrap_or(0) > 0),
+    ("has(device_id) && kind != 'send'", |e| !e.device.is_empty() && e.kind != Kind::Send),
+    ("verified", |e| e.verified == Some(true)),
+    ("extra.rate > 0.25", |e| e.rate > Some(0.25)),
+    ("hour(event_time) < 6", |e| (e.time + 8 * HOUR).rem_euclid(DAY) < 6 * HOUR),
+];
+
+const INTS: [&str; 3] = ["amount_fen", "seq", "event_time"];
+const ANY: [&str; 14] = [
+    "amount_fen",
+    "seq",
+    "event_time",
+    "event_id",
+    "kind",
+    "account_id",
+    "counterparty_id",
+    "group_id",
+    "device_id",
+    "text",
+    "payer_id",
+    "payee_id",
+    "verified",
+    "extra.rate",
+];
+const QUANTILES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.9, 0.999_999, 1.0];
+const DIVISORS: [i64; 3] = [2, 100, 1_000_003];
+
+const WINDOWS: [(&str, OracleWindow); 10] = [
+    ("1s", OracleWindow::Span(SECOND)),
+    ("2s", OracleWindow::Span(2 * SECOND)),
+    ("10s", OracleWindow::Span(10 * SECOND)),
+    ("1m", OracleWindow::Span(MINUTE)),
+    ("10m", OracleWindow::Span(10 * MINUTE)),
+    ("1h", OracleWindow::Span(HOUR)),
+    ("1d", OracleWindow::Span(DAY)),
+    ("7d", OracleWindow::Span(7 * DAY)),
+    ("90d", OracleWindow::Span(90 * DAY)),
+    ("day", OracleWindow::Day),
+];
+
+/// From one event to the next: as long as a window, a little less or more, or longer than all.
+const GAPS: [i64; 24] = [
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    1,
+    999,
+    SECOND,
+    SECOND,
+    SECOND,
+    2 * SECOND,
+    9 * SECOND,
+    MINUTE - 1,
+    MINUTE,
+    10 * MINUTE,
+    50 * MINUTE,
+    HOUR,
+    7 * HOUR,
+    DAY - 1,
+    DAY,
+    7 * DAY,
+    90 * DAY,
+    91 * DAY,
+];
+
+/// What accounts and groups were last said to be.
+const ATTRIBUTES: [(&str, Kind, &str, &str, &str); 6] = [
+    ("payer.verified", Kind::Account, "account_id", "payer_id", "verified"),
+    ("payee.device_id", Kind::Account, "account_id", "payee_id", "device_id"),
+    ("account.text", Kind::Account, "account_id", "account_id", "text"),
+    ("account.extra.rate", Kind::Account, "account_id", "account_id", "extra.rate"),
+    ("group.text", Kind::Group, "group_id", "group_id", "text"),
+    ("group.seq", Kind::Group, "group_id", "group_id", "seq"),
+];
+
+/// A feature as drawn: indices into what stands above.
+#[derive(Clone, Debug)]
+struct Drawn {
+    attribute: Option<usize>,
+    over: Vec<Kind>,
+    condition: Option<usize>,
+    key: usize,
+    agg: usize,
+    field: Index,
+    divisor: Option<usize>,
+    q: usize,
+    window: usize,
+    include_current: bool,
+}
+
+/// How a run is cut up, and how its events come in.
+#[derive(Clone, Debug)]
+struct Cut {
+    workers: usize,
+    tick: i64,
+    batch: usize,
+    /// One partition in order of arrival with this lateness allowed; else plain files.
+    lateness: Option<i64>,
+    dedup_window: i64,
+    middle: Index,
+}
+
+static ZONE: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Asia/Shanghai").unwrap());
+
+impl Drawn {
+    /// The feature's table, and what it means.
+    fn write(&self, name: &str, toml: &mut String) -> OracleDecl {
+        let _ = writeln!(toml, "[t.{name}]");
+        if let Some(attribute) = self.attribute {
+            let (expr, kind, key, at, field) = ATTRIBUTES[attribute];
+            let _ = writeln!(toml, "expr = \"{expr}\"\n");
+            return OracleDecl {
+                over: vec![kind],
+                condition: None,
+                key: vec![key],
+                at: vec![at],
+                agg: OracleAgg::Last(field),
+                window: OracleWindow::Forever,
+                include_current: true,
+                zone: ZONE.clone(),
+            };
+        }
+        let (key, at) = KEYS[self.key];
+        let names: Vec<&str> = self.over.iter().map(|kind| kind.name()).collect();
+        let _ = writeln!(toml, "over = {names:?}\nkey = {key:?}");
+        if at != key {
+            let _ = writeln!(toml, "at = {at:?}");
+        }
+        let condition = self.condition.map(|condition| CONDITIONS[condition]);
+        if let Some((text, _)) = condition {
+            let _ = writeln!(toml, "where = {text:?}");
+        }
+        let (window, length) = WINDOWS[self.window];
+        let _ = writeln!(toml, "window = {window:?}");
+        if !self.include_current {
+            let _ = writeln!(toml, "include_current = false");
+        }
+        let agg = self.agg(toml);
+        toml.push('\n');
+        OracleDecl {
+            over: self.over.clone(),
+            condition: condition.map(|(_, holds)| holds),
+            key: key.to_vec(),
+            at: at.to_vec(),
+            agg,
+            window: length,
+            include_current: self.include_current,
+            zone: ZONE.clone(),
+        }
+    }
+
+    fn agg(&self, toml: &mut String) -> OracleAgg {
+        let (int, any) = (INTS[self.field.index(INTS.len())], ANY[self.field.index(ANY.len())]);
+        let q = QUANTILES[self.q];
+        let divisor = self.divisor.map(|divisor| DIVISORS[divisor]);
+        let (name, agg) = match self.agg {
+            0 => ("count", OracleAgg::Count),
+            1 => ("since_last", OracleAgg::SinceLast),
+            2 => ("ratio_to_mean", OracleAgg::RatioToMean),
+            3 => ("sum", OracleAgg::Sum(int)),
+            4 => ("min", OracleAgg::Min(int)),
+            5 => ("max", OracleAgg::Max(int)),
+            6 => ("mean", OracleAgg::Mean(int)),
+            7 => ("stddev", OracleAgg::Stddev(int)),
+            8 => ("quantile", OracleAgg::Quantile(int, q)),
+            9 => ("first", OracleAgg::First(any)),
+            10 => ("last", OracleAgg::Last(any)),
+            11 => ("distinct", OracleAgg::Distinct(any)),
+            12 => ("top_share", OracleAgg::TopShare(any)),
+            _ if divisor.is_some() => ("entropy", OracleAgg::Entropy(int, divisor)),
+            _ => ("entropy", OracleAgg::Entropy(any, None)),
+        };
+        let _ = writeln!(toml, "agg = {name:?}");
+        let _ = match self.agg {
+            0..=2 => Ok(()),
+            // The amount is what is meant where no field is named.
+            3..=8 if int == "amount_fen" => Ok(()),
+            3..=8 => writeln!(toml, "field = {int:?}"),
+            9..=12 => writeln!(toml, "field = {any:?}"),
+            _ => match divisor {
+                Some(divisor) => writeln!(toml, "field = \"{int} % {divisor}\""),
+                None => writeln!(toml, "field = {any:?}"),
+            },
+        };
+        if self.agg == 8 {
+            let _ = writeln!(toml, "q = {q:?}");
+        }
+        agg
+    }
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    let over = prop_oneof![
+        3 => Just(vec![Kind::Claim]),
+        2 => Just(vec![Kind::Send, Kind::Claim, Kind::Transfer, Kind::Withdraw]),
+        3 => prop::sample::subsequence(Kind::ALL.to_vec(), 1..=12),
+    ];
+    let attribute = prop::option::weighted(0.1, 0..ATTRIBUTES.len());
+    let condition = prop::option::weighted(0.4, 0..CONDITIONS.len());
+    let aggregate = (
+        0..15usize,
+        any::<Index>(),
+        prop::option::of(0..DIVISORS.len()),
+        0..QUANTILES.len(),
+        0..WINDOWS.len(),
+        prop::bool::weighted(0.7),
+    );
+    let parts = (attribute, over, condition, 0..KEYS.len(), aggregate);
+    parts.prop_map(|(attribute, over, condition, key, aggregate)| {
+        let (agg, field, divisor, q, window, include_current) = aggregate;
+        Drawn {
+            attribute,
+            over,
+            condition,
+            key,
+            agg,
+            field,
+            divisor,
+            q,
+            window,
+            // These two never include the transaction, and may not be told to.
+            include_current: include_current || agg == 1 || agg == 2,
+        }
+    })
+}
+
+/// One of a few, so that keys collide; now and then one of many, so that old keys make room.
+fn account() -> impl Strategy<Value = u16> {
+    prop_oneof![9 => 0u16..4, 1 => 4u16..400]
+}
+
+/// Events in order of arrival; their times go back and forth a little.
+fn history() -> impl Strategy<Value = Vec<Ev>> {
+    let times = (prop::sample::select(GAPS.to_vec()), 0usize..20, prop::option::of(-2i64..3));
+    let kind = prop_oneof![
+        4 => Just(Kind::Claim),
+        5 => prop::sample::select(Kind::ALL.to_vec()),
+    ];
+    let ids = (account(), prop::option::of(account()), 0u8..4, 0u8..4, 0u8..4, 0u8..3);
+    let amount = prop::sample::select(vec![0, 1, 100, 499, 500, 888, 1_000_000_000_000]);
+    let values = (amount, prop::option::of(any::<bool>()), 0usize..5);
+    let event = (times, kind, ids, values);
+    prop::collection::vec(event, 1..100).prop_map(|parts| {
+        let mut clock = START;
+        let mut events = Vec::new();
+        for (at, (times, kind, ids, values)) in parts.into_iter().enumerate() {
+            let (gap, back, seq) = times;
+            let (account, counterparty, group, packet, device, text) = ids;
+            let (amount, verified, rate) = values;
+            clock += gap;
+            let back = [1, SECOND, MINUTE, HOUR, 8 * DAY].get(back).copied().unwrap_or(0);
+            let named = |letter: &str, number: u8| match number {
+                0 => String::new(),
+                _ => format!("{letter}{number}"),
+            };
+            let without_account = matches!(kind, Kind::Group | Kind::Label) && account == 0;
+            events.push(Ev {
+                // Ids do not come in the order of time.
+                id: format!("e{:03}", at * 37 % 101),
+                time: clock - back,
+                effective: 0,
+                seq: seq.map(|seq| if seq == 2 { 1 << 40 } else { seq }),
+                kind,
+                account: if without_account { String::new() } else { format!("u{account}") },
+                counterparty: counterparty.map_or(String::new(), |other| format!("u{other}")),
+                group: named("g", group),
+                packet: named("p", packet),
+                device: named("d", device),
+                amount_fen: (kind.has_amount() || amount == 888).then_some(amount),
+                text: named("t", text),
+                verified,
+                rate: [None, Some(-0.0), Some(0.0), Some(0.25), Some(1.5)][rate],
+            });
+        }
+        events
+    })
+}
+
+/// A second use of an id: whose, how much later it says that it happened, and whether it says
+/// something else.
+fn repeats() -> impl Strategy<Value = Vec<(Index, usize, bool)>> {
+    prop::collection::vec((any::<Index>(), 0usize..4, any::<bool>()), 0..6)
+}
+
+fn with_repeats(mut events: Vec<Ev>, repeats: &[(Index, usize, bool)], window: i64) -> Vec<Ev> {
+    for &(which, later, changed) in repeats {
+        let mut again = which.get(&events).clone();
+        again.time += [0, 1, window, window + 1][later];
+        // Which of two bodies with one id at one moment is the first, the contract leaves open.
+        if changed && later > 0 {
+            again.text = "another".to_owned();
+        }
+        events.push(again);
+    }
+    events
+}
+
+fn schema() -> Arc<Schema> {
+    Arc::new(Schema::with_extras([("rate".to_owned(), Type::Double)]))
+}
+
+fn chunk(schema: &Arc<Schema>, events: &[Ev]) -> Chunk {
+    let rate = schema.find("extra.rate").expect("the extra column");
+    let mut builder = ChunkBuilder::new(schema.clone());
+    for (at, ev) in events.iter().enumerate() {
+        let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
+        let values = [
+            (EVENT_ID, Raw::Str(ev.id.as_bytes())),
+            (EVENT_TIME, Raw::Int(ev.time)),
+            (KIND, Raw::Str(ev.kind.name().as_bytes())),
+            (ACCOUNT_ID, Raw::Str(ev.account.as_bytes())),
+            (COUNTERPARTY_ID, Raw::Str(ev.counterparty.as_bytes())),
+            (GROUP_ID, Raw::Str(ev.group.as_bytes())),
+            (PACKET_ID, Raw::Str(ev.packet.as_bytes())),
+            (DEVICE_ID, Raw::Str(ev.device.as_bytes())),
+            (AMOUNT_FEN, int(ev.amount_fen)),
+            (SEQ, int(ev.seq)),
+            (TEXT, Raw::Str(ev.text.as_bytes())),
+            (VERIFIED, ev.verified.map_or(Raw::Null, Raw::Bool)),
+            (rate, ev.rate.map_or(Raw::Null, Raw::Double)),
+        ];
+        builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
+    }
+    builder.finish()
+}
+
+/// Each event's effective time: its own, or the watermark of its partition where that is later.
+fn arrive(events: &mut [Ev], lateness: Option<i64>) {
+    let mut largest = i64::MIN;
+    for event in events {
+        let watermark = lateness.map_or(i64::MIN, |lateness| largest.saturating_sub(lateness));
+        event.effective = event.time.max(watermark);
+        largest = largest.max(event.time);
+    }
+}
+
+/// What is left of events in total order, and what becomes of the others.
+fn without_repeats(events: &[Ev], window: i64) -> (Vec<Ev>, u64, Vec<RejectCode>) {
+    let mut kept: Vec<Ev> = Vec::new();
+    let (mut duplicates, mut refused) = (0, Vec::new());
+    for event in events {
+        let first = kept.iter().rfind(|held| held.id == event.id);
+        let remembered = first.filter(|held| event.effective <= held.time + window);
+        let same = |held: &Ev| {
+            let held = Ev { effective: event.effective, ..held.clone() };
+            format!("{held:?}") == format!("{event:?}")
+        };
+        if event.effective > event.time + window {
+            refused.push(RejectCode::TooOld);
+        } else if let Some(held) = remembered {
+            match same(held) {
+                true => duplicates += 1,
+                false => refused.push(RejectCode::IdConflict),
+            }
+        } else {
+            kept.push(event.clone());
+        }
+    }
+    (kept, duplicates, refused)
+}
+
+/// Equal, where it is a double to nine digits.
+fn agrees(found: &str, expected: &OracleValue) -> bool {
+    match expected {
+        OracleValue::Null => found == "null",
+        OracleValue::Int(value) => found == value.to_string(),
+        OracleValue::Bool(value) => found == value.to_string(),
+        OracleValue::Str(value) => found == value,
+        OracleValue::Double(value) => found
+            .parse::<f64>()
+            .is_ok_and(|found| (found - value).abs() <= value.abs() * 1e-9 + 1e-12),
+    }
+}
+
+fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut) -> Result<(), TestCaseError> {
+    let schema = schema();
+    let mut toml = String::new();
+    let declared: Vec<(String, OracleDecl)> = drawn
+        .iter()
+        .enumerate()
+        .map(|(at, drawn)| (format!("t.f{at}"), drawn.write(&format!("f{at}"), &mut toml)))
+        .collect();
+    let (read, wrong) = declare::read(Path::new("features.toml"), &toml, &schema);
+    prop_assert!(wrong.is_empty(), "{wrong:?}\n{toml}");
+
+    let mut events = events.to_vec();
+    arrive(&mut events, cut.lateness);
+    let (left, right) = events.split_at(cut.middle.index(events.len()));
+    let effective = |part: &[Ev]| part.iter().map(|event| event.effective).collect();
+    let arrivals = Arrivals {
+        chunks: [left, right].map(|part| Arc::new(chunk(&schema, part))).into(),
+        effective: cut.lateness.map(|_| [left, right].map(effective).into()),
+    };
+    let ordered = Ordered::new(schema.clone(), arrivals, cut.dedup_window, true);
+    sort_totally(&mut events);
+    let (kept, duplicates, mut refused) = without_repeats(&events, cut.dedup_window);
+    let mut codes: Vec<RejectCode> = ordered.refused.iter().map(|refused| refused.code).collect();
+    (codes.sort_unstable(), refused.sort_unstable());
+    prop_assert_eq!((ordered.duplicates, codes), (duplicates, refused));
+
+    let job = job_of(ordered, features_of(&schema, read.list, None));
+    let found = rows(&job, options(cut.workers, cut.tick, cut.batch));
+    let transactions: Vec<usize> =
+        (0..kept.len()).filter(|at| kept[*at].kind.is_transaction()).collect();
+    let ids = |found: &[(String, _)]| found.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+    let expected: Vec<String> = transactions.iter().map(|at| kept[*at].id.clone()).collect();
+    prop_assert_eq!(ids(&found), expected);
+    for ((id, row), &at) in found.iter().zip(&transactions) {
+        for (name, decl) in &declared {
+            let expected = feature(&kept, at, decl);
+            let found = &row[name];
+            let past = || kept[..=at].iter().map(|e| format!("{e:?}")).collect::<Vec<_>>();
+            prop_assert!(
+                agrees(found, &expected),
+                "{name} of {id} is {found}, and not {expected:?}\n{toml}\n{}",
+                past().join("\n")
+            );
+        }
+    }
+    Ok(())
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    let lateness = prop::option::of(prop::sample::select(vec![0, SECOND, HOUR]));
+    let tick = prop::sample::select(vec![5, SECOND, HOUR]);
+    let batch = prop::sample::select(vec![1, 3, 64, 10_000]);
+    let dedup_window = prop::sample::select(vec![10 * MINUTE, DAY, 7 * DAY]);
+    let parts = (1usize..=4, tick, batch, lateness, dedup_window, any::<Index>());
+    parts.prop_map(|(workers, tick, batch, lateness, dedup_window, middle)| Cut {
+        workers,
+        tick,
+        batch,
+        lateness,
+        dedup_window,
+        middle,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_feature_is_what_the_oracle_says(
+        drawn in prop::collection::vec(drawn(), 1..24),
+        (events, shuffled) in history().prop_flat_map(|events| {
+            (Just(events.clone()), Just(events).prop_shuffle())
+        }),
+        repeats in repeats(),
+        cut in cut(),
+    ) {
+        // Plain files are put in order first; a partition's order of arrival makes its watermark.
+        let events = if cut.lateness.is_some() { events } else { shuffled };
+        check(&drawn, &with_repeats(events, &repeats, cut.dedup_window), &cut)?;
+    }
+}
