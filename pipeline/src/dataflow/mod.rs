@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -37,6 +38,10 @@ use crate::stopwatch::{Stage, Stopwatch};
 
 /// Steps that may be under way at once: enough to keep workers busy, few enough to bound memory.
 const STEPS_AHEAD: usize = 3;
+
+/// A worker with nothing to do sleeps until another sends it something, or so long at most: where
+/// there are more workers than cores, one that spins keeps the one that it waits for from running.
+const PARKED_MAX: Option<Duration> = Some(Duration::from_millis(1));
 
 /// How the events are cut up. None of it can change a result.
 #[derive(Clone, Copy, Debug)]
@@ -149,14 +154,14 @@ fn work(
         input.send(Rc::new(prepared));
         input.flush();
         if let Some((_, behind)) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
-            worker.step_or_park_while(None, || probe.less_equal(&(*behind as u64)));
+            worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&(*behind as u64)));
         } else {
             worker.step();
         }
         done = step + 1;
     }
     input.close();
-    worker.step_or_park_while(None, || !probe.done());
+    worker.step_or_park_while(PARKED_MAX, || !probe.done());
     let mut summary = std::mem::take(&mut *shared.borrow_mut());
     summary.steps = done;
     summary
