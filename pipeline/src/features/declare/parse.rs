@@ -12,6 +12,7 @@ use crate::document::{Reader, Text, suggest};
 use crate::event::{AMOUNT_FEN, FIELDS, Kind, KindSet, Schema, Type};
 use crate::expr;
 use crate::features::plan::Source;
+use crate::features::state::QUANTILE_UNIT;
 
 /// The keys that only a windowed feature has.
 const WINDOWED_KEYS: &[&str] =
@@ -370,7 +371,16 @@ impl<'p> Parser<'p> {
         self.reader.required_keys(table, span.clone(), &["q"]);
         let q = self.reader.number(table, "q")?;
         if (0.0..=1.0).contains(q.get_ref()) {
-            return Some(q.into_inner());
+            let units = q.get_ref() * QUANTILE_UNIT as f64;
+            if units.round() / QUANTILE_UNIT as f64 == *q.get_ref() {
+                return Some(q.into_inner());
+            }
+            let message = Message::new(
+                "`q` has more than six digits after the point",
+                "`q` 的小数位数超过六位",
+            );
+            self.reader.fail("out-of-bounds", q.span(), message, None);
+            return None;
         }
         let message = Message::new("`q` is not between 0 and 1", "`q` 不在 0 与 1 之间");
         self.reader.fail("out-of-bounds", q.span(), message, None);
@@ -493,6 +503,7 @@ mod tests {
             ("agg = 'distinct'", "agg", "missing-key"),
             ("agg = 'quantile'", "agg", "missing-key"),
             ("agg = 'quantile'\nq = 2", "agg", "out-of-bounds"),
+            ("agg = 'quantile'\nq = 0.3333334", "agg", "out-of-bounds"),
             ("agg = 'entropy'\nfield = 'amount_fen % 1'", "agg", "bad-divisor"),
             ("agg = 'entropy'\nfield = 'text % 10'", "agg", "aggregate-needs-int"),
             ("agg = 'since_last'\ninclude_current = true", "agg", "includes-itself"),
