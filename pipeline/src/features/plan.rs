@@ -13,8 +13,8 @@ use crate::expr::Program;
 
 /// Streams and lookups of one family are bits of a word.
 const BITS_MAX: usize = 32;
-/// How long a calendar day can be, with an hour put back.
-const DAY_MS_MAX: i64 = 25 * 3_600_000;
+/// How long a calendar day can be: clocks have been put back by up to three hours (Casey, 2018).
+const DAY_MS_MAX: i64 = 27 * 3_600_000;
 
 /// A value of an event that a key or an aggregate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,8 +114,10 @@ pub(crate) struct Stream {
     pub(crate) latest: Vec<Latest>,
     /// Cell of the newest event's time, where some feature asks for it.
     pub(crate) newest: Option<usize>,
-    /// How long after an event something of it may still be in a window.
+    /// How long after an event something of it may still be in a window that has an end.
     pub(crate) lifetime: i64,
+    /// Whether something of it stays for good: attributes of accounts and groups.
+    pub(crate) stays: bool,
 }
 
 /// A stream's condition: its index into the plan's conditions.
@@ -406,6 +408,7 @@ impl Family {
                 latest: Vec::new(),
                 newest: None,
                 lifetime: 0,
+                stays: false,
             });
             self.streams.len() - 1
         })
@@ -428,12 +431,15 @@ impl Family {
     }
 
     fn outlives(&mut self, stream: usize, window: Window) {
+        let stream = &mut self.streams[stream];
         let lifetime = match window {
             Window::Span(span) => span,
             Window::Day => DAY_MS_MAX,
-            Window::Forever => i64::MAX,
+            Window::Forever => {
+                stream.stays = true;
+                0
+            }
         };
-        let stream = &mut self.streams[stream];
         stream.lifetime = stream.lifetime.max(lifetime);
     }
 

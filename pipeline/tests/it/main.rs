@@ -1,9 +1,11 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
 mod clusters;
+mod digest;
 mod features;
 mod oracle;
 mod order;
 mod rule_sets;
+mod state;
 mod support;
 mod tidy;

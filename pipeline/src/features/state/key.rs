@@ -369,6 +369,21 @@ impl KeyState<'_> {
         (replies.texts.len() - 1) as u64
     }
 
+    /// Gives back what a key takes up of which nothing is in any window that has an end, but
+    /// something stays for good.
+    pub(super) fn rest(&mut self, family: &Family, zone: &Zone, now: i64) {
+        for ring in 0..family.streams.len() {
+            self.expire(family, ring, zone, now);
+            // An empty ring may number its entries anew: no extreme refers to any.
+            if self.rings[ring].len() == 0 {
+                self.rings[ring] = Ring::default();
+            }
+        }
+        for extreme in self.extremes.iter_mut().filter(|extreme| extreme.is_empty()) {
+            *extreme = VecDeque::new();
+        }
+    }
+
     pub(super) fn clear(&mut self, family: &Family) {
         for (ring, stream) in family.streams.iter().enumerate() {
             for at in 0..self.rings[ring].len() {
@@ -389,6 +404,12 @@ impl KeyState<'_> {
 }
 
 impl Texts {
+    /// Heap bytes in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let texts: usize = self.texts.iter().map(|text| text.len()).sum();
+        self.texts.capacity() * size_of::<Box<str>>() + texts + self.free.capacity() * 4
+    }
+
     fn hold(&mut self, text: &str) -> u64 {
         match self.free.pop() {
             Some(place) => {

@@ -55,14 +55,17 @@ struct KeyGroup {
     free: Vec<u32>,
     /// Keys that the last sweep left.
     survivors: usize,
-    swept_at: i64,
+    /// When the next sweep is due at the latest.
+    sweep_at: i64,
 }
 
 #[derive(Clone, Copy)]
 struct Head {
     key: [u64; 2],
     check: u32,
-    /// From this effective time on, nothing of the key is in any window.
+    /// Whether something of the key stays for good.
+    stays: bool,
+    /// From this effective time on, nothing of the key is in any window that has an end.
     expires: i64,
 }
 
@@ -154,6 +157,9 @@ impl KeyGroup {
         hint: u32,
         replies: &mut Replies,
     ) {
+        if request.time >= self.sweep_at {
+            self.sweep(family, zone, request.time);
+        }
         let held =
             self.heads.get(hint as usize).filter(|head| head.key == halves(request.key.hash));
         let slot = match held.map(|_| hint as usize).or_else(|| self.find(request.key)) {
@@ -163,7 +169,7 @@ impl KeyGroup {
                 return;
             }
             None => {
-                self.sweep_when_due(family, request.time);
+                self.sweep_when_grown(family, zone, request.time);
                 self.insert(family, request.key)
             }
         };
@@ -171,6 +177,7 @@ impl KeyGroup {
         for (bit, stream) in family.streams.iter().enumerate() {
             if request.streams & (1 << bit) != 0 {
                 head.expires = head.expires.max(request.time.saturating_add(stream.lifetime));
+                head.stays |= stream.stays;
             }
         }
         self.state(family, slot).apply(family, zone, request, replies);
@@ -186,7 +193,8 @@ impl KeyGroup {
     }
 
     fn insert(&mut self, family: &Family, key: Key) -> usize {
-        let head = Head { key: halves(key.hash), check: key.check, expires: i64::MIN };
+        let head =
+            Head { key: halves(key.hash), check: key.check, stays: false, expires: i64::MIN };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.heads[slot as usize] = head;
@@ -220,19 +228,25 @@ impl KeyGroup {
         }
     }
 
-    /// Drops the keys of which nothing is in any window any more. A sweep waits until the keys
-    /// have doubled since the last one, or the longest stream has passed: so each key pays for a
-    /// bounded number of looks, and memory follows the live keys.
-    fn sweep_when_due(&mut self, family: &Family, now: i64) {
+    /// A sweep waits until the keys have doubled since the last one, or the longest stream has
+    /// passed: so each key pays for a bounded number of looks, and memory follows the live keys.
+    fn sweep_when_grown(&mut self, family: &Family, zone: &Zone, now: i64) {
         const KEYS_MIN: usize = 32;
-        let lifetime = family.streams.iter().map(|stream| stream.lifetime).max().unwrap_or(0);
-        let doubled = self.slots.len() >= 2 * self.survivors + KEYS_MIN;
-        if !doubled && now < self.swept_at.saturating_add(lifetime) {
-            return;
+        if self.slots.len() >= 2 * self.survivors + KEYS_MIN {
+            self.sweep(family, zone, now);
         }
+    }
+
+    /// Drops the keys of which nothing is in any window any more, and all but what stays for good
+    /// of the others like them.
+    fn sweep(&mut self, family: &Family, zone: &Zone, now: i64) {
         for slot in 0..self.heads.len() {
             let head = self.heads[slot];
             if head.expires > now || head.key == [0; 2] {
+                continue;
+            }
+            if head.stays {
+                self.state(family, slot).rest(family, zone, now);
                 continue;
             }
             if let Ok(found) = self.slots.find_entry(head.key[0], |at| *at as usize == slot) {
@@ -242,11 +256,13 @@ impl KeyGroup {
             self.free.push(slot as u32);
             self.state(family, slot).clear(family);
         }
-        self.survivors = self.slots.len();
-        self.swept_at = now;
         if self.slots.is_empty() {
-            *self = KeyGroup { swept_at: now, ..KeyGroup::default() };
+            *self = KeyGroup::default();
         }
+        self.survivors = self.slots.len();
+        // A family of nothing but what stays is never due.
+        let lifetime = family.streams.iter().map(|stream| stream.lifetime).max().unwrap_or(0);
+        self.sweep_at = if lifetime == 0 { i64::MAX } else { now.saturating_add(lifetime) };
     }
 
     fn bytes(&self) -> usize {
@@ -265,6 +281,8 @@ impl KeyGroup {
             + tallies
             + quantiles
             + extremes
+            + self.texts.heap_bytes()
+            + self.free.capacity() * 4
     }
 }
 
