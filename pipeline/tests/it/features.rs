@@ -5,6 +5,7 @@
 //! windows, and come late. The oracle computes each value from scratch out of the whole history.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -102,8 +103,13 @@ const WINDOWS: [(&str, OracleWindow); 10] = [
     ("day", OracleWindow::Day),
 ];
 
+/// As a gap: until midnight comes.
+const TO_MIDNIGHT: i64 = -1;
+
 /// From one event to the next: as long as a window, a little less or more, or longer than all.
-const GAPS: [i64; 24] = [
+const GAPS: [i64; 26] = [
+    TO_MIDNIGHT,
+    TO_MIDNIGHT,
     0,
     0,
     0,
@@ -291,14 +297,14 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     })
 }
 
-/// One of a few, so that keys collide; now and then one of many, so that old keys make room.
-fn account() -> impl Strategy<Value = u16> {
-    prop_oneof![9 => 0u16..4, 1 => 4u16..400]
-}
-
-/// Events in order of arrival; their times go back and forth a little.
-fn history() -> impl Strategy<Value = Vec<Ev>> {
-    let times = (prop::sample::select(GAPS.to_vec()), 0usize..20, prop::option::of(-2i64..3));
+/// Events in order of arrival, so long after each other; their times go back and forth a little.
+fn history(
+    count: Range<usize>,
+    gaps: &[i64],
+    accounts: Range<u16>,
+) -> impl Strategy<Value = Vec<Ev>> + use<> {
+    let times = (prop::sample::select(gaps.to_vec()), 0usize..20, prop::option::of(-2i64..3));
+    let account = || accounts.clone();
     let kind = prop_oneof![
         4 => Just(Kind::Claim),
         5 => prop::sample::select(Kind::ALL.to_vec()),
@@ -307,14 +313,17 @@ fn history() -> impl Strategy<Value = Vec<Ev>> {
     let amount = prop::sample::select(vec![0, 1, 100, 499, 500, 888, 1_000_000_000_000]);
     let values = (amount, prop::option::of(any::<bool>()), 0usize..5);
     let event = (times, kind, ids, values);
-    prop::collection::vec(event, 1..100).prop_map(|parts| {
+    prop::collection::vec(event, count).prop_map(|parts| {
         let mut clock = START;
         let mut events = Vec::new();
         for (at, (times, kind, ids, values)) in parts.into_iter().enumerate() {
             let (gap, back, seq) = times;
             let (account, counterparty, group, packet, device, text) = ids;
             let (amount, verified, rate) = values;
-            clock += gap;
+            clock = match gap {
+                TO_MIDNIGHT => clock + DAY - (clock + 8 * HOUR).rem_euclid(DAY),
+                gap => clock + gap,
+            };
             let back = [1, SECOND, MINUTE, HOUR, 8 * DAY].get(back).copied().unwrap_or(0);
             let named = |letter: &str, number: u8| match number {
                 0 => String::new(),
@@ -323,7 +332,7 @@ fn history() -> impl Strategy<Value = Vec<Ev>> {
             let without_account = matches!(kind, Kind::Group | Kind::Label) && account == 0;
             events.push(Ev {
                 // Ids do not come in the order of time.
-                id: format!("e{:03}", at * 37 % 101),
+                id: format!("e{:04}", at * 37 % 1_201),
                 time: clock - back,
                 effective: 0,
                 seq: seq.map(|seq| if seq == 2 { 1 << 40 } else { seq }),
@@ -439,7 +448,8 @@ fn agrees(found: &str, expected: &OracleValue) -> bool {
     }
 }
 
-fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut) -> Result<(), TestCaseError> {
+/// Runs the program and looks at every feature of each transaction, or of one in so many.
+fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut, one_in: usize) -> Result<(), TestCaseError> {
     let schema = schema();
     let mut toml = String::new();
     let declared: Vec<(String, OracleDecl)> = drawn
@@ -462,7 +472,8 @@ fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut) -> Result<(), TestCaseError>
     sort_totally(&mut events);
     let (kept, duplicates, mut refused) = without_repeats(&events, cut.dedup_window);
     let mut codes: Vec<RejectCode> = ordered.refused.iter().map(|refused| refused.code).collect();
-    (codes.sort_unstable(), refused.sort_unstable());
+    codes.sort_unstable();
+    refused.sort_unstable();
     prop_assert_eq!((ordered.duplicates, codes), (duplicates, refused));
 
     let job = job_of(ordered, features_of(&schema, read.list, None));
@@ -472,7 +483,7 @@ fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut) -> Result<(), TestCaseError>
     let ids = |found: &[(String, _)]| found.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
     let expected: Vec<String> = transactions.iter().map(|at| kept[*at].id.clone()).collect();
     prop_assert_eq!(ids(&found), expected);
-    for ((id, row), &at) in found.iter().zip(&transactions) {
+    for ((id, row), &at) in found.iter().zip(&transactions).step_by(one_in) {
         for (name, decl) in &declared {
             let expected = feature(&kept, at, decl);
             let found = &row[name];
@@ -504,12 +515,12 @@ fn cut() -> impl Strategy<Value = Cut> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn every_feature_is_what_the_oracle_says(
         drawn in prop::collection::vec(drawn(), 1..24),
-        (events, shuffled) in history().prop_flat_map(|events| {
+        (events, shuffled) in history(1..100, &GAPS, 0..4).prop_flat_map(|events| {
             (Just(events.clone()), Just(events).prop_shuffle())
         }),
         repeats in repeats(),
@@ -517,6 +528,34 @@ proptest! {
     ) {
         // Plain files are put in order first; a partition's order of arrival makes its watermark.
         let events = if cut.lateness.is_some() { events } else { shuffled };
-        check(&drawn, &with_repeats(events, &repeats, cut.dedup_window), &cut)?;
+        check(&drawn, &with_repeats(events, &repeats, cut.dedup_window), &cut, 1)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 100, ..Default::default() })]
+
+    /// Hundreds of accounts, each of which comes back about when the window has passed: keys are
+    /// dropped, and others take their places, while their neighbours live on.
+    #[test]
+    fn keys_that_come_and_go_leave_nothing_behind(
+        field in any::<Index>(),
+        events in history(1_199..1_200, &[0, 1, SECOND, 2 * SECOND, 3 * SECOND], 0..500),
+        cut in cut(),
+    ) {
+        let every = |agg| Drawn {
+            attribute: None,
+            over: Kind::ALL.to_vec(),
+            condition: None,
+            key: 0,
+            agg,
+            field,
+            divisor: None,
+            q: 3,
+            window: 4,
+            include_current: true,
+        };
+        let drawn: Vec<Drawn> = (0..14).map(every).collect();
+        check(&drawn, &events, &cut, 5)?;
     }
 }

@@ -145,9 +145,9 @@ pub(crate) fn feature(events: &[Ev], at: usize, decl: &OracleDecl) -> OracleValu
     };
     let contributes = |e: &&Ev| {
         decl.over.contains(&e.kind)
+            && is_in_window(e)
             && decl.condition.as_ref().is_none_or(|holds| holds(e))
             && e.fields(&decl.key).as_ref() == Some(&wanted)
-            && is_in_window(e)
     };
     let others_only = matches!(decl.agg, OracleAgg::SinceLast | OracleAgg::RatioToMean);
     let end = if decl.include_current && !others_only { at + 1 } else { at };
