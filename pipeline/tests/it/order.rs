@@ -155,6 +155,22 @@ fn openmldb_2256_expiry_is_exact() {
     check(&events, "t.count", &[("e0", "1"), ("e1", "2"), ("e2", "2"), ("e3", "1")]);
 }
 
+/// Two bodies with one id at one moment: which of them counts does not depend on the rows.
+#[test]
+fn the_first_of_two_bodies_at_one_moment_is_the_first_in_any_file() {
+    let mut events = vec![
+        claim("e0", 0, "a", "g", 20),
+        claim("e0", 0, "a", "g", 3),
+        claim("e1", 1, "a", "g", 1),
+    ];
+    let expected = answers(&[&events], true, CUTS[0]);
+    assert_eq!(expected.len(), 2, "an id counts once");
+    events.reverse();
+    for cut in CUTS {
+        assert_eq!(answers(&[&events], true, cut), expected);
+    }
+}
+
 /// A transaction has the features that it would have had as the last one known.
 #[test]
 fn openmldb_2633_batch_equals_every_prefix() {

@@ -245,6 +245,21 @@ impl<'p> Parser<'p> {
             self.reader.fail("key-and-at-differ", table.get("at")?.span(), message, Some(hint));
             return None;
         }
+        let kind = |name: &String| Some(Source::find(self.schema, name)?.kind(self.schema));
+        let differ = key.iter().zip(&at).find(|(key, at)| kind(key) != kind(at));
+        if let Some((key, at)) = differ {
+            let (key_kind, at_kind) = (kind(key)?, kind(at)?);
+            let message = Message::new(
+                format!("`{at}` is a {at_kind} and looks up `{key}`, which is a {key_kind}"),
+                format!("`{at}` 的类型是 {at_kind},而它对应的 `{key}` 是 {key_kind}"),
+            );
+            let hint = Message::new(
+                "values of different types are never equal: nothing would be found",
+                "不同类型的值永不相等:什么也查不到",
+            );
+            self.reader.fail("key-and-at-differ", table.get("at")?.span(), message, Some(hint));
+            return None;
+        }
         Some(at)
     }
 
@@ -496,6 +511,7 @@ mod tests {
             ("over = [1]", "over", "wrong-type"),
             ("key = ['acount_id']", "key", "unknown-field"),
             ("at = ['payer_id', 'payee_id']", "", "key-and-at-differ"),
+            ("at = ['amount_fen']", "", "key-and-at-differ"),
             ("agg = 'cuont'", "agg", "unknown-value"),
             ("agg = 'sum'\nfield = 'text'", "agg", "aggregate-needs-int"),
             ("agg = 'sum'\nq = 0.5", "agg", "meaningless-key"),
