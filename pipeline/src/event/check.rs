@@ -160,8 +160,19 @@ impl ChunkBuilder {
         values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
         position: Position,
     ) -> Result<(), Refusal> {
+        self.push_until(values, position, i64::MAX)
+    }
+
+    /// The same, where the event may be no later than `latest`.
+    pub fn push_until<'a>(
+        &mut self,
+        values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
+        position: Position,
+        latest: i64,
+    ) -> Result<(), Refusal> {
         let live_before = self.live.len();
-        match self.push_values(values) {
+        let pushed = self.push_values(values);
+        match pushed.and_then(|kind| self.check_latest(latest).map(|()| kind)) {
             Ok(kind) => {
                 self.append(kind, position);
                 Ok(())
@@ -196,6 +207,18 @@ impl ChunkBuilder {
         let kind = record.kind.ok_or_else(|| missing("kind"))?;
         record.check_required(kind)?;
         Ok(kind)
+    }
+
+    /// Checks the time of the record in hand, which is not null.
+    fn check_latest(&self, latest: i64) -> Result<(), Refusal> {
+        let Column::Int(times) = &self.chunk.columns[EVENT_TIME.index()] else { return Ok(()) };
+        match times.last() {
+            Some(&time) if time > latest => {
+                let detail = format!("event_time is {time}, and could be {latest} at most");
+                Err(Refusal::new(RejectCode::TimeAhead, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn push_value(&mut self, id: FieldId, raw: Raw<'_>) -> Result<(), Refusal> {

@@ -65,12 +65,23 @@ impl<'t> Sink<'t> {
 
     /// Takes the record at line or row `at`; `raw` gives its bytes, should it be refused.
     pub(super) fn record(&mut self, row: &impl Row, at: u64, raw: impl Fn() -> Vec<u8>) {
+        self.record_until(row, at, i64::MAX, raw);
+    }
+
+    /// The same, where the event may be no later than `latest`.
+    pub(super) fn record_until(
+        &mut self,
+        row: &impl Row,
+        at: u64,
+        latest: i64,
+        raw: impl Fn() -> Vec<u8>,
+    ) {
         let position = Position { source: self.block.source, at };
         let target = self.target;
         match target {
             Target::Fields(fields) => {
                 let values = fields.iter().map(|&(field, column)| (field, row.get(column)));
-                let result = self.builder.push(values, position);
+                let result = self.builder.push_until(values, position, latest);
                 self.count(result, at, raw);
             }
             Target::Mapped(bound) => {
