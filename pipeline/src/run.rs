@@ -17,28 +17,45 @@ use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, Refusal, RejectCode,
 };
 use crate::job::Job;
-
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels};
 use crate::report::{
     self, Bands, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
 };
-use crate::rules::{self, Loaded};
+use crate::rules::{self, Loaded, Policy};
 use crate::score::Scorer;
 use crate::sink::{Recorded, Scored, entities};
+use crate::source::intake::{Intake, Taken};
+use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
-use crate::source::order::{Arrivals, Ordered};
-
-use crate::source::{self, FileRead, Input, Progress, Reject};
+use crate::source::order::Ordered;
+use crate::source::{FileRead, Input, Origin, Progress, Reject};
 use crate::stopwatch::{Stage, Stopwatch};
 use crate::verdicts::{Finding, Verdicts};
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub enum Events {
+    /// Event files.
+    Files {
+        /// The files.
+        paths: Vec<PathBuf>,
+        /// Mapping files: none, one for all paths, or one for each.
+        maps: Vec<PathBuf>,
+    },
+    /// An input log.
+    Log {
+        /// Its directory.
+        path: PathBuf,
+        /// Another lateness than the one that held, in ms.
+        lateness: Option<i64>,
+    },
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Event files.
-    pub inputs: Vec<PathBuf>,
-    /// Mapping files: none, one for all inputs, or one for each.
-    pub maps: Vec<PathBuf>,
+    /// What is read.
+    pub events: Events,
     /// What is known to be true, for judging.
     pub labels: Option<PathBuf>,
     /// The rules directory; none: no rules.
@@ -69,17 +86,16 @@ pub fn run(
     progress: &dyn Progress,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Outcome, Failure> {
-    let inputs = inputs(request)?;
-    let schema = Arc::new(source::schema(&inputs)?);
+    let intake = request.events.open()?;
+    let schema = Arc::new(intake.schema()?);
     let loaded = rules::load(request.rules.as_deref(), &schema)?;
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
     let mut stopwatch = Stopwatch::default();
-    let read = stopwatch.time(Stage::Read, || source::read_all(&inputs, &schema, progress))?;
-    let mut rejects = read.rejects;
-    too_many(request, rejects.len() as u64)?;
     let Loaded { rules: set, features, .. } = loaded;
-    let arrivals =
-        Arrivals { chunks: read.chunks.into_iter().map(Arc::new).collect(), effective: None };
+    let times = times(&set.policy);
+    let Taken { arrivals, mut rejects, origins, files, times } =
+        stopwatch.time(Stage::Read, || intake.take(&schema, times, progress))?;
+    too_many(request, rejects.len() as u64)?;
     let dedup_window = set.policy.dedup_window;
     let events =
         stopwatch.time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
@@ -115,8 +131,10 @@ pub fn run(
     let whole = Whole {
         request,
         job: &job,
-        files: &read.summary.files,
+        files: &files,
+        times,
         rejects: &rejects,
+        origins: &origins,
         duplicates,
         summary: &summary,
         recorded: &recorded,
@@ -139,10 +157,24 @@ fn environment(message: String) -> Failure {
     Failure::Environment(Message::new(message.clone(), message))
 }
 
-fn inputs(request: &Request) -> Result<Vec<Input>, Failure> {
-    let maps = &request.maps;
-    if maps.len() > 1 && maps.len() != request.inputs.len() {
-        let (maps, inputs) = (maps.len(), request.inputs.len());
+impl Events {
+    fn open(&self) -> Result<Intake, Failure> {
+        match self {
+            Events::Files { paths, maps } => inputs(paths, maps).map(Intake::Files),
+            Events::Log { path, lateness } => {
+                Ok(Intake::Log(InputLog::open(path)?.with_lateness(*lateness)))
+            }
+        }
+    }
+}
+
+fn times(policy: &Policy) -> Times {
+    Times { allowed_lateness: policy.allowed_lateness, max_ahead: policy.max_ahead }
+}
+
+fn inputs(paths: &[PathBuf], maps: &[PathBuf]) -> Result<Vec<Input>, Failure> {
+    if maps.len() > 1 && maps.len() != paths.len() {
+        let (maps, inputs) = (maps.len(), paths.len());
         return Err(Failure::Usage(Message::new(
             format!("{maps} mapping files for {inputs} inputs: give one, or one for each"),
             format!("{inputs} 个输入对应 {maps} 个映射文件:请给一个,或每个输入各一个"),
@@ -154,7 +186,7 @@ fn inputs(request: &Request) -> Result<Vec<Input>, Failure> {
         let mapping = mappings.get(at).or(mappings.first()).cloned();
         Input { path: path.clone(), mapping }
     };
-    Ok(request.inputs.iter().enumerate().map(input).collect())
+    Ok(paths.iter().enumerate().map(input).collect())
 }
 
 fn too_many(request: &Request, rejects: u64) -> Result<(), Failure> {
@@ -258,8 +290,10 @@ impl Observer {
 struct Whole<'w> {
     request: &'w Request,
     job: &'w Job,
-    files: &'w [FileRead],
+    files: &'w [(PathBuf, FileRead)],
+    times: Option<Times>,
     rejects: &'w [Reject],
+    origins: &'w [Origin],
     duplicates: u64,
     summary: &'w Summary,
     recorded: &'w Recorded,
@@ -273,7 +307,7 @@ impl Whole<'_> {
         let events: u64 = self.recorded.events.iter().sum();
         let decided = self.recorded.decided;
         Counts {
-            read: self.files.iter().map(|file| file.records).sum(),
+            read: self.files.iter().map(|(_, file)| file.records).sum(),
             decided,
             applied: events - decided,
             rejected: self.rejects.len() as u64,
@@ -284,7 +318,6 @@ impl Whole<'_> {
     fn facts(&self) -> RunFacts {
         let scorer = &self.job.scorer;
         let bands = scorer.policy().bands;
-        let inputs = self.request.inputs.iter().zip(self.files);
         let rules = &scorer.rules().rules;
         let not_evaluable = rules.iter().zip(&self.recorded.not_evaluable);
         let mut standings: BTreeMap<String, u64> = BTreeMap::new();
@@ -294,7 +327,9 @@ impl Whole<'_> {
         }
         RunFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            inputs: inputs
+            inputs: self
+                .files
+                .iter()
                 .map(|(path, file)| InputFact {
                     name: path.display().to_string(),
                     hash: blake3::Hash::from(file.hash).to_hex().to_string(),
@@ -331,7 +366,7 @@ impl Whole<'_> {
             let count = by_code.entry(reject.code).or_insert_with(|| RejectCount {
                 code: reject.code.name().to_owned(),
                 count: 0,
-                example: format!("{}:{} {}", self.source(reject), reject.at, reject.detail),
+                example: format!("{} {}", reject.place(self.origin(reject)), reject.detail),
             });
             count.count += 1;
         }
@@ -340,8 +375,8 @@ impl Whole<'_> {
         counts
     }
 
-    fn source(&self, reject: &Reject) -> String {
-        self.request.inputs[reject.source as usize].display().to_string()
+    fn origin(&self, reject: &Reject) -> &Origin {
+        &self.origins[reject.source as usize]
     }
 
     fn metrics(&self, facts: &RunFacts, judgement: &Judgement) -> serde_json::Value {
@@ -383,7 +418,7 @@ impl Whole<'_> {
         let mut lines = Vec::new();
         for reject in self.rejects {
             // Writing to memory does not fail.
-            let _ = writeln!(lines, "{}", reject.to_json_line(&self.source(reject)));
+            let _ = writeln!(lines, "{}", reject.to_json_line(self.origin(reject)));
         }
         write(&out.join("rejects.jsonl"), &lines)?;
         entities::write(&out.join("entities.parquet"), self.findings).map_err(environment)?;
@@ -408,12 +443,20 @@ impl Whole<'_> {
         document["rules"] = toml_edit::value(path(&self.request.rules));
         document["labels"] = toml_edit::value(path(&self.request.labels));
         document["tick_ms"] = toml_edit::value(self.request.options.tick);
+        if let (Events::Log { path, .. }, Some(times)) = (&self.request.events, self.times) {
+            document["input_log"] = toml_edit::value(path.display().to_string());
+            document["allowed_lateness_ms"] = toml_edit::value(times.allowed_lateness);
+            document["max_ahead_ms"] = toml_edit::value(times.max_ahead);
+        }
+        let maps: &[PathBuf] = match &self.request.events {
+            Events::Files { maps, .. } => maps,
+            Events::Log { .. } => &[],
+        };
         let mut inputs = toml_edit::ArrayOfTables::new();
         for (at, fact) in facts.inputs.iter().enumerate() {
             let mut input = toml_edit::Table::new();
             input["path"] = toml_edit::value(&fact.name);
             input["blake3"] = toml_edit::value(&fact.hash);
-            let maps = &self.request.maps;
             if let Some(map) = maps.get(at).or(maps.first()) {
                 input["map"] = toml_edit::value(map.display().to_string());
             }

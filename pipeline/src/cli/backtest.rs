@@ -10,7 +10,7 @@ use super::{Shown, duration, print};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::report::{self, ReportInput, Screen};
-use crate::run::{Request, run as run_backtest};
+use crate::run::{Events, Request, run as run_backtest};
 use crate::source::Progress;
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
@@ -19,8 +19,24 @@ const BATCH: usize = 8192;
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Event files: CSV, JSON lines (also .gz and .zst) or Parquet
-    #[arg(required = true)]
+    #[arg(required_unless_present = "input_log")]
     events: Vec<PathBuf>,
+    /// Input log to replay in place of event files (--help tells the format)
+    ///
+    /// PATH is the directory of an input log. It holds log.toml (version = 1, partitions = N, and
+    /// what held when it was written: allowed_lateness, max_ahead, a table `extra` with the types of
+    /// columns of one's own); partitions/0.jsonl and so on, also .gz and .zst, with a line a record
+    /// in the order of offsets:
+    /// {"offset":17,"append_time":1707480000123,"value":{...event...}}, or "raw_base64":"..." in
+    /// place of "value"; and, where partitions were idle, control.jsonl:
+    /// {"kind":"heartbeat","partition":1,"next_offset":18,"event_time_max":1707480000000}.
+    /// Times are ms since 1970 UTC.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["events", "maps"])]
+    input_log: Option<PathBuf>,
+    /// Replay the input log with another allowed lateness than the one that held; event files are
+    /// put in order first, and nothing in them is late
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    lateness: Option<i64>,
     /// Run directory to write
     #[arg(long)]
     out: PathBuf,
@@ -71,8 +87,10 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
-        inputs: arguments.events.clone(),
-        maps: arguments.maps.clone(),
+        events: match &arguments.input_log {
+            Some(path) => Events::Log { path: path.clone(), lateness: arguments.lateness },
+            None => Events::Files { paths: arguments.events.clone(), maps: arguments.maps.clone() },
+        },
         labels: arguments.labels.clone(),
         rules: Some(arguments.rules.clone()),
         out: arguments.out.clone(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::file::{Compression, EXTENSIONS, Format, Seal, Text, format_of, seal};
 use super::json::{Keys, Seen};
+use super::log::frames::{self, Offsets};
 use super::mapping::{Bound, ColumnKind};
 use super::parquet::ParquetFile;
 use super::reject::Reject;
@@ -29,8 +30,17 @@ pub(super) struct Source {
 }
 
 enum Shape {
-    Csv { names: csv::Names },
-    JsonLines { keys: Keys },
+    Csv {
+        names: csv::Names,
+    },
+    JsonLines {
+        keys: Keys,
+    },
+    /// A partition of an input log.
+    Frames {
+        keys: Keys,
+        max_ahead: i64,
+    },
     Parquet(ParquetFile),
 }
 
@@ -48,8 +58,17 @@ pub(super) enum Step {
 
 /// What a step came to.
 pub(super) enum Decoded {
-    Block { block: Block, seen: Option<Seen>, bytes: u64, buffer: Vec<u8> },
-    End { source: u32, seal: Seal },
+    Block {
+        block: Block,
+        seen: Option<Seen>,
+        offsets: Option<Offsets>,
+        bytes: u64,
+        buffer: Vec<u8>,
+    },
+    End {
+        source: u32,
+        seal: Seal,
+    },
 }
 
 impl Step {
@@ -57,20 +76,29 @@ impl Step {
         match self {
             Step::Text { source, bytes, line, disk_bytes } => {
                 let mut sink = Sink::new(source.index, schema, &source.target);
-                let seen = match &source.shape {
+                let (seen, offsets) = match &source.shape {
                     Shape::Csv { names } => {
                         csv::decode(&bytes, line, names.len(), &mut sink);
-                        None
+                        (None, None)
                     }
-                    Shape::JsonLines { keys } => Some(json::decode(&bytes, line, keys, &mut sink)),
+                    Shape::JsonLines { keys } => {
+                        (Some(json::decode(&bytes, line, keys, &mut sink)), None)
+                    }
+                    Shape::Frames { keys, max_ahead } => {
+                        let partition = (source.input.path.as_path(), *max_ahead);
+                        let (seen, offsets) =
+                            frames::decode(&bytes, line, partition, keys, &mut sink)?;
+                        (Some(seen), offsets)
+                    }
                     Shape::Parquet(_) => unreachable!("a Parquet file has no text"),
                 };
-                Ok(Decoded::Block { block: sink.finish(), seen, bytes: disk_bytes, buffer: bytes })
+                let (block, bytes, buffer) = (sink.finish(), disk_bytes, bytes);
+                Ok(Decoded::Block { block, seen, offsets, bytes, buffer })
             }
             Step::Refused { reject, disk_bytes } => {
                 let source = reject.source;
                 let block = Block { source, chunks: Vec::new(), rejects: vec![reject], records: 1 };
-                Ok(Decoded::Block { block, seen: None, bytes: disk_bytes, buffer: Vec::new() })
+                Ok(Decoded::other(block, disk_bytes))
             }
             Step::Rows { source, rows } => {
                 let Shape::Parquet(file) = &source.shape else {
@@ -79,9 +107,7 @@ impl Step {
                 let mut sink = Sink::new(source.index, schema, &source.target);
                 let path = &source.input.path;
                 file.decode(path, &rows, &mut sink).map_err(|error| unreadable(path, &error))?;
-                let block = sink.finish();
-                let bytes = rows.disk_bytes;
-                Ok(Decoded::Block { block, seen: None, bytes, buffer: Vec::new() })
+                Ok(Decoded::other(sink.finish(), rows.disk_bytes))
             }
             Step::End { source, seal: known } => {
                 let path = &source.input.path;
@@ -95,11 +121,22 @@ impl Step {
     }
 }
 
+impl Decoded {
+    /// What is not text.
+    fn other(block: Block, bytes: u64) -> Decoded {
+        Decoded::Block { block, seen: None, offsets: None, bytes, buffer: Vec::new() }
+    }
+}
+
 /// Hands out the steps of all inputs in order.
 pub(super) struct Feed<'a> {
     sources: Vec<Arc<Source>>,
     /// By input: what its keys were, if it is JSON lines.
     seen: Vec<Seen>,
+    /// By input: the last offset, if it is a partition of an input log.
+    offsets: Vec<Option<u64>>,
+    /// Whether the inputs are partitions of an input log, and how far its records may be ahead.
+    max_ahead: Option<i64>,
     warnings: Vec<Diagnostic>,
     bytes_total: u64,
     block_bytes: usize,
@@ -120,9 +157,30 @@ impl<'a> Feed<'a> {
         schema: &'a Schema,
         block_bytes: usize,
     ) -> Result<Self, Failure> {
+        Feed::open(inputs, schema, block_bytes, None)
+    }
+
+    /// The same with the partitions of an input log.
+    pub(super) fn of_log(
+        partitions: &[Input],
+        schema: &'a Schema,
+        block_bytes: usize,
+        max_ahead: i64,
+    ) -> Result<Self, Failure> {
+        Feed::open(partitions, schema, block_bytes, Some(max_ahead))
+    }
+
+    fn open(
+        inputs: &[Input],
+        schema: &'a Schema,
+        block_bytes: usize,
+        max_ahead: Option<i64>,
+    ) -> Result<Self, Failure> {
         let mut feed = Feed {
             sources: Vec::new(),
             seen: inputs.iter().map(|_| Seen::default()).collect(),
+            offsets: vec![None; inputs.len()],
+            max_ahead,
             warnings: Vec::new(),
             bytes_total: 0,
             block_bytes,
@@ -184,10 +242,23 @@ impl<'a> Feed<'a> {
         }
     }
 
+    /// Checks that a block's offsets follow those before.
+    pub(super) fn follow(&mut self, source: u32, offsets: Option<Offsets>) -> Result<(), Failure> {
+        let Some(offsets) = offsets else { return Ok(()) };
+        let path = &self.sources[source as usize].input.path;
+        let last = &mut self.offsets[source as usize];
+        *last = Some(offsets.after(path, *last)?);
+        Ok(())
+    }
+
     /// Checks what can only be known at the end of an input.
     pub(super) fn check_end(&mut self, source: u32, records: u64) -> Result<(), Failure> {
         let source = self.sources[source as usize].clone();
         let path = &source.input.path;
+        if let Shape::Frames { .. } = source.shape {
+            // A partition may well be empty, and a live run took its keys as they came.
+            return Ok(());
+        }
         if records == 0 {
             if let Shape::JsonLines { .. } = source.shape {
                 let en = "the file is empty: no records".to_owned();
@@ -269,6 +340,7 @@ impl<'a> Feed<'a> {
             }
             Shape::Csv { .. } => Framing::Csv,
             Shape::JsonLines { .. } => Framing::Lines,
+            Shape::Frames { .. } => Framing::Frames,
         };
         let path = &source.input.path;
         let text =
@@ -308,7 +380,11 @@ impl<'a> Feed<'a> {
                     None => self.schema.fields().iter().map(|f| f.name.clone()).collect(),
                 };
                 let target = self.target(input, &keys, &|_| ColumnKind::Plain)?;
-                (Shape::JsonLines { keys: Keys::new(keys) }, target)
+                let keys = Keys::new(keys);
+                match self.max_ahead {
+                    Some(max_ahead) => (Shape::Frames { keys, max_ahead }, target),
+                    None => (Shape::JsonLines { keys }, target),
+                }
             }
             Format::Parquet => {
                 let mut file = ParquetFile::open(path).map_err(io)?;
@@ -361,6 +437,9 @@ fn text_step(
     header_due: &mut bool,
 ) -> Result<Option<Step>, Failure> {
     let (mut bytes, mut line) = match piece {
+        Piece::Refused { line, .. } if matches!(source.shape, Shape::Frames { .. }) => {
+            return Err(frames::too_long(&source.input.path, line));
+        }
         Piece::Refused { line, refusal, raw } => {
             let reject = Reject::new(source.index, line, refusal, &raw);
             return Ok(Some(Step::Refused { reject, disk_bytes }));

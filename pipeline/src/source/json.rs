@@ -76,7 +76,7 @@ pub(super) fn decode(bytes: &[u8], mut line: u64, keys: &Keys, sink: &mut Sink<'
 }
 
 /// The object of one line. Kept from line to line for its memory.
-struct Record<'k, 'b> {
+pub(super) struct Record<'k, 'b> {
     keys: &'k Keys,
     /// By column; none where the line does not have the key.
     slots: Vec<Option<Slot<'b>>>,
@@ -86,7 +86,7 @@ struct Record<'k, 'b> {
     /// compare with the expected key is cheaper than to look the key up.
     order: Vec<usize>,
     unknown: Vec<Cow<'b, str>>,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl Row for Record<'_, '_> {
 }
 
 impl<'k, 'b> Record<'k, 'b> {
-    fn new(keys: &'k Keys) -> Self {
+    pub(super) fn new(keys: &'k Keys) -> Self {
         let columns = keys.names.len();
         Record {
             keys,
@@ -127,7 +127,8 @@ impl<'k, 'b> Record<'k, 'b> {
         }
     }
 
-    fn read(&mut self, text: &'b [u8]) -> Result<(), Refusal> {
+    /// Reads the object; on a refusal nothing of it is to be used.
+    pub(super) fn read(&mut self, text: &'b [u8]) -> Result<(), Refusal> {
         if text.len() > RECORD_BYTES_MAX {
             return Err(too_long());
         }

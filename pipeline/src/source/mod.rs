@@ -1,5 +1,5 @@
 //! Reading events from files: CSV, JSON lines (both also compressed) and Parquet, as they are or
-//! through a mapping file. Every record becomes an event or a reject; nothing is lost, and a bad
+//! through a mapping file; and from an input log ([`log`]). Every record becomes an event or a reject; nothing is lost, and a bad
 //! record never stops the run.
 //!
 //! Files are cut into blocks of whole records, blocks are decoded in parallel, and what comes out
@@ -10,6 +10,8 @@ mod csv;
 mod feed;
 mod file;
 mod json;
+pub mod intake;
+pub mod log;
 pub mod mapping;
 pub mod order;
 mod parquet;
@@ -26,7 +28,7 @@ use rayon::prelude::*;
 
 pub use self::file::{Compression, Format, format_of};
 pub use self::mapping::Mapping;
-pub use self::reject::{RAW_BYTES_MAX, Reject};
+pub use self::reject::{Origin, RAW_BYTES_MAX, Reject};
 pub use self::sink::{Block, CHUNK_ROWS_MAX};
 
 use self::feed::Feed;
@@ -131,12 +133,22 @@ pub fn read_blocks(
     progress: &dyn Progress,
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
 ) -> Result<Summary, Failure> {
-    let mut feed = Feed::new(inputs, schema, block_bytes)?;
+    let feed = Feed::new(inputs, schema, block_bytes)?;
+    drain(feed, inputs.len(), schema, progress, each)
+}
+
+/// Takes everything that a feed of so many inputs has.
+fn drain(
+    mut feed: Feed<'_>,
+    inputs: usize,
+    schema: &Arc<Schema>,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(Block) -> Result<(), Failure>,
+) -> Result<Summary, Failure> {
     progress.begin(feed.bytes_total());
     // Two a thread, so that one slow block does not leave the other threads idle.
     let round = 2 * rayon::current_num_threads();
-    let mut summary =
-        Summary { files: vec![FileRead::default(); inputs.len()], warnings: Vec::new() };
+    let mut summary = Summary { files: vec![FileRead::default(); inputs], warnings: Vec::new() };
     let mut ready = feed.take(round);
     loop {
         if progress.stop() {
@@ -168,8 +180,9 @@ fn settle(
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     match step {
-        feed::Decoded::Block { block, seen, bytes, buffer } => {
+        feed::Decoded::Block { block, seen, offsets, bytes, buffer } => {
             feed.recycle(buffer);
+            feed.follow(block.source, offsets)?;
             summary.files[block.source as usize].records += block.records;
             progress.advance(bytes, block.records);
             feed.saw(block.source, seen);

@@ -9,12 +9,22 @@ use crate::event::{Refusal, RejectCode};
 /// nothing but overlong lines does not fill the disk a second time.
 pub const RAW_BYTES_MAX: usize = 4096;
 
+/// What a source of records is to those who read of its rejects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file, by its name.
+    File(String),
+    /// A partition of an input log, by its number.
+    Partition(u32),
+}
+
 /// One refused record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Index into the run's inputs.
     pub source: u32,
-    /// The line on which the record starts, or its row in a Parquet file; both count from 1.
+    /// The line on which the record starts, or its row in a Parquet file, both counted from 1; its
+    /// offset in a partition.
     pub at: u64,
     /// Why it was refused.
     pub code: RejectCode,
@@ -32,20 +42,38 @@ impl Reject {
         Reject { source, at, code: refusal.code, detail: refusal.detail, raw }
     }
 
+    /// Where the record stood, for a person.
+    pub fn place(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::File(name) => format!("{name}:{}", self.at),
+            Origin::Partition(number) => format!("partition {number}, offset {}", self.at),
+        }
+    }
+
     /// The line of `rejects.jsonl`, without the newline. The bytes are in base64 because a
     /// refused record need not be text at all.
-    pub fn to_json_line(&self, source_name: &str) -> String {
+    pub fn to_json_line(&self, origin: &Origin) -> String {
+        #[derive(serde::Serialize)]
+        #[serde(untagged)]
+        enum Place<'a> {
+            File { source: &'a str, line: u64 },
+            Partition { partition: u32, offset: u64 },
+        }
         #[derive(serde::Serialize)]
         struct Line<'a> {
-            source: &'a str,
-            line: u64,
+            #[serde(flatten)]
+            place: Place<'a>,
             code: &'a str,
             detail: &'a str,
             raw_base64: String,
         }
         let line = Line {
-            source: source_name,
-            line: self.at,
+            place: match origin {
+                Origin::File(source) => Place::File { source, line: self.at },
+                Origin::Partition(partition) => {
+                    Place::Partition { partition: *partition, offset: self.at }
+                }
+            },
             code: self.code.name(),
             detail: &self.detail,
             raw_base64: STANDARD.encode(&self.raw),
@@ -63,8 +91,12 @@ mod tests {
         let refusal = Refusal::new(RejectCode::WrongType, "amount_fen is not an integer");
         let reject = Reject::new(0, 7, refusal, b"a,\xff");
         assert_eq!(
-            reject.to_json_line("events.csv"),
+            reject.to_json_line(&Origin::File("events.csv".to_owned())),
             r#"{"source":"events.csv","line":7,"code":"wrong_type","detail":"amount_fen is not an integer","raw_base64":"YSz/"}"#
+        );
+        assert_eq!(
+            reject.to_json_line(&Origin::Partition(3)),
+            r#"{"partition":3,"offset":7,"code":"wrong_type","detail":"amount_fen is not an integer","raw_base64":"YSz/"}"#
         );
     }
 }

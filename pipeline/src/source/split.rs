@@ -12,6 +12,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
+use super::log::frames::FRAME_BYTES_MAX;
 use super::reject::RAW_BYTES_MAX;
 use super::{malformed, too_long};
 use crate::event::{RECORD_BYTES_MAX, Refusal};
@@ -30,6 +31,18 @@ pub(super) enum Framing {
     Csv,
     /// Every newline.
     Lines,
+    /// Every newline, in a file of an input log, whose lines hold a record and a frame around it.
+    Frames,
+}
+
+impl Framing {
+    /// The longest line that is not refused.
+    fn line_bytes_max(self) -> usize {
+        match self {
+            Framing::Csv | Framing::Lines => RECORD_BYTES_MAX,
+            Framing::Frames => FRAME_BYTES_MAX,
+        }
+    }
 }
 
 /// A part of the stream, in order.
@@ -114,7 +127,8 @@ impl<R: Read> Splitter<R> {
                 Then::More => {
                     // At the end of the stream `cut` leaves nothing open, and before it a
                     // record is decided within its longest length.
-                    debug_assert!(!self.ended && self.buffer.len() <= RECORD_BYTES_MAX + 1);
+                    let line_bytes_max = self.framing.line_bytes_max();
+                    debug_assert!(!self.ended && self.buffer.len() <= line_bytes_max + 1);
                     wanted = (self.buffer.len() * 2).max(self.block_bytes);
                 }
             }
@@ -151,7 +165,7 @@ impl<R: Read> Splitter<R> {
     fn cut(&self) -> Cut {
         match self.framing {
             Framing::Csv => cut_csv(&self.buffer, self.ended),
-            Framing::Lines => cut_lines(&self.buffer, 0, self.ended),
+            framing => cut_lines(&self.buffer, 0, self.ended, framing.line_bytes_max()),
         }
     }
 
@@ -171,7 +185,7 @@ impl<R: Read> Splitter<R> {
         let refusal = too_long();
         let raw = self.buffer[..RAW_BYTES_MAX].to_vec();
         let line = self.line;
-        self.drop_through_newline(RECORD_BYTES_MAX)?;
+        self.drop_through_newline(self.framing.line_bytes_max())?;
         Ok(Piece::Refused { line, refusal, raw })
     }
 
@@ -211,9 +225,9 @@ impl<R: Read> Splitter<R> {
 
 /// Cuts `buffer` after its last newline, where no quote comes after `from`. At the end of the
 /// stream the last record needs no newline.
-fn cut_lines(buffer: &[u8], from: usize, ended: bool) -> Cut {
+fn cut_lines(buffer: &[u8], from: usize, ended: bool, line_bytes_max: usize) -> Cut {
     let end = memrchr(b'\n', &buffer[from..]).map_or(from, |at| from + at + 1);
-    if buffer.len() - end > RECORD_BYTES_MAX {
+    if buffer.len() - end > line_bytes_max {
         return Cut { end, then: Then::TooLong };
     }
     Cut { end: if ended { buffer.len() } else { end }, then: Then::More }
@@ -231,7 +245,7 @@ fn cut_csv(buffer: &[u8], ended: bool) -> Cut {
             Err(then) => return Cut { end: start, then },
         }
     }
-    cut_lines(buffer, start, ended)
+    cut_lines(buffer, start, ended, RECORD_BYTES_MAX)
 }
 
 /// Where the record that starts at `start` ends (after its newline), looking at most

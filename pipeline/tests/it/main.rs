@@ -3,6 +3,7 @@
 mod clusters;
 mod digest;
 mod features;
+mod input_log;
 mod oracle;
 mod order;
 mod rule_sets;

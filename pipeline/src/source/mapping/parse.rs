@@ -17,8 +17,16 @@ use crate::expr::{self, Environment, Names, Program, Slot, Zone};
 /// The longest delay of a label: as long as an event time can be moved and stay in its bounds.
 const DELAY_MS_MAX: i64 = 100 * 366 * 86_400_000;
 
-const TYPES: &[(&str, Type)] =
+/// The types of columns of one's own, by the names they have in files.
+pub(in crate::source) const TYPES: &[(&str, Type)] =
     &[("int", Type::Int), ("double", Type::Double), ("bool", Type::Bool), ("string", Type::Str)];
+
+/// Whether a column of one's own may have that name.
+pub(in crate::source) fn is_extra_name(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
 
 pub(super) fn mapping(path: &Path, text: String) -> Result<Mapping, Failure> {
     let mut parser =
@@ -159,11 +167,7 @@ impl<'t> Parser<'t> {
     ) {
         for (key, node) in table {
             let name: &str = key.get_ref();
-            let mut letters = name.bytes();
-            let starts = letters.next().is_some_and(|byte| byte.is_ascii_lowercase());
-            if !starts
-                || !letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-            {
+            if !is_extra_name(name) {
                 let message = Message::new(
                     format!("`{name}` is no name for an extra column"),
                     format!("`{name}` 不能作为附加列的名称"),

@@ -1,0 +1,77 @@
+//! What a run reads: event files, or an input log. Out of either come events with their effective
+//! times, rejects, and what is known of the files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::log::{InputLog, Times};
+use super::order::Arrivals;
+use super::reject::{Origin, Reject};
+use super::{FileRead, Input, Progress, read_all, schema};
+use crate::diagnostic::Failure;
+use crate::event::Schema;
+
+/// What is to be read, opened.
+#[derive(Debug)]
+pub enum Intake {
+    /// Files: one partition that is put in order first, so that nothing in it is late.
+    Files(Vec<Input>),
+    /// A log: what came to each partition, in the order in which it came.
+    Log(InputLog),
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Taken {
+    /// The events.
+    pub arrivals: Arrivals,
+    /// The refused records.
+    pub rejects: Vec<Reject>,
+    /// What each source of an event or a reject is.
+    pub origins: Vec<Origin>,
+    /// The files that were read, and what is known of them.
+    pub files: Vec<(PathBuf, FileRead)>,
+    /// Where it was a log: the times by which it was read.
+    pub times: Option<Times>,
+}
+
+impl Intake {
+    /// The schema of the events.
+    pub fn schema(&self) -> Result<Schema, Failure> {
+        match self {
+            Intake::Files(inputs) => schema(inputs),
+            Intake::Log(log) => Ok(log.schema()),
+        }
+    }
+
+    /// Reads everything into memory; `policy` holds where a log does not say what held for it.
+    pub fn take(
+        &self,
+        schema: &Arc<Schema>,
+        policy: Times,
+        progress: &dyn Progress,
+    ) -> Result<Taken, Failure> {
+        match self {
+            Intake::Files(inputs) => {
+                let read = read_all(inputs, schema, progress)?;
+                let chunks = read.chunks.into_iter().map(Arc::new).collect();
+                let paths = inputs.iter().map(|input| input.path.clone());
+                let name = |input: &Input| Origin::File(input.path.display().to_string());
+                Ok(Taken {
+                    arrivals: Arrivals { chunks, effective: None },
+                    rejects: read.rejects,
+                    origins: inputs.iter().map(name).collect(),
+                    files: paths.zip(read.summary.files).collect(),
+                    times: None,
+                })
+            }
+            Intake::Log(log) => {
+                let times = log.times(policy);
+                let read = log.read(schema, times, progress)?;
+                let origins = (0..log.partitions()).map(Origin::Partition).collect();
+                let (arrivals, rejects, files) = (read.arrivals, read.rejects, read.files);
+                Ok(Taken { arrivals, rejects, origins, files, times: Some(times) })
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `log.toml` and `control.jsonl`: what held for the log as a whole, and what happened to it
+//! beside its records.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::super::mapping::{TYPES, is_extra_name};
+use super::Times;
+use crate::diagnostic::{Diagnostic, Message};
+use crate::document::Reader;
+use crate::event::{TIME_MAX, TIME_MIN, Type};
+
+/// The version of the format that this program reads and writes.
+pub const LOG_VERSION: i64 = 1;
+
+/// More partitions than any topic has.
+const PARTITIONS_MAX: i64 = 100_000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What `log.toml` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) partitions: u32,
+    pub(super) times: Times<Option<i64>>,
+    pub(super) extras: Vec<(String, Type)>,
+}
+
+impl Header {
+    /// Reads the file: what it says, and every mistake in it.
+    pub(super) fn read(file: &Path, text: &str) -> (Header, Vec<Diagnostic>) {
+        let mut reader = Reader::new(file, text);
+        let root = reader.parse();
+        let (span, root) = (root.span(), root.get_ref());
+        let known = ["version", "partitions", "allowed_lateness", "max_ahead", "extra"];
+        reader.known_keys(root, &known);
+        reader.required_keys(root, span, &["version", "partitions"]);
+        reader.integer(root, "version", LOG_VERSION..=LOG_VERSION);
+        let partitions = reader.integer(root, "partitions", 1..=PARTITIONS_MAX).unwrap_or(1);
+        let times = Times {
+            allowed_lateness: reader.duration(root, "allowed_lateness", 0..=DAY_MS),
+            max_ahead: reader.duration(root, "max_ahead", 0..=DAY_MS),
+        };
+        let mut extras = Vec::new();
+        if let Some(table) = reader.table(root, "extra") {
+            for (key, node) in table {
+                let name: &str = key.get_ref();
+                if !is_extra_name(name) {
+                    let message = Message::new(
+                        format!("`{name}` is no name for an extra column"),
+                        format!("`{name}` 不能作为附加列的名称"),
+                    );
+                    reader.fail("bad-name", key.span(), message, None);
+                }
+                let kind = reader.as_string(name, node);
+                if let Some(kind) = kind.and_then(|kind| reader.choice(name, &kind, TYPES)) {
+                    extras.push((name.to_owned(), kind));
+                }
+            }
+        }
+        (Header { partitions: partitions as u32, times, extras }, reader.finish())
+    }
+}
+
+/// A line of `control.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Entry {
+    /// An idle partition was moved on.
+    Heartbeat(Heartbeat),
+    /// The rules changed. It is part of the format and cannot be replayed yet.
+    Change(Change),
+}
+
+/// From an effective time on, other rules decide.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    pub(super) effective_time: i64,
+    /// The rules directory, relative to the log.
+    pub(super) rules: String,
+}
+
+/// From a record on, a partition is as if it had seen an event of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Heartbeat {
+    pub(super) partition: u32,
+    /// The first record for which it holds.
+    pub(super) next_offset: u64,
+    /// The largest event time that any partition had accepted.
+    pub(super) event_time_max: i64,
+}
+
+/// Reads `control.jsonl`: what it says, and every mistake in it.
+pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec<Diagnostic>) {
+    let (mut entries, mut wrong) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let span = at..at + line.trim_end().len();
+        at += line.len();
+        if line.trim().is_empty() {
+            continue;
+        }
+        let checked = serde_json::from_str::<Entry>(line)
+            .map_err(|error| error.to_string())
+            .and_then(|entry| entry.check(partitions).map(|()| entry));
+        match checked {
+            Ok(entry) => entries.push(entry),
+            Err(why) => {
+                let message = Message::new(
+                    format!("the line is not a record of an input log: {why}"),
+                    format!("该行不是输入日志的记录:{why}"),
+                );
+                let hint = Message::new(
+                    "lines are {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
+                     \"event_time_max\":MS}",
+                    "每行应为 {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
+                     \"event_time_max\":毫秒}",
+                );
+                let error = Diagnostic::error("bad-control", file, Some(span), message);
+                wrong.push(error.with_hint(Some(hint)));
+            }
+        }
+    }
+    (entries, wrong)
+}
+
+impl Entry {
+    fn check(&self, partitions: u32) -> Result<(), String> {
+        let heartbeat = match self {
+            Entry::Heartbeat(heartbeat) => heartbeat,
+            Entry::Change(change) => {
+                let Change { effective_time, rules } = change;
+                in_range("effective_time", *effective_time)?;
+                return Err(format!(
+                    "the rules change to {rules}, and a log with such a change cannot be replayed \
+                     yet"
+                ));
+            }
+        };
+        if heartbeat.partition >= partitions {
+            let partition = heartbeat.partition;
+            return Err(format!("partition {partition}, and log.toml has {partitions}"));
+        }
+        in_range("event_time_max", heartbeat.event_time_max)
+    }
+}
+
+fn in_range(name: &str, time: i64) -> Result<(), String> {
+    if (TIME_MIN..TIME_MAX).contains(&time) {
+        return Ok(());
+    }
+    Err(format!("{name} is {time}, outside {TIME_MIN}..{TIME_MAX}"))
+}
