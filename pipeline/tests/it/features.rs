@@ -362,9 +362,13 @@ fn with_repeats(mut events: Vec<Ev>, repeats: &[(Index, usize, bool)], window: i
     for &(which, later, changed) in repeats {
         let mut again = which.get(&events).clone();
         again.time += [0, 1, window, window + 1][later];
-        // Which of two bodies with one id at one moment is the first, the contract leaves open.
         if changed && later > 0 {
             again.text = "another".to_owned();
+        }
+        // Which of two bodies with one id at one moment is the first, the contract leaves open.
+        let other = |e: &Ev| e.id == again.id && e.time == again.time && e.text != again.text;
+        if events.iter().any(other) {
+            continue;
         }
         events.push(again);
     }
@@ -515,7 +519,7 @@ fn cut() -> impl Strategy<Value = Cut> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn every_feature_is_what_the_oracle_says(
