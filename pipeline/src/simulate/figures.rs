@@ -1,5 +1,5 @@
 //! The figures of the domain document that the population is held to, each named where it is used.
-//! [`super::fidelity`] sets them beside what came out.
+//! [`mod@super::fidelity`] sets them beside what came out.
 
 /// What a group is for. The document's three types, and groups of strangers that pass packets round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

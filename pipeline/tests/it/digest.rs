@@ -13,7 +13,7 @@ use hongxian::event::{Chunk, EVENT_ID, FIELDS, FieldId, Schema, Type, Value};
 use hongxian::features::Features;
 use hongxian::job::Job;
 use hongxian::rules::{self, Loaded};
-use hongxian::run::{self, Request};
+use hongxian::run::{self, Events, Request};
 use hongxian::score::Scorer;
 use hongxian::sink::Scored;
 use hongxian::source::order::{Arrivals, Ordered};
@@ -192,8 +192,14 @@ fn what_is_shipped_decides_the_same_from_any_files() {
     for (at, cut) in [(1, 1_000, 10_000), (4, 5, 64)].into_iter().enumerate() {
         let out = directory.path().join(format!("run{at}"));
         let request = Request {
-            inputs: if at == 0 { inputs.clone() } else { inputs.iter().rev().cloned().collect() },
-            maps: Vec::new(),
+            events: Events::Files {
+                paths: if at == 0 {
+                    inputs.clone()
+                } else {
+                    inputs.iter().rev().cloned().collect()
+                },
+                maps: Vec::new(),
+            },
             labels: None,
             rules: Some(workspace().join("rules")),
             out: out.clone(),
