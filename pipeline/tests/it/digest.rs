@@ -63,7 +63,7 @@ struct Decided {
     transactions: usize,
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -267,7 +267,7 @@ fn text(value: Value<'_>) -> String {
     }
 }
 
-fn read_parquet(path: &Path) -> RecordBatch {
+pub(crate) fn read_parquet(path: &Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let reader = reader.build().unwrap();
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();

@@ -8,5 +8,6 @@ mod oracle;
 mod order;
 mod rule_sets;
 mod state;
+mod stories;
 mod support;
 mod tidy;
