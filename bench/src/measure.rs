@@ -10,6 +10,9 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
+/// What an event that a ring still holds may take up: it is not the key's.
+const EVENT_BYTES: f64 = 24.0;
+
 /// One run of a program.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -23,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) digest: String,
     /// Seconds by stage, in the order of the file.
     pub(crate) stages: Vec<(String, f64)>,
-    /// Bytes of state a live key, where the program says so.
+    /// Bytes of state a live key, less [`EVENT_BYTES`] for each event that a ring still holds.
     pub(crate) bytes_a_key: Option<f64>,
 }
 
@@ -87,15 +90,21 @@ impl Run {
         let stages = metrics["timings"].as_object().map(|timings| {
             timings.iter().filter_map(|(name, spent)| Some((name.clone(), spent.as_f64()?)))
         });
-        let state = &metrics["state"];
-        let keys = state["keys"].as_f64().filter(|keys| *keys > 0.0);
+        let families = metrics["state"].as_object().into_iter().flat_map(|state| state.values());
+        // The families that say what they take up.
+        let families = families.filter(|family| family["bytes"].as_f64() > Some(0.0));
+        let (mut keys, mut bytes) = (0.0, 0.0);
+        for family in families {
+            keys += family["keys"].as_f64()?;
+            bytes += family["bytes"].as_f64()? - EVENT_BYTES * family["events"].as_f64()?;
+        }
         Some(Run {
             seconds: measured["seconds"].as_f64()?,
             peak_bytes: measured["peak_bytes"].as_u64()?,
             decided: metrics["counts"]["decided"].as_u64()?,
             digest: metrics["decisions_digest"].as_str()?.to_owned(),
             stages: stages.into_iter().flatten().collect(),
-            bytes_a_key: state["bytes"].as_f64().zip(keys).map(|(bytes, keys)| bytes / keys),
+            bytes_a_key: (keys > 0.0).then_some(bytes / keys),
         })
     }
 }
@@ -115,7 +124,11 @@ mod tests {
             "counts": { "decided": 10 },
             "decisions_digest": "d",
             "timings": { "read": 0.5, "rules": 0.25 },
-            "state": { "keys": 4, "bytes": 100 },
+            "state": {
+                "account_id": { "keys": 3, "bytes": 144, "events": 2 },
+                "device_id": { "keys": 1, "bytes": 4, "events": 0 },
+                "packet: referee": { "keys": 9, "bytes": 0, "events": 0 },
+            },
         });
         let run = Run::read(&measured, &metrics).unwrap();
         assert_eq!((run.decided, run.digest.as_str()), (10, "d"));
