@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-/// Many small allocations on several threads: this allocator is the fastest of those measured.
+/// Batches of columns come and go all the time: this allocator keeps their pages for the next, where
+/// others hand them back to the system and have them cleared again.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     hongxian::cli::main()
