@@ -21,6 +21,8 @@ use hongxian::source::{self, Input};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::support::workspace;
+
 /// Stories with fraud of several kinds and with innocents who look like it.
 const STORIES: [&str; 4] = ["device-farm", "gambling-mine-group", "dinner-money", "class-fee"];
 
@@ -61,10 +63,6 @@ struct Decided {
     digest: blake3::Hash,
     features: blake3::Hash,
     transactions: usize,
-}
-
-pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 impl Shipped {

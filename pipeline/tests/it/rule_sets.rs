@@ -1,11 +1,12 @@
 //! Every rule set that is shipped can be read by the program that it is shipped with.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hongxian::diagnostic::Lang;
 use hongxian::event::Schema;
 use hongxian::rules;
+
+use super::support::workspace;
 
 #[test]
 fn the_benchmarks_and_the_mappings_have_good_rules() {
@@ -21,8 +22,4 @@ fn the_benchmarks_and_the_mappings_have_good_rules() {
             panic!("{set}:\n{}", failure.render(Lang::En, false));
         }
     }
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

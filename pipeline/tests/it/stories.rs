@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use hongxian::run::{self, Events, Outcome, Request};
 use hongxian::sink::lines;
 
-use crate::digest::{read_parquet, workspace};
-use crate::support::options;
+use super::digest::read_parquet;
+use super::support::{options, workspace};
 
 fn stories() -> Vec<PathBuf> {
     let directory = fs::read_dir(workspace().join("fixtures/stories")).unwrap();

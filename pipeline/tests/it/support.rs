@@ -1,7 +1,7 @@
 //! What tests share: plain events, and a run that gives each transaction's features by name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hongxian::dataflow::Options;
@@ -19,6 +19,12 @@ use hongxian::job::Job;
 use hongxian::rules::{Policy, RuleSet};
 use hongxian::score::Scorer;
 use hongxian::source::order::{Arrivals, Ordered};
+
+/// The folder of the whole repository.
+pub(crate) fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("the package is a folder of the workspace").to_owned()
+}
 
 /// An event as tests write it; empty and none are null.
 #[derive(Clone, Debug, Default)]

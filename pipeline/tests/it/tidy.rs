@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::support::workspace;
+
 /// The most lines of a source file, tests included; about 500 is what to aim at.
 const FILE_LINES_MAX: usize = 700;
 
@@ -173,10 +175,6 @@ fn first_name(path: &str) -> String {
 
 fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn workspace() -> PathBuf {
-    package().parent().expect("the package is a folder of the workspace").to_owned()
 }
 
 fn module_files(source: &Path, module: &str) -> Vec<PathBuf> {
