@@ -326,7 +326,7 @@ function records() {
   return [
     el('h2', null, say('records')),
     el('section', { class: 'card' }, el('p', { class: 'how' }, say('recordsHow')), sum),
-    balanced ? null : note(say('unbalanced'), true),
+    balanced ? null : note(say(data.run.partial ? 'unreached' : 'unbalanced'), true),
     rejects.length ? el('section', { class: 'card' }, table(columns, rejects)) : null,
   ];
 }

@@ -109,6 +109,7 @@ const WORDS = {
   records: ['What became of the records', '记录去向'],
   recordsHow: ['Every record is in exactly one of the four. Applied events change features and get no decision.', '每条记录恰在四类之一。“应用”的事件只更新特征，不作决策。'],
   in: ['read', '读入'], decidedCount: ['decided', '决策'], applied: ['applied', '应用'], rejected: ['rejected', '拒收'], duplicates: ['duplicates', '重复'],
+  unreached: ['The run was interrupted: the rest of what was read was not reached.', '运行被中断：其余读入的记录未及处理。'],
   unbalanced: ['These do not add up: records were lost or counted twice.', '数目不平衡：有记录丢失或重复计数。'],
   rejectCode: ['reason', '原因'], count: ['records', '记录数'], example: ['first of them', '首例'],
   entities: ['Verdicts on accounts and groups', '对账户与群的处置'],

@@ -82,7 +82,16 @@ pub struct Counts {
 impl Counts {
     /// Whether nothing was lost and nothing counted twice.
     pub fn balance(&self) -> bool {
-        self.read == self.decided + self.applied + self.rejected + self.duplicates
+        self.read == self.accounted()
+    }
+
+    /// Records that nothing was done with: in a run that was interrupted, those it did not reach.
+    pub fn missing(&self) -> u64 {
+        self.read.saturating_sub(self.accounted())
+    }
+
+    fn accounted(&self) -> u64 {
+        self.decided + self.applied + self.rejected + self.duplicates
     }
 }
 

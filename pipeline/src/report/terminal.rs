@@ -111,8 +111,14 @@ impl Page {
             grouped(counts.duplicates),
         );
         let sum = if self.screen.lang == Lang::En { sum } else { sum_zh };
-        let lost = self.say("  DOES NOT ADD UP", "  【不平衡】");
-        let sum = if counts.balance() { sum } else { sum + lost };
+        let sum = match (counts.balance(), input.run.partial) {
+            (true, _) => sum,
+            (false, true) => {
+                let rest = grouped(counts.missing());
+                sum + " + " + self.say("not reached", "未及处理") + " " + &rest
+            }
+            (false, false) => sum + self.say("  DOES NOT ADD UP", "  【不平衡】"),
+        };
         rows.push(vec![self.say("records", "记录").to_owned(), sum]);
         for reject in &input.run.rejects {
             let value = format!("{} {}", grouped(reject.count), printable(&reject.example));
@@ -457,6 +463,21 @@ mod tests {
         let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
         let screen = Screen { lang: Lang::En, width: 80, rich: false };
         assert!(terminal(&input, screen).contains("DOES NOT ADD UP"));
+    }
+
+    /// What an interrupted run did not come to is told as that, and is no loss.
+    #[test]
+    fn an_interrupted_run_says_what_it_did_not_reach() {
+        let (mut run, judgement) = sample::run(10, false);
+        run.counts.read += 1_234;
+        run.partial = true;
+        let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
+        let screen = Screen { lang: Lang::En, width: 80, rich: false };
+        let text = terminal(&input, screen);
+        assert!(!text.contains("DOES NOT ADD UP"), "{text}");
+        assert!(
+            text.split_whitespace().collect::<Vec<_>>().join(" ").contains("not reached 1,234")
+        );
     }
 
     #[test]
