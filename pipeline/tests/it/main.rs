@@ -4,6 +4,8 @@ mod clusters;
 mod digest;
 mod features;
 mod input_log;
+#[cfg(unix)]
+mod interrupt;
 mod oracle;
 mod order;
 mod rule_sets;
