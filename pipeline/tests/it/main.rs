@@ -2,6 +2,7 @@
 
 mod clusters;
 mod digest;
+mod enforce;
 mod features;
 mod input_log;
 #[cfg(unix)]
