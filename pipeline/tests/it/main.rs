@@ -3,6 +3,7 @@
 mod clusters;
 mod digest;
 mod enforce;
+mod failure;
 mod features;
 mod input_log;
 #[cfg(unix)]
