@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Shown, print};
 use crate::diagnostic::{Failure, Lang, Message, render, to_json};
 use crate::event::Schema;
+use crate::features::cost;
 use crate::rules::{self, Loaded, docs, fmt};
 use crate::rules_test;
 
@@ -17,7 +18,8 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
-        /// Print keys, shared state and bytes a key of each family of features
+        /// Print what is shared, and the expected bytes a key and an event, of each family of
+        /// features
         #[arg(long)]
         cost: bool,
         /// Print mistakes as JSON
@@ -147,7 +149,7 @@ fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
+fn check(directory: &Path, with_cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
     let schema = Arc::new(Schema::default());
     let loaded = match rules::load(Some(directory), &schema) {
         Ok(loaded) => loaded,
@@ -175,8 +177,8 @@ fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), F
             set.hash
         ),
     });
-    if cost {
-        print(&features.cost());
+    if with_cost {
+        print(&cost::render(&features.costs(), shown.lang));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
 mod clusters;
+mod cost;
 mod digest;
 mod enforce;
 mod failure;
