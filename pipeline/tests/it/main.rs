@@ -12,6 +12,7 @@ mod interrupt;
 mod oracle;
 mod order;
 mod rule_sets;
+mod rules_check;
 mod state;
 mod stories;
 mod support;
