@@ -127,7 +127,9 @@ pub fn run(
     let findings = verdicts.finish(end);
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
-    let partial = interrupted.load(Ordering::Relaxed);
+    // A signal after the last decision interrupts nothing.
+    let reached = recorded.events.iter().sum::<u64>();
+    let partial = interrupted.load(Ordering::Relaxed) && reached < job.events.len() as u64;
     let whole = Whole {
         request,
         job: &job,
