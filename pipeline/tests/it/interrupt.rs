@@ -42,7 +42,7 @@ fn backtest(events: &Path, out: &Path, batch: &str) -> Command {
     let mut command = hongxian();
     command.arg("backtest").arg(events).arg("--out").arg(out);
     command.arg("--rules").arg(workspace().join("rules")).args(["--lang", "en"]);
-    command.args(["--workers", "2", "--tick", "5ms", "--batch", batch]);
+    command.args(["--workers", "4", "--tick", "5ms", "--batch", batch]);
     command
 }
 
@@ -50,9 +50,9 @@ fn hongxian() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hongxian"))
 }
 
-/// Interrupts a run that takes a step an event, so long after it has begun to decide.
+/// Interrupts a run whose steps have an event for each worker, so long after it has begun to decide.
 fn interrupt(events: &Path, out: &Path, after: Duration) -> Met {
-    let mut run = backtest(events, out, "1");
+    let mut run = backtest(events, out, "4");
     let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // All is read before the first decision, and the log is opened between the two.
     while !out.join("log/blocks.jsonl").exists() {
@@ -73,7 +73,7 @@ fn interrupt(events: &Path, out: &Path, after: Duration) -> Met {
 
 fn press_ctrl_c(run: &Child) {
     // A run that is over already is found out from its exit code.
-    let _ = Command::new("kill").args(["-INT", &run.id().to_string()]).output().unwrap();
+    let _ = Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).output().unwrap();
 }
 
 fn metrics(out: &Path) -> serde_json::Value {
@@ -102,27 +102,36 @@ fn interrupted(directory: &Path) -> (PathBuf, PathBuf, Output) {
     panic!("no run could be interrupted midway");
 }
 
+/// Three times, for workers are at different steps when the signal comes, or are not.
 #[test]
 fn an_interrupted_run_keeps_the_first_decisions_of_a_whole_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let (events, out, output) = interrupted(directory.path());
+    for _ in 0..3 {
+        let directory = tempfile::tempdir().unwrap();
+        let (events, out, output) = interrupted(directory.path());
+        assert_told(&output);
+        assert_start_of_whole(&events, &out, &directory.path().join("whole"));
+    }
+}
 
-    let shown = String::from_utf8(output.stdout).unwrap();
+fn assert_told(output: &Output) {
+    let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("partial") && shown.contains("not reached"), "{shown}");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("interrupted: what was decided until the last tick is kept"), "{told}");
+}
 
+fn assert_start_of_whole(events: &Path, out: &Path, whole: &Path) {
     let run: toml::Table =
         toml::from_str(&fs::read_to_string(out.join("run.toml")).unwrap()).unwrap();
     assert_eq!(run["partial"].as_bool(), Some(true));
-    let digest = hongxian().arg("digest").arg(&out).output().unwrap();
+    let digest = hongxian().arg("digest").arg(out).output().unwrap();
     let digest = String::from_utf8(digest.stdout).unwrap();
     assert_eq!(run["decisions_digest"].as_str(), Some(digest.trim()));
 
-    let whole = directory.path().join("whole");
-    assert!(backtest(&events, &whole, "32768").output().unwrap().status.success());
-    let (kept, all) = (decisions(&out), decisions(&whole));
-    assert_eq!(metrics(&out)["counts"]["decided"], kept.lines().count());
+    assert!(backtest(events, whole, "32768").output().unwrap().status.success());
+    let (kept, all) = (decisions(out), decisions(whole));
     assert!(!kept.is_empty() && kept.len() < all.len() && all.starts_with(&kept));
-    assert_eq!(read_parquet(&out.join("features.parquet")).num_rows(), kept.lines().count());
+    let count = kept.lines().count();
+    assert_eq!(metrics(out)["counts"]["decided"], count);
+    assert_eq!(read_parquet(&out.join("features.parquet")).num_rows(), count);
 }
