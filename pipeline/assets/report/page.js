@@ -350,7 +350,7 @@ function made() {
   const input = ({ name, hash }) => el('div', null, foreign(name), ' ', el('code', { class: 'soft' }, hash));
   return [
     el('h2', null, say('made')),
-    el('section', { class: 'card' }, el('p', { class: 'how' }, say('reproduce')), el('dl', null,
+    el('section', { class: 'card' }, el('p', { class: 'how' }, say(run.partial ? 'reproducePartial' : 'reproduce')), el('dl', null,
       row('inputs', run.inputs.map(input)),
       row('rulesHash', el('code', null, run.rules_hash)),
       run.model_hash ? row('modelHash', el('code', null, run.model_hash)) : null,

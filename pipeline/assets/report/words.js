@@ -119,6 +119,7 @@ const WORDS = {
   inputs: ['inputs', '输入'], rulesHash: ['rule set', '规则集'], modelHash: ['model', '模型'],
   digest: ['decisions digest', '决策摘要'], version: ['version', '版本'], features: ['features used', '使用的特征'],
   reproduce: ['The same inputs and rules give the same digest, with any number of workers.', '相同的输入与规则，在任意并行度下得到相同的摘要。'],
+  reproducePartial: ['The digest is of what was decided before the interruption; the whole run has another.', '该摘要只涵盖中断前的决策；完整运行的摘要与此不同。'],
   footer: ['Hongxian {0}. Charts by Apache ECharts (Apache License 2.0). This page loads nothing and sends nothing.', '红线 {0}。图表由 Apache ECharts 绘制（Apache License 2.0）。本页不加载、不发送任何内容。'],
 
   minute: ['minute', '分钟'], minutes: ['{0} minutes', '{0} 分钟'], hour: ['hour', '小时'], hours: ['{0} hours', '{0} 小时'],
