@@ -18,8 +18,10 @@ use crate::event::{Schema, Type};
 const KEYS_SLACK: f64 = 1.44;
 /// Rings grow by half: 0.5 / ln 1.5.
 const EVENTS_SLACK: f64 = 1.25;
-/// Values that a key holds of each field whose distinct values are counted.
-const VALUES_PER_KEY: usize = 3;
+/// Values that a key holds of a field of which the commonest value or the entropy is asked: amounts.
+const COUNTED_PER_KEY: usize = 6;
+/// Values that it holds of a field of which the distinct values are: most devices have one account.
+const DISTINCT_PER_KEY: usize = 1;
 /// Bytes of a text that is kept, with its place.
 const TEXT_BYTES: usize = 32;
 
@@ -42,7 +44,7 @@ pub struct FamilyCost {
 pub struct StreamCost {
     /// The features that share it.
     pub features: Vec<String>,
-    /// Bytes of an event in its longest window; 0 where only what was latest is kept.
+    /// Bytes of an event in its longest window; 0 where only the latest of each value is kept.
     pub bytes_per_event: u64,
 }
 
@@ -51,9 +53,10 @@ impl FamilyCost {
         let windowed = || family.streams.iter().filter(|stream| !stream.windows.is_empty());
         // A ring has room for an event more than it holds, and for two at least.
         let spare: usize = windowed().map(entry_bytes).sum();
-        // A value takes two words, one for its count, and one for each window's.
-        let values: usize =
-            family.tallies.iter().map(|windows| (3 + windows) * 8 * VALUES_PER_KEY).sum();
+        // A counted value takes two words, one for its count, and one for each window's; a distinct
+        // one two words, one for its time, and one for its neighbours.
+        let counted: usize = family.tallies.iter().map(|windows| 3 + windows).sum();
+        let values = 8 * (COUNTED_PER_KEY * counted + 4 * DISTINCT_PER_KEY * family.recents);
         let latest = family.streams.iter().flat_map(|stream| &stream.latest);
         let texts = latest.filter(|latest| latest.kind == Type::Str).count() * TEXT_BYTES;
         let slab = key_bytes(family) as f64 * KEYS_SLACK;
@@ -131,13 +134,14 @@ pub fn render(costs: &[FamilyCost], lang: Lang) -> String {
 const ABOUT_EN: &str = "\
 nothing here is measured. From the layout: what a key, an event and a value take up. Assumed: blocks
 of keys are 1.44 times what is in them and rings 1.25 times, with room for one event more; a key holds
-3 values of a field whose distinct values are counted; a text takes 32 bytes. Keys are those at the
-peak: what they give back waits for the next. Clusters and packets are not counted.
+1 value of a field whose distinct values are counted, and 6 where their commonest or entropy is asked;
+a text takes 32 bytes. Keys are those at the peak: what they give back waits for the next. Clusters and
+packets are not counted.
 Measured: after a backtest, `state` in metrics.json has keys, events and bytes of each family.
 ";
 const ABOUT_ZH: &str = "\
 以上均非实测。由内存布局得出:一个键、一个事件、一个取值各占多少。假定:键的内存块为实际用量的 1.44 倍,
-环形缓冲为 1.25 倍并多留一个事件的位置;统计不同取值的字段,每个键有 3 个取值;一段文本占 32 字节。
-键数按峰值计:释放的内存留给后来的键。关联群体与红包的内存未计入。
+环形缓冲为 1.25 倍并多留一个事件的位置;统计不同取值的字段,每个键有 1 个取值,求最常见取值或熵的有 6 个;
+一段文本占 32 字节。键数按峰值计:释放的内存留给后来的键。关联群体与红包的内存未计入。
 实测:回测之后,metrics.json 的 state 中有各族的键数、事件数和字节数。
 ";

@@ -94,6 +94,10 @@ pub(crate) struct Family {
     pub(crate) streams: Vec<Stream>,
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) cells: usize,
+    /// How many streams keep a ring of their events.
+    pub(crate) rings: usize,
+    /// How many sets of values are kept by when each was last seen.
+    pub(crate) recents: usize,
     /// For each tally, how many windows count its values.
     pub(crate) tallies: Vec<usize>,
     pub(crate) extremes: usize,
@@ -109,8 +113,12 @@ pub(crate) struct Stream {
     pub(crate) where_: Option<Condition>,
     /// Only events in which this value is not null.
     pub(crate) non_null: Option<usize>,
+    /// The ring of its events, where some window needs one.
+    pub(crate) ring: Option<usize>,
     pub(crate) entry: Vec<EntryWord>,
+    /// The windows over the ring.
     pub(crate) windows: Vec<WindowPlan>,
+    pub(crate) recents: Vec<RecentPlan>,
     pub(crate) latest: Vec<Latest>,
     /// Cell of the newest event's time, where some feature asks for it.
     pub(crate) newest: Option<usize>,
@@ -135,6 +143,13 @@ pub(crate) enum EntryWord {
     Slot { word: usize, tally: usize },
 }
 
+impl EntryWord {
+    /// Whether something that is kept elsewhere has to be given up with the entry.
+    pub(crate) fn is_held_elsewhere(self) -> bool {
+        !matches!(self, EntryWord::Word { text: false, .. })
+    }
+}
+
 /// A window over a stream, with what it keeps up to date.
 #[derive(Debug)]
 pub(crate) struct WindowPlan {
@@ -155,11 +170,20 @@ pub(crate) enum Fold {
     Squares { entry: usize, cell: usize },
     /// Largest or smallest value.
     Extreme { entry: usize, extreme: usize, max: bool },
-    /// Values by slot: the number of distinct ones in `cells`, of entries with a value in
-    /// `cells + 1`, the surprisal in `cells + 2` and `cells + 3` where entropy is asked for.
+    /// Values by slot: the number of entries with a value in `cells`, the surprisal in
+    /// `cells + 1` and `cells + 2` where entropy is asked for.
     Tally { entry: usize, tally: usize, window: usize, cells: usize, top: bool, entropy: bool },
     /// A quantile, in parts of a million.
     Quantile { entry: usize, quantile: usize, q: u64 },
+}
+
+/// The distinct values of two carried words, by when each was last seen.
+#[derive(Debug)]
+pub(crate) struct RecentPlan {
+    pub(crate) word: usize,
+    pub(crate) recents: usize,
+    /// Each window, and the cell that stands for its part of the values.
+    pub(crate) windows: Vec<(Window, usize)>,
 }
 
 /// The newest value that is not null, in cells `cell` (time) and `cell + 1` (value).
@@ -198,7 +222,7 @@ pub(crate) enum Read {
     Latest { window: Window, cell: usize, kind: Type },
     Mean { window: usize, sum: usize, filled: usize },
     Stddev { sum: usize, squares: usize, filled: usize },
-    Distinct { cells: usize },
+    Distinct { cell: usize },
     Quantile { quantile: usize },
     SinceLast { window: Window, cell: usize },
     TopShare { tally: usize, window: usize, cells: usize },
@@ -260,7 +284,6 @@ impl Plan {
 /// What a feature wants of a tally.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wants {
-    Distinct,
     Top,
     Entropy,
 }
@@ -280,6 +303,8 @@ impl Family {
             streams: Vec::new(),
             lookups: Vec::new(),
             cells: 0,
+            rings: 0,
+            recents: 0,
             tallies: Vec::new(),
             extremes: 0,
             quantiles: 0,
@@ -337,8 +362,8 @@ impl Family {
             }
             Agg::SinceLast => (self.since_last(stream, window), Type::Int),
             Agg::Distinct(name) => {
-                let cells = self.tally(stream, window, field(name), Form::Hash, Wants::Distinct).2;
-                (Read::Distinct { cells }, Type::Int)
+                let cell = self.recents(stream, window, field(name));
+                (Read::Distinct { cell }, Type::Int)
             }
             Agg::TopShare(name) => {
                 let (tally, window, cells) =
@@ -381,8 +406,10 @@ impl Family {
                 over,
                 where_,
                 non_null,
+                ring: None,
                 entry: Vec::new(),
                 windows: Vec::new(),
+                recents: Vec::new(),
                 latest: Vec::new(),
                 newest: None,
                 lifetime: 0,
@@ -426,6 +453,11 @@ impl Family {
         let windows = &self.streams[stream].windows;
         windows.iter().position(|plan| plan.window == window).unwrap_or_else(|| {
             let tail = self.cell(1);
+            let rings = &mut self.rings;
+            self.streams[stream].ring.get_or_insert_with(|| {
+                *rings += 1;
+                *rings - 1
+            });
             let windows = &mut self.streams[stream].windows;
             windows.push(WindowPlan { window, tail, folds: Vec::new() });
             windows.len() - 1
@@ -528,6 +560,26 @@ impl Family {
         Read::Quantile { quantile }
     }
 
+    /// The cell that counts the distinct values in a window.
+    fn recents(&mut self, stream: usize, window: Window, source: Source) -> usize {
+        self.outlives(stream, window);
+        let word = self.carry(source, Form::Hash);
+        let held = self.streams[stream].recents.iter().position(|plan| plan.word == word);
+        let at = held.unwrap_or_else(|| {
+            let plan = RecentPlan { word, recents: self.recents, windows: Vec::new() };
+            self.recents += 1;
+            self.streams[stream].recents.push(plan);
+            self.streams[stream].recents.len() - 1
+        });
+        let windows = &self.streams[stream].recents[at].windows;
+        let held = windows.iter().find(|(held, _)| *held == window).map(|(_, cell)| *cell);
+        held.unwrap_or_else(|| {
+            let cell = self.cell(1);
+            self.streams[stream].recents[at].windows.push((window, cell));
+            cell
+        })
+    }
+
     /// The tally of a value, the window's place among those that count it, and its cells.
     fn tally(
         &mut self,
@@ -555,7 +607,7 @@ impl Family {
         let at = held.unwrap_or_else(|| {
             let window = self.tallies[tally];
             self.tallies[tally] += 1;
-            let cells = self.cell(4);
+            let cells = self.cell(3);
             let (top, entropy) = (false, false);
             let fold = Fold::Tally { entry, tally, window, cells, top, entropy };
             let folds = self.fold(stream, plan);

@@ -6,57 +6,67 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{Change, ClusterOptions};
-use crate::features::state::tally::{Layout, Tally};
+use crate::features::state::recents::Recents;
+use crate::keyed::KEY_GROUPS;
 
 /// An account and a group, for which 128 bits stand.
 pub(crate) type Membership = (String, [u64; 2]);
 
-/// One window counts a tally's groups.
-const LAYOUT: Layout = Layout { windows: 1 };
-
 /// The groups of each account.
 pub(crate) struct AccountGroups {
     options: ClusterOptions,
-    accounts: HashMap<u128, Account, FxBuildHasher>,
-    /// When something changes for a linked account.
+    /// By key group: one big map would stall when it grows.
+    accounts: Vec<Accounts>,
+    /// What has happened and does not count yet, in the order of time.
+    pending: VecDeque<Act>,
+    /// When a group of a linked account may have to go.
     due: BTreeMap<i64, Vec<u128>>,
+}
+
+/// The accounts of one key group.
+#[derive(Default)]
+struct Accounts {
+    map: HashMap<u128, Account, FxBuildHasher>,
     survivors: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Act {
+    time: i64,
+    account: u128,
+    group: [u64; 2],
 }
 
 #[derive(Default)]
 struct Account {
-    /// Effective time and slot of the group, oldest first.
-    ring: VecDeque<(i64, u32)>,
-    /// How many of the ring have entered the window.
-    entered: usize,
-    tally: Tally,
-    distinct: i64,
+    groups: Recents,
     /// Its id, while a device links it to others.
-    linked: Option<String>,
+    linked: Option<Box<str>>,
+    /// Whether it is due to be looked at.
+    watched: bool,
 }
 
 impl AccountGroups {
     pub(crate) fn new(options: ClusterOptions) -> AccountGroups {
-        AccountGroups { options, accounts: HashMap::default(), due: BTreeMap::new(), survivors: 0 }
-    }
-
-    /// Takes an event of an account in a group.
-    pub(crate) fn act(&mut self, account: u128, group: [u64; 2], time: i64) {
-        self.sweep_when_due(time);
-        let state = self.accounts.entry(account).or_default();
-        let slot = state.tally.hold(group, LAYOUT);
-        state.ring.push_back((time, slot));
-        if state.linked.is_some() {
-            self.due.entry(self.options.enters(time)).or_default().push(account);
+        AccountGroups {
+            options,
+            accounts: (0..KEY_GROUPS).map(|_| Accounts::default()).collect(),
+            pending: VecDeque::new(),
+            due: BTreeMap::new(),
         }
     }
 
-    /// The number of groups of an account as of `now`.
+    /// Takes an event of an account in a group; events come in the order of time.
+    pub(crate) fn act(&mut self, account: u128, group: [u64; 2], time: i64) {
+        self.pending.push_back(Act { time, account, group });
+    }
+
+    /// The number of groups of an account as of `now`, until which all is applied.
     pub(crate) fn count(&mut self, account: u128, now: i64) -> i64 {
-        match self.accounts.get_mut(&account) {
+        match part(&mut self.accounts, account).map.get_mut(&account) {
             Some(state) => {
-                state.advance(&self.options, now, &mut |_, _| {});
-                state.distinct
+                state.expire(&self.options, now, |_, _| {});
+                state.groups.len() as i64
             }
             None => 0,
         }
@@ -70,15 +80,13 @@ impl AccountGroups {
         now: i64,
         changes: &mut Vec<Change<Membership>>,
     ) {
-        let state = self.accounts.entry(account).or_default();
-        state.advance(&self.options, now, &mut |_, _| {});
-        state.tally.each(0, LAYOUT, |group| {
+        let state = part(&mut self.accounts, account).map.entry(account).or_default();
+        state.expire(&self.options, now, |_, _| {});
+        for group in state.groups.each() {
             changes.push(((id.to_owned(), group), now as u64, 1));
-        });
-        state.linked = Some(id.to_owned());
-        if let Some(next) = state.next(&self.options) {
-            self.due.entry(next).or_default().push(account);
         }
+        state.linked = Some(id.into());
+        watch(state, account, &self.options, &mut self.due);
     }
 
     /// No device links an account any more at `now`.
@@ -88,89 +96,104 @@ impl AccountGroups {
         now: i64,
         changes: &mut Vec<Change<Membership>>,
     ) {
-        let Some(state) = self.accounts.get_mut(&account) else {
+        let Some(state) = part(&mut self.accounts, account).map.get_mut(&account) else {
             return;
         };
         let Some(id) = state.linked.take() else {
             return;
         };
-        state.tally.each(0, LAYOUT, |group| {
-            changes.push(((id.clone(), group), now as u64, -1));
-        });
-    }
-
-    /// The next moment at which something changes for a linked account.
-    pub(crate) fn next_due(&self) -> Option<i64> {
-        self.due.keys().next().copied()
-    }
-
-    /// Says what changes for linked accounts at `now`, the next moment due.
-    pub(crate) fn step(&mut self, now: i64, changes: &mut Vec<Change<Membership>>) {
-        for account in self.due.remove(&now).unwrap_or_default() {
-            let Some(state) = self.accounts.get_mut(&account) else {
-                continue;
-            };
-            let Some(id) = state.linked.clone() else {
-                continue;
-            };
-            state.advance(&self.options, now, &mut |group, by| {
-                changes.push(((id.clone(), group), now as u64, by));
-            });
-            if let Some(next) = state.next(&self.options) {
-                self.due.entry(next).or_default().push(account);
-            }
+        for group in state.groups.each() {
+            changes.push(((id.to_string(), group), now as u64, -1));
         }
     }
 
+    /// The next moment at which something changes.
+    pub(crate) fn next_due(&self) -> Option<i64> {
+        let entering = self.pending.front().map(|act| self.options.enters(act.time));
+        entering.into_iter().chain(self.due.keys().next().copied()).min()
+    }
+
+    /// Applies what changes at `now`, the next moment due, and tells it of linked accounts.
+    pub(crate) fn step(&mut self, now: i64, changes: &mut Vec<Change<Membership>>) {
+        while let Some(act) = self.pending.front().copied()
+            && self.options.enters(act.time) <= now
+        {
+            self.pending.pop_front();
+            self.enter(act, now, changes);
+        }
+        for account in self.due.remove(&now).unwrap_or_default() {
+            let Some(state) = part(&mut self.accounts, account).map.get_mut(&account) else {
+                continue;
+            };
+            state.watched = false;
+            state.expire(&self.options, now, |id, group| {
+                changes.push(((id.to_owned(), group), now as u64, -1));
+            });
+            watch(state, account, &self.options, &mut self.due);
+        }
+    }
+
+    fn enter(&mut self, act: Act, now: i64, changes: &mut Vec<Change<Membership>>) {
+        let accounts = part(&mut self.accounts, act.account);
+        accounts.sweep_when_grown(now - self.options.window);
+        let state = accounts.map.entry(act.account).or_default();
+        if state.linked.is_none() {
+            state.expire(&self.options, now, |_, _| {});
+        }
+        let is_new = state.groups.see(act.group, act.time, &mut [], std::iter::empty());
+        if let Some(id) = &state.linked {
+            if is_new {
+                changes.push(((id.to_string(), act.group), now as u64, 1));
+            }
+            watch(state, act.account, &self.options, &mut self.due);
+        }
+    }
+}
+
+/// A linked account is looked at again when its oldest group may have to go.
+fn watch(
+    state: &mut Account,
+    account: u128,
+    options: &ClusterOptions,
+    due: &mut BTreeMap<i64, Vec<u128>>,
+) {
+    if state.linked.is_none() || state.watched {
+        return;
+    }
+    if let Some(oldest) = state.groups.oldest() {
+        due.entry(options.leaves(oldest)).or_default().push(account);
+        state.watched = true;
+    }
+}
+
+fn part(accounts: &mut [Accounts], account: u128) -> &mut Accounts {
+    &mut accounts[(account >> 64) as usize % KEY_GROUPS]
+}
+
+impl Accounts {
     /// Forgets accounts that are not linked and of which nothing is in the window any more.
-    fn sweep_when_due(&mut self, now: i64) {
-        if self.accounts.len() < 2 * self.survivors + 64 {
+    fn sweep_when_grown(&mut self, oldest: i64) {
+        const ACCOUNTS_MIN: usize = 32;
+        if self.map.len() < 2 * self.survivors + ACCOUNTS_MIN {
             return;
         }
-        let oldest = now - self.options.window - 2 * self.options.graph_tick;
-        self.accounts.retain(|_, account| {
-            account.linked.is_some() || account.ring.back().is_some_and(|(time, _)| *time >= oldest)
+        self.map.retain(|_, account| {
+            account.linked.is_some() || account.groups.newest().is_some_and(|last| last >= oldest)
         });
-        self.survivors = self.accounts.len();
+        self.survivors = self.map.len();
     }
 }
 
 impl Account {
-    /// Brings the window to `now`, and tells each group that comes or goes.
-    fn advance(
-        &mut self,
-        options: &ClusterOptions,
-        now: i64,
-        told: &mut dyn FnMut([u64; 2], isize),
-    ) {
-        while let Some(&(time, slot)) = self.ring.get(self.entered) {
-            if time >= now {
-                break;
-            }
-            self.entered += 1;
-            if self.tally.enter(0, slot, LAYOUT).before == 0 {
-                self.distinct += 1;
-                told(self.tally.value(slot, LAYOUT), 1);
+    /// Forgets the groups that the window does not hold any more at `now`, and tells them of a
+    /// linked account.
+    fn expire(&mut self, options: &ClusterOptions, now: i64, mut gone: impl FnMut(&str, [u64; 2])) {
+        while self.groups.oldest().is_some_and(|last| last < now - options.window) {
+            if let Some(group) = self.groups.forget_oldest()
+                && let Some(id) = &self.linked
+            {
+                gone(id, group);
             }
         }
-        while let Some(&(time, slot)) = self.ring.front() {
-            if self.entered == 0 || time >= now - options.window {
-                break;
-            }
-            self.ring.pop_front();
-            self.entered -= 1;
-            if self.tally.leave(0, slot, LAYOUT).after == 0 {
-                self.distinct -= 1;
-                told(self.tally.value(slot, LAYOUT), -1);
-            }
-            self.tally.release(slot, LAYOUT);
-        }
-    }
-
-    /// The next moment at which the window changes.
-    fn next(&self, options: &ClusterOptions) -> Option<i64> {
-        let entering = self.ring.get(self.entered).map(|(time, _)| options.enters(*time));
-        let leaving = self.ring.front().map(|(time, _)| options.leaves(*time));
-        entering.into_iter().chain(leaving).min()
     }
 }

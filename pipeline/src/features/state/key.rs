@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use super::quantile::Quantile;
+use super::recents::{self, Recents};
 use super::ring::Ring;
 use super::tally::{Change, Layout, Tally, entropy, surprisal_change};
 use crate::event::{NULL_INT, Strings, Type};
 use crate::expr::Zone;
 use crate::features::declare::Window;
-use crate::features::plan::{EntryWord, Family, Fold, Output, Read};
+use crate::features::plan::{EntryWord, Family, Fold, Output, Read, Stream};
 use crate::features::requests::null_word;
 use crate::keyed::{Key, NULL_TEXT, Replies};
 
@@ -36,6 +37,7 @@ pub(super) struct Request<'r> {
 pub(super) struct KeyState<'g> {
     pub(super) rings: &'g mut [Ring],
     pub(super) cells: &'g mut [u64],
+    pub(super) recents: &'g mut [Recents],
     pub(super) tallies: &'g mut [Tally],
     pub(super) extremes: &'g mut [VecDeque<(u64, i64)>],
     pub(super) quantiles: &'g mut [Quantile],
@@ -68,8 +70,8 @@ impl KeyState<'_> {
         request: &Request<'_>,
         replies: &mut Replies,
     ) {
-        for ring in 0..family.streams.len() {
-            self.expire(family, ring, zone, request.time);
+        for stream in &family.streams {
+            self.expire(family, stream, zone, request.time);
         }
         let start = replies.values.len();
         for output in outputs(family, request.lookups) {
@@ -81,9 +83,9 @@ impl KeyState<'_> {
         if request.streams == 0 {
             return;
         }
-        for bit in 0..family.streams.len() {
+        for (bit, stream) in family.streams.iter().enumerate() {
             if request.streams & (1 << bit) != 0 {
-                self.contribute(family, bit, request);
+                self.contribute(family, stream, request);
             }
         }
         for (at, output) in outputs(family, request.lookups).enumerate() {
@@ -95,11 +97,19 @@ impl KeyState<'_> {
     }
 
     /// Takes back what has left the stream's windows at `now`.
-    fn expire(&mut self, family: &Family, ring: usize, zone: &Zone, now: i64) {
-        let stream = &family.streams[ring];
-        if self.rings[ring].len() == 0 {
-            return;
+    fn expire(&mut self, family: &Family, stream: &Stream, zone: &Zone, now: i64) {
+        for plan in &stream.recents {
+            let recents = &mut self.recents[plan.recents];
+            let mut live = 0;
+            for &(window, cell) in &plan.windows {
+                recents.advance(&mut self.cells[cell], |last| contains(window, zone, last, now));
+                live = live.max(recents::count(self.cells[cell]));
+            }
+            recents.keep(live);
         }
+        let Some(ring) = stream.ring.filter(|ring| self.rings[*ring].len() > 0) else {
+            return;
+        };
         let stride = stream.entry.len() + 1;
         let mut gone = usize::MAX;
         for plan in &stream.windows {
@@ -115,17 +125,19 @@ impl KeyState<'_> {
             }
             for at in start..tail {
                 for fold in &plan.folds {
-                    self.leave(family, ring, at, *fold);
+                    self.leave(family, (ring, at, stride), *fold);
                 }
             }
             self.cells[plan.tail] = tail as u64;
             gone = gone.min(tail);
         }
-        if stream.windows.is_empty() || gone == 0 {
+        if gone == 0 {
             return;
         }
-        for at in 0..gone {
-            self.forget(family, ring, at);
+        if stream.entry.iter().any(|word| word.is_held_elsewhere()) {
+            for at in 0..gone {
+                self.forget(family, stream, ring, at);
+            }
         }
         self.rings[ring].pop(gone, stride);
         for plan in &stream.windows {
@@ -134,8 +146,7 @@ impl KeyState<'_> {
     }
 
     /// Gives up what the ring's entry at `at` holds elsewhere.
-    fn forget(&mut self, family: &Family, ring: usize, at: usize) {
-        let stream = &family.streams[ring];
+    fn forget(&mut self, family: &Family, stream: &Stream, ring: usize, at: usize) {
         let entry = self.rings[ring].get(at, stream.entry.len() + 1);
         for (word, &value) in stream.entry.iter().zip(&entry[1..]) {
             match *word {
@@ -149,8 +160,8 @@ impl KeyState<'_> {
         }
     }
 
-    fn leave(&mut self, family: &Family, ring: usize, at: usize, fold: Fold) {
-        let stride = family.streams[ring].entry.len() + 1;
+    fn leave(&mut self, family: &Family, place: (usize, usize, usize), fold: Fold) {
+        let (ring, at, stride) = place;
         let held = &self.rings[ring];
         let sequence = held.first() + at as u64;
         let entry = held.get(at, stride);
@@ -198,19 +209,16 @@ impl KeyState<'_> {
         };
         let layout = Layout { windows: family.tallies[tally] };
         let change = step(&mut self.tallies[tally], window, slot, layout);
-        let distinct = i64::from(change.after > 0) - i64::from(change.before > 0);
-        self.cells[cells] = self.cells[cells].wrapping_add_signed(distinct);
-        self.cells[cells + 1] = self.cells[cells + 1].wrapping_add_signed(by);
+        self.cells[cells] = self.cells[cells].wrapping_add_signed(by);
         if top {
             self.tallies[tally].move_top(window, change);
         }
         if entropy {
-            add(self.cells, cells + 2, surprisal_change(change));
+            add(self.cells, cells + 1, surprisal_change(change));
         }
     }
 
-    fn contribute(&mut self, family: &Family, ring: usize, request: &Request<'_>) {
-        let stream = &family.streams[ring];
+    fn contribute(&mut self, family: &Family, stream: &Stream, request: &Request<'_>) {
         if let Some(cell) = stream.newest {
             self.cells[cell] = request.time as u64;
         }
@@ -228,10 +236,16 @@ impl KeyState<'_> {
             self.cells[latest.cell] = request.time as u64;
             self.cells[latest.cell + 1] = word;
         }
-        if stream.windows.is_empty() {
-            return;
+        for plan in &stream.recents {
+            let value = [request.words[plan.word], request.words[plan.word + 1]];
+            if value != [0, 0] {
+                let cells = plan.windows.iter().map(|(_, cell)| *cell);
+                self.recents[plan.recents].see(value, request.time, self.cells, cells);
+            }
         }
-        let entry = self.rings[ring].push(stream.entry.len() + 1);
+        let Some(ring) = stream.ring else { return };
+        let stride = stream.entry.len() + 1;
+        let entry = self.rings[ring].push(stride);
         entry[0] = request.time as u64;
         for (word, place) in stream.entry.iter().zip(&mut entry[1..]) {
             *place = match *word {
@@ -254,13 +268,13 @@ impl KeyState<'_> {
         let at = self.rings[ring].len() - 1;
         for plan in &stream.windows {
             for fold in &plan.folds {
-                self.enter(family, ring, at, *fold);
+                self.enter(family, (ring, at, stride), *fold);
             }
         }
     }
 
-    fn enter(&mut self, family: &Family, ring: usize, at: usize, fold: Fold) {
-        let stride = family.streams[ring].entry.len() + 1;
+    fn enter(&mut self, family: &Family, place: (usize, usize, usize), fold: Fold) {
+        let (ring, at, stride) = place;
         let held = &self.rings[ring];
         let sequence = held.first() + at as u64;
         let entry = held.get(at, stride);
@@ -305,12 +319,12 @@ impl KeyState<'_> {
         replies: &mut Replies,
     ) -> u64 {
         let stream = &family.streams[output.stream];
-        let ring = &self.rings[output.stream];
+        let ring = stream.ring.map(|ring| &self.rings[ring]);
         let stride = stream.entry.len() + 1;
         let tail = |window: usize| self.cells[stream.windows[window].tail] as usize;
         let filled = |cell: usize| self.cells[cell];
         match output.read {
-            Read::Count { window } => (ring.len() - tail(window)) as u64,
+            Read::Count { window } => ring.map_or(0, |ring| ring.len() - tail(window)) as u64,
             Read::Sum { cell, .. } => {
                 i64::try_from(wide(self.cells, cell)).unwrap_or(NULL_INT) as u64
             }
@@ -319,10 +333,10 @@ impl KeyState<'_> {
             }
             Read::First { window, entry, kind } => {
                 let at = tail(window);
-                if at == ring.len() {
-                    return null_word(kind);
+                match ring.filter(|ring| at < ring.len()) {
+                    Some(ring) => self.give(kind, ring.get(at, stride)[entry], replies),
+                    None => null_word(kind),
                 }
-                self.give(kind, ring.get(at, stride)[entry], replies)
             }
             Read::Latest { window, cell, kind } => {
                 let time = self.cells[cell] as i64;
@@ -339,7 +353,7 @@ impl KeyState<'_> {
                 0 => None,
                 count => Some(stddev(wide(self.cells, sum), wide(self.cells, squares), count)),
             }),
-            Read::Distinct { cells } => self.cells[cells],
+            Read::Distinct { cell } => recents::count(self.cells[cell]),
             Read::Quantile { quantile } => {
                 self.quantiles[quantile].value().unwrap_or(NULL_INT) as u64
             }
@@ -350,13 +364,13 @@ impl KeyState<'_> {
                 }
                 (now - time) as u64
             }
-            Read::TopShare { tally, window, cells } => double(match self.cells[cells + 1] {
+            Read::TopShare { tally, window, cells } => double(match self.cells[cells] {
                 0 => None,
                 total => Some(f64::from(self.tallies[tally].top(window)) / total as f64),
             }),
-            Read::Entropy { cells } => double(match self.cells[cells + 1] {
+            Read::Entropy { cells } => double(match self.cells[cells] {
                 0 => None,
-                total => Some(entropy(total, wide(self.cells, cells + 2))),
+                total => Some(entropy(total, wide(self.cells, cells + 1))),
             }),
         }
     }
@@ -372,12 +386,12 @@ impl KeyState<'_> {
     /// Gives back what a key takes up of which nothing is in any window that has an end, but
     /// something stays for good.
     pub(super) fn rest(&mut self, family: &Family, zone: &Zone, now: i64) {
-        for ring in 0..family.streams.len() {
-            self.expire(family, ring, zone, now);
-            // An empty ring may number its entries anew: no extreme refers to any.
-            if self.rings[ring].len() == 0 {
-                self.rings[ring] = Ring::default();
-            }
+        for stream in &family.streams {
+            self.expire(family, stream, zone, now);
+        }
+        // An empty ring may number its entries anew: no extreme refers to any.
+        for ring in self.rings.iter_mut().filter(|ring| ring.len() == 0) {
+            *ring = Ring::default();
         }
         for extreme in self.extremes.iter_mut().filter(|extreme| extreme.is_empty()) {
             *extreme = VecDeque::new();
@@ -385,9 +399,11 @@ impl KeyState<'_> {
     }
 
     pub(super) fn clear(&mut self, family: &Family) {
-        for (ring, stream) in family.streams.iter().enumerate() {
-            for at in 0..self.rings[ring].len() {
-                self.forget(family, ring, at);
+        for stream in &family.streams {
+            if let Some(ring) = stream.ring {
+                for at in 0..self.rings[ring].len() {
+                    self.forget(family, stream, ring, at);
+                }
             }
             for latest in stream.latest.iter().filter(|latest| latest.kind == Type::Str) {
                 if self.cells[latest.cell] != 0 {
@@ -397,6 +413,7 @@ impl KeyState<'_> {
         }
         self.rings.fill_with(Ring::default);
         self.cells.fill(0);
+        self.recents.fill_with(Recents::default);
         self.tallies.fill_with(Tally::default);
         self.extremes.fill_with(VecDeque::new);
         self.quantiles.fill_with(Quantile::default);

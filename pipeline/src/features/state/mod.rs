@@ -2,8 +2,9 @@
 
 mod key;
 mod quantile;
+pub(crate) mod recents;
 mod ring;
-pub(crate) mod tally;
+mod tally;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use hashbrown::HashTable;
 use key::{KeyState, Request, Texts, outputs};
 pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;
+use recents::Recents;
 use ring::Ring;
 use tally::Tally;
 
@@ -48,6 +50,7 @@ struct KeyGroup {
     heads: Vec<Head>,
     rings: Vec<Ring>,
     cells: Vec<u64>,
+    recents: Vec<Recents>,
     tallies: Vec<Tally>,
     extremes: Vec<VecDeque<(u64, i64)>>,
     quantiles: Vec<Quantile>,
@@ -124,12 +127,14 @@ impl FamilyState {
             hints[nth] = slot.map_or(NO_HINT, |slot| slot as u32);
         }
         let family = &self.family;
-        let (rings, cells, tallies) = (family.streams.len(), family.cells, family.tallies.len());
+        let (rings, cells, recents) = (family.rings, family.cells, family.recents);
+        let tallies = family.tallies.len();
         for nth in 0..block.len() {
             if hints[nth] != NO_HINT {
                 let (group, slot) = (&self.groups[groups[nth]], hints[nth] as usize);
                 touched ^= group.rings.get(slot * rings).map_or(0, Ring::touch);
                 touched ^= group.cells.get(slot * cells).copied().unwrap_or(0);
+                touched ^= group.recents.get(slot * recents).map_or(0, Recents::touch);
                 touched ^= group.tallies.get(slot * tallies).map_or(0, Tally::touch);
             }
         }
@@ -203,8 +208,9 @@ impl KeyGroup {
             None => {
                 self.heads.push(head);
                 let keys = self.heads.len();
-                self.rings.resize_with(keys * family.streams.len(), Ring::default);
+                self.rings.resize_with(keys * family.rings, Ring::default);
                 self.cells.resize(keys * family.cells, 0);
+                self.recents.resize_with(keys * family.recents, Recents::default);
                 self.tallies.resize_with(keys * family.tallies.len(), Tally::default);
                 self.extremes.resize_with(keys * family.extremes, VecDeque::new);
                 self.quantiles.resize_with(keys * family.quantiles, Quantile::default);
@@ -219,8 +225,9 @@ impl KeyGroup {
 
     fn state(&mut self, family: &Family, slot: usize) -> KeyState<'_> {
         KeyState {
-            rings: part(&mut self.rings, slot, family.streams.len()),
+            rings: part(&mut self.rings, slot, family.rings),
             cells: part(&mut self.cells, slot, family.cells),
+            recents: part(&mut self.recents, slot, family.recents),
             tallies: part(&mut self.tallies, slot, family.tallies.len()),
             extremes: part(&mut self.extremes, slot, family.extremes),
             quantiles: part(&mut self.quantiles, slot, family.quantiles),
@@ -267,6 +274,7 @@ impl KeyGroup {
 
     fn bytes(&self) -> usize {
         let rings: usize = self.rings.iter().map(Ring::heap_bytes).sum();
+        let recents: usize = self.recents.iter().map(Recents::heap_bytes).sum();
         let tallies: usize = self.tallies.iter().map(Tally::heap_bytes).sum();
         let quantiles: usize = self.quantiles.iter().map(Quantile::heap_bytes).sum();
         let extremes: usize = self.extremes.iter().map(|extreme| extreme.capacity() * 16).sum();
@@ -274,10 +282,12 @@ impl KeyGroup {
             + self.heads.capacity() * size_of::<Head>()
             + self.rings.capacity() * size_of::<Ring>()
             + self.cells.capacity() * 8
+            + self.recents.capacity() * size_of::<Recents>()
             + self.tallies.capacity() * size_of::<Tally>()
             + self.extremes.capacity() * size_of::<VecDeque<(u64, i64)>>()
             + self.quantiles.capacity() * size_of::<Quantile>()
             + rings
+            + recents
             + tallies
             + quantiles
             + extremes
@@ -289,8 +299,9 @@ impl KeyGroup {
 /// Bytes that every key takes up in the slabs and the table of its group.
 pub(crate) fn key_bytes(family: &Family) -> usize {
     5 + size_of::<Head>()
-        + family.streams.len() * size_of::<Ring>()
+        + family.rings * size_of::<Ring>()
         + family.cells * 8
+        + family.recents * size_of::<Recents>()
         + family.tallies.len() * size_of::<Tally>()
         + family.extremes * size_of::<VecDeque<(u64, i64)>>()
         + family.quantiles * size_of::<Quantile>()

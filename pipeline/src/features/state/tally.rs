@@ -106,21 +106,6 @@ impl Tally {
         Change { before: *count + 1, after: *count }
     }
 
-    /// The value in a slot.
-    pub(crate) fn value(&self, slot: u32, layout: Layout) -> [u64; 2] {
-        let at = slot as usize * layout.stride();
-        [self.words[at], self.words[at + 1]]
-    }
-
-    /// Calls `found` with each value that occurs in the window.
-    pub(crate) fn each(&self, window: usize, layout: Layout, mut found: impl FnMut([u64; 2])) {
-        for slot in self.words.chunks_exact(layout.stride()) {
-            if slot[2] > 0 && slot[3 + window] > 0 {
-                found([slot[0], slot[1]]);
-            }
-        }
-    }
-
     /// Keeps the window's commonest value up to date.
     pub(crate) fn move_top(&mut self, window: usize, change: Change) {
         let tops = &mut self.tops;
