@@ -127,7 +127,9 @@ pub fn run(
     let findings = verdicts.finish(end);
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
-    let partial = interrupted.load(Ordering::Relaxed);
+    // A signal after the last decision interrupts nothing.
+    let reached = recorded.events.iter().sum::<u64>();
+    let partial = interrupted.load(Ordering::Relaxed) && reached < job.events.len() as u64;
     let whole = Whole {
         request,
         job: &job,
@@ -240,44 +242,42 @@ struct Observer {
 
 impl Observer {
     fn observe(&mut self, scored: &mut Scored, names: &Names) {
-        let enforces = self.verdicts.enforces();
         for at in 0..scored.batch.rows.len() {
-            if enforces {
-                self.enforce(&mut scored.batch, at);
-            }
+            self.raise(&mut scored.batch, at);
             self.observe_one(&scored.batch, at);
         }
-        if enforces {
+        if self.verdicts.enforces() {
             scored.lines.clear();
             scored.batch.write_lines(names, &mut scored.lines);
         }
     }
 
-    /// Raises a decision to the floor that the verdicts on its account and group set.
-    fn enforce(&mut self, batch: &mut DecisionBatch, at: usize) {
+    /// Takes the rules' decision into the verdicts on its account and group, and raises it to the
+    /// floor that they set before it. The floor is no evidence: else an account that goes on acting
+    /// would never be free again, and a banned group would ban everybody in it.
+    fn raise(&mut self, batch: &mut DecisionBatch, at: usize) {
         let row = batch.rows[at] as usize;
         let chunk = &batch.slice.chunk;
         let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
-        let floor = self.verdicts.floor(account, group, batch.slice.effective[row]);
-        batch.verdicts[at] = batch.verdicts[at].max(floor);
+        let (time, decided) = (batch.slice.effective[row], batch.verdicts[at]);
+        batch.verdicts[at] = decided.max(self.verdicts.floor(account, group, time));
+        self.verdicts.observe(account, group, time, decided);
     }
 
     fn observe_one(&mut self, batch: &DecisionBatch, at: usize) {
         let row = batch.rows[at] as usize;
         let chunk = &batch.slice.chunk;
-        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
         let decision = batch.verdicts[at];
-        self.verdicts.observe(account, group, batch.slice.effective[row], decision);
         self.hits.clear();
         self.hits.extend_from_slice(batch.hits.get(at));
         self.judge.observe(&Judged {
             event_id: chunk.str(EVENT_ID, row),
             event_time: chunk.int(EVENT_TIME, row),
             kind: chunk.kind(row),
-            account_id: account,
+            account_id: chunk.str(ACCOUNT_ID, row),
             payer_id: chunk.payer(row),
             payee_id: chunk.payee(row),
-            group_id: group,
+            group_id: chunk.str(GROUP_ID, row),
             amount_fen: chunk.int(AMOUNT_FEN, row),
             decision,
             score: batch.scores[at],

@@ -58,7 +58,7 @@ pub struct Finding {
     pub since: i64,
     /// When it ends; none: until it is lifted by hand.
     pub until: Option<i64>,
-    /// Decisions of review, hold and block on it.
+    /// Decisions of review, hold and block on it, without what floors added.
     pub decisions: [u64; 3],
 }
 
@@ -99,7 +99,8 @@ impl Verdicts {
         let of = |subject: Subject, id: &str| {
             let policy = self.policies[subject as usize];
             let enforced = policy.enforce && !id.is_empty();
-            let threshold = match self.standing(subject, id, time).filter(|_| enforced) {
+            let standing = if enforced { self.standing(subject, id, time) } else { None };
+            let threshold = match standing {
                 Some(Standing::Restricted) => policy.restrict,
                 Some(Standing::Banned) => policy.ban,
                 None => None,
@@ -109,7 +110,7 @@ impl Verdicts {
         of(Subject::Account, account).max(of(Subject::Group, group))
     }
 
-    /// Takes the next decision in total order.
+    /// Takes the next decision of the rules in total order, as it was before any floor.
     pub fn observe(&mut self, account: &str, group: &str, time: i64, verdict: Verdict) {
         if verdict == Verdict::Allow {
             return;

@@ -167,7 +167,7 @@ function truth(view) {
   if (labels.unmatched) {
     const examples = labels.unmatched_examples.map((id, at) => [at ? ', ' : '', foreign(id)]);
     const more = labels.unmatched > labels.unmatched_examples.length ? ' …' : '';
-    const [before, after] = say('unmatched', whole(labels.unmatched), '\n').split('\n');
+    const [before, after] = say(data.run.partial ? 'unmatchedSoFar' : 'unmatched', whole(labels.unmatched), '\n').split('\n');
     parts.push(note([before, examples, more, after]));
   }
   return parts;
@@ -312,12 +312,25 @@ function accounts() {
   return parts;
 }
 
+/** How many records were accounted for, and how many were not. */
+function reached({ counts }) {
+  const done = counts.decided + counts.applied + counts.rejected + counts.duplicates;
+  return [done, counts.in - done];
+}
+
+function interrupted() {
+  const [done, rest] = reached(data.run);
+  const read = data.run.counts.in;
+  return note(say('partial', whole(done), whole(read), percent(done, read), whole(rest)), true);
+}
+
 function records() {
-  const { counts, rejects } = data.run;
+  const { counts, rejects, partial } = data.run;
+  const [, rest] = reached(data.run);
   const part = (key, count, sign) => [sign, `${say(key)} `, el('b', null, whole(count))];
   const sum = el('p', { class: 'sum' }, part('in', counts.in, ''), part('decidedCount', counts.decided, ' = '),
-    part('applied', counts.applied, ' + '), part('rejected', counts.rejected, ' + '), part('duplicates', counts.duplicates, ' + '));
-  const balanced = counts.in === counts.decided + counts.applied + counts.rejected + counts.duplicates;
+    part('applied', counts.applied, ' + '), part('rejected', counts.rejected, ' + '), part('duplicates', counts.duplicates, ' + '),
+    partial ? part('unreached', rest, ' + ') : null);
   const columns = [
     { head: say('rejectCode'), word: true, cell: (row) => el('code', null, row.code) },
     { head: say('count'), value: (row) => row.count },
@@ -325,8 +338,8 @@ function records() {
   ];
   return [
     el('h2', null, say('records')),
-    el('section', { class: 'card' }, el('p', { class: 'how' }, say('recordsHow')), sum),
-    balanced ? null : note(say(data.run.partial ? 'unreached' : 'unbalanced'), true),
+    el('section', { class: 'card' }, el('p', { class: 'how' }, say(partial ? 'recordsHowPartial' : 'recordsHow')), sum),
+    rest === 0 || partial ? null : note(say('unbalanced'), true),
     rejects.length ? el('section', { class: 'card' }, table(columns, rejects)) : null,
   ];
 }
@@ -337,7 +350,7 @@ function made() {
   const input = ({ name, hash }) => el('div', null, foreign(name), ' ', el('code', { class: 'soft' }, hash));
   return [
     el('h2', null, say('made')),
-    el('section', { class: 'card' }, el('p', { class: 'how' }, say('reproduce')), el('dl', null,
+    el('section', { class: 'card' }, el('p', { class: 'how' }, say(run.partial ? 'reproducePartial' : 'reproduce')), el('dl', null,
       row('inputs', run.inputs.map(input)),
       row('rulesHash', el('code', null, run.rules_hash)),
       run.model_hash ? row('modelHash', el('code', null, run.model_hash)) : null,
@@ -358,7 +371,7 @@ function render() {
   const any = data.judgement.transactions > 0;
   document.getElementById('header').replaceChildren(...header());
   const parts = [
-    data.run.partial ? note(say('partial'), true) : null,
+    data.run.partial ? interrupted() : null,
     summary(),
     data.judgement.warmup ? note(say('warmup', whole(data.judgement.warmup))) : null,
     any ? [truth(view), decided(), ranking(view), rules(view), typologies(view), accounts()] : note(say('noTransactions')),

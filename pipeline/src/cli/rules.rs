@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, Message, render, to_json};
+use crate::diagnostic::{Failure, Lang, Message, render};
 use crate::event::Schema;
+use crate::features::cost;
+use crate::rules::overview::Overview;
 use crate::rules::{self, Loaded, docs, fmt};
 use crate::rules_test;
 
@@ -17,10 +19,22 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
-        /// Print keys, shared state and bytes a key of each family of features
+        /// Print what is shared, and the expected bytes a key and an event, of each family of features
         #[arg(long)]
         cost: bool,
-        /// Print mistakes as JSON
+        /// Print what was found as JSON (--help tells the fields)
+        ///
+        /// One object. `status` is "ok", "warnings" or "errors"; `errors` and `warnings` are how many
+        /// there are. `diagnostics` lists them, by file and place, with `file`, `line`, `column`,
+        /// `end_line` and `end_column` (from 1, columns in characters; null: the file as a whole),
+        /// `severity` ("error" or "warning"), `code`, `message` and `hint` (null: none), both also
+        /// with `_zh`; that a parameter is not used is one. The others are null while there are
+        /// errors: `rules` has `all`, `running` (live and shadow), `by_status` and `by_dimension`;
+        /// `rules_hash` is what stands in every decision; `features` lists the columns of
+        /// features.parquet with `name`, `type`, `unit` and `family` (null: no state); `families`
+        /// has, for each `family` of features filed under one key, what --cost prints:
+        /// `bytes_per_key`, `bytes_per_event`, and `streams` with `features` and `bytes_per_event`.
+        /// Exit 2 where there are errors.
         #[arg(long)]
         json: bool,
     },
@@ -147,18 +161,18 @@ fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
+fn check(directory: &Path, with_cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
     let schema = Arc::new(Schema::default());
     let loaded = match rules::load(Some(directory), &schema) {
         Ok(loaded) => loaded,
         Err(Failure::Input(found, sources)) if json => {
-            print(&format!("{:#}\n", to_json(&found, &sources)));
+            print_overview(&Overview::of_mistakes(&found, &sources));
             return Err(Failure::Input(Vec::new(), sources));
         }
         Err(failure) => return Err(failure),
     };
     if json {
-        print(&format!("{:#}\n", to_json(&loaded.warnings, &loaded.sources)));
+        print_overview(&Overview::of(&loaded));
         return Ok(());
     }
     let Loaded { rules: set, features, warnings, sources, .. } = loaded;
@@ -175,8 +189,12 @@ fn check(directory: &Path, cost: bool, json: bool, shown: Shown) -> Result<(), F
             set.hash
         ),
     });
-    if cost {
-        print(&features.cost());
+    if with_cost {
+        print(&cost::render(&features.costs(), shown.lang));
     }
     Ok(())
+}
+
+fn print_overview(overview: &Overview) {
+    print(&format!("{:#}\n", serde_json::json!(overview)));
 }

@@ -5,12 +5,14 @@
 
 mod clusters;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -83,16 +85,28 @@ pub struct StateUse {
 
 type Steps = Arc<Vec<(Range<usize>, i64)>>;
 
-/// Runs all events through the dataflow; decisions go to `sink`, slice by slice.
+/// Runs all events through the dataflow; decisions go to `sink`, slice by slice. An error is a
+/// worker that panicked: the others then stop.
 pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Result<Summary, String> {
     let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch));
     let config = timely::Config::process(options.workers);
     let (job, sink) = (job.clone(), sink.clone());
-    let guards =
-        timely::execute(config, move |worker| work(worker, &job, options, &steps, sink.clone()))?;
+    let failed = AtomicBool::new(false);
+    let guards = timely::execute(config, move |worker| {
+        let all = AssertUnwindSafe(|| work(worker, &job, options, &steps, sink.clone(), &failed));
+        let done = catch_unwind(all);
+        if done.is_err() {
+            failed.store(true, Ordering::Relaxed);
+        }
+        // What is left after a failure would wait for its like on the worker that failed.
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+        done.map_err(|payload| failure(worker.index(), &*payload))
+    })?;
     let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
     for part in guards.join() {
-        let part = part?;
+        let part = part??;
         summary.steps = summary.steps.min(part.steps);
         summary.events += part.events;
         summary.stopwatch.add(&part.stopwatch);
@@ -106,13 +120,22 @@ pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Resul
     Ok(summary)
 }
 
-/// One worker: builds the dataflow, feeds its slices, waits until all is decided.
+/// What is said of a worker that panicked; the panic itself has said where on standard error.
+fn failure(worker: usize, payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let said = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    format!("worker {worker} failed, which is a mistake in this program: {said}")
+}
+
+/// One worker: builds the dataflow, feeds its slices, waits until all is decided or a worker has
+/// failed.
 fn work(
     worker: &mut timely::worker::Worker,
     job: &Arc<Job>,
     options: Options,
     steps: &Steps,
     sink: SyncSender<Scored>,
+    failed: &AtomicBool,
 ) -> Summary {
     let (index, peers) = (worker.index(), worker.peers());
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
@@ -136,9 +159,10 @@ fn work(
         let replies = scope.concatenate(replies);
         wiring.score(events, replies, changes, sink).probe_with(&probe);
     });
+    let goes_on = || !failed.load(Ordering::Relaxed);
     let mut done = 0;
     for (step, (range, start)) in steps.iter().enumerate() {
-        if job.interrupted.load(Ordering::Relaxed) {
+        if job.interrupted.load(Ordering::Relaxed) || !goes_on() {
             break;
         }
         let share = share(range, index, peers);
@@ -154,16 +178,20 @@ fn work(
         input.send(Rc::new(prepared));
         input.flush();
         if let Some((_, behind)) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
-            worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&(*behind as u64)));
+            let behind = *behind as u64;
+            worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&behind) && goes_on());
         } else {
             worker.step();
         }
         done = step + 1;
     }
     input.close();
-    worker.step_or_park_while(PARKED_MAX, || !probe.done());
+    worker.step_or_park_while(PARKED_MAX, || !probe.done() && goes_on());
     let mut summary = std::mem::take(&mut *shared.borrow_mut());
     summary.steps = done;
+    while worker.has_dataflows() && goes_on() {
+        worker.step_or_park(PARKED_MAX);
+    }
     summary
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cost::FamilyCost;
 use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::ClusterOptions;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
@@ -154,14 +155,11 @@ impl Features {
         &self.columns
     }
 
-    /// What each family of features costs: its key, the streams and windows that its features
-    /// share, bytes for a live key and for an event that a ring still holds.
-    pub fn cost(&self) -> String {
-        let mut out = String::new();
-        for family in &self.families {
-            out.push_str(&family.cost(&self.schema, &self.plan.features));
-        }
-        out
+    /// What each family of features is expected to take up in memory.
+    pub fn costs(&self) -> Vec<FamilyCost> {
+        let cost =
+            |family: &Arc<Family>| FamilyCost::new(family, &self.schema, &self.plan.features);
+        self.families.iter().map(cost).collect()
     }
 
     /// Empty columns for the computed features.

@@ -17,32 +17,32 @@ const SIDES: [(&str, Kind, &str, &str); 4] = [
     ("group", Kind::Group, "group_id", "group_id"),
 ];
 
-/// The meanings of the standard fields in Chinese, in the order of [`FIELDS`].
-const FIELDS_ZH: [&str; FIELDS.len()] = [
-    "事件的唯一编号",
-    "发生时间,1970 年起的毫秒数(UTC)",
-    "事件类型",
-    "行为账号",
-    "对方账号:领取时为发包人,转账时为收款人",
-    "所在的群",
-    "红包编号",
-    "金额(分)",
-    "同一时刻内的先后次序",
-    "红包份数",
-    "红包玩法",
-    "资金来源",
-    "设备",
-    "网络地址",
-    "行政区划代码(GB/T 2260)",
-    "平台",
-    "账号的年龄段",
-    "账号注册时间,1970 年起的毫秒数(UTC)",
-    "是否实名",
-    "附言、消息或群名",
-    "事后认定:fraud 或 honest",
-    "欺诈类型",
-    "认定对象的种类",
-    "认定对象的编号",
+/// The names and meanings of the standard fields in Chinese, in the order of [`FIELDS`].
+const FIELDS_ZH: [(&str, &str); FIELDS.len()] = [
+    ("事件编号", "事件的唯一编号"),
+    ("发生时间", "发生时间,1970 年起的毫秒数(UTC)"),
+    ("事件类型", "发生了什么:发包、领取、转账等"),
+    ("行为账号", "发起事件的账号"),
+    ("对方账号", "对方账号:领取时为发包人,转账时为收款人"),
+    ("群", "所在的群"),
+    ("红包", "红包编号"),
+    ("金额", "金额(分)"),
+    ("次序", "同一时刻内的先后次序"),
+    ("份数", "红包份数"),
+    ("玩法", "红包玩法"),
+    ("资金来源", "付款资金从何而来"),
+    ("设备", "所用设备的编号"),
+    ("网络地址", "所用网络的地址"),
+    ("地区", "行政区划代码(GB/T 2260)"),
+    ("平台", "所用的应用"),
+    ("年龄段", "账号的年龄段"),
+    ("注册时间", "账号注册时间,1970 年起的毫秒数(UTC)"),
+    ("是否实名", "账号是否已实名认证"),
+    ("文本", "附言、消息或群名"),
+    ("认定结果", "事后认定:fraud 或 honest"),
+    ("欺诈类型", "属于哪一类欺诈"),
+    ("认定对象种类", "认定对象的种类"),
+    ("认定对象编号", "认定对象的编号"),
 ];
 
 /// One name of the catalogue.
@@ -50,6 +50,8 @@ const FIELDS_ZH: [&str; FIELDS.len()] = [
 pub struct Entry {
     /// Its type.
     pub kind: Type,
+    /// What a field is called in Chinese; empty for all else, whose meaning is said instead.
+    pub name_zh: String,
     /// What it means.
     pub doc: String,
     /// What it means, in Chinese.
@@ -84,6 +86,7 @@ pub(super) enum EntrySource {
 fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -> Entry {
     Entry {
         kind,
+        name_zh: String::new(),
         doc: doc.to_owned(),
         doc_zh: doc_zh.to_owned(),
         unit: unit.to_owned(),
@@ -101,19 +104,25 @@ pub(super) fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema)
             _ => "",
         };
         let source = EntrySource::Field(FieldId(at as u16));
-        let doc_zh = FIELDS_ZH.get(at).copied().unwrap_or("自有数据列");
-        entries.insert(field.name.clone(), entry(field.kind, source, doc, doc_zh, unit));
+        let (name_zh, doc_zh) = FIELDS_ZH.get(at).copied().unwrap_or(("", "自有数据列"));
+        let own = entry(field.kind, source, doc, doc_zh, unit);
+        entries.insert(field.name.clone(), Entry { name_zh: name_zh.to_owned(), ..own });
         for (side, _, _, by) in SIDES {
             let doc = format!("{}, as last said of the {by}: {doc}", field.name);
             let doc_zh = format!("{by} 最近一次登记的 {}:{doc_zh}", field.name);
-            let entry = entry(field.kind, EntrySource::Attribute, &doc, &doc_zh, unit);
-            entries.insert(format!("{side}.{}", field.name), entry);
+            let of_side = entry(field.kind, EntrySource::Attribute, &doc, &doc_zh, unit);
+            let of_side = Entry { name_zh: name_zh.to_owned(), ..of_side };
+            entries.insert(format!("{side}.{}", field.name), of_side);
         }
     }
-    let payer = entry(Type::Str, EntrySource::Payer, "who pays", "付款方", "");
-    entries.insert("payer_id".to_owned(), payer);
-    let payee = entry(Type::Str, EntrySource::Payee, "who is paid", "收款方", "");
-    entries.insert("payee_id".to_owned(), payee);
+    let sides = [
+        ("payer_id", EntrySource::Payer, "who pays", "付款方", "付款的账号"),
+        ("payee_id", EntrySource::Payee, "who is paid", "收款方", "收款的账号"),
+    ];
+    for (name, source, doc, name_zh, doc_zh) in sides {
+        let side = entry(Type::Str, source, doc, doc_zh, "");
+        entries.insert(name.to_owned(), Entry { name_zh: name_zh.to_owned(), ..side });
+    }
 }
 
 pub(super) fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexicon) {
@@ -184,6 +193,7 @@ pub(super) fn declared(schema: &Schema, declaration: &Declaration, at: usize) ->
     };
     Entry {
         kind,
+        name_zh: String::new(),
         doc: declaration.doc.clone(),
         doc_zh: declaration.doc_zh.clone(),
         unit: declaration.unit.clone(),

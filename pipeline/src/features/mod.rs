@@ -10,6 +10,7 @@ pub mod devices;
 pub mod plan;
 pub(crate) mod requests;
 pub(crate) mod state;
+pub mod cost;
 pub mod text;
 
 pub use catalogue::{Catalogue, Features, SlotSource};

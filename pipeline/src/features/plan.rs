@@ -317,29 +317,6 @@ impl Family {
         self.carried.iter().map(|carried| carried.form.words()).sum()
     }
 
-    /// What the family costs, in a few lines.
-    pub(crate) fn cost(&self, schema: &Schema, features: &[(String, Type)]) -> String {
-        use std::fmt::Write as _;
-        // A key's head and map entry; a ring's header; a cell; the headers of values.
-        let values = 48 * self.recents + 48 * self.tallies.len();
-        let key = 37 + 40 * self.rings + 8 * self.cells + values;
-        let event: usize = self
-            .streams
-            .iter()
-            .filter(|stream| !stream.windows.is_empty())
-            .map(|stream| 8 * (1 + stream.entry.len()))
-            .sum();
-        let shared: usize = self.lookups.iter().map(|lookup| lookup.outputs.len()).sum();
-        let streams = self.streams.len();
-        let mut out = format!("by {}: {shared} features, {streams} streams\n", self.name(schema));
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "  about {key} bytes a live key, {event} bytes an event held");
-        for output in self.lookups.iter().flat_map(|lookup| &lookup.outputs) {
-            let _ = writeln!(out, "  stream {}: {}", output.stream, features[output.feature].0);
-        }
-        out
-    }
-
     /// The family's name: its key.
     pub(crate) fn name(&self, schema: &Schema) -> String {
         let names = self.key.iter().map(|source| match source {

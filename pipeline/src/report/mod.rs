@@ -90,7 +90,8 @@ impl Counts {
         self.read.saturating_sub(self.accounted())
     }
 
-    fn accounted(&self) -> u64 {
+    /// Records that were decided, applied, refused or repeats.
+    pub fn accounted(&self) -> u64 {
         self.decided + self.applied + self.rejected + self.duplicates
     }
 }

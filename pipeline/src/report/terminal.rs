@@ -36,7 +36,7 @@ pub fn terminal(input: &ReportInput<'_>, screen: Screen) -> String {
         ));
     }
     for view in input.judgement.truth.views() {
-        page.view(view);
+        page.view(view, input.run.partial);
     }
     page.rules(input);
     page.text
@@ -94,6 +94,10 @@ impl Page {
         let found = input.judgement;
         let counts = input.run.counts;
         let mut rows = Vec::new();
+        if input.run.partial {
+            let value = self.interruption(input);
+            rows.push(vec![self.say("partial", "不完整").to_owned(), value]);
+        }
         let sum = format!(
             "in {} = decided {} + applied {} + rejected {} + duplicates {}",
             grouped(counts.read),
@@ -132,15 +136,27 @@ impl Page {
             let value = grouped(found.warmup);
             rows.push(vec![self.say("warm-up, not judged", "预热，不计入").to_owned(), value]);
         }
-        if input.run.partial {
-            let value = self.say("interrupted; this is what was done", "已中断；仅含已完成部分");
-            rows.push(vec![self.say("partial", "不完整").to_owned(), value.to_owned()]);
-        }
         rows.push(vec![
             self.say("digest", "决策摘要").to_owned(),
             input.run.decisions_digest.clone(),
         ]);
         self.table(&[], 2, rows);
+    }
+
+    fn interruption(&self, input: &ReportInput<'_>) -> String {
+        let counts = input.run.counts;
+        let (done, read) = (grouped(counts.accounted()), grouped(counts.read));
+        let part = share(counts.accounted(), counts.read);
+        match self.screen.lang {
+            Lang::En => {
+                format!(
+                    "interrupted after {done} of {read} records ({part}): all below is of those"
+                )
+            }
+            Lang::Zh => {
+                format!("已中断：{read} 条记录中处理了 {done} 条（{part}），以下仅涉及已处理的部分")
+            }
+        }
     }
 
     fn mix(&self, input: &ReportInput<'_>) -> String {
@@ -185,7 +201,7 @@ impl Page {
         }
     }
 
-    fn view(&mut self, view: &View) {
+    fn view(&mut self, view: &View, partial: bool) {
         let subject = view.subject.name();
         let (fraud, honest) = (grouped(view.labels.fraud), grouped(view.labels.honest));
         self.heading(&match self.screen.lang {
@@ -215,7 +231,7 @@ impl Page {
         ];
         self.table(&header, 0, vec![row]);
         self.line("");
-        self.view_details(view);
+        self.view_details(view, partial);
         self.typologies(view);
     }
 
@@ -223,7 +239,7 @@ impl Page {
         format!("{} / {}", grouped(part), grouped(whole))
     }
 
-    fn view_details(&mut self, view: &View) {
+    fn view_details(&mut self, view: &View, partial: bool) {
         let fraud = &view.fraud;
         let mut rows = vec![
             vec![
@@ -253,7 +269,12 @@ impl Page {
             let examples: Vec<String> =
                 view.labels.unmatched_examples.iter().map(|id| printable(id)).collect();
             let value = format!("{} ({} ..)", grouped(view.labels.unmatched), examples.join(", "));
-            rows.push(vec![self.say("labels that match nothing", "未匹配标签").to_owned(), value]);
+            let name = if partial {
+                self.say("labels that match nothing reached", "未匹配已处理交易的标签")
+            } else {
+                self.say("labels that match nothing", "未匹配标签")
+            };
+            rows.push(vec![name.to_owned(), value]);
         }
         self.table(&[], 2, rows);
     }
@@ -468,7 +489,7 @@ mod tests {
     /// What an interrupted run did not come to is told as that, and is no loss.
     #[test]
     fn an_interrupted_run_says_what_it_did_not_reach() {
-        let (mut run, judgement) = sample::run(10, false);
+        let (mut run, judgement) = sample::run(10, true);
         run.counts.read += 1_234;
         run.partial = true;
         let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
@@ -478,6 +499,12 @@ mod tests {
         assert!(
             text.split_whitespace().collect::<Vec<_>>().join(" ").contains("not reached 1,234")
         );
+        let (done, read) = (run.counts.accounted(), run.counts.read);
+        assert_eq!(read - done, 1_234);
+        let told = format!("interrupted after {} of {} records", grouped(done), grouped(read));
+        assert!(text.contains(&told), "{text}");
+        assert!(text.find("partial") < text.find("decisions"), "{text}");
+        assert!(text.contains("labels that match nothing reached"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod file;
 mod files;
 pub mod fmt;
 pub mod lists;
+pub mod overview;
 mod params;
 pub mod policy;
 pub mod set;

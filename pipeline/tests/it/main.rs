@@ -1,12 +1,18 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
 mod clusters;
+mod cost;
 mod digest;
+mod enforce;
+mod failure;
 mod features;
 mod input_log;
+#[cfg(unix)]
+mod interrupt;
 mod oracle;
 mod order;
 mod rule_sets;
+mod rules_check;
 mod state;
 mod stories;
 mod support;

@@ -296,6 +296,17 @@ impl KeyGroup {
     }
 }
 
+/// Bytes that every key takes up in the slabs and the table of its group.
+pub(crate) fn key_bytes(family: &Family) -> usize {
+    5 + size_of::<Head>()
+        + family.rings * size_of::<Ring>()
+        + family.cells * 8
+        + family.recents * size_of::<Recents>()
+        + family.tallies.len() * size_of::<Tally>()
+        + family.extremes * size_of::<VecDeque<(u64, i64)>>()
+        + family.quantiles * size_of::<Quantile>()
+}
+
 fn part<T>(slab: &mut [T], slot: usize, stride: usize) -> &mut [T] {
     &mut slab[slot * stride..(slot + 1) * stride]
 }

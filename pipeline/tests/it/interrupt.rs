@@ -1,0 +1,137 @@
+//! Ctrl-C ends a run cleanly: what it had decided stays, and is what a whole run decides.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use hongxian::sink::lines;
+
+use super::digest::read_parquet;
+use super::support::{START, workspace};
+
+/// How often the moment is sought before the test gives up: it never passes without an interruption
+/// between the first decision and the last.
+const ATTEMPTS: usize = 12;
+
+/// What came of a signal, as far as it tells how to do better the next time.
+enum Met {
+    /// Before the first decision.
+    TooEarly,
+    /// After the last.
+    TooLate,
+    /// In between; what the program said.
+    Midway(Output),
+}
+
+/// A claim every 20 ms, by a hundred accounts in ten groups.
+fn write_events(path: &Path, claims: i64) {
+    let mut csv =
+        "event_id,event_time,kind,account_id,counterparty_id,group_id,packet_id,amount_fen\n"
+            .to_owned();
+    for at in 0..claims {
+        let (time, account, group, packet) = (START + at * 20, at * 7 % 100, at % 10, at / 5);
+        writeln!(csv, "e{at},{time},claim,u{account},s{group},g{group},p{packet},{}", at % 900 + 1)
+            .unwrap();
+    }
+    fs::write(path, csv).unwrap();
+}
+
+fn backtest(events: &Path, out: &Path, batch: &str) -> Command {
+    let mut command = hongxian();
+    command.arg("backtest").arg(events).arg("--out").arg(out);
+    command.arg("--rules").arg(workspace().join("rules")).args(["--lang", "en"]);
+    command.args(["--workers", "4", "--tick", "5ms", "--batch", batch]);
+    command
+}
+
+fn hongxian() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_hongxian"))
+}
+
+/// Interrupts a run whose steps have an event for each worker, so long after it has begun to decide.
+fn interrupt(events: &Path, out: &Path, after: Duration) -> Met {
+    let mut run = backtest(events, out, "4");
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // All is read before the first decision, and the log is opened between the two.
+    while !out.join("log/blocks.jsonl").exists() {
+        assert_eq!(run.try_wait().unwrap(), None, "it ended before it began");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(after);
+    press_ctrl_c(&run);
+    let output = run.wait_with_output().unwrap();
+    if output.status.success() {
+        return Met::TooLate;
+    }
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{shown}");
+    let decided_none = metrics(out)["counts"]["decided"] == 0;
+    if decided_none { Met::TooEarly } else { Met::Midway(output) }
+}
+
+fn press_ctrl_c(run: &Child) {
+    // A run that is over already is found out from its exit code.
+    let _ = Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).output().unwrap();
+}
+
+fn metrics(out: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(out.join("metrics.json")).unwrap()).unwrap()
+}
+
+fn decisions(out: &Path) -> String {
+    let mut text = String::new();
+    lines::write(&read_parquet(&out.join("decisions.parquet")), &mut text).unwrap();
+    text
+}
+
+/// A run that was interrupted midway, with its input and what it said.
+fn interrupted(directory: &Path) -> (PathBuf, PathBuf, Output) {
+    let (mut claims, mut after) = (4_000, Duration::from_millis(50));
+    for attempt in 0..ATTEMPTS {
+        let events = directory.join(format!("events{attempt}.csv"));
+        let out = directory.join(format!("run{attempt}"));
+        write_events(&events, claims);
+        match interrupt(&events, &out, after) {
+            Met::TooEarly => after *= 2,
+            Met::TooLate => claims *= 2,
+            Met::Midway(output) => return (events, out, output),
+        }
+    }
+    panic!("no run could be interrupted midway");
+}
+
+/// Three times, for workers are at different steps when the signal comes, or are not.
+#[test]
+fn an_interrupted_run_keeps_the_first_decisions_of_a_whole_one() {
+    for _ in 0..3 {
+        let directory = tempfile::tempdir().unwrap();
+        let (events, out, output) = interrupted(directory.path());
+        assert_told(&output);
+        assert_start_of_whole(&events, &out, &directory.path().join("whole"));
+    }
+}
+
+fn assert_told(output: &Output) {
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("partial") && shown.contains("not reached"), "{shown}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("interrupted: what was decided until the last tick is kept"), "{told}");
+}
+
+fn assert_start_of_whole(events: &Path, out: &Path, whole: &Path) {
+    let run: toml::Table =
+        toml::from_str(&fs::read_to_string(out.join("run.toml")).unwrap()).unwrap();
+    assert_eq!(run["partial"].as_bool(), Some(true));
+    let digest = hongxian().arg("digest").arg(out).output().unwrap();
+    let digest = String::from_utf8(digest.stdout).unwrap();
+    assert_eq!(run["decisions_digest"].as_str(), Some(digest.trim()));
+
+    assert!(backtest(events, whole, "32768").output().unwrap().status.success());
+    let (kept, all) = (decisions(out), decisions(whole));
+    assert!(!kept.is_empty() && kept.len() < all.len() && all.starts_with(&kept));
+    let count = kept.lines().count();
+    assert_eq!(metrics(out)["counts"]["decided"], count);
+    assert_eq!(read_parquet(&out.join("features.parquet")).num_rows(), count);
+}
