@@ -154,12 +154,13 @@ impl DecisionBatch {
     /// Appends each decision as one line of canonical JSON: the fields in the order of the
     /// contract, each value as RFC 8785 writes it, times as integers of ms.
     pub fn write_lines(&self, names: &Names, out: &mut String) {
+        let pieces = Pieces::new(names);
         for at in 0..self.rows.len() {
-            self.write_line(at, names, out);
+            self.write_line(at, &pieces, out);
         }
     }
 
-    fn write_line(&self, at: usize, names: &Names, out: &mut String) {
+    fn write_line(&self, at: usize, pieces: &Pieces, out: &mut String) {
         let row = self.rows[at] as usize;
         let chunk = &self.slice.chunk;
         let string = |out: &mut String, key: &str, field: FieldId| {
@@ -184,11 +185,10 @@ impl DecisionBatch {
         int(out, ",\"model_score\":", self.model_scores[at]);
         out.push_str(",\"reasons\":[");
         for (nth, hit) in self.hits.range(at).enumerate() {
-            let (rule, score) = &names.rules[usize::from(self.hits.items()[hit])];
-            out.push_str(if nth == 0 { "{\"rule\":" } else { ",{\"rule\":" });
-            quote(out, rule);
-            int(out, ",\"score\":", *score);
-            out.push_str(",\"text\":");
+            if nth > 0 {
+                out.push(',');
+            }
+            out.push_str(&pieces.hits[usize::from(self.hits.items()[hit])]);
             nullable(out, self.reasons.get(hit));
             out.push('}');
         }
@@ -197,8 +197,7 @@ impl DecisionBatch {
             if nth > 0 {
                 out.push(',');
             }
-            quote(out, &names.evidence[usize::from(*name)]);
-            out.push(':');
+            out.push_str(&pieces.evidence[usize::from(*name)]);
             value.write_json(out);
         }
         out.push_str("},\"outcome\":");
@@ -208,13 +207,45 @@ impl DecisionBatch {
             if nth > 0 {
                 out.push(',');
             }
-            quote(out, &names.rules[usize::from(*rule)].0);
+            out.push_str(&pieces.rules[usize::from(*rule)]);
         }
-        out.push_str("],\"rules_hash\":");
-        nullable(out, &names.rules_hash);
-        out.push_str(",\"model_hash\":");
-        nullable(out, &names.model_hash);
-        out.push_str("}\n");
+        out.push_str(&pieces.end);
+    }
+}
+
+/// What is the same in many lines, written once.
+struct Pieces {
+    /// A rule's id, by index.
+    rules: Vec<String>,
+    /// The start of a rule's reason, up to its text.
+    hits: Vec<String>,
+    /// The key of a value.
+    evidence: Vec<String>,
+    /// The end of a line, from the end of the shadow hits on.
+    end: String,
+}
+
+impl Pieces {
+    fn new(names: &Names) -> Pieces {
+        let quoted = |text: &str| {
+            let mut out = String::new();
+            quote(&mut out, text);
+            out
+        };
+        let mut end = String::from("],\"rules_hash\":");
+        nullable(&mut end, &names.rules_hash);
+        end.push_str(",\"model_hash\":");
+        nullable(&mut end, &names.model_hash);
+        end.push_str("}\n");
+        let hit = |(rule, score): &(String, i64)| {
+            format!("{{\"rule\":{},\"score\":{score},\"text\":", quoted(rule))
+        };
+        Pieces {
+            rules: names.rules.iter().map(|(rule, _)| quoted(rule)).collect(),
+            hits: names.rules.iter().map(hit).collect(),
+            evidence: names.evidence.iter().map(|name| format!("{}:", quoted(name))).collect(),
+            end,
+        }
     }
 }
 

@@ -110,13 +110,23 @@ pub(crate) struct Addressing {
 }
 
 impl Requests {
-    /// An empty batch for each worker.
-    pub(crate) fn batches(to: &Addressing) -> Vec<Requests> {
+    /// An empty batch for each worker, with room for its share of `rows` requests that carry
+    /// `words` each.
+    pub(crate) fn batches(to: &Addressing, rows: usize, words: usize) -> Vec<Requests> {
+        // Keys spread over workers by their hash: a share is seldom a sixteenth larger.
+        let room = rows / to.peers + rows / (16 * to.peers) + 16;
         let batch = |destination| Requests {
             origin: to.origin as u32,
             destination,
             first: to.first,
-            ..Requests::default()
+            rows: Vec::with_capacity(room),
+            hashes: Vec::with_capacity(room),
+            checks: Vec::with_capacity(room),
+            times: Vec::with_capacity(room),
+            streams: Vec::with_capacity(room),
+            lookups: Vec::with_capacity(room),
+            words: Vec::with_capacity(room * words),
+            texts: Strings::default(),
         };
         (0..to.peers as u32).map(batch).collect()
     }

@@ -17,6 +17,7 @@ use crate::features::devices::edges::{Edge, SharedEdges};
 use crate::features::devices::groups::{AccountGroups, Membership};
 use crate::features::devices::view::ClusterChange;
 use crate::features::devices::{Change, ClusterOptions};
+use crate::features::state::LOOK_AHEAD;
 use crate::gather::Prepared;
 use crate::keyed::{Addressing, Key, Replies, Requests, halves, whole};
 
@@ -26,8 +27,8 @@ pub(super) type ViewChange = (ClusterChange, i64, isize);
 
 /// Requests to the keeper of each event's device: the account that acted there.
 pub(super) fn device_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
-    let mut batches = Requests::batches(to);
     let slice = &prepared.slice;
+    let mut batches = Requests::batches(to, slice.chunk.len(), 2);
     let [devices, accounts] = prepared.keys_of([DEVICE_ID, ACCOUNT_ID]);
     for row in 0..slice.chunk.len() {
         let (device, account) = (devices[row], accounts[row]);
@@ -45,8 +46,8 @@ pub(super) fn device_requests(prepared: &Prepared, to: &Addressing) -> Vec<Reque
 /// Requests to the keeper of each event's account: the group in which it acted, and for
 /// transactions the question in how many it did.
 pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
-    let mut batches = Requests::batches(to);
     let slice = &prepared.slice;
+    let mut batches = Requests::batches(to, slice.chunk.len(), 2);
     let [accounts, groups] = prepared.keys_of([ACCOUNT_ID, GROUP_ID]);
     for row in 0..slice.chunk.len() {
         let (account, group) = (accounts[row], groups[row]);
@@ -245,6 +246,9 @@ impl Keeper {
         let mut replies =
             Replies { origin: requests.origin, family: self.family, ..Replies::default() };
         for (at, group) in requests.words.chunks_exact(2).enumerate() {
+            if at % LOOK_AHEAD == 0 {
+                self.state.look_ahead(requests.hashes[at..].iter().take(LOOK_AHEAD).copied());
+            }
             let (account, time) = (requests.hashes[at], requests.times[at]);
             let moment = self.options.known(time);
             self.step_until(moment);

@@ -66,7 +66,7 @@ pub(crate) fn requests(
     to: &Addressing,
     passes: &dyn Fn(usize, usize) -> bool,
 ) -> Vec<Requests> {
-    let mut batches = Requests::batches(to);
+    let mut batches = Requests::batches(to, chunk.len(), family.words());
     let columns: Vec<usize> = family.key.iter().map(|&key| keys.column(chunk, key)).collect();
     let looked_up: Vec<Vec<usize>> = family
         .lookups

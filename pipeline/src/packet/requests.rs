@@ -17,8 +17,8 @@ pub(crate) fn packet_requests(
     [packets, accounts]: &[Rc<[Key]>; 2],
     to: &Addressing,
 ) -> Vec<Requests> {
-    let mut batches = Requests::batches(to);
     let chunk = &slice.chunk;
+    let mut batches = Requests::batches(to, chunk.len(), WORDS);
     for row in 0..chunk.len() {
         let kind = chunk.kind(row);
         if !matches!(kind, Kind::Send | Kind::Claim | Kind::Refund) {

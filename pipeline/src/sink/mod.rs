@@ -138,7 +138,7 @@ impl Recorder {
         }
         let columns = decisions_columns(&scored.batch, &self.names);
         self.decisions.send(columns)?;
-        self.features.send(features_columns(&scored.batch, &scored.features))
+        self.features.send(features_columns(&scored.batch, scored.features))
     }
 
     fn finish(mut self) -> Result<Recorded, String> {

@@ -179,16 +179,15 @@ pub fn features_schema(features: &[(String, Type)]) -> SchemaRef {
 }
 
 /// The columns of `features.parquet` for one batch.
-pub fn features_columns(batch: &DecisionBatch, features: &[Column]) -> Vec<ArrayRef> {
+pub fn features_columns(batch: &DecisionBatch, features: Vec<Column>) -> Vec<ArrayRef> {
     let id = strings_at(&batch.slice.chunk, EVENT_ID, &batch.rows);
-    std::iter::once(id).chain(features.iter().map(column_array)).collect()
+    std::iter::once(id).chain(features.into_iter().map(column_array)).collect()
 }
 
 /// The columns of `decisions.parquet` for one batch.
 pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> {
     let chunk = &batch.slice.chunk;
     let rows = &batch.rows;
-    let ints = |values: &[i64]| column_array(&Column::Int(values.to_vec()));
     let pick = |from: &dyn Fn(usize) -> i64| -> Vec<i64> {
         rows.iter().map(|row| from(*row as usize)).collect()
     };
@@ -207,11 +206,11 @@ pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> 
         strings_at(chunk, COUNTERPARTY_ID, rows),
         strings_at(chunk, GROUP_ID, rows),
         strings_at(chunk, PACKET_ID, rows),
-        ints(&pick(&|row| chunk.int(AMOUNT_FEN, row))),
+        ints(pick(&|row| chunk.int(AMOUNT_FEN, row))),
         words(batch.verdicts.iter().map(|verdict| verdict.name())),
-        ints(&batch.scores),
-        ints(&batch.rule_scores),
-        ints(&batch.model_scores),
+        ints(batch.scores.clone()),
+        ints(batch.rule_scores.clone()),
+        ints(batch.model_scores.clone()),
         reasons(batch, names),
         evidence(&batch.evidence, names),
         words((0..rows.len()).map(|at| batch.outcomes.get(at))),
@@ -234,16 +233,25 @@ fn strings_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> ArrayRef {
 fn strings_array<'s>(strings: impl Iterator<Item = &'s str>, len: usize) -> ArrayRef {
     let mut bytes: Vec<u8> = Vec::with_capacity(len * 12);
     let mut offsets: Vec<i32> = Vec::with_capacity(len + 1);
-    let mut present: Vec<bool> = Vec::with_capacity(len);
     offsets.push(0);
     for string in strings {
         bytes.extend_from_slice(string.as_bytes());
         offsets.push(bytes.len() as i32);
-        present.push(!string.is_empty());
     }
-    let nulls = Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
+    let nulls = nulls(&offsets.windows(2).map(|ends| ends[0] < ends[1]).collect::<Vec<_>>());
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+}
+
+/// Which values are there; none where all are.
+fn nulls(present: &[bool]) -> Option<NullBuffer> {
+    let all = present.iter().fold(true, |all, present| all & present);
+    (!all).then(|| NullBuffer::from(present))
+}
+
+fn ints(values: Vec<i64>) -> ArrayRef {
+    let present = nulls(&values.iter().map(|value| *value != NULL_INT).collect::<Vec<_>>());
+    Arc::new(Int64Array::new(values.into(), present))
 }
 
 /// Few distinct words: a dictionary; empty is null.
@@ -267,17 +275,12 @@ fn words<'s>(words: impl Iterator<Item = &'s str>) -> ArrayRef {
     Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(values))))
 }
 
-fn column_array(column: &Column) -> ArrayRef {
-    let nulls =
-        |present: Vec<bool>| Some(NullBuffer::from(present)).filter(|nulls| nulls.null_count() > 0);
+fn column_array(column: Column) -> ArrayRef {
     match column {
-        Column::Int(values) => {
-            let present = nulls(values.iter().map(|value| *value != NULL_INT).collect());
-            Arc::new(Int64Array::new(values.clone().into(), present))
-        }
+        Column::Int(values) => ints(values),
         Column::Double(values) => {
-            let present = nulls(values.iter().map(|value| !value.is_nan()).collect());
-            Arc::new(Float64Array::new(values.clone().into(), present))
+            let present = nulls(&values.iter().map(|value| !value.is_nan()).collect::<Vec<_>>());
+            Arc::new(Float64Array::new(values.into(), present))
         }
         Column::Bool(values) => Arc::new(
             values
@@ -285,11 +288,13 @@ fn column_array(column: &Column) -> ArrayRef {
                 .map(|value| (*value < 2).then_some(*value == 1))
                 .collect::<BooleanArray>(),
         ),
-        Column::Str(strings) => {
-            strings_array((0..strings.len()).map(|at| strings.get(at)), strings.len())
-        }
+        Column::Str(strings) => strings_of(&strings),
         Column::Absent => Arc::new(Int64Array::new_null(0)),
     }
+}
+
+fn strings_of(strings: &Strings) -> ArrayRef {
+    strings_array((0..strings.len()).map(|at| strings.get(at)), strings.len())
 }
 
 fn offsets<T>(lists: &Lists<T>) -> OffsetBuffer<i32> {
@@ -302,7 +307,7 @@ fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
     let rule = |hit: &u16| &names.rules[usize::from(*hit)];
     let rules = strings_array(hits.iter().map(|hit| rule(hit).0.as_str()), hits.len());
     let scores: Int64Array = hits.iter().map(|hit| Some(rule(hit).1)).collect();
-    let texts = column_array(&Column::Str(batch.reasons.clone()));
+    let texts = strings_of(&batch.reasons);
     let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
     Arc::new(ListArray::new(reasons_item(), offsets(&batch.hits), Arc::new(items), None))
 }
@@ -318,7 +323,7 @@ fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
         value.write_json(&mut json);
         texts.push(&json);
     }
-    let values = column_array(&Column::Str(texts));
+    let values = strings_of(&texts);
     let entries = StructArray::new(evidence_fields(), vec![keys, values], None);
     Arc::new(MapArray::new(evidence_item(), offsets(evidence), entries, None, false))
 }

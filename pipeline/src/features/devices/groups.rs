@@ -6,8 +6,9 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{Change, ClusterOptions};
+use crate::features::state::LOOK_AHEAD;
 use crate::features::state::recents::Recents;
-use crate::keyed::KEY_GROUPS;
+use crate::keyed::{KEY_GROUPS, Key};
 
 /// An account and a group, for which 128 bits stand.
 pub(crate) type Membership = (String, [u64; 2]);
@@ -59,6 +60,15 @@ impl AccountGroups {
     /// Takes an event of an account in a group; events come in the order of time.
     pub(crate) fn act(&mut self, account: u128, group: [u64; 2], time: i64) {
         self.pending.push_back(Act { time, account, group });
+    }
+
+    /// Reads what is kept of accounts that are asked for next: the waits for memory then overlap.
+    pub(crate) fn look_ahead(&self, accounts: impl Iterator<Item = u128>) {
+        let touch = |account: u128| {
+            let map = &self.accounts[key_group(account)].map;
+            map.get(&account).map_or(0, |state| state.groups.touch())
+        };
+        std::hint::black_box(accounts.fold(0, |all, account| all ^ touch(account)));
     }
 
     /// The number of groups of an account as of `now`, until which all is applied.
@@ -115,11 +125,17 @@ impl AccountGroups {
 
     /// Applies what changes at `now`, the next moment due, and tells it of linked accounts.
     pub(crate) fn step(&mut self, now: i64, changes: &mut Vec<Change<Membership>>) {
-        while let Some(act) = self.pending.front().copied()
-            && self.options.enters(act.time) <= now
-        {
-            self.pending.pop_front();
-            self.enter(act, now, changes);
+        let entering = |act: &Act| self.options.enters(act.time) <= now;
+        let mut count = self.pending.partition_point(entering);
+        while count > 0 {
+            let block = count.min(LOOK_AHEAD);
+            self.look_ahead(self.pending.iter().take(block).map(|act| act.account));
+            for _ in 0..block {
+                if let Some(act) = self.pending.pop_front() {
+                    self.enter(act, now, changes);
+                }
+            }
+            count -= block;
         }
         for account in self.due.remove(&now).unwrap_or_default() {
             let Some(state) = part(&mut self.accounts, account).map.get_mut(&account) else {
@@ -167,7 +183,11 @@ fn watch(
 }
 
 fn part(accounts: &mut [Accounts], account: u128) -> &mut Accounts {
-    &mut accounts[(account >> 64) as usize % KEY_GROUPS]
+    &mut accounts[key_group(account)]
+}
+
+fn key_group(account: u128) -> usize {
+    Key { hash: account, check: 0 }.group()
 }
 
 impl Accounts {

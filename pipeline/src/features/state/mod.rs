@@ -24,7 +24,7 @@ use crate::expr::Zone;
 use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, halves};
 
 /// Keys that are looked up together.
-const LOOK_AHEAD: usize = 32;
+pub(crate) const LOOK_AHEAD: usize = 32;
 /// The hint for a key that was not there.
 const NO_HINT: u32 = u32::MAX;
 
@@ -126,16 +126,9 @@ impl FamilyState {
             let slot = self.groups[groups[nth]].find(key);
             hints[nth] = slot.map_or(NO_HINT, |slot| slot as u32);
         }
-        let family = &self.family;
-        let (rings, cells, recents) = (family.rings, family.cells, family.recents);
-        let tallies = family.tallies.len();
         for nth in 0..block.len() {
             if hints[nth] != NO_HINT {
-                let (group, slot) = (&self.groups[groups[nth]], hints[nth] as usize);
-                touched ^= group.rings.get(slot * rings).map_or(0, Ring::touch);
-                touched ^= group.cells.get(slot * cells).copied().unwrap_or(0);
-                touched ^= group.recents.get(slot * recents).map_or(0, Recents::touch);
-                touched ^= group.tallies.get(slot * tallies).map_or(0, Tally::touch);
+                touched ^= self.groups[groups[nth]].touch(&self.family, hints[nth] as usize);
             }
         }
         std::hint::black_box(touched);
@@ -186,6 +179,20 @@ impl KeyGroup {
             }
         }
         self.state(family, slot).apply(family, zone, request, replies);
+    }
+
+    /// Reads what a request for the key in `slot` will read first, to have it near.
+    fn touch(&self, family: &Family, slot: usize) -> u64 {
+        const WORDS_NEAR: usize = 8;
+        let of = |stride: usize| slot * stride..(slot + 1) * stride;
+        let cells = &self.cells[of(family.cells)];
+        let cells = cells.iter().step_by(WORDS_NEAR).fold(0, |all, cell| all ^ cell);
+        let rings = &self.rings[of(family.rings)];
+        let rings = rings.iter().fold(0, |all, ring| all ^ ring.touch());
+        let recents = &self.recents[of(family.recents)];
+        let recents = recents.iter().fold(0, |all, recents| all ^ recents.touch());
+        let tallies = &self.tallies[of(family.tallies.len())];
+        tallies.iter().fold(cells ^ rings ^ recents, |all, tally| all ^ tally.touch())
     }
 
     fn find(&self, key: Key) -> Option<usize> {

@@ -63,9 +63,9 @@ impl Default for Recents {
 }
 
 impl Recents {
-    /// Reads the first slot, to have it near.
-    pub(super) fn touch(&self) -> u64 {
-        self.slots.first().map_or(0, |slot| slot.value[0])
+    /// Reads the slot that goes first, to have it near.
+    pub(crate) fn touch(&self) -> u64 {
+        self.oldest().unwrap_or(0) as u64
     }
 
     /// How many values there are.
