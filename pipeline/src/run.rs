@@ -105,7 +105,7 @@ pub fn run(
     let duplicates = events.duplicates;
     let (start, end) = (events.start(), events.end());
     let scorer = Scorer::new(set);
-    let judge = judge(&scorer, labels, start.saturating_add(request.warmup));
+    let judge = judge(&scorer, labels, judge_from(request, start));
     let verdicts = Verdicts::new(scorer.policy());
     let (features, scorer) = (Arc::new(features), Arc::new(scorer));
     let job = Arc::new(Job { events, features, scorer, interrupted: interrupted.clone() });
@@ -211,6 +211,12 @@ fn refused(refused: &crate::source::order::Refused) -> Reject {
 fn create(directory: &Path) -> Result<(), Failure> {
     fs::create_dir_all(directory)
         .map_err(|error| environment(format!("cannot create {}: {error}", directory.display())))
+}
+
+/// The event time from which on transactions are judged. Without a warm-up all are, the late ones
+/// too that happened before the first effective time.
+fn judge_from(request: &Request, start: i64) -> i64 {
+    if request.warmup == 0 { i64::MIN } else { start.saturating_add(request.warmup) }
 }
 
 fn judge(scorer: &Scorer, labels: Option<Labels>, judge_from: i64) -> Judge {

@@ -335,6 +335,16 @@ fn a_heartbeat_makes_the_idle_partitions_next_event_late() {
     assert_eq!(of(one_late(true), 9 * MINUTE), on_time, "a replay with more lateness");
 }
 
+/// Without a warm-up every transaction is judged, and one that was late from the start is no less.
+#[test]
+fn what_is_late_from_the_start_is_judged() {
+    let mut log = one_late(true);
+    log.heartbeats[0].next_offset = 3;
+    let directory = log.write();
+    let (outcome, _) = ran(log_at(&directory), None, (1, 1_000, 1)).unwrap();
+    assert_eq!((outcome.judgement.transactions, outcome.judgement.warmup), (3, 0));
+}
+
 /// Runs the whole command on something; the directory holds the run.
 pub(crate) fn ran(
     events: Events,
