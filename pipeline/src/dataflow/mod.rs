@@ -307,9 +307,12 @@ impl Wiring<'_> {
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
                         let usage = state(Work::Measure);
-                        let usage =
-                            StateUse { keys: usage.keys, events: usage.events, bytes: usage.bytes };
-                        summary.borrow_mut().state.insert(label.clone(), usage);
+                        let mut summary = summary.borrow_mut();
+                        // A key with many features has several families.
+                        let total = summary.state.entry(label.clone()).or_default();
+                        total.keys += usage.keys;
+                        total.events += usage.events;
+                        total.bytes += usage.bytes;
                     }
                 }
             },
