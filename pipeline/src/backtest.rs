@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use crate::dataflow::{self, Options, Summary};
-use crate::decision::Names;
 use crate::job::Job;
 use crate::sink::{Recorded, Recorder, Scored};
 
@@ -17,11 +16,11 @@ pub fn record(
     job: &Arc<Job>,
     options: Options,
     directory: &Path,
-    each: impl FnMut(&mut Scored, &Names) + Send + 'static,
+    each: impl FnMut(&mut Scored) + Send + 'static,
 ) -> Result<(Summary, Recorded), String> {
     let features: Vec<_> =
-        job.features.columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
-    let recorder = Recorder::create(directory, &features, job.scorer.names().clone())?;
+        job.features().columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
+    let recorder = Recorder::create(directory, &features)?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
     let summary = dataflow::run(job, options, &sender);

@@ -10,7 +10,7 @@ use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSourc
 use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
-use crate::job::Job;
+use crate::job::{Epoch, Job};
 use crate::keyed::{Key, NULL_TEXT, Replies};
 use crate::packet::referee::Finding;
 use crate::sink::Scored;
@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) slice: Arc<Slice>,
     /// The place of the slice's first event in its step.
     pub(crate) rank: u64,
+    /// The epoch in which all its events lie.
+    pub(crate) epoch: usize,
     /// The text features, a column each.
     texts: Vec<Vec<i64>>,
     /// For each condition of the plan, whether it holds in each row.
@@ -41,13 +43,19 @@ impl Prepared {
     }
 }
 
-/// Reads texts and conditions.
-pub(crate) fn prepare(slice: Slice, step_first: u64, features: &Features) -> Prepared {
+/// Reads texts and conditions, by the features of the slice's epoch.
+pub(crate) fn prepare(
+    slice: Slice,
+    step_first: u64,
+    epoch: usize,
+    features: &Features,
+) -> Prepared {
     let rank = slice.first - step_first;
     let texts = texts(&slice, features);
     let mut prepared = Prepared {
         slice: Arc::new(slice),
         rank,
+        epoch,
         texts,
         holds: Vec::new(),
         keys: RefCell::default(),
@@ -94,7 +102,10 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
             continue;
         }
         fill_own(prepared, features, row, &mut values);
-        for ((over, program), holds) in conditions.iter().zip(&mut holds) {
+        for (((over, _), program), holds) in
+            conditions.iter().zip(&features.conditions).zip(&mut holds)
+        {
+            let Some(program) = program else { continue };
             holds[row] = over.contains(kind) && program.test(&values).unwrap_or(false);
         }
     }
@@ -163,12 +174,18 @@ impl Gatherer {
 
     /// Decides the transactions of a slice.
     pub(crate) fn score(&mut self, job: &Job, prepared: &Prepared, replies: &[Replies]) -> Scored {
-        let features = &job.features;
+        let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
         batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
-        let (gathered, outcomes) = self.gather(features, &batch.rows, slice.chunk.len(), replies);
+        let (mut gathered, outcomes) =
+            self.gather(features, &batch.rows, slice.chunk.len(), replies);
+        for &(feature, until) in &features.warming {
+            let cold = |row: &u32| slice.effective[*row as usize] < until;
+            let cold = batch.rows.partition_point(cold);
+            gathered[feature].forget(cold);
+        }
         let clusters = self.clusters(features, &batch, replies);
         let columns = Columns {
             prepared,
@@ -179,7 +196,7 @@ impl Gatherer {
         };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
-        let mut decider = job.scorer.decider();
+        let mut decider = scorer.decider();
         for (at, &outcome) in outcomes.iter().enumerate() {
             let row = batch.rows[at];
             fill_own(prepared, features, row as usize, &mut values);
@@ -197,6 +214,8 @@ impl Gatherer {
         }
         let mut scored = Scored {
             part: 0,
+            epoch: prepared.epoch,
+            names: scorer.names().clone(),
             features: features
                 .columns
                 .iter()
@@ -211,7 +230,7 @@ impl Gatherer {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
         scored.lines.reserve(scored.batch.rows.len() * 420);
-        scored.batch.write_lines(job.scorer.names(), &mut scored.lines);
+        scored.batch.write_lines(scorer.names(), &mut scored.lines);
         scored
     }
 
@@ -297,6 +316,16 @@ impl Gathered {
             Type::Double => Gathered::Double(vec![f64::NAN; count]),
             Type::Bool => Gathered::Bool(vec![2; count]),
             Type::Str => Gathered::Str(vec![NO_TEXT; count]),
+        }
+    }
+
+    /// Makes the first `count` values null.
+    fn forget(&mut self, count: usize) {
+        match self {
+            Gathered::Int(values) => values[..count].fill(NULL_INT),
+            Gathered::Double(values) => values[..count].fill(f64::NAN),
+            Gathered::Bool(values) => values[..count].fill(2),
+            Gathered::Str(values) => values[..count].fill(NO_TEXT),
         }
     }
 
@@ -400,6 +429,11 @@ impl<'c> Columns<'c> {
             SlotSource::Cluster(cluster) => {
                 let mut column = Column::empty(kind);
                 (0..rows.len()).for_each(|at| column.push(self.clusters.value(cluster, at)));
+                column
+            }
+            SlotSource::Nowhere => {
+                let mut column = Column::empty(kind);
+                (0..rows.len()).for_each(|_| column.push(Value::Null));
                 column
             }
             SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Outcome => {

@@ -32,6 +32,7 @@ pub mod score;
 pub mod verdicts;
 pub mod sink;
 pub mod job;
+pub mod changes;
 pub mod gather;
 pub mod dataflow;
 pub mod backtest;

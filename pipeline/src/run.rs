@@ -1,6 +1,6 @@
 //! A backtest from files to a run directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,20 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use crate::backtest;
+use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
-use crate::decision::{DecisionBatch, Names};
+use crate::decision::DecisionBatch;
 use crate::diagnostic::{Failure, Message};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, Refusal, RejectCode,
 };
-use crate::job::Job;
+use crate::job::{Epoch, Job};
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels};
 use crate::report::{
-    self, Bands, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
+    self, Bands, ChangeFact, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
+    WarmingFact,
 };
-use crate::rules::{self, Loaded, Policy};
-use crate::score::Scorer;
+use crate::rules::{Policy, Rule};
 use crate::sink::{Recorded, Scored, entities};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
@@ -88,15 +89,14 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let intake = request.events.open()?;
     let schema = Arc::new(intake.schema()?);
-    let loaded = rules::load(request.rules.as_deref(), &schema)?;
+    let timetable = changes::load(request.rules.as_deref(), &intake.changes(), &schema)?;
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
     let mut stopwatch = Stopwatch::default();
-    let Loaded { rules: set, features, .. } = loaded;
-    let times = times(&set.policy);
+    let times = times(timetable.policy());
     let Taken { arrivals, mut rejects, origins, files, times } =
         stopwatch.time(Stage::Read, || intake.take(&schema, times, progress))?;
     too_many(request, rejects.len() as u64)?;
-    let dedup_window = set.policy.dedup_window;
+    let dedup_window = timetable.policy().dedup_window;
     let events =
         stopwatch.time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
     rejects.extend(events.refused.iter().map(refused));
@@ -104,18 +104,18 @@ pub fn run(
     too_many(request, rejects.len() as u64)?;
     let duplicates = events.duplicates;
     let (start, end) = (events.start(), events.end());
-    let scorer = Scorer::new(set);
-    let judge = judge(&scorer, labels, start.saturating_add(request.warmup));
-    let verdicts = Verdicts::new(scorer.policy());
-    let (features, scorer) = (Arc::new(features), Arc::new(scorer));
-    let job = Arc::new(Job { events, features, scorer, interrupted: interrupted.clone() });
+    let verdicts = Verdicts::new(timetable.policy());
+    let (rules_hash, changes) = (timetable.rules_hash(), timetable.changes());
+    let epochs = timetable.epochs(start);
+    let (judge, places) = judge(&epochs, labels, judge_from(request, start));
+    let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer { judge, verdicts, hits: Vec::new() }));
+    let observer = Arc::new(Mutex::new(Observer { judge, places, verdicts, hits: Vec::new() }));
     let (summary, recorded) = {
         let observer = observer.clone();
-        let each = move |scored: &mut Scored, names: &Names| {
+        let each = move |scored: &mut Scored| {
             if let Ok(mut observer) = observer.lock() {
-                observer.observe(scored, names);
+                observer.observe(scored);
             }
         };
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
@@ -133,6 +133,8 @@ pub fn run(
     let whole = Whole {
         request,
         job: &job,
+        rules_hash,
+        changes,
         files: &files,
         times,
         rejects: &rejects,
@@ -215,40 +217,60 @@ fn create(directory: &Path) -> Result<(), Failure> {
         .map_err(|error| environment(format!("cannot create {}: {error}", directory.display())))
 }
 
-fn judge(scorer: &Scorer, labels: Option<Labels>, judge_from: i64) -> Judge {
-    let rules = scorer.rules().rules.iter().map(|rule| JudgedRule {
+/// The event time from which on transactions are judged. Without a warm-up all are, the late ones
+/// too that happened before the first effective time.
+fn judge_from(request: &Request, start: i64) -> i64 {
+    if request.warmup == 0 { i64::MIN } else { start.saturating_add(request.warmup) }
+}
+
+/// The judge of all rules that are ever in force, by id, and for each epoch the places of its
+/// rules among them. A rule that changes is shown as it is in the end.
+fn judge(epochs: &[Epoch], labels: Option<Labels>, judge_from: i64) -> (Judge, Vec<Vec<u16>>) {
+    let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for epoch in epochs {
+        rules.extend(epoch.rules().iter().map(|rule| (rule.file.id.as_str(), rule)));
+    }
+    let ids: Vec<&str> = rules.keys().copied().collect();
+    let place = |rule: &Rule| ids.binary_search(&rule.file.id.as_str()).map_or(0, |at| at as u16);
+    let places: Vec<Vec<u16>> =
+        epochs.iter().map(|epoch| epoch.rules().iter().map(place).collect()).collect();
+    let judged = rules.values().map(|rule| JudgedRule {
         id: rule.file.id.clone(),
         title: rule.file.about.title.clone(),
         title_zh: rule.file.about.title_zh.clone(),
         score: rule.file.score,
     });
-    let zone = crate::expr::Zone::new(&scorer.policy().time_zone);
+    let zone = crate::expr::Zone::new(&epochs[0].scorer.policy().time_zone);
     let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
-    let redecide = scorer.redecider();
-    Judge::new(
+    let redecide: Vec<_> =
+        epochs.iter().zip(&places).map(|(epoch, places)| epoch.scorer.redecider(places)).collect();
+    let judge = Judge::new(
         labels,
-        rules.collect(),
+        judged.collect(),
         JudgeOptions { judge_from, ..options },
-        Box::new(move |_judged, hits| redecide(hits)),
-    )
+        Box::new(move |judged, hits| redecide[judged.epoch](hits)),
+    );
+    (judge, places)
 }
 
 /// What sees every decision in total order.
 struct Observer {
     judge: Judge,
+    /// For each epoch, the judge's places of its rules.
+    places: Vec<Vec<u16>>,
     verdicts: Verdicts,
     hits: Vec<u16>,
 }
 
 impl Observer {
-    fn observe(&mut self, scored: &mut Scored, names: &Names) {
+    fn observe(&mut self, scored: &mut Scored) {
         for at in 0..scored.batch.rows.len() {
             self.raise(&mut scored.batch, at);
-            self.observe_one(&scored.batch, at);
+            self.observe_one(&scored.batch, at, scored.epoch);
         }
         if self.verdicts.enforces() {
             scored.lines.clear();
-            scored.batch.write_lines(names, &mut scored.lines);
+            scored.batch.write_lines(&scored.names, &mut scored.lines);
         }
     }
 
@@ -264,12 +286,13 @@ impl Observer {
         self.verdicts.observe(account, group, time, decided);
     }
 
-    fn observe_one(&mut self, batch: &DecisionBatch, at: usize) {
+    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, epoch: usize) {
         let row = batch.rows[at] as usize;
         let chunk = &batch.slice.chunk;
         let decision = batch.verdicts[at];
         self.hits.clear();
-        self.hits.extend_from_slice(batch.hits.get(at));
+        let places = &self.places[epoch];
+        self.hits.extend(batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]));
         self.judge.observe(&Judged {
             event_id: chunk.str(EVENT_ID, row),
             event_time: chunk.int(EVENT_TIME, row),
@@ -282,6 +305,7 @@ impl Observer {
             decision,
             score: batch.scores[at],
             hits: &self.hits,
+            epoch,
         });
     }
 }
@@ -290,6 +314,8 @@ impl Observer {
 struct Whole<'w> {
     request: &'w Request,
     job: &'w Job,
+    rules_hash: String,
+    changes: Vec<Planned>,
     files: &'w [(PathBuf, FileRead)],
     times: Option<Times>,
     rejects: &'w [Reject],
@@ -316,10 +342,14 @@ impl Whole<'_> {
     }
 
     fn facts(&self) -> RunFacts {
-        let scorer = &self.job.scorer;
-        let bands = scorer.policy().bands;
-        let rules = &scorer.rules().rules;
-        let not_evaluable = rules.iter().zip(&self.recorded.not_evaluable);
+        let bands = self.job.epochs.last().map(|epoch| epoch.scorer.policy().bands);
+        let evidence: BTreeSet<&String> =
+            self.job.epochs.iter().flat_map(|epoch| &epoch.scorer.names().evidence).collect();
+        let named = |counts: &BTreeMap<String, u64>| {
+            let one =
+                |(name, count): (&String, &u64)| NamedCount { name: name.clone(), count: *count };
+            counts.iter().map(one).collect()
+        };
         let mut standings: BTreeMap<String, u64> = BTreeMap::new();
         for finding in self.findings {
             let name = format!("{} {}", finding.subject.name(), finding.standing.name());
@@ -335,28 +365,39 @@ impl Whole<'_> {
                     hash: blake3::Hash::from(file.hash).to_hex().to_string(),
                 })
                 .collect(),
-            rules_hash: scorer.names().rules_hash.clone(),
+            rules_hash: self.rules_hash.clone(),
+            changes: self.changes.iter().map(|change| self.change(change)).collect(),
             model_hash: None,
             decisions_digest: self.recorded.digest.to_hex().to_string(),
             counts: self.counts(),
             rejects: self.reject_counts(),
-            features: scorer.names().evidence.clone(),
-            bands: Bands { review: bands.review, hold: bands.hold, block: bands.block },
-            not_evaluable: not_evaluable
-                .filter(|(_, count)| **count > 0)
-                .map(|(rule, count)| NamedCount { name: rule.file.id.clone(), count: *count })
-                .collect(),
-            shadow_hits: rules
-                .iter()
-                .zip(&self.recorded.shadow_hits)
-                .filter(|(_, count)| **count > 0)
-                .map(|(rule, count)| NamedCount { name: rule.file.id.clone(), count: *count })
-                .collect(),
+            features: evidence.into_iter().cloned().collect(),
+            bands: bands.map_or_else(Bands::default, |bands| Bands {
+                review: bands.review,
+                hold: bands.hold,
+                block: bands.block,
+            }),
+            not_evaluable: named(&self.recorded.not_evaluable),
+            shadow_hits: named(&self.recorded.shadow_hits),
             entity_verdicts: standings
                 .into_iter()
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
             partial: self.partial,
+        }
+    }
+
+    fn change(&self, planned: &Planned) -> ChangeFact {
+        let epoch = |epoch: &&Epoch| epoch.start == planned.effective_time;
+        let features = self.job.epochs[1..].iter().find(epoch).map(|epoch| &epoch.features);
+        let warming = features.into_iter().flat_map(|features| features.warming());
+        ChangeFact {
+            effective_time: planned.effective_time,
+            rules: planned.rules.clone(),
+            rules_hash: planned.rules_hash.clone(),
+            warming: warming
+                .map(|(feature, until)| WarmingFact { feature: feature.to_owned(), until })
+                .collect(),
         }
     }
 
@@ -396,6 +437,7 @@ impl Whole<'_> {
             "kinds": kinds,
             "decisions_digest": facts.decisions_digest,
             "rules_hash": facts.rules_hash,
+            "changes": facts.changes,
             "rejects": facts.rejects,
             "not_evaluable": facts.not_evaluable,
             "shadow_hits": facts.shadow_hits,
@@ -463,8 +505,25 @@ impl Whole<'_> {
             inputs.push(input);
         }
         document["inputs"] = toml_edit::Item::ArrayOfTables(inputs);
+        if !facts.changes.is_empty() {
+            let changes = facts.changes.iter().map(change_toml).collect();
+            document["changes"] = toml_edit::Item::ArrayOfTables(changes);
+        }
         document.to_string()
     }
+}
+
+fn change_toml(change: &ChangeFact) -> toml_edit::Table {
+    let mut table = toml_edit::Table::new();
+    table["effective_time"] = toml_edit::value(change.effective_time);
+    table["rules"] = toml_edit::value(&change.rules);
+    table["rules_hash"] = toml_edit::value(&change.rules_hash);
+    let mut warming = toml_edit::InlineTable::new();
+    for WarmingFact { feature, until } in &change.warming {
+        warming.insert(feature, (*until).into());
+    }
+    table["warming_until"] = toml_edit::value(warming);
+    table
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {

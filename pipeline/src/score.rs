@@ -1,5 +1,7 @@
 //! From hits to decisions.
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use crate::decision::Verdict;
@@ -22,7 +24,7 @@ pub struct Scorer {
     by_kind: Vec<Vec<u16>>,
     /// For each rule, the values that it uses: place among the evidence names, and slot.
     evidence: Vec<Vec<(u16, u16)>>,
-    names: Names,
+    names: Arc<Names>,
 }
 
 impl Scorer {
@@ -50,11 +52,11 @@ impl Scorer {
             model_hash: String::new(),
             evidence,
         };
-        Scorer { by_kind, evidence: by_rule, names, set }
+        Scorer { by_kind, evidence: by_rule, names: Arc::new(names), set }
     }
 
     /// What is the same in every decision.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &Arc<Names> {
         &self.names
     }
 
@@ -68,9 +70,15 @@ impl Scorer {
         &self.set.policy
     }
 
-    /// What would be decided with other hits.
-    pub fn redecider(&self) -> impl Fn(&[u16]) -> Verdict + Send + use<> {
-        let effects: Vec<(i64, Verdict, bool)> = self.set.rules.iter().map(effect).collect();
+    /// What would be decided with other hits, which are told by `places`: the place of each rule
+    /// among all rules of the run.
+    pub fn redecider(&self, places: &[u16]) -> impl Fn(&[u16]) -> Verdict + Send + use<> {
+        let last = places.iter().max().map_or(0, |last| usize::from(*last) + 1);
+        // Nothing ever hits that has no rule here.
+        let mut effects = vec![(0, Verdict::Allow, false); last];
+        for (place, rule) in places.iter().zip(&self.set.rules) {
+            effects[usize::from(*place)] = effect(rule);
+        }
         let bands = self.set.policy.bands;
         move |hits| decide(hits.iter().map(|at| effects[usize::from(*at)]), &bands).0
     }

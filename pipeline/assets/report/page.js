@@ -348,11 +348,16 @@ function made() {
   const { run } = data;
   const row = (key, ...value) => [el('dt', null, say(key)), el('dd', null, value)];
   const input = ({ name, hash }) => el('div', null, foreign(name), ' ', el('code', { class: 'soft' }, hash));
+  const moment = (ms) => localTime(ms, data.judgement.timeline.utc_offset_ms, true);
+  const warming = ({ feature, until }) => el('div', { class: 'soft' }, foreign(feature), ' ', say('warmingUntil', moment(until)));
+  const change = (one) => el('div', null, moment(one.effective_time), ' ', foreign(one.rules), ' ',
+    el('code', { class: 'soft' }, one.rules_hash), one.warming.map(warming));
   return [
     el('h2', null, say('made')),
     el('section', { class: 'card' }, el('p', { class: 'how' }, say(run.partial ? 'reproducePartial' : 'reproduce')), el('dl', null,
       row('inputs', run.inputs.map(input)),
       row('rulesHash', el('code', null, run.rules_hash)),
+      run.changes.length ? row('rulesChanged', run.changes.map(change)) : null,
       run.model_hash ? row('modelHash', el('code', null, run.model_hash)) : null,
       row('digest', el('code', null, run.decisions_digest)),
       row('version', run.version),

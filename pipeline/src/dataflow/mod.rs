@@ -36,6 +36,7 @@ use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
 use crate::packet::requests::{RefereeState, packet_requests};
 use crate::sink::Scored;
+use crate::source::order::Step;
 use crate::stopwatch::{Stage, Stopwatch};
 
 /// Steps that may be under way at once: enough to keep workers busy, few enough to bound memory.
@@ -83,12 +84,12 @@ pub struct StateUse {
     pub bytes: u64,
 }
 
-type Steps = Arc<Vec<(Range<usize>, i64)>>;
+type Steps = Arc<Vec<Step>>;
 
 /// Runs all events through the dataflow; decisions go to `sink`, slice by slice. An error is a
 /// worker that panicked: the others then stop.
 pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Result<Summary, String> {
-    let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch));
+    let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch, &job.cuts()));
     let config = timely::Config::process(options.workers);
     let (job, sink) = (job.clone(), sink.clone());
     let failed = AtomicBool::new(false);
@@ -144,11 +145,11 @@ fn work(
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
         let wiring = Wiring { job, options, index, peers, summary: &shared };
-        let mut replies: Vec<_> = (0..job.features.families.len())
+        let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain([wiring.referee(&events)])
             .collect();
-        let changes = match job.features.clusters {
+        let changes = match job.features().clusters {
             Some(options) => {
                 let (counts, changes) = wiring.clusters(&events, options);
                 replies.push(counts);
@@ -161,7 +162,7 @@ fn work(
     });
     let goes_on = || !failed.load(Ordering::Relaxed);
     let mut done = 0;
-    for (step, (range, start)) in steps.iter().enumerate() {
+    for (step, Step { events: range, time, epoch }) in steps.iter().enumerate() {
         if job.interrupted.load(Ordering::Relaxed) || !goes_on() {
             break;
         }
@@ -171,14 +172,14 @@ fn work(
             summary.events += share.len() as u64;
             summary.stopwatch.time(Stage::Prepare, || {
                 let slice = job.events.slice(share, step);
-                prepare(slice, range.start as u64, &job.features)
+                prepare(slice, range.start as u64, *epoch, &job.epochs[*epoch].features)
             })
         };
-        input.advance_to(*start as u64);
+        input.advance_to(*time as u64);
         input.send(Rc::new(prepared));
         input.flush();
-        if let Some((_, behind)) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
-            let behind = *behind as u64;
+        if let Some(behind) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
+            let behind = behind.time as u64;
             worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&behind) && goes_on());
         } else {
             worker.step();
@@ -214,13 +215,13 @@ type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
 
 impl Wiring<'_> {
     fn family<'s>(&self, events: &Events<'s>, at: usize) -> StreamVec<'s, u64, Replies> {
-        let family = self.job.features.families[at].clone();
-        let name = family.name(&self.job.features.schema);
+        let family = self.job.features().families[at].clone();
+        let name = family.name(&self.job.features().schema);
         let (index, peers) = (self.index, self.peers);
         let asked = family.clone();
         let ask = move |prepared: &Prepared| family_requests(&asked, prepared, index, peers);
         let requests = self.ask(events, &format!("Requests: by {name}"), ask);
-        let mut state = FamilyState::new(family, self.job.features.zone.clone());
+        let mut state = FamilyState::new(family, self.job.features().zone.clone());
         self.keyed(requests, &name, at as u32, move |work| match work {
             Work::Apply(requests, replies) => {
                 state.apply(requests, replies);
@@ -241,7 +242,7 @@ impl Wiring<'_> {
         };
         let requests = self.ask(events, "Requests: packets", ask);
         let mut state = RefereeState::new();
-        let family = self.job.features.families.len() as u32;
+        let family = self.job.features().families.len() as u32;
         self.keyed(requests, "packet: referee", family, move |work| match work {
             Work::Apply(requests, replies) => {
                 state.apply(requests, replies);
@@ -335,9 +336,12 @@ impl Wiring<'_> {
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
                         let usage = state(Work::Measure);
-                        let usage =
-                            StateUse { keys: usage.keys, events: usage.events, bytes: usage.bytes };
-                        summary.borrow_mut().state.insert(label.clone(), usage);
+                        let mut summary = summary.borrow_mut();
+                        // A key with many features has several families.
+                        let total = summary.state.entry(label.clone()).or_default();
+                        total.keys += usage.keys;
+                        total.events += usage.events;
+                        total.bytes += usage.bytes;
                     }
                 }
             },
@@ -360,7 +364,7 @@ impl Wiring<'_> {
         });
         let end = self.job.events.end();
         let edges = shared_edges(devices, options, end);
-        clusters(edges, groups, options, self.job.features.families.len() as u32 + 1, end)
+        clusters(edges, groups, options, self.job.features().families.len() as u32 + 1, end)
     }
 
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
@@ -386,7 +390,7 @@ impl Wiring<'_> {
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
-            let mut gatherer = Gatherer::new(&job.features);
+            let mut gatherer = Gatherer::new(job.features());
             move |frontiers| {
                 events.for_each_stamp(|stamp, slices| {
                     let Some(&time) = stamp.least() else { return };
@@ -449,7 +453,7 @@ struct Gathering {
 impl Gathering {
     /// The latest moment as of which a transaction of the step sees clusters.
     fn clusters_seen(&self, job: &Job) -> Option<u64> {
-        let options = job.features.clusters?;
+        let options = job.features().clusters?;
         let last = self.slices.iter().flat_map(|prepared| prepared.slice.effective.last()).max()?;
         Some(options.known(*last).max(0) as u64)
     }

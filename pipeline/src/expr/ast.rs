@@ -1,6 +1,6 @@
 //! The tree of an expression, and its one normal spelling.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// An expression as written.
@@ -121,6 +121,50 @@ impl Ast {
         let mut names = BTreeSet::new();
         self.gather_names(&mut names);
         names
+    }
+
+    /// The same with named conditions in place of their names. Only for what has been compiled:
+    /// that bounds how large it gets, and no condition in it needs itself.
+    pub fn expanded(&self, conditions: &BTreeMap<String, Ast>) -> Ast {
+        let one = |ast: &Ast| ast.expanded(conditions);
+        let boxed = |ast: &Ast| Box::new(ast.expanded(conditions));
+        let all = |items: &[Ast]| -> Vec<Ast> { items.iter().map(one).collect() };
+        let node = match &self.node {
+            Node::Name(name) => match conditions.get(name) {
+                Some(condition) => return condition.expanded(conditions),
+                None => self.node.clone(),
+            },
+            Node::Int(_) | Node::Double(_) | Node::Bool(_) | Node::Str(_) => self.node.clone(),
+            Node::Not(inner) => Node::Not(boxed(inner)),
+            Node::Negate(inner) => Node::Negate(boxed(inner)),
+            // A chain in a chain is one chain, as the parser makes it.
+            Node::And(items) => {
+                Node::And(all(items).into_iter().flat_map(Ast::conjuncts).collect())
+            }
+            Node::Or(items) => Node::Or(all(items).into_iter().flat_map(Ast::disjuncts).collect()),
+            Node::Binary(operator, left, right) => {
+                Node::Binary(*operator, boxed(left), boxed(right))
+            }
+            Node::If(test, yes, no) => Node::If(boxed(test), boxed(yes), boxed(no)),
+            Node::List(items) => Node::List(all(items)),
+            Node::Call(name, items) => Node::Call(name.clone(), all(items)),
+            Node::Method(on, name, items) => Node::Method(boxed(on), name.clone(), all(items)),
+        };
+        Ast::new(node, self.span.clone())
+    }
+
+    fn conjuncts(self) -> Vec<Ast> {
+        match self.node {
+            Node::And(items) => items,
+            _ => vec![self],
+        }
+    }
+
+    fn disjuncts(self) -> Vec<Ast> {
+        match self.node {
+            Node::Or(items) => items,
+            _ => vec![self],
+        }
     }
 
     fn gather_names(&self, names: &mut BTreeSet<String>) {

@@ -10,7 +10,7 @@ use super::cost::FamilyCost;
 use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::ClusterOptions;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
-use super::plan::{Family, Plan, Resolved};
+use super::plan::{Definition, Family, Plan};
 use super::text::Lexicon;
 use crate::diagnostic::{Diagnostic, Message, Severity};
 use crate::document::located;
@@ -49,6 +49,8 @@ pub enum SlotSource {
     Outcome,
     /// The cluster of the acting account.
     Cluster(Cluster),
+    /// Nothing: only other rules of the run have that name.
+    Nowhere,
 }
 
 impl SlotSource {
@@ -118,11 +120,17 @@ pub struct Context<'c> {
     pub clusters: Option<ClusterOptions>,
 }
 
-/// Features ready to run.
+/// Features ready to run. Where rules change during a run, those of each rules directory: what
+/// they read is their own, and schema, plan, families, clusters and zone are those of all.
 pub struct Features {
     pub(crate) schema: Arc<Schema>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) families: Vec<Arc<Family>>,
+    /// The program of each of the plan's conditions; none where only other rules have it.
+    pub(crate) conditions: Vec<Option<Program>>,
+    /// Features whose window is not full when the rules come into force: place in the plan, and
+    /// the effective time from which on it is.
+    pub(crate) warming: Vec<(usize, i64)>,
     /// Where each slot's value comes from.
     pub(crate) slots: Vec<SlotSource>,
     /// Features computed from other values, in an order in which each finds what it needs.
@@ -160,6 +168,13 @@ impl Features {
         let cost =
             |family: &Arc<Family>| FamilyCost::new(family, &self.schema, &self.plan.features);
         self.families.iter().map(cost).collect()
+    }
+
+    /// The features that are null when the rules come into force, and the effective time from
+    /// which on each has a value: what is new or changed has no full window before.
+    pub fn warming(&self) -> impl Iterator<Item = (&str, i64)> {
+        let named = |(at, until): &(usize, i64)| (self.plan.features[*at].0.as_str(), *until);
+        self.warming.iter().map(named)
     }
 
     /// Empty columns for the computed features.
@@ -265,30 +280,32 @@ impl Catalogue {
         let environment = self.environment(context, &no_params);
         let mut diagnostics = Vec::new();
         let attributes = self.used.borrow().attributes.clone();
-        let implicit: Vec<(String, Windowed)> =
-            attributes.iter().filter_map(|name| Some((name.clone(), attribute(name)?))).collect();
-        let mut resolved: Vec<Resolved<'_>> = Vec::new();
+        let mut definitions: Vec<Definition> = Vec::new();
+        let mut conditions: BTreeMap<String, Program> = BTreeMap::new();
         for declaration in &self.declarations {
             let Body::Windowed(windowed) = &declaration.body else {
                 continue;
             };
             match self.condition(windowed, &environment) {
                 Ok(where_) => {
-                    resolved.push(Resolved { name: &declaration.name, windowed, where_ });
+                    let mut windowed = windowed.clone();
+                    windowed.where_ = where_.as_ref().map(|(text, _)| (text.clone(), 0..0));
+                    conditions.extend(where_);
+                    definitions.push(Definition { name: declaration.name.clone(), windowed });
                 }
                 Err(errors) => diagnostics.extend(errors),
             }
         }
-        for (name, windowed) in &implicit {
-            resolved.push(Resolved { name, windowed, where_: None });
-        }
+        let implicit = attributes
+            .into_iter()
+            .filter_map(|name| attribute(&name).map(|windowed| Definition { name, windowed }));
+        definitions.extend(implicit);
         let programs = self.programs(order, &environment, &mut diagnostics);
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
-        let mut plan = Plan::new(&self.schema, resolved);
-        let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
-        Ok(self.assemble(plan, families, programs, lexicon, context))
+        let plan = Plan::new(&self.schema, definitions);
+        Ok(self.assemble(plan, conditions, programs, lexicon, context))
     }
 
     fn programs(
@@ -315,8 +332,8 @@ impl Catalogue {
 
     fn assemble(
         &self,
-        plan: Plan,
-        families: Vec<Arc<Family>>,
+        mut plan: Plan,
+        mut conditions: BTreeMap<String, Program>,
         programs: Vec<(String, Program)>,
         lexicon: Arc<Lexicon>,
         context: &Context<'_>,
@@ -368,9 +385,20 @@ impl Catalogue {
             .zip(formulas)
             .map(|(slot, (_, formula))| Computed { slot, formula })
             .collect();
-        let schema = self.schema.clone();
-        let (clusters, zone) = (context.clusters, context.zone.clone());
-        Features { schema, plan, families, slots, computed, columns, lexicon, clusters, zone }
+        let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
+        Features {
+            schema: self.schema.clone(),
+            conditions: plan.conditions.iter().map(|(_, text)| conditions.remove(text)).collect(),
+            plan: Arc::new(plan),
+            families,
+            warming: Vec::new(),
+            slots,
+            computed,
+            columns,
+            lexicon,
+            clusters: context.clusters,
+            zone: context.zone.clone(),
+        }
     }
 
     fn environment<'e>(
@@ -387,7 +415,8 @@ impl Catalogue {
         }
     }
 
-    /// A stream's condition, which may use the event's own values only.
+    /// A stream's condition, which may use the event's own values only, in its normal form with
+    /// named conditions in place of their names.
     fn condition(
         &self,
         windowed: &Windowed,
@@ -413,7 +442,7 @@ impl Catalogue {
         }
         let program =
             expr::compile(&ast, environment).map_err(|errors| self.located(errors, span))?;
-        Ok(Some((ast.canonical(), program)))
+        Ok(Some((ast.expanded(environment.conditions).canonical(), program)))
     }
 
     fn located(&self, errors: Vec<ExprError>, literal: &std::ops::Range<usize>) -> Vec<Diagnostic> {

@@ -9,8 +9,10 @@ pub mod declare;
 pub mod devices;
 pub mod plan;
 pub(crate) mod requests;
+pub mod side_by_side;
 pub(crate) mod state;
 pub mod cost;
 pub mod text;
 
 pub use catalogue::{Catalogue, Features, SlotSource};
+pub use side_by_side::side_by_side;

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use super::declare::{Agg, Window, Windowed};
 use super::state::QUANTILE_UNIT;
 use crate::event::{AMOUNT_FEN, FieldId, KindSet, Schema, Type};
-use crate::expr::Program;
 
 /// Streams and lookups of one family are bits of a word.
 const BITS_MAX: usize = 32;
@@ -80,10 +79,13 @@ pub(crate) struct Carried {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(crate) families: Vec<Family>,
-    /// The distinct conditions of the streams, with the kinds on which each is asked for.
-    pub(crate) conditions: Vec<(KindSet, Program)>,
+    /// The distinct conditions of the streams in their normal form, with the kinds on which each
+    /// is asked for. The program of each is with the [`super::Features`] that are in force.
+    pub(crate) conditions: Vec<(KindSet, String)>,
     /// The name and type of each feature, in the order of declaration.
     pub(crate) features: Vec<(String, Type)>,
+    /// What each feature is, in the same places.
+    pub(crate) definitions: Vec<Definition>,
 }
 
 /// What is filed under one key.
@@ -229,24 +231,27 @@ pub(crate) enum Read {
     Entropy { cells: usize },
 }
 
-/// A windowed feature ready to be planned: names resolved, condition compiled.
-pub(crate) struct Resolved<'d> {
-    pub(crate) name: &'d str,
-    pub(crate) windowed: &'d Windowed,
-    pub(crate) where_: Option<(String, Program)>,
+/// A windowed feature ready to be planned. Two that are equal are one feature, whichever rules
+/// directory says it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    /// Its condition is in the normal form, with named conditions in place of their names, and
+    /// stands nowhere.
+    pub(crate) windowed: Windowed,
 }
 
 impl Plan {
     /// Plans the features, in the order of declaration; every name must be of the schema.
-    pub(crate) fn new(schema: &Schema, features: Vec<Resolved<'_>>) -> Plan {
+    pub(crate) fn new(schema: &Schema, features: Vec<Definition>) -> Plan {
         let mut plan = Plan::default();
         let mut by_key: BTreeMap<Vec<Source>, usize> = BTreeMap::new();
         let mut by_text: BTreeMap<String, usize> = BTreeMap::new();
-        for resolved in features {
-            let over = resolved.windowed.over;
-            let condition = resolved.where_.map(|(text, program)| {
-                let index = *by_text.entry(text).or_insert_with(|| {
-                    plan.conditions.push((KindSet::default(), program));
+        for Definition { name, windowed } in &features {
+            let over = windowed.over;
+            let condition = windowed.where_.as_ref().map(|(text, _)| {
+                let index = *by_text.entry(text.clone()).or_insert_with(|| {
+                    plan.conditions.push((KindSet::default(), text.clone()));
                     plan.conditions.len() - 1
                 });
                 plan.conditions[index].0.0 |= over.0;
@@ -255,7 +260,7 @@ impl Plan {
             let sources = |names: &[String]| -> Vec<Source> {
                 names.iter().filter_map(|name| Source::find(schema, name)).collect()
             };
-            let (key, at) = (sources(&resolved.windowed.key), sources(&resolved.windowed.at));
+            let (key, at) = (sources(&windowed.key), sources(&windowed.at));
             let full = |family: &Family| {
                 family.streams.len() == BITS_MAX || family.lookups.len() == BITS_MAX
             };
@@ -269,9 +274,10 @@ impl Plan {
             };
             let feature = plan.features.len();
             let place = Place { feature, condition, at };
-            let kind = plan.families[family].add(schema, resolved.windowed, place);
-            plan.features.push((resolved.name.to_owned(), kind));
+            let kind = plan.families[family].add(schema, windowed, place);
+            plan.features.push((name.clone(), kind));
         }
+        plan.definitions = features;
         plan
     }
 

@@ -56,6 +56,8 @@ pub struct Judged<'a> {
     pub score: i64,
     /// The live rules that hit, as indices into the rules given to [`Judge::new`], each once.
     pub hits: &'a [u16],
+    /// Which of the run's rules decided, where they changed: 0 for the first.
+    pub epoch: usize,
 }
 
 /// A live rule, as a report shows it.

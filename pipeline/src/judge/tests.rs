@@ -60,6 +60,7 @@ fn judge(labels: Option<Labels>, rows: &[(&str, &str, i64, &[u16], i64)]) -> Jud
             decision: Verdict::Allow,
             score: hits.iter().map(|&rule| rules()[usize::from(rule)].score).sum(),
             hits,
+            epoch: 0,
         };
         judged.decision = decide(&judged, hits);
         judge.observe(&judged);
@@ -192,6 +193,7 @@ fn warm_up_is_not_judged_but_matches_labels() {
         decision: Verdict::Allow,
         score: 0,
         hits: &[],
+        epoch: 0,
     });
     let found = judge.finish();
     assert_eq!((found.transactions, found.warmup), (0, 1));

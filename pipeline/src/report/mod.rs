@@ -30,8 +30,10 @@ pub struct RunFacts {
     pub version: String,
     /// The input files.
     pub inputs: Vec<InputFact>,
-    /// The hash of the rule set.
+    /// The hash of the rule set with which the run began.
     pub rules_hash: String,
+    /// The changes of rules on the way, in the order of time.
+    pub changes: Vec<ChangeFact>,
     /// The hash of the model, if one was used.
     pub model_hash: Option<String>,
     /// The digest of all decisions.
@@ -42,7 +44,7 @@ pub struct RunFacts {
     pub rejects: Vec<RejectCount>,
     /// The names of the features that live rules use.
     pub features: Vec<String>,
-    /// From which score on what is decided.
+    /// From which score on what is decided; where rules changed, in the end.
     pub bands: Bands,
     /// Rules that could not be evaluated on some transactions, and on how many.
     pub not_evaluable: Vec<NamedCount>,
@@ -52,6 +54,28 @@ pub struct RunFacts {
     pub entity_verdicts: Vec<NamedCount>,
     /// Whether the run was interrupted and shows only what it had done.
     pub partial: bool,
+}
+
+/// A change of rules during a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeFact {
+    /// The effective time of the first event for which the new rules decided, in ms.
+    pub effective_time: i64,
+    /// Their directory, as the log names it.
+    pub rules: String,
+    /// Their hash.
+    pub rules_hash: String,
+    /// The features that were null then, for their windows were not full.
+    pub warming: Vec<WarmingFact>,
+}
+
+/// A feature that was null for a while after a change of rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WarmingFact {
+    /// Its name.
+    pub feature: String,
+    /// The effective time from which on it had a value, in ms.
+    pub until: i64,
 }
 
 /// One input file.

@@ -1,7 +1,7 @@
 //! A made-up run for the tests of reports: two weeks around New Year's Eve, with a few schemes
 //! among honest traffic, hostile names included.
 
-use super::{Counts, InputFact, NamedCount, RejectCount, RunFacts};
+use super::{ChangeFact, Counts, InputFact, NamedCount, RejectCount, RunFacts, WarmingFact};
 use crate::event::{Kind, Raw};
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels, LabelsBuilder};
 use crate::score::Verdict;
@@ -134,6 +134,7 @@ pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
             decision: decide(&transaction.hits),
             score: score(&transaction.hits),
             hits: &transaction.hits,
+            epoch: 0,
         });
     }
     (facts(count), judge.finish())
@@ -173,6 +174,15 @@ fn facts(transactions: u64) -> RunFacts {
         not_evaluable: vec![named("many-accounts-one-device", 31)],
         shadow_hits: vec![named("shared-ip", 12)],
         entity_verdicts: vec![named("account restricted", 9), named("group banned", 1)],
+        changes: vec![ChangeFact {
+            effective_time: START,
+            rules: format!("rules-2{HOSTILE}"),
+            rules_hash: "c41d07c1a5be39f2".repeat(4),
+            warming: vec![WarmingFact {
+                feature: "funds.payee.fan_in_24h".to_owned(),
+                until: START + 86_400_000,
+            }],
+        }],
         ..RunFacts::default()
     }
 }

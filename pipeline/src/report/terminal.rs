@@ -13,6 +13,11 @@ const RULES_MAX: usize = 25;
 /// The most kinds of fraud that are listed.
 const TYPOLOGIES_MAX: usize = 15;
 
+/// The most features that are named as warming after a change of rules.
+const WARMING_MAX: usize = 3;
+/// Digits that tell two hashes apart at a glance.
+const HASH_SHOWN: usize = 12;
+
 /// Where the report is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
@@ -129,6 +134,7 @@ impl Page {
             let name = self.say("rejected", "拒收");
             rows.push(vec![format!("  {name} {}", reject.code), value]);
         }
+        self.changes(input, &mut rows);
         rows.push(vec![self.say("decisions", "决策").to_owned(), self.mix(input)]);
         rows.push(vec![self.say("alerts", "预警").to_owned(), self.workload(input)]);
         rows.push(vec![self.say("money stopped", "拦截金额").to_owned(), self.money(input)]);
@@ -156,6 +162,32 @@ impl Page {
             Lang::Zh => {
                 format!("已中断：{read} 条记录中处理了 {done} 条（{part}），以下仅涉及已处理的部分")
             }
+        }
+    }
+
+    /// A line a change of rules, and one for the features that were warming then.
+    fn changes(&self, input: &ReportInput<'_>, rows: &mut Vec<Vec<String>>) {
+        let changes = &input.run.changes;
+        for (at, change) in (1..).zip(changes) {
+            let name = self.say("rules changed", "规则变更");
+            let hash = change.rules_hash.get(..HASH_SHOWN).unwrap_or(&change.rules_hash);
+            let (time, rules) = (moment(change.effective_time), printable(&change.rules));
+            let count = changes.len();
+            rows.push(vec![format!("{name} {at}/{count}"), format!("{time} {hash} {rules}")]);
+            let Some(until) = change.warming.iter().map(|warming| warming.until).max() else {
+                continue;
+            };
+            let names = change.warming.iter().map(|warming| printable(&warming.feature));
+            let mut shown: Vec<String> = names.take(WARMING_MAX).collect();
+            if change.warming.len() > WARMING_MAX {
+                shown.push(format!("+{}", change.warming.len() - WARMING_MAX));
+            }
+            let (names, until) = (shown.join(", "), moment(until));
+            let value = match self.screen.lang {
+                Lang::En => format!("until {until}: {names}"),
+                Lang::Zh => format!("至 {until}：{names}"),
+            };
+            rows.push(vec![self.say("  warming", "  预热").to_owned(), value]);
         }
     }
 
@@ -443,6 +475,11 @@ fn grouped(value: u64) -> String {
     text
 }
 
+/// A time in UTC.
+fn moment(time: i64) -> String {
+    jiff::Timestamp::from_millisecond(time).map_or_else(|_| time.to_string(), |at| at.to_string())
+}
+
 /// Fen as yuan, exactly.
 fn yuan(fen: i64) -> String {
     format!("{}.{:02}", grouped(fen.unsigned_abs() / 100), fen.unsigned_abs() % 100)
@@ -474,6 +511,17 @@ mod tests {
         let expect = ["average precision", "honest accounts touched", "time to detection", "AUC"];
         for words in expect {
             assert!(text.contains(words), "{words}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_rules_is_told_with_what_it_leaves_warming() {
+        for (lang, words) in [(Lang::En, "rules changed 1/1"), (Lang::Zh, "规则变更 1/1")] {
+            let text = show(lang, false, false);
+            let line = text.lines().find(|line| line.contains(words)).expect("a line");
+            assert!(line.contains("rules-2") && line.contains("c41d07c1a5be"), "{line}");
+            let warming = text.lines().find(|line| line.contains("funds.payee.fan_in_24h"));
+            assert!(warming.is_some_and(|line| line.contains("T")), "{text}");
         }
     }
 

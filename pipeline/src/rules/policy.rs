@@ -9,7 +9,7 @@ use super::file::FLOORS;
 use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Lang, Message};
 use crate::document::Reader;
-use crate::expr::Zone;
+use crate::expr::{Zone, format_duration};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -178,6 +178,24 @@ impl Policy {
         format!("{self:?}")
     }
 
+    /// The settings that hold for a run as a whole, with their values: its order of events and
+    /// what it keeps depend on them.
+    pub fn fixed_settings(&self) -> [(&'static str, String); 10] {
+        let Devices { clusters, hub_limit, window } = self.devices;
+        [
+            ("time_zone", self.time_zone.clone()),
+            ("graph_tick", format_duration(self.graph_tick)),
+            ("dedup_window", format_duration(self.dedup_window)),
+            ("allowed_lateness", format_duration(self.allowed_lateness)),
+            ("max_ahead", format_duration(self.max_ahead)),
+            ("devices.hub_limit", hub_limit.to_string()),
+            ("clusters.enabled", clusters.to_string()),
+            ("clusters.window", format_duration(window)),
+            ("verdicts.account", self.accounts.told()),
+            ("verdicts.group", self.groups.told()),
+        ]
+    }
+
     fn read_bands(&mut self, reader: &mut Reader<'_>, root: &DeTable<'_>) {
         let Some(bands) = reader.table(root, "bands") else { return };
         reader.known_keys(bands, &["review", "hold", "block"]);
@@ -246,7 +264,23 @@ impl VerdictPolicy {
     }
 }
 
+impl VerdictPolicy {
+    fn told(&self) -> String {
+        let step = |step: Option<Threshold>| step.map_or("never".to_owned(), |step| step.told());
+        let (restrict, ban) = (step(self.restrict), step(self.ban));
+        format!("restrict {restrict}, ban {ban}, enforce {}", self.enforce)
+    }
+}
+
 impl Threshold {
+    fn told(&self) -> String {
+        let Threshold { decisions, at_least, within, lasts, floor } = self;
+        let (at_least, floor, within) = (at_least.name(), floor.name(), format_duration(*within));
+        let lasts =
+            lasts.map_or("for good".to_owned(), |lasts| format!("for {}", format_duration(lasts)));
+        format!("at {decisions} of {at_least} in {within} {lasts} (floor {floor})")
+    }
+
     /// What a table says; of what it leaves out, the default, but for `lasts`: a verdict that is
     /// described and not said to end stands until it is lifted by hand.
     fn read(reader: &mut Reader<'_>, table: &DeTable<'_>, default: Threshold) -> Threshold {

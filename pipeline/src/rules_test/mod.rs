@@ -9,7 +9,6 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub use expect::Observed;
 pub use report::{Difference, Outcome, Report, Tested};
@@ -82,12 +81,9 @@ impl Bench {
 
     fn decide(&self, test: &Test) -> Result<Vec<Scored>, Failure> {
         let arrivals = Arrivals { chunks: vec![Arc::new(test.chunk.clone())], effective: None };
-        let job = Arc::new(Job {
-            events: Ordered::new(self.schema.clone(), arrivals, self.dedup_window, true),
-            features: self.features.clone(),
-            scorer: self.scorer.clone(),
-            interrupted: Arc::new(AtomicBool::new(false)),
-        });
+        let events = Ordered::new(self.schema.clone(), arrivals, self.dedup_window, true);
+        let (features, scorer) = (self.features.clone(), self.scorer.clone());
+        let job = Arc::new(Job::new(events, features, scorer, Arc::default()));
         let options = Options { workers: 1, tick: 1000, batch: usize::MAX >> 1, sorted: true };
         let (_, parts) = backtest::decide(&job, options).map_err(|message| {
             let name = &test.name;

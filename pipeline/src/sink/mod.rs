@@ -8,6 +8,7 @@ pub mod parquet;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -27,6 +28,10 @@ use crate::stopwatch::{Stage, Stopwatch};
 pub struct Scored {
     /// The slice's place: step times workers, plus worker.
     pub part: usize,
+    /// Which of the run's rules decided: the first, or those of a change.
+    pub epoch: usize,
+    /// What is the same in every decision of these rules.
+    pub names: Arc<Names>,
     /// The decisions.
     pub batch: DecisionBatch,
     /// The features' columns, a row a transaction.
@@ -51,10 +56,10 @@ pub struct Recorded {
     pub decided: u64,
     /// Events by kind.
     pub events: [u64; 12],
-    /// For each rule, how often it could not be evaluated.
-    pub not_evaluable: Vec<u64>,
-    /// For each rule, how often it hit in shadow.
-    pub shadow_hits: Vec<u64>,
+    /// For each rule by its id, how often it could not be evaluated, where it ever was.
+    pub not_evaluable: BTreeMap<String, u64>,
+    /// For each rule by its id, how often it hit in shadow, where it ever did.
+    pub shadow_hits: BTreeMap<String, u64>,
     /// Time spent.
     pub stopwatch: Stopwatch,
 }
@@ -64,31 +69,34 @@ pub struct Recorder {
     decisions: Lane,
     features: Lane,
     log: Log,
-    names: Names,
     recorded: Recorded,
+    counts: RuleCounts,
+}
+
+/// Counts of the rules that decide at present, by their places.
+#[derive(Default)]
+struct RuleCounts {
+    names: Arc<Names>,
+    not_evaluable: Vec<u64>,
+    shadow_hits: Vec<u64>,
 }
 
 impl Recorder {
     /// Opens the files of a run directory.
-    pub fn create(
-        directory: &Path,
-        features: &[(String, Type)],
-        names: Names,
-    ) -> Result<Recorder, String> {
-        let rules = names.rules.len();
+    pub fn create(directory: &Path, features: &[(String, Type)]) -> Result<Recorder, String> {
         Ok(Recorder {
             decisions: Lane::create(&directory.join("decisions.parquet"), decisions_schema())?,
             features: Lane::create(&directory.join("features.parquet"), features_schema(features))?,
             log: Log::create(&directory.join("log"))?,
-            names,
             recorded: Recorded {
                 digest: blake3::hash(b""),
                 decided: 0,
                 events: [0; 12],
-                not_evaluable: Vec::new(),
-                shadow_hits: vec![0; rules],
+                not_evaluable: BTreeMap::new(),
+                shadow_hits: BTreeMap::new(),
                 stopwatch: Stopwatch::default(),
             },
+            counts: RuleCounts::default(),
         })
     }
 
@@ -97,7 +105,7 @@ impl Recorder {
     pub fn run(
         mut self,
         parts: &Receiver<Scored>,
-        mut each: impl FnMut(&mut Scored, &Names),
+        mut each: impl FnMut(&mut Scored),
     ) -> Result<Recorded, String> {
         let mut early: BTreeMap<usize, Scored> = BTreeMap::new();
         let mut next = 0;
@@ -114,29 +122,25 @@ impl Recorder {
     fn record(
         &mut self,
         mut scored: Scored,
-        each: &mut impl FnMut(&mut Scored, &Names),
+        each: &mut impl FnMut(&mut Scored),
     ) -> Result<(), String> {
-        let Recorder { log, recorded, names, .. } = self;
+        let Recorder { log, recorded, counts, .. } = self;
         recorded.stopwatch.time(Stage::Record, || {
-            each(&mut scored, names);
+            each(&mut scored);
             log.append(scored.batch.rows.len() as u64, &scored.lines)
         })?;
         self.recorded.decided += scored.batch.rows.len() as u64;
         for (total, more) in self.recorded.events.iter_mut().zip(scored.events) {
             *total += more;
         }
-        for rule in scored.batch.shadow_hits.items() {
-            self.recorded.shadow_hits[usize::from(*rule)] += 1;
+        if !Arc::ptr_eq(&counts.names, &scored.names) {
+            std::mem::replace(counts, RuleCounts::new(&scored.names)).add_to(&mut self.recorded);
         }
-        let rules = scored.not_evaluable.len().max(self.recorded.not_evaluable.len());
-        self.recorded.not_evaluable.resize(rules, 0);
-        for (total, more) in self.recorded.not_evaluable.iter_mut().zip(&scored.not_evaluable) {
-            *total += more;
-        }
+        counts.count(&scored);
         if scored.batch.rows.is_empty() {
             return Ok(());
         }
-        let columns = decisions_columns(&scored.batch, &self.names);
+        let columns = decisions_columns(&scored.batch, &scored.names);
         self.decisions.send(columns)?;
         self.features.send(features_columns(&scored.batch, scored.features))
     }
@@ -146,8 +150,38 @@ impl Recorder {
         let features = self.features.close()?;
         self.recorded.stopwatch.add(&decisions);
         self.recorded.stopwatch.add(&features);
+        self.counts.add_to(&mut self.recorded);
         self.recorded.digest = self.log.close()?;
         Ok(self.recorded)
+    }
+}
+
+impl RuleCounts {
+    fn new(names: &Arc<Names>) -> RuleCounts {
+        let zeros = vec![0; names.rules.len()];
+        RuleCounts { names: names.clone(), not_evaluable: zeros.clone(), shadow_hits: zeros }
+    }
+
+    fn count(&mut self, scored: &Scored) {
+        for rule in scored.batch.shadow_hits.items() {
+            self.shadow_hits[usize::from(*rule)] += 1;
+        }
+        for (total, more) in self.not_evaluable.iter_mut().zip(&scored.not_evaluable) {
+            *total += more;
+        }
+    }
+
+    /// Adds the counts of these rules to those of all rules of their ids.
+    fn add_to(self, recorded: &mut Recorded) {
+        for (at, (id, _)) in self.names.rules.iter().enumerate() {
+            let counts = [
+                (&mut recorded.not_evaluable, self.not_evaluable[at]),
+                (&mut recorded.shadow_hits, self.shadow_hits[at]),
+            ];
+            for (totals, more) in counts.into_iter().filter(|(_, more)| *more > 0) {
+                *totals.entry(id.clone()).or_default() += more;
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::log::{InputLog, Times};
+use super::log::{Changes, InputLog, Times};
 use super::order::Arrivals;
 use super::reject::{Origin, Reject};
 use super::{FileRead, Input, Progress, read_all, schema};
@@ -41,6 +41,14 @@ impl Intake {
         match self {
             Intake::Files(inputs) => schema(inputs),
             Intake::Log(log) => Ok(log.schema()),
+        }
+    }
+
+    /// The changes of rules on the way; files tell of none.
+    pub fn changes(&self) -> Changes {
+        match self {
+            Intake::Files(_) => Changes::default(),
+            Intake::Log(log) => log.changes().clone(),
         }
     }
 

@@ -55,6 +55,18 @@ pub struct Refused {
     pub raw: String,
 }
 
+/// A part of the order that goes through the dataflow together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its events.
+    pub events: Range<usize>,
+    /// Its time in the dataflow: later than every event of the steps before, and not later than
+    /// any of its own.
+    pub time: i64,
+    /// How many of the cuts are before it.
+    pub epoch: usize,
+}
+
 /// A contiguous part of the order, in columns.
 #[derive(Debug)]
 pub struct Slice {
@@ -124,21 +136,41 @@ impl Ordered {
         self.entries.last().map_or(0, |entry| entry.effective)
     }
 
-    /// Cuts the order into steps of whole ticks, each closed as soon as it has `batch` events:
-    /// for each step its events and the start of its first tick.
-    pub fn steps(&self, tick: i64, batch: usize) -> Vec<(Range<usize>, i64)> {
-        let tick_of = |at: usize| self.entries[at].effective.div_euclid(tick);
+    /// Cuts the order into steps of whole ticks, each closed as soon as it has `batch` events, and
+    /// at each of the effective times `cuts`, which rise, whatever the ticks: an event at a cut is
+    /// after it.
+    pub fn steps(&self, tick: i64, batch: usize, cuts: &[i64]) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut start = 0;
-        while start < self.entries.len() {
-            let mut end = (start + batch.max(1)).min(self.entries.len());
-            let last = tick_of(end - 1);
-            end += self.entries[end..]
-                .partition_point(|entry| entry.effective.div_euclid(tick) <= last);
-            steps.push((start..end, tick_of(start) * tick));
+        for epoch in 0..=cuts.len() {
+            let ended = |end: &i64| self.entries.partition_point(|entry| entry.effective < *end);
+            let end = cuts.get(epoch).map_or(self.entries.len(), ended);
+            let since = epoch.checked_sub(1).map_or(i64::MIN, |before| cuts[before]);
+            self.steps_within(start..end, (tick, batch), (since, epoch), &mut steps);
             start = end;
         }
         steps
+    }
+
+    fn steps_within(
+        &self,
+        range: Range<usize>,
+        (tick, batch): (i64, usize),
+        (since, epoch): (i64, usize),
+        steps: &mut Vec<Step>,
+    ) {
+        let tick_of = |at: usize| self.entries[at].effective.div_euclid(tick);
+        let mut start = range.start;
+        while start < range.end {
+            let mut end = (start + batch.max(1)).min(range.end);
+            let last = tick_of(end - 1);
+            end += self.entries[end..range.end]
+                .partition_point(|entry| entry.effective.div_euclid(tick) <= last);
+            // A tick that is cut begins anew at the cut: no two steps have one time.
+            let time = (tick_of(start) * tick).max(since);
+            steps.push(Step { events: start..end, time, epoch });
+            start = end;
+        }
     }
 
     /// The events at `range` as a slice of `step`.

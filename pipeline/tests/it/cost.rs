@@ -37,7 +37,7 @@ fn what_features_cost_is_what_a_run_measures() {
 
     let costs = features.costs();
     let (features, scorer) = (Arc::new(features), Arc::new(Scorer::new(rules)));
-    let job = Arc::new(Job { events, features, scorer, interrupted: Default::default() });
+    let job = Arc::new(Job::new(events, features, scorer, Default::default()));
     let state = hongxian::backtest::decide(&job, options(2, 1_000, 10_000)).unwrap().0.state;
 
     let rows: Vec<(&str, u64, u64)> = costs

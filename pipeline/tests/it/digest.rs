@@ -80,7 +80,7 @@ impl Shipped {
         let schema = self.schema.clone();
         let events = Ordered::new(schema, arrivals, self.dedup_window, options.sorted);
         let (features, scorer) = (self.features.clone(), self.scorer.clone());
-        let job = Arc::new(Job { events, features, scorer, interrupted: Default::default() });
+        let job = Arc::new(Job::new(events, features, scorer, Default::default()));
         hongxian::backtest::decide(&job, options).unwrap().1
     }
 }

@@ -275,3 +275,37 @@ fn without_the_sort_the_order_of_rows_shows() {
     found.sort();
     assert_ne!(found, expected);
 }
+
+/// Where rules change, a step ends, whatever its tick; and the times of steps rise, each later
+/// than every event before it and not later than any of its own: else the dataflow would take two
+/// steps for one.
+#[test]
+fn steps_are_cut_where_rules_change_and_their_times_rise() {
+    let times = [0, 0, 3, 999, 1_000, 1_000, 1_500, 1_501, 4_000];
+    let event = |(at, time): (usize, &i64)| Ev {
+        id: format!("e{at}"),
+        time: START + time,
+        kind: "message",
+        account: "u".to_owned(),
+        ..Ev::default()
+    };
+    let events: Vec<Ev> = times.iter().enumerate().map(event).collect();
+    let job = job(vec![chunk(&events)], features(declared(), None), true);
+    let cuts = [3, 4, 1_000, 1_001, 1_501, 9_000].map(|cut| START + cut);
+    for (tick, batch) in [(1, 1), (5, 1), (1_000, 1), (1_000, 100), (3_600_000, 2)] {
+        let mut seen = Vec::new();
+        let mut time = i64::MIN;
+        for step in job.events.steps(tick, batch, &cuts) {
+            assert!(!step.events.is_empty() && step.time > time);
+            time = step.time;
+            assert!(seen.iter().all(|(before, _)| *before < time), "tick {tick}");
+            for at in step.events {
+                assert!(START + times[at] >= time, "tick {tick}");
+                seen.push((START + times[at], step.epoch));
+            }
+        }
+        let epoch = |time: i64| cuts.iter().filter(|cut| **cut <= time).count();
+        let expected: Vec<_> = times.iter().map(|at| (START + at, epoch(START + at))).collect();
+        assert_eq!(seen, expected, "tick {tick}");
+    }
+}

@@ -101,7 +101,7 @@ pub(crate) fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<J
 pub(crate) fn job_of(events: Ordered, features: Features) -> Arc<Job> {
     let rules = RuleSet { rules: Vec::new(), policy: Policy::default(), hash: blake3::hash(b"") };
     let (features, scorer) = (Arc::new(features), Arc::new(Scorer::new(rules)));
-    Arc::new(Job { events, features, scorer, interrupted: Default::default() })
+    Arc::new(Job::new(events, features, scorer, Default::default()))
 }
 
 pub(crate) fn options(workers: usize, tick: i64, batch: usize) -> Options {
@@ -121,7 +121,10 @@ pub(crate) fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
             let value = |((name, _, _), column): (&(String, _, _), &Column)| {
                 (name.clone(), text(column, at))
             };
-            rows.push((id, job.features.columns().iter().zip(&part.features).map(value).collect()));
+            rows.push((
+                id,
+                job.features().columns().iter().zip(&part.features).map(value).collect(),
+            ));
         }
     }
     rows

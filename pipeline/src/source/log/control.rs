@@ -1,6 +1,7 @@
 //! `log.toml` and `control.jsonl`: what held for the log as a whole, and what happened to it
 //! beside its records.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -69,17 +70,21 @@ impl Header {
 pub(super) enum Entry {
     /// An idle partition was moved on.
     Heartbeat(Heartbeat),
-    /// The rules changed. It is part of the format and cannot be replayed yet.
+    /// The rules changed.
     Change(Change),
 }
 
 /// From an effective time on, other rules decide.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    pub(super) effective_time: i64,
+pub struct Change {
+    /// The effective time of the first event for which they do, in ms.
+    pub effective_time: i64,
     /// The rules directory, relative to the log.
-    pub(super) rules: String,
+    pub rules: String,
+    /// Where the line stands in `control.jsonl`, in bytes.
+    #[serde(skip)]
+    pub span: Range<usize>,
 }
 
 /// From a record on, a partition is as if it had seen an event of a time.
@@ -105,7 +110,7 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
         }
         let checked = serde_json::from_str::<Entry>(line)
             .map_err(|error| error.to_string())
-            .and_then(|entry| entry.check(partitions).map(|()| entry));
+            .and_then(|entry| entry.check(partitions).map(|()| entry.at(&span)));
         match checked {
             Ok(entry) => entries.push(entry),
             Err(why) => {
@@ -115,9 +120,11 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
                 );
                 let hint = Message::new(
                     "lines are {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
-                     \"event_time_max\":MS}",
+                     \"event_time_max\":MS} or {\"kind\":\"change\",\"effective_time\":MS,\
+                     \"rules\":\"DIRECTORY\"}",
                     "每行应为 {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
-                     \"event_time_max\":毫秒}",
+                     \"event_time_max\":毫秒} 或 {\"kind\":\"change\",\"effective_time\":毫秒,\
+                     \"rules\":\"目录\"}",
                 );
                 let error = Diagnostic::error("bad-control", file, Some(span), message);
                 wrong.push(error.with_hint(Some(hint)));
@@ -128,16 +135,23 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
 }
 
 impl Entry {
+    /// The same with the place where it stands.
+    fn at(self, span: &Range<usize>) -> Entry {
+        match self {
+            Entry::Change(change) => Entry::Change(Change { span: span.clone(), ..change }),
+            heartbeat => heartbeat,
+        }
+    }
+
     fn check(&self, partitions: u32) -> Result<(), String> {
         let heartbeat = match self {
             Entry::Heartbeat(heartbeat) => heartbeat,
             Entry::Change(change) => {
-                let Change { effective_time, rules } = change;
-                in_range("effective_time", *effective_time)?;
-                return Err(format!(
-                    "the rules change to {rules}, and a log with such a change cannot be replayed \
-                     yet"
-                ));
+                // A log that names a place on one machine is of no use on another.
+                if change.rules.is_empty() || Path::new(&change.rules).is_absolute() {
+                    return Err("rules is no path relative to the log".to_owned());
+                }
+                return in_range("effective_time", change.effective_time);
             }
         };
         if heartbeat.partition >= partitions {

@@ -40,8 +40,16 @@
 //! time. A heartbeat holds a time and not a watermark, so that a log may be replayed with another
 //! lateness.
 //!
-//! A change of rules, `{"kind":"change","effective_time":MS,"rules":"rules-2"}`, is refused: it
-//! cannot be replayed yet.
+//! or
+//!
+//! ```json
+//! {"kind":"change","effective_time":1707480600000,"rules":"rules-2"}
+//! ```
+//!
+//! From that effective time on, whichever partition an event comes from, the rules of that
+//! directory decide; its path is relative to the log. The replay begins with the rules that it is
+//! given, and of two changes at one time the later line wins. What a change may alter, and what
+//! becomes of features, is told in [`crate::changes`].
 //!
 //! # Effective times
 //!
@@ -60,7 +68,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::control::LOG_VERSION;
+pub use self::control::{Change, LOG_VERSION};
 use self::control::{Entry, Header, Heartbeat};
 use super::feed::Feed;
 use super::file::seal;
@@ -84,9 +92,28 @@ pub struct Times<T = i64> {
 pub struct InputLog {
     header: Header,
     heartbeats: Vec<Heartbeat>,
+    changes: Changes,
     partitions: Vec<PathBuf>,
     /// The files that are no partitions, and the hashes of their bytes.
     others: Vec<(PathBuf, FileRead)>,
+}
+
+/// The changes of rules that a log tells of.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// The file in which they stand.
+    pub file: PathBuf,
+    /// Its text, in which mistakes are shown.
+    pub text: String,
+    /// The changes in the order of effective time; of two at one time, the later line is later.
+    pub list: Vec<Change>,
+}
+
+impl Changes {
+    /// The directory of the rules that a change brings.
+    pub fn directory(&self, change: &Change) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(&change.rules)
+    }
 }
 
 /// Everything that a log holds.
@@ -121,18 +148,22 @@ impl InputLog {
         let mut others = vec![file];
         let control = directory.join("control.jsonl");
         let mut heartbeats = Vec::new();
+        let mut changes = Changes::default();
         if control.exists() {
             let text = read_text(&control)?;
             let (entries, found) = control::read(&control, &text, header.partitions);
-            sources.add(&control, text);
+            sources.add(&control, text.clone());
             wrong.extend(found);
             for entry in entries {
-                if let Entry::Heartbeat(heartbeat) = entry {
-                    heartbeats.push(heartbeat);
+                match entry {
+                    Entry::Heartbeat(heartbeat) => heartbeats.push(heartbeat),
+                    Entry::Change(change) => changes.list.push(change),
                 }
             }
+            (changes.file, changes.text) = (control.clone(), text);
             others.push(control);
         }
+        changes.list.sort_by_key(|change| change.effective_time);
         heartbeats.sort_by_key(|heartbeat| (heartbeat.partition, heartbeat.next_offset));
         let partitions = partitions(&directory.join("partitions"), header.partitions, &mut wrong);
         if !wrong.is_empty() {
@@ -143,7 +174,7 @@ impl InputLog {
             Ok((path, FileRead { records: 0, bytes: seal.bytes, hash: seal.hash }))
         };
         let others = others.into_iter().map(sealed).collect::<Result<_, Failure>>()?;
-        Ok(InputLog { header, heartbeats, partitions, others })
+        Ok(InputLog { header, heartbeats, changes, partitions, others })
     }
 
     /// The same log, read with another lateness than the one that held when it was written.
@@ -156,6 +187,11 @@ impl InputLog {
     /// How many partitions it has.
     pub fn partitions(&self) -> u32 {
         self.header.partitions
+    }
+
+    /// The changes of rules that happened while it was written.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The schema of its records: the standard fields, then the columns of one's own.

@@ -1,0 +1,211 @@
+//! Changes of rules inside a run: read at once, checked, and laid out as the epochs of a job.
+//!
+//! From its effective time on, event by event, a change's rules directory decides in place of the
+//! one before; an event at that very time is the new rules'. All directories are read before
+//! anything runs, and all mistakes of all of them are said at once.
+//!
+//! A feature that a change brings or defines otherwise is null until a full window has passed:
+//! [`mod@crate::features::side_by_side`] says which features are the same. A change may alter
+//! everything that scores. It may not alter what the order of events or the state of the run
+//! depends on, nor the meaning of a column of `features.parquet`; that is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
+use crate::event::{Schema, Type};
+use crate::features::{Features, side_by_side};
+use crate::job::Epoch;
+use crate::rules::{self, Loaded, Policy, RuleSet};
+use crate::score::Scorer;
+use crate::source::log::Changes;
+
+/// A decision refers to a rule by 16 bits, and the judge to all rules of a run.
+const RULES_MAX: usize = 10_000;
+
+/// The rules of a run, in the order in which they come into force.
+pub struct Timetable {
+    /// Those with which the run begins, and those of each change that is not undone at once by
+    /// another at the same time.
+    phases: Vec<Phase>,
+}
+
+/// Rules and the time from which on they are in force.
+struct Phase {
+    start: i64,
+    /// The directory, as the log names it.
+    name: String,
+    rules: RuleSet,
+    features: Features,
+}
+
+/// A change of rules that is part of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The effective time of the first event for which the new rules decide, in ms.
+    pub effective_time: i64,
+    /// Their directory, as the log names it.
+    pub rules: String,
+    /// Their hash.
+    pub rules_hash: String,
+}
+
+/// Reads the rules directory with which a run begins (none: no rules) and those of all changes.
+pub fn load(
+    directory: Option<&Path>,
+    changes: &Changes,
+    schema: &Arc<Schema>,
+) -> Result<Timetable, Failure> {
+    let mut loader = Loader { changes, found: Vec::new(), sources: Sources::default() };
+    let first = loader.read(rules::load(directory, schema))?;
+    let mut later = Vec::new();
+    for change in &changes.list {
+        let directory = changes.directory(change);
+        if !directory.is_dir() {
+            let path = directory.display();
+            loader.refuse(
+                "no-directory",
+                &change.span,
+                Message::new(
+                    format!("there is no such directory: {path}"),
+                    format!("没有该目录:{path}"),
+                ),
+            );
+        } else if let Some(loaded) = loader.read(rules::load(Some(&directory), schema))? {
+            later.push((change, loaded));
+        }
+    }
+    let mut phases = Vec::new();
+    if let Some(Loaded { rules, features, .. }) = first {
+        phases.push(Phase { start: i64::MIN, name: String::new(), rules, features });
+        for (change, Loaded { rules, features, .. }) in later {
+            let (start, name) = (change.effective_time, change.rules.clone());
+            loader.check(&phases, &rules, &features, &change.span);
+            phases.push(Phase { start, name, rules, features });
+        }
+    }
+    if loader.found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(Failure::Input(loader.found, loader.sources));
+    }
+    // Of changes at one time the last is the one that is in force.
+    phases.reverse();
+    phases.dedup_by_key(|phase| phase.start);
+    phases.reverse();
+    Ok(Timetable { phases })
+}
+
+/// What was read so far, and everything that is wrong with it.
+struct Loader<'c> {
+    changes: &'c Changes,
+    found: Vec<Diagnostic>,
+    sources: Sources,
+}
+
+impl Loader<'_> {
+    /// Keeps the mistakes of a directory; what was no mistake in it is a failure at once.
+    fn read(&mut self, loaded: Result<Loaded, Failure>) -> Result<Option<Loaded>, Failure> {
+        match loaded {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(Failure::Input(found, sources)) => {
+                // A directory to which a log returns has its mistakes once.
+                let new = found.into_iter().filter(|one| !self.found.contains(one));
+                let new: Vec<Diagnostic> = new.collect();
+                self.found.extend(new);
+                self.sources.extend(sources);
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn refuse(&mut self, code: &'static str, span: &Range<usize>, message: Message) {
+        let Changes { file, text, .. } = self.changes;
+        self.sources.add(file, text.clone());
+        self.found.push(Diagnostic::error(code, file, Some(span.clone()), message));
+    }
+
+    /// Checks that rules can come after those before.
+    fn check(
+        &mut self,
+        before: &[Phase],
+        rules: &RuleSet,
+        features: &Features,
+        span: &Range<usize>,
+    ) {
+        let fixed = before.first().map(|first| first.rules.policy.fixed_settings());
+        let settings = fixed.into_iter().flatten().zip(rules.policy.fixed_settings());
+        for ((name, held), (_, new)) in settings.filter(|(held, new)| held != new) {
+            let message = Message::new(
+                format!("`{name}` cannot change during a run: it is {held}, and here {new}"),
+                format!("`{name}` 不能在运行中改变:原为 {held},此处为 {new}"),
+            );
+            self.refuse("fixed-setting", span, message);
+        }
+        let held: BTreeMap<&str, Type> = before
+            .iter()
+            .flat_map(|phase| phase.features.columns())
+            .map(|(name, kind, _)| (name.as_str(), *kind))
+            .collect();
+        for (name, kind, _) in features.columns() {
+            let Some(held) = held.get(name.as_str()).filter(|held| *held != kind) else { continue };
+            let message = Message::new(
+                format!("the feature `{name}` is a {kind} here, and before a {held}; rename it"),
+                format!("特征 `{name}` 在此处的类型是 {kind},此前是 {held};请改名"),
+            );
+            self.refuse("feature-type-changed", span, message);
+        }
+        let ids = before.iter().map(|phase| &phase.rules).chain([rules]).flat_map(rule_ids);
+        let count = ids.collect::<BTreeSet<&str>>().len();
+        if count > RULES_MAX {
+            let message = Message::new(
+                format!("with these rules the run has {count}, more than {RULES_MAX}"),
+                format!("加上这些规则,本次运行共有 {count} 条规则,超过 {RULES_MAX}"),
+            );
+            self.refuse("too-many-rules", span, message);
+        }
+    }
+}
+
+fn rule_ids(rules: &RuleSet) -> impl Iterator<Item = &str> {
+    rules.rules.iter().map(|rule| rule.file.id.as_str())
+}
+
+impl Timetable {
+    /// The policy at the beginning, for the settings that do not change.
+    pub fn policy(&self) -> &Policy {
+        &self.phases[0].rules.policy
+    }
+
+    /// The hash of the rules with which the run begins.
+    pub fn rules_hash(&self) -> String {
+        self.phases[0].rules.hash.to_hex().to_string()
+    }
+
+    /// The changes, in the order of time.
+    pub fn changes(&self) -> Vec<Planned> {
+        let planned = |phase: &Phase| Planned {
+            effective_time: phase.start,
+            rules: phase.name.clone(),
+            rules_hash: phase.rules.hash.to_hex().to_string(),
+        };
+        self.phases[1..].iter().map(planned).collect()
+    }
+
+    /// The epochs of a stream whose first event is at the effective time `first`. Rules that are
+    /// in force before any event are so from the beginning: there is no window that they missed.
+    pub fn epochs(mut self, first: i64) -> Vec<Epoch> {
+        let over = self.phases.partition_point(|phase| phase.start <= first) - 1;
+        self.phases.drain(..over);
+        let (starts, (features, scorers)): (Vec<i64>, (Vec<Features>, Vec<Scorer>)) = self
+            .phases
+            .into_iter()
+            .map(|phase| (phase.start, (phase.features, Scorer::new(phase.rules))))
+            .unzip();
+        let features = side_by_side(starts.iter().copied().zip(features).collect());
+        let scorers = scorers.into_iter().map(Arc::new);
+        let epochs = starts.into_iter().zip(features.into_iter().map(Arc::new)).zip(scorers);
+        epochs.map(|((start, features), scorer)| Epoch { start, features, scorer }).collect()
+    }
+}
