@@ -28,7 +28,7 @@ use crate::sink::{Recorded, Scored, entities};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
-use crate::source::order::Ordered;
+use crate::source::order::{OnDisk, SortMemory};
 use crate::source::{FileRead, Input, Origin, Progress, Reject};
 use crate::stopwatch::{Stage, Stopwatch};
 use crate::verdicts::{Finding, Verdicts};
@@ -52,6 +52,9 @@ pub enum Events {
     },
 }
 
+/// What [`Request::sort_memory`] is unless told otherwise: 4 GiB.
+pub const SORT_MEMORY: usize = 4 << 30;
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -69,6 +72,9 @@ pub struct Request {
     pub warmup: i64,
     /// More rejects than this end the run.
     pub rejects_max: Option<u64>,
+    /// How much memory events may take up while they are put in order, in bytes; what is more goes
+    /// to the disk of the run directory.
+    pub sort_memory: usize,
 }
 
 /// What came of it.
@@ -93,16 +99,17 @@ pub fn run(
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
     let mut stopwatch = Stopwatch::default();
     let times = times(timetable.policy());
-    let Taken { arrivals, mut rejects, origins, files, times } =
-        stopwatch.time(Stage::Read, || intake.take(&schema, times, progress))?;
+    let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
+    let Taken { events, mut rejects, origins, files, times } =
+        stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, progress))?;
     too_many(request, rejects.len() as u64)?;
     let dedup_window = timetable.policy().dedup_window;
     let events =
-        stopwatch.time(Stage::Order, || Ordered::new(schema.clone(), arrivals, dedup_window, true));
+        stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
     rejects.extend(events.refused.iter().map(refused));
     rejects.sort_by_key(|reject| (reject.source, reject.at));
     too_many(request, rejects.len() as u64)?;
-    let duplicates = events.duplicates;
+    let (duplicates, on_disk) = (events.duplicates, events.on_disk);
     let (start, end) = (events.start(), events.end());
     let verdicts = Verdicts::new(timetable.policy());
     let (rules_hash, changes) = (timetable.rules_hash(), timetable.changes());
@@ -140,6 +147,7 @@ pub fn run(
         rejects: &rejects,
         origins: &origins,
         duplicates,
+        on_disk,
         summary: &summary,
         recorded: &recorded,
         findings: &findings,
@@ -321,6 +329,7 @@ struct Whole<'w> {
     rejects: &'w [Reject],
     origins: &'w [Origin],
     duplicates: u64,
+    on_disk: Option<OnDisk>,
     summary: &'w Summary,
     recorded: &'w Recorded,
     findings: &'w [Finding],
@@ -383,6 +392,7 @@ impl Whole<'_> {
                 .into_iter()
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
+            sorted_on_disk: self.on_disk,
             partial: self.partial,
         }
     }
@@ -443,6 +453,7 @@ impl Whole<'_> {
             "shadow_hits": facts.shadow_hits,
             "verdicts": facts.entity_verdicts,
             "judgement": judgement,
+            "sorted_on_disk": facts.sorted_on_disk,
             "state": self.summary.state,
             "timings": timings,
             "workers": self.request.options.workers,

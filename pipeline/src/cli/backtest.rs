@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Shown, duration, print};
+use super::{Shown, duration, print, size};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::report::{self, ReportInput, Screen};
@@ -69,6 +69,15 @@ pub(super) struct Arguments {
     /// End with exit code 2 when more records than this are rejected
     #[arg(long)]
     max_rejects: Option<u64>,
+    /// Memory for putting events in order, such as 512MiB or 4GiB; what is more is sorted on disk, in
+    /// the run directory. Results do not depend on it
+    ///
+    /// Files of the sort take up their space in the run directory without a name, and are gone when
+    /// the run ends, however it ends. Beside this memory stay about 8 bytes an event, 100 bytes for
+    /// each id that came within the dedup window (7 days unless policy.toml says otherwise), and the
+    /// state of features.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
+    sort_memory: usize,
     /// Print metrics as JSON
     #[arg(long)]
     json: bool,
@@ -104,6 +113,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         },
         warmup: arguments.warmup,
         rejects_max: arguments.max_rejects,
+        sort_memory: arguments.sort_memory,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();

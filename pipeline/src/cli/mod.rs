@@ -119,6 +119,21 @@ fn duration(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "write a number and a unit (ms, s, m, h, d), such as 30d".to_owned())
 }
 
+/// A value given as a size such as `512MiB`, in bytes.
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)]
+        .iter()
+        .find(|(name, _)| *name == unit.trim_start())
+        .map(|(_, shift)| 1_usize << shift);
+    let number: Option<usize> = number.parse().ok();
+    number
+        .zip(shift)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .ok_or_else(|| "write a number and a unit (B, KiB, MiB, GiB, TiB), such as 4GiB".to_owned())
+}
+
 /// A failure of the environment, told the same in both languages.
 fn environment(message: String) -> Failure {
     Failure::Environment(crate::diagnostic::Message::new(message.clone(), message))

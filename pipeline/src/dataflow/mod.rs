@@ -87,7 +87,7 @@ pub struct StateUse {
 type Steps = Arc<Vec<Step>>;
 
 /// Runs all events through the dataflow; decisions go to `sink`, slice by slice. An error is a
-/// worker that panicked: the others then stop.
+/// worker that panicked or could not read its events: the others then stop.
 pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Result<Summary, String> {
     let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch, &job.cuts()));
     let config = timely::Config::process(options.workers);
@@ -96,6 +96,7 @@ pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Resul
     let guards = timely::execute(config, move |worker| {
         let all = AssertUnwindSafe(|| work(worker, &job, options, &steps, sink.clone(), &failed));
         let done = catch_unwind(all);
+        let done = done.unwrap_or_else(|payload| Err(failure(worker.index(), &*payload)));
         if done.is_err() {
             failed.store(true, Ordering::Relaxed);
         }
@@ -103,7 +104,7 @@ pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Resul
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }
-        done.map_err(|payload| failure(worker.index(), &*payload))
+        done
     })?;
     let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
     for part in guards.join() {
@@ -137,7 +138,7 @@ fn work(
     steps: &Steps,
     sink: SyncSender<Scored>,
     failed: &AtomicBool,
-) -> Summary {
+) -> Result<Summary, String> {
     let (index, peers) = (worker.index(), worker.peers());
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
     let probe = ProbeHandle::new();
@@ -170,11 +171,13 @@ fn work(
         let prepared = {
             let mut summary = shared.borrow_mut();
             summary.events += share.len() as u64;
+            let features = &job.epochs[*epoch].features;
             summary.stopwatch.time(Stage::Prepare, || {
                 let slice = job.events.slice(share, step);
-                prepare(slice, range.start as u64, *epoch, &job.epochs[*epoch].features)
+                slice.map(|slice| prepare(slice, range.start as u64, *epoch, features))
             })
         };
+        let prepared = prepared.map_err(|message| message.en)?;
         input.advance_to(*time as u64);
         input.send(Rc::new(prepared));
         input.flush();
@@ -193,7 +196,7 @@ fn work(
     while worker.has_dataflows() && goes_on() {
         worker.step_or_park(PARKED_MAX);
     }
-    summary
+    Ok(summary)
 }
 
 /// The part of a step that a worker reads: contiguous, so that parts are in order.

@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ACCOUNT_ID, COUNTERPARTY_ID, FieldId, KIND, Kind, NULL_INT, Schema, Type};
 
 /// Strings of one column, end to end; the empty string is null.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strings {
     ends: Vec<u32>,
     text: String,
@@ -53,7 +55,7 @@ impl Strings {
 }
 
 /// The values of one field.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Column {
     /// The field is null in every row.
     Absent,
@@ -84,13 +86,16 @@ pub enum Value<'a> {
 
 /// Where a record came from: a source of the run, and its line (from 1), row (from 1, Parquet) or
 /// offset (Kafka, an input log).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// Index into the run's sources.
     pub source: u32,
     /// Line, row or offset.
     pub at: u64,
 }
+
+/// What a chunk is stored as: all but its schema, which is the run's.
+pub(crate) type Stored = (Vec<Kind>, Vec<Column>, Vec<Position>);
 
 /// Checked events in columns, as they were read.
 #[derive(Clone, Debug)]
@@ -200,6 +205,46 @@ impl Chunk {
             })
     }
 
+    /// A hash of the body at `row`, which tells apart what [`Chunk::same_body`] tells apart, also
+    /// where somebody seeks bodies with one hash.
+    pub(crate) fn body_hash(&self, row: usize, scratch: &mut Vec<u8>) -> u128 {
+        scratch.clear();
+        scratch.push(self.kinds[row] as u8);
+        for (at, column) in self.columns.iter().enumerate() {
+            let (tag, number) = match column.value(row) {
+                Value::Null => continue,
+                Value::Int(value) => (0, value as u64),
+                // Zero has one hash, whatever its sign.
+                Value::Double(value) => (1, (value + 0.0).to_bits()),
+                Value::Bool(value) => (2, u64::from(value)),
+                Value::Str(value) => (3, value.len() as u64),
+            };
+            scratch.extend((at as u16).to_le_bytes());
+            scratch.push(tag);
+            scratch.extend(number.to_le_bytes());
+            if let Value::Str(value) = column.value(row) {
+                scratch.extend(value.as_bytes());
+            }
+        }
+        short_hash(scratch)
+    }
+
+    /// About how many bytes of memory the chunk takes up.
+    pub(crate) fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(Column::bytes).sum();
+        columns + self.kinds.capacity() + self.positions.capacity() * size_of::<Position>()
+    }
+
+    /// What is stored of the chunk; [`Chunk::from_stored`] makes the same chunk of it.
+    pub(crate) fn stored(&self) -> impl Serialize + '_ {
+        (&self.kinds, &self.columns, &self.positions)
+    }
+
+    /// The chunk that was stored.
+    pub(crate) fn from_stored(schema: &Arc<Schema>, (kinds, columns, positions): Stored) -> Chunk {
+        Chunk { schema: schema.clone(), kinds, columns, positions }
+    }
+
     /// The events at `rows` (chunk, row) of the `chunks`, in that order, as a chunk of its own.
     /// Neighbours that stay neighbours are copied together.
     pub fn gather(schema: &Arc<Schema>, chunks: &[Arc<Chunk>], rows: &[(u32, u32)]) -> Chunk {
@@ -286,6 +331,18 @@ impl Column {
         }
     }
 
+    fn bytes(&self) -> usize {
+        match self {
+            Column::Absent => 0,
+            Column::Int(values) => values.capacity() * size_of::<i64>(),
+            Column::Double(values) => values.capacity() * size_of::<f64>(),
+            Column::Bool(values) => values.capacity(),
+            Column::Str(values) => {
+                values.text.capacity() + values.ends.capacity() * size_of::<u32>()
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Column::Absent => 0,
@@ -305,4 +362,11 @@ impl Column {
             Column::Str(values) => values.truncate(rows),
         }
     }
+}
+
+/// The first 128 bits of BLAKE3.
+pub(crate) fn short_hash(bytes: &[u8]) -> u128 {
+    let mut short = [0; 16];
+    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    u128::from_le_bytes(short)
 }

@@ -11,6 +11,7 @@ use std::fmt;
 
 pub use check::{ChunkBuilder, Raw, Refusal, RejectCode, parse_int};
 pub use chunk::{Chunk, Column, Position, Strings, Value};
+pub(crate) use chunk::{Stored, short_hash};
 
 /// The longest accepted record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -30,7 +31,9 @@ pub const TIME_MAX: i64 = 4_102_444_800_000;
 pub const NULL_INT: i64 = i64::MIN;
 
 /// What happened. `send`, `claim`, `transfer` and `withdraw` are transactions and get a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each variant is the kind of that name")]
 pub enum Kind {

@@ -10,6 +10,7 @@ pub use html::html;
 pub use terminal::{Screen, terminal};
 
 use crate::judge::Judgement;
+use crate::source::order::OnDisk;
 
 /// Everything that a report shows. No clock and no duration is in it, so that the same run makes
 /// the same report.
@@ -52,6 +53,8 @@ pub struct RunFacts {
     pub shadow_hits: Vec<NamedCount>,
     /// Verdicts on accounts and groups, such as `account restricted`, and how many.
     pub entity_verdicts: Vec<NamedCount>,
+    /// What was sorted on disk, where events did not fit in memory.
+    pub sorted_on_disk: Option<OnDisk>,
     /// Whether the run was interrupted and shows only what it had done.
     pub partial: bool,
 }

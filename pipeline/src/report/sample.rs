@@ -5,6 +5,7 @@ use super::{ChangeFact, Counts, InputFact, NamedCount, RejectCount, RunFacts, Wa
 use crate::event::{Kind, Raw};
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels, LabelsBuilder};
 use crate::score::Verdict;
+use crate::source::order::OnDisk;
 
 /// 2024-02-03T00:00:00+08:00.
 const START: i64 = 1_706_889_600_000;
@@ -173,6 +174,7 @@ fn facts(transactions: u64) -> RunFacts {
         features: vec!["funds.payee.fan_in_24h".to_owned(), "devices.accounts_24h".to_owned()],
         not_evaluable: vec![named("many-accounts-one-device", 31)],
         shadow_hits: vec![named("shared-ip", 12)],
+        sorted_on_disk: Some(OnDisk { events: transactions, runs: 3, bytes: 5_000_000 }),
         entity_verdicts: vec![named("account restricted", 9), named("group banned", 1)],
         changes: vec![ChangeFact {
             effective_time: START,

@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::ReportInput;
 use crate::diagnostic::Lang;
 use crate::judge::{Detection, RuleFinding, Tally, View};
+use crate::source::order::OnDisk;
 
 /// The widest a report gets, however wide the terminal is.
 const WIDTH_MAX: u16 = 100;
@@ -134,6 +135,10 @@ impl Page {
             let name = self.say("rejected", "拒收");
             rows.push(vec![format!("  {name} {}", reject.code), value]);
         }
+        if let Some(on_disk) = input.run.sorted_on_disk {
+            let name = self.say("sorted on disk", "磁盘排序");
+            rows.push(vec![name.to_owned(), self.on_disk(on_disk)]);
+        }
         self.changes(input, &mut rows);
         rows.push(vec![self.say("decisions", "决策").to_owned(), self.mix(input)]);
         rows.push(vec![self.say("alerts", "预警").to_owned(), self.workload(input)]);
@@ -147,6 +152,16 @@ impl Page {
             input.run.decisions_digest.clone(),
         ]);
         self.table(&[], 2, rows);
+    }
+
+    /// What did not fit in memory.
+    fn on_disk(&self, OnDisk { events, runs, bytes }: OnDisk) -> String {
+        let (events, runs) = (grouped(events), grouped(runs));
+        let size = indicatif::HumanBytes(bytes);
+        match self.screen.lang {
+            Lang::En => format!("{events} events in {runs} runs, {size}: over --sort-memory"),
+            Lang::Zh => format!("{events} 个事件，分 {runs} 段，{size}：超出 --sort-memory"),
+        }
     }
 
     fn interruption(&self, input: &ReportInput<'_>) -> String {

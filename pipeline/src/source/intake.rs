@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::log::{Changes, InputLog, Times};
-use super::order::Arrivals;
+use super::log::{Changes, InputLog, LogRead, Times};
+use super::order::{SortMemory, Sorter};
 use super::reject::{Origin, Reject};
-use super::{FileRead, Input, Progress, read_all, schema};
+use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, read_blocks, schema};
 use crate::diagnostic::Failure;
 use crate::event::Schema;
 
@@ -23,8 +23,8 @@ pub enum Intake {
 /// What was read.
 #[derive(Debug)]
 pub struct Taken {
-    /// The events.
-    pub arrivals: Arrivals,
+    /// The events, not yet in order.
+    pub events: Sorter,
     /// The refused records.
     pub rejects: Vec<Reject>,
     /// What each source of an event or a reject is.
@@ -52,33 +52,39 @@ impl Intake {
         }
     }
 
-    /// Reads everything into memory; `policy` holds where a log does not say what held for it.
+    /// Reads everything; events that do not fit in `memory` go to disk. `policy` holds where a log
+    /// does not say what held for it.
     pub fn take(
         &self,
         schema: &Arc<Schema>,
         policy: Times,
+        memory: SortMemory,
         progress: &dyn Progress,
     ) -> Result<Taken, Failure> {
+        let mut events = Sorter::new(schema.clone(), Some(memory));
         match self {
             Intake::Files(inputs) => {
-                let read = read_all(inputs, schema, progress)?;
-                let chunks = read.chunks.into_iter().map(Arc::new).collect();
+                let mut rejects = Vec::new();
+                let each = &mut |block: Block| {
+                    rejects.extend(block.rejects);
+                    block.chunks.into_iter().try_for_each(|chunk| events.push(chunk, None))
+                };
+                let summary = read_blocks(inputs, schema, BLOCK_BYTES, progress, each)?;
                 let paths = inputs.iter().map(|input| input.path.clone());
                 let name = |input: &Input| Origin::File(input.path.display().to_string());
                 Ok(Taken {
-                    arrivals: Arrivals { chunks, effective: None },
-                    rejects: read.rejects,
+                    events,
+                    rejects,
                     origins: inputs.iter().map(name).collect(),
-                    files: paths.zip(read.summary.files).collect(),
+                    files: paths.zip(summary.files).collect(),
                     times: None,
                 })
             }
             Intake::Log(log) => {
                 let times = log.times(policy);
-                let read = log.read(schema, times, progress)?;
+                let LogRead { rejects, files } = log.read(times, &mut events, progress)?;
                 let origins = (0..log.partitions()).map(Origin::Partition).collect();
-                let (arrivals, rejects, files) = (read.arrivals, read.rejects, read.files);
-                Ok(Taken { arrivals, rejects, origins, files, times: Some(times) })
+                Ok(Taken { events, rejects, origins, files, times: Some(times) })
             }
         }
     }

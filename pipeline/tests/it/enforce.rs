@@ -118,6 +118,7 @@ fn decide(directory: &Path, workers: usize) -> Outcome {
         options: options(workers, 1_000, 4),
         warmup: 0,
         rejects_max: None,
+        sort_memory: hongxian::run::SORT_MEMORY,
     };
     match run::run(&request, &(), Default::default()) {
         Ok(outcome) => outcome,

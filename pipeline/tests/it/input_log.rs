@@ -15,7 +15,7 @@ use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
 use hongxian::run::{Events, Outcome, Request};
 use hongxian::source::log::{InputLog, Times};
-use hongxian::source::order::Ordered;
+use hongxian::source::order::Sorter;
 use proptest::prelude::*;
 
 use crate::support::{Ev, START, chunk, features, job, job_of, options};
@@ -177,8 +177,9 @@ pub(crate) fn expected(log: &Log, lateness: i64, max_ahead: i64) -> Vec<(String,
 /// What the program makes of a log: the decisions' lines.
 fn replayed(log: &Path, times: Times, cut: (usize, i64, usize, usize)) -> String {
     let schema = Arc::new(Schema::default());
-    let read = InputLog::open(log).unwrap().read_in_blocks(&schema, times, cut.3, &()).unwrap();
-    let events = Ordered::new(schema, read.arrivals, 7 * DAY, true);
+    let mut events = Sorter::new(schema, None);
+    InputLog::open(log).unwrap().read_in_blocks(times, cut.3, &mut events, &()).unwrap();
+    let events = events.finish(7 * DAY, &|| false).unwrap();
     let job = job_of(events, features(declared(), None));
     lines(&job, options(cut.0, cut.1, cut.2))
 }
@@ -360,6 +361,7 @@ pub(crate) fn ran(
         options: options(cut.0, cut.1, cut.2),
         warmup: 0,
         rejects_max: None,
+        sort_memory: hongxian::run::SORT_MEMORY,
     };
     hongxian::run::run(&request, &(), Default::default()).map(|outcome| (outcome, out))
 }
@@ -598,7 +600,8 @@ fn offsets_rise_over_blocks() {
     let schema = Arc::new(Schema::default());
     for block in [1, 300, 1 << 20] {
         let log = InputLog::open(directory.path()).unwrap();
-        let failure = log.read_in_blocks(&schema, lateness(0), block, &()).unwrap_err();
+        let mut events = Sorter::new(schema.clone(), None);
+        let failure = log.read_in_blocks(lateness(0), block, &mut events, &()).unwrap_err();
         let shown = failure.render(Lang::En, false);
         assert!(shown.contains("0.jsonl:3:"), "blocks of {block}: {shown}");
     }

@@ -14,6 +14,7 @@ mod oracle;
 mod order;
 mod rule_sets;
 mod rules_check;
+mod sorting;
 mod state;
 mod stories;
 mod support;

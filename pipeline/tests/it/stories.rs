@@ -39,6 +39,7 @@ fn decide(story: &Path, out: &Path) -> (Outcome, String) {
         options: options(2, 1_000, 64),
         warmup: 0,
         rejects_max: None,
+        sort_memory: hongxian::run::SORT_MEMORY,
     };
     let Ok(outcome) = run::run(&request, &(), Default::default()) else {
         panic!("{} does not run", story.display())

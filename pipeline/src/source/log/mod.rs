@@ -66,13 +66,12 @@ pub(super) mod frames;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub use self::control::{Change, LOG_VERSION};
 use self::control::{Entry, Header, Heartbeat};
 use super::feed::Feed;
 use super::file::seal;
-use super::order::Arrivals;
+use super::order::Sorter;
 use super::reject::Reject;
 use super::{BLOCK_BYTES, FileRead, Input, Progress, drain};
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources};
@@ -116,11 +115,9 @@ impl Changes {
     }
 }
 
-/// Everything that a log holds.
+/// What a log holds beside its events.
 #[derive(Debug)]
 pub struct LogRead {
-    /// The accepted events, with their effective times; the source of each is its partition.
-    pub arrivals: Arrivals,
     /// The refused records by partition and offset.
     pub rejects: Vec<Reject>,
     /// The files of the log, and what is known of them.
@@ -208,42 +205,43 @@ impl InputLog {
         }
     }
 
-    /// Reads all records into memory and gives the events their effective times.
+    /// Reads all records and hands the accepted events over with their effective times; the source
+    /// of each is its partition.
     pub fn read(
         &self,
-        schema: &Arc<Schema>,
         times: Times,
+        events: &mut Sorter,
         progress: &dyn Progress,
     ) -> Result<LogRead, Failure> {
-        self.read_in_blocks(schema, times, BLOCK_BYTES, progress)
+        self.read_in_blocks(times, BLOCK_BYTES, events, progress)
     }
 
     /// The same in blocks of that size, on which nothing depends.
     pub fn read_in_blocks(
         &self,
-        schema: &Arc<Schema>,
         times: Times,
         block_bytes: usize,
+        events: &mut Sorter,
         progress: &dyn Progress,
     ) -> Result<LogRead, Failure> {
         let inputs: Vec<Input> = self.partitions.iter().map(Input::plain).collect();
-        let feed = Feed::of_log(&inputs, schema, block_bytes, times.max_ahead)?;
-        let (mut chunks, mut effective, mut rejects) = (Vec::new(), Vec::new(), Vec::new());
+        let schema = events.schema().clone();
+        let feed = Feed::of_log(&inputs, &schema, block_bytes, times.max_ahead)?;
+        let mut rejects = Vec::new();
         let mut watermarks: Vec<Watermark<'_>> =
             (0..inputs.len()).map(|at| self.watermark(at as u32, times)).collect();
-        let summary = drain(feed, inputs.len(), schema, progress, &mut |block| {
+        let summary = drain(feed, inputs.len(), &schema, progress, &mut |block| {
             let watermark = &mut watermarks[block.source as usize];
             for chunk in block.chunks {
-                effective.push(watermark.effective_times(&chunk));
-                chunks.push(Arc::new(chunk));
+                let effective = watermark.effective_times(&chunk);
+                events.push(chunk, Some(effective))?;
             }
             rejects.extend(block.rejects);
             Ok(())
         })?;
         let partitions = self.partitions.iter().cloned().zip(summary.files);
         let files = self.others.iter().cloned().chain(partitions).collect();
-        let arrivals = Arrivals { chunks, effective: Some(effective) };
-        Ok(LogRead { arrivals, rejects, files })
+        Ok(LogRead { rejects, files })
     }
 
     fn watermark(&self, partition: u32, times: Times) -> Watermark<'_> {
