@@ -73,9 +73,9 @@ pub(super) struct Arguments {
     /// the run directory. Results do not depend on it
     ///
     /// Files of the sort take up their space in the run directory without a name, and are gone when
-    /// the run ends, however it ends. Beside this memory stay about 8 bytes an event, 100 bytes for
-    /// each id that came within the dedup window (7 days unless policy.toml says otherwise), and the
-    /// state of features.
+    /// the run ends, however it ends. Beside this memory stay about 8 bytes an event, 60 bytes for each
+    /// id that came within the dedup window (7 days unless policy.toml says otherwise), and the state
+    /// of features.
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     sort_memory: usize,
     /// Print metrics as JSON

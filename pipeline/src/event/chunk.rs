@@ -207,7 +207,7 @@ impl Chunk {
 
     /// A hash of the body at `row`, which tells apart what [`Chunk::same_body`] tells apart, also
     /// where somebody seeks bodies with one hash.
-    pub(crate) fn body_hash(&self, row: usize, scratch: &mut Vec<u8>) -> u128 {
+    pub(crate) fn body_hash(&self, row: usize, scratch: &mut Vec<u8>) -> [u64; 2] {
         scratch.clear();
         scratch.push(self.kinds[row] as u8);
         for (at, column) in self.columns.iter().enumerate() {
@@ -365,8 +365,12 @@ impl Column {
 }
 
 /// The first 128 bits of BLAKE3.
-pub(crate) fn short_hash(bytes: &[u8]) -> u128 {
-    let mut short = [0; 16];
-    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-    u128::from_le_bytes(short)
+pub(crate) fn short_hash(bytes: &[u8]) -> [u64; 2] {
+    let hash = blake3::hash(bytes);
+    let half = |at: usize| {
+        let mut half = [0; 8];
+        half.copy_from_slice(&hash.as_bytes()[8 * at..8 * (at + 1)]);
+        u64::from_le_bytes(half)
+    };
+    [half(0), half(1)]
 }

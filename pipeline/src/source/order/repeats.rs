@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use rayon::prelude::*;
-use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Entry, id};
@@ -78,27 +77,37 @@ fn repeats_of_shard(
     found
 }
 
-/// The ids that are remembered while events pass in order, one at a time; what it takes up follows
-/// the window and not how many events there are.
+/// The ids that are remembered while events pass in order, one at a time; what it takes up, about 60
+/// bytes an id, follows the window and not how many events there are.
 pub(super) struct Remembered {
     window: i64,
-    ids: HashMap<u128, First, FxBuildHasher>,
-    /// The ids in the order in which they came, each with the effective time from which on it may
-    /// be forgotten. One that may go before another in front of it stays a little longer.
-    order: VecDeque<(i64, u128)>,
+    /// The events that stayed, in the order in which they came. One that may be forgotten before
+    /// another in front of it stays a little longer.
+    firsts: VecDeque<First>,
+    /// How many firsts were forgotten.
+    forgotten: u64,
+    /// By id, the number of its first, forgotten ones counted.
+    numbers: HashTable<u64>,
     scratch: Vec<u8>,
 }
 
-/// The event that counts of those with one id.
+/// The event that counts of those with one id: hashes of 128 bits, which nobody can make meet.
 struct First {
-    body: u128,
+    id: [u64; 2],
+    body: [u64; 2],
     /// The last effective time at which the id is remembered.
     until: i64,
 }
 
 impl Remembered {
     pub(super) fn new(window: i64) -> Remembered {
-        Remembered { window, ids: HashMap::default(), order: VecDeque::new(), scratch: Vec::new() }
+        Remembered {
+            window,
+            firsts: VecDeque::new(),
+            forgotten: 0,
+            numbers: HashTable::new(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Says what becomes of the next event.
@@ -111,28 +120,30 @@ impl Remembered {
         let row = entry.row as usize;
         let id = short_hash(chunk.str(EVENT_ID, row).as_bytes());
         let body = chunk.body_hash(row, &mut self.scratch);
-        match self.ids.get(&id) {
-            Some(first) if entry.effective <= first.until => {
-                if first.body == body {
-                    Mark::Duplicate
-                } else {
-                    Mark::Conflict
-                }
+        let (firsts, forgotten) = (&self.firsts, self.forgotten);
+        let first = |number: &u64| &firsts[(number - forgotten) as usize];
+        let next = forgotten + firsts.len() as u64;
+        match self.numbers.find_mut(id[0], |number| first(number).id == id) {
+            Some(number) if entry.effective <= first(number).until => {
+                return if first(number).body == body { Mark::Duplicate } else { Mark::Conflict };
             }
-            _ => {
-                self.ids.insert(id, First { body, until });
-                self.order.push_back((until, id));
-                Mark::Keep
+            Some(number) => *number = next,
+            None => {
+                self.numbers.insert_unique(id[0], next, |number| first(number).id[0]);
             }
         }
+        self.firsts.push_back(First { id, body, until });
+        Mark::Keep
     }
 
     fn forget(&mut self, now: i64) {
-        while let Some((until, id)) = self.order.pop_front_if(|(until, _)| *until < now) {
-            // An id that was used anew in the meantime stands in the order once more.
-            if self.ids.get(&id).is_some_and(|first| first.until == until) {
-                self.ids.remove(&id);
+        while let Some(first) = self.firsts.pop_front_if(|first| first.until < now) {
+            // An id that was used anew in the meantime has another number.
+            let own = |number: &u64| *number == self.forgotten;
+            if let Ok(number) = self.numbers.find_entry(first.id[0], own) {
+                number.remove();
             }
+            self.forgotten += 1;
         }
     }
 }

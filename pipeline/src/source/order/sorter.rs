@@ -22,7 +22,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>() + 2 * size_of::<u64>();
 /// How much memory events may take up while they are put in order. No result depends on it.
 #[derive(Clone, Debug)]
 pub struct SortMemory {
-    /// In bytes, about. Beside it stay 8 bytes an event, and 100 bytes or so for each id that is
+    /// In bytes, about. Beside it stay 8 bytes an event, and 60 bytes or so for each id that is
     /// remembered: those of a dedup window.
     pub bytes: usize,
     /// Whose disk takes what is more. The files in it have no names; the folder is made where there
