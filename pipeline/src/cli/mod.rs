@@ -138,3 +138,19 @@ fn size(text: &str) -> Result<usize, String> {
 fn environment(message: String) -> Failure {
     Failure::Environment(crate::diagnostic::Message::new(message.clone(), message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_size_is_a_number_and_a_binary_unit() {
+        assert_eq!(size("512MiB"), Ok(536_870_912));
+        assert_eq!(size("4 GiB"), Ok(4_294_967_296));
+        assert_eq!(size("0B"), Ok(0));
+        for wrong in ["", "4", "GiB", "4GB", "4gib", "-1B", "1.5GiB", "99999999999999999999B"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert!(size("99999999TiB").is_err(), "more than any memory");
+    }
+}
