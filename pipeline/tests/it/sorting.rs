@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use hongxian::diagnostic::Failure;
 use hongxian::event::{Chunk, Position, Schema};
 use hongxian::run::{self, Events, Outcome, Request, SORT_MEMORY};
 use hongxian::source::order::{Arrivals, Ordered, SortMemory, Sorter};
@@ -150,6 +151,24 @@ proptest! {
         assert_same(&on_disk(backwards, 0, folder.path()), &memory);
         prop_assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
+}
+
+/// Ctrl-C ends the sort, too.
+#[test]
+fn a_sort_can_be_interrupted() {
+    let event = |at: i64| {
+        let (id, account) = (format!("e{at}"), "u".to_owned());
+        (Ev { id, time: START + at, kind: "login", account, ..Ev::default() }, 0)
+    };
+    let events: Vec<_> = (0..500).map(event).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let memory = SortMemory { bytes: 0, folder: folder.path().to_owned() };
+    let mut sorter = Sorter::new(Arc::new(Schema::default()), Some(memory));
+    for (chunk, effective) in parts(&events, 100, false) {
+        sorter.push(chunk, effective).unwrap();
+    }
+    let ended = sorter.finish(WINDOW, &|| true);
+    assert!(matches!(ended, Err(Failure::Interrupted)), "it went on");
 }
 
 /// The events of random runs do what their test is about.

@@ -77,16 +77,15 @@ fn repeats_of_shard(
     found
 }
 
+/// The firsts of a page.
+const PAGE: u64 = 1 << 14;
+
 /// The ids that are remembered while events pass in order, one at a time; what it takes up, about 60
 /// bytes an id, follows the window and not how many events there are.
 pub(super) struct Remembered {
     window: i64,
-    /// The events that stayed, in the order in which they came. One that may be forgotten before
-    /// another in front of it stays a little longer.
-    firsts: VecDeque<First>,
-    /// How many firsts were forgotten.
-    forgotten: u64,
-    /// By id, the number of its first, forgotten ones counted.
+    firsts: Firsts,
+    /// By id, the number of its first.
     numbers: HashTable<u64>,
     scratch: Vec<u8>,
 }
@@ -103,8 +102,7 @@ impl Remembered {
     pub(super) fn new(window: i64) -> Remembered {
         Remembered {
             window,
-            firsts: VecDeque::new(),
-            forgotten: 0,
+            firsts: Firsts::default(),
             numbers: HashTable::new(),
             scratch: Vec::new(),
         }
@@ -120,30 +118,71 @@ impl Remembered {
         let row = entry.row as usize;
         let id = short_hash(chunk.str(EVENT_ID, row).as_bytes());
         let body = chunk.body_hash(row, &mut self.scratch);
-        let (firsts, forgotten) = (&self.firsts, self.forgotten);
-        let first = |number: &u64| &firsts[(number - forgotten) as usize];
-        let next = forgotten + firsts.len() as u64;
-        match self.numbers.find_mut(id[0], |number| first(number).id == id) {
-            Some(number) if entry.effective <= first(number).until => {
-                return if first(number).body == body { Mark::Duplicate } else { Mark::Conflict };
+        let firsts = &self.firsts;
+        let same = |number: &u64| firsts.get(*number).id == id;
+        match self.numbers.find_mut(id[0], same) {
+            Some(number) if entry.effective <= firsts.get(*number).until => {
+                let same = firsts.get(*number).body == body;
+                return if same { Mark::Duplicate } else { Mark::Conflict };
             }
-            Some(number) => *number = next,
+            Some(number) => *number = firsts.end,
             None => {
-                self.numbers.insert_unique(id[0], next, |number| first(number).id[0]);
+                let hash = |number: &u64| firsts.get(*number).id[0];
+                self.numbers.insert_unique(id[0], firsts.end, hash);
             }
         }
-        self.firsts.push_back(First { id, body, until });
+        self.firsts.push(First { id, body, until });
         Mark::Keep
     }
 
     fn forget(&mut self, now: i64) {
-        while let Some(first) = self.firsts.pop_front_if(|first| first.until < now) {
-            // An id that was used anew in the meantime has another number.
-            let own = |number: &u64| *number == self.forgotten;
-            if let Ok(number) = self.numbers.find_entry(first.id[0], own) {
-                number.remove();
+        while self.firsts.start < self.firsts.end {
+            let number = self.firsts.start;
+            let first = self.firsts.get(number);
+            if first.until >= now {
+                break;
             }
-            self.forgotten += 1;
+            // An id that was used anew in the meantime has another number.
+            if let Ok(own) = self.numbers.find_entry(first.id[0], |held| *held == number) {
+                own.remove();
+            }
+            self.firsts.pop();
+        }
+    }
+}
+
+/// The events that stayed, in the order in which they came, each with its number. One that may be
+/// forgotten before another in front of it stays a little longer.
+#[derive(Default)]
+struct Firsts {
+    /// A list that doubles would take up three times its size meanwhile.
+    pages: VecDeque<Vec<First>>,
+    /// The numbers of the first one, and of the next to come.
+    start: u64,
+    end: u64,
+}
+
+impl Firsts {
+    fn get(&self, number: u64) -> &First {
+        let (page, place) = (number / PAGE, number % PAGE);
+        &self.pages[(page - self.start / PAGE) as usize][place as usize]
+    }
+
+    fn push(&mut self, first: First) {
+        if self.end.is_multiple_of(PAGE) {
+            self.pages.push_back(Vec::with_capacity(PAGE as usize));
+        }
+        if let Some(page) = self.pages.back_mut() {
+            page.push(first);
+            self.end += 1;
+        }
+    }
+
+    /// Takes the first one out, of at least one.
+    fn pop(&mut self) {
+        self.start += 1;
+        if self.start.is_multiple_of(PAGE) {
+            self.pages.pop_front();
         }
     }
 }
@@ -156,5 +195,48 @@ impl Mark {
             Mark::Conflict => Some(RejectCode::IdConflict),
             Mark::TooOld => Some(RejectCode::TooOld),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry;
+    use super::*;
+    use crate::event::{ACCOUNT_ID, ChunkBuilder, EVENT_TIME, KIND, Position, Raw, Schema};
+
+    const START: i64 = 1_707_480_000_000;
+    const WINDOW: i64 = 100;
+
+    /// An event a millisecond, in turn of a new id, the id of half a window ago, and the id of two
+    /// windows ago.
+    #[test]
+    fn ids_are_remembered_for_the_window_and_memory_follows_it() {
+        let mut remembered = Remembered::new(WINDOW);
+        let schema = Arc::new(Schema::default());
+        let mut kept = 0;
+        for at in 0..40_000_i64 {
+            let own = at - at % 3;
+            let (id, expected) = match at % 3 {
+                0 => (own, Mark::Keep),
+                1 => (own - 48, if own < 48 { Mark::Keep } else { Mark::Conflict }),
+                _ => (own - 201, Mark::Keep),
+            };
+            let mut builder = ChunkBuilder::new(schema.clone());
+            let id = format!("e{id}");
+            let values = [
+                (EVENT_ID, Raw::Str(id.as_bytes())),
+                (EVENT_TIME, Raw::Int(START + at)),
+                (KIND, Raw::Str(b"login")),
+                (ACCOUNT_ID, Raw::Str(b"u")),
+            ];
+            builder.push(values, Position { source: 0, at: 0 }).unwrap();
+            let chunk = builder.finish();
+            let entry = entry(&chunk, 0, 0, None);
+            assert_eq!(remembered.next(&entry, &chunk), expected, "{at}");
+            kept += u64::from(expected == Mark::Keep);
+            assert!(remembered.numbers.len() <= WINDOW as usize + 1, "{at}");
+            assert!(remembered.firsts.pages.len() <= 2, "{at}");
+        }
+        assert!(kept > PAGE && remembered.firsts.end == kept);
     }
 }
