@@ -15,7 +15,7 @@ use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
 use hongxian::run::{Events, Outcome, Request};
 use hongxian::source::log::{InputLog, Times};
-use hongxian::source::order::Sorter;
+use hongxian::source::order::{SortMemory, Sorter};
 use proptest::prelude::*;
 
 use crate::support::{Ev, START, chunk, features, job, job_of, options};
@@ -177,7 +177,10 @@ pub(crate) fn expected(log: &Log, lateness: i64, max_ahead: i64) -> Vec<(String,
 /// What the program makes of a log: the decisions' lines.
 fn replayed(log: &Path, times: Times, cut: (usize, i64, usize, usize)) -> String {
     let schema = Arc::new(Schema::default());
-    let mut events = Sorter::new(schema, None);
+    // Some are sorted on disk, on which nothing depends either.
+    let folder = tempfile::tempdir().unwrap();
+    let memory = SortMemory { bytes: 0, folder: folder.path().to_owned() };
+    let mut events = Sorter::new(schema, (cut.0 > 2).then_some(memory));
     InputLog::open(log).unwrap().read_in_blocks(times, cut.3, &mut events, &()).unwrap();
     let events = events.finish(7 * DAY, &|| false).unwrap();
     let job = job_of(events, features(declared(), None));

@@ -13,7 +13,7 @@ use hongxian::source::order::{Arrivals, Ordered, SortMemory, Sorter};
 use proptest::prelude::*;
 
 use super::digest::read_parquet;
-use super::support::{Ev, START, chunk, options, workspace};
+use super::support::{Ev, START, chunk, features, job_of, options, workspace};
 
 /// The dedup window of random events, in ms; their times lie within four of it.
 const WINDOW: i64 = 10;
@@ -153,18 +153,22 @@ proptest! {
     }
 }
 
-/// Ctrl-C ends the sort, too.
-#[test]
-fn a_sort_can_be_interrupted() {
+/// Five hundred events, enough for several blocks.
+fn logins() -> Vec<(Ev, i64)> {
     let event = |at: i64| {
         let (id, account) = (format!("e{at}"), "u".to_owned());
         (Ev { id, time: START + at, kind: "login", account, ..Ev::default() }, 0)
     };
-    let events: Vec<_> = (0..500).map(event).collect();
+    (0..500).map(event).collect()
+}
+
+/// Ctrl-C ends the sort, too.
+#[test]
+fn a_sort_can_be_interrupted() {
     let folder = tempfile::tempdir().unwrap();
     let memory = SortMemory { bytes: 0, folder: folder.path().to_owned() };
     let mut sorter = Sorter::new(Arc::new(Schema::default()), Some(memory));
-    for (chunk, effective) in parts(&events, 100, false) {
+    for (chunk, effective) in parts(&logins(), 100, false) {
         sorter.push(chunk, effective).unwrap();
     }
     let ended = sorter.finish(WINDOW, &|| true);
@@ -189,6 +193,30 @@ fn the_random_events_meet() {
     for what in ["duplicate", "id_conflict", "kept", "too_old"] {
         assert!(found.get(what).is_some_and(|count| *count > 20), "{what} in {found:?}");
     }
+}
+
+/// A file that was cut off meanwhile ends the run with an error, and the workers do not wait for the
+/// one that found out. The file has no name but the one that the system gives its descriptor.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_damaged_file_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let sorted = on_disk(parts(&logins(), 100, false), 0, folder.path());
+    let job = job_of(sorted, features(Vec::new(), None));
+    let decide = || hongxian::backtest::decide(&job, options(3, 1, 50));
+    assert_eq!(decide().unwrap().0.events, 500);
+    let mut damaged = 0;
+    for descriptor in fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        if fs::read_link(descriptor.path()).is_ok_and(|file| file.starts_with(folder.path())) {
+            let file = fs::OpenOptions::new().write(true).open(descriptor.path()).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1, "runs are gone once they are merged");
+    let said = decide().map(|_| ()).expect_err("half of the events are gone");
+    assert!(said.starts_with("cannot read back the events"), "{said}");
+    assert!(said.contains(&folder.path().display().to_string()), "{said}");
 }
 
 /// A run of the shipped rules.
