@@ -22,7 +22,7 @@ const BLOCK_ROWS_MAX: usize = 4096;
 /// What a block takes up in memory, about, where its events are long or memory is small.
 const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 1 << 12..=1 << 20;
 
-/// The part of the memory that a block may take up: a merge has up to 32 runs with a block each, and
+/// The part of the memory that a block may take up: a merge has a block of each of some 32 runs, and
 /// those that it is writing.
 const MEMORY_A_BLOCK: usize = 64;
 
