@@ -147,6 +147,8 @@ pub(crate) struct Gatherer {
     outputs: Vec<Vec<Vec<usize>>>,
     /// The clusters, as of the transaction in hand.
     pub(crate) view: ClusterView,
+    /// How long a line of the last slice was, and some.
+    line_bytes: usize,
 }
 
 /// What is known of the cluster of each transaction's account.
@@ -169,7 +171,7 @@ impl Gatherer {
                 family.lookups.iter().map(of_lookup).collect()
             })
             .collect();
-        Gatherer { outputs, view: ClusterView::default() }
+        Gatherer { outputs, view: ClusterView::default(), line_bytes: 0 }
     }
 
     /// Decides the transactions of a slice.
@@ -187,13 +189,8 @@ impl Gatherer {
             gathered[feature].forget(cold);
         }
         let clusters = self.clusters(features, &batch, replies);
-        let columns = Columns {
-            prepared,
-            gathered: &gathered,
-            outcomes: &outcomes,
-            clusters: &clusters,
-            replies,
-        };
+        let (outcomes, clusters) = (&outcomes[..], &clusters);
+        let columns = Columns { prepared, gathered: &gathered, outcomes, clusters, replies };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let mut decider = scorer.decider();
@@ -212,15 +209,18 @@ impl Gatherer {
             let kind = slice.chunk.kind(row as usize);
             decider.decide(kind, &values, outcome, &mut batch);
         }
+        let columns = Columns { prepared, gathered: &[], outcomes, clusters, replies };
+        let rows = &batch.rows;
+        let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
+            SlotSource::Computed(at) => std::mem::replace(&mut computed[at], Column::Absent),
+            SlotSource::Windowed(at) => columns.gathered_column(gathered[at].take()),
+            source => columns.column(source, *kind, rows),
+        };
         let mut scored = Scored {
             part: 0,
             epoch: prepared.epoch,
             names: scorer.names().clone(),
-            features: features
-                .columns
-                .iter()
-                .map(|(_, kind, source)| columns.column(*source, *kind, &computed, &batch.rows))
-                .collect(),
+            features: features.columns.iter().map(&mut column).collect(),
             lines: String::new(),
             events: [0; 12],
             not_evaluable: decider.not_evaluable(),
@@ -229,8 +229,10 @@ impl Gatherer {
         for row in 0..slice.chunk.len() {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
-        scored.lines.reserve(scored.batch.rows.len() * 420);
+        let count = scored.batch.rows.len().max(1);
+        scored.lines.reserve(count * self.line_bytes);
         scored.batch.write_lines(scorer.names(), &mut scored.lines);
+        self.line_bytes = scored.lines.len() / count + scored.lines.len() / (16 * count);
         scored
     }
 
@@ -329,6 +331,11 @@ impl Gathered {
         }
     }
 
+    /// Moves the values out; a feature is one column, so it is asked for once.
+    fn take(&mut self) -> Gathered {
+        std::mem::replace(self, Gathered::Int(Vec::new()))
+    }
+
     fn set(&mut self, at: usize, word: u64, reply: u32) {
         match self {
             Gathered::Int(values) => values[at] = word as i64,
@@ -398,24 +405,26 @@ impl<'c> Columns<'c> {
         }
     }
 
-    fn column(&self, source: SlotSource, kind: Type, computed: &[Column], rows: &[u32]) -> Column {
-        match source {
-            SlotSource::Computed(at) => computed[at].clone(),
-            SlotSource::Windowed(feature) => match &self.gathered[feature] {
-                Gathered::Int(values) => Column::Int(values.clone()),
-                Gathered::Double(values) => Column::Double(values.clone()),
-                Gathered::Bool(values) => Column::Bool(values.clone()),
-                Gathered::Str(places) => {
-                    let mut strings = Strings::default();
-                    for place in places {
-                        strings.push(match self.text(*place) {
-                            Value::Str(text) => text,
-                            _ => "",
-                        });
-                    }
-                    Column::Str(strings)
+    fn gathered_column(&self, gathered: Gathered) -> Column {
+        match gathered {
+            Gathered::Int(values) => Column::Int(values),
+            Gathered::Double(values) => Column::Double(values),
+            Gathered::Bool(values) => Column::Bool(values),
+            Gathered::Str(places) => {
+                let mut strings = Strings::default();
+                for place in places {
+                    strings.push(match self.text(place) {
+                        Value::Str(text) => text,
+                        _ => "",
+                    });
                 }
-            },
+                Column::Str(strings)
+            }
+        }
+    }
+
+    fn column(&self, source: SlotSource, kind: Type, rows: &[u32]) -> Column {
+        match source {
             SlotSource::Text(at) => {
                 let ints = rows.iter().map(|row| self.prepared.texts[at][*row as usize]);
                 if kind == Type::Bool {
@@ -436,9 +445,7 @@ impl<'c> Columns<'c> {
                 (0..rows.len()).for_each(|_| column.push(Value::Null));
                 column
             }
-            SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Outcome => {
-                unreachable!("only features are columns")
-            }
+            _ => unreachable!("only features are columns, and gathered ones are moved"),
         }
     }
 }
