@@ -95,13 +95,14 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
         return holds;
     }
     let mut values = vec![Value::Null; features.slots.len()];
+    let (own, _) = slots(features);
     let any = conditions.iter().fold(0, |any, (over, _)| any | over.0);
     for row in 0..rows {
         let kind = prepared.slice.chunk.kind(row);
         if !KindSet(any).contains(kind) {
             continue;
         }
-        fill_own(prepared, features, row, &mut values);
+        fill_own(prepared, features, &own, row, &mut values);
         for (((over, _), program), holds) in
             conditions.iter().zip(&features.conditions).zip(&mut holds)
         {
@@ -112,11 +113,24 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
     holds
 }
 
+type Slots = Vec<(usize, SlotSource)>;
+
+/// The slots of an event's own values, and those of values that state or others give.
+fn slots(features: &Features) -> (Slots, Slots) {
+    features.slots.iter().copied().enumerate().partition(|(_, source)| source.is_own())
+}
+
 /// Puts the event's own values in their slots.
-fn fill_own<'p>(prepared: &'p Prepared, features: &Features, row: usize, values: &mut [Value<'p>]) {
+fn fill_own<'p>(
+    prepared: &'p Prepared,
+    features: &Features,
+    own: &Slots,
+    row: usize,
+    values: &mut [Value<'p>],
+) {
     let chunk = &prepared.slice.chunk;
-    for (value, source) in values.iter_mut().zip(&features.slots) {
-        *value = match *source {
+    for &(slot, source) in own {
+        values[slot] = match source {
             SlotSource::Field(field) => chunk.value(field, row),
             SlotSource::Payer => text_value(chunk.payer(row)),
             SlotSource::Payee => text_value(chunk.payee(row)),
@@ -193,11 +207,12 @@ impl Gatherer {
         let columns = Columns { prepared, gathered: &gathered, outcomes, clusters, replies };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
+        let (own, given) = slots(features);
         let mut decider = scorer.decider();
         for (at, &outcome) in outcomes.iter().enumerate() {
             let row = batch.rows[at];
-            fill_own(prepared, features, row as usize, &mut values);
-            columns.fill(features, at, &mut values);
+            fill_own(prepared, features, &own, row as usize, &mut values);
+            columns.fill(&given, at, &mut values);
             let amount = slice.chunk.int(crate::event::AMOUNT_FEN, row as usize);
             for (feature, column) in features.computed.iter().zip(&mut computed) {
                 let value = columns.compute(feature, at, amount, &values);
@@ -357,12 +372,12 @@ struct Columns<'c> {
 }
 
 impl<'c> Columns<'c> {
-    fn fill(&self, features: &Features, at: usize, values: &mut [Value<'c>]) {
-        for (value, source) in values.iter_mut().zip(&features.slots) {
-            match *source {
-                SlotSource::Windowed(feature) => *value = self.windowed(feature, at),
-                SlotSource::Outcome => *value = outcome(self.outcomes[at]),
-                SlotSource::Cluster(cluster) => *value = self.clusters.value(cluster, at),
+    fn fill(&self, given: &Slots, at: usize, values: &mut [Value<'c>]) {
+        for &(slot, source) in given {
+            match source {
+                SlotSource::Windowed(feature) => values[slot] = self.windowed(feature, at),
+                SlotSource::Outcome => values[slot] = outcome(self.outcomes[at]),
+                SlotSource::Cluster(cluster) => values[slot] = self.clusters.value(cluster, at),
                 _ => {}
             }
         }
