@@ -95,13 +95,14 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
         return holds;
     }
     let mut values = vec![Value::Null; features.slots.len()];
+    let (own, _) = slots(features);
     let any = conditions.iter().fold(0, |any, (over, _)| any | over.0);
     for row in 0..rows {
         let kind = prepared.slice.chunk.kind(row);
         if !KindSet(any).contains(kind) {
             continue;
         }
-        fill_own(prepared, features, row, &mut values);
+        fill_own(prepared, features, &own, row, &mut values);
         for (((over, _), program), holds) in
             conditions.iter().zip(&features.conditions).zip(&mut holds)
         {
@@ -112,11 +113,24 @@ fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
     holds
 }
 
+type Slots = Vec<(usize, SlotSource)>;
+
+/// The slots of an event's own values, and those of values that state or others give.
+fn slots(features: &Features) -> (Slots, Slots) {
+    features.slots.iter().copied().enumerate().partition(|(_, source)| source.is_own())
+}
+
 /// Puts the event's own values in their slots.
-fn fill_own<'p>(prepared: &'p Prepared, features: &Features, row: usize, values: &mut [Value<'p>]) {
+fn fill_own<'p>(
+    prepared: &'p Prepared,
+    features: &Features,
+    own: &Slots,
+    row: usize,
+    values: &mut [Value<'p>],
+) {
     let chunk = &prepared.slice.chunk;
-    for (value, source) in values.iter_mut().zip(&features.slots) {
-        *value = match *source {
+    for &(slot, source) in own {
+        values[slot] = match source {
             SlotSource::Field(field) => chunk.value(field, row),
             SlotSource::Payer => text_value(chunk.payer(row)),
             SlotSource::Payee => text_value(chunk.payee(row)),
@@ -147,6 +161,8 @@ pub(crate) struct Gatherer {
     outputs: Vec<Vec<Vec<usize>>>,
     /// The clusters, as of the transaction in hand.
     pub(crate) view: ClusterView,
+    /// How long a line of the last slice was, and some.
+    line_bytes: usize,
 }
 
 /// What is known of the cluster of each transaction's account.
@@ -169,7 +185,7 @@ impl Gatherer {
                 family.lookups.iter().map(of_lookup).collect()
             })
             .collect();
-        Gatherer { outputs, view: ClusterView::default() }
+        Gatherer { outputs, view: ClusterView::default(), line_bytes: 0 }
     }
 
     /// Decides the transactions of a slice.
@@ -187,20 +203,16 @@ impl Gatherer {
             gathered[feature].forget(cold);
         }
         let clusters = self.clusters(features, &batch, replies);
-        let columns = Columns {
-            prepared,
-            gathered: &gathered,
-            outcomes: &outcomes,
-            clusters: &clusters,
-            replies,
-        };
+        let (outcomes, clusters) = (&outcomes[..], &clusters);
+        let columns = Columns { prepared, gathered: &gathered, outcomes, clusters, replies };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
+        let (own, given) = slots(features);
         let mut decider = scorer.decider();
         for (at, &outcome) in outcomes.iter().enumerate() {
             let row = batch.rows[at];
-            fill_own(prepared, features, row as usize, &mut values);
-            columns.fill(features, at, &mut values);
+            fill_own(prepared, features, &own, row as usize, &mut values);
+            columns.fill(&given, at, &mut values);
             let amount = slice.chunk.int(crate::event::AMOUNT_FEN, row as usize);
             for (feature, column) in features.computed.iter().zip(&mut computed) {
                 let value = columns.compute(feature, at, amount, &values);
@@ -212,15 +224,18 @@ impl Gatherer {
             let kind = slice.chunk.kind(row as usize);
             decider.decide(kind, &values, outcome, &mut batch);
         }
+        let columns = Columns { prepared, gathered: &[], outcomes, clusters, replies };
+        let rows = &batch.rows;
+        let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
+            SlotSource::Computed(at) => std::mem::replace(&mut computed[at], Column::Absent),
+            SlotSource::Windowed(at) => columns.gathered_column(gathered[at].take()),
+            source => columns.column(source, *kind, rows),
+        };
         let mut scored = Scored {
             part: 0,
             epoch: prepared.epoch,
             names: scorer.names().clone(),
-            features: features
-                .columns
-                .iter()
-                .map(|(_, kind, source)| columns.column(*source, *kind, &computed, &batch.rows))
-                .collect(),
+            features: features.columns.iter().map(&mut column).collect(),
             lines: String::new(),
             events: [0; 12],
             not_evaluable: decider.not_evaluable(),
@@ -229,8 +244,10 @@ impl Gatherer {
         for row in 0..slice.chunk.len() {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
-        scored.lines.reserve(scored.batch.rows.len() * 420);
+        let count = scored.batch.rows.len().max(1);
+        scored.lines.reserve(count * self.line_bytes);
         scored.batch.write_lines(scorer.names(), &mut scored.lines);
+        self.line_bytes = scored.lines.len() / count + scored.lines.len() / (16 * count);
         scored
     }
 
@@ -329,6 +346,11 @@ impl Gathered {
         }
     }
 
+    /// Moves the values out; a feature is one column, so it is asked for once.
+    fn take(&mut self) -> Gathered {
+        std::mem::replace(self, Gathered::Int(Vec::new()))
+    }
+
     fn set(&mut self, at: usize, word: u64, reply: u32) {
         match self {
             Gathered::Int(values) => values[at] = word as i64,
@@ -350,12 +372,12 @@ struct Columns<'c> {
 }
 
 impl<'c> Columns<'c> {
-    fn fill(&self, features: &Features, at: usize, values: &mut [Value<'c>]) {
-        for (value, source) in values.iter_mut().zip(&features.slots) {
-            match *source {
-                SlotSource::Windowed(feature) => *value = self.windowed(feature, at),
-                SlotSource::Outcome => *value = outcome(self.outcomes[at]),
-                SlotSource::Cluster(cluster) => *value = self.clusters.value(cluster, at),
+    fn fill(&self, given: &Slots, at: usize, values: &mut [Value<'c>]) {
+        for &(slot, source) in given {
+            match source {
+                SlotSource::Windowed(feature) => values[slot] = self.windowed(feature, at),
+                SlotSource::Outcome => values[slot] = outcome(self.outcomes[at]),
+                SlotSource::Cluster(cluster) => values[slot] = self.clusters.value(cluster, at),
                 _ => {}
             }
         }
@@ -398,24 +420,26 @@ impl<'c> Columns<'c> {
         }
     }
 
-    fn column(&self, source: SlotSource, kind: Type, computed: &[Column], rows: &[u32]) -> Column {
-        match source {
-            SlotSource::Computed(at) => computed[at].clone(),
-            SlotSource::Windowed(feature) => match &self.gathered[feature] {
-                Gathered::Int(values) => Column::Int(values.clone()),
-                Gathered::Double(values) => Column::Double(values.clone()),
-                Gathered::Bool(values) => Column::Bool(values.clone()),
-                Gathered::Str(places) => {
-                    let mut strings = Strings::default();
-                    for place in places {
-                        strings.push(match self.text(*place) {
-                            Value::Str(text) => text,
-                            _ => "",
-                        });
-                    }
-                    Column::Str(strings)
+    fn gathered_column(&self, gathered: Gathered) -> Column {
+        match gathered {
+            Gathered::Int(values) => Column::Int(values),
+            Gathered::Double(values) => Column::Double(values),
+            Gathered::Bool(values) => Column::Bool(values),
+            Gathered::Str(places) => {
+                let mut strings = Strings::default();
+                for place in places {
+                    strings.push(match self.text(place) {
+                        Value::Str(text) => text,
+                        _ => "",
+                    });
                 }
-            },
+                Column::Str(strings)
+            }
+        }
+    }
+
+    fn column(&self, source: SlotSource, kind: Type, rows: &[u32]) -> Column {
+        match source {
             SlotSource::Text(at) => {
                 let ints = rows.iter().map(|row| self.prepared.texts[at][*row as usize]);
                 if kind == Type::Bool {
@@ -436,9 +460,7 @@ impl<'c> Columns<'c> {
                 (0..rows.len()).for_each(|_| column.push(Value::Null));
                 column
             }
-            SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Outcome => {
-                unreachable!("only features are columns")
-            }
+            _ => unreachable!("only features are columns, and gathered ones are moved"),
         }
     }
 }

@@ -140,9 +140,11 @@ impl Recorder {
         if scored.batch.rows.is_empty() {
             return Ok(());
         }
-        let columns = decisions_columns(&scored.batch, &scored.names);
-        self.decisions.send(columns)?;
-        self.features.send(features_columns(&scored.batch, scored.features))
+        let Scored { batch, names, features, .. } = scored;
+        let batch = Arc::new(batch);
+        let decided = batch.clone();
+        self.decisions.send(Box::new(move || decisions_columns(&decided, &names)))?;
+        self.features.send(Box::new(move || features_columns(&batch, features)))
     }
 
     fn finish(mut self) -> Result<Recorded, String> {
@@ -185,9 +187,12 @@ impl RuleCounts {
     }
 }
 
+/// Makes a batch's columns on the thread that writes them.
+type MakeColumns = Box<dyn FnOnce() -> Vec<ArrayRef> + Send>;
+
 /// One file and the thread that writes it.
 struct Lane {
-    sender: Option<SyncSender<Vec<ArrayRef>>>,
+    sender: Option<SyncSender<MakeColumns>>,
     thread: Option<JoinHandle<Result<Stopwatch, String>>>,
 }
 
@@ -198,11 +203,11 @@ impl Lane {
             move |error: ::parquet::errors::ParquetError| format!("cannot write {path}: {error}")
         };
         let mut writer = Writer::create(path, schema).map_err(&failed)?;
-        let (sender, receiver) = sync_channel::<Vec<ArrayRef>>(BATCHES_WAITING);
+        let (sender, receiver) = sync_channel::<MakeColumns>(BATCHES_WAITING);
         let thread = std::thread::spawn(move || {
             let mut stopwatch = Stopwatch::default();
-            for columns in receiver {
-                stopwatch.time(Stage::Write, || writer.write(columns)).map_err(&failed)?;
+            for make in receiver {
+                stopwatch.time(Stage::Write, || writer.write(make())).map_err(&failed)?;
             }
             stopwatch.time(Stage::Write, || writer.close()).map_err(&failed)?;
             Ok(stopwatch)
@@ -210,7 +215,7 @@ impl Lane {
         Ok(Lane { sender: Some(sender), thread: Some(thread) })
     }
 
-    fn send(&mut self, columns: Vec<ArrayRef>) -> Result<(), String> {
+    fn send(&mut self, columns: MakeColumns) -> Result<(), String> {
         match &self.sender {
             Some(sender) if sender.send(columns).is_ok() => Ok(()),
             // The writer has stopped: its own error says why.

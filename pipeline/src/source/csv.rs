@@ -35,7 +35,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
 
 /// Decodes a block of whole records of `width` cells each, the first of which starts on `line`.
 pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<'_>) {
-    let all_utf8 = std::str::from_utf8(bytes).is_ok();
+    let all_utf8 = simdutf8::basic::from_utf8(bytes).is_ok();
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {

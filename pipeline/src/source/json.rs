@@ -132,7 +132,7 @@ impl<'k, 'b> Record<'k, 'b> {
         if text.len() > RECORD_BYTES_MAX {
             return Err(too_long());
         }
-        let text = std::str::from_utf8(text).map_err(|_| not_utf8())?;
+        let text = simdutf8::basic::from_utf8(text).map_err(|_| not_utf8())?;
         self.slots.fill(None);
         self.unescaped.clear();
         self.unknown.clear();

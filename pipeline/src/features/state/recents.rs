@@ -182,8 +182,8 @@ impl Recents {
         let fresh = Slot { value, last: FREE, older: NONE, newer: NONE };
         let slot = if self.free == NONE {
             if self.slots.len() == self.slots.capacity() {
-                // Grows by half, by one slot at least: doubling wastes more than it saves.
-                self.slots.reserve_exact(self.slots.len() / 2 + 1);
+                // Grows by half, by two slots at least: doubling wastes more than it saves.
+                self.slots.reserve_exact((self.slots.len() / 2).max(2));
             }
             self.slots.push(fresh);
             (self.slots.len() - 1) as u32

@@ -1,5 +1,7 @@
 //! Which values a key's events carry, and how often within each window.
 
+use std::sync::LazyLock;
+
 use hashbrown::HashTable;
 
 /// How many values are searched one by one before an index is built.
@@ -207,14 +209,19 @@ fn surprisal(count: u64) -> i128 {
     if count < 2 {
         return 0;
     }
-    let count = count as f64;
-    libm::round(count * libm::log2(count) * SURPRISAL_UNIT) as i128
+    libm::round(count as f64 * log2(count) * SURPRISAL_UNIT) as i128
+}
+
+/// The binary logarithm; those of small counts, which are nearly all, are worked out once.
+fn log2(count: u64) -> f64 {
+    static SMALL: LazyLock<Vec<f64>> =
+        LazyLock::new(|| (0..1024).map(|count| libm::log2(f64::from(count))).collect());
+    SMALL.get(count as usize).copied().unwrap_or_else(|| libm::log2(count as f64))
 }
 
 /// Shannon entropy in bits, log2 N - S / N, of `total` events whose surprisal adds up to `sum`.
 pub(crate) fn entropy(total: u64, sum: i128) -> f64 {
-    let total = total as f64;
-    libm::log2(total) - sum as f64 / SURPRISAL_UNIT / total
+    log2(total) - sum as f64 / SURPRISAL_UNIT / total as f64
 }
 
 #[cfg(test)]
