@@ -173,6 +173,14 @@ fn rule_ids(rules: &RuleSet) -> impl Iterator<Item = &str> {
 }
 
 impl Timetable {
+    /// The same without the changes that come after `end`, the last event's effective time: they
+    /// are no part of what happened.
+    pub fn until(mut self, end: i64) -> Timetable {
+        let reached = self.phases.partition_point(|phase| phase.start <= end).max(1);
+        self.phases.truncate(reached);
+        self
+    }
+
     /// The policy at the beginning, for the settings that do not change.
     pub fn policy(&self) -> &Policy {
         &self.phases[0].rules.policy

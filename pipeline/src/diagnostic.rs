@@ -127,8 +127,10 @@ pub enum Failure {
     No(Message),
     /// The disk, the broker, the machine: exit 3.
     Environment(Message),
-    /// Interrupted, after a clean end at a tick: exit 130.
+    /// Interrupted while input was read: exit 130.
     Interrupted,
+    /// Interrupted, after a clean end at a tick: exit 130.
+    Partial,
 }
 
 impl Failure {
@@ -144,15 +146,23 @@ impl Failure {
             Failure::No(_) => 1,
             Failure::Input(..) | Failure::Usage(_) => 2,
             Failure::Environment(_) => 3,
-            Failure::Interrupted => 130,
+            Failure::Interrupted | Failure::Partial => 130,
         }
     }
 
     /// What is shown to the user.
     pub fn render(&self, lang: Lang, color: bool) -> String {
-        let (error, interrupted) = match lang {
-            Lang::En => ("error", "interrupted: what was decided until the last tick is kept\n"),
-            Lang::Zh => ("错误", "已中断:截至上一个时刻的结果已保存\n"),
+        let (error, interrupted, partial) = match lang {
+            Lang::En => (
+                "error",
+                "interrupted before anything was decided: nothing is written\n",
+                "interrupted: what was decided until the last tick is kept\n",
+            ),
+            Lang::Zh => (
+                "错误",
+                "已中断:尚未作出任何决策,未写入结果\n",
+                "已中断:截至上一个时刻的结果已保存\n",
+            ),
         };
         match self {
             Failure::Input(diagnostics, sources) => render(diagnostics, sources, lang, color),
@@ -160,6 +170,7 @@ impl Failure {
                 format!("{error}: {}\n", message.text(lang))
             }
             Failure::Interrupted => interrupted.to_owned(),
+            Failure::Partial => partial.to_owned(),
         }
     }
 }
@@ -436,7 +447,8 @@ warning[retired]: rules/a.toml: retired last year
             (input, 2, "错误[empty]: a.csv: 没有 broker\n\n"),
             (Failure::Usage(message()), 2, "错误: 没有 broker\n"),
             (Failure::Environment(message()), 3, "错误: 没有 broker\n"),
-            (Failure::Interrupted, 130, "已中断:截至上一个时刻的结果已保存\n"),
+            (Failure::Interrupted, 130, "已中断:尚未作出任何决策,未写入结果\n"),
+            (Failure::Partial, 130, "已中断:截至上一个时刻的结果已保存\n"),
         ] {
             assert_eq!(failure.exit_code(), code);
             assert_eq!(failure.render(Lang::Zh, false), shown);

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::backtest;
 use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
-use crate::decision::DecisionBatch;
+use crate::decision::{DecisionBatch, Verdict};
 use crate::diagnostic::{Failure, Message};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, Refusal, RejectCode,
@@ -112,12 +112,13 @@ pub fn run(
     let (duplicates, on_disk) = (events.duplicates, events.on_disk);
     let (start, end) = (events.start(), events.end());
     let verdicts = Verdicts::new(timetable.policy());
-    let (rules_hash, changes) = (timetable.rules_hash(), timetable.changes());
+    let timetable = timetable.until(end);
+    let (rules_hash, mut changes) = (timetable.rules_hash(), timetable.changes());
     let epochs = timetable.epochs(start);
     let (judge, places) = judge(&epochs, labels, judge_from(request, start));
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer { judge, places, verdicts, hits: Vec::new() }));
+    let observer = Arc::new(Mutex::new(Observer::new(&job, judge, places, verdicts)));
     let (summary, recorded) = {
         let observer = observer.clone();
         let each = move |scored: &mut Scored| {
@@ -128,20 +129,23 @@ pub fn run(
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
-    let Some(Observer { judge, verdicts, .. }) = observer else {
+    let Some(Observer { judge, verdicts, reached, epoch, .. }) = observer else {
         return Err(environment("the recorder stopped".to_owned()));
     };
-    let findings = verdicts.finish(end);
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
     // A signal after the last decision interrupts nothing.
-    let reached = recorded.events.iter().sum::<u64>();
-    let partial = interrupted.load(Ordering::Relaxed) && reached < job.events.len() as u64;
+    let recorded_events = recorded.events.iter().sum::<u64>();
+    let partial = interrupted.load(Ordering::Relaxed) && recorded_events < job.events.len() as u64;
+    let end = if partial { reached } else { end };
+    changes.retain(|change| change.effective_time <= end);
+    let findings = verdicts.finish(end);
     let whole = Whole {
         request,
         job: &job,
         rules_hash,
         changes,
+        epoch,
         files: &files,
         times,
         rejects: &rejects,
@@ -220,9 +224,15 @@ fn refused(refused: &crate::source::order::Refused) -> Reject {
     Reject::new(refused.position.source, refused.position.at, refusal, refused.raw.as_bytes())
 }
 
+/// Makes the run directory. `run.toml` of a run before goes at once, for it is written last: a
+/// directory that has one holds a run that came to its end.
 fn create(directory: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(directory)
-        .map_err(|error| environment(format!("cannot create {}: {error}", directory.display())))
+    let failed = |error| environment(format!("cannot create {}: {error}", directory.display()));
+    fs::create_dir_all(directory).map_err(failed)?;
+    match fs::remove_file(directory.join("run.toml")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
 }
 
 /// The event time from which on transactions are judged. Without a warm-up all are, the late ones
@@ -252,11 +262,20 @@ fn judge(epochs: &[Epoch], labels: Option<Labels>, judge_from: i64) -> (Judge, V
     let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
     let redecide: Vec<_> =
         epochs.iter().zip(&places).map(|(epoch, places)| epoch.scorer.redecider(places)).collect();
+    let mut allows = vec![vec![false; ids.len()]; epochs.len()];
+    for ((epoch, places), allows) in epochs.iter().zip(&places).zip(&mut allows) {
+        for (rule, place) in epoch.rules().iter().zip(places) {
+            allows[usize::from(*place)] = rule.file.allows;
+        }
+    }
     let judge = Judge::new(
         labels,
         judged.collect(),
         JudgeOptions { judge_from, ..options },
-        Box::new(move |judged, hits| redecide[judged.epoch](hits)),
+        Box::new(move |judged, hits| {
+            let allowed = || hits.iter().any(|hit| allows[judged.epoch][usize::from(*hit)]);
+            raised(redecide[judged.epoch](hits), judged.floor, allowed)
+        }),
     );
     (judge, places)
 }
@@ -266,15 +285,29 @@ struct Observer {
     judge: Judge,
     /// For each epoch, the judge's places of its rules.
     places: Vec<Vec<u16>>,
+    /// For each epoch and rule, whether it allows.
+    allows: Vec<Vec<bool>>,
     verdicts: Verdicts,
     hits: Vec<u16>,
+    /// The effective time of the last decision.
+    reached: i64,
+    /// Its epoch.
+    epoch: usize,
 }
 
 impl Observer {
+    fn new(job: &Job, judge: Judge, places: Vec<Vec<u16>>, verdicts: Verdicts) -> Observer {
+        let allows = |epoch: &Epoch| epoch.rules().iter().map(|rule| rule.file.allows).collect();
+        let allows = job.epochs.iter().map(allows).collect();
+        let (reached, epoch) = (i64::MIN, 0);
+        Observer { judge, places, allows, verdicts, hits: Vec::new(), reached, epoch }
+    }
+
     fn observe(&mut self, scored: &mut Scored) {
+        self.epoch = scored.epoch;
         for at in 0..scored.batch.rows.len() {
-            self.raise(&mut scored.batch, at);
-            self.observe_one(&scored.batch, at, scored.epoch);
+            let floor = self.raise(&mut scored.batch, at);
+            self.observe_one(&scored.batch, at, floor);
         }
         if self.verdicts.enforces() {
             scored.lines.clear();
@@ -285,16 +318,22 @@ impl Observer {
     /// Takes the rules' decision into the verdicts on its account and group, and raises it to the
     /// floor that they set before it. The floor is no evidence: else an account that goes on acting
     /// would never be free again, and a banned group would ban everybody in it.
-    fn raise(&mut self, batch: &mut DecisionBatch, at: usize) {
+    fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
         let row = batch.rows[at] as usize;
         let chunk = &batch.slice.chunk;
         let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
         let (time, decided) = (batch.slice.effective[row], batch.verdicts[at]);
-        batch.verdicts[at] = decided.max(self.verdicts.floor(account, group, time));
+        let floor = self.verdicts.floor(account, group, time);
+        let allows = &self.allows[self.epoch];
+        let allowed = || batch.hits.get(at).iter().any(|hit| allows[usize::from(*hit)]);
+        batch.verdicts[at] = raised(decided, floor, allowed);
         self.verdicts.observe(account, group, time, decided);
+        self.reached = time;
+        floor
     }
 
-    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, epoch: usize) {
+    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, floor: Verdict) {
+        let epoch = self.epoch;
         let row = batch.rows[at] as usize;
         let chunk = &batch.slice.chunk;
         let decision = batch.verdicts[at];
@@ -311,11 +350,18 @@ impl Observer {
             group_id: chunk.str(GROUP_ID, row),
             amount_fen: chunk.int(AMOUNT_FEN, row),
             decision,
+            floor,
             score: batch.scores[at],
             hits: &self.hits,
             epoch,
         });
     }
+}
+
+/// A decision of the rules under the floor of an enforced verdict. As with any floor, a rule that
+/// allows overrides all but one of block.
+fn raised(decided: Verdict, floor: Verdict, allowed: impl FnOnce() -> bool) -> Verdict {
+    if floor <= decided || (floor < Verdict::Block && allowed()) { decided } else { floor }
 }
 
 /// All that is known when a run is over.
@@ -324,6 +370,8 @@ struct Whole<'w> {
     job: &'w Job,
     rules_hash: String,
     changes: Vec<Planned>,
+    /// The epoch of the last decision.
+    epoch: usize,
     files: &'w [(PathBuf, FileRead)],
     times: Option<Times>,
     rejects: &'w [Reject],
@@ -351,7 +399,7 @@ impl Whole<'_> {
     }
 
     fn facts(&self) -> RunFacts {
-        let bands = self.job.epochs.last().map(|epoch| epoch.scorer.policy().bands);
+        let bands = self.job.epochs[self.epoch].scorer.policy().bands;
         let evidence: BTreeSet<&String> =
             self.job.epochs.iter().flat_map(|epoch| &epoch.scorer.names().evidence).collect();
         let named = |counts: &BTreeMap<String, u64>| {
@@ -381,11 +429,7 @@ impl Whole<'_> {
             counts: self.counts(),
             rejects: self.reject_counts(),
             features: evidence.into_iter().cloned().collect(),
-            bands: bands.map_or_else(Bands::default, |bands| Bands {
-                review: bands.review,
-                hold: bands.hold,
-                block: bands.block,
-            }),
+            bands: Bands { review: bands.review, hold: bands.hold, block: bands.block },
             not_evaluable: named(&self.recorded.not_evaluable),
             shadow_hits: named(&self.recorded.shadow_hits),
             entity_verdicts: standings

@@ -136,7 +136,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         print(&report::terminal(&input, screen));
         print(&format!("\n{}\n", arguments.out.join("report.html").display()));
     }
-    if outcome.facts.partial { Err(Failure::Interrupted) } else { Ok(()) }
+    if outcome.facts.partial { Err(Failure::Partial) } else { Ok(()) }
 }
 
 /// A bar on standard error while files are read; hidden where that is no terminal.

@@ -1,22 +1,23 @@
 //! `hongxian digest`.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 
 use super::{environment, print};
 use crate::diagnostic::{Failure, Message};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A run directory, or a file of decisions as canonical JSON lines
+    /// A run directory, its decisions.parquet, or a file of decisions as canonical JSON lines
     run: PathBuf,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = &arguments.run;
-    let digest = if path.is_dir() {
-        crate::sink::parquet::digest(&path.join("decisions.parquet")).map_err(|error| {
+    let table = if path.is_dir() { path.join("decisions.parquet") } else { path.clone() };
+    let digest = if path.is_dir() || is_parquet(path) {
+        crate::sink::parquet::digest(&table).map_err(|error| {
             let message = format!("cannot read decisions of {}: {error}", path.display());
             Failure::Usage(Message::new(message.clone(), message))
         })?
@@ -43,4 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     print(&format!("{digest}\n"));
     Ok(())
+}
+
+/// Whether a file begins as Parquet files do.
+fn is_parquet(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == *b"PAR1"
 }

@@ -52,6 +52,8 @@ pub struct Judged<'a> {
     pub amount_fen: i64,
     /// The decision.
     pub decision: Verdict,
+    /// The floor that an enforced verdict on the account or group set.
+    pub floor: Verdict,
     /// The score, 0..=1000.
     pub score: i64,
     /// The live rules that hit, as indices into the rules given to [`Judge::new`], each once.

@@ -133,6 +133,7 @@ pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
             group_id: "",
             amount_fen: transaction.amount_fen,
             decision: decide(&transaction.hits),
+            floor: Verdict::Allow,
             score: score(&transaction.hits),
             hits: &transaction.hits,
             epoch: 0,

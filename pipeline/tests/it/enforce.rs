@@ -31,10 +31,15 @@ restrict = false
 ban = { decisions = 3, at_least = "block", within = "1h", lasts = "30m", floor = "block" }
 "#;
 
-/// The rules hold 100 yuan and block 1,000; what they decide is all that an amount says.
-const RULES: [(&str, &str); 2] = [
-    ("large", "when = 'amount_fen >= yuan(100) && amount_fen < yuan(1000)'\nfloor = 'hold'"),
-    ("huge", "when = 'amount_fen >= yuan(1000)'\nfloor = 'block'"),
+/// The rules hold 100 yuan, block 1,000, and allow 3 whatever else is said, short of a block; what
+/// they decide is all that an amount says.
+const RULES: [(&str, &str); 3] = [
+    ("trusted", "when = 'amount_fen == yuan(3)'\neffect = 'allow'"),
+    (
+        "large",
+        "when = 'amount_fen >= yuan(100) && amount_fen < yuan(1000)'\nfloor = 'hold'\nscore = 10",
+    ),
+    ("huge", "when = 'amount_fen >= yuan(1000)'\nfloor = 'block'\nscore = 10"),
 ];
 
 /// Ms after the start, account, group, yuan, and what is decided. Ids are places in this table,
@@ -51,6 +56,8 @@ const TOLD: &[(i64, &str, &str, i64, &str)] = &[
     (3 * MINUTE, "other", "g1", 1, "allow"),
     (3 * MINUTE, "user", "g4", 1, "hold"),
     (4 * MINUTE, "user", "g1", 1_000, "block"),
+    // A rule that allows overrides the floor of a restriction, and not that of a ban.
+    (4 * MINUTE + 1, "user", "g1", 3, "allow"),
     // `player` is banned by the second block, from 20 to 140 minutes.
     (5 * MINUTE, "player", "g2", 1_500, "block"),
     (6 * MINUTE, "player", "g2", 20, "allow"),
@@ -61,6 +68,7 @@ const TOLD: &[(i64, &str, &str, i64, &str)] = &[
     // Two of the rules' blocks in `g2`, and one that the ban brought: the group is not banned.
     (22 * MINUTE, "other", "g2", 1, "allow"),
     (22 * MINUTE, "player", "", 1, "block"),
+    (22 * MINUTE + 1, "player", "g2", 3, "block"),
     // `g3` is banned by the third, from 32 to 62 minutes.
     (30 * MINUTE, "one", "g3", 1_500, "block"),
     (31 * MINUTE, "two", "g3", 1_500, "block"),
@@ -87,7 +95,7 @@ fn write_rules(directory: &Path) {
     fs::write(directory.join("policy.toml"), POLICY).unwrap();
     for (name, body) in RULES {
         let text = format!(
-            "title = '{name}'\nstatus = 'live'\non = ['claim', 'withdraw']\n{body}\nscore = 10\n\
+            "title = '{name}'\nstatus = 'live'\non = ['claim', 'withdraw']\n{body}\n\
              reason = '{name}'\n"
         );
         fs::write(directory.join(format!("funds/{name}.toml")), text).unwrap();

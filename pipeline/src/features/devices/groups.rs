@@ -215,5 +215,6 @@ impl Account {
                 gone(id, group);
             }
         }
+        self.groups.compact(&mut [], std::iter::empty());
     }
 }

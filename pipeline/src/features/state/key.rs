@@ -106,6 +106,7 @@ impl KeyState<'_> {
                 live = live.max(recents::count(self.cells[cell]));
             }
             recents.keep(live);
+            recents.compact(self.cells, plan.windows.iter().map(|(_, cell)| *cell));
         }
         let Some(ring) = stream.ring.filter(|ring| self.rings[*ring].len() > 0) else {
             return;

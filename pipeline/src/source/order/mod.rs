@@ -197,7 +197,7 @@ impl Ordered {
         let tick_of = |at: usize| self.effective(at).div_euclid(tick);
         let mut start = range.start;
         while start < range.end {
-            let mut end = (start + batch.max(1)).min(range.end);
+            let mut end = start.saturating_add(batch.max(1)).min(range.end);
             let last = tick_of(end - 1);
             end += self.run_of(end..range.end, |time| time.div_euclid(tick) <= last);
             // A tick that is cut begins anew at the cut: no two steps have one time.
