@@ -14,7 +14,7 @@ use crate::run::{Events, Request, run as run_backtest};
 use crate::source::Progress;
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
-const BATCH: usize = 32_768;
+const BATCH: usize = 65_536;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
