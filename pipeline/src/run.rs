@@ -1,5 +1,7 @@
 //! A backtest from files to a run directory.
 
+mod observer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
@@ -9,21 +11,19 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use self::observer::{Observer, Places, judge};
 use crate::backtest;
 use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
-use crate::decision::{DecisionBatch, Verdict};
 use crate::diagnostic::{Failure, Message};
-use crate::event::{
-    ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, Refusal, RejectCode,
-};
+use crate::event::{Kind, Refusal, RejectCode};
 use crate::job::{Epoch, Job};
-use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels};
+use crate::judge::{Judgement, Labels};
 use crate::report::{
     self, Bands, ChangeFact, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
     WarmingFact,
 };
-use crate::rules::{Policy, Rule};
+use crate::rules::Policy;
 use crate::sink::{Recorded, Scored, entities};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
@@ -115,10 +115,11 @@ pub fn run(
     let timetable = timetable.until(end);
     let (rules_hash, mut changes) = (timetable.rules_hash(), timetable.changes());
     let epochs = timetable.epochs(start);
-    let (judge, places) = judge(&epochs, labels, judge_from(request, start));
+    let places = Arc::new(Places::new(&epochs));
+    let judge = judge(&epochs, &places, labels, judge_from(request, start));
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer::new(&job, judge, places, verdicts)));
+    let observer = Arc::new(Mutex::new(Observer::new(judge, places, verdicts)));
     let (summary, recorded) = {
         let observer = observer.clone();
         let each = move |scored: &mut Scored| {
@@ -239,129 +240,6 @@ fn create(directory: &Path) -> Result<(), Failure> {
 /// too that happened before the first effective time.
 fn judge_from(request: &Request, start: i64) -> i64 {
     if request.warmup == 0 { i64::MIN } else { start.saturating_add(request.warmup) }
-}
-
-/// The judge of all rules that are ever in force, by id, and for each epoch the places of its
-/// rules among them. A rule that changes is shown as it is in the end.
-fn judge(epochs: &[Epoch], labels: Option<Labels>, judge_from: i64) -> (Judge, Vec<Vec<u16>>) {
-    let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
-    for epoch in epochs {
-        rules.extend(epoch.rules().iter().map(|rule| (rule.file.id.as_str(), rule)));
-    }
-    let ids: Vec<&str> = rules.keys().copied().collect();
-    let place = |rule: &Rule| ids.binary_search(&rule.file.id.as_str()).map_or(0, |at| at as u16);
-    let places: Vec<Vec<u16>> =
-        epochs.iter().map(|epoch| epoch.rules().iter().map(place).collect()).collect();
-    let judged = rules.values().map(|rule| JudgedRule {
-        id: rule.file.id.clone(),
-        title: rule.file.about.title.clone(),
-        title_zh: rule.file.about.title_zh.clone(),
-        score: rule.file.score,
-    });
-    let zone = crate::expr::Zone::new(&epochs[0].scorer.policy().time_zone);
-    let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
-    let redecide: Vec<_> =
-        epochs.iter().zip(&places).map(|(epoch, places)| epoch.scorer.redecider(places)).collect();
-    let mut allows = vec![vec![false; ids.len()]; epochs.len()];
-    for ((epoch, places), allows) in epochs.iter().zip(&places).zip(&mut allows) {
-        for (rule, place) in epoch.rules().iter().zip(places) {
-            allows[usize::from(*place)] = rule.file.allows;
-        }
-    }
-    let judge = Judge::new(
-        labels,
-        judged.collect(),
-        JudgeOptions { judge_from, ..options },
-        Box::new(move |judged, hits| {
-            let allowed = || hits.iter().any(|hit| allows[judged.epoch][usize::from(*hit)]);
-            raised(redecide[judged.epoch](hits), judged.floor, allowed)
-        }),
-    );
-    (judge, places)
-}
-
-/// What sees every decision in total order.
-struct Observer {
-    judge: Judge,
-    /// For each epoch, the judge's places of its rules.
-    places: Vec<Vec<u16>>,
-    /// For each epoch and rule, whether it allows.
-    allows: Vec<Vec<bool>>,
-    verdicts: Verdicts,
-    hits: Vec<u16>,
-    /// The effective time of the last decision.
-    reached: i64,
-    /// Its epoch.
-    epoch: usize,
-}
-
-impl Observer {
-    fn new(job: &Job, judge: Judge, places: Vec<Vec<u16>>, verdicts: Verdicts) -> Observer {
-        let allows = |epoch: &Epoch| epoch.rules().iter().map(|rule| rule.file.allows).collect();
-        let allows = job.epochs.iter().map(allows).collect();
-        let (reached, epoch) = (i64::MIN, 0);
-        Observer { judge, places, allows, verdicts, hits: Vec::new(), reached, epoch }
-    }
-
-    fn observe(&mut self, scored: &mut Scored) {
-        self.epoch = scored.epoch;
-        for at in 0..scored.batch.rows.len() {
-            let floor = self.raise(&mut scored.batch, at);
-            self.observe_one(&scored.batch, at, floor);
-        }
-        if self.verdicts.enforces() {
-            scored.lines.clear();
-            scored.batch.write_lines(&scored.names, &mut scored.lines);
-        }
-    }
-
-    /// Takes the rules' decision into the verdicts on its account and group, and raises it to the
-    /// floor that they set before it. The floor is no evidence: else an account that goes on acting
-    /// would never be free again, and a banned group would ban everybody in it.
-    fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
-        let row = batch.rows[at] as usize;
-        let chunk = &batch.slice.chunk;
-        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
-        let (time, decided) = (batch.slice.effective[row], batch.verdicts[at]);
-        let floor = self.verdicts.floor(account, group, time);
-        let allows = &self.allows[self.epoch];
-        let allowed = || batch.hits.get(at).iter().any(|hit| allows[usize::from(*hit)]);
-        batch.verdicts[at] = raised(decided, floor, allowed);
-        self.verdicts.observe(account, group, time, decided);
-        self.reached = time;
-        floor
-    }
-
-    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, floor: Verdict) {
-        let epoch = self.epoch;
-        let row = batch.rows[at] as usize;
-        let chunk = &batch.slice.chunk;
-        let decision = batch.verdicts[at];
-        self.hits.clear();
-        let places = &self.places[epoch];
-        self.hits.extend(batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]));
-        self.judge.observe(&Judged {
-            event_id: chunk.str(EVENT_ID, row),
-            event_time: chunk.int(EVENT_TIME, row),
-            kind: chunk.kind(row),
-            account_id: chunk.str(ACCOUNT_ID, row),
-            payer_id: chunk.payer(row),
-            payee_id: chunk.payee(row),
-            group_id: chunk.str(GROUP_ID, row),
-            amount_fen: chunk.int(AMOUNT_FEN, row),
-            decision,
-            floor,
-            score: batch.scores[at],
-            hits: &self.hits,
-            epoch,
-        });
-    }
-}
-
-/// A decision of the rules under the floor of an enforced verdict. As with any floor, a rule that
-/// allows overrides all but one of block.
-fn raised(decided: Verdict, floor: Verdict, allowed: impl FnOnce() -> bool) -> Verdict {
-    if floor <= decided || (floor < Verdict::Block && allowed()) { decided } else { floor }
 }
 
 /// All that is known when a run is over.

@@ -84,11 +84,6 @@ impl Verdicts {
         Verdicts { policies: [policy.accounts, policy.groups], histories: Default::default() }
     }
 
-    /// Whether verdicts are floors of later decisions.
-    pub fn enforces(&self) -> bool {
-        self.policies.iter().any(|policy| policy.enforce)
-    }
-
     /// What holds of a subject at `time`.
     pub fn standing(&self, subject: Subject, id: &str, time: i64) -> Option<Standing> {
         self.histories[subject as usize].get(id)?.standing(time)

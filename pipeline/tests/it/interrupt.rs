@@ -124,9 +124,11 @@ fn assert_start_of_whole(events: &Path, out: &Path, whole: &Path) {
     let run: toml::Table =
         toml::from_str(&fs::read_to_string(out.join("run.toml")).unwrap()).unwrap();
     assert_eq!(run["partial"].as_bool(), Some(true));
-    let digest = hongxian().arg("digest").arg(out).output().unwrap();
-    let digest = String::from_utf8(digest.stdout).unwrap();
-    assert_eq!(run["decisions_digest"].as_str(), Some(digest.trim()));
+    for named in [out.to_owned(), out.join("decisions.parquet")] {
+        let digest = hongxian().arg("digest").arg(named).output().unwrap();
+        let digest = String::from_utf8(digest.stdout).unwrap();
+        assert_eq!(run["decisions_digest"].as_str(), Some(digest.trim()));
+    }
 
     assert!(backtest(events, whole, "32768").output().unwrap().status.success());
     let (kept, all) = (decisions(out), decisions(whole));

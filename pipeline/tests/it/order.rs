@@ -292,7 +292,8 @@ fn steps_are_cut_where_rules_change_and_their_times_rise() {
     let events: Vec<Ev> = times.iter().enumerate().map(event).collect();
     let job = job(vec![chunk(&events)], features(declared(), None), true);
     let cuts = [3, 4, 1_000, 1_001, 1_501, 9_000].map(|cut| START + cut);
-    for (tick, batch) in [(1, 1), (5, 1), (1_000, 1), (1_000, 100), (3_600_000, 2)] {
+    for (tick, batch) in [(1, 1), (5, 1), (1_000, 1), (1_000, 100), (3_600_000, 2), (1, usize::MAX)]
+    {
         let mut seen = Vec::new();
         let mut time = i64::MIN;
         for step in job.events.steps(tick, batch, &cuts) {

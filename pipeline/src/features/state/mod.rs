@@ -18,7 +18,7 @@ use recents::Recents;
 use ring::Ring;
 use tally::Tally;
 
-use super::plan::{Family, Read};
+use super::plan::{Family, Read, Stream};
 use super::requests::null_word;
 use crate::expr::Zone;
 use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, halves};
@@ -188,7 +188,8 @@ impl KeyGroup {
         let cells = &self.cells[of(family.cells)];
         let cells = cells.iter().step_by(WORDS_NEAR).fold(0, |all, cell| all ^ cell);
         let rings = &self.rings[of(family.rings)];
-        let rings = rings.iter().fold(0, |all, ring| all ^ ring.touch());
+        let ring = |stream: &Stream| Some(rings[stream.ring?].touch(stream.entry.len() + 1));
+        let rings = family.streams.iter().filter_map(ring).fold(0, |all, word| all ^ word);
         let recents = &self.recents[of(family.recents)];
         let recents = recents.iter().fold(0, |all, recents| all ^ recents.touch());
         let tallies = &self.tallies[of(family.tallies.len())];

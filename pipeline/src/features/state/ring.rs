@@ -21,9 +21,9 @@ impl Ring {
         self.len as usize
     }
 
-    /// Reads a word about where the oldest entry stands, to have it near.
-    pub(super) fn touch(&self) -> u64 {
-        self.words.get(self.head as usize * 2).copied().unwrap_or(0)
+    /// Reads the time of the oldest entry, to have it near.
+    pub(super) fn touch(&self, stride: usize) -> u64 {
+        self.words.get(self.head as usize * stride).copied().unwrap_or(0)
     }
 
     /// The sequence number of the oldest entry.

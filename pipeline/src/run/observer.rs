@@ -1,0 +1,153 @@
+//! What sees every decision of a run in total order: the verdicts on accounts and groups, and the
+//! judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::decision::{DecisionBatch, Verdict};
+use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID};
+use crate::job::Epoch;
+use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels};
+use crate::rules::Rule;
+use crate::sink::Scored;
+use crate::verdicts::Verdicts;
+
+/// The places of each epoch's rules among all that are ever in force, which stand by id.
+pub(super) struct Places {
+    by_epoch: Vec<Vec<u16>>,
+    /// For each epoch, whether the rule at a place allows.
+    allows: Vec<Vec<bool>>,
+}
+
+impl Places {
+    pub(super) fn new(epochs: &[Epoch]) -> Places {
+        let rules = || epochs.iter().flat_map(Epoch::rules);
+        let ids: BTreeSet<&str> = rules().map(|rule| rule.file.id.as_str()).collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let place =
+            |rule: &Rule| ids.binary_search(&rule.file.id.as_str()).map_or(0, |at| at as u16);
+        let by_epoch: Vec<Vec<u16>> =
+            epochs.iter().map(|epoch| epoch.rules().iter().map(place).collect()).collect();
+        let mut allows = vec![vec![false; ids.len()]; epochs.len()];
+        for ((epoch, places), allows) in epochs.iter().zip(&by_epoch).zip(&mut allows) {
+            for (rule, place) in epoch.rules().iter().zip(places) {
+                allows[usize::from(*place)] = rule.file.allows;
+            }
+        }
+        Places { by_epoch, allows }
+    }
+
+    /// A decision of the rules under the floor of an enforced verdict. As with any floor, a rule
+    /// that allows overrides all but one of block.
+    fn raised(&self, epoch: usize, hits: &[u16], decided: Verdict, floor: Verdict) -> Verdict {
+        let allowed = || hits.iter().any(|hit| self.allows[epoch][usize::from(*hit)]);
+        if floor <= decided || (floor < Verdict::Block && allowed()) { decided } else { floor }
+    }
+}
+
+/// The judge of all rules that are ever in force. One that changes is shown as it is in the end.
+pub(super) fn judge(
+    epochs: &[Epoch],
+    places: &Arc<Places>,
+    labels: Option<Labels>,
+    judge_from: i64,
+) -> Judge {
+    let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for epoch in epochs {
+        rules.extend(epoch.rules().iter().map(|rule| (rule.file.id.as_str(), rule)));
+    }
+    let judged = rules.values().map(|rule| JudgedRule {
+        id: rule.file.id.clone(),
+        title: rule.file.about.title.clone(),
+        title_zh: rule.file.about.title_zh.clone(),
+        score: rule.file.score,
+    });
+    let zone = crate::expr::Zone::new(&epochs[0].scorer.policy().time_zone);
+    let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
+    let by_epoch = epochs.iter().zip(&places.by_epoch);
+    let redecide: Vec<_> = by_epoch.map(|(epoch, places)| epoch.scorer.redecider(places)).collect();
+    let places = places.clone();
+    Judge::new(
+        labels,
+        judged.collect(),
+        JudgeOptions { judge_from, ..options },
+        Box::new(move |judged, hits| {
+            let decided = redecide[judged.epoch](hits);
+            places.raised(judged.epoch, hits, decided, judged.floor)
+        }),
+    )
+}
+
+/// What sees every decision in total order.
+pub(super) struct Observer {
+    pub(super) judge: Judge,
+    places: Arc<Places>,
+    pub(super) verdicts: Verdicts,
+    /// The places of the rules that hit the transaction in hand.
+    hits: Vec<u16>,
+    /// The effective time of the last decision.
+    pub(super) reached: i64,
+    /// Its epoch.
+    pub(super) epoch: usize,
+}
+
+impl Observer {
+    pub(super) fn new(judge: Judge, places: Arc<Places>, verdicts: Verdicts) -> Observer {
+        Observer { judge, places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
+    }
+
+    pub(super) fn observe(&mut self, scored: &mut Scored) {
+        self.epoch = scored.epoch;
+        let mut any_raised = false;
+        for at in 0..scored.batch.rows.len() {
+            let places = &self.places.by_epoch[self.epoch];
+            let hits = scored.batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]);
+            self.hits.clear();
+            self.hits.extend(hits);
+            let decided = scored.batch.verdicts[at];
+            let floor = self.raise(&mut scored.batch, at);
+            any_raised |= scored.batch.verdicts[at] != decided;
+            self.observe_one(&scored.batch, at, floor);
+        }
+        // The lines say what the rules decided.
+        if any_raised {
+            scored.lines.clear();
+            scored.batch.write_lines(&scored.names, &mut scored.lines);
+        }
+    }
+
+    /// Takes the rules' decision into the verdicts on its account and group, and raises it to the
+    /// floor that they set before it, which is returned. The floor is no evidence: else an account
+    /// that goes on acting would never be free again, and a banned group would ban everybody in it.
+    fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
+        let row = batch.rows[at] as usize;
+        let chunk = &batch.slice.chunk;
+        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
+        let (time, decided) = (batch.slice.effective[row], batch.verdicts[at]);
+        let floor = self.verdicts.floor(account, group, time);
+        batch.verdicts[at] = self.places.raised(self.epoch, &self.hits, decided, floor);
+        self.verdicts.observe(account, group, time, decided);
+        self.reached = time;
+        floor
+    }
+
+    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, floor: Verdict) {
+        let row = batch.rows[at] as usize;
+        let chunk = &batch.slice.chunk;
+        self.judge.observe(&Judged {
+            event_id: chunk.str(EVENT_ID, row),
+            event_time: chunk.int(EVENT_TIME, row),
+            kind: chunk.kind(row),
+            account_id: chunk.str(ACCOUNT_ID, row),
+            payer_id: chunk.payer(row),
+            payee_id: chunk.payee(row),
+            group_id: chunk.str(GROUP_ID, row),
+            amount_fen: chunk.int(AMOUNT_FEN, row),
+            decision: batch.verdicts[at],
+            floor,
+            score: batch.scores[at],
+            hits: &self.hits,
+            epoch: self.epoch,
+        });
+    }
+}
