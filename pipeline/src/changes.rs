@@ -77,6 +77,10 @@ pub fn load(
             later.push((change, loaded));
         }
     }
+    // Of changes at one time the last is the one that is in force.
+    later.reverse();
+    later.dedup_by_key(|(change, _)| change.effective_time);
+    later.reverse();
     let mut phases = Vec::new();
     if let Some(Loaded { rules, features, .. }) = first {
         phases.push(Phase { start: i64::MIN, name: String::new(), rules, features });
@@ -89,10 +93,6 @@ pub fn load(
     if loader.found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Failure::Input(loader.found, loader.sources));
     }
-    // Of changes at one time the last is the one that is in force.
-    phases.reverse();
-    phases.dedup_by_key(|phase| phase.start);
-    phases.reverse();
     Ok(Timetable { phases })
 }
 
@@ -136,7 +136,14 @@ impl Loader<'_> {
     ) {
         let fixed = before.first().map(|first| first.rules.policy.fixed_settings());
         let settings = fixed.into_iter().flatten().zip(rules.policy.fixed_settings());
-        for ((name, held), (_, new)) in settings.filter(|(held, new)| held != new) {
+        let told = &self.changes.times;
+        let is_told = |name: &str| match name {
+            "allowed_lateness" => told.allowed_lateness.is_some(),
+            "max_ahead" => told.max_ahead.is_some(),
+            _ => false,
+        };
+        let changed = settings.filter(|(held, new)| held != new && !is_told(held.0));
+        for ((name, held), (_, new)) in changed {
             let message = Message::new(
                 format!("`{name}` cannot change during a run: it is {held}, and here {new}"),
                 format!("`{name}` 不能在运行中改变:原为 {held},此处为 {new}"),

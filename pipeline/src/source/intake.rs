@@ -48,7 +48,7 @@ impl Intake {
     pub fn changes(&self) -> Changes {
         match self {
             Intake::Files(_) => Changes::default(),
-            Intake::Log(log) => log.changes().clone(),
+            Intake::Log(log) => log.changes(),
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Changes {
     pub text: String,
     /// The changes in the order of effective time; of two at one time, the later line is later.
     pub list: Vec<Change>,
+    /// What the log says of times, or the one who replays it: there no rules have a say.
+    pub times: Times<Option<i64>>,
 }
 
 impl Changes {
@@ -187,8 +189,8 @@ impl InputLog {
     }
 
     /// The changes of rules that happened while it was written.
-    pub fn changes(&self) -> &Changes {
-        &self.changes
+    pub fn changes(&self) -> Changes {
+        Changes { times: self.header.times, ..self.changes.clone() }
     }
 
     /// The schema of its records: the standard fields, then the columns of one's own.

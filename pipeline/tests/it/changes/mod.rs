@@ -461,6 +461,24 @@ fn what_holds_for_a_run_cannot_change_inside() {
     }
 }
 
+/// What the log says of times holds whatever rules say, and rules that are undone at the moment at
+/// which they come are never in force.
+#[test]
+fn what_is_never_in_force_may_say_what_it_likes() {
+    let policy = |text: &str| vec![("policy.toml", text.to_owned())];
+    let rules = [
+        policy("allowed_lateness = '1s'"),
+        policy("allowed_lateness = '5s'\nmax_ahead = '1m'"),
+        policy("graph_tick = '1s'"),
+    ];
+    let events = (0..5).map(|at| claim(&format!("e{at}"), at * 20_000, "u"));
+    let control = change(START + MINUTE, 2) + &change(START + MINUTE, 1);
+    let header = "allowed_lateness = \"2s\"\nmax_ahead = \"5m\"\n".to_owned();
+    let log = written(&Log { header, ..claims(events, control) }, &rules);
+    let told = run(&log, 0, CUTS[1]).outcome.facts.changes;
+    assert_eq!(told.iter().map(|one| one.rules.as_str()).collect::<Vec<_>>(), ["rules-1"]);
+}
+
 /// All mistakes of all directories at once, each at its place, and nothing runs.
 #[test]
 fn all_mistakes_of_all_rules_are_said_at_once() {
