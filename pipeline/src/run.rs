@@ -179,7 +179,7 @@ impl Events {
         match self {
             Events::Files { paths, maps } => inputs(paths, maps).map(Intake::Files),
             Events::Log { path, lateness } => {
-                Ok(Intake::Log(InputLog::open(path)?.with_lateness(*lateness)))
+                Ok(Intake::Log(Box::new(InputLog::open(path)?.with_lateness(*lateness))))
             }
         }
     }

@@ -17,7 +17,7 @@ pub enum Intake {
     /// Files: one partition that is put in order first, so that nothing in it is late.
     Files(Vec<Input>),
     /// A log: what came to each partition, in the order in which it came.
-    Log(InputLog),
+    Log(Box<InputLog>),
 }
 
 /// What was read.
