@@ -1,0 +1,140 @@
+//! Random numbers that can be drawn again: each packet has a secret that is committed to when the
+//! packet is made and told when it closes, and each draw is a function of the secret and its place.
+
+use super::reply::Digest;
+
+/// The secret from which those of the packets are made. Whoever knows it knows every draw to come.
+#[derive(Clone, Default)]
+pub struct MasterSecret(Digest);
+
+impl std::fmt::Debug for MasterSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterSecret(..)")
+    }
+}
+
+impl MasterSecret {
+    /// 32 bytes that nobody else knows.
+    pub fn new(bytes: Digest) -> MasterSecret {
+        MasterSecret(bytes)
+    }
+
+    /// What can be told of it: it binds the secret, and the secret cannot be found from it.
+    pub fn commitment(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("hongxian 2026 master commitment");
+        hasher.update(&self.0);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The secret of the packet that the command of this number made.
+    pub fn of_packet(&self, packet: &str, seq: u64) -> Digest {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&seq.to_le_bytes());
+        hasher.update(packet.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// What is told of a packet's secret when the packet is made: it binds the secret, and the secret
+/// cannot be found from it.
+pub fn commitment(packet: &str, secret: &Digest) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("hongxian 2026 packet commitment");
+    hasher.update(secret);
+    hasher.update(packet.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// What a draw is for: draws for different purposes are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// The amount of the share at a place.
+    Share = 0,
+    /// The order of the shares of a regulated packet.
+    Shuffle = 1,
+    /// Which share of a regulated packet the claimer at a place gets.
+    Choice = 2,
+}
+
+/// The random numbers of one place of a packet.
+pub struct Draws {
+    stream: blake3::OutputReader,
+    block: [u8; 64],
+    used: usize,
+}
+
+impl Draws {
+    /// The draws for a purpose at a place.
+    pub fn new(secret: &Digest, purpose: Purpose, index: u32) -> Draws {
+        let mut hasher = blake3::Hasher::new_keyed(secret);
+        let [a, b, c, d] = index.to_le_bytes();
+        hasher.update(&[purpose as u8, a, b, c, d]);
+        let mut stream = hasher.finalize_xof();
+        let mut block = [0; 64];
+        stream.fill(&mut block);
+        Draws { stream, block, used: 0 }
+    }
+
+    /// A whole number from 0 to below `end`, each as likely as another: a product of 64 bits each
+    /// whose upper half is taken, and the few draws that would make some likelier are drawn again
+    /// (D. Lemire, Fast random integer generation in an interval, 2019).
+    ///
+    /// # Panics
+    /// When `end` is zero.
+    pub fn below(&mut self, end: u64) -> u64 {
+        assert!(end > 0, "there is a number to draw");
+        let threshold = end.wrapping_neg() % end;
+        loop {
+            let product = u128::from(self.next()) * u128::from(end);
+            if product as u64 >= threshold {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        if self.used == self.block.len() {
+            self.stream.fill(&mut self.block);
+            self.used = 0;
+        }
+        let bytes = &self.block[self.used..self.used + 8];
+        self.used += 8;
+        u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_is_a_function_of_secret_purpose_and_place() {
+        let first =
+            |secret: u8, purpose, index| Draws::new(&[secret; 32], purpose, index).below(u64::MAX);
+        let drawn = first(1, Purpose::Share, 0);
+        assert_eq!(drawn, first(1, Purpose::Share, 0));
+        assert_ne!(drawn, first(2, Purpose::Share, 0));
+        assert_ne!(drawn, first(1, Purpose::Choice, 0));
+        assert_ne!(drawn, first(1, Purpose::Share, 1));
+    }
+
+    #[test]
+    fn every_number_is_as_likely() {
+        // 7 does not divide 2^64. Chi-square with 6 degrees of freedom: 27.9 in one of 10,000.
+        let mut counts = [0_u32; 7];
+        let mut draws = Draws::new(&[7; 32], Purpose::Share, 0);
+        for _ in 0..70_000 {
+            counts[draws.below(7) as usize] += 1;
+        }
+        let square = |n: u32| (f64::from(n) - 10_000.0) * (f64::from(n) - 10_000.0);
+        let chi_square: f64 = counts.iter().map(|&n| square(n) / 10_000.0).sum();
+        assert!(chi_square < 27.9, "{counts:?}");
+    }
+
+    #[test]
+    fn the_commitment_binds_packet_and_secret() {
+        let told = commitment("p1", &[1; 32]);
+        assert_ne!(told, commitment("p2", &[1; 32]));
+        assert_ne!(told, commitment("p1", &[2; 32]));
+    }
+}

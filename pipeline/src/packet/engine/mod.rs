@@ -1,0 +1,553 @@
+//! The engine: one state, changed by one command at a time.
+//!
+//! It has no clock, no files and no randomness of its own: the caller says what time it is, and the
+//! same commands at the same times give the same replies, byte for byte. Every command gets a
+//! moment later than all before it. What has fallen due is done before the command.
+
+mod audit;
+mod due;
+mod ids;
+mod packet;
+mod play;
+mod transaction;
+
+use std::collections::{BTreeSet, HashSet};
+use std::hash::BuildHasherDefault;
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::due::{Agenda, Due};
+use self::ids::Ids;
+use self::packet::Packet;
+use self::transaction::{Kind, Transaction};
+use super::chain;
+use super::command::{Command, Funding, Purse, Request};
+use super::draw::MasterSecret;
+use super::ledger::{Ledger, Place};
+use super::limits::Limits;
+use super::names::Names;
+use super::numbered::Numbered;
+use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq};
+use super::units::{Day, Fen, Time};
+
+pub use self::packet::{Claim, PacketState, Parts};
+
+/// Bytes of an id of a command.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Bytes of an id of an account, a packet, a group, a case or a cluster, and of an actor's name.
+pub const ID_BYTES_MAX: usize = 128;
+/// Bytes of the reason of a person's act.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// Why a request is no command: it changes nothing and is not remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The id is empty or too long.
+    #[error("the request's id must have 1 to {REQUEST_ID_BYTES_MAX} bytes")]
+    IdInvalid,
+    /// The id is that of another command.
+    #[error("the request's id was used for another command")]
+    IdTaken,
+}
+
+/// The packet engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Engine {
+    limits: Limits,
+    #[serde(skip)]
+    secret: MasterSecret,
+    /// The last moment that was given.
+    last: Time,
+    /// What time it is, by the caller.
+    clock: Time,
+    accounts: Names,
+    people: Numbered<Person>,
+    groups: Names,
+    /// By group.
+    under_review: Vec<bool>,
+    members: HashSet<(u32, u32), BuildHasherDefault<FxHasher>>,
+    clusters: Names,
+    cases: Names,
+    packets: Numbered<Packet>,
+    #[serde(skip)]
+    packet_numbers: HashTable<u64>,
+    transactions: Numbered<Transaction>,
+    executed: Numbered<Executed>,
+    ids: Ids,
+    ledger: Ledger,
+    cleared: BTreeSet<Day>,
+    agenda: Agenda,
+    /// Transactions for a person to look at: those in review and those held.
+    queue: BTreeSet<Seq>,
+    effects: Vec<Effect>,
+    /// Packets whose chain has grown since the last batch, in the order in which they did.
+    touched: Vec<u64>,
+}
+
+/// An account beside its money.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Person {
+    digest: Digest,
+    cluster: Option<u32>,
+    /// The day of the figures below.
+    day: Day,
+    sends: u32,
+    sent: Fen,
+}
+
+/// A command that was executed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Executed {
+    reply: Reply,
+    transaction: Option<u64>,
+}
+
+/// A command while it is executed: its place, and what it turns out to be about.
+struct Step {
+    seq: Seq,
+    time: Time,
+    account: Option<u32>,
+    packet: Option<u64>,
+    transaction: Option<u64>,
+}
+
+/// A packet as anyone may look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketView<'a> {
+    /// The command that sent it.
+    pub seq: Seq,
+    /// Where it stands.
+    pub state: PacketState,
+    /// Its shares that were taken, in their order.
+    pub claims: &'a [Claim],
+    /// Where its money is.
+    pub parts: Parts,
+    /// The head of its chain.
+    pub head: Digest,
+    /// When its time is over.
+    pub expires_at: Time,
+    /// Who has to send the next packet, in a relay whose shares are all taken.
+    pub next_sender: Option<&'a str>,
+}
+
+/// A packet whose chain has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The packet's id.
+    pub packet: &'a str,
+    /// The head of its chain.
+    pub head: Digest,
+    /// The links of its chain.
+    pub links: u32,
+}
+
+impl Engine {
+    /// An engine without accounts.
+    pub fn new(limits: Limits, secret: MasterSecret) -> Engine {
+        Engine {
+            limits,
+            secret,
+            last: Time(i64::MIN),
+            clock: Time(i64::MIN),
+            accounts: Names::default(),
+            people: Numbered::default(),
+            groups: Names::default(),
+            under_review: Vec::new(),
+            members: HashSet::default(),
+            clusters: Names::default(),
+            cases: Names::default(),
+            packets: Numbered::default(),
+            packet_numbers: HashTable::new(),
+            transactions: Numbered::default(),
+            executed: Numbered::default(),
+            ids: Ids::default(),
+            ledger: Ledger::default(),
+            cleared: BTreeSet::new(),
+            agenda: Agenda::default(),
+            queue: BTreeSet::new(),
+            effects: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Makes an engine whole that was read from where it was written with serde: neither the secret
+    /// nor what can be found again from the rest is written.
+    pub fn restored(mut self, secret: MasterSecret) -> Engine {
+        self.secret = secret;
+        for number in self.packets.first()..self.packets.next() {
+            self.add_packet_id(number);
+        }
+        self
+    }
+
+    /// Executes a command at a time that the caller's clock shows; a clock that goes back is taken
+    /// to stand still.
+    ///
+    /// # Errors
+    /// When the request's id is not one or is that of another command. A refusal is no error but a
+    /// reply.
+    pub fn apply(&mut self, clock: Time, request: &Request<'_>) -> Result<Reply, Rejected> {
+        let bytes = postcard::to_allocvec(request).expect("a request can be written to memory");
+        self.apply_encoded(clock, request, &bytes)
+    }
+
+    /// As [`apply`](Self::apply), for a caller that has the request's postcard bytes already.
+    pub fn apply_encoded(
+        &mut self,
+        clock: Time,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) -> Result<Reply, Rejected> {
+        if request.id.is_empty() || request.id.len() > REQUEST_ID_BYTES_MAX {
+            return Err(Rejected::IdInvalid);
+        }
+        let id = Ids::hash(request.id);
+        let body = xxh3_64(bytes);
+        if let Some(known) = self.ids.find(id)
+            && let Some(executed) = self.executed.get(known.number)
+        {
+            return if known.body == body { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
+        }
+        self.advance(clock);
+        let number = self.executed.next();
+        let time = self.tick();
+        let mut step =
+            Step { seq: Seq(number), time, account: None, packet: None, transaction: None };
+        let result = self.execute(&mut step, &request.command);
+        let reply = Reply {
+            seq: step.seq,
+            time,
+            result,
+            wallet: step.account.map(|account| self.ledger.wallet(account)),
+            head: step.packet.map(|packet| self.packets[packet].head),
+        };
+        self.executed.push(Executed { reply, transaction: step.transaction });
+        self.ids.add(id, body, number, self.executed.first());
+        Ok(reply)
+    }
+
+    /// Does what has fallen due at a time that the caller's clock shows.
+    pub fn advance(&mut self, clock: Time) {
+        if clock <= self.clock {
+            return;
+        }
+        self.clock = clock;
+        while let Some(due) = self.agenda.next(clock) {
+            match due {
+                Due::Decision(transaction) => self.fall_back(transaction),
+                Due::Hold(transaction) => self.hold_over(transaction),
+                Due::Expiry(packet) => self.expire(packet),
+            }
+        }
+        self.forget();
+    }
+
+    /// What the engine did beside its replies since it was last taken.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// Takes what the engine did beside its replies.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The packets whose chains have grown since [`end_batch`](Self::end_batch), in the order in
+    /// which they did.
+    pub fn heads(&self) -> impl Iterator<Item = Head<'_>> {
+        self.touched.iter().map(|&number| {
+            let packet = &self.packets[number];
+            Head { packet: &packet.name, head: packet.head, links: packet.links }
+        })
+    }
+
+    /// What an account has, if there is such an account.
+    pub fn wallet(&self, account: &str) -> Option<super::reply::Wallet> {
+        Some(self.ledger.wallet(self.accounts.find(account)?))
+    }
+
+    /// A packet, if there is one of that id.
+    pub fn packet(&self, id: &str) -> Option<PacketView<'_>> {
+        let packet = &self.packets[self.find_packet(id)?];
+        Some(PacketView {
+            seq: packet.seq,
+            state: packet.state,
+            claims: &packet.claims,
+            parts: packet.parts,
+            head: packet.head,
+            expires_at: packet.expires_at,
+            next_sender: packet.turn().map(|account| self.accounts.text(account)),
+        })
+    }
+
+    /// The id of the packet that a command sent.
+    pub fn packet_name(&self, sent_by: Seq) -> Option<&str> {
+        let transaction = self.executed.get(sent_by.0)?.transaction?;
+        match self.transactions.get(transaction)?.kind {
+            Kind::Send { packet } => Some(&self.packets.get(packet)?.name),
+            _ => None,
+        }
+    }
+
+    /// The id of an account.
+    ///
+    /// # Panics
+    /// When there is no account of that number.
+    pub fn account_name(&self, account: u32) -> &str {
+        self.accounts.text(account)
+    }
+
+    /// The transactions that wait for a person, the first one first.
+    pub fn queue(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.queue.iter().copied()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many commands were executed.
+    pub fn commands(&self) -> u64 {
+        self.executed.next()
+    }
+
+    fn execute(&mut self, step: &mut Step, command: &Command<'_>) -> Result<Done, Refusal> {
+        match *command {
+            Command::TopUp { account, amount } => {
+                let account = self.account(step, account, amount)?;
+                let to = Place::Purse(account, Purse::Change);
+                self.ledger.post(Place::Transit(step.time.day()), to, amount)?;
+                Ok(Done::Applied)
+            }
+            Command::Withdraw { account, amount } => {
+                let account = self.account(step, account, amount)?;
+                let from = Place::Purse(account, Purse::Change);
+                let places = [from, Place::Transit(step.time.day())];
+                self.transact(step, Kind::Withdraw, places, amount)
+            }
+            Command::Move { account, into, amount } => {
+                let account = self.account(step, account, amount)?;
+                let from = match into {
+                    Purse::Change => Purse::Lingqiantong,
+                    Purse::Lingqiantong => Purse::Change,
+                };
+                let [from, to] = [from, into].map(|purse| Place::Purse(account, purse));
+                self.ledger.post(from, to, amount)?;
+                Ok(Done::Applied)
+            }
+            Command::Transfer { account, to, amount, funding } => {
+                let payer = self.account(step, account, amount)?;
+                if account == to {
+                    return Err(Refusal::SameAccount);
+                }
+                check_id(to)?;
+                let payee = self.open_account(to);
+                let places =
+                    [place_of(funding, payer, step.time), Place::Purse(payee, Purse::Change)];
+                self.transact(step, Kind::Transfer, places, amount)
+            }
+            Command::Send(ref send) => self.send(step, send),
+            Command::Claim { account, packet, guess, tie } => {
+                self.claim(step, account, packet, guess, tie)
+            }
+            Command::Join { group, account } => {
+                let member = self.member(step, group, account)?;
+                self.members.insert(member);
+                Ok(Done::Applied)
+            }
+            Command::Leave { group, account } => {
+                let member = self.member(step, group, account)?;
+                self.members.remove(&member);
+                Ok(Done::Applied)
+            }
+            Command::Watch { group, under_review } => {
+                check_id(group)?;
+                let group = self.group(group);
+                self.under_review[group as usize] = under_review;
+                Ok(Done::Applied)
+            }
+            Command::Link { account, cluster } => {
+                check_id(account)?;
+                cluster.map_or(Ok(()), check_id)?;
+                let cluster = cluster.map(|cluster| self.clusters.number(cluster));
+                let account = self.open_account(account);
+                step.account = Some(account);
+                self.people[u64::from(account)].cluster = cluster;
+                Ok(Done::Applied)
+            }
+            Command::Decide { transaction, decision, .. } => {
+                self.decide(step, transaction, decision)
+            }
+            Command::Resolve { transaction, resolution, actor, reason } => {
+                check_act(actor, reason)?;
+                self.resolve(step, transaction, resolution)
+            }
+            Command::Thaw { case, account, amount, actor, reason } => {
+                check_act(actor, reason)?;
+                let case = self.cases.find(case).ok_or(Refusal::CaseUnknown)?;
+                let account = self.account(step, account, amount)?;
+                let to = Place::Purse(account, Purse::Change);
+                self.ledger.post(Place::Frozen(case), to, amount)?;
+                Ok(Done::Applied)
+            }
+            Command::Clear { day } => self.clear(step, day),
+            Command::Tick => Ok(Done::Applied),
+        }
+    }
+
+    /// Begins a transaction that is all of its command.
+    fn transact(
+        &mut self,
+        step: &mut Step,
+        kind: Kind,
+        places: [Place; 2],
+        amount: Fen,
+    ) -> Result<Done, Refusal> {
+        let number = self.begin(step, kind, places, amount)?;
+        self.await_decision(number, step.time);
+        Ok(Done::Waiting)
+    }
+
+    fn clear(&mut self, step: &Step, day: Day) -> Result<Done, Refusal> {
+        // Until then a transaction of that day may still wait for its decision.
+        if step.time < day.end().after(self.limits.decision_max()) {
+            return Err(Refusal::DayNotOver);
+        }
+        if self.cleared.contains(&day) {
+            return Err(Refusal::DayCleared);
+        }
+        let net = self.ledger.clear(day)?;
+        self.cleared.insert(day);
+        Ok(Done::Cleared { net })
+    }
+
+    /// The next moment.
+    fn tick(&mut self) -> Time {
+        self.last = self.clock.max(Time(self.last.0.saturating_add(1)));
+        self.last
+    }
+
+    fn happen(&mut self, time: Time, what: Happening) {
+        self.effects.push(Effect { time, what });
+    }
+
+    /// The account of a command that moves money of it, opened if it is new.
+    fn account(&mut self, step: &mut Step, id: &str, amount: Fen) -> Result<u32, Refusal> {
+        check_id(id)?;
+        check_amount(amount)?;
+        let account = self.open_account(id);
+        step.account = Some(account);
+        Ok(account)
+    }
+
+    fn open_account(&mut self, id: &str) -> u32 {
+        let account = self.accounts.number(id);
+        if u64::from(account) == self.people.next() {
+            self.people.push(Person {
+                digest: chain::account_digest(id),
+                cluster: None,
+                day: Day::default(),
+                sends: 0,
+                sent: Fen::ZERO,
+            });
+            self.ledger.open_account();
+        }
+        account
+    }
+
+    fn group(&mut self, id: &str) -> u32 {
+        let group = self.groups.number(id);
+        if self.under_review.len() == group as usize {
+            self.under_review.push(false);
+        }
+        group
+    }
+
+    fn case(&mut self, id: &str) -> u32 {
+        let known = self.cases.len();
+        let case = self.cases.number(id);
+        if self.cases.len() > known {
+            self.ledger.open_case();
+        }
+        case
+    }
+
+    fn member(
+        &mut self,
+        step: &mut Step,
+        group: &str,
+        account: &str,
+    ) -> Result<(u32, u32), Refusal> {
+        check_id(group)?;
+        check_id(account)?;
+        let account = self.open_account(account);
+        step.account = Some(account);
+        Ok((self.group(group), account))
+    }
+
+    fn find_packet(&self, id: &str) -> Option<u64> {
+        let same = |&number: &u64| &*self.packets[number].name == id;
+        self.packet_numbers.find(xxh3_64(id.as_bytes()), same).copied()
+    }
+
+    /// Forgets commands, transactions and packets that are older than the memory.
+    fn forget(&mut self) {
+        let memory = self.limits.memory();
+        let clock = self.clock;
+        let old = |time: Time| time.after(memory) < clock;
+        let before = self.executed.over_before(|executed| old(executed.reply.time));
+        if before == self.executed.first() {
+            return;
+        }
+        self.executed.forget_before(before).for_each(drop);
+        let before = self.transactions.over_before(|transaction| old(transaction.time));
+        self.transactions.forget_before(before).for_each(drop);
+        let first = self.executed.first();
+        self.queue.retain(|seq| seq.0 >= first);
+        let before = self.packets.over_before(|packet| old(packet.sent_at));
+        for number in self.packets.first()..before {
+            let hash = xxh3_64(self.packets[number].name.as_bytes());
+            let entry = self.packet_numbers.find_entry(hash, |&known| known == number);
+            entry.expect("every packet is found by its id").remove();
+        }
+        for packet in self.packets.forget_before(before) {
+            assert!(matches!(packet.state, PacketState::Closed | PacketState::Blocked));
+        }
+        self.ledger.forget_escrows_before(self.packets.first());
+    }
+}
+
+/// Where the money of a transaction comes from.
+fn place_of(funding: Funding, payer: u32, time: Time) -> Place {
+    match funding {
+        Funding::Purse(purse) => Place::Purse(payer, purse),
+        Funding::Bank => Place::Transit(time.day()),
+    }
+}
+
+fn check_id(id: &str) -> Result<(), Refusal> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        return Err(Refusal::IdInvalid);
+    }
+    Ok(())
+}
+
+fn check_amount(amount: Fen) -> Result<(), Refusal> {
+    match amount {
+        Fen::ZERO => Err(Refusal::AmountZero),
+        _ if amount > Fen::MAX => Err(Refusal::AmountTooLarge),
+        _ => Ok(()),
+    }
+}
+
+fn check_act(actor: &str, reason: &str) -> Result<(), Refusal> {
+    let named = !actor.trim().is_empty() && actor.len() <= ID_BYTES_MAX;
+    if !named || reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        return Err(Refusal::ActorOrReasonMissing);
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! Transactions: what waits for a decision, what a decision does, and how a hold ends.
+
+use serde::{Deserialize, Serialize};
+
+use super::due::Due;
+use super::packet::PacketState;
+use super::{Engine, Step};
+use crate::packet::command::{Decision, Purse, Resolution};
+use crate::packet::ledger::Place;
+use crate::packet::reply::{Done, Happening, Refusal, Seq, Settlement};
+use crate::packet::units::{Fen, Time};
+
+/// What kind of transaction it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Send { packet: u64 },
+    Claim { packet: u64 },
+    Transfer,
+    Withdraw,
+}
+
+/// Money that waits for a decision, or had one.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Transaction {
+    pub(super) seq: Seq,
+    pub(super) time: Time,
+    pub(super) kind: Kind,
+    /// Who acts.
+    pub(super) account: u32,
+    pub(super) amount: Fen,
+    pub(super) from: Place,
+    pub(super) to: Place,
+    pub(super) settlement: Settlement,
+    pub(super) decision: Option<Decision>,
+}
+
+impl Engine {
+    /// Reserves a transaction's money and writes it down; without awaited decisions it is paid at
+    /// once.
+    pub(super) fn begin(
+        &mut self,
+        step: &mut Step,
+        kind: Kind,
+        [from, to]: [Place; 2],
+        amount: Fen,
+    ) -> Result<u64, Refusal> {
+        self.ledger.reserve(from, to, amount)?;
+        let account = step.account.expect("a transaction has an account");
+        let number = self.transactions.push(Transaction {
+            seq: step.seq,
+            time: step.time,
+            kind,
+            account,
+            amount,
+            from,
+            to,
+            settlement: Settlement::Undecided,
+            decision: None,
+        });
+        step.transaction = Some(number);
+        Ok(number)
+    }
+
+    /// Lets a transaction that was begun wait for its decision, or takes it as allowed where none
+    /// are awaited.
+    pub(super) fn await_decision(&mut self, number: u64, time: Time) {
+        if self.limits.decisions_awaited {
+            self.agenda.add(time.after(self.limits.decision_max()), Due::Decision(number));
+        } else {
+            self.settle(number, Decision::Allow, time);
+        }
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        step: &mut Step,
+        transaction: &str,
+        decision: Decision,
+    ) -> Result<Done, Refusal> {
+        let number = self.named_transaction(step, transaction)?;
+        let known = self.transactions[number];
+        if let Decision::Hold { ttl } = decision
+            && ttl > self.limits.hold_max()
+        {
+            return Err(Refusal::HoldTooLong);
+        }
+        match known.decision {
+            None => self.settle(number, decision, step.time),
+            Some(first) if first == decision => {}
+            Some(_) => return Err(Refusal::DecidedOtherwise),
+        }
+        Ok(Done::Decided(self.transactions[number].settlement))
+    }
+
+    pub(super) fn resolve(
+        &mut self,
+        step: &mut Step,
+        transaction: &str,
+        resolution: Resolution<'_>,
+    ) -> Result<Done, Refusal> {
+        let number = self.named_transaction(step, transaction)?;
+        let known = self.transactions[number];
+        let reviewed = known.decision == Some(Decision::Review)
+            && resolution == Resolution::Release
+            && self.queue.remove(&known.seq);
+        if reviewed {
+            return Ok(Done::Decided(known.settlement));
+        }
+        if known.settlement != Settlement::Held {
+            return Err(Refusal::NotHeld);
+        }
+        let end = match resolution {
+            Resolution::Release => End::Release,
+            Resolution::Return => End::Return,
+            Resolution::Freeze { case } => {
+                let case = self.case(case);
+                End::Freeze(case)
+            }
+        };
+        self.end_hold(number, end, step.time);
+        Ok(Done::Decided(self.transactions[number].settlement))
+    }
+
+    /// A decision that was not taken in time is the policy's.
+    pub(super) fn fall_back(&mut self, number: u64) {
+        let known = self.transactions[number];
+        if known.decision.is_some() {
+            return;
+        }
+        let decision = match known.amount.0 < self.limits.fallback_allow_fen_below {
+            true => Decision::Allow,
+            false => Decision::Hold { ttl: self.limits.hold_max() },
+        };
+        let time = self.tick();
+        self.happen(time, Happening::FellBack { transaction: known.seq, decision });
+        self.settle(number, decision, time);
+    }
+
+    /// A hold that nobody ended ends as the limits say.
+    pub(super) fn hold_over(&mut self, number: u64) {
+        let known = self.transactions[number];
+        if known.settlement != Settlement::Held {
+            return;
+        }
+        let time = self.tick();
+        let end = match self.limits.hold_releases_on_expiry {
+            true => End::Release,
+            false => End::Return,
+        };
+        self.end_hold(number, end, time);
+        let settlement = self.transactions[number].settlement;
+        self.happen(time, Happening::HoldEnded { transaction: known.seq, settlement });
+    }
+
+    /// Does what a decision says, for a transaction without one.
+    fn settle(&mut self, number: u64, decision: Decision, time: Time) {
+        let Transaction { seq, account, amount, from, to, kind, settlement, .. } =
+            self.transactions[number];
+        assert_eq!(settlement, Settlement::Undecided, "the first decision");
+        let settlement = match decision {
+            Decision::Allow | Decision::Review => {
+                self.ledger.settle(from, to, amount);
+                Settlement::Posted
+            }
+            Decision::Hold { ttl } => {
+                self.ledger.cancel(from, to, amount);
+                let held = self.ledger.post(from, Place::Held(account), amount);
+                held.expect("what was reserved is there");
+                self.agenda.add(time.after(ttl), Due::Hold(number));
+                Settlement::Held
+            }
+            Decision::Block => {
+                self.ledger.cancel(from, to, amount);
+                Settlement::Voided
+            }
+        };
+        if matches!(decision, Decision::Review | Decision::Hold { .. }) {
+            self.queue.insert(seq);
+        }
+        let transaction = &mut self.transactions[number];
+        transaction.decision = Some(decision);
+        transaction.settlement = settlement;
+        match kind {
+            Kind::Send { packet } => self.sending_decided(packet, settlement, time),
+            Kind::Claim { packet } => {
+                let parts = &mut self.packets[packet].parts;
+                parts.undecided -= amount;
+                *match settlement {
+                    Settlement::Posted => &mut parts.paid,
+                    Settlement::Held => &mut parts.held,
+                    _ => &mut parts.voided,
+                } += amount;
+                self.packets[packet].undecided -= 1;
+                self.close_when_over(packet, time);
+            }
+            Kind::Transfer | Kind::Withdraw => {}
+        }
+    }
+
+    fn end_hold(&mut self, number: u64, end: End, time: Time) {
+        let Transaction { seq, account, amount, from, to, kind, .. } = self.transactions[number];
+        let (to, settlement) = match end {
+            End::Release => (self.released_to(kind, to, time), Settlement::Released),
+            End::Return => (self.returned_to(kind, account, from), Settlement::Returned),
+            End::Freeze(case) => (Place::Frozen(case), Settlement::Frozen),
+        };
+        self.ledger.post(Place::Held(account), to, amount).expect("what is held is there");
+        self.queue.remove(&seq);
+        self.transactions[number].settlement = settlement;
+        match kind {
+            Kind::Send { packet } => self.sending_decided(packet, settlement, time),
+            Kind::Claim { packet } => {
+                let parts = &mut self.packets[packet].parts;
+                parts.held -= amount;
+                *match settlement {
+                    Settlement::Released => &mut parts.paid,
+                    Settlement::Frozen => &mut parts.frozen,
+                    _ => &mut parts.returned,
+                } += amount;
+            }
+            Kind::Transfer | Kind::Withdraw => {}
+        }
+    }
+
+    /// A withdrawal goes through the transit of the day on which it goes.
+    fn released_to(&self, kind: Kind, to: Place, time: Time) -> Place {
+        match kind {
+            Kind::Withdraw => Place::Transit(time.day()),
+            _ => to,
+        }
+    }
+
+    /// Back to where it came from: a share to the packet's sender, what a bank paid to the change of
+    /// who paid it.
+    fn returned_to(&self, kind: Kind, account: u32, from: Place) -> Place {
+        match (kind, from) {
+            (Kind::Claim { packet }, _) => {
+                let packet = &self.packets[packet];
+                Place::Purse(packet.sender, packet.refund_into)
+            }
+            (_, Place::Transit(_)) => Place::Purse(account, Purse::Change),
+            (_, from) => from,
+        }
+    }
+
+    fn sending_decided(&mut self, packet: u64, settlement: Settlement, time: Time) {
+        match settlement {
+            Settlement::Posted | Settlement::Released => self.open(packet, time),
+            Settlement::Held | Settlement::Undecided => {}
+            Settlement::Voided | Settlement::Returned | Settlement::Frozen => {
+                let packet = &mut self.packets[packet];
+                packet.state = PacketState::Blocked;
+                let relay = packet.relay;
+                if let Some(before) = relay.and_then(|relay| relay.after)
+                    && let Some(before) = self.packets.get_mut(before)
+                    && let Some(relay) = &mut before.relay
+                {
+                    relay.went_on = false;
+                }
+            }
+        }
+    }
+
+    /// The transaction that the command of an id made.
+    fn named_transaction(&self, step: &mut Step, id: &str) -> Result<u64, Refusal> {
+        let known = self.ids.find(super::ids::Ids::hash(id)).ok_or(Refusal::TransactionUnknown)?;
+        let executed = self.executed.get(known.number).ok_or(Refusal::TransactionUnknown)?;
+        let number = executed.transaction.ok_or(Refusal::TransactionUnknown)?;
+        let transaction = self.transactions.get(number).ok_or(Refusal::TransactionUnknown)?;
+        step.account = Some(transaction.account);
+        if let Kind::Send { packet } | Kind::Claim { packet } = transaction.kind {
+            step.packet = Some(packet);
+        }
+        Ok(number)
+    }
+}
+
+/// How a hold ends.
+#[derive(Clone, Copy)]
+enum End {
+    Release,
+    Return,
+    Freeze(u32),
+}
