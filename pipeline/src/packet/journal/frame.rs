@@ -165,7 +165,7 @@ pub fn encode(header: &Header, body: &[u8], out: &mut Vec<u8>) -> Header {
 pub fn decode_header(bytes: &[u8]) -> Result<Header, FrameError> {
     let fault = |at, fault| Err(FrameError { at, fault });
     let found = bytes.len() as u64;
-    if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) && !bytes.starts_with(&MAGIC) {
+    if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
         return fault(0, FrameFault::Magic);
     }
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
