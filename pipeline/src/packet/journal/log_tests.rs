@@ -81,8 +81,12 @@ fn a_frame_says_what_was_durable_when_it_was_written() {
 fn one_sync_serves_several_batches_and_none_is_made_for_nothing() {
     let mut journal = Journal::open(Memory::default(), &Options::default()).unwrap().0;
     let mut toy = Toy::default();
-    (0..5).for_each(|batch| drop(append(&mut journal, &mut toy, &body(BatchNumber(batch)))));
-    (0..3).for_each(|_| drop(journal.sync().unwrap()));
+    for batch in (0..5).map(BatchNumber) {
+        append(&mut journal, &mut toy, &body(batch));
+    }
+    for _ in 0..3 {
+        journal.sync().unwrap();
+    }
     let syncs = journal.storage().calls.iter().filter(|(call, _)| *call == "sync").count();
     assert_eq!(syncs, 1);
 }
@@ -90,7 +94,9 @@ fn one_sync_serves_several_batches_and_none_is_made_for_nothing() {
 #[test]
 fn a_segment_is_durable_before_the_next_has_a_name() {
     let (mut journal, mut toy) = (open(Memory::default()), Toy::default());
-    (0..9).for_each(|batch| drop(append(&mut journal, &mut toy, &body(BatchNumber(batch)))));
+    for batch in (0..9).map(BatchNumber) {
+        append(&mut journal, &mut toy, &body(batch));
+    }
     let storage = journal.storage();
     let mut names: Vec<_> = storage.files.keys().collect();
     assert!(names.len() > 2);

@@ -325,3 +325,7 @@ impl<'s, S: Storage> Cursor<'s, S> {
         Ok(&self.buffer[start..start + (end - self.at) as usize])
     }
 }
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

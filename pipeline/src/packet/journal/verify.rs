@@ -142,3 +142,7 @@ impl Survey {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
