@@ -1,8 +1,9 @@
 //! The hash chain of one packet: the order of its records, which a receipt can prove.
 //!
-//! The chain begins with the hash of the record that created the packet, and each later record moves
-//! it on: `head' = BLAKE3(head || record)`. What a record holds is the engine's affair; here it is
-//! bytes. This file is the only definition of the rule: the engine, the receipts and `verify` use it.
+//! The chain begins with the hash of the record that created the packet, and each later record
+//! moves it on: `head' = BLAKE3(head || record)`. What a record holds is the engine's affair; here
+//! it is bytes. This file is the only definition of the rule: the engine, the receipts and `verify`
+//! use it.
 
 use super::ids::Head;
 

@@ -1,5 +1,5 @@
-//! Checkpoints: the size and the root of the log tree, signed, so that the journal cannot be shortened
-//! or changed below them unnoticed.
+//! Checkpoints: the size and the root of the log tree, signed, so that the journal cannot be
+//! shortened or changed below them unnoticed.
 //!
 //! The text is that of `c2sp.org/tlog-checkpoint`, its origin being the name of the key:
 //!
@@ -11,10 +11,11 @@
 //! — example.org/packets base64(key id || signature)
 //! ```
 //!
-//! `checkpoints.txt` holds them in the order in which they were made, an empty line after each. Who can
-//! write to the directory can also cut this file: it is the copies *elsewhere* that bind the operator.
-//! Give those to [`Trust::checkpoints`]. A checkpoint has no time of its own: an order is settled as
-//! soon as a copy has left the machine, and the time is bounded by when the two neighbours did.
+//! `checkpoints.txt` holds them in the order in which they were made, an empty line after each. Who
+//! can write to the directory can also cut this file: it is the copies *elsewhere* that bind the
+//! operator. Give those to [`Trust::checkpoints`]. A checkpoint has no time of its own: an order is
+//! settled as soon as a copy has left the machine, and the time is bounded by when the two
+//! neighbours did.
 
 use std::collections::BTreeMap;
 
@@ -242,7 +243,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Checks the checkpoints of the file and those of the caller by themselves and against each other.
+    /// Checks the checkpoints of the file and those of the caller by themselves and against each
+    /// other.
     pub(super) fn new(file: &CheckpointFile, trust: &Trust) -> Result<Watch, Box<Damage>> {
         let mut watch = Watch { by_size: BTreeMap::new() };
         let mut before = 0;
@@ -256,8 +258,8 @@ impl Watch {
             before = size;
         }
         for (place, note) in (0..).zip(&trust.checkpoints) {
-            let signed = SignedCheckpoint::parse(note)
-                .map_err(|error| damage(OUTSIDE, place, 0, error))?;
+            let signed =
+                SignedCheckpoint::parse(note).map_err(|error| damage(OUTSIDE, place, 0, error))?;
             watch.add(&signed, trust, (OUTSIDE, place))?;
         }
         Ok(watch)

@@ -64,10 +64,11 @@ pub enum JournalError {
 pub struct Damage {
     /// The segment, `checkpoints.txt`, or [`OUTSIDE`] for a checkpoint that the caller brought.
     pub file: String,
-    /// Where in the file the frame or the checkpoint begins; the place among the caller's checkpoints
-    /// for one of those.
+    /// Where in the file the frame or the checkpoint begins; the place among the caller's
+    /// checkpoints for one of those.
     pub offset: u64,
-    /// The batch that stands or should stand there; for a checkpoint, the first that it does not cover.
+    /// The batch that stands or should stand there; for a checkpoint, the first that it does not
+    /// cover.
     pub batch: BatchNumber,
     /// What is wrong.
     pub fault: Fault,

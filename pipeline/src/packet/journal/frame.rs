@@ -18,9 +18,9 @@
 //! | 120 | 32 | hash: BLAKE3 over the bytes 0..120 and the body |
 //! | 152 | | the body, opaque here |
 //!
-//! Because the hash before is among the bytes that are hashed, a frame can be checked alone, and two
-//! that fit together fit nowhere else. The magic begins with a byte that no UTF-8 text holds, so a
-//! command's text cannot carry what looks like a frame.
+//! Because the hash before is among the bytes that are hashed, a frame can be checked alone, and
+//! two that fit together fit nowhere else. The magic begins with a byte that no UTF-8 text holds,
+//! so a command's text cannot carry what looks like a frame.
 //!
 //! `durable` is what tells a crash from damage when several batches share one sync: a frame that is
 //! broken was once whole on disk exactly if a later frame says that it was durable.
@@ -230,6 +230,7 @@ fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -306,8 +307,8 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             batch: u64, first: u64, count: u32, time: i64, durable: u64,
-            previous: [u8; 32], root: [u8; 32], body in proptest::collection::vec(any::<u8>(), 0..300),
-            after in proptest::collection::vec(any::<u8>(), 0..9),
+            previous: [u8; 32], root: [u8; 32], body in vec(any::<u8>(), 0..300),
+            after in vec(any::<u8>(), 0..9),
         ) {
             let header = Header {
                 batch: BatchNumber(batch.max(durable)),
@@ -327,7 +328,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn any_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..400)) {
             let mut with_magic = MAGIC.to_vec();
             with_magic.extend(&bytes);
             prop_assert!(decode(&bytes).is_err() && decode(&with_magic).is_err());

@@ -56,8 +56,8 @@ pub struct Recovery {
 /// The durable log of the engine. One value at a time may write to a storage.
 ///
 /// After a call has failed because of the storage, the journal is poisoned: nobody knows what is on
-/// disk, so every later call fails, and the process must end and open it anew. A failed sync is never
-/// tried again, because the system may have thrown the bytes away and would report success.
+/// disk, so every later call fails, and the process must end and open it anew. A failed sync is
+/// never tried again, because the system may have thrown the bytes away and would report success.
 #[derive(Debug)]
 pub struct Journal<S> {
     storage: S,
@@ -74,8 +74,8 @@ pub struct Journal<S> {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Opens the journal in a storage, or begins one. It reads and checks all of it, and cuts off what
-    /// a crash left unfinished; all that it found whole is on disk when it returns.
+    /// Opens the journal in a storage, or begins one. It reads and checks all of it, and cuts off
+    /// what a crash left unfinished; all that it found whole is on disk when it returns.
     ///
     /// # Errors
     /// [`JournalError::Damage`] if it is not what was written, and then nothing was changed;
@@ -153,7 +153,8 @@ impl<S: Storage> Journal<S> {
         })
     }
 
-    /// Makes all appended batches durable, and gives the number of the first that is not: the next one.
+    /// Makes all appended batches durable, and gives the number of the first that is not: the next
+    /// one.
     ///
     /// # Errors
     /// [`JournalError::Io`] and [`JournalError::Poisoned`].
@@ -174,9 +175,9 @@ impl<S: Storage> Journal<S> {
         Ok(Batches { walk: Walk::from(&self.storage, batch)?, end: self.next() })
     }
 
-    /// Signs what the journal holds now and puts the checkpoint at the end of `checkpoints.txt`; all
-    /// batches are durable before. If the last one was of the same size and by the same key, it is
-    /// given back and nothing is written.
+    /// Signs what the journal holds now and puts the checkpoint at the end of `checkpoints.txt`;
+    /// all batches are durable before. If the last one was of the same size and by the same key, it
+    /// is given back and nothing is written.
     ///
     /// # Errors
     /// [`JournalError::Io`] and [`JournalError::Poisoned`].
@@ -217,7 +218,8 @@ impl<S: Storage> Journal<S> {
         Ok(checkpoint)
     }
 
-    /// The newest snapshot that is whole. The batches after it are [`Journal::batches_from`] the next.
+    /// The newest snapshot that is whole. The batches after it are [`Journal::batches_from`] the
+    /// next.
     ///
     /// # Errors
     /// [`JournalError::Snapshot`] if one does not fit the journal.
@@ -226,8 +228,8 @@ impl<S: Storage> Journal<S> {
         snapshot::load(&self.storage, self.tree.size(), |batch| self.hash_of(batch))
     }
 
-    /// The log tree with all its hashes, from which proofs are made: 64 bytes a batch, read from the
-    /// headers on disk.
+    /// The log tree with all its hashes, from which proofs are made: 64 bytes a batch, read from
+    /// the headers on disk.
     ///
     /// # Errors
     /// [`JournalError::Damage`] if what is on disk is no longer what was written or read before.
@@ -297,6 +299,12 @@ impl<S: Storage> Journal<S> {
         &self.storage
     }
 
+    /// Where it is kept, to make it fail.
+    #[cfg(test)]
+    pub(super) fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
     /// Ends the journal, without a sync, and gives its storage back.
     pub fn into_storage(self) -> S {
         self.storage
@@ -349,8 +357,8 @@ impl<S: Storage> Journal<S> {
         Ok(self.durable)
     }
 
-    /// Ends the segment and begins the next. What the old one holds is durable before the new one has
-    /// a name, so only the last segment can ever be unfinished.
+    /// Ends the segment and begins the next. What the old one holds is durable before the new one
+    /// has a name, so only the last segment can ever be unfinished.
     fn begin_segment(&mut self) -> std::io::Result<()> {
         self.sync_segment()?;
         let name = segment_name(self.follows.batch);

@@ -114,13 +114,8 @@ fn a_batch_that_does_not_fit_is_refused_and_nothing_is_written() {
     let mut journal = open(journal(3));
     let before = journal.storage().files.clone();
     let next = journal.next_sequence().unwrap();
-    let good = Batch {
-        first_sequence: next,
-        count: 1,
-        time: EngineTime(9000),
-        body: b"x",
-        touched: &[],
-    };
+    let good =
+        Batch { first_sequence: next, count: 1, time: EngineTime(9000), body: b"x", touched: &[] };
     let long = [b'p'; PACKET_BYTES_MAX + 1];
     let too_long = [Touched { packet: &long, head: Head([0; 32]), claims: 0 }];
     let body = vec![0; BODY_BYTES_MAX + 1];
@@ -167,8 +162,8 @@ fn is_poisoned(journal: &mut Journal<Memory>) {
     assert_eq!(journal.storage().calls.len(), calls, "the storage is not asked again");
 }
 
-/// Each changing call of the storage fails in turn: the journal is poisoned from then on, and what was
-/// reported durable is there when it is opened again.
+/// Each changing call of the storage fails in turn: the journal is poisoned from then on, and what
+/// was reported durable is there when it is opened again.
 #[test]
 fn any_failure_of_the_storage_poisons_the_journal_for_ever() {
     let mut poisoned = 0;

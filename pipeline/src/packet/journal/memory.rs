@@ -32,7 +32,10 @@ impl Memory {
             && *failing == call
         {
             if *left == 0 {
-                return Err(io::Error::new(ErrorKind::StorageFull, format!("{name}: {call} failed")));
+                return Err(io::Error::new(
+                    ErrorKind::StorageFull,
+                    format!("{name}: {call} failed"),
+                ));
             }
             *left -= 1;
         }

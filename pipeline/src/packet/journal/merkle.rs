@@ -1,10 +1,10 @@
 //! Merkle trees of RFC 6962 over SHA-256: roots, inclusion proofs and consistency proofs.
 //!
-//! A leaf is hashed as `SHA-256(00 || data)`, a node as `SHA-256(01 || left || right)`, and a tree of
-//! n leaves splits at the largest power of two below n. [`Frontier`] is what a writer needs: it takes
-//! leaves and gives the root, in at most 64 hashes of state. [`Tree`] keeps all hashes and makes
-//! proofs. The two `verify_` functions are the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2,
-//! and need neither.
+//! A leaf is hashed as `SHA-256(00 || data)`, a node as `SHA-256(01 || left || right)`, and a tree
+//! of n leaves splits at the largest power of two below n. [`Frontier`] is what a writer needs: it
+//! takes leaves and gives the root, in at most 64 hashes of state. [`Tree`] keeps all hashes and
+//! makes proofs. The two `verify_` functions are the algorithms of RFC 9162, sections 2.1.3.2 and
+//! 2.1.4.2, and need neither.
 
 use sha2::{Digest, Sha256};
 
@@ -81,7 +81,9 @@ impl Tree {
             let nodes = &mut self.levels[level];
             nodes.push(node);
             match nodes[..] {
-                [.., left, right] if nodes.len() % 2 == 0 => node = node_hash(&left, &right),
+                [.., left, right] if nodes.len().is_multiple_of(2) => {
+                    node = node_hash(&left, &right)
+                }
                 _ => return,
             }
         }
@@ -123,8 +125,9 @@ impl Tree {
         Some(path)
     }
 
-    /// The proof that the tree of the first `old` leaves is the beginning of that of the first `new`.
-    /// It is empty if `old` is 0 or `new`. None if `old > new` or there are not so many leaves.
+    /// The proof that the tree of the first `old` leaves is the beginning of that of the first
+    /// `new`. It is empty if `old` is 0 or `new`. None if `old > new` or there are not so many
+    /// leaves.
     pub fn consistency(&self, old: u64, new: u64) -> Option<Vec<Root>> {
         if old > new || new > self.size() {
             return None;
@@ -134,7 +137,8 @@ impl Tree {
         }
         let (mut start, mut end) = (0, new);
         let mut path = Vec::new();
-        // The part of the tree that the old one ends in, made smaller until the old one ends with it.
+        // The part of the tree that the old one ends in, made smaller until the old one ends with
+        // it.
         while old != end {
             let middle = start + split(end - start);
             if old <= middle {

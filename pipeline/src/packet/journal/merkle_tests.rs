@@ -3,6 +3,7 @@
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use sha2::Sha256;
 
 use super::*;
@@ -113,7 +114,7 @@ fn a_proof_that_is_cut_or_longer_or_of_another_place_is_refused() {
 
 proptest! {
     #[test]
-    fn it_agrees_with_ct_merkle(size in 1usize..300, at: prop::sample::Index, old: prop::sample::Index) {
+    fn it_agrees_with_ct_merkle(size in 1usize..300, at: Index, old: Index) {
         let leaves: Vec<Vec<u8>> = (0..size).map(|leaf| vec![leaf as u8; leaf % 7]).collect();
         let (tree, frontier) = tree(&leaves);
         let mut oracle = MemoryBackedTree::<Sha256, Vec<u8>>::new();

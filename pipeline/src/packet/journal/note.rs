@@ -1,4 +1,5 @@
-//! Signed notes: a short text and Ed25519 signatures below it, in the format `c2sp.org/signed-note`.
+//! Signed notes: a short text and Ed25519 signatures below it, in the format
+//! `c2sp.org/signed-note`.
 //!
 //! ```text
 //! the text, one line or more
@@ -6,9 +7,9 @@
 //! — key-name base64(key id, 4 bytes || signature, 64 bytes)
 //! ```
 //!
-//! Signatures by other keys are passed over, so that witnesses can add theirs. A public key is written
-//! as `name+key id+base64(1 || key)`, its id being the first four bytes of
-//! `SHA-256(name || newline || 1 || key)`.
+//! Signatures by other keys are passed over, so that witnesses can add theirs. A public key is
+//! written as `name+key id+base64(1 || key)`, its id being the first four bytes of `SHA-256(name ||
+//! newline || 1 || key)`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -244,7 +245,8 @@ mod tests {
     const GO_NOTE: &str = "If you think cryptography is the answer to your problem,\n\
         then you don't know what your problem is.\n\
         \n\
-        \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+        \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNX\
+        gKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
     /// The key of Go's checksum database.
     const GO_SUM_KEY: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
 
@@ -291,8 +293,9 @@ mod tests {
         for bit in 0..note.len() * 8 {
             let mut changed = note.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let accepted = std::str::from_utf8(&changed)
-                .is_ok_and(|text| Note::parse(text).and_then(|n| n.verify(signer.public())).is_ok());
+            let accepted = std::str::from_utf8(&changed).is_ok_and(|text| {
+                Note::parse(text).and_then(|n| n.verify(signer.public())).is_ok()
+            });
             assert!(!accepted, "bit {bit}");
         }
     }
@@ -300,7 +303,8 @@ mod tests {
     #[test]
     fn what_is_no_note_or_key_says_why() {
         let long = "x".repeat(NOTE_BYTES_MAX + 1);
-        for note in ["", "text\n", "text\n\n", "t\n\n— a b\n", "t\n\n— a AAAA", "t\0\n\n", &long] {
+        for note in ["", "text\n", "text\n\n", "t\n\n— a b\n", "t\n\n— a AAAA", "t\0\n\n", &long]
+        {
             let error = Note::parse(note).unwrap_err();
             assert_eq!(error.code(), "note-malformed", "{note:?}");
         }

@@ -81,7 +81,10 @@ fn a_cut_at_any_byte_leaves_exactly_the_whole_batches() {
             let mut cut = checked.clone();
             cut.file(FIRST).truncate(length);
             let damage = refused(&cut, &trusting());
-            assert_eq!((damage.fault.code(), damage.batch.0), ("checkpoint-truncated", whole as u64));
+            assert_eq!(
+                (damage.fault.code(), damage.batch.0),
+                ("checkpoint-truncated", whole as u64)
+            );
         }
     }
 }
@@ -123,7 +126,9 @@ fn a_changed_bit_at_any_byte_is_never_accepted() {
 #[test]
 fn any_loss_of_sectors_that_were_not_synced_is_recovered_from() {
     let large = |batch: u64| -> Vec<u8> {
-        (0..60).flat_map(|at| [&[b'a'], &(batch * 1000 + at).to_le_bytes()[..]].concat()).collect()
+        (0..60)
+            .flat_map(|at| [&b"a"[..], &(batch * 1000 + at).to_le_bytes()[..]].concat())
+            .collect()
     };
     let mut journal = Journal::open(Memory::default(), &Options::default()).unwrap().0;
     let mut toy = Toy::default();

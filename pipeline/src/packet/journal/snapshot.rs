@@ -1,7 +1,8 @@
-//! Snapshots: the engine's state after a batch, so that a restart need not execute all batches again.
+//! Snapshots: the engine's state after a batch, so that a restart need not execute all batches
+//! again.
 //!
-//! What a snapshot holds is the engine's affair. The file is written under another name, synced, and
-//! renamed, so that it is there whole or not at all. All numbers are little endian.
+//! What a snapshot holds is the engine's affair. The file is written under another name, synced,
+//! and renamed, so that it is there whole or not at all. All numbers are little endian.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -14,10 +15,10 @@
 //! | 64 | 32 | BLAKE3 over the bytes 0..64 and the state |
 //! | 96 | | the state, opaque here |
 //!
-//! A snapshot that is damaged is passed over: the one before it, or the journal alone, leads to the same
-//! state. One that is whole but does not fit the journal is an error, because it shows that the journal
-//! lost or changed batches that were on disk when the snapshot was made. The journal's segments are
-//! never removed for a snapshot: they are the proof.
+//! A snapshot that is damaged is passed over: the one before it, or the journal alone, leads to the
+//! same state. One that is whole but does not fit the journal is an error, because it shows that
+//! the journal lost or changed batches that were on disk when the snapshot was made. The journal's
+//! segments are never removed for a snapshot: they are the proof.
 
 use super::error::JournalError;
 use super::ids::{BatchNumber, FrameHash};
@@ -183,10 +184,7 @@ fn batch_of(name: &str) -> Option<BatchNumber> {
     (file_name(batch) == name).then_some(batch)
 }
 
-fn decode(
-    named: BatchNumber,
-    mut bytes: Vec<u8>,
-) -> Result<(FrameHash, Snapshot), SnapshotFault> {
+fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(FrameHash, Snapshot), SnapshotFault> {
     let found = bytes.len() as u64;
     let Some((header, state)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(SnapshotFault::Length { needed: HEADER_BYTES as u64, found });

@@ -1,17 +1,19 @@
 //! Where the journal keeps its files: one directory of named files, real or simulated.
 //!
-//! [`Storage`] is what the journal asks of a disk, no more, so that a simulated disk with faults can
-//! stand in its place. What each call promises once it has returned `Ok`:
+//! [`Storage`] is what the journal asks of a disk, no more, so that a simulated disk with faults
+//! can stand in its place. What each call promises once it has returned `Ok`:
 //!
 //! | call | after a crash of the machine |
 //! |---|---|
 //! | `create`, `rename`, `remove` | nothing, until `sync_directory` |
-//! | `append`, `truncate` | nothing, until `sync` of that file: any of the appended 512-byte sectors may be lost, in any order, and a lost sector before the end reads as zeros |
+//! | `append`, `truncate` | nothing, until `sync` of that file |
 //! | `sync` | the bytes and the length of the file are kept, if its directory entry is |
 //! | `sync_directory` | the names are kept |
 //!
-//! Bytes that were synced stay as they are when more is appended to the same sector. After an error
-//! of `append`, `truncate` or `sync` nothing is known about what was not synced before.
+//! Of what was appended and not synced any 512-byte sector may be lost, also one in front of others
+//! that are kept; it then reads as zeros. Bytes that were synced stay as they are when more is
+//! appended to the same sector. After an error of `append`, `truncate` or `sync` nothing is known
+//! about what was not synced before.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -18,8 +18,8 @@ pub struct Touched<'a> {
 }
 
 impl Touched<'_> {
-    /// The hash of its leaf: `SHA-256(00 || packet || head || claims)`, the claims as 4 bytes, little
-    /// endian. What follows the id has a fixed length, so no two packets have the same leaf.
+    /// The hash of its leaf: `SHA-256(00 || packet || head || claims)`, the claims as 4 bytes,
+    /// little endian. What follows the id has a fixed length, so no two packets have the same leaf.
     pub fn leaf(&self) -> Root {
         let mut bytes = Vec::with_capacity(self.packet.len() + 36);
         bytes.extend_from_slice(self.packet);

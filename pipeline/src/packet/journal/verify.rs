@@ -1,8 +1,9 @@
 //! Verification: a whole journal read from its first byte, and executed again by the engine.
 //!
 //! It checks every frame's bytes, hash, number and place; that no segment is missing; the log tree
-//! against every checkpoint, the file's and the caller's; and, if the caller executes the bodies again,
-//! the packets that each batch left. It changes nothing, and stops at the first place that is wrong.
+//! against every checkpoint, the file's and the caller's; and, if the caller executes the bodies
+//! again, the packets that each batch left. It changes nothing, and stops at the first place that
+//! is wrong.
 
 use std::io::ErrorKind;
 
