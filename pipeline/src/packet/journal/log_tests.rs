@@ -75,6 +75,13 @@ fn a_frame_says_what_was_durable_when_it_was_written() {
         .collect();
     assert_eq!(durable, [0, 0, 2, 2, 4, 4]);
     assert_eq!(journal.durable(), journal.next());
+
+    let (mut journal, mut toy) = (open(Memory::default()), Toy::default());
+    for batch in (0..9).map(BatchNumber) {
+        let header = append(&mut journal, &mut toy, &body(batch));
+        let begins = journal.storage().files.contains_key(&segment_name(batch));
+        assert!(!begins || header.durable == batch, "a new segment is a sync of the old one");
+    }
 }
 
 #[test]
@@ -102,7 +109,7 @@ fn a_segment_is_durable_before_the_next_has_a_name() {
     assert!(names.len() > 2);
     names.pop();
     for name in names {
-        assert_eq!(storage.synced[name], storage.files[name].len(), "{name}");
+        assert_eq!(storage.synced[name], storage.files[name], "{name}");
     }
     let calls: Vec<_> = storage.calls.iter().map(|(call, _)| *call).collect();
     let made = calls.iter().rposition(|call| *call == "create").unwrap();
@@ -162,8 +169,32 @@ fn is_poisoned(journal: &mut Journal<Memory>) {
     assert_eq!(journal.storage().calls.len(), calls, "the storage is not asked again");
 }
 
+/// A batch of one command at the end of a journal, whatever came before.
+fn append_any(journal: &mut Journal<Memory>) -> Result<Header, JournalError> {
+    let body = body(journal.next());
+    let touched = [Touched { packet: b"p", head: Head([1; 32]), claims: 1 }];
+    let first_sequence = journal.next_sequence().unwrap_or_default();
+    let time = EngineTime(0);
+    journal.append(&Batch { first_sequence, count: 1, time, body: &body, touched: &touched })
+}
+
+/// Batches, syncs and snapshots until the storage fails.
+fn work(journal: &mut Journal<Memory>) -> Result<(), JournalError> {
+    for _ in 0..14 {
+        let header = append_any(journal)?;
+        if header.batch.0 % 2 == 0 {
+            journal.sync()?;
+        }
+        if header.batch.0 % 5 == 4 {
+            journal.write_snapshot(header.batch, b"state", &signer())?;
+        }
+    }
+    Ok(())
+}
+
 /// Each changing call of the storage fails in turn: the journal is poisoned from then on, and what
-/// was reported durable is there when it is opened again.
+/// was reported durable is there when it is opened again, after the end of the process as after a
+/// crash of the machine.
 #[test]
 fn any_failure_of_the_storage_poisons_the_journal_for_ever() {
     let mut poisoned = 0;
@@ -172,35 +203,29 @@ fn any_failure_of_the_storage_poisons_the_journal_for_ever() {
             let mut journal = open(Memory::default());
             journal.storage.fails = Some((call, good));
             journal.storage.torn_bytes = torn_bytes;
-            let mut toy = Toy::default();
-            let failed = (0..14).map(BatchNumber).find_map(|batch| {
-                let body = body(batch);
-                let touched = toy.apply(&body).unwrap();
-                let batch = Batch {
-                    first_sequence: journal.next_sequence().unwrap_or_default(),
-                    count: 1,
-                    time: EngineTime(0),
-                    body: &body,
-                    touched: &touched,
-                };
-                let result = journal.append(&batch).and_then(|header| {
-                    if header.batch.0 % 2 == 0 { journal.sync() } else { Ok(journal.durable()) }?;
-                    if header.batch.0 % 5 == 4 {
-                        journal.write_snapshot(header.batch, b"state", &signer())?;
-                    }
-                    Ok(())
-                });
-                result.err()
-            });
-            let Some(error) = failed else { continue };
+            let Err(error) = work(&mut journal) else { continue };
             assert!(matches!(error, JournalError::Io(_)), "{error}");
             is_poisoned(&mut journal);
-            let (durable, hash) = (journal.durable().0, journal.hash());
-            let mut storage = journal.into_storage();
-            storage.fails = None;
-            let (again, recovery) = Journal::open(storage, &options()).unwrap();
-            assert!(recovery.batches >= durable, "{call} {good}");
-            assert!(again.next().0 <= durable + 2 || again.hash() == hash);
+            let (durable, hash) = (journal.durable(), journal.hash());
+            let mut ended = journal.into_storage();
+            ended.fails = None;
+            let crashed = ended.crashed();
+            for storage in [ended, crashed] {
+                let (mut again, recovery) = Journal::open(storage, &options()).unwrap();
+                assert!(recovery.batches >= durable.0, "{call} {good}");
+                assert!(again.next().0 <= durable.0 + 2 || again.hash() == hash);
+                assert!(again.load_snapshot().unwrap().passed_over.is_empty());
+                // What it found it has made durable, and so is what comes after.
+                let found = Journal::open(again.storage().crashed(), &options()).unwrap().0;
+                assert_eq!(found.hash(), again.hash(), "{call} {good}");
+                append_any(&mut again).unwrap();
+                let checkpoint = again.checkpoint(&signer()).unwrap();
+                let trust = Trust { key: None, checkpoints: vec![checkpoint.note().to_owned()] };
+                let after = Options { trust, ..options() };
+                let found = Journal::open(again.storage().crashed(), &after).unwrap().0;
+                assert_eq!(found.hash(), again.hash(), "{call} {good}");
+                assert_eq!(found.last_checkpoint, Some(checkpoint));
+            }
             poisoned += 1;
         }
     }

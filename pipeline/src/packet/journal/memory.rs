@@ -10,8 +10,10 @@ use super::storage::Storage;
 pub(crate) struct Memory {
     /// What each file holds.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
-    /// How much of each file was synced.
-    pub(crate) synced: BTreeMap<String, usize>,
+    /// What each file held when it was last synced, also under names that it had before.
+    pub(crate) synced: BTreeMap<String, Vec<u8>>,
+    /// The names when the directory was last synced.
+    names: Vec<String>,
     /// The call that fails, as `sync` or `append`, and how many of its kind go well before.
     pub(crate) fails: Option<(&'static str, usize)>,
     /// How many bytes an append that fails leaves behind.
@@ -24,6 +26,15 @@ impl Memory {
     /// What a file holds.
     pub(crate) fn file(&mut self, name: &str) -> &mut Vec<u8> {
         self.files.get_mut(name).unwrap_or_else(|| panic!("no file {name}"))
+    }
+
+    /// The disk after the worst crash of the machine: all is lost that was not synced.
+    pub(crate) fn crashed(&self) -> Memory {
+        let file =
+            |name: &String| (name.clone(), self.synced.get(name).cloned().unwrap_or_default());
+        let files: BTreeMap<_, _> = self.names.iter().map(file).collect();
+        let (synced, names) = (files.clone(), self.names.clone());
+        Memory { files, synced, names, ..Memory::default() }
     }
 
     fn call(&mut self, call: &'static str, name: &str) -> io::Result<()> {
@@ -72,6 +83,7 @@ impl Storage for Memory {
             return Err(io::Error::new(ErrorKind::AlreadyExists, format!("{name}: exists")));
         }
         self.files.insert(name.to_owned(), Vec::new());
+        self.synced.insert(name.to_owned(), Vec::new());
         Ok(())
     }
 
@@ -85,8 +97,8 @@ impl Storage for Memory {
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.call("sync", name)?;
-        let length = self.found(name)?.len();
-        self.synced.insert(name.to_owned(), length);
+        let bytes = self.found(name)?.clone();
+        self.synced.insert(name.to_owned(), bytes);
         Ok(())
     }
 
@@ -104,6 +116,8 @@ impl Storage for Memory {
         self.call("rename", from)?;
         let file = self.files.remove(from).ok_or_else(|| missing(from))?;
         self.files.insert(to.to_owned(), file);
+        let synced = self.synced.get(from).cloned().unwrap_or_default();
+        self.synced.insert(to.to_owned(), synced);
         Ok(())
     }
 
@@ -113,7 +127,9 @@ impl Storage for Memory {
     }
 
     fn sync_directory(&mut self) -> io::Result<()> {
-        self.call("sync_directory", "")
+        self.call("sync_directory", "")?;
+        self.names = self.files.keys().cloned().collect();
+        Ok(())
     }
 }
 

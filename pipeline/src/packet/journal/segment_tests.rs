@@ -140,7 +140,7 @@ fn any_loss_of_sectors_that_were_not_synced_is_recovered_from() {
     }
     let hashes: Vec<_> = (0..5).map(|b| journal.hash_of(BatchNumber(b)).unwrap()).collect();
     let storage = journal.into_storage();
-    let (length, synced) = (storage.files[FIRST].len(), storage.synced[FIRST]);
+    let (length, synced) = (storage.files[FIRST].len(), storage.synced[FIRST].len());
     let sectors: Vec<usize> = (synced / 512..length.div_ceil(512)).collect();
     assert!(sectors.len() >= 5 && sectors.len() < 10);
     let mut counts = [0; 6];
@@ -198,7 +198,9 @@ fn frames_that_were_moved_or_written_anew_are_refused_with_their_place() {
         bytes.extend_from_slice(&file[ends[batch + 1]..]);
         bytes
     };
-    let rows: [(&str, Vec<u8>, &str, u64); 9] = [
+    let broken = [&file[..ends[5]], &[0; 100], frame(1)].concat();
+    let rows: [(&str, Vec<u8>, &str, u64); 10] = [
+        ("an old frame behind a broken one", broken, "frame-magic", 5),
         ("swap", join(&[0, 1, 3, 2, 4, 5, 6]), "batch-number", 2),
         ("drop", join(&[0, 1, 3, 4, 5, 6]), "batch-number", 2),
         ("drop the first", join(&[1, 2, 3, 4, 5, 6]), "batch-number", 0),
