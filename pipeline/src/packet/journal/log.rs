@@ -7,7 +7,7 @@ use super::ids::{BatchNumber, EngineTime, FrameHash, Root, Sequence};
 use super::merkle::{Frontier, Tree};
 use super::note::Signer;
 use super::segment::{Depth, Follows, SEGMENT_BYTES, Walk, segment_name};
-use super::snapshot::{self, Loaded};
+use super::snapshot::{self, Loaded, Mark};
 use super::storage::Storage;
 use super::touched::{PACKET_BYTES_MAX, Touched, heads_root};
 use super::verify::{Survey, log_leaf};
@@ -34,11 +34,25 @@ pub struct Options {
     pub trust: Trust,
     /// A segment is ended before it grows past this: [`SEGMENT_BYTES`], less in tests.
     pub segment_bytes: u64,
+    /// From where on it is read and checked.
+    pub begin: Begin,
+}
+
+/// From where on a journal is read and checked when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// From its first byte: the time grows with the journal.
+    #[default]
+    First,
+    /// From the batch of the newest whole snapshot, whose log tree is then believed, and held
+    /// against the checkpoint of that size if there is one. Damage before it goes unseen, and so
+    /// does a false checkpoint of fewer batches; [`super::verify()`] finds both.
+    Snapshot,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { trust: Trust::default(), segment_bytes: SEGMENT_BYTES }
+        Options { trust: Trust::default(), segment_bytes: SEGMENT_BYTES, begin: Begin::First }
     }
 }
 
@@ -47,6 +61,8 @@ impl Default for Options {
 pub struct Recovery {
     /// How many batches it has.
     pub batches: u64,
+    /// The first batch that was read and checked.
+    pub checked_from: BatchNumber,
     /// The unfinished end that was cut off its last segment.
     pub cut: Option<Cut>,
     /// The unfinished end that was cut off the file of checkpoints.
@@ -74,14 +90,21 @@ pub struct Journal<S> {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Opens the journal in a storage, or begins one. It reads and checks all of it, and cuts off
-    /// what a crash left unfinished; all that it found whole is on disk when it returns.
+    /// Opens the journal in a storage, or begins one. It reads and checks it, from
+    /// [`Options::begin`] on, and cuts off what a crash left unfinished; all that it found whole is
+    /// on disk when it returns.
     ///
     /// # Errors
-    /// [`JournalError::Damage`] if it is not what was written, and then nothing was changed;
+    /// [`JournalError::Damage`] if it is not what was written, [`JournalError::Snapshot`] if it
+    /// does not fit the snapshot that it begins with, and then nothing was changed;
     /// [`JournalError::Io`].
     pub fn open(mut storage: S, options: &Options) -> Result<(Journal<S>, Recovery), JournalError> {
-        let survey = Survey::of(&storage, &options.trust, |_| Ok(()))?;
+        let begin = match options.begin {
+            Begin::First => None,
+            Begin::Snapshot => snapshot::newest_mark(&storage)?,
+        };
+        let checked_from = begin.as_ref().map_or(BatchNumber(0), |(_, mark)| mark.batch);
+        let survey = Survey::of(&storage, &options.trust, begin, |_| Ok(()))?;
         snapshot::remove_unfinished(&mut storage)?;
         for cut in survey.torn.iter().chain(&survey.checkpoints.torn) {
             storage.truncate(&cut.file, cut.offset)?;
@@ -97,6 +120,7 @@ impl<S: Storage> Journal<S> {
         storage.sync_directory()?;
         let recovery = Recovery {
             batches: survey.tree.size(),
+            checked_from,
             cut: survey.torn,
             checkpoints_cut: survey.checkpoints.torn,
         };
@@ -202,19 +226,30 @@ impl<S: Storage> Journal<S> {
         Ok(checkpoint)
     }
 
-    /// Keeps the engine's state after a batch, with a checkpoint of all batches before it.
+    /// The place that the journal has come to; none while there is no batch. It costs a copy of up
+    /// to 2 kB.
+    pub fn mark(&self) -> Option<Mark> {
+        let batch = BatchNumber(self.tree.size().checked_sub(1)?);
+        Some(Mark { batch, frame: self.hash(), tree: self.tree.clone() })
+    }
+
+    /// Keeps the engine's state at a mark of this journal, with a checkpoint of all batches so far.
     ///
     /// # Errors
-    /// [`JournalError::NoSuchBatch`], [`JournalError::Io`] and [`JournalError::Poisoned`].
+    /// [`JournalError::NoSuchBatch`] if the mark is past the end; [`JournalError::Io`] and
+    /// [`JournalError::Poisoned`].
     pub fn write_snapshot(
         &mut self,
-        batch: BatchNumber,
+        mark: &Mark,
         state: &[u8],
         signer: &Signer,
     ) -> Result<SignedCheckpoint, JournalError> {
-        let frame = self.hash_of(batch)?;
+        self.ready()?;
+        if mark.batch >= self.next() {
+            return Err(JournalError::NoSuchBatch(mark.batch));
+        }
         let checkpoint = self.checkpoint(signer)?;
-        self.guarded(|journal| snapshot::write(&mut journal.storage, (batch, frame), state))?;
+        self.guarded(|journal| snapshot::write(&mut journal.storage, mark, state))?;
         Ok(checkpoint)
     }
 

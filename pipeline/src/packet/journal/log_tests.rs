@@ -154,11 +154,12 @@ fn is_poisoned(journal: &mut Journal<Memory>) {
         touched: &[],
     };
     let zero = BatchNumber(0);
+    let mark = open(super::super::toy::journal(1)).mark().unwrap();
     for error in [
         journal.append(&batch).unwrap_err(),
         journal.sync().unwrap_err(),
         journal.checkpoint(&signer()).unwrap_err(),
-        journal.write_snapshot(zero, b"", &signer()).unwrap_err(),
+        journal.write_snapshot(&mark, b"", &signer()).unwrap_err(),
         journal.load_snapshot().unwrap_err(),
         journal.batches_from(zero).map(drop).unwrap_err(),
         journal.hash_of(zero).unwrap_err(),
@@ -186,7 +187,7 @@ fn work(journal: &mut Journal<Memory>) -> Result<(), JournalError> {
             journal.sync()?;
         }
         if header.batch.0 % 5 == 4 {
-            journal.write_snapshot(header.batch, b"state", &signer())?;
+            journal.write_snapshot(&journal.mark().unwrap(), b"state", &signer())?;
         }
     }
     Ok(())
@@ -256,9 +257,9 @@ fn a_real_directory_does_the_same_as_memory() {
         append(&mut ours, &mut toy, &body(batch));
         ours.sync().unwrap();
     }
-    ours.write_snapshot(BatchNumber(8), b"state", &signer()).unwrap();
+    ours.write_snapshot(&ours.mark().unwrap(), b"state", &signer()).unwrap();
     let mut other = open(journal(12));
-    other.write_snapshot(BatchNumber(8), b"state", &signer()).unwrap();
+    other.write_snapshot(&other.mark().unwrap(), b"state", &signer()).unwrap();
     drop(ours);
     let directory = Directory::open(place.path()).unwrap();
     for (name, bytes) in &other.storage().files {
@@ -267,5 +268,5 @@ fn a_real_directory_does_the_same_as_memory() {
     assert_eq!(directory.list().unwrap().len(), other.storage().files.len());
     let (again, recovery) = Journal::open(directory, &options()).unwrap();
     assert_eq!((recovery.batches, recovery.cut), (12, None));
-    assert_eq!(again.load_snapshot().unwrap().snapshot.unwrap().batch, BatchNumber(8));
+    assert_eq!(again.load_snapshot().unwrap().snapshot.unwrap().batch, BatchNumber(11));
 }

@@ -48,6 +48,17 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// The frontier of a tree of that size with those peaks; none if it has another number of them.
+    pub fn from_peaks(size: u64, peaks: Vec<Root>) -> Option<Frontier> {
+        (peaks.len() == size.count_ones() as usize).then_some(Frontier { size, peaks })
+    }
+
+    /// The roots of its whole subtrees, one for each bit of the size that is set, the largest
+    /// subtree first.
+    pub fn peaks(&self) -> &[Root] {
+        &self.peaks
+    }
+
     /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size

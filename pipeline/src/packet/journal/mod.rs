@@ -76,8 +76,9 @@
 //!
 //! # Limits
 //!
-//! Opening reads and hashes the whole journal, because a snapshot shortens only what the engine
-//! must execute again. The file of checkpoints is read as a whole. Old segments are never removed.
+//! Opening reads and hashes the whole journal, unless it is told to begin at the last snapshot
+//! ([`Begin`]). The file of checkpoints is read as a whole. Old segments are never removed. A
+//! snapshot is written by the thread that appends, which then has to wait.
 
 pub mod ids;
 pub mod chain;
@@ -101,10 +102,10 @@ pub(crate) mod toy;
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, Trust};
 pub use error::{Cut, Damage, Fault, JournalError};
 pub use frame::Header;
-pub use log::{Batch, Batches, Journal, Options, Recovery};
+pub use log::{Batch, Batches, Begin, Journal, Options, Recovery};
 pub use note::{NoteError, PublicKey, Signer};
 pub use proof::{Claim, Proof, ProofError, Proven};
-pub use snapshot::{Loaded, Snapshot, SnapshotError};
+pub use snapshot::{Loaded, Mark, Snapshot, SnapshotError};
 pub use storage::{Directory, Storage};
 pub use touched::Touched;
 pub use verify::{Replay, Verified, verify};

@@ -12,8 +12,9 @@
 //! | 16 | 8 | number of the last batch that the state includes |
 //! | 24 | 32 | hash of that batch's frame |
 //! | 56 | 8 | bytes of the state |
-//! | 64 | 32 | BLAKE3 over the bytes 0..64 and the state |
-//! | 96 | | the state, opaque here |
+//! | 64 | 32 | BLAKE3 over the bytes 0..64 and all bytes from 96 on |
+//! | 96 | 32 each | the peaks of the log tree, one for each bit that is set in the number of batches |
+//! | | | the state, opaque here |
 //!
 //! A snapshot that is damaged is passed over: the one before it, or the journal alone, leads to the
 //! same state. One that is whole but does not fit the journal is an error, because it shows that
@@ -21,7 +22,8 @@
 //! segments are never removed for a snapshot: they are the proof.
 
 use super::error::JournalError;
-use super::ids::{BatchNumber, FrameHash};
+use super::ids::{BatchNumber, FrameHash, Root};
+use super::merkle::Frontier;
 use super::storage::Storage;
 
 /// How many snapshots are kept: the last, and the one before it should the last be damaged.
@@ -85,6 +87,23 @@ pub enum SnapshotFault {
     Name(BatchNumber),
 }
 
+/// A place of the journal: what is needed to go on from there. A caller that writes its state in
+/// the background takes the mark together with the copy of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub(super) batch: BatchNumber,
+    pub(super) frame: FrameHash,
+    /// The log tree up to and with the batch.
+    pub(super) tree: Frontier,
+}
+
+impl Mark {
+    /// The last batch before the mark.
+    pub fn batch(&self) -> BatchNumber {
+        self.batch
+    }
+}
+
 /// The state after a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -104,27 +123,26 @@ pub struct Loaded {
 }
 
 /// Writes a snapshot and takes away those before the last [`KEPT`].
-pub(super) fn write<S: Storage>(
-    storage: &mut S,
-    (batch, frame): (BatchNumber, FrameHash),
-    state: &[u8],
-) -> std::io::Result<()> {
-    let mut header = Vec::with_capacity(HEADER_BYTES);
+pub(super) fn write<S: Storage>(storage: &mut S, mark: &Mark, state: &[u8]) -> std::io::Result<()> {
+    let Mark { batch, frame, tree } = mark;
+    let peaks: Vec<u8> = tree.peaks().iter().flat_map(|peak| peak.0).collect();
+    let mut header = Vec::with_capacity(HEADER_BYTES + peaks.len());
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&[0; 4]);
     header.extend_from_slice(&batch.0.to_le_bytes());
     header.extend_from_slice(&frame.0);
     header.extend_from_slice(&(state.len() as u64).to_le_bytes());
-    let hash = hash(&header, state);
+    let hash = hash(&[&header, &peaks, state]);
     header.extend_from_slice(&hash);
+    header.extend_from_slice(&peaks);
 
     remove_unfinished(storage)?;
     storage.create(UNFINISHED)?;
     storage.append(UNFINISHED, &header)?;
     storage.append(UNFINISHED, state)?;
     storage.sync(UNFINISHED)?;
-    storage.rename(UNFINISHED, &file_name(batch))?;
+    storage.rename(UNFINISHED, &file_name(*batch))?;
     storage.sync_directory()?;
 
     let found = snapshots(storage)?;
@@ -156,7 +174,7 @@ pub(super) fn load<S: Storage>(
             Ok((_, Snapshot { batch, .. })) if batch.0 >= batches => {
                 return Err(SnapshotError::Ahead { file, batch, batches }.into());
             }
-            Ok((hash, Snapshot { batch, .. })) if frame(batch)? != hash => {
+            Ok((mark, Snapshot { batch, .. })) if frame(batch)? != mark.frame => {
                 return Err(SnapshotError::OtherJournal { file, batch }.into());
             }
             Ok((_, snapshot)) => {
@@ -166,6 +184,16 @@ pub(super) fn load<S: Storage>(
         }
     }
     Ok(loaded)
+}
+
+/// The mark of the newest snapshot that is whole, with its file.
+pub(super) fn newest_mark<S: Storage>(storage: &S) -> std::io::Result<Option<(String, Mark)>> {
+    for (named, file) in snapshots(storage)?.into_iter().rev() {
+        if let Ok((mark, _)) = decode(named, storage.read(&file)?) {
+            return Ok(Some((file, mark)));
+        }
+    }
+    Ok(None)
 }
 
 /// All snapshots by their names, the oldest first.
@@ -184,9 +212,9 @@ fn batch_of(name: &str) -> Option<BatchNumber> {
     (file_name(batch) == name).then_some(batch)
 }
 
-fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(FrameHash, Snapshot), SnapshotFault> {
+fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(Mark, Snapshot), SnapshotFault> {
     let found = bytes.len() as u64;
-    let Some((header, state)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(SnapshotFault::Length { needed: HEADER_BYTES as u64, found });
     };
     let field = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes"));
@@ -197,11 +225,13 @@ fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(FrameHash, Snapshot
     if version != VERSION {
         return Err(SnapshotFault::Version(version));
     }
-    let needed = field(56).saturating_add(HEADER_BYTES as u64);
+    let batches = field(16).wrapping_add(1);
+    let peaks_bytes = batches.count_ones() as usize * 32;
+    let needed = field(56).saturating_add((HEADER_BYTES + peaks_bytes) as u64);
     if needed != found {
         return Err(SnapshotFault::Length { needed, found });
     }
-    if hash(&header[..HASH_AT], state) != header[HASH_AT..] {
+    if hash(&[&header[..HASH_AT], rest]) != header[HASH_AT..] {
         return Err(SnapshotFault::Hash);
     }
     let batch = BatchNumber(field(16));
@@ -209,13 +239,17 @@ fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(FrameHash, Snapshot
         return Err(SnapshotFault::Name(batch));
     }
     let frame = FrameHash(header[24..56].try_into().expect("32 bytes"));
-    bytes.drain(..HEADER_BYTES);
-    Ok((frame, Snapshot { batch, state: bytes }))
+    let peaks = rest[..peaks_bytes].as_chunks::<32>().0.iter().map(|peak| Root(*peak)).collect();
+    let tree = Frontier::from_peaks(batches, peaks).expect("a peak for each bit that is set");
+    bytes.drain(..HEADER_BYTES + peaks_bytes);
+    Ok((Mark { batch, frame, tree }, Snapshot { batch, state: bytes }))
 }
 
-fn hash(start: &[u8], state: &[u8]) -> [u8; 32] {
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(start).update(state);
+    for part in parts {
+        hasher.update(part);
+    }
     *hasher.finalize().as_bytes()
 }
 

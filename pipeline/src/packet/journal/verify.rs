@@ -13,6 +13,7 @@ use super::frame::Header;
 use super::ids::{FrameHash, Root};
 use super::merkle::{Frontier, leaf_hash};
 use super::segment::{Depth, Follows, Found, Segment, Walk};
+use super::snapshot::{Mark, SnapshotError};
 use super::storage::Storage;
 use super::touched::{Touched, heads_root, repeated};
 
@@ -60,7 +61,7 @@ pub fn verify<S: Storage>(
     mut replay: Option<&mut dyn Replay>,
 ) -> Result<Verified, JournalError> {
     let (mut commands, mut bytes) = (0, 0);
-    let survey = Survey::of(storage, trust, |found| {
+    let survey = Survey::of(storage, trust, None, |found| {
         commands += u64::from(found.header.count);
         bytes += found.header.frame_bytes();
         match &mut replay {
@@ -113,10 +114,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Reads and checks all frames and all checkpoints, and shows each batch to `each`.
+    /// Reads and checks all checkpoints and the frames, either all of them or those after a mark
+    /// that a snapshot holds, and shows each batch to `each`.
     pub(super) fn of<S: Storage>(
         storage: &S,
         trust: &Trust,
+        begin: Option<(String, Mark)>,
         mut each: impl FnMut(&Found<'_>) -> Result<(), JournalError>,
     ) -> Result<Survey, JournalError> {
         let checkpoints = match storage.read(CHECKPOINTS) {
@@ -125,9 +128,12 @@ impl Survey {
             Err(error) => return Err(error.into()),
         };
         let mut watch = Watch::new(&checkpoints, trust)?;
-        let mut tree = Frontier::default();
+        let (mut walk, mut tree) = match begin {
+            None => (Walk::all(storage, Depth::Whole)?, Frontier::default()),
+            Some((file, mark)) => begin_after(storage, file, mark)?,
+        };
+        watch.begin_at(tree.size());
         watch.reached(&tree)?;
-        let mut walk = Walk::all(storage, Depth::Whole)?;
         while let Some(found) = walk.next()? {
             each(&found)?;
             tree.push(log_leaf(&found.header.hash, &found.header.heads_root));
@@ -141,6 +147,24 @@ impl Survey {
             last_segment: walk.last_segment().cloned(),
             checkpoints,
         })
+    }
+}
+
+/// A walk that has passed the batch of a mark, and found it to be the one that is meant.
+fn begin_after<S: Storage>(
+    storage: &S,
+    file: String,
+    mark: Mark,
+) -> Result<(Walk<'_, S>, Frontier), JournalError> {
+    let mut walk = Walk::from(storage, mark.batch)?;
+    let batch = mark.batch;
+    match walk.next()?.map(|found| found.header.hash) {
+        Some(hash) if hash == mark.frame => Ok((walk, mark.tree)),
+        Some(_) => Err(SnapshotError::OtherJournal { file, batch }.into()),
+        None => {
+            let batches = walk.follows().batch.0;
+            Err(SnapshotError::Ahead { file, batch, batches }.into())
+        }
     }
 }
 
