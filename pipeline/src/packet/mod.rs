@@ -6,6 +6,9 @@
 //! is a chain of hashes ([`chain`]). It has no files, no clock and no randomness of its own. What it
 //! allows stands in one file ([`limits`]), how packets are played in one table ([`plays`]).
 //!
+//! With its [`journal`] it is [`durable`]: nobody is told of a command before it is on disk, and
+//! what is on disk proves its own order.
+//!
 //! The [`referee`] looks at a stream of events from elsewhere and says where it breaks these laws.
 //!
 //! ```
@@ -51,10 +54,13 @@ pub mod limits;
 pub mod draw;
 pub mod split;
 pub mod tilt;
+pub mod journal;
 pub mod chain;
 pub mod names;
 pub mod numbered;
 pub mod ledger;
 pub mod engine;
+pub mod durable;
+pub mod json;
 pub mod referee;
 pub(crate) mod requests;
