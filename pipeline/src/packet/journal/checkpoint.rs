@@ -283,11 +283,6 @@ impl Watch {
         }
     }
 
-    /// The journal is read from a size on: smaller checkpoints cannot be held against it.
-    pub(super) fn begin_at(&mut self, size: u64) {
-        self.by_size = self.by_size.split_off(&size);
-    }
-
     /// The log tree has reached another size.
     pub(super) fn reached(&mut self, tree: &Frontier) -> Result<(), Box<Damage>> {
         let size = tree.size();

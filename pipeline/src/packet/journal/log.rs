@@ -63,6 +63,9 @@ pub struct Recovery {
     pub batches: u64,
     /// The first batch that was read and checked.
     pub checked_from: BatchNumber,
+    /// How many checkpoints its file has. None where there should be some is a sign that the file
+    /// was taken away.
+    pub checkpoints: u64,
     /// The unfinished end that was cut off its last segment.
     pub cut: Option<Cut>,
     /// The unfinished end that was cut off the file of checkpoints.
@@ -121,6 +124,7 @@ impl<S: Storage> Journal<S> {
         let recovery = Recovery {
             batches: survey.tree.size(),
             checked_from,
+            checkpoints: survey.checkpoints.checkpoints.len() as u64,
             cut: survey.torn,
             checkpoints_cut: survey.checkpoints.torn,
         };

@@ -246,6 +246,8 @@ fn a_checkpoint_is_of_batches_that_are_on_disk_and_is_not_repeated() {
     let mut journal = open(journal.into_storage());
     assert_eq!(journal.checkpoint(&signer()).unwrap(), checkpoint);
     assert_eq!(journal.storage().files[CHECKPOINTS], file);
+    let other = Signer::new("example.org/packets", &[8; 32]).unwrap();
+    assert!(journal.checkpoint(&other).unwrap().verify(other.public()).is_ok());
 }
 
 #[test]

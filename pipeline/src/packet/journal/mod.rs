@@ -68,7 +68,8 @@
 //! the sync, so a journal with fewer batches than a checkpoint covers was cut, and is refused. An
 //! operator who rewrites segments *and* checkpoints can only be caught with a checkpoint that was
 //! kept elsewhere ([`Trust::checkpoints`]). So: make a checkpoint before the process ends, and give
-//! each away.
+//! each away; and hold [`Recovery::batches`] against the last batch that anyone was told of, if
+//! that is known from elsewhere.
 //!
 //! After a failed sync the system may hold in memory what is not on disk, and show it to the next
 //! process too. The journal cannot see that; after such a failure the machine should be restarted,

@@ -13,7 +13,7 @@
 //! | 24 | 32 | hash of that batch's frame |
 //! | 56 | 8 | bytes of the state |
 //! | 64 | 32 | BLAKE3 over the bytes 0..64 and all bytes from 96 on |
-//! | 96 | 32 each | the peaks of the log tree, one for each bit that is set in the number of batches |
+//! | 96 | 32 each | peaks of the log tree, one for each bit that is set in the number of batches |
 //! | | | the state, opaque here |
 //!
 //! A snapshot that is damaged is passed over: the one before it, or the journal alone, leads to the

@@ -132,7 +132,6 @@ impl Survey {
             None => (Walk::all(storage, Depth::Whole)?, Frontier::default()),
             Some((file, mark)) => begin_after(storage, file, mark)?,
         };
-        watch.begin_at(tree.size());
         watch.reached(&tree)?;
         while let Some(found) = walk.next()? {
             each(&found)?;
