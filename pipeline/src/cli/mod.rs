@@ -2,6 +2,7 @@
 
 mod backtest;
 mod digest;
+mod packet;
 mod rules;
 mod simulate;
 mod text;
@@ -44,6 +45,9 @@ enum Command {
     Digest(digest::Arguments),
     /// Make a population of events and labels from a scenario
     Simulate(simulate::Arguments),
+    /// The reference packet engine on its own
+    #[command(subcommand)]
+    Packet(packet::Command),
     /// Match texts against phrases
     #[command(subcommand)]
     Text(text::Command),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => rules::run(&command, shown),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

@@ -73,7 +73,8 @@ pub struct ClaimRecord {
 
 /// Reads the record of a claim; none for another record.
 pub fn read(record: &Record) -> Option<ClaimRecord> {
-    let number = |from: usize| u64::from_le_bytes(record[from..from + 8].try_into().expect("eight"));
+    let number =
+        |from: usize| u64::from_le_bytes(record[from..from + 8].try_into().expect("eight"));
     (record[0] == 1).then(|| ClaimRecord {
         index: u32::from_le_bytes(record[1..5].try_into().expect("four")),
         amount: Fen(number(5)),

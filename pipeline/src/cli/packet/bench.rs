@@ -1,0 +1,393 @@
+//! `hongxian packet bench`: an open loop of clients beside the engine.
+//!
+//! A client sends packets of ten shares at a rate, whatever the engine does with them. When the
+//! engine has answered that a packet is written down, its sending is decided; when that is answered,
+//! ten people claim; and each claim is decided. The time of a packet runs from the moment at which
+//! it should have been sent to the answer of the last claim that got a share.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::place::{self, Keys};
+use crate::cli::{environment, print};
+use crate::diagnostic::Failure;
+use crate::packet::command::{
+    Command, Decision, Funding, PerMille, Play, Purse, Request, Send, Tie,
+};
+use crate::packet::durable::{BATCH_MAX, Durable};
+use crate::packet::engine::Engine;
+use crate::packet::journal::{Directory, Options, Trust};
+use crate::packet::limits::Limits;
+use crate::packet::reply::{Done, Refusal};
+use crate::packet::units::{Fen, Time};
+
+/// Shares of a packet.
+const SHARES: u32 = 10;
+/// Fen of a packet.
+const PACKET_FEN: Fen = Fen(1_000);
+/// Those who want a share of the one hot packet.
+const HOT_CLAIMERS: u32 = 10_000;
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// Claims a second that are offered
+    #[arg(long, default_value_t = 150_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+    rate: u32,
+    /// For how long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Keep a journal in this new directory: an answer counts once it is on disk
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// Accounts that send and claim
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100..=50_000_000))]
+    accounts: u32,
+    /// Pay at once instead of in two steps with a decision on each
+    #[arg(long)]
+    no_decisions: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let limits = Limits { decisions_awaited: !arguments.no_decisions, ..Limits::default() };
+    let mut server = match &arguments.journal {
+        None => Server::Memory(Engine::new(limits, Keys::random()?.draws), Time(0)),
+        Some(directory) => {
+            if directory.join(place::SECRET).exists() {
+                return Err(place::usage(
+                    format!("there is a journal in {}: name a new directory", directory.display()),
+                    format!("{} 中已有日志,请指定新目录", directory.display()),
+                ));
+            }
+            open(directory, limits)?
+        }
+    };
+    for account in 0..arguments.accounts {
+        if account % BATCH_MAX as u32 == 0 {
+            server.end()?;
+            server.begin();
+        }
+        let [id, account] = [format!("top{account}"), account_id(account)];
+        let amount = Fen(100_000_000);
+        let command = Command::TopUp { account: &account, amount };
+        server.apply(&Request { id: &id, command }).expect("a new account can be filled");
+    }
+    server.end()?;
+    let measured = measure(arguments, &mut server)?;
+    if let Server::Disk(durable, keys) = &mut server {
+        let checkpoint = durable.journal_mut().checkpoint(&keys.signer);
+        checkpoint.map_err(|error| place::failure(error.into()))?;
+    }
+    print(&format!("{}\n", measured.json()));
+    Ok(())
+}
+
+fn open(directory: &Path, limits: Limits) -> Result<Server, Failure> {
+    let keys = Keys::open(directory)?;
+    let storage = Directory::open(directory).map_err(|error| place::at(directory, &error))?;
+    let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
+    let options = Options { trust, ..Options::default() };
+    let (durable, _) = Durable::open(storage, &options, Some(limits), &keys.draws, place::clock())
+        .map_err(place::failure)?;
+    Ok(Server::Disk(Box::new(durable), Box::new(keys)))
+}
+
+/// The engine, with and without a journal.
+enum Server {
+    Memory(Engine, Time),
+    Disk(Box<Durable<Directory>>, Box<Keys>),
+}
+
+impl Server {
+    fn begin(&mut self) {
+        let now = place::clock();
+        match self {
+            Server::Memory(_, clock) => *clock = now,
+            Server::Disk(durable, _) => durable.begin(now),
+        }
+    }
+
+    fn apply(&mut self, request: &Request<'_>) -> Result<Done, Refusal> {
+        let reply = match self {
+            Server::Memory(engine, clock) => engine.apply(*clock, request),
+            Server::Disk(durable, _) => durable.apply(request),
+        };
+        reply.expect("every id is new").result
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        match self {
+            Server::Memory(engine, _) => {
+                engine.end_batch();
+                drop(engine.take_effects());
+            }
+            Server::Disk(durable, _) => {
+                durable.commit().map_err(place::failure)?;
+                durable.sync().map_err(place::failure)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a client asks for. The packet's number tells the rest.
+#[derive(Clone, Copy)]
+enum Ask {
+    Send { packet: u32 },
+    DecideSend { packet: u32 },
+    Claim { packet: u32, place: u32 },
+    DecideClaim { packet: u32, place: u32 },
+}
+
+/// An answer, with whether it was a refusal.
+type Answer = (Ask, bool);
+
+#[derive(Default)]
+struct Measured {
+    offered: u32,
+    seconds: f64,
+    claims: u64,
+    refused: u64,
+    packets: u64,
+    cpu_ns: u64,
+    /// A packet's time, in microseconds.
+    times_us: Vec<u64>,
+}
+
+impl Measured {
+    fn json(&self) -> serde_json::Value {
+        let mut times = self.times_us.clone();
+        times.sort_unstable();
+        let at = |q: f64| {
+            let rank = (q * times.len() as f64).ceil() as usize;
+            times.get(rank.saturating_sub(1)).map_or(0.0, |&us| us as f64 / 1000.0)
+        };
+        let sum: u64 = times.iter().sum();
+        let mean = sum as f64 / 1000.0 / times.len().max(1) as f64;
+        let done = self.claims as f64 / self.seconds;
+        let three = |ms: f64| (ms * 1000.0).round() / 1000.0;
+        serde_json::json!({
+            "offered": self.offered,
+            "done_per_s": done.round(),
+            "create_to_allocated_ms": {
+                "mean": three(mean),
+                "p50": three(at(0.5)),
+                "p99": three(at(0.99)),
+                "p999": three(at(0.999)),
+            },
+            "cpu_ns_per_claim": self.cpu_ns.checked_div(self.claims),
+            "claims": self.claims,
+            "refused": self.refused,
+            "packets_allocated": self.packets,
+            "seconds": three(self.seconds),
+        })
+    }
+}
+
+/// Offers the load and measures until all that was offered is answered.
+fn measure(arguments: &Arguments, server: &mut Server) -> Result<Measured, Failure> {
+    let (to_server, asks) = sync_channel::<Vec<Ask>>(1024);
+    let (to_client, answers) = std::sync::mpsc::channel::<Vec<Answer>>();
+    let client = Client::new(arguments, to_server, answers);
+    let cpu = cpu_ns()?;
+    std::thread::scope(|scope| {
+        let client = scope.spawn(move || client.run());
+        let mut waiting: VecDeque<Ask> = VecDeque::new();
+        let mut batch: Vec<Answer> = Vec::new();
+        while let Some(next) = next_asks(&asks, &mut waiting) {
+            server.begin();
+            batch.clear();
+            for ask in next {
+                let refused = execute(server, ask, arguments.accounts).is_err();
+                batch.push((ask, refused));
+            }
+            server.end()?;
+            if to_client.send(batch.clone()).is_err() {
+                break;
+            }
+        }
+        drop(to_client);
+        let mut measured = client.join().expect("the client does not panic");
+        measured.cpu_ns = cpu_ns()? - cpu;
+        Ok(measured)
+    })
+}
+
+/// What waits for the engine, no more than a batch; none when the clients are done.
+fn next_asks(asks: &Receiver<Vec<Ask>>, waiting: &mut VecDeque<Ask>) -> Option<Vec<Ask>> {
+    if waiting.is_empty() {
+        waiting.extend(asks.recv().ok()?);
+    }
+    while waiting.len() < BATCH_MAX
+        && let Ok(more) = asks.try_recv()
+    {
+        waiting.extend(more);
+    }
+    let count = waiting.len().min(BATCH_MAX);
+    Some(waiting.drain(..count).collect())
+}
+
+/// Executes what a client asks for, ids and all.
+fn execute(server: &mut Server, ask: Ask, accounts: u32) -> Result<Done, Refusal> {
+    let decide = |server: &mut Server, id: &str, transaction: &str| {
+        let command = Command::Decide {
+            transaction,
+            decision: Decision::Allow,
+            rules_hash: [1; 32],
+            evidence_hash: [2; 32],
+        };
+        server.apply(&Request { id, command })
+    };
+    match ask {
+        Ask::Send { packet } => {
+            let [id, name] = [format!("s{packet}"), packet_id(packet)];
+            let send = Send {
+                account: &account_id(sender(packet, accounts)),
+                packet: &name,
+                group: None,
+                amount: PACKET_FEN,
+                shares: SHARES,
+                play: Play::Lucky,
+                funding: Funding::Purse(Purse::Change),
+                tilt: PerMille(0),
+            };
+            server.apply(&Request { id: &id, command: Command::Send(send) })
+        }
+        Ask::DecideSend { packet } => decide(server, &format!("ds{packet}"), &format!("s{packet}")),
+        Ask::Claim { packet, place } => {
+            let claimer = account_id(claimer(packet, place, accounts));
+            let [id, name] = [format!("c{packet}-{place}"), packet_id(packet)];
+            let command =
+                Command::Claim { account: &claimer, packet: &name, guess: None, tie: Tie::None };
+            server.apply(&Request { id: &id, command })
+        }
+        Ask::DecideClaim { packet, place } => {
+            decide(server, &format!("dc{packet}-{place}"), &format!("c{packet}-{place}"))
+        }
+    }
+}
+
+fn account_id(account: u32) -> String {
+    format!("u{account:08}")
+}
+
+fn packet_id(packet: u32) -> String {
+    format!("p{packet:010}")
+}
+
+/// Spread over the accounts, the same in every run.
+fn sender(packet: u32, accounts: u32) -> u32 {
+    (u64::from(packet).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as u32 % accounts
+}
+
+/// Distinct for the places of a packet.
+fn claimer(packet: u32, place: u32, accounts: u32) -> u32 {
+    let first = sender(packet.wrapping_add(1 << 31), accounts);
+    (u64::from(first) + u64::from(place)).rem_euclid(u64::from(accounts)) as u32
+}
+
+/// The clients, all in one thread.
+struct Client {
+    to_server: SyncSender<Vec<Ask>>,
+    answers: Receiver<Vec<Answer>>,
+    decisions: bool,
+    packets: u32,
+    interval_ns: f64,
+    /// The packet that ten thousand people want.
+    hot: u32,
+    hot_claimers: u32,
+    /// By packet: shares still to be answered.
+    open: Vec<u8>,
+    measured: Measured,
+}
+
+impl Client {
+    fn new(
+        arguments: &Arguments,
+        to_server: SyncSender<Vec<Ask>>,
+        answers: Receiver<Vec<Answer>>,
+    ) -> Client {
+        let Arguments { rate, seconds, accounts, no_decisions, .. } = *arguments;
+        let packets = (u64::from(rate) * u64::from(seconds) / u64::from(SHARES)) as u32;
+        Client {
+            to_server,
+            answers,
+            decisions: !no_decisions,
+            packets,
+            interval_ns: 1e9 * f64::from(SHARES) / f64::from(rate),
+            hot: packets / 2,
+            hot_claimers: HOT_CLAIMERS.min(accounts),
+            open: vec![SHARES as u8; packets as usize],
+            measured: Measured { offered: rate, ..Measured::default() },
+        }
+    }
+
+    fn run(mut self) -> Measured {
+        let start = place::clock();
+        let mut sent = 0;
+        let mut unanswered = 0_u64;
+        loop {
+            let since = place::clock().0 - start.0;
+            let due = ((since as f64 / self.interval_ns) as u32 + 1).min(self.packets);
+            let mut asks: Vec<Ask> = (sent..due).map(|packet| Ask::Send { packet }).collect();
+            sent = due;
+            while let Ok(answers) = self.answers.try_recv() {
+                unanswered -= answers.len() as u64;
+                let now = place::clock().0 - start.0;
+                for answer in answers {
+                    self.react(answer, now, &mut asks);
+                }
+            }
+            if !asks.is_empty() {
+                unanswered += asks.len() as u64;
+                if self.to_server.send(asks).is_err() {
+                    break;
+                }
+            } else if sent == self.packets && unanswered == 0 {
+                break;
+            } else {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        }
+        self.measured.seconds = (place::clock().0 - start.0) as f64 / 1e9;
+        self.measured
+    }
+
+    fn react(&mut self, (ask, refused): Answer, now_ns: i64, asks: &mut Vec<Ask>) {
+        match ask {
+            Ask::Send { packet } if self.decisions => asks.push(Ask::DecideSend { packet }),
+            Ask::Send { packet } | Ask::DecideSend { packet } => {
+                let claimers = if packet == self.hot { self.hot_claimers } else { SHARES };
+                asks.extend((0..claimers).map(|place| Ask::Claim { packet, place }));
+            }
+            Ask::Claim { .. } if refused => self.measured.refused += 1,
+            Ask::Claim { packet, place } => {
+                self.measured.claims += 1;
+                if self.decisions {
+                    asks.push(Ask::DecideClaim { packet, place });
+                }
+                let open = &mut self.open[packet as usize];
+                *open -= 1;
+                if *open == 0 {
+                    let sent_ns = f64::from(packet) * self.interval_ns;
+                    let took_us = (now_ns as f64 - sent_ns).max(0.0) / 1000.0;
+                    self.measured.times_us.push(took_us as u64);
+                    self.measured.packets += 1;
+                }
+            }
+            Ask::DecideClaim { .. } => {}
+        }
+    }
+}
+
+/// Processor time of this process so far, by the kernel's accounts (a hundredth of a second exact).
+fn cpu_ns() -> Result<u64, Failure> {
+    let text = std::fs::read_to_string("/proc/self/stat")
+        .map_err(|error| environment(format!("processor time is not known here: {error}")))?;
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = |at: usize| fields.split_whitespace().nth(at).and_then(|ticks| ticks.parse().ok());
+    // Fields 14 and 15 of proc_pid_stat(5), the name and the number before it left out.
+    let user: u64 = ticks(11).unwrap_or(0);
+    let system: u64 = ticks(12).unwrap_or(0);
+    Ok((user + system) * 10_000_000)
+}

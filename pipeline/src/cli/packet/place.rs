@@ -1,0 +1,143 @@
+//! The directory of a journal: beside the journal its secret and its public key.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::cli::environment;
+use crate::diagnostic::{Failure, Message};
+use crate::packet::draw::MasterSecret;
+use crate::packet::durable::DurableError;
+use crate::packet::journal::{JournalError, PublicKey, Signer};
+use crate::packet::limits::Limits;
+use crate::packet::units::Time;
+
+/// Holds the secret of a journal, 64 hexadecimal digits: whoever has it knows every draw to come
+/// and can sign checkpoints.
+pub(super) const SECRET: &str = "secret.key";
+/// Holds the public key by which checkpoints and proofs are checked.
+pub(super) const PUBLIC: &str = "public.key";
+/// The name under which checkpoints are signed.
+const ORIGIN: &str = "hongxian/packet";
+
+/// What is made from the secret of a journal.
+pub(super) struct Keys {
+    pub(super) draws: MasterSecret,
+    pub(super) signer: Signer,
+}
+
+impl Keys {
+    fn of(secret: &[u8; 32]) -> Keys {
+        let draws = blake3::derive_key("hongxian 2026 packet draws", secret);
+        let signing = blake3::derive_key("hongxian 2026 packet checkpoints", secret);
+        let signer = Signer::new(ORIGIN, &signing).expect("the name is one");
+        Keys { draws: MasterSecret::new(draws), signer }
+    }
+
+    /// Of a secret from the machine's randomness.
+    pub(super) fn random() -> Result<Keys, Failure> {
+        Ok(Keys::of(&random()?))
+    }
+
+    /// Those of a journal; a new one gets a secret.
+    pub(super) fn open(directory: &Path) -> Result<Keys, Failure> {
+        fs::create_dir_all(directory).map_err(|error| at(directory, &error))?;
+        let path = directory.join(SECRET);
+        if path.exists() {
+            return Keys::read(directory);
+        }
+        let secret = random()?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path).map_err(|error| at(&path, &error))?;
+        let text = format!("{}\n", blake3::Hash::from_bytes(secret).to_hex());
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|error| at(&path, &error))?;
+        let keys = Keys::of(&secret);
+        let path = directory.join(PUBLIC);
+        fs::write(&path, format!("{}\n", keys.signer.public()))
+            .map_err(|error| at(&path, &error))?;
+        Ok(keys)
+    }
+
+    /// Those of a journal that exists.
+    pub(super) fn read(directory: &Path) -> Result<Keys, Failure> {
+        let path = directory.join(SECRET);
+        let text = fs::read_to_string(&path).map_err(|error| at(&path, &error))?;
+        let secret = blake3::Hash::from_hex(text.trim()).map_err(|_| {
+            usage(
+                format!("{} does not hold 64 hexadecimal digits", path.display()),
+                format!("{} 的内容不是 64 位十六进制数字", path.display()),
+            )
+        })?;
+        Ok(Keys::of(secret.as_bytes()))
+    }
+}
+
+/// The public key of a journal, from a file.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| at(path, &error))?;
+    text.trim().parse().map_err(|error| {
+        usage(
+            format!("{} holds no public key: {error}", path.display()),
+            format!("{} 不是公钥文件:{error}", path.display()),
+        )
+    })
+}
+
+/// A file of limits.
+pub(super) fn limits(path: &Path) -> Result<Limits, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| at(path, &error))?;
+    Limits::parse(&text).map_err(|error| {
+        usage(format!("{}: {error}", path.display()), format!("{}:{error}", path.display()))
+    })
+}
+
+/// What the clock of the machine shows.
+#[expect(clippy::disallowed_methods, reason = "the engine is told the time; here it is read")]
+pub(super) fn clock() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// What a failing journal is to the program: damage is a no, the disk the environment, and the
+/// wrong secret or limits are usage.
+pub(super) fn failure(error: DurableError) -> Failure {
+    let text = error.to_string();
+    match error {
+        DurableError::Journal(JournalError::Damage(damage)) => broken(&damage.to_string()),
+        DurableError::Differs { .. } => broken(&text),
+        DurableError::Journal(_) => environment(text),
+        DurableError::SecretDiffers
+        | DurableError::LimitsDiffer
+        | DurableError::Snapshot { .. } => Failure::Usage(Message::new(text.clone(), text)),
+    }
+}
+
+/// The answer is that a journal is broken.
+pub(super) fn broken(what: &str) -> Failure {
+    Failure::No(Message::new(
+        format!("the journal is broken: {what}"),
+        format!("日志已损坏:{what}"),
+    ))
+}
+
+pub(super) fn usage(en: String, zh: String) -> Failure {
+    Failure::Usage(Message::new(en, zh))
+}
+
+pub(super) fn at(path: &Path, error: &std::io::Error) -> Failure {
+    usage(
+        format!("cannot open {}: {error}", path.display()),
+        format!("无法打开 {}:{error}", path.display()),
+    )
+}
+
+fn random() -> Result<[u8; 32], Failure> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| environment(error.to_string()))?;
+    Ok(secret)
+}
