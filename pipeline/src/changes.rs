@@ -145,8 +145,11 @@ impl Loader<'_> {
         let changed = settings.filter(|(held, new)| held != new && !is_told(held.0));
         for ((name, held), (_, new)) in changed {
             let message = Message::new(
-                format!("`{name}` cannot change during a run: it is {held}, and here {new}"),
-                format!("`{name}` 不能在运行中改变:原为 {held},此处为 {new}"),
+                format!(
+                    "`{name}` cannot change during a run: it is {}, and here {}",
+                    held.en, new.en
+                ),
+                format!("`{name}` 不能在运行中改变:原为“{}”,此处为“{}”", held.zh, new.zh),
             );
             self.refuse("fixed-setting", span, message);
         }

@@ -35,6 +35,16 @@ impl Verdict {
             Verdict::Block => "block",
         }
     }
+
+    /// Its name in Chinese.
+    pub fn name_zh(self) -> &'static str {
+        match self {
+            Verdict::Allow => "放行",
+            Verdict::Review => "复核",
+            Verdict::Hold => "暂缓",
+            Verdict::Block => "拦截",
+        }
+    }
 }
 
 /// A value that fired rules used, kept with the decision.
