@@ -9,6 +9,7 @@ use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID};
 use crate::job::Epoch;
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels};
 use crate::rules::Rule;
+use crate::rules::file::Status;
 use crate::sink::Scored;
 use crate::verdicts::Verdicts;
 
@@ -56,11 +57,19 @@ pub(super) fn judge(
     for epoch in epochs {
         rules.extend(epoch.rules().iter().map(|rule| (rule.file.id.as_str(), rule)));
     }
+    let ever = |id: &str, status: Status| {
+        let mut all = epochs.iter().flat_map(Epoch::rules);
+        all.any(|rule| rule.file.id == id && rule.file.status == status)
+    };
     let judged = rules.values().map(|rule| JudgedRule {
         id: rule.file.id.clone(),
         title: rule.file.about.title.clone(),
         title_zh: rule.file.about.title_zh.clone(),
         score: rule.file.score,
+        status: [Status::Live, Status::Shadow]
+            .into_iter()
+            .find(|status| ever(&rule.file.id, *status))
+            .unwrap_or(rule.file.status),
     });
     let zone = crate::expr::Zone::new(&epochs[0].scorer.policy().time_zone);
     let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
