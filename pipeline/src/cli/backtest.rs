@@ -31,7 +31,8 @@ pub(super) struct Arguments {
     /// place of "value"; and, where partitions were idle or rules changed, control.jsonl:
     /// {"kind":"heartbeat","partition":1,"next_offset":18,"event_time_max":1707480000000} or
     /// {"kind":"change","effective_time":1707480600000,"rules":"rules-2"}: from that effective time
-    /// on the rules of that directory decide, whose path is relative to PATH.
+    /// on the rules of that directory decide, whose path is relative to PATH. With
+    /// "rules_hash":"...", the hash that decisions have, they must be the very rules.
     /// Times are ms since 1970 UTC.
     #[arg(long, value_name = "PATH", conflicts_with = "maps")]
     input_log: Option<PathBuf>,

@@ -565,3 +565,34 @@ fn all_mistakes_of_all_rules_are_said_at_once() {
         assert!(said.contains("bad-control") && said.contains(part), "{part} is not in\n{said}");
     }
 }
+
+/// A line may say which rules it means: then others in their place are refused, and both are named.
+#[test]
+fn a_change_may_say_the_hash_of_its_rules() {
+    let rules = |score| [vec![], vec![rule("funds/any.toml", "live", score, "amount_fen > 0")]];
+    let log =
+        |control| claims((0..3).map(|at| claim(&format!("e{at}"), at * MINUTE, "u")), control);
+    let decided = |score, control| run(&written(&log(control), &rules(score)), 0, CUTS[1]);
+    let silent = || change(START + MINUTE, 1);
+    let [(hash, digest), (other, _)] = [300, 301].map(|score| {
+        let found = decided(score, silent());
+        let hash = found.line("e2")["rules_hash"].as_str().unwrap().to_owned();
+        (hash, found.outcome.facts.decisions_digest)
+    });
+    let telling = |hash: &str| silent().replace('}', &format!(",\"rules_hash\":\"{hash}\"}}"));
+
+    assert_eq!(decided(300, telling(&hash)).outcome.facts.decisions_digest, digest);
+
+    let said = refused_in_both(format!("\n{}", telling(&hash)), &rules(301));
+    let hint = ["put the rules back as they were", "请恢复当时的规则"];
+    for (said, hint) in said.iter().zip(hint) {
+        let parts = ["rules-hash-differs", "control.jsonl:2:1", "rules-1", &hash, &other, hint];
+        for part in parts {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+    }
+    for wrong in ["", "abc", &hash.replace(|c: char| c.is_ascii_digit(), "A"), &hash[1..]] {
+        let said = refused(telling(wrong), &rules(300));
+        assert!(said.contains("bad-control") && said.contains("64 digits"), "{said}");
+    }
+}
