@@ -20,7 +20,7 @@ use crate::features::{Features, side_by_side};
 use crate::job::Epoch;
 use crate::rules::{self, Loaded, Policy, RuleSet};
 use crate::score::Scorer;
-use crate::source::log::Changes;
+use crate::source::log::{Change, Changes};
 
 /// A decision refers to a rule by 16 bits, and the judge to all rules of a run.
 const RULES_MAX: usize = 10_000;
@@ -72,8 +72,10 @@ pub fn load(
                     format!("there is no such directory: {path}"),
                     format!("没有该目录:{path}"),
                 ),
+                None,
             );
         } else if let Some(loaded) = loader.read(rules::load(Some(&directory), schema))? {
+            loader.check_hash(change, &loaded.rules);
             later.push((change, loaded));
         }
     }
@@ -120,10 +122,41 @@ impl Loader<'_> {
         }
     }
 
-    fn refuse(&mut self, code: &'static str, span: &Range<usize>, message: Message) {
+    fn refuse(
+        &mut self,
+        code: &'static str,
+        span: &Range<usize>,
+        message: Message,
+        hint: Option<Message>,
+    ) {
         let Changes { file, text, .. } = self.changes;
         self.sources.add(file, text.clone());
-        self.found.push(Diagnostic::error(code, file, Some(span.clone()), message));
+        let error = Diagnostic::error(code, file, Some(span.clone()), message);
+        self.found.push(error.with_hint(hint));
+    }
+
+    /// Checks that the rules are those of which the log says that they came into force.
+    fn check_hash(&mut self, change: &Change, rules: &RuleSet) {
+        let found = rules.hash.to_hex();
+        let Some(told) = change.rules_hash.as_deref().filter(|told| *told != found.as_str()) else {
+            return;
+        };
+        let directory = &change.rules;
+        let message = Message::new(
+            format!(
+                "the rules in {directory} are not those of the log: rules_hash is {told}, and the \
+                 directory's is {found}"
+            ),
+            format!(
+                "{directory} 中的规则不是日志所记的规则:rules_hash 为 {told},该目录的哈希为 {found}"
+            ),
+        );
+        let hint = Message::new(
+            "put the rules back as they were; or, to replay with those that are there now, take \
+             rules_hash out of the line",
+            "请恢复当时的规则;若要用现有规则重放,请从该行删去 rules_hash",
+        );
+        self.refuse("rules-hash-differs", &change.span, message, Some(hint));
     }
 
     /// Checks that rules can come after those before.
@@ -145,10 +178,13 @@ impl Loader<'_> {
         let changed = settings.filter(|(held, new)| held != new && !is_told(held.0));
         for ((name, held), (_, new)) in changed {
             let message = Message::new(
-                format!("`{name}` cannot change during a run: it is {held}, and here {new}"),
-                format!("`{name}` 不能在运行中改变:原为 {held},此处为 {new}"),
+                format!(
+                    "`{name}` cannot change during a run: it is {}, and here {}",
+                    held.en, new.en
+                ),
+                format!("`{name}` 不能在运行中改变:原为“{}”,此处为“{}”", held.zh, new.zh),
             );
-            self.refuse("fixed-setting", span, message);
+            self.refuse("fixed-setting", span, message, None);
         }
         let held: BTreeMap<&str, Type> = before
             .iter()
@@ -161,7 +197,7 @@ impl Loader<'_> {
                 format!("the feature `{name}` is a {kind} here, and before a {held}; rename it"),
                 format!("特征 `{name}` 在此处的类型是 {kind},此前是 {held};请改名"),
             );
-            self.refuse("feature-type-changed", span, message);
+            self.refuse("feature-type-changed", span, message, None);
         }
         let ids = before.iter().map(|phase| &phase.rules).chain([rules]).flat_map(rule_ids);
         let count = ids.collect::<BTreeSet<&str>>().len();
@@ -170,7 +206,7 @@ impl Loader<'_> {
                 format!("with these rules the run has {count}, more than {RULES_MAX}"),
                 format!("加上这些规则,本次运行共有 {count} 条规则,超过 {RULES_MAX}"),
             );
-            self.refuse("too-many-rules", span, message);
+            self.refuse("too-many-rules", span, message, None);
         }
     }
 }

@@ -35,6 +35,16 @@ impl Verdict {
             Verdict::Block => "block",
         }
     }
+
+    /// Its name in Chinese.
+    pub fn name_zh(self) -> &'static str {
+        match self {
+            Verdict::Allow => "放行",
+            Verdict::Review => "复核",
+            Verdict::Hold => "暂缓",
+            Verdict::Block => "拦截",
+        }
+    }
 }
 
 /// A value that fired rules used, kept with the decision.
@@ -106,6 +116,33 @@ pub struct Names {
     pub model_hash: String,
 }
 
+/// That an enforced verdict raised a decision: a reason that is no rule's, no hit and no evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The decision's place in its batch.
+    pub at: usize,
+    /// What stands in the place of a rule; it has a colon, and no rule's id does.
+    pub rule: &'static str,
+    /// Whose verdict it is, since when, and until when.
+    pub text: String,
+}
+
+/// What a verdict adds to the score.
+const RAISED_SCORE: i64 = 0;
+
+/// One of the reasons of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason<'b> {
+    /// The rule's id, or what stands for it.
+    pub rule: &'b str,
+    /// What it adds to the score.
+    pub score: i64,
+    /// The text; empty is null.
+    pub text: &'b str,
+    /// The rule's index, where it is one.
+    hit: Option<u16>,
+}
+
 /// The decisions on the transactions of one slice, in total order.
 #[derive(Debug)]
 pub struct DecisionBatch {
@@ -125,6 +162,8 @@ pub struct DecisionBatch {
     pub hits: Lists<u16>,
     /// The reason of each hit, in the same places.
     pub reasons: Strings,
+    /// Decisions that enforced verdicts raised, by place, then by what stands for the rule.
+    pub raised: Vec<Raised>,
     /// Shadow rules that hit, by id.
     pub shadow_hits: Lists<u16>,
     /// The values that the rules which hit used: index into [`Names::evidence`], and value.
@@ -145,10 +184,40 @@ impl DecisionBatch {
             model_scores: Vec::new(),
             hits: Lists::default(),
             reasons: Strings::default(),
+            raised: Vec::new(),
             shadow_hits: Lists::default(),
             evidence: Lists::default(),
             outcomes: Strings::default(),
         }
+    }
+
+    /// Hands out the reasons of decision `at` as the record has them: by score descending, then by
+    /// rule.
+    pub fn each_reason<'b>(
+        &'b self,
+        at: usize,
+        names: &'b Names,
+        mut each: impl FnMut(Reason<'b>),
+    ) {
+        let first = self.raised.partition_point(|raised| raised.at < at);
+        let raised = self.raised[first..].iter().take_while(|raised| raised.at == at);
+        let reason = |Raised { rule, text, .. }: &'b Raised| Reason {
+            rule,
+            score: RAISED_SCORE,
+            text,
+            hit: None,
+        };
+        let mut raised = raised.map(reason).peekable();
+        for place in self.hits.range(at) {
+            let hit = self.hits.items()[place];
+            let (rule, score) = &names.rules[usize::from(hit)];
+            let order = (-score, rule.as_str());
+            while let Some(before) = raised.next_if(|one| (-one.score, one.rule) < order) {
+                each(before);
+            }
+            each(Reason { rule, score: *score, text: self.reasons.get(place), hit: Some(hit) });
+        }
+        raised.for_each(each);
     }
 
     /// Appends each decision as one line of canonical JSON: the fields in the order of the
@@ -160,7 +229,7 @@ impl DecisionBatch {
         }
     }
 
-    fn write_line(&self, at: usize, pieces: &Pieces, out: &mut String) {
+    fn write_line(&self, at: usize, pieces: &Pieces<'_>, out: &mut String) {
         let row = self.rows[at] as usize;
         let chunk = &self.slice.chunk;
         let string = |out: &mut String, key: &str, field: FieldId| {
@@ -184,14 +253,18 @@ impl DecisionBatch {
         int(out, ",\"rule_score\":", self.rule_scores[at]);
         int(out, ",\"model_score\":", self.model_scores[at]);
         out.push_str(",\"reasons\":[");
-        for (nth, hit) in self.hits.range(at).enumerate() {
-            if nth > 0 {
+        let mut first = true;
+        self.each_reason(at, pieces.names, |reason| {
+            if !std::mem::replace(&mut first, false) {
                 out.push(',');
             }
-            out.push_str(&pieces.hits[usize::from(self.hits.items()[hit])]);
-            nullable(out, self.reasons.get(hit));
+            match reason.hit {
+                Some(hit) => out.push_str(&pieces.hits[usize::from(hit)]),
+                None => out.push_str(&start_of_reason(reason.rule, reason.score)),
+            }
+            nullable(out, reason.text);
             out.push('}');
-        }
+        });
         out.push_str("],\"evidence\":{");
         for (nth, (name, value)) in self.evidence.get(at).iter().enumerate() {
             if nth > 0 {
@@ -213,8 +286,18 @@ impl DecisionBatch {
     }
 }
 
+/// A reason as it is written, up to its text.
+fn start_of_reason(rule: &str, score: i64) -> String {
+    let mut out = String::from("{\"rule\":");
+    quote(&mut out, rule);
+    int(&mut out, ",\"score\":", score);
+    out.push_str(",\"text\":");
+    out
+}
+
 /// What is the same in many lines, written once.
-struct Pieces {
+struct Pieces<'n> {
+    names: &'n Names,
     /// A rule's id, by index.
     rules: Vec<String>,
     /// The start of a rule's reason, up to its text.
@@ -225,8 +308,8 @@ struct Pieces {
     end: String,
 }
 
-impl Pieces {
-    fn new(names: &Names) -> Pieces {
+impl<'n> Pieces<'n> {
+    fn new(names: &'n Names) -> Pieces<'n> {
         let quoted = |text: &str| {
             let mut out = String::new();
             quote(&mut out, text);
@@ -237,10 +320,9 @@ impl Pieces {
         end.push_str(",\"model_hash\":");
         nullable(&mut end, &names.model_hash);
         end.push_str("}\n");
-        let hit = |(rule, score): &(String, i64)| {
-            format!("{{\"rule\":{},\"score\":{score},\"text\":", quoted(rule))
-        };
+        let hit = |(rule, score): &(String, i64)| start_of_reason(rule, *score);
         Pieces {
+            names,
             rules: names.rules.iter().map(|(rule, _)| quoted(rule)).collect(),
             hits: names.rules.iter().map(hit).collect(),
             evidence: names.evidence.iter().map(|name| format!("{}:", quoted(name))).collect(),

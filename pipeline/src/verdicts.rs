@@ -6,6 +6,8 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use crate::decision::Verdict;
+use crate::diagnostic::Lang;
+use crate::expr::Zone;
 use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
 
 /// What holds of an account or a group.
@@ -23,6 +25,14 @@ impl Standing {
         match self {
             Standing::Restricted => "restrict",
             Standing::Banned => "ban",
+        }
+    }
+
+    /// What stands in the place of a rule among the reasons of a decision that it raised.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Standing::Restricted => "verdict:restrict",
+            Standing::Banned => "verdict:ban",
         }
     }
 }
@@ -43,6 +53,57 @@ impl Subject {
             Subject::Group => "group",
         }
     }
+}
+
+/// An enforced verdict that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enforced {
+    /// What it is on.
+    pub subject: Subject,
+    /// The verdict.
+    pub standing: Standing,
+    /// Effective time of the decision that brought it, in ms.
+    pub since: i64,
+    /// When it ends, as far as is known by now; none: when it is lifted by hand.
+    pub until: Option<i64>,
+    /// The decision below which none of its subject may fall.
+    pub floor: Verdict,
+}
+
+impl Enforced {
+    /// What it says to a person of the subject with that id.
+    pub fn tell(&self, id: &str, zone: &Zone, lang: Lang) -> String {
+        let since = zone.moment(self.since);
+        let until = self.until.map(|until| zone.moment(until));
+        match lang {
+            Lang::En => {
+                let subject = self.subject.name();
+                let held = match self.standing {
+                    Standing::Restricted => "restricted",
+                    Standing::Banned => "banned",
+                };
+                let until = until.unwrap_or_else(|| "it is lifted".to_owned());
+                format!("{subject} {id} is {held} since {since}, until {until}")
+            }
+            Lang::Zh => {
+                let subject = match self.subject {
+                    Subject::Account => "账户",
+                    Subject::Group => "群",
+                };
+                let held = match self.standing {
+                    Standing::Restricted => "限制",
+                    Standing::Banned => "封禁",
+                };
+                let until = until.map_or_else(|| "人工解除".to_owned(), |at| format!(" {at} "));
+                format!("{subject} {id} 自 {since} 起被{held}，至{until}止")
+            }
+        }
+    }
+}
+
+/// The decision below which none may fall on whose account and group these are.
+pub fn floor(enforced: &[Option<Enforced>; 2]) -> Verdict {
+    enforced.iter().flatten().map(|one| one.floor).max().unwrap_or(Verdict::Allow)
 }
 
 /// One account or group with a verdict, at the end of a run.
@@ -89,20 +150,22 @@ impl Verdicts {
         self.histories[subject as usize].get(id)?.standing(time)
     }
 
-    /// The decision below which this one may not fall.
-    pub fn floor(&self, account: &str, group: &str, time: i64) -> Verdict {
-        let of = |subject: Subject, id: &str| {
+    /// The verdicts on an account and its group that hold at `time` and are enforced, in this order.
+    pub fn enforced(&self, account: &str, group: &str, time: i64) -> [Option<Enforced>; 2] {
+        [(Subject::Account, account), (Subject::Group, group)].map(|(subject, id)| {
             let policy = self.policies[subject as usize];
-            let enforced = policy.enforce && !id.is_empty();
-            let standing = if enforced { self.standing(subject, id, time) } else { None };
+            if !policy.enforce || id.is_empty() {
+                return None;
+            }
+            let history = self.histories[subject as usize].get(id)?;
+            let standing = history.standing(time)?;
             let threshold = match standing {
-                Some(Standing::Restricted) => policy.restrict,
-                Some(Standing::Banned) => policy.ban,
-                None => None,
+                Standing::Restricted => policy.restrict,
+                Standing::Banned => policy.ban,
             };
-            threshold.map_or(Verdict::Allow, |threshold| threshold.floor)
-        };
-        of(Subject::Account, account).max(of(Subject::Group, group))
+            let (since, until) = history.held[standing as usize]?;
+            Some(Enforced { subject, standing, since, until, floor: threshold?.floor })
+        })
     }
 
     /// Takes the next decision of the rules in total order, as it was before any floor.
@@ -219,7 +282,7 @@ mod tests {
                     .into_iter()
                     .find(|step| stands(&histories[who], step, time))
                     .map_or(Verdict::Allow, |step| step.floor);
-                prop_assert_eq!(verdicts.floor(id, "g", time), wanted);
+                prop_assert_eq!(floor(&verdicts.enforced(id, "g", time)), wanted);
                 verdicts.observe(id, "g", time, decision);
                 histories[who].push((time, decision));
             }
@@ -254,11 +317,31 @@ mod tests {
         verdicts.observe("u1", "g1", 100, Verdict::Block);
         assert_eq!(verdicts.standing(Subject::Account, "u1", 100), None, "the first is too old");
         verdicts.observe("u1", "g1", 199, Verdict::Hold);
-        assert_eq!(verdicts.floor("u1", "g1", 248), Verdict::Hold);
-        assert_eq!(verdicts.floor("u1", "g1", 249), Verdict::Allow, "it lapses");
+        let at = |time| floor(&verdicts.enforced("u1", "g1", time));
+        assert_eq!(at(248), Verdict::Hold);
+        assert_eq!(at(249), Verdict::Allow, "it lapses");
         let found = verdicts.finish(200);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].since, found[0].until), (199, Some(249)));
         assert_eq!(found[0].decisions, [1, 2, 1]);
+    }
+
+    #[test]
+    fn a_verdict_tells_whose_it_is_and_until_when() {
+        let utc = Zone::new("UTC").unwrap();
+        let held = Enforced {
+            subject: Subject::Group,
+            standing: Standing::Banned,
+            since: 1_707_480_000_001,
+            until: None,
+            floor: Verdict::Block,
+        };
+        assert_eq!(
+            [Lang::En, Lang::Zh].map(|lang| held.tell("g1", &utc, lang)),
+            [
+                "group g1 is banned since 2024-02-09T12:00:00.001+00:00, until it is lifted",
+                "群 g1 自 2024-02-09T12:00:00.001+00:00 起被封禁，至人工解除止",
+            ]
+        );
     }
 }

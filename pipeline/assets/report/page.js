@@ -247,15 +247,16 @@ function ruleColumns(view) {
 function rules(view) {
   const { rules: found, timeline } = data.judgement;
   const parts = [el('h2', null, say('rules'))];
-  if (!found.length) return [...parts, note(say('noRules'))];
+  const shadow = shadowHits(found);
+  // Only live rules have hits of which a decision is made; the others would look as if they had none.
   const rows = found.map((rule, at) => ({ ...rule, truth: view && view.rules[at] }))
+    .filter((rule) => rule.status === 'live')
     .sort((a, b) => b.hits.count - a.hits.count);
+  if (!rows.length) return [...parts, note(say('noRules')), shadow];
   const silent = (row) => (row.hits.count ? '' : 'silent');
   parts.push(el('section', { class: 'card' }, el('p', { class: 'how' }, say(view ? 'rulesTruthHow' : 'rulesHow')),
     table(ruleColumns(view), rows, { sortable: true, rowClass: silent })));
-  if (data.run.shadow_hits.length) {
-    parts.push(el('section', { class: 'card' }, el('h3', null, say('shadow')), named(data.run.shadow_hits)));
-  }
+  if (shadow) parts.push(shadow);
   const active = rulesByHits(data).length;
   if (!active) return [...parts, note(say('noHits'))];
   const height = 190 + 34 * Math.min(active, OVERLAP_RULES_MAX);
@@ -263,6 +264,14 @@ function rules(view) {
     plot(say('hitsTime'), say('hitsTimeHow', every(timeline.width_ms)), () => hitsOverTime(data), Math.max(height, 380)),
     plot(say('overlap'), say('overlapHow'), () => overlap(data), Math.max(height, 380))));
   return parts;
+}
+
+/** The rules in shadow with their hits, those that hit nothing last; null where there is none. */
+function shadowHits(rules) {
+  const { shadow_hits: hits } = data.run;
+  const silent = rules.filter((rule) => rule.status === 'shadow' && !hits.some(({ name }) => name === rule.id));
+  const rows = [...hits, ...silent.map((rule) => ({ name: rule.id, count: 0 }))];
+  return rows.length ? el('section', { class: 'card' }, el('h3', null, say('shadow')), named(rows)) : null;
 }
 
 const named = (rows) =>

@@ -17,9 +17,9 @@ use crate::source::Progress;
 const BATCH: usize = 65_536;
 
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("input").args(["events", "input_log"]).required(true))]
 pub(super) struct Arguments {
     /// Event files: CSV, JSON lines (also .gz and .zst) or Parquet
-    #[arg(required_unless_present = "input_log")]
     events: Vec<PathBuf>,
     /// Input log to replay in place of event files (--help tells the format)
     ///
@@ -31,9 +31,10 @@ pub(super) struct Arguments {
     /// place of "value"; and, where partitions were idle or rules changed, control.jsonl:
     /// {"kind":"heartbeat","partition":1,"next_offset":18,"event_time_max":1707480000000} or
     /// {"kind":"change","effective_time":1707480600000,"rules":"rules-2"}: from that effective time
-    /// on the rules of that directory decide, whose path is relative to PATH.
+    /// on the rules of that directory decide, whose path is relative to PATH. With
+    /// "rules_hash":"...", the hash that decisions have, they must be the very rules.
     /// Times are ms since 1970 UTC.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["events", "maps"])]
+    #[arg(long, value_name = "PATH", conflicts_with = "maps")]
     input_log: Option<PathBuf>,
     /// Replay the input log with another allowed lateness than the one that held; event files are
     /// put in order first, and nothing in them is late

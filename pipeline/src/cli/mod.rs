@@ -146,7 +146,28 @@ fn environment(message: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use clap::Parser as _;
+
+    use super::{Arguments, size};
+
+    /// Whoever gives a backtest nothing to read is told of both things that it reads, and whoever
+    /// gives both that it reads one.
+    #[test]
+    fn a_backtest_reads_event_files_or_an_input_log() {
+        let said = |input: &[&str]| {
+            let line = [&["hongxian", "backtest", "--out", "run"], input].concat();
+            Arguments::try_parse_from(line).err().map(|error| error.to_string())
+        };
+        assert_eq!(said(&["events.csv", "more.csv", "--map", "map.toml"]), None);
+        assert_eq!(said(&["--input-log", "log"]), None);
+        let nothing = said(&[]).expect("an error");
+        let wanted = nothing.split("Usage:").next().unwrap_or_default();
+        assert!(wanted.contains("--input-log") && wanted.contains("EVENTS"), "{nothing}");
+        for both in [["events.csv", "--input-log", "log"], ["--input-log", "log", "--map=m.toml"]] {
+            let said = said(&both).expect("an error");
+            assert!(said.contains("cannot be used with"), "{said}");
+        }
+    }
 
     #[test]
     fn a_size_is_a_number_and_a_binary_unit() {

@@ -80,6 +80,18 @@ impl Zone {
         &self.name
     }
 
+    /// The moment as RFC 3339 with the zone's offset, such as `2024-02-09T20:00:00+08:00`; no more
+    /// than milliseconds, and those only where there are some.
+    pub fn moment(&self, time: i64) -> String {
+        let offset = self.offsets[self.span(time.clamp(FIRST, LAST))].1;
+        let offset = jiff::tz::Offset::from_seconds((offset / 1000) as i32);
+        match (jiff::Timestamp::from_millisecond(time), offset) {
+            (Ok(moment), Ok(offset)) => moment.display_with_offset(offset).to_string(),
+            // No such moment is in any calendar, and the number still says which it is.
+            _ => time.to_string(),
+        }
+    }
+
     /// The hour of the local day, 0 to 23.
     #[inline]
     pub fn hour(&self, time: i64) -> i64 {
@@ -195,6 +207,9 @@ mod tests {
         assert_eq!(zone.weekday(time), weekday, "weekday of {local}");
         assert_eq!(zone.date(time).to_string(), local.date().to_string(), "date of {local}");
         assert_eq!(zone.day_start(time), start, "start of the day of {local}");
+        let moment: jiff::Timestamp = zone.moment(time).parse().unwrap();
+        assert_eq!(moment.as_millisecond(), time, "moment of {local}");
+        assert!(zone.moment(time).starts_with(&local.datetime().to_string()), "of {local}");
     }
 
     proptest! {

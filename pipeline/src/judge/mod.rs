@@ -25,6 +25,7 @@ pub use view::{Caught, Detection, LabelUse, RuleTruth, Slice, View};
 
 use crate::event::Kind;
 use crate::expr::Zone;
+use crate::rules::file::Status;
 use crate::score::Verdict;
 use accounts::{Accounts, Act};
 use metrics::{Histogram, SCORE_MAX, ratio};
@@ -62,7 +63,7 @@ pub struct Judged<'a> {
     pub epoch: usize,
 }
 
-/// A live rule, as a report shows it.
+/// A rule, as a report shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JudgedRule {
     /// Its id.
@@ -73,6 +74,8 @@ pub struct JudgedRule {
     pub title_zh: String,
     /// What a hit adds to the score.
     pub score: i64,
+    /// Whether it decided: live if it ever was in the run, else shadow if it ever was.
+    pub status: Status,
 }
 
 /// What the decision on a transaction would have been with other hits: asked without one of the

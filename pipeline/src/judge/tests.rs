@@ -18,6 +18,7 @@ fn rules() -> Vec<JudgedRule> {
             title: id.to_owned(),
             title_zh: String::new(),
             score,
+            status: Status::Live,
         })
         .to_vec()
 }

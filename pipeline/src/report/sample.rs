@@ -4,6 +4,7 @@
 use super::{ChangeFact, Counts, InputFact, NamedCount, RejectCount, RunFacts, WarmingFact};
 use crate::event::{Kind, Raw};
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels, LabelsBuilder};
+use crate::rules::file::Status;
 use crate::score::Verdict;
 use crate::source::order::OnDisk;
 
@@ -15,7 +16,8 @@ const ACCOUNTS: u64 = 400;
 const FRAUDS: u64 = 12;
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)>\u{202e}\x1b[31m";
 
-const RULES: [(&str, &str, &str, i64); 8] = [
+/// Live rules, and then what is not live.
+const RULES: [(&str, &str, &str, i64); 12] = [
     ("many-groups-one-collector", "Many groups, one collector", "多群归集", 400),
     ("frequent-send-and-receive", "Frequent send and receive", "频繁收发", 250),
     ("sudden-amount-change", "Sudden change of amount", "金额突变", 300),
@@ -24,16 +26,29 @@ const RULES: [(&str, &str, &str, i64); 8] = [
     ("night-burst", "A burst at night", "深夜突发", 150),
     ("fast-in-fast-out", "Money in, money out", "快进快出", 300),
     ("never-hits", "Never hits", "从不命中", 900),
+    ("shared-ip", "One address, many accounts", "同一地址多账户", 100),
+    ("quiet-ip", "An address that was never seen", "从未出现的地址", 100),
+    ("half-written", "Half written", "尚未写完", 100),
+    ("given-up", "Given up", "已停用", 100),
 ];
+const STATUSES: [Status; 12] = {
+    let mut statuses = [Status::Live; 12];
+    statuses[8] = Status::Shadow;
+    statuses[9] = Status::Shadow;
+    statuses[10] = Status::Draft;
+    statuses[11] = Status::Retired;
+    statuses
+};
 
 fn rules() -> Vec<JudgedRule> {
-    let rule = |(id, title, title_zh, score): (&str, &str, &str, i64)| JudgedRule {
-        id: id.to_owned(),
-        title: title.to_owned(),
-        title_zh: title_zh.to_owned(),
-        score,
+    let rule = |((id, title, title_zh, score), status): (&(&str, &str, &str, i64), _)| JudgedRule {
+        id: (*id).to_owned(),
+        title: (*title).to_owned(),
+        title_zh: (*title_zh).to_owned(),
+        score: *score,
+        status,
     };
-    RULES.map(rule).to_vec()
+    RULES.iter().zip(STATUSES).map(rule).collect()
 }
 
 fn score(hits: &[u16]) -> i64 {

@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::ReportInput;
 use crate::diagnostic::Lang;
 use crate::judge::{Detection, RuleFinding, Tally, View};
+use crate::rules::file::Status;
 use crate::source::order::OnDisk;
 
 /// The widest a report gets, however wide the terminal is.
@@ -14,8 +15,8 @@ const RULES_MAX: usize = 25;
 /// The most kinds of fraud that are listed.
 const TYPOLOGIES_MAX: usize = 15;
 
-/// The most features that are named as warming after a change of rules.
-const WARMING_MAX: usize = 3;
+/// The most names in a list of names: features that are warming, rules in shadow that hit nothing.
+const NAMED_MAX: usize = 3;
 /// Digits that tell two hashes apart at a glance.
 const HASH_SHOWN: usize = 12;
 
@@ -192,12 +193,8 @@ impl Page {
             let Some(until) = change.warming.iter().map(|warming| warming.until).max() else {
                 continue;
             };
-            let names = change.warming.iter().map(|warming| printable(&warming.feature));
-            let mut shown: Vec<String> = names.take(WARMING_MAX).collect();
-            if change.warming.len() > WARMING_MAX {
-                shown.push(format!("+{}", change.warming.len() - WARMING_MAX));
-            }
-            let (names, until) = (shown.join(", "), moment(until));
+            let names = named(change.warming.iter().map(|warming| warming.feature.as_str()));
+            let until = moment(until);
             let value = match self.screen.lang {
                 Lang::En => format!("until {until}: {names}"),
                 Lang::Zh => format!("至 {until}：{names}"),
@@ -424,21 +421,54 @@ impl Page {
         let rows =
             order.iter().take(RULES_MAX).map(|&at| rule_row(&found.rules[at], view, at)).collect();
         self.table(&header, 1, rows);
-        let (listed, live) = (order.len().min(RULES_MAX), found.rules.len());
+        let live = found.rules.iter().filter(|rule| rule.rule.status == Status::Live).count();
+        let listed = order.len().min(RULES_MAX);
         let silent = live - order.len();
         self.line(match self.screen.lang {
             Lang::En => format!(
-                "{listed} of {live} rules shown, {silent} hit nothing. unique: alerts that no other \
-                 rule hit;\nmarginal: alerts that would not be without the rule{}.",
+                "{listed} of {live} live rules shown, {silent} hit nothing. unique: alerts that no \
+                 other rule hit;\nmarginal: alerts that would not be without the rule{}.",
                 if view.is_some() { " (both of fraud)" } else { "" }
             ),
             Lang::Zh => format!(
-                "列出 {live} 条规则中的 {listed} 条，{silent} 条未命中。独有：仅此规则命中的预警；\n\
+                "列出 {live} 条生效规则中的 {listed} 条，{silent} 条未命中。独有：仅此规则命中的预警；\n\
                  边际：去掉该规则就不再预警的笔数{}。",
                 if view.is_some() { "（均指欺诈）" } else { "" }
             ),
         });
+        self.silent_in_shadow(input);
     }
+
+    /// Rules in shadow that hit nothing: nobody sees from their hits what they would do.
+    fn silent_in_shadow(&mut self, input: &ReportInput<'_>) {
+        let hit = |id: &str| input.run.shadow_hits.iter().any(|rule| rule.name == id);
+        let rules = input.judgement.rules.iter().map(|found| &found.rule);
+        let silent: Vec<&str> = rules
+            .filter(|rule| rule.status == Status::Shadow && !hit(&rule.id))
+            .map(|rule| rule.id.as_str())
+            .collect();
+        if silent.is_empty() {
+            return;
+        }
+        let name = self.say("in shadow, hit nothing", "影子规则，未命中").to_owned();
+        let count = grouped(silent.len() as u64);
+        let names = named(silent.into_iter());
+        let value = match self.screen.lang {
+            Lang::En => format!("{count}: {names}"),
+            Lang::Zh => format!("{count} 条：{names}"),
+        };
+        self.table(&[], 2, vec![vec![name, value]]);
+    }
+}
+
+/// The first few names, and how many more there are.
+fn named<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let mut shown: Vec<String> = names.take(NAMED_MAX).map(printable).collect();
+    if more > 0 {
+        shown.push(format!("+{more}"));
+    }
+    shown.join(", ")
 }
 
 fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
@@ -537,6 +567,28 @@ mod tests {
             assert!(line.contains("rules-2") && line.contains("c41d07c1a5be"), "{line}");
             let warming = text.lines().find(|line| line.contains("funds.payee.fan_in_24h"));
             assert!(warming.is_some_and(|line| line.contains("T")), "{text}");
+        }
+    }
+
+    /// The sample has eight live rules, of which one hits nothing, two in shadow, of which one
+    /// does, one draft and one that is retired.
+    #[test]
+    fn only_live_rules_are_said_to_hit_nothing() {
+        for (lang, live, shadow) in [
+            (
+                Lang::En,
+                "7 of 8 live rules shown, 1 hit nothing",
+                "in shadow, hit nothing 1: quiet-ip",
+            ),
+            (Lang::Zh, "列出 8 条生效规则中的 7 条，1 条未命中", "影子规则，未命中 1 条：quiet-ip"),
+        ] {
+            for labelled in [true, false] {
+                let text = show(lang, false, labelled);
+                let words: Vec<&str> = text.split_whitespace().collect();
+                let words = words.join(" ");
+                assert!(words.contains(live) && words.contains(shadow), "{text}");
+                assert!(!text.contains("half-written") && !text.contains("given-up"), "{text}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -47,7 +48,8 @@ pub(super) const FLOORS: [(&str, Verdict); 3] =
     [("review", Verdict::Review), ("hold", Verdict::Hold), ("block", Verdict::Block)];
 
 /// Whether a rule runs, and what its hits do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Being written: checked and tested, not run.
     Draft,

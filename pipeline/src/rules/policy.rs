@@ -180,17 +180,20 @@ impl Policy {
 
     /// The settings that hold for a run as a whole, with their values: its order of events and
     /// what it keeps depend on them.
-    pub fn fixed_settings(&self) -> [(&'static str, String); 10] {
+    pub fn fixed_settings(&self) -> [(&'static str, Message); 10] {
         let Devices { clusters, hub_limit, window } = self.devices;
+        // What a file says in a word or a number is shown as it stands there.
+        let plain = |value: String| Message::new(value.clone(), value);
+        let lasting = |ms| plain(format_duration(ms));
         [
-            ("time_zone", self.time_zone.clone()),
-            ("graph_tick", format_duration(self.graph_tick)),
-            ("dedup_window", format_duration(self.dedup_window)),
-            ("allowed_lateness", format_duration(self.allowed_lateness)),
-            ("max_ahead", format_duration(self.max_ahead)),
-            ("devices.hub_limit", hub_limit.to_string()),
-            ("clusters.enabled", clusters.to_string()),
-            ("clusters.window", format_duration(window)),
+            ("time_zone", plain(self.time_zone.clone())),
+            ("graph_tick", lasting(self.graph_tick)),
+            ("dedup_window", lasting(self.dedup_window)),
+            ("allowed_lateness", lasting(self.allowed_lateness)),
+            ("max_ahead", lasting(self.max_ahead)),
+            ("devices.hub_limit", plain(hub_limit.to_string())),
+            ("clusters.enabled", plain(clusters.to_string())),
+            ("clusters.window", lasting(window)),
             ("verdicts.account", self.accounts.told()),
             ("verdicts.group", self.groups.told()),
         ]
@@ -265,20 +268,41 @@ impl VerdictPolicy {
 }
 
 impl VerdictPolicy {
-    fn told(&self) -> String {
-        let step = |step: Option<Threshold>| step.map_or("never".to_owned(), |step| step.told());
-        let (restrict, ban) = (step(self.restrict), step(self.ban));
-        format!("restrict {restrict}, ban {ban}, enforce {}", self.enforce)
+    fn told(&self) -> Message {
+        let step = |step: Option<Threshold>| {
+            step.map_or_else(|| Message::new("never", "从不"), |step| step.told())
+        };
+        let (restrict, ban, enforce) = (step(self.restrict), step(self.ban), self.enforce);
+        let enforced = if enforce { "强制执行" } else { "不强制执行" };
+        Message::new(
+            format!("restrict {}, ban {}, enforce {enforce}", restrict.en, ban.en),
+            format!("限制:{};封禁:{};{enforced}", restrict.zh, ban.zh),
+        )
     }
 }
 
 impl Threshold {
-    fn told(&self) -> String {
+    fn told(&self) -> Message {
         let Threshold { decisions, at_least, within, lasts, floor } = self;
-        let (at_least, floor, within) = (at_least.name(), floor.name(), format_duration(*within));
-        let lasts =
-            lasts.map_or("for good".to_owned(), |lasts| format!("for {}", format_duration(lasts)));
-        format!("at {decisions} of {at_least} in {within} {lasts} (floor {floor})")
+        let (within, lasts) = (format_duration(*within), lasts.map(format_duration));
+        let lasts = match lasts {
+            Some(lasts) => Message::new(format!("for {lasts}"), format!("为期 {lasts}")),
+            None => Message::new("for good", "直至人工解除"),
+        };
+        Message::new(
+            format!(
+                "at {decisions} of {} in {within} {} (floor {})",
+                at_least.name(),
+                lasts.en,
+                floor.name()
+            ),
+            format!(
+                "{within} 内有 {decisions} 次决策为{}或更严,{},期间决策至少为{}",
+                at_least.name_zh(),
+                lasts.zh,
+                floor.name_zh()
+            ),
+        )
     }
 
     /// What a table says; of what it leaves out, the default, but for `lasts`: a verdict that is

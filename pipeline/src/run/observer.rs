@@ -4,19 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::decision::{DecisionBatch, Verdict};
+use crate::decision::{DecisionBatch, Raised, Verdict};
+use crate::diagnostic::Lang;
 use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID};
+use crate::expr::Zone;
 use crate::job::Epoch;
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels};
 use crate::rules::Rule;
+use crate::rules::file::Status;
 use crate::sink::Scored;
-use crate::verdicts::Verdicts;
+use crate::verdicts::{Enforced, Standing, Verdicts, floor};
 
 /// The places of each epoch's rules among all that are ever in force, which stand by id.
 pub(super) struct Places {
     by_epoch: Vec<Vec<u16>>,
     /// For each epoch, whether the rule at a place allows.
     allows: Vec<Vec<bool>>,
+    /// For each epoch, the language of the reasons in its decisions.
+    languages: Vec<Lang>,
+    /// By whose clock they tell a time, which is the same in all epochs.
+    zone: Arc<Zone>,
 }
 
 impl Places {
@@ -34,7 +41,8 @@ impl Places {
                 allows[usize::from(*place)] = rule.file.allows;
             }
         }
-        Places { by_epoch, allows }
+        let languages = epochs.iter().map(|epoch| epoch.scorer.policy().language).collect();
+        Places { by_epoch, allows, languages, zone: epochs[0].features.zone.clone() }
     }
 
     /// A decision of the rules under the floor of an enforced verdict. As with any floor, a rule
@@ -42,6 +50,29 @@ impl Places {
     fn raised(&self, epoch: usize, hits: &[u16], decided: Verdict, floor: Verdict) -> Verdict {
         let allowed = || hits.iter().any(|hit| self.allows[epoch][usize::from(*hit)]);
         if floor <= decided || (floor < Verdict::Block && allowed()) { decided } else { floor }
+    }
+
+    /// Says of a decision that was raised which verdicts raised it, in the order of their names:
+    /// of those on its account and its group, what has the higher floor, or both.
+    fn explain(
+        &self,
+        epoch: usize,
+        ids: [&str; 2],
+        enforced: [Option<Enforced>; 2],
+        mut reason: impl FnMut(&'static str, String),
+    ) {
+        let floor = floor(&enforced);
+        let lang = self.languages[epoch];
+        for standing in [Standing::Banned, Standing::Restricted] {
+            let told = ids.into_iter().zip(enforced).filter_map(|(id, one)| {
+                let one = one.filter(|one| one.standing == standing && one.floor == floor)?;
+                Some(one.tell(id, &self.zone, lang))
+            });
+            let told: Vec<String> = told.collect();
+            if !told.is_empty() {
+                reason(standing.reason(), told.join(if lang == Lang::Zh { "；" } else { "; " }));
+            }
+        }
     }
 }
 
@@ -56,14 +87,21 @@ pub(super) fn judge(
     for epoch in epochs {
         rules.extend(epoch.rules().iter().map(|rule| (rule.file.id.as_str(), rule)));
     }
+    let ever = |id: &str, status: Status| {
+        let mut all = epochs.iter().flat_map(Epoch::rules);
+        all.any(|rule| rule.file.id == id && rule.file.status == status)
+    };
     let judged = rules.values().map(|rule| JudgedRule {
         id: rule.file.id.clone(),
         title: rule.file.about.title.clone(),
         title_zh: rule.file.about.title_zh.clone(),
         score: rule.file.score,
+        status: [Status::Live, Status::Shadow]
+            .into_iter()
+            .find(|status| ever(&rule.file.id, *status))
+            .unwrap_or(rule.file.status),
     });
-    let zone = crate::expr::Zone::new(&epochs[0].scorer.policy().time_zone);
-    let options = zone.map_or_else(JudgeOptions::default, |zone| JudgeOptions::in_zone(&zone));
+    let options = JudgeOptions::in_zone(&places.zone);
     let by_epoch = epochs.iter().zip(&places.by_epoch);
     let redecide: Vec<_> = by_epoch.map(|(epoch, places)| epoch.scorer.redecider(places)).collect();
     let places = places.clone();
@@ -120,12 +158,19 @@ impl Observer {
     /// floor that they set before it, which is returned. The floor is no evidence: else an account
     /// that goes on acting would never be free again, and a banned group would ban everybody in it.
     fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
-        let row = batch.rows[at] as usize;
-        let chunk = &batch.slice.chunk;
-        let (account, group) = (chunk.str(ACCOUNT_ID, row), chunk.str(GROUP_ID, row));
-        let (time, decided) = (batch.slice.effective[row], batch.verdicts[at]);
-        let floor = self.verdicts.floor(account, group, time);
-        batch.verdicts[at] = self.places.raised(self.epoch, &self.hits, decided, floor);
+        let DecisionBatch { slice, rows, verdicts, raised: reasons, .. } = batch;
+        let row = rows[at] as usize;
+        let (account, group) = (slice.chunk.str(ACCOUNT_ID, row), slice.chunk.str(GROUP_ID, row));
+        let (time, decided) = (slice.effective[row], verdicts[at]);
+        let enforced = self.verdicts.enforced(account, group, time);
+        let floor = floor(&enforced);
+        let raised = self.places.raised(self.epoch, &self.hits, decided, floor);
+        if raised != decided {
+            verdicts[at] = raised;
+            self.places.explain(self.epoch, [account, group], enforced, |rule, text| {
+                reasons.push(Raised { at, rule, text });
+            });
+        }
         self.verdicts.observe(account, group, time, decided);
         self.reached = time;
         floor

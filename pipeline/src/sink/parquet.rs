@@ -303,13 +303,17 @@ fn offsets<T>(lists: &Lists<T>) -> OffsetBuffer<i32> {
 }
 
 fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
-    let hits = batch.hits.items();
-    let rule = |hit: &u16| &names.rules[usize::from(*hit)];
-    let rules = strings_array(hits.iter().map(|hit| rule(hit).0.as_str()), hits.len());
-    let scores: Int64Array = hits.iter().map(|hit| Some(rule(hit).1)).collect();
-    let texts = strings_of(&batch.reasons);
+    let (mut found, mut ends) = (Vec::with_capacity(batch.hits.items().len()), vec![0]);
+    for at in 0..batch.rows.len() {
+        batch.each_reason(at, names, |reason| found.push(reason));
+        ends.push(found.len() as i32);
+    }
+    let rules = strings_array(found.iter().map(|reason| reason.rule), found.len());
+    let scores: Int64Array = found.iter().map(|reason| Some(reason.score)).collect();
+    let texts = strings_array(found.iter().map(|reason| reason.text), found.len());
     let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
-    Arc::new(ListArray::new(reasons_item(), offsets(&batch.hits), Arc::new(items), None))
+    let offsets = OffsetBuffer::new(ends.into());
+    Arc::new(ListArray::new(reasons_item(), offsets, Arc::new(items), None))
 }
 
 fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {

@@ -38,12 +38,16 @@ fn write_events(path: &Path, claims: i64) {
     fs::write(path, csv).unwrap();
 }
 
-fn backtest(events: &Path, out: &Path, batch: &str) -> Command {
+fn backtest(events: &Path, rules: &Path, out: &Path, batch: &str) -> Command {
     let mut command = hongxian();
     command.arg("backtest").arg(events).arg("--out").arg(out);
-    command.arg("--rules").arg(workspace().join("rules")).args(["--lang", "en"]);
+    command.arg("--rules").arg(rules).args(["--lang", "en"]);
     command.args(["--workers", "4", "--tick", "5ms", "--batch", batch]);
     command
+}
+
+fn shipped() -> PathBuf {
+    workspace().join("rules")
 }
 
 fn hongxian() -> Command {
@@ -51,14 +55,8 @@ fn hongxian() -> Command {
 }
 
 /// Interrupts a run whose steps have an event for each worker, so long after it has begun to decide.
-fn interrupt(events: &Path, out: &Path, after: Duration) -> Met {
-    let mut run = backtest(events, out, "4");
-    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // All is read before the first decision, and the log is opened between the two.
-    while !out.join("log/blocks.jsonl").exists() {
-        assert_eq!(run.try_wait().unwrap(), None, "it ended before it began");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+fn interrupt(events: &Path, rules: &Path, out: &Path, after: Duration) -> Met {
+    let run = begun(backtest(events, rules, out, "4"), out);
     std::thread::sleep(after);
     press_ctrl_c(&run);
     let output = run.wait_with_output().unwrap();
@@ -69,6 +67,17 @@ fn interrupt(events: &Path, out: &Path, after: Duration) -> Met {
     assert_eq!(output.status.code(), Some(130), "{shown}");
     let decided_none = metrics(out)["counts"]["decided"] == 0;
     if decided_none { Met::TooEarly } else { Met::Midway(output) }
+}
+
+/// Starts a run and waits until it is about to decide: all is read before the first decision, and
+/// the log is opened between the two.
+fn begun(mut run: Command, out: &Path) -> Child {
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !out.join("log/blocks.jsonl").exists() {
+        assert_eq!(run.try_wait().unwrap(), None, "it ended before it began");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    run
 }
 
 fn press_ctrl_c(run: &Child) {
@@ -87,13 +96,13 @@ fn decisions(out: &Path) -> String {
 }
 
 /// A run that was interrupted midway, with its input and what it said.
-fn interrupted(directory: &Path) -> (PathBuf, PathBuf, Output) {
+fn interrupted(directory: &Path, rules: &Path) -> (PathBuf, PathBuf, Output) {
     let (mut claims, mut after) = (4_000, Duration::from_millis(50));
     for attempt in 0..ATTEMPTS {
         let events = directory.join(format!("events{attempt}.csv"));
         let out = directory.join(format!("run{attempt}"));
         write_events(&events, claims);
-        match interrupt(&events, &out, after) {
+        match interrupt(&events, rules, &out, after) {
             Met::TooEarly => after *= 2,
             Met::TooLate => claims *= 2,
             Met::Midway(output) => return (events, out, output),
@@ -107,7 +116,7 @@ fn interrupted(directory: &Path) -> (PathBuf, PathBuf, Output) {
 fn an_interrupted_run_keeps_the_first_decisions_of_a_whole_one() {
     for _ in 0..3 {
         let directory = tempfile::tempdir().unwrap();
-        let (events, out, output) = interrupted(directory.path());
+        let (events, out, output) = interrupted(directory.path(), &shipped());
         assert_told(&output);
         assert_start_of_whole(&events, &out, &directory.path().join("whole"));
     }
@@ -130,10 +139,70 @@ fn assert_start_of_whole(events: &Path, out: &Path, whole: &Path) {
         assert_eq!(run["decisions_digest"].as_str(), Some(digest.trim()));
     }
 
-    assert!(backtest(events, whole, "32768").output().unwrap().status.success());
+    assert!(backtest(events, &shipped(), whole, "32768").output().unwrap().status.success());
     let (kept, all) = (decisions(out), decisions(whole));
     assert!(!kept.is_empty() && kept.len() < all.len() && all.starts_with(&kept));
     let count = kept.lines().count();
     assert_eq!(metrics(out)["counts"]["decided"], count);
     assert_eq!(read_parquet(&out.join("features.parquet")).num_rows(), count);
+}
+
+/// Rules that review every claim, and restrict its account for the second after it.
+fn brief_verdicts(rules: &Path) {
+    fs::create_dir_all(rules.join("funds")).unwrap();
+    let rule = "title = 'x'\nstatus = 'live'\non = ['claim']\nwhen = 'amount_fen > 0'\n\
+                floor = 'review'\nscore = 0\nreason = 'x'\n";
+    fs::write(rules.join("funds/any-claim.toml"), rule).unwrap();
+    let policy = "[clusters]\nenabled = false\n\
+                  [verdicts.group]\nrestrict = false\nban = false\n\
+                  [verdicts.account]\nban = false\n\
+                  restrict = { decisions = 1, at_least = 'review', within = '1s', lasts = '1s' }\n";
+    fs::write(rules.join("policy.toml"), policy).unwrap();
+}
+
+/// Who is restricted in the end of an interrupted run is who is in that of a whole run over what it
+/// had decided: not who would be when the events end that it did not come to.
+#[test]
+fn the_verdicts_of_an_interrupted_run_are_as_of_its_last_decision() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    brief_verdicts(&rules);
+    let (events, out, _) = interrupted(directory.path(), &rules);
+    let decided = metrics(&out)["counts"]["decided"].as_u64().unwrap() as usize;
+    let text = fs::read_to_string(&events).unwrap();
+    assert!(decided + 1 < text.lines().count(), "it did not come to all");
+    let first = directory.path().join("first.csv");
+    let header_and_first = text.split_inclusive('\n').take(1 + decided);
+    fs::write(&first, header_and_first.collect::<String>()).unwrap();
+    let whole = directory.path().join("whole");
+    assert!(backtest(&first, &rules, &whole, "32768").output().unwrap().status.success());
+    assert_eq!(decisions(&out), decisions(&whole));
+    let [kept, told] = [out, whole].map(|run| read_parquet(&run.join("entities.parquet")));
+    // A second has fifty claims, by as many accounts.
+    assert_eq!(kept.num_rows(), decided.min(50));
+    assert_eq!(kept, told);
+}
+
+/// The file that is written last says that a run came to its end: of one that was killed there is
+/// none, not even that of a run before it.
+#[test]
+fn a_killed_run_does_not_look_like_the_whole_one_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let [rules, events, out] = ["rules", "events.csv", "run"].map(|at| directory.path().join(at));
+    brief_verdicts(&rules);
+    let mut claims = 4_000;
+    for _ in 0..ATTEMPTS {
+        write_events(&events, claims);
+        assert!(backtest(&events, &rules, &out, "32768").output().unwrap().status.success());
+        assert!(out.join("run.toml").exists());
+        fs::remove_file(out.join("log/blocks.jsonl")).unwrap();
+        let mut run = begun(backtest(&events, &rules, &out, "4"), &out);
+        run.kill().unwrap();
+        if !run.wait().unwrap().success() {
+            assert!(!out.join("run.toml").exists(), "it is of the run before");
+            return;
+        }
+        claims *= 2;
+    }
+    panic!("no run could be killed midway");
 }

@@ -129,3 +129,32 @@ fn a_hot_key_takes_up_no_more_an_event_than_a_smaller_one() {
     let (small, large) = (bytes_an_event(2_000), bytes_an_event(50_000));
     assert!(large < small * 1.5, "{small} bytes an event of 2,000, {large} of 50,000");
 }
+
+/// A key that lives on gives back what a burst of values took up, once the burst has left its
+/// windows.
+#[test]
+fn a_burst_of_values_leaves_nothing_behind_in_a_key_that_lives_on() {
+    let toml = "[t.top_share]\nover = ['claim']\nkey = ['account_id']\nagg = 'top_share'\n\
+                field = 'counterparty_id'\nwindow = '24h'\n\
+                [t.entropy]\nover = ['claim']\nkey = ['account_id']\nagg = 'entropy'\n\
+                field = 'amount_fen'\nwindow = '24h'\n";
+    let bytes = |burst: i64| {
+        let claim = |at: i64, time: i64| Ev {
+            id: format!("e{at}"),
+            time,
+            kind: "claim",
+            account: "u".to_owned(),
+            // One of them again and again, and others once each.
+            counterparty: if at % 2 == 0 { "s".to_owned() } else { format!("s{at}") },
+            amount: Some(at),
+            ..Ev::default()
+        };
+        let hourly = (0..72).map(|hour| claim(burst + hour, START + hour * HOUR + 1));
+        let events: Vec<Ev> = (0..burst).map(|at| claim(at, START)).chain(hourly).collect();
+        let usage = run(&events, toml).state["account_id"];
+        assert_eq!((usage.keys, usage.events), (1, 24));
+        usage.bytes
+    };
+    let (calm, after_burst) = (bytes(0), bytes(4_000));
+    assert!(after_burst < 2 * calm, "{after_burst} bytes, and {calm} without the burst");
+}

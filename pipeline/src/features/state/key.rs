@@ -144,6 +144,23 @@ impl KeyState<'_> {
         for plan in &stream.windows {
             self.cells[plan.tail] -= gone as u64;
         }
+        self.compact_tallies(family, stream, ring);
+    }
+
+    /// Gives back room that the tallies of a ring do not need any more.
+    fn compact_tallies(&mut self, family: &Family, stream: &Stream, ring: usize) {
+        let (ring, stride) = (&mut self.rings[ring], stream.entry.len() + 1);
+        for (word, held) in (1..).zip(&stream.entry) {
+            let EntryWord::Slot { tally, .. } = *held else { continue };
+            let layout = Layout { windows: family.tallies[tally] };
+            let Some(moved) = self.tallies[tally].compact(ring.len(), layout) else { continue };
+            for at in 0..ring.len() {
+                let slot = ring.word_mut(at, stride, word);
+                if *slot != NULL_SLOT {
+                    *slot = u64::from(moved[*slot as usize]);
+                }
+            }
+        }
     }
 
     /// Gives up what the ring's entry at `at` holds elsewhere.

@@ -42,6 +42,17 @@ impl Ring {
         &self.words[at * stride..(at + 1) * stride]
     }
 
+    /// A word of the entry at `index` from the oldest, to be changed.
+    pub(super) fn word_mut(&mut self, index: usize, stride: usize, word: usize) -> &mut u64 {
+        debug_assert!(index < self.len() && word < stride);
+        let capacity = self.words.len() / stride;
+        let mut at = self.head as usize + index;
+        if at >= capacity {
+            at -= capacity;
+        }
+        &mut self.words[at * stride + word]
+    }
+
     /// Appends an entry and gives it out to be filled.
     pub(super) fn push(&mut self, stride: usize) -> &mut [u64] {
         let capacity = self.words.len() / stride;

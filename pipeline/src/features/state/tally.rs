@@ -6,6 +6,11 @@ use hashbrown::HashTable;
 
 /// How many values are searched one by one before an index is built.
 const LINEAR_MAX: u32 = 12;
+/// So much room is kept, however little of it is in use: slots, and counts of a window.
+const ROOM_KEPT: usize = 32;
+/// Beyond that, so much room is kept for each event of the ring: what is more is given back, which
+/// takes less time than it took to fill.
+const ROOM_AN_EVENT: usize = 8;
 /// The slot after which there is none.
 const NONE: u32 = u32::MAX;
 
@@ -131,6 +136,34 @@ impl Tally {
         }
     }
 
+    /// Gives room back when the ring has only so many events left and most of it is free. Where
+    /// slots move, says for each where it went: what the ring's entries hold must follow.
+    pub(crate) fn compact(&mut self, events: usize, layout: Layout) -> Option<Vec<u32>> {
+        let room = ROOM_KEPT.max(ROOM_AN_EVENT * events);
+        for top in self.tops.iter_mut().filter(|top| top.by_count.len() > room) {
+            // No value occurs more often than the commonest.
+            top.by_count.truncate(top.top as usize + 1);
+            top.by_count.shrink_to_fit();
+        }
+        let stride = layout.stride();
+        if self.words.len() <= room * stride {
+            return None;
+        }
+        let mut moved = vec![NONE; self.words.len() / stride];
+        let mut words = Vec::with_capacity(2 * self.held_slots as usize * stride);
+        for (slot, place) in self.words.chunks_exact(stride).zip(&mut moved) {
+            if slot[2] > 0 {
+                *place = (words.len() / stride) as u32;
+                words.extend_from_slice(slot);
+            }
+        }
+        (self.words, self.free, self.index) = (words, NONE, None);
+        if self.held_slots > LINEAR_MAX {
+            self.build_index(NONE, stride);
+        }
+        Some(moved)
+    }
+
     /// How often the window's commonest value occurs.
     pub(crate) fn top(&self, window: usize) -> u32 {
         self.tops.get(window).map_or(0, |top| top.top)
@@ -185,14 +218,21 @@ impl Tally {
         if let Some(index) = &mut self.index {
             index.insert_unique(hash(&slot), slot, hash);
         } else if self.held_slots > LINEAR_MAX {
-            let mut index = Box::new(HashTable::with_capacity(2 * self.held_slots as usize));
             // The new slot holds nothing yet, and is indexed all the same.
-            let held = |at: &u32| *at == slot || words[*at as usize * stride + 2] > 0;
-            for at in (0..(words.len() / stride) as u32).filter(held) {
-                index.insert_unique(hash(&at), at, hash);
-            }
-            self.index = Some(index);
+            self.build_index(slot, stride);
         }
+    }
+
+    /// Indexes the slots that hold a value, and `fresh`.
+    fn build_index(&mut self, fresh: u32, stride: usize) {
+        let words = &self.words;
+        let hash = |slot: &u32| words[*slot as usize * stride];
+        let mut index = Box::new(HashTable::with_capacity(2 * self.held_slots as usize));
+        let held = |at: &u32| *at == fresh || words[*at as usize * stride + 2] > 0;
+        for at in (0..(words.len() / stride) as u32).filter(held) {
+            index.insert_unique(hash(&at), at, hash);
+        }
+        self.index = Some(index);
     }
 }
 
@@ -232,33 +272,43 @@ mod tests {
 
     proptest! {
         /// A tally over a ring of the last `length` values, with one window of the last `short`,
-        /// against counting from scratch.
+        /// against counting from scratch. Now and then all but one of the ring's values leave, and
+        /// room is given back.
         #[test]
         fn equals_counting(
-            values in prop::collection::vec(0u64..30, 1..300),
-            length in 1usize..60,
-            short in 1usize..20,
+            values in prop::collection::vec(prop_oneof![Just(0u64), 0u64..150], 1..400),
+            length in 1usize..300,
+            short in 1usize..150,
+            lost_after in 100usize..300,
         ) {
             let layout = Layout { windows: 1 };
-            let short = short.min(length);
             let (mut tally, mut slots) = (Tally::default(), Vec::new());
-            let mut surprisal = 0;
+            let (mut surprisal, mut first, mut tail) = (0, 0, 0);
             for at in 0..values.len() {
+                let kept = if at % lost_after == lost_after - 1 { 1 } else { length - 1 };
+                let gone = (first, tail);
+                first = first.max(at.saturating_sub(kept));
+                tail = tail.max(at.saturating_sub(short - 1)).max(first);
+                for slot in &slots[gone.1..tail] {
+                    let change = tally.leave(0, *slot, layout);
+                    tally.move_top(0, change);
+                    surprisal += surprisal_change(change);
+                }
+                slots[gone.0..first].iter().for_each(|slot| tally.release(*slot, layout));
+                if let Some(moved) = tally.compact(at - first, layout) {
+                    slots[first..].iter_mut().for_each(|slot| *slot = moved[*slot as usize]);
+                }
+                let room = 2 * ROOM_KEPT.max(ROOM_AN_EVENT * (at - first));
+                prop_assert!(tally.words.capacity() <= room * layout.stride());
+                prop_assert!(tally.tops.iter().all(|top| top.by_count.capacity() <= room));
+
                 let slot = tally.hold([values[at], 7], layout);
                 slots.push(slot);
                 let change = tally.enter(0, slot, layout);
                 tally.move_top(0, change);
                 surprisal += surprisal_change(change);
-                if at >= short {
-                    let change = tally.leave(0, slots[at - short], layout);
-                    tally.move_top(0, change);
-                    surprisal += surprisal_change(change);
-                }
-                if at >= length {
-                    tally.release(slots[at - length], layout);
-                }
                 let mut counts = BTreeMap::new();
-                for value in &values[(at + 1).saturating_sub(short)..=at] {
+                for value in &values[tail..=at] {
                     *counts.entry(value).or_insert(0u32) += 1;
                 }
                 let total: u32 = counts.values().sum();

@@ -20,6 +20,9 @@ const PARTITIONS_MAX: i64 = 100_000;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// A BLAKE3 hash in hexadecimal, as decisions and run.toml have it.
+const HASH_DIGITS: usize = 64;
+
 /// What `log.toml` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -82,6 +85,9 @@ pub struct Change {
     pub effective_time: i64,
     /// The rules directory, relative to the log.
     pub rules: String,
+    /// The hash that its rules had when the line was written, as decisions have it; none: whatever
+    /// is there now decides.
+    pub rules_hash: Option<String>,
     /// Where the line stands in `control.jsonl`, in bytes.
     #[serde(skip)]
     pub span: Range<usize>,
@@ -121,10 +127,10 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
                 let hint = Message::new(
                     "lines are {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":MS} or {\"kind\":\"change\",\"effective_time\":MS,\
-                     \"rules\":\"DIRECTORY\"}",
+                     \"rules\":\"DIRECTORY\"}, this also with \"rules_hash\":\"HASH\"",
                     "每行应为 {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":毫秒} 或 {\"kind\":\"change\",\"effective_time\":毫秒,\
-                     \"rules\":\"目录\"}",
+                     \"rules\":\"目录\"}，后者还可加上 \"rules_hash\":\"哈希\"",
                 );
                 let error = Diagnostic::error("bad-control", file, Some(span), message);
                 wrong.push(error.with_hint(Some(hint)));
@@ -151,6 +157,10 @@ impl Entry {
                 if change.rules.is_empty() || Path::new(&change.rules).is_absolute() {
                     return Err("rules is no path relative to the log".to_owned());
                 }
+                if change.rules_hash.as_deref().is_some_and(|hash| !is_hash(hash)) {
+                    let digits = HASH_DIGITS;
+                    return Err(format!("rules_hash is not {digits} digits of 0-9 and a-f"));
+                }
                 return in_range("effective_time", change.effective_time);
             }
         };
@@ -160,6 +170,11 @@ impl Entry {
         }
         in_range("event_time_max", heartbeat.event_time_max)
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == HASH_DIGITS && text.bytes().all(digit)
 }
 
 fn in_range(name: &str, time: i64) -> Result<(), String> {

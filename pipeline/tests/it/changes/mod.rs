@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use hongxian::diagnostic::Lang;
 use hongxian::event::Schema;
+use hongxian::rules::file::Status;
 use hongxian::run::Events;
 use hongxian::source::{self, Input};
 use proptest::prelude::*;
@@ -181,6 +182,33 @@ fn claims(events: impl IntoIterator<Item = Ev>, control: String) -> Log {
     };
     let records = vec![events.into_iter().enumerate().map(record).collect()];
     Log { records, control, ..Log::default() }
+}
+
+/// A rule that ever decided is judged as a live one, whatever it was before or after.
+#[test]
+fn a_rule_is_live_to_the_judge_if_it_ever_was() {
+    // Its name, its status at first and after the change, and what the judge takes it for.
+    let told = [
+        ("draft-then-shadow", "draft", "shadow", Status::Shadow),
+        ("live-then-draft", "live", "draft", Status::Live),
+        ("live-to-the-end", "live", "live", Status::Live),
+        ("never-run", "draft", "retired", Status::Retired),
+        ("shadow-then-live", "shadow", "live", Status::Live),
+        ("shadow-then-retired", "shadow", "retired", Status::Shadow),
+    ];
+    let rules = [0, 1].map(|phase| {
+        let file = |row: &(&str, &'static str, &'static str, Status)| {
+            let path = format!("funds/{}.toml", row.0).leak();
+            rule(path, [row.1, row.2][phase], 1, "amount_fen > 0")
+        };
+        told.iter().map(file).collect::<Vec<File>>()
+    });
+    let events = (0..4).map(|at| claim(&format!("e{at}"), at * MINUTE, "u"));
+    let log = written(&claims(events, change(START + 2 * MINUTE, 1)), &rules);
+    let found = run(&log, 0, CUTS[1]).outcome.judgement.rules;
+    let found: Vec<(&str, Status)> =
+        found.iter().map(|one| (one.rule.id.as_str(), one.rule.status)).collect();
+    assert_eq!(found, told.map(|row| (row.0, row.3)));
 }
 
 /// The event at the very time is the new rules', with all that share its time; what is new is null
@@ -426,13 +454,19 @@ fn copy(from: &Path, to: &Path) {
 
 /// What is said of a log with that `control.jsonl` and those rules, with which nothing runs.
 fn refused(control: String, rules: &[Vec<File>]) -> String {
+    refused_in_both(control, rules)[0].clone()
+}
+
+/// The same in English and in Chinese.
+fn refused_in_both(control: String, rules: &[Vec<File>]) -> [String; 2] {
     let log = written(&claims([claim("e", 0, "u")], control), rules);
     let rules: PathBuf = log.path().join("rules-0");
     let events = Events::Log { path: log.path().to_owned(), lateness: None };
     let Err(failure) = ran(events, Some(rules), CUTS[0]) else { panic!("it ran") };
     assert_eq!(failure.exit_code(), 2);
-    assert!(failure.render(Lang::Zh, false).contains("错误"));
-    failure.render(Lang::En, false)
+    let said = [Lang::En, Lang::Zh].map(|lang| failure.render(lang, false));
+    assert!(said[1].contains("错误"));
+    said
 }
 
 /// What a run as a whole depends on cannot change inside it.
@@ -458,6 +492,24 @@ fn what_holds_for_a_run_cannot_change_inside() {
             assert!(said.contains(part), "{part} is not in\n{said}");
         }
         assert_eq!(said.matches("fixed-setting").count(), 1, "{said}");
+    }
+}
+
+/// In Chinese nothing is English but what stands so in a file: names of settings, and durations.
+#[test]
+fn what_cannot_change_is_told_in_chinese() {
+    let policy = "[verdicts.account]\nenforce = true\nrestrict = { decisions = 2 }\nban = false";
+    let rules = [vec![], vec![("policy.toml", policy.to_owned())]];
+    let [_, said] = refused_in_both(change(START + MINUTE, 1), &rules);
+    let told = said.lines().find(|line| line.contains("不能在运行中改变")).expect("a line");
+    let told = told.split_once("`verdicts.account`").expect("the setting").1;
+    let words = told.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let english: Vec<&str> =
+        words.filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic())).collect();
+    assert_eq!(english, Vec::<&str>::new(), "{said}");
+    for part in ["7d 内有 2 次决策为暂缓或更严", "直至人工解除", "封禁:从不", "强制执行"]
+    {
+        assert!(told.contains(part), "{part} is not in\n{said}");
     }
 }
 
@@ -511,5 +563,36 @@ fn all_mistakes_of_all_rules_are_said_at_once() {
         let line = json!({"kind": "change", "effective_time": time, "rules": rules});
         let said = refused(format!("{line}\n"), &[vec![]]);
         assert!(said.contains("bad-control") && said.contains(part), "{part} is not in\n{said}");
+    }
+}
+
+/// A line may say which rules it means: then others in their place are refused, and both are named.
+#[test]
+fn a_change_may_say_the_hash_of_its_rules() {
+    let rules = |score| [vec![], vec![rule("funds/any.toml", "live", score, "amount_fen > 0")]];
+    let log =
+        |control| claims((0..3).map(|at| claim(&format!("e{at}"), at * MINUTE, "u")), control);
+    let decided = |score, control| run(&written(&log(control), &rules(score)), 0, CUTS[1]);
+    let silent = || change(START + MINUTE, 1);
+    let [(hash, digest), (other, _)] = [300, 301].map(|score| {
+        let found = decided(score, silent());
+        let hash = found.line("e2")["rules_hash"].as_str().unwrap().to_owned();
+        (hash, found.outcome.facts.decisions_digest)
+    });
+    let telling = |hash: &str| silent().replace('}', &format!(",\"rules_hash\":\"{hash}\"}}"));
+
+    assert_eq!(decided(300, telling(&hash)).outcome.facts.decisions_digest, digest);
+
+    let said = refused_in_both(format!("\n{}", telling(&hash)), &rules(301));
+    let hint = ["put the rules back as they were", "请恢复当时的规则"];
+    for (said, hint) in said.iter().zip(hint) {
+        let parts = ["rules-hash-differs", "control.jsonl:2:1", "rules-1", &hash, &other, hint];
+        for part in parts {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+    }
+    for wrong in ["", "abc", &hash.replace(|c: char| c.is_ascii_digit(), "A"), &hash[1..]] {
+        let said = refused(telling(wrong), &rules(300));
+        assert!(said.contains("bad-control") && said.contains("64 digits"), "{said}");
     }
 }
