@@ -12,6 +12,7 @@ mod input_log;
 mod interrupt;
 mod oracle;
 mod order;
+mod packet;
 mod rule_sets;
 mod rules_check;
 mod sorting;

@@ -1,0 +1,315 @@
+//! The packet engine as a program: commands in, outcomes out, a journal that is whole or says where
+//! it is not, and proofs that others can check.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn packet(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.arg("packet").args(arguments).args(["--lang", "en"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn outcomes(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs commands, one a line, by the clock in them, without a journal.
+fn tell(commands: &str) -> Vec<Value> {
+    let output = packet(&["run", "--clock", "commands"], commands);
+    assert!(output.status.success(), "{}", errors(&output));
+    outcomes(&output)
+}
+
+fn of<'a>(outcomes: &'a [Value], id: &str) -> &'a Value {
+    outcomes.iter().find(|outcome| outcome["id"] == id).expect("an outcome of that id")
+}
+
+/// A dinner: equal shares, one held and given back, one blocked, the rest refunded after a day.
+const DINNER: &str = r#"
+{"id":"t1","do":"topup","account":"ada","amount_fen":10000,"at":"2024-02-09T20:00:00+08:00"}
+{"id":"j1","do":"join","group":"g","account":"ada","at":"2024-02-09T20:00:00+08:00"}
+{"id":"j2","do":"join","group":"g","account":"bo","at":"2024-02-09T20:00:00+08:00"}
+{"id":"j3","do":"join","group":"g","account":"cy","at":"2024-02-09T20:00:00+08:00"}
+{"id":"j4","do":"join","group":"g","account":"dee","at":"2024-02-09T20:00:00+08:00"}
+{"id":"s1","do":"send","account":"ada","packet":"p1","group":"g","amount_fen":8000,"shares":4,"play":"equal","at":"2024-02-09T20:00:01+08:00"}
+{"id":"c0","do":"claim","account":"bo","packet":"p1","at":"2024-02-09T20:00:01+08:00"}
+{"id":"d1","do":"decide","transaction":"s1","decision":"allow","at":"2024-02-09T20:00:01+08:00"}
+{"id":"c1","do":"claim","account":"bo","packet":"p1","at":"2024-02-09T20:00:02+08:00"}
+{"id":"d2","do":"decide","transaction":"c1","decision":"allow","at":"2024-02-09T20:00:02+08:00"}
+{"id":"d3","do":"decide","transaction":"c1","decision":"block","at":"2024-02-09T20:00:02+08:00"}
+{"id":"c2","do":"claim","account":"bo","packet":"p1","at":"2024-02-09T20:00:03+08:00"}
+{"id":"c3","do":"claim","account":"stranger","packet":"p1","at":"2024-02-09T20:00:03+08:00"}
+{"id":"c4","do":"claim","account":"cy","packet":"p1","at":"2024-02-09T20:00:03+08:00"}
+{"id":"d4","do":"decide","transaction":"c4","decision":"hold","ttl_ms":3600000,"at":"2024-02-09T20:00:03+08:00"}
+{"id":"c5","do":"claim","account":"dee","packet":"p1","at":"2024-02-09T20:00:04+08:00"}
+{"id":"d5","do":"decide","transaction":"c5","decision":"block","at":"2024-02-09T20:00:04+08:00"}
+{"id":"r1","do":"resolve","transaction":"c4","resolution":"return","actor":"lin","reason":"not hers","at":"2024-02-09T20:30:00+08:00"}
+{"id":"late","do":"claim","account":"ada","packet":"p1","at":"2024-02-10T20:00:01+08:00"}
+{"id":"clear","do":"clear","day":"2024-02-09","at":"2024-02-10T20:00:02+08:00"}
+{"id":"again","do":"clear","day":"2024-02-09","at":"2024-02-10T20:00:02+08:00"}
+"#;
+
+#[test]
+fn a_packet_goes_its_way_through_decisions_to_its_end() {
+    let outcomes = tell(DINNER);
+    assert_eq!(outcomes.len(), DINNER.trim().lines().count(), "an outcome a command");
+    let wallet = |id: &str| {
+        let wallet = &of(&outcomes, id)["wallet"];
+        ["change_fen", "reserved_fen", "held_fen"].map(|field| wallet[field].as_u64().unwrap())
+    };
+    assert_eq!(wallet("s1"), [2000, 8000, 0], "the packet's money is reserved");
+    assert_eq!(of(&outcomes, "c0")["refusal"], "packet_waiting");
+    assert_eq!(wallet("d1"), [2000, 0, 0]);
+    assert_eq!(of(&outcomes, "c1")["amount_fen"], 2000);
+    assert_eq!(wallet("c1"), [0, 0, 0], "the share waits in the packet");
+    assert_eq!(wallet("d2"), [2000, 0, 0]);
+    assert_eq!(of(&outcomes, "d3")["refusal"], "decided_otherwise");
+    assert_eq!(of(&outcomes, "c2")["refusal"], "claimed_already");
+    assert_eq!(of(&outcomes, "c3")["refusal"], "not_member");
+    assert_eq!(wallet("d4"), [0, 0, 2000], "held for the claimer");
+    assert_eq!(of(&outcomes, "d5")["settlement"], "voided");
+    assert_eq!(of(&outcomes, "r1")["settlement"], "returned");
+    assert_eq!(wallet("r1"), [0, 0, 0]);
+    // 24 hours after it was opened: a share that nobody took and one that was blocked go back.
+    let late = of(&outcomes, "late");
+    assert_eq!(late["refusal"], "packet_expired");
+    let whats: Vec<&str> =
+        late["effects"].as_array().unwrap().iter().map(|e| e["what"].as_str().unwrap()).collect();
+    assert_eq!(whats, ["expired", "refunded", "closed"]);
+    assert_eq!(late["effects"][1]["amount_fen"], 4000);
+    assert_eq!(wallet("late"), [8000, 0, 0], "10,000 less the one share that was paid");
+    assert_eq!(of(&outcomes, "clear")["net_fen"], 10_000, "what the bank pays in for the day");
+    assert_eq!(of(&outcomes, "again")["refusal"], "day_cleared");
+}
+
+#[test]
+fn what_nobody_decides_falls_to_the_policy_by_amount() {
+    let outcomes = tell(
+        r#"
+{"id":"t1","do":"topup","account":"ada","amount_fen":100000,"at":0}
+{"id":"x1","do":"transfer","account":"ada","to":"bo","amount_fen":19999,"at":0}
+{"id":"x2","do":"transfer","account":"ada","to":"bo","amount_fen":20000,"at":0}
+{"id":"k1","do":"tick","at":1999}
+{"id":"k2","do":"tick","at":2001}
+{"id":"d1","do":"decide","transaction":"x2","decision":"allow","at":2002}
+{"id":"r1","do":"resolve","transaction":"x2","resolution":"release","actor":"lin","reason":"known","at":2003}
+{"id":"w","do":"move","account":"bo","into":"lingqiantong","amount_fen":39999,"at":2004}
+"#,
+    );
+    assert!(of(&outcomes, "k1").get("effects").is_none());
+    let fell = of(&outcomes, "k2")["effects"].as_array().unwrap();
+    let decisions: Vec<&Value> = fell.iter().map(|effect| &effect["decision"]).collect();
+    assert_eq!(decisions, ["allow", "hold"]);
+    assert_eq!(of(&outcomes, "d1")["refusal"], "decided_otherwise");
+    assert_eq!(of(&outcomes, "r1")["settlement"], "released");
+    assert_eq!(of(&outcomes, "w")["result"], "applied", "both amounts have arrived");
+}
+
+#[test]
+fn a_relay_goes_to_whom_the_shares_say() {
+    let outcomes = tell(
+        r#"
+{"id":"t1","do":"topup","account":"ada","amount_fen":1000,"at":0}
+{"id":"t2","do":"topup","account":"bo","amount_fen":1000,"at":0}
+{"id":"t3","do":"topup","account":"cy","amount_fen":1000,"at":0}
+{"id":"s1","do":"send","account":"ada","packet":"p1","amount_fen":999,"shares":2,"play":"relay","next":"least_lucky","at":0}
+{"id":"d1","do":"decide","transaction":"s1","decision":"allow","at":0}
+{"id":"c1","do":"claim","account":"bo","packet":"p1","at":1}
+{"id":"c2","do":"claim","account":"cy","packet":"p1","at":1}
+{"id":"n1","do":"send","account":"bo","packet":"p2","amount_fen":999,"shares":2,"play":"relay","after":"p1","at":2}
+{"id":"n2","do":"send","account":"cy","packet":"p3","amount_fen":999,"shares":2,"play":"relay","after":"p1","at":2}
+"#,
+    );
+    let [bo, cy] = ["c1", "c2"].map(|id| of(&outcomes, id)["amount_fen"].as_u64().unwrap());
+    assert_eq!(bo + cy, 999, "odd, so that one has less");
+    let (least, other) = if bo < cy { ("n1", "n2") } else { ("n2", "n1") };
+    assert_eq!(of(&outcomes, least)["result"], "sent");
+    assert_eq!(of(&outcomes, other)["refusal"], "relay_not_your_turn");
+    let last = of(&outcomes, "c2")["effects"].as_array().unwrap();
+    assert_eq!(last[0]["next"], if bo < cy { "bo" } else { "cy" });
+    assert_eq!(last[0]["luckiest"], if bo < cy { "cy" } else { "bo" });
+}
+
+#[test]
+fn a_password_may_be_guessed_five_times() {
+    let mut commands = r#"
+{"id":"t1","do":"topup","account":"ada","amount_fen":1000,"at":0}
+{"id":"s1","do":"send","account":"ada","packet":"p1","amount_fen":100,"shares":2,"play":"password","password":"恭喜发财","at":0}
+{"id":"d1","do":"decide","transaction":"s1","decision":"allow","at":0}
+"#
+    .to_owned();
+    for guess in 0..6 {
+        commands += &format!(
+            "{{\"id\":\"g{guess}\",\"do\":\"claim\",\"account\":\"bo\",\"packet\":\"p1\",\
+             \"password\":\"{guess}\",\"at\":1}}\n"
+        );
+    }
+    commands += r#"
+{"id":"bo","do":"claim","account":"bo","packet":"p1","password":"恭喜发财","at":2}
+{"id":"cy","do":"claim","account":"cy","packet":"p1","password":"恭喜发财","at":2}
+"#;
+    let outcomes = tell(&commands);
+    assert_eq!(of(&outcomes, "g4")["refusal"], "password_wrong");
+    assert_eq!(of(&outcomes, "g5")["refusal"], "guesses_too_many");
+    assert_eq!(of(&outcomes, "bo")["refusal"], "guesses_too_many");
+    assert_eq!(of(&outcomes, "cy")["result"], "claimed");
+}
+
+#[test]
+fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
+    let mistakes = [
+        (r#"{"id":"a","do":"sned","account":"x"}"#, "did you mean `send`"),
+        (r#"{"id":"a","do":"claim","account":"x"}"#, "`packet` is missing"),
+        (r#"{"id":"a","do":"topup","account":"x","amount_fen":1,"shares":2}"#, "`shares` does not"),
+        (r#"{"id":"a","do":"topup","account":"x","amount_fen":1.5}"#, "invalid type"),
+        (r#"{"id":"a","do":"topup","account":"x","amount_fen":-1}"#, "invalid value"),
+        (r#"{"id":"a","do":"topup","acount":"x","amount_fen":1}"#, "unknown field `acount`"),
+        (r#"{"id":"a","do":"decide","transaction":"b","decision":"hold"}"#, "`ttl_ms` is missing"),
+        (r#"not json"#, "expected"),
+    ];
+    let lines: String = mistakes.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let output = packet(&["run"], &lines);
+    assert!(output.status.success());
+    let outcomes = outcomes(&output);
+    assert_eq!(outcomes.len(), mistakes.len());
+    for (at, (outcome, (line, words))) in outcomes.iter().zip(mistakes).enumerate() {
+        let error = outcome["error"].as_str().unwrap();
+        assert!(error.contains(words), "{line}: {error}");
+        assert!(error.starts_with(&format!("line {}: ", at + 1)), "{error}");
+    }
+}
+
+/// A journal of two runs: a packet of ten shares, all claimed, and some repeats.
+fn journal(directory: &Path) -> Vec<Value> {
+    let mut first = r#"{"id":"t","do":"topup","account":"ada","amount_fen":100000}
+{"id":"s","do":"send","account":"ada","packet":"p","amount_fen":5000,"shares":10}
+"#
+    .to_owned();
+    let claim = |at: u32| {
+        format!("{{\"id\":\"c{at}\",\"do\":\"claim\",\"account\":\"u{at}\",\"packet\":\"p\"}}\n")
+    };
+    first.extend((0..5).map(claim));
+    let path = directory.to_str().unwrap();
+    let run = |input: &str| {
+        let output = packet(&["run", "--journal", path, "--no-decisions"], input);
+        assert!(output.status.success(), "{}", errors(&output));
+        outcomes(&output)
+    };
+    let mut all = run(&first);
+    // What was not heard is sent again, and then the rest.
+    let second: String = (3..10).map(claim).collect();
+    let again = run(&second);
+    assert_eq!(again[..2], all[5..], "a repeat gets its first outcome, also from another process");
+    all.extend_from_slice(&again[2..]);
+    all
+}
+
+#[test]
+fn a_journal_goes_on_where_it_was_and_verifies() {
+    let place = tempfile::tempdir().unwrap();
+    let outcomes = journal(place.path());
+    let amounts = outcomes.iter().filter(|outcome| outcome["result"] == "claimed");
+    let sum: u64 = amounts.map(|outcome| outcome["amount_fen"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 5000);
+    let path = place.path().to_str().unwrap();
+    let output = packet(&["verify", path, "--json"], "");
+    assert!(output.status.success(), "{}", errors(&output));
+    let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verified["commands"], 12);
+    assert_eq!(verified["executed_again"], true);
+    // Without the secret the bytes and their order can still be checked.
+    fs::remove_file(place.path().join("secret.key")).unwrap();
+    let output = packet(&["verify", path], "");
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("not executed again"));
+}
+
+#[test]
+fn no_byte_of_a_journal_can_be_changed_unseen() {
+    let place = tempfile::tempdir().unwrap();
+    journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let segment = place.path().join("batches-00000000000000000000.log");
+    let whole = fs::read(&segment).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&segment, &changed).unwrap();
+        let output = packet(&["verify", path], "");
+        assert_eq!(output.status.code(), Some(1), "byte {at}: {}", errors(&output));
+        assert!(errors(&output).contains("the journal is broken"), "{}", errors(&output));
+    }
+    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    let output = packet(&["verify", path], "");
+    assert_eq!(output.status.code(), Some(1), "cut below its checkpoint: {}", errors(&output));
+    fs::write(&segment, &whole).unwrap();
+    assert!(packet(&["verify", path], "").status.success());
+}
+
+#[test]
+fn a_claim_can_be_proved_to_whoever_has_the_public_key() {
+    let place = tempfile::tempdir().unwrap();
+    let outcomes = journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let key = place.path().join("public.key");
+    let proof = place.path().join("proof.json");
+    let check = |proof: &Path| {
+        let arguments = ["prove", "--check", proof.to_str().unwrap(), "--key"];
+        packet(&[&arguments[..], &[key.to_str().unwrap()]].concat(), "")
+    };
+    for id in ["c0", "c4", "c9"] {
+        let output = packet(&["prove", path, id], "");
+        assert!(output.status.success(), "{}", errors(&output));
+        fs::write(&proof, &output.stdout).unwrap();
+        let checked = check(&proof);
+        assert!(checked.status.success(), "{}", errors(&checked));
+        let words = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let outcome = of(&outcomes, id);
+        for fact in [
+            format!("claim {} of packet p", outcome["index"]),
+            format!("{} fen at {} ns", outcome["amount_fen"], outcome["time_ns"]),
+            format!("receipt {}", outcome["head"].as_str().unwrap()),
+        ] {
+            assert!(words.contains(&fact), "{fact}: {words}");
+        }
+        let text = String::from_utf8(output.stdout).unwrap();
+        let place = format!("\"place\": {}", outcome["index"]);
+        let other = text.replace(&place, "\"place\": 77");
+        assert_ne!(text, other);
+        fs::write(&proof, other).unwrap();
+        assert_eq!(check(&proof).status.code(), Some(1));
+    }
+    let nothing = packet(&["prove", path, "t"], "");
+    assert_eq!(nothing.status.code(), Some(1), "a top-up is no claim");
+}
+
+#[test]
+fn a_load_leaves_a_journal_that_is_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("journal");
+    let path = directory.to_str().unwrap();
+    let arguments =
+        ["bench", "--rate", "2000", "--seconds", "1", "--accounts", "1000", "--journal", path];
+    let output = packet(&arguments, "");
+    assert!(output.status.success(), "{}", errors(&output));
+    let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(measured["claims"], 2000, "all that was offered is done");
+    // A thousand accounts want a share of the hot packet, and ten get one.
+    assert_eq!(measured["refused"], 990);
+    assert!(measured["create_to_allocated_ms"]["p999"].is_number());
+    let verified = packet(&["verify", path], "");
+    assert!(verified.status.success(), "{}", errors(&verified));
+}
