@@ -148,10 +148,29 @@ impl<S: Storage> Durable<S> {
     /// # Errors
     /// As [`Engine::apply`].
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Reply, Rejected> {
+        let start = self.batch.body.len();
+        append(&mut self.batch.body, request);
+        self.apply_written(request, start)
+    }
+
+    /// As [`apply`](Self::apply), for a caller that has the request's postcard bytes already.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`].
+    pub fn apply_encoded(
+        &mut self,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) -> Result<Reply, Rejected> {
+        let start = self.batch.body.len();
+        self.batch.body.extend_from_slice(bytes);
+        self.apply_written(request, start)
+    }
+
+    /// Executes the request that the batch's body holds from a byte on.
+    fn apply_written(&mut self, request: &Request<'_>, start: usize) -> Result<Reply, Rejected> {
         let Building { clock, count, body, .. } = &mut self.batch;
         let before = self.engine.commands();
-        let start = body.len();
-        append(body, request);
         let reply = self.engine.apply_encoded(*clock, request, &body[start..]);
         match &reply {
             Ok(reply) if self.engine.commands() > before => {
@@ -385,6 +404,27 @@ fn encode(value: &impl Serialize) -> Vec<u8> {
 }
 
 fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
-    let taken = std::mem::take(bytes);
-    *bytes = postcard::to_extend(value, taken).expect("what is in memory can be written to memory");
+    postcard::serialize_with_flavor(value, Appending(bytes))
+        .expect("what is in memory can be written to memory");
+}
+
+/// Writes at the end of bytes that are there.
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appending<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }

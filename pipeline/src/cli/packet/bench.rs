@@ -5,7 +5,7 @@
 //! ten people claim; and each claim is decided. The time of a packet runs from the moment at which
 //! it should have been sent to the answer of the last claim that got a share.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -16,7 +16,7 @@ use crate::packet::command::{
     Command, Decision, Funding, PerMille, Play, Purse, Request, Send, Tie,
 };
 use crate::packet::durable::{BATCH_MAX, Durable};
-use crate::packet::engine::Engine;
+use crate::packet::engine::{AHEAD, Engine};
 use crate::packet::journal::{Directory, Options, Trust};
 use crate::packet::limits::Limits;
 use crate::packet::reply::{Done, Refusal};
@@ -51,7 +51,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let limits = Limits { decisions_awaited: !arguments.no_decisions, ..Limits::default() };
     let mut server = match &arguments.journal {
-        None => Server::Memory(Engine::new(limits, Keys::random()?.draws), Time(0)),
+        None => Server::Memory(Box::new(Engine::new(limits, Keys::random()?.draws)), Time(0)),
         Some(directory) => {
             if directory.join(place::SECRET).exists() {
                 return Err(place::usage(
@@ -62,17 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             open(directory, limits)?
         }
     };
-    for account in 0..arguments.accounts {
-        if account % BATCH_MAX as u32 == 0 {
-            server.end()?;
-            server.begin();
-        }
-        let [id, account] = [format!("top{account}"), account_id(account)];
-        let amount = Fen(100_000_000);
-        let command = Command::TopUp { account: &account, amount };
-        server.apply(&Request { id: &id, command }).expect("a new account can be filled");
-    }
-    server.end()?;
+    fill(&mut server, arguments.accounts)?;
     let measured = measure(arguments, &mut server)?;
     if let Server::Disk(durable, keys) = &mut server {
         let checkpoint = durable.journal_mut().checkpoint(&keys.signer);
@@ -92,9 +82,23 @@ fn open(directory: &Path, limits: Limits) -> Result<Server, Failure> {
     Ok(Server::Disk(Box::new(durable), Box::new(keys)))
 }
 
+/// Gives every account money to send.
+fn fill(server: &mut Server, accounts: u32) -> Result<(), Failure> {
+    let mut answers = Vec::new();
+    let mut requests = Requests::default();
+    for account in 0..accounts {
+        requests.add(Ask::TopUp { account }, accounts);
+        if requests.asks.len() == BATCH_MAX || account + 1 == accounts {
+            server.batch(std::slice::from_ref(&requests), &mut answers)?;
+            requests = Requests::default();
+        }
+    }
+    Ok(())
+}
+
 /// The engine, with and without a journal.
 enum Server {
-    Memory(Engine, Time),
+    Memory(Box<Engine>, Time),
     Disk(Box<Durable<Directory>>, Box<Keys>),
 }
 
@@ -107,12 +111,41 @@ impl Server {
         }
     }
 
-    fn apply(&mut self, request: &Request<'_>) -> Result<Done, Refusal> {
+    fn engine(&self) -> &Engine {
+        match self {
+            Server::Memory(engine, _) => engine,
+            Server::Disk(durable, _) => durable.engine(),
+        }
+    }
+
+    fn apply(&mut self, request: &Request<'_>, bytes: &[u8]) -> Result<Done, Refusal> {
         let reply = match self {
-            Server::Memory(engine, clock) => engine.apply(*clock, request),
-            Server::Disk(durable, _) => durable.apply(request),
+            Server::Memory(engine, clock) => engine.apply_encoded(*clock, request, bytes),
+            Server::Disk(durable, _) => durable.apply_encoded(request, bytes),
         };
         reply.expect("every id is new").result
+    }
+
+    /// Executes requests as they come from clients: a batch, durable at the end.
+    fn batch(&mut self, requests: &[Requests], answers: &mut Vec<Answer>) -> Result<(), Failure> {
+        self.begin();
+        answers.clear();
+        for requests in requests {
+            for block in requests.asks.chunks(AHEAD) {
+                let mut decoded = Vec::with_capacity(AHEAD);
+                for (_, range) in block {
+                    let bytes = &requests.bytes[range.clone()];
+                    let request: Request<'_> = postcard::from_bytes(bytes).expect("as it was sent");
+                    decoded.push(request);
+                }
+                self.engine().look_ahead(&decoded);
+                for ((ask, range), request) in block.iter().zip(&decoded) {
+                    let refused = self.apply(request, &requests.bytes[range.clone()]).is_err();
+                    answers.push((*ask, refused));
+                }
+            }
+        }
+        self.end()
     }
 
     fn end(&mut self) -> Result<(), Failure> {
@@ -133,6 +166,7 @@ impl Server {
 /// What a client asks for. The packet's number tells the rest.
 #[derive(Clone, Copy)]
 enum Ask {
+    TopUp { account: u32 },
     Send { packet: u32 },
     DecideSend { packet: u32 },
     Claim { packet: u32, place: u32 },
@@ -186,23 +220,17 @@ impl Measured {
 
 /// Offers the load and measures until all that was offered is answered.
 fn measure(arguments: &Arguments, server: &mut Server) -> Result<Measured, Failure> {
-    let (to_server, asks) = sync_channel::<Vec<Ask>>(1024);
+    let (to_server, requests) = sync_channel::<Requests>(1024);
     let (to_client, answers) = std::sync::mpsc::channel::<Vec<Answer>>();
     let client = Client::new(arguments, to_server, answers);
     let cpu = cpu_ns()?;
     std::thread::scope(|scope| {
         let client = scope.spawn(move || client.run());
-        let mut waiting: VecDeque<Ask> = VecDeque::new();
-        let mut batch: Vec<Answer> = Vec::new();
-        while let Some(next) = next_asks(&asks, &mut waiting) {
-            server.begin();
-            batch.clear();
-            for ask in next {
-                let refused = execute(server, ask, arguments.accounts).is_err();
-                batch.push((ask, refused));
-            }
-            server.end()?;
-            if to_client.send(batch.clone()).is_err() {
+        let mut waiting = None;
+        let mut answers: Vec<Answer> = Vec::new();
+        while let Some(batch) = next_batch(&requests, &mut waiting) {
+            server.batch(&batch, &mut answers)?;
+            if to_client.send(answers.clone()).is_err() {
                 break;
             }
         }
@@ -214,56 +242,89 @@ fn measure(arguments: &Arguments, server: &mut Server) -> Result<Measured, Failu
 }
 
 /// What waits for the engine, no more than a batch; none when the clients are done.
-fn next_asks(asks: &Receiver<Vec<Ask>>, waiting: &mut VecDeque<Ask>) -> Option<Vec<Ask>> {
-    if waiting.is_empty() {
-        waiting.extend(asks.recv().ok()?);
+fn next_batch(
+    requests: &Receiver<Requests>,
+    waiting: &mut Option<Requests>,
+) -> Option<Vec<Requests>> {
+    let first = waiting.take().or_else(|| requests.recv().ok())?;
+    let mut count = first.asks.len();
+    let mut batch = vec![first];
+    while let Ok(more) = requests.try_recv() {
+        if count + more.asks.len() > BATCH_MAX {
+            *waiting = Some(more);
+            break;
+        }
+        count += more.asks.len();
+        batch.push(more);
     }
-    while waiting.len() < BATCH_MAX
-        && let Ok(more) = asks.try_recv()
-    {
-        waiting.extend(more);
-    }
-    let count = waiting.len().min(BATCH_MAX);
-    Some(waiting.drain(..count).collect())
+    Some(batch)
 }
 
-/// Executes what a client asks for, ids and all.
-fn execute(server: &mut Server, ask: Ask, accounts: u32) -> Result<Done, Refusal> {
-    let decide = |server: &mut Server, id: &str, transaction: &str| {
-        let command = Command::Decide {
-            transaction,
-            decision: Decision::Allow,
-            rules_hash: [1; 32],
-            evidence_hash: [2; 32],
-        };
-        server.apply(&Request { id, command })
-    };
-    match ask {
-        Ask::Send { packet } => {
-            let [id, name] = [format!("s{packet}"), packet_id(packet)];
-            let send = Send {
-                account: &account_id(sender(packet, accounts)),
-                packet: &name,
-                group: None,
-                amount: PACKET_FEN,
-                shares: SHARES,
-                play: Play::Lucky,
-                funding: Funding::Purse(Purse::Change),
-                tilt: PerMille(0),
-            };
-            server.apply(&Request { id: &id, command: Command::Send(send) })
+/// Requests as they would come over a network.
+#[derive(Default)]
+struct Requests {
+    bytes: Vec<u8>,
+    asks: Vec<(Ask, Range<usize>)>,
+}
+
+impl Requests {
+    /// Writes down what a client asks for, ids and all.
+    fn add(&mut self, ask: Ask, accounts: u32) {
+        match ask {
+            Ask::TopUp { account } => {
+                let account_id = account_id(account);
+                let amount = Fen(100_000_000);
+                let command = Command::TopUp { account: &account_id, amount };
+                self.push(ask, &format!("top{account}"), command);
+            }
+            Ask::Send { packet } => {
+                let send = Send {
+                    account: &account_id(sender(packet, accounts)),
+                    packet: &packet_id(packet),
+                    group: None,
+                    amount: PACKET_FEN,
+                    shares: SHARES,
+                    play: Play::Lucky,
+                    funding: Funding::Purse(Purse::Change),
+                    tilt: PerMille(0),
+                };
+                self.push(ask, &format!("s{packet}"), Command::Send(send));
+            }
+            Ask::Claim { packet, place } => {
+                let command = Command::Claim {
+                    account: &account_id(claimer(packet, place, accounts)),
+                    packet: &packet_id(packet),
+                    guess: None,
+                    tie: Tie::None,
+                };
+                self.push(ask, &format!("c{packet}-{place}"), command);
+            }
+            Ask::DecideSend { packet } => {
+                self.push(ask, &format!("ds{packet}"), decide(&format!("s{packet}")));
+            }
+            Ask::DecideClaim { packet, place } => {
+                let transaction = format!("c{packet}-{place}");
+                self.push(ask, &format!("d{transaction}"), decide(&transaction));
+            }
         }
-        Ask::DecideSend { packet } => decide(server, &format!("ds{packet}"), &format!("s{packet}")),
-        Ask::Claim { packet, place } => {
-            let claimer = account_id(claimer(packet, place, accounts));
-            let [id, name] = [format!("c{packet}-{place}"), packet_id(packet)];
-            let command =
-                Command::Claim { account: &claimer, packet: &name, guess: None, tie: Tie::None };
-            server.apply(&Request { id: &id, command })
-        }
-        Ask::DecideClaim { packet, place } => {
-            decide(server, &format!("dc{packet}-{place}"), &format!("c{packet}-{place}"))
-        }
+    }
+
+    fn push(&mut self, ask: Ask, id: &str, command: Command<'_>) {
+        let mut buffer = [0; 512];
+        let bytes = postcard::to_slice(&Request { id, command }, &mut buffer)
+            .expect("a request of this load fits");
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.asks.push((ask, start..self.bytes.len()));
+    }
+}
+
+fn decide(transaction: &str) -> Command<'_> {
+    Command::Decide {
+        transaction,
+        decision: Decision::Allow,
+        rules_hash: [1; 32],
+        evidence_hash: [2; 32],
     }
 }
 
@@ -288,11 +349,12 @@ fn claimer(packet: u32, place: u32, accounts: u32) -> u32 {
 
 /// The clients, all in one thread.
 struct Client {
-    to_server: SyncSender<Vec<Ask>>,
+    to_server: SyncSender<Requests>,
     answers: Receiver<Vec<Answer>>,
     decisions: bool,
     packets: u32,
     interval_ns: f64,
+    accounts: u32,
     /// The packet that ten thousand people want.
     hot: u32,
     hot_claimers: u32,
@@ -304,7 +366,7 @@ struct Client {
 impl Client {
     fn new(
         arguments: &Arguments,
-        to_server: SyncSender<Vec<Ask>>,
+        to_server: SyncSender<Requests>,
         answers: Receiver<Vec<Answer>>,
     ) -> Client {
         let Arguments { rate, seconds, accounts, no_decisions, .. } = *arguments;
@@ -313,6 +375,7 @@ impl Client {
             to_server,
             answers,
             decisions: !no_decisions,
+            accounts,
             packets,
             interval_ns: 1e9 * f64::from(SHARES) / f64::from(rate),
             hot: packets / 2,
@@ -340,7 +403,7 @@ impl Client {
             }
             if !asks.is_empty() {
                 unanswered += asks.len() as u64;
-                if self.to_server.send(asks).is_err() {
+                if !self.ask(&asks) {
                     break;
                 }
             } else if sent == self.packets && unanswered == 0 {
@@ -351,6 +414,15 @@ impl Client {
         }
         self.measured.seconds = (place::clock().0 - start.0) as f64 / 1e9;
         self.measured
+    }
+
+    /// Sends what is asked for, in parts that fit in a batch; false when nobody listens.
+    fn ask(&self, asks: &[Ask]) -> bool {
+        asks.chunks(BATCH_MAX / 4).all(|part| {
+            let mut requests = Requests::default();
+            part.iter().for_each(|ask| requests.add(*ask, self.accounts));
+            self.to_server.send(requests).is_ok()
+        })
     }
 
     fn react(&mut self, (ask, refused): Answer, now_ns: i64, asks: &mut Vec<Ask>) {
@@ -375,7 +447,7 @@ impl Client {
                     self.measured.packets += 1;
                 }
             }
-            Ask::DecideClaim { .. } => {}
+            Ask::DecideClaim { .. } | Ask::TopUp { .. } => {}
         }
     }
 }

@@ -67,7 +67,7 @@ fn prove(directory: &Path, claim: &str) -> Result<(), Failure> {
         record: &found.record,
         after: &after,
     };
-    let (header, touched) = found.batch.expect("the batch has an end");
+    let Ended { header, touched } = found.batch.expect("the batch has an end");
     let touched: Vec<Touched<'_>> = touched
         .iter()
         .map(|(packet, head, claims)| Touched {
@@ -126,8 +126,13 @@ struct Found {
     before: Digest,
     record: Record,
     after: Vec<Record>,
-    /// The batch, and the packets that it touched.
-    batch: Option<(Header, Vec<(String, Digest, u32)>)>,
+    batch: Option<Ended>,
+}
+
+/// A batch at its end, with the packets that it touched: their ids, heads and links.
+struct Ended {
+    header: Header,
+    touched: Vec<(String, Digest, u32)>,
 }
 
 impl Onlooker for Search<'_> {
@@ -181,6 +186,6 @@ impl Onlooker for Search<'_> {
             }
         }
         let touched = engine.heads().map(|head| (head.packet.to_owned(), head.head, head.links));
-        found.batch = Some((*header, touched.collect()));
+        found.batch = Some(Ended { header: *header, touched: touched.collect() });
     }
 }

@@ -51,6 +51,11 @@ impl Ids {
         part.table.find(id as u64, |known| known.id == id).copied()
     }
 
+    /// Reads where an id is or would be, so that it is near when it is needed.
+    pub(super) fn touch(&self, id: u128) -> Option<u64> {
+        self.find(id).map(|known| known.number)
+    }
+
     /// Adds an id that is not known; those of numbers below `first` may be forgotten.
     pub(super) fn add(&mut self, id: u128, body: u64, number: u64, first: u64) {
         let part = &mut self.parts[(id >> 64) as usize % PARTS];

@@ -4,6 +4,7 @@
 //! same commands at the same times give the same replies, byte for byte. Every command gets a
 //! moment later than all before it. What has fallen due is done before the command.
 
+mod ahead;
 mod audit;
 mod due;
 mod ids;
@@ -33,6 +34,7 @@ use super::numbered::Numbered;
 use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq};
 use super::units::{Day, Fen, Time};
 
+pub use self::ahead::AHEAD;
 pub use self::packet::{Claim, PacketState, Parts};
 
 /// Bytes of an id of a command.

@@ -173,6 +173,13 @@ impl Packet {
         }
     }
 
+    /// Reads all of its own memory that a claim will need, see [`super::ahead`].
+    pub(super) fn nearby(&self) -> u64 {
+        let last = self.claims.last().map_or(0, |claim| u64::from(claim.account));
+        let own = u64::from(self.secret[0]) ^ u64::from(self.head[0]) ^ self.parts.remaining.0;
+        own ^ u64::from(self.undecided) ^ self.expires_at.0 as u64 ^ last
+    }
+
     pub(super) fn rules(&self) -> &'static Rules {
         &TABLE[self.play as usize]
     }
