@@ -428,3 +428,7 @@ impl postcard::ser_flavors::Flavor for Appending<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "durable_tests.rs"]
+mod tests;
