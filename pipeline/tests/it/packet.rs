@@ -2,7 +2,7 @@
 //! it is not, and proofs that others can check.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -57,7 +57,7 @@ const DINNER: &str = r#"
 {"id":"c5","do":"claim","account":"dee","packet":"p1","at":"2024-02-09T20:00:04+08:00"}
 {"id":"d5","do":"decide","transaction":"c5","decision":"block","at":"2024-02-09T20:00:04+08:00"}
 {"id":"r1","do":"resolve","transaction":"c4","resolution":"return","actor":"lin","reason":"not hers","at":"2024-02-09T20:30:00+08:00"}
-{"id":"late","do":"claim","account":"ada","packet":"p1","at":"2024-02-10T20:00:01+08:00"}
+{"id":"late","do":"claim","account":"ada","packet":"p1","at":"2024-02-10T20:00:02+08:00"}
 {"id":"clear","do":"clear","day":"2024-02-09","at":"2024-02-10T20:00:02+08:00"}
 {"id":"again","do":"clear","day":"2024-02-09","at":"2024-02-10T20:00:02+08:00"}
 "#;
@@ -311,5 +311,81 @@ fn a_load_leaves_a_journal_that_is_whole() {
     assert_eq!(measured["refused"], 990);
     assert!(measured["create_to_allocated_ms"]["p999"].is_number());
     let verified = packet(&["verify", path], "");
+    assert!(verified.status.success(), "{}", errors(&verified));
+}
+
+/// Three hundred packets of four shares with their claims, one too many for each.
+fn many_commands() -> Vec<String> {
+    let mut lines =
+        vec![r#"{"id":"t","do":"topup","account":"ada","amount_fen":10000000}"#.to_owned()];
+    for packet in 0..300 {
+        lines.push(format!(
+            r#"{{"id":"s{packet}","do":"send","account":"ada","packet":"p{packet}","amount_fen":{},"shares":4}}"#,
+            400 + packet,
+        ));
+        lines.extend((0..5).map(|at| {
+            format!(
+                r#"{{"id":"c{packet}-{at}","do":"claim","account":"u{at}","packet":"p{packet}"}}"#
+            )
+        }));
+    }
+    lines
+}
+
+/// Sends commands to a program until it has answered so many, or all; then it is killed.
+fn run_until(journal: &str, commands: &[String], answers: usize) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.args(["packet", "run", "--no-decisions", "--journal", journal]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let lines = commands.to_vec();
+    let writer = std::thread::spawn(move || {
+        for part in lines.chunks(40) {
+            // The program may have been killed.
+            if input.write_all((part.join("\n") + "\n").as_bytes()).is_err() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut heard = Vec::new();
+    let mut line = String::new();
+    while heard.len() < answers && output.read_line(&mut line).unwrap() > 0 {
+        heard.push(serde_json::from_str(&line).unwrap());
+        line.clear();
+    }
+    if answers < commands.len() {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    writer.join().unwrap();
+    heard
+}
+
+#[test]
+fn a_killed_program_has_kept_all_that_it_told() {
+    let place = tempfile::tempdir().unwrap();
+    let journal = place.path().to_str().unwrap();
+    let commands = many_commands();
+    let mut heard: Vec<Value> = Vec::new();
+    for answers in [1, 30, 200, 201, 555, 1_000, 1_400, usize::MAX] {
+        let again = run_until(journal, &commands, answers);
+        let both = heard.len().min(again.len());
+        assert_eq!(again[..both], heard[..both], "what was told before the kill stays true");
+        if again.len() > heard.len() {
+            heard = again;
+        }
+    }
+    assert_eq!(heard.len(), commands.len());
+    for packet in 0..300 {
+        let outcomes: Vec<&Value> =
+            (0..5).map(|at| of(&heard, &format!("c{packet}-{at}"))).collect();
+        let amounts = outcomes.iter().filter_map(|outcome| outcome["amount_fen"].as_u64());
+        assert_eq!(amounts.sum::<u64>(), 400 + packet);
+        assert_eq!(outcomes[4]["refusal"], "packet_exhausted");
+    }
+    let verified = packet(&["verify", journal], "");
     assert!(verified.status.success(), "{}", errors(&verified));
 }
