@@ -64,3 +64,5 @@ pub mod durable;
 pub mod json;
 pub mod referee;
 pub(crate) mod requests;
+#[cfg(test)]
+mod simulation;
