@@ -284,7 +284,7 @@ impl Engine {
         let most = self.limits.password_guesses_max;
         let packet = &mut self.packets[number];
         let counted = packet.guesses.iter_mut().find(|(guesser, _)| *guesser == claimer);
-        if counted.as_ref().is_some_and(|(_, count)| *count >= most) {
+        if counted.as_ref().map_or(0, |(_, count)| *count) >= most {
             return Err(Refusal::GuessesTooMany);
         }
         if guess == packet.password {
