@@ -70,6 +70,7 @@ pub struct Engine {
     groups: Names,
     /// By group.
     under_review: Vec<bool>,
+    #[serde(serialize_with = "in_order")]
     members: HashSet<(u32, u32), BuildHasherDefault<FxHasher>>,
     clusters: Names,
     cases: Names,
@@ -529,6 +530,14 @@ fn place_of(funding: Funding, payer: u32, time: Time) -> Place {
         Funding::Purse(purse) => Place::Purse(payer, purse),
         Funding::Bank => Place::Transit(time.day()),
     }
+}
+
+/// Writes a set in order, so that equal engines are written alike.
+fn in_order<T: Ord + Serialize, H, S: serde::Serializer>(
+    set: &HashSet<T, H>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(set.iter().collect::<BTreeSet<_>>())
 }
 
 fn check_id(id: &str) -> Result<(), Refusal> {
