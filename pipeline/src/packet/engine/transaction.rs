@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::due::Due;
 use super::packet::PacketState;
-use super::{Engine, Step};
+use super::{Engine, Step, check_id};
 use crate::packet::command::{Decision, Purse, Resolution};
 use crate::packet::ledger::Place;
 use crate::packet::reply::{Done, Happening, Refusal, Seq, Settlement};
@@ -113,6 +113,7 @@ impl Engine {
             Resolution::Release => End::Release,
             Resolution::Return => End::Return,
             Resolution::Freeze { case } => {
+                check_id(case)?;
                 let case = self.case(case);
                 End::Freeze(case)
             }
