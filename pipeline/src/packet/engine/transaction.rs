@@ -144,13 +144,12 @@ impl Engine {
             return;
         }
         let time = self.tick();
-        let end = match self.limits.hold_releases_on_expiry {
-            true => End::Release,
-            false => End::Return,
+        let (end, settlement) = match self.limits.hold_releases_on_expiry {
+            true => (End::Release, Settlement::Released),
+            false => (End::Return, Settlement::Returned),
         };
-        self.end_hold(number, end, time);
-        let settlement = self.transactions[number].settlement;
         self.happen(time, Happening::HoldEnded { transaction: known.seq, settlement });
+        self.end_hold(number, end, time);
     }
 
     /// Does what a decision says, for a transaction without one.
