@@ -234,18 +234,19 @@ impl Engine {
 
     /// Does what has fallen due at a time that the caller's clock shows.
     pub fn advance(&mut self, clock: Time) {
-        if clock <= self.clock {
-            return;
-        }
-        self.clock = clock;
-        while let Some(due) = self.agenda.next(clock) {
+        let later = clock > self.clock;
+        self.clock = self.clock.max(clock);
+        // Also while the clock stands: a hold of no length falls due at once.
+        while let Some(due) = self.agenda.next(self.clock) {
             match due {
                 Due::Decision(transaction) => self.fall_back(transaction),
                 Due::Hold(transaction) => self.hold_over(transaction),
                 Due::Expiry(packet) => self.expire(packet),
             }
         }
-        self.forget();
+        if later {
+            self.forget();
+        }
     }
 
     /// What the engine did beside its replies since it was last taken.
