@@ -28,7 +28,7 @@ use self::coverage::Coverage;
 use self::network::Network;
 use self::oracle::{Expected, Oracle, Place, Told, What};
 use self::witness::Witness;
-use self::workload::{ACCOUNTS, Dice, Workload};
+use self::workload::{Dice, Workload};
 
 /// Commands of a seed.
 const STEPS: u32 = 400;
@@ -332,6 +332,8 @@ fn limits_of(dice: &mut Dice) -> Limits {
         limits.sent_fen_a_day_max = 2_000 + dice.below(4_000);
     }
     limits.password_guesses_max = dice.pick(&[5, 5, 2, 1, 0]);
+    // Stronger than a file may allow, so that it shows.
+    limits.tilt_per_mille_max = dice.pick(&[100, 150, 900]);
     limits.shares_max = dice.pick(&[100, 100, 6]);
     limits.hold_releases_on_expiry = dice.chance(50);
     limits.fallback_allow_fen_below = dice.pick(&[20_000, 300, 1]);
@@ -351,8 +353,8 @@ fn run(seed: u64, steps: u32) -> Result<Coverage, String> {
     world.play(&replay, |world| {
         let mut network = Network::new(seed);
         let mut workload = Workload::new(seed, &limits);
-        for account in ACCOUNTS {
-            world.ask(network.tick(&world.oracle), &workload::first_top_up(account))?;
+        for request in workload::beginning() {
+            world.ask(network.tick(&world.oracle), &request)?;
         }
         for _ in 0..steps {
             let clock = network.tick(&world.oracle);

@@ -16,6 +16,10 @@ pub(super) struct Network {
     dice: Dice,
     on_the_way: Vec<Message>,
     clock: Time,
+    /// How far the clock goes at most from one command to the next, mostly.
+    stride: i64,
+    /// Whether the clock never leaps.
+    calm: bool,
 }
 
 const SECOND: i64 = 1_000_000_000;
@@ -26,7 +30,9 @@ impl Network {
         let mut dice = Dice::new(!seed);
         // Some hours around a midnight in China.
         let start = 1_707_480_000_000_000_000 + dice.below(40 * HOUR as u64) as i64;
-        Network { dice, on_the_way: Vec::new(), clock: Time(start) }
+        let calm = dice.chance(30);
+        let stride = dice.pick(&[SECOND / 1_000, SECOND / 20, SECOND]);
+        Network { dice, on_the_way: Vec::new(), clock: Time(start), stride, calm }
     }
 
     /// What the clock shows now.
@@ -34,17 +40,23 @@ impl Network {
         let step = |dice: &mut Dice, end: i64| 1 + dice.below(end as u64) as i64;
         let Time(now) = self.clock;
         let due = oracle.next_due().filter(|due| due.0 > now).unwrap_or(Time(now));
-        self.clock = match self.dice.below(1_000) {
+        self.clock = match self.dice.below(if self.calm { 860 } else { 1_000 }) {
             0..350 => Time(now),
             350..450 => Time(now + step(&mut self.dice, 4)),
-            450..800 => Time(now + step(&mut self.dice, SECOND)),
-            800..900 => Time(now + step(&mut self.dice, 300 * SECOND)),
-            900..910 => Time(now + step(&mut self.dice, 3 * HOUR)),
+            450..850 => Time(now + step(&mut self.dice, self.stride)),
+            850..905 => Time(now + step(&mut self.dice, 300 * SECOND)),
+            905..910 => Time(now + step(&mut self.dice, 3 * HOUR)),
             910..925 => Time(now - HOUR),
             925..929 => Time(now + 25 * HOUR),
-            929..940 => Time(due.0 - 1),
-            940..960 => due,
-            960..970 => Time(due.0 + 1),
+            929..935 => Time(due.0 - 1),
+            935..945 => due,
+            945..950 => Time(due.0 + 1),
+            950..970 => match oracle.next_expiry() {
+                Some(expiry) if expiry.0 > now => {
+                    Time(expiry.0 - step(&mut self.dice, 5)).max(self.clock)
+                }
+                _ => self.clock,
+            },
             // The last moments of a day, and the first at which it can be cleared.
             970..976 => Time(self.clock.day().end().0 - step(&mut self.dice, 4)),
             976..985 => {

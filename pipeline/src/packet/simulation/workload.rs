@@ -1,6 +1,6 @@
 //! What the clients ask for: commands over few accounts, groups and packets, so that they meet.
 
-use super::oracle::{Oracle, Packet, Place};
+use super::oracle::{Oracle, Packet, Place, Transaction};
 use crate::packet::command::{
     Command, Decision, Funding, Next, PerMille, Play, Purse, Request, Resolution, Send, Tie,
     password_digest,
@@ -59,7 +59,7 @@ pub(super) struct Workload {
     /// The ids of all requests that were made, and when.
     ids: Vec<(String, Time)>,
     packets_made: u32,
-    /// Nothing older than this is spoken of: the engine may have forgotten it.
+    /// Nothing older than this many nanoseconds is spoken of: the engine may have forgotten it.
     speaks_of: i64,
 }
 
@@ -330,7 +330,11 @@ impl Workload {
             let ready = oracle.state(packet) == PacketState::Open;
             self.remembered(packet.time, now) && (ready || !open)
         };
-        let packets: Vec<_> = oracle.packets.iter().filter(fits).collect();
+        let mut packets: Vec<_> = oracle.packets.iter().filter(fits).collect();
+        if packets.is_empty() {
+            let young = |(_, packet): &(&String, &Packet)| self.remembered(packet.time, now);
+            packets = oracle.packets.iter().filter(young).collect();
+        }
         self.dice.any(packets.into_iter()).map(|(id, packet)| (id.clone(), packet))
     }
 
@@ -344,6 +348,10 @@ impl Workload {
                     Play::Password { digest } => Some(digest),
                     _ => None,
                 };
+                let other = ACCOUNTS.iter().filter(|name| !packet.has_share(name));
+                if self.dice.chance(60) {
+                    account = self.dice.any(other).map_or(account, |name| (*name).to_owned());
+                }
                 if let Play::Exclusive { to } = play
                     && self.dice.chance(70)
                 {
@@ -377,13 +385,13 @@ impl Workload {
     /// The id of a transaction: mostly of one in this state, or of any, or of none at all.
     fn transaction(&mut self, oracle: &Oracle, settlements: &[Settlement]) -> String {
         let aimed = self.dice.chance(80);
-        let young = |made| self.remembered(made, oracle.clock);
-        let all = oracle.transactions.iter().filter(|(_, transaction)| {
-            let fits = settlements.contains(&transaction.settlement);
-            young(transaction.time) && (fits || !aimed)
-        });
-        let all: Vec<&String> = all.map(|(id, _)| id).collect();
-        let found = self.dice.any(all.into_iter()).cloned();
+        let young = oracle.transactions.iter();
+        let young: Vec<_> =
+            young.filter(|(_, one)| self.remembered(one.time, oracle.clock)).collect();
+        let fits = |one: &Transaction| aimed && settlements.contains(&one.settlement);
+        let aimed_at = young.iter().filter(|(_, one)| fits(one)).map(|(id, _)| *id);
+        let found = self.dice.any(aimed_at);
+        let found = found.or_else(|| self.dice.any(young.iter().map(|(id, _)| *id))).cloned();
         let other = match self.dice.chance(3) {
             true => self.old_id(oracle).or(Some(String::new())),
             false => None,
@@ -483,10 +491,16 @@ impl Workload {
     }
 }
 
-/// What an account has at the beginning.
-pub(super) fn first_top_up(account: &str) -> Vec<u8> {
-    let id = format!("first of {account}");
-    encode(&id, Command::TopUp { account, amount: Fen(100_000) })
+/// What everybody does at the beginning, so that there is something to play with and for.
+pub(super) fn beginning() -> impl Iterator<Item = Vec<u8>> {
+    ACCOUNTS.iter().flat_map(|account| {
+        let amount = Fen(100_000);
+        let top_up = encode(&format!("money of {account}"), Command::TopUp { account, amount });
+        let joins = GROUPS[..2].iter().map(move |group| {
+            encode(&format!("{account} joins {group}"), Command::Join { group, account })
+        });
+        std::iter::once(top_up).chain(joins)
+    })
 }
 
 const PURSES: [Purse; 2] = [Purse::Change, Purse::Lingqiantong];

@@ -179,6 +179,12 @@ impl Oracle {
         self.dues().into_iter().map(|(due, ..)| due).min()
     }
 
+    /// When the next packet expires.
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        let expiries = self.dues().into_iter().filter(|(_, due, ..)| *due == Due::Expiry);
+        expiries.map(|(due, ..)| due).min()
+    }
+
     pub(super) fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
     }

@@ -58,6 +58,10 @@ impl Packet {
         self.shares - self.claims.len() as u32
     }
 
+    pub(in crate::packet::simulation) fn has_share(&self, account: &str) -> bool {
+        self.claims.iter().any(|share| share.account == account)
+    }
+
     pub(in crate::packet::simulation) fn is_opened(&self) -> bool {
         self.opened
     }
@@ -262,7 +266,7 @@ impl Oracle {
         now: Time,
     ) -> Result<(), Refusal> {
         let packet = self.packets.get(name).ok_or(Refusal::PacketUnknown)?;
-        if packet.claims.iter().any(|share| share.account == account) {
+        if packet.has_share(account) {
             return Err(Refusal::ClaimedAlready);
         }
         match packet.state() {
