@@ -7,7 +7,7 @@ use crate::packet::engine::{PacketState, Rejected};
 use crate::packet::reply::{Done, Effect, Happening, Refusal, Reply, Settlement};
 
 /// How often each was reached, by its name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
     counts: BTreeMap<String, u64>,
 }

@@ -7,7 +7,9 @@
 //! A seed that fails says at which command and how to run it again. Disk faults have no place here
 //! yet: the world ends where the engine's bytes would be written.
 
+mod bounds;
 mod coverage;
+mod interleavings;
 mod network;
 mod oracle;
 mod witness;
@@ -36,6 +38,7 @@ const STEPS: u32 = 400;
 const SEEDS: Range<u64> = 0..200;
 
 /// Two engines, the oracle and the bystander, and what they were asked last.
+#[derive(Clone)]
 struct World {
     engine: Engine,
     /// Gets the same commands in other batches, and is written down and read again now and then.

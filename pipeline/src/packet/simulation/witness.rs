@@ -13,6 +13,7 @@ use crate::packet::tilt::all_shares;
 use crate::packet::units::{Fen, Time};
 
 /// What is known of a packet from outside.
+#[derive(Clone)]
 struct Seen {
     seq: Seq,
     amount: Fen,
@@ -26,7 +27,7 @@ struct Seen {
 }
 
 /// The bystander.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Witness {
     packets: BTreeMap<String, Seen>,
 }
