@@ -56,7 +56,8 @@ impl Ids {
         self.find(id).map(|known| known.number)
     }
 
-    /// Adds an id that is not known; those of numbers below `first` may be forgotten.
+    /// Adds an id, in place of an earlier use of it that only the table still remembers; those of
+    /// numbers below `first` may be forgotten.
     pub(super) fn add(&mut self, id: u128, body: u64, number: u64, first: u64) {
         let part = &mut self.parts[(id >> 64) as usize % PARTS];
         if part.table.len() >= PART_MIN.max(2 * part.survivors) {
@@ -64,7 +65,12 @@ impl Ids {
             part.survivors = part.table.len();
         }
         let known = Known { id, body, number };
-        part.table.insert_unique(id as u64, known, |known| known.id as u64);
+        match part.table.find_mut(id as u64, |known| known.id == id) {
+            Some(earlier) => *earlier = known,
+            None => {
+                part.table.insert_unique(id as u64, known, |known| known.id as u64);
+            }
+        }
     }
 }
 
