@@ -398,7 +398,7 @@ impl Engine {
                 self.ledger.post(Place::Frozen(case), to, amount)?;
                 Ok(Done::Applied)
             }
-            Command::Clear { day } => self.clear(step, day),
+            Command::Clear { day } => self.clear(day),
             Command::Tick => Ok(Done::Applied),
         }
     }
@@ -416,9 +416,10 @@ impl Engine {
         Ok(Done::Waiting)
     }
 
-    fn clear(&mut self, step: &Step, day: Day) -> Result<Done, Refusal> {
-        // Until then a transaction of that day may still wait for its decision.
-        if step.time < day.end().after(self.limits.decision_max()) {
+    fn clear(&mut self, day: Day) -> Result<Done, Refusal> {
+        // Until then a transaction of that day may still wait for its decision, which falls due by
+        // the clock: moments run ahead of it while it stands.
+        if self.clock < day.end().after(self.limits.decision_max()) {
             return Err(Refusal::DayNotOver);
         }
         if self.cleared.contains(&day) {

@@ -161,8 +161,8 @@ impl Oracle {
         Ok(Done::Applied)
     }
 
-    pub(super) fn clear(&mut self, day: Day, now: Time) -> Result<Done, Refusal> {
-        if now < day.end().after(self.limits.decision_max()) {
+    pub(super) fn clear(&mut self, day: Day) -> Result<Done, Refusal> {
+        if self.clock < day.end().after(self.limits.decision_max()) {
             return Err(Refusal::DayNotOver);
         }
         if !self.cleared.insert(day) {

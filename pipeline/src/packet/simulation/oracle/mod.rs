@@ -353,7 +353,7 @@ impl Oracle {
             Command::Thaw { case, account, amount, actor, reason } => {
                 self.thaw(case, account, amount, actor, reason)
             }
-            Command::Clear { day } => self.clear(day, now),
+            Command::Clear { day } => self.clear(day),
             Command::Tick => Ok(Done::Applied),
         }
     }
