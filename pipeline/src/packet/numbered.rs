@@ -73,6 +73,13 @@ impl<T> Numbered<T> {
         self.base + (over * CHUNK) as u64
     }
 
+    /// Up to which number things can be forgotten in whole chunks in which `over` is true of all.
+    pub fn all_before(&self, over: impl Fn(&T) -> bool) -> u64 {
+        let whole = self.chunks.iter().take_while(|chunk| chunk.len() == CHUNK);
+        let over = whole.take_while(|chunk| chunk.iter().all(&over)).count();
+        self.base + (over * CHUNK) as u64
+    }
+
     /// The number of the first thing that is remembered.
     pub fn first(&self) -> u64 {
         self.base

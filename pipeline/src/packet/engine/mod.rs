@@ -31,7 +31,7 @@ use super::ledger::{Ledger, Place};
 use super::limits::Limits;
 use super::names::Names;
 use super::numbered::Numbered;
-use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq};
+use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq, Settlement};
 use super::units::{Day, Fen, Time};
 
 pub use self::ahead::AHEAD;
@@ -499,30 +499,43 @@ impl Engine {
         self.packet_numbers.find(xxh3_64(id.as_bytes()), same).copied()
     }
 
-    /// Forgets commands, transactions and packets that are older than the memory.
+    /// Forgets commands, transactions and packets that are older than the memory. What is held is
+    /// not forgotten, however old it is, nor what came after it; a packet is not forgotten before
+    /// the last transaction that it has a part in. (What waits for its decision is never so old.)
     fn forget(&mut self) {
         let memory = self.limits.memory();
         let clock = self.clock;
-        let old = |time: Time| time.after(memory) < clock;
-        let before = self.executed.over_before(|executed| old(executed.reply.time));
-        if before == self.executed.first() {
+        let earlier = self.executed.first();
+        let old = |executed: &Executed| executed.reply.time.after(memory) < clock;
+        let before = self.executed.over_before(old);
+        let mut queue = self.queue.iter().take_while(|seq| seq.0 < before);
+        let held = queue.find(|seq| self.is_held(**seq));
+        self.executed.forget_before(held.map_or(before, |seq| seq.0)).for_each(drop);
+        let first = self.executed.first();
+        if first == earlier {
             return;
         }
-        self.executed.forget_before(before).for_each(drop);
-        let before = self.transactions.over_before(|transaction| old(transaction.time));
+        let before = self.transactions.over_before(|transaction| transaction.seq.0 < first);
         self.transactions.forget_before(before).for_each(drop);
-        let first = self.executed.first();
         self.queue.retain(|seq| seq.0 >= first);
-        let before = self.packets.over_before(|packet| old(packet.sent_at));
+        let before = self.packets.all_before(|packet| {
+            let last = packet.claims.last().map_or(packet.seq, |claim| claim.seq);
+            let over = matches!(packet.state, PacketState::Closed | PacketState::Blocked);
+            over && last.0 < first
+        });
         for number in self.packets.first()..before {
             let hash = xxh3_64(self.packets[number].name.as_bytes());
             let entry = self.packet_numbers.find_entry(hash, |&known| known == number);
             entry.expect("every packet is found by its id").remove();
         }
-        for packet in self.packets.forget_before(before) {
-            assert!(matches!(packet.state, PacketState::Closed | PacketState::Blocked));
-        }
+        self.packets.forget_before(before).for_each(drop);
         self.ledger.forget_escrows_before(self.packets.first());
+    }
+
+    fn is_held(&self, seq: Seq) -> bool {
+        let transaction = self.executed.get(seq.0).and_then(|executed| executed.transaction);
+        let transaction = transaction.and_then(|number| self.transactions.get(number));
+        transaction.is_some_and(|transaction| transaction.settlement == Settlement::Held)
     }
 }
 
