@@ -1,6 +1,6 @@
 //! A packet: its shares, its claims in their order, and where its money is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasherDefault;
 
 use rustc_hash::FxHasher;
@@ -239,7 +239,17 @@ impl Packet {
 /// Who has a share: looked up in the claims while these are few.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Claimers(Option<HashSet<u32, BuildHasherDefault<FxHasher>>>);
+struct Claimers(
+    #[serde(serialize_with = "in_order")] Option<HashSet<u32, BuildHasherDefault<FxHasher>>>,
+);
+
+/// Writes a set in order, so that equal packets are written alike.
+fn in_order<H, S: serde::Serializer>(
+    set: &Option<HashSet<u32, H>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    set.as_ref().map(|set| set.iter().collect::<BTreeSet<_>>()).serialize(serializer)
+}
 
 /// From so many claims on a set is faster than a look at each.
 const CLAIMS_FEW: usize = 32;
