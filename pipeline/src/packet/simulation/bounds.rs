@@ -212,15 +212,48 @@ fn what_is_not_over_is_not_forgotten() {
     ask(&mut engine, clock, "release", release);
     let claim = Command::Claim { account: "bo", packet: "p0", guess: None, tie: Tie::None };
     ask(&mut engine, clock, "claim", claim);
-    ask(&mut engine, clock, "hold", decide("claim", Decision::Hold { ttl: Span::from_seconds(60) }));
+    ask(
+        &mut engine,
+        clock,
+        "hold",
+        decide("claim", Decision::Hold { ttl: Span::from_seconds(60) }),
+    );
     clock = later(clock, 200);
     ask(&mut engine, clock, "end", Command::Tick);
     engine.end_batch();
     engine.audit();
     assert_eq!(engine.wallet("ada").unwrap().change, Fen(money));
-    // Now all is over, and after as long again it is forgotten.
+    // Now all is over, and after as long again the ids are free.
     clock = later(clock, 200);
     ask(&mut engine, clock, "much later", Command::Tick);
-    assert!(engine.packet("p0").is_none());
+    ask(&mut engine, clock, "p1", Command::Tick);
+    engine.audit();
+}
+
+/// A share that was taken late is younger than its packet: what is asked about it is answered.
+#[test]
+fn a_packet_is_remembered_as_long_as_its_shares() {
+    let limits = Limits {
+        decisions_awaited: false,
+        timed_ahead_hours_max: 5,
+        memory_hours: 8,
+        ..short_memory()
+    };
+    let mut engine = Engine::new(limits, MasterSecret::new([6; 32]));
+    let play = Play::Timed { from: later(START, 5) };
+    for number in 0..MANY {
+        let name = format!("p{number}");
+        let funding = Funding::Bank;
+        let send = Command::Send(Send { play, funding, ..packet(&name, 2, 2) });
+        ask(&mut engine, START, &name, send);
+    }
+    let opened = later(START, 5);
+    let claim = Command::Claim { account: "bo", packet: "p0", guess: None, tie: Tie::None };
+    ask(&mut engine, opened, "claim", claim);
+    let late = later(START, 9);
+    ask(&mut engine, late, "much later", Command::Tick);
+    ask(&mut engine, late, "p1", Command::Tick);
+    ask(&mut engine, late, "again", decide("claim", Decision::Allow));
+    engine.end_batch();
     engine.audit();
 }

@@ -33,9 +33,9 @@ use self::witness::Witness;
 use self::workload::{Dice, Workload};
 
 /// Commands of a seed.
-const STEPS: u32 = 400;
+const STEPS: u32 = 600;
 /// Seeds of the suite, enough that each rare event comes up often and few enough for every build.
-const SEEDS: Range<u64> = 0..200;
+const SEEDS: Range<u64> = 0..400;
 
 /// Two engines, the oracle and the bystander, and what they were asked last.
 #[derive(Clone)]
