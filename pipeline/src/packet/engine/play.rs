@@ -133,13 +133,10 @@ impl Engine {
     }
 
     fn check_day(&self, step: &Step, send: &Send<'_>) -> Result<(), Refusal> {
-        let Some(sender) = step.account else {
-            return Ok(());
-        };
-        let person = &self.people[u64::from(sender)];
-        let (sends, sent) = match person.day == step.time.day() {
-            true => (person.sends, person.sent.0),
-            false => (0, 0),
+        let person = step.account.map(|sender| &self.people[u64::from(sender)]);
+        let (sends, sent) = match person {
+            Some(person) if person.day == step.time.day() => (person.sends, person.sent.0),
+            _ => (0, 0),
         };
         let over = |value: u64, limit: u64| limit > 0 && value > limit;
         let sends = u64::from(sends) + 1;
