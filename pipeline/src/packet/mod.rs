@@ -46,6 +46,7 @@
 //! assert_eq!(ask("r6", claim("dee")), Err(Refusal::PacketExhausted));
 //! ```
 
+pub(crate) mod bugs;
 pub mod units;
 pub mod command;
 pub mod plays;

@@ -24,6 +24,7 @@ use self::due::{Agenda, Due};
 use self::ids::Ids;
 use self::packet::Packet;
 use self::transaction::{Kind, Transaction};
+use super::bugs::{Bug, made};
 use super::chain;
 use super::command::{Command, Funding, Purse, Request};
 use super::draw::MasterSecret;
@@ -180,6 +181,9 @@ impl Engine {
     /// nor what can be found again from the rest is written.
     pub fn restored(mut self, secret: MasterSecret) -> Engine {
         self.secret = secret;
+        if made(Bug::PacketIdsAreNotRestored) {
+            return self;
+        }
         for number in self.packets.first()..self.packets.next() {
             self.add_packet_id(number);
         }
@@ -211,8 +215,10 @@ impl Engine {
         let body = xxh3_64(bytes);
         if let Some(known) = self.ids.find(id)
             && let Some(executed) = self.executed.get(known.number)
+            && !made(Bug::KnownIdRunsAgain)
         {
-            return if known.body == body { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
+            let same = known.body == body || made(Bug::BodyIsNotCompared);
+            return if same { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
         }
         self.advance(clock);
         let number = self.executed.next();
@@ -228,7 +234,9 @@ impl Engine {
             head: step.packet.map(|packet| self.packets[packet].head),
         };
         self.executed.push(Executed { reply, transaction: step.transaction });
-        self.ids.add(id, body, number, self.executed.first());
+        if result.is_ok() || !made(Bug::RefusedIdIsNotRemembered) {
+            self.ids.add(id, body, number, self.executed.first());
+        }
         Ok(reply)
     }
 
@@ -422,7 +430,7 @@ impl Engine {
         if self.clock < day.end().after(self.limits.decision_max()) {
             return Err(Refusal::DayNotOver);
         }
-        if self.cleared.contains(&day) {
+        if self.cleared.contains(&day) && !made(Bug::DayIsClearedTwice) {
             return Err(Refusal::DayCleared);
         }
         let net = self.ledger.clear(day)?;
@@ -432,7 +440,8 @@ impl Engine {
 
     /// The next moment.
     fn tick(&mut self) -> Time {
-        self.last = self.clock.max(Time(self.last.0.saturating_add(1)));
+        let later = i64::from(!made(Bug::MomentIsNotLater));
+        self.last = self.clock.max(Time(self.last.0.saturating_add(later)));
         self.last
     }
 

@@ -6,6 +6,7 @@ use std::hash::BuildHasherDefault;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
+use crate::packet::bugs::{Bug, made};
 use crate::packet::command::{Next, PerMille, Purse, Tie};
 use crate::packet::draw::{Draws, Purpose};
 use crate::packet::plays::{AmountPolicy, Rules, TABLE};
@@ -205,7 +206,11 @@ impl Packet {
                 AmountPolicy::Drawn => {
                     let mut draws = Draws::new(&self.secret, Purpose::Share, place);
                     let below = |end| draws.below(end);
-                    (split::share(self.parts.remaining, self.shares_left(), below), None)
+                    let mut left = self.shares_left();
+                    if made(Bug::ShareTakesReservedFen) && left > 2 {
+                        left -= 1;
+                    }
+                    (split::share(self.parts.remaining, left, below), None)
                 }
             },
         };
@@ -220,7 +225,10 @@ impl Packet {
 
     /// The claimer of the largest share; of equal ones the first.
     pub(super) fn luckiest(&self) -> Option<u32> {
-        let best = self.claims.iter().rev().max_by_key(|claim| claim.amount);
+        let best = match made(Bug::LuckiestIsLastOfEqual) {
+            true => self.claims.iter().max_by_key(|claim| claim.amount),
+            false => self.claims.iter().rev().max_by_key(|claim| claim.amount),
+        };
         best.map(|claim| claim.account)
     }
 

@@ -6,6 +6,7 @@ use super::due::Due;
 use super::packet::{Claim, Packet, PacketState, Relay, Sent};
 use super::transaction::Kind;
 use super::{Engine, Step, check_amount, check_id, place_of};
+use crate::packet::bugs::{Bug, made};
 use crate::packet::chain::{self, extend};
 use crate::packet::command::{Funding, PerMille, Play, Purse, Send, Tie};
 use crate::packet::draw;
@@ -164,7 +165,7 @@ impl Engine {
         if self.accounts.text(turn) != send.account {
             return Err(Refusal::RelayNotYourTurn);
         }
-        if packet.relay.is_some_and(|relay| relay.went_on) {
+        if packet.relay.is_some_and(|relay| relay.went_on) && !made(Bug::RelayGoesOnTwice) {
             return Err(Refusal::RelayWentOn);
         }
         Ok(Some(Relay { next, after: Some(before), went_on: false }))
@@ -250,10 +251,12 @@ impl Engine {
             PacketState::Blocked => return Err(Refusal::PacketBlocked),
             PacketState::Open if time < packet.from => return Err(Refusal::PacketNotYetOpen),
             PacketState::Open if time < packet.expires_at => {}
+            PacketState::Open if time == packet.expires_at && made(Bug::ClaimAtExpiryWins) => {}
             _ if packet.shares_left() == 0 => return Err(Refusal::PacketExhausted),
             _ => return Err(Refusal::PacketExpired),
         }
-        let is_member = packet.group.is_none_or(|group| self.members.contains(&(group, claimer)));
+        let is_member = packet.group.is_none_or(|group| self.members.contains(&(group, claimer)))
+            || made(Bug::MemberIsNotAsked);
         match packet.rules().eligibility {
             Eligibility::Named if packet.named != Some(claimer) => return Err(Refusal::NotNamed),
             Eligibility::Named => {}
@@ -288,6 +291,7 @@ impl Engine {
             return Ok(());
         }
         match counted {
+            _ if made(Bug::GuessIsNotCounted) => {}
             Some((_, count)) => *count += 1,
             None => packet.guesses.push((claimer, 1)),
         }
@@ -301,6 +305,7 @@ impl Engine {
         let reviewed = packet.group.is_some_and(|group| self.under_review[group as usize]);
         let cluster = |account: u32| self.people[u64::from(account)].cluster;
         let linked = cluster(claimer).is_some() && cluster(claimer) == cluster(packet.sender);
+        let reviewed = reviewed && !made(Bug::WatchedGroupIsTilted);
         if reviewed || linked { PerMille(0) } else { packet.tilt }
     }
 
@@ -325,13 +330,18 @@ impl Engine {
             PacketState::Expired => true,
             _ => false,
         };
-        if packet.undecided > 0 || !over {
+        let waits = packet.undecided > 0 && !made(Bug::RestGoesBackWhileSharesWait);
+        if waits || !over {
             return;
         }
         let (seq, secret, claims) = (packet.seq, packet.secret, packet.claims.len() as u32);
         let rest = packet.parts.in_escrow();
         if rest.0 > 0 {
-            let to = Place::Purse(packet.sender, packet.refund_into);
+            let purse = match made(Bug::RestComesIntoOtherPurse) {
+                true => Purse::Change,
+                false => packet.refund_into,
+            };
+            let to = Place::Purse(packet.sender, purse);
             self.ledger.post(Place::Escrow(number), to, rest).expect("the rest is in the escrow");
             self.happen(time, Happening::Refunded { packet: seq, amount: rest });
         }

@@ -126,12 +126,6 @@ fn every_order_of_a_few_commands() {
     assert_eq!(sequences, 6 * (8 + 56 + 336 + 1_680 + 6_720 + 20_160));
 }
 
-pub(super) fn every_order_of_a_packets_life() {
-    every_order(Limits { fallback_allow_fen_below: 5, ..Limits::default() }, &LIFE);
-    every_order(Limits::default(), &HOLDS);
-    every_order(Limits::default(), &AGAIN);
-}
-
 fn every_order(limits: Limits, moves: &[Move]) -> u32 {
     let mut world = World::new(limits, [7; 32]);
     let money = Command::TopUp { account: "ada", amount: Fen(5) };

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::packet::bugs;
 use crate::packet::command::Request;
 use crate::packet::draw::MasterSecret;
 use crate::packet::engine::{Engine, PacketState};
@@ -401,4 +402,21 @@ fn seeds() {
         coverage.assert_complete();
     }
     println!("{coverage}");
+}
+
+/// In so many seeds each mistake of the engine must be found.
+const SEEDS_OF_A_BUG: u64 = 200;
+
+/// The test of this test: a simulation that finds nothing says little.
+#[test]
+fn every_bug_is_found() {
+    let mut missed = Vec::new();
+    for bug in bugs::ALL {
+        let found = |seed: &u64| bugs::with(bug, || run(*seed, STEPS)).is_err();
+        match (0..SEEDS_OF_A_BUG).find(found) {
+            Some(seed) => println!("{bug:?}: found by seed {seed}"),
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found in {SEEDS_OF_A_BUG} seeds: {missed:?}");
 }
