@@ -108,6 +108,8 @@ pub struct Ledger {
     incoming: u128,
     /// What the places that may owe do owe, all together.
     owed: i128,
+    /// What is reserved in them.
+    promised: u128,
 }
 
 impl Ledger {
@@ -153,6 +155,7 @@ impl Ledger {
         }
         source.reserved += amount;
         self.balance_mut(to).incoming += amount;
+        self.promised += u128::from(amount.0) * u128::from(from.may_owe());
         self.reserved += u128::from(amount.0);
         self.incoming += u128::from(amount.0);
         Ok(())
@@ -160,7 +163,7 @@ impl Ledger {
 
     /// Whether so much more can come from places that may owe.
     pub fn can_owe(&self, amount: Fen) -> bool {
-        let money = self.owed + self.reserved as i128 + i128::from(amount.0);
+        let money = self.owed + self.promised as i128 + i128::from(amount.0);
         money <= i128::from(MONEY_MAX.0)
     }
 
@@ -189,6 +192,7 @@ impl Ledger {
     pub fn cancel(&mut self, from: Place, to: Place, amount: Fen) {
         self.balance_mut(from).reserved -= amount;
         self.balance_mut(to).incoming -= amount;
+        self.promised -= u128::from(amount.0) * u128::from(from.may_owe());
         self.reserved -= u128::from(amount.0);
         self.incoming -= u128::from(amount.0);
     }
@@ -289,16 +293,17 @@ impl Ledger {
     /// When it is not so.
     pub fn audit(&self) {
         self.assert_sums();
-        let (mut net, mut owed, mut reserved, mut incoming) = (0, 0, 0, 0);
+        let (mut net, mut owed, mut promised, mut reserved, mut incoming) = (0, 0, 0, 0, 0);
         for (place, balance) in self.places() {
             let out = u128::from(balance.debits.0) + u128::from(balance.reserved.0);
             assert!(place.may_owe() || out <= u128::from(balance.credits.0), "{place:?} owes");
             net += balance.net();
             owed -= balance.net() * i128::from(place.may_owe());
+            promised += u128::from(balance.reserved.0) * u128::from(place.may_owe());
             reserved += u128::from(balance.reserved.0);
             incoming += u128::from(balance.incoming.0);
         }
-        assert_eq!(owed, self.owed, "what the bank owes");
+        assert_eq!((owed, promised), (self.owed, self.promised), "what the bank owes");
         assert_eq!(net, 0, "all that is anywhere came from the bank");
         assert_eq!((reserved, incoming), (self.reserved, self.incoming), "reserved and expected");
     }
@@ -353,6 +358,7 @@ mod tests {
     fn what_is_given_up_can_be_spent() {
         let mut ledger = ledger();
         ledger.reserve(A, B, Fen(100)).unwrap();
+        assert!(ledger.can_owe(Fen(MONEY_MAX.0 - 100)), "what is reserved inside counts once");
         assert_eq!(ledger.wallet(0).reserved, Fen(100));
         ledger.cancel(A, B, Fen(100));
         ledger.post(A, B, Fen(100)).unwrap();
