@@ -9,6 +9,7 @@ pub(crate) enum Bug {
     RefusedIdIsNotRemembered,
     MomentIsNotLater,
     ReservedIsSpentTwice,
+    MoneyEndsOneFenLate,
     DayIsClearedTwice,
     MemberIsNotAsked,
     GuessIsNotCounted,
@@ -27,6 +28,7 @@ pub(crate) enum Bug {
     HoldEndsOneMomentLate,
     HeldShareReturnsToClaimer,
     ReviewIsNotQueued,
+    HeldIsForgotten,
     PacketIdsAreNotRestored,
 }
 
@@ -45,12 +47,13 @@ mod in_tests {
     use super::Bug::{self, *};
 
     /// Every one.
-    pub(crate) const ALL: [Bug; 24] = [
+    pub(crate) const ALL: [Bug; PacketIdsAreNotRestored as usize + 1] = [
         KnownIdRunsAgain,
         BodyIsNotCompared,
         RefusedIdIsNotRemembered,
         MomentIsNotLater,
         ReservedIsSpentTwice,
+        MoneyEndsOneFenLate,
         DayIsClearedTwice,
         MemberIsNotAsked,
         GuessIsNotCounted,
@@ -69,6 +72,7 @@ mod in_tests {
         HoldEndsOneMomentLate,
         HeldShareReturnsToClaimer,
         ReviewIsNotQueued,
+        HeldIsForgotten,
         PacketIdsAreNotRestored,
     ];
 

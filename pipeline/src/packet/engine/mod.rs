@@ -518,7 +518,7 @@ impl Engine {
         let old = |executed: &Executed| executed.reply.time.after(memory) < clock;
         let before = self.executed.over_before(old);
         let mut queue = self.queue.iter().take_while(|seq| seq.0 < before);
-        let held = queue.find(|seq| self.is_held(**seq));
+        let held = queue.find(|seq| self.is_held(**seq) && !made(Bug::HeldIsForgotten));
         self.executed.forget_before(held.map_or(before, |seq| seq.0)).for_each(drop);
         let first = self.executed.first();
         if first == earlier {

@@ -155,7 +155,7 @@ fn short_memory() -> Limits {
 }
 
 /// Commands that the engine keeps or forgets together, and some more.
-const MANY: u32 = 9_000;
+const MANY: u32 = 150;
 
 /// An id that was forgotten may be used again, for one command, which then is executed once.
 #[test]

@@ -76,13 +76,13 @@ fn name(debug: &str) -> String {
     debug.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Every refusal that a seed must reach. [`Refusal::LedgerFull`] has a test of its own: it takes
-/// millions of the largest top-ups.
-const REFUSALS: [Refusal; 36] = [
+/// Every refusal.
+const REFUSALS: [Refusal; Refusal::DayCleared as usize + 1] = [
     Refusal::IdInvalid,
     Refusal::AmountZero,
     Refusal::AmountTooLarge,
     Refusal::FundsInsufficient,
+    Refusal::LedgerFull,
     Refusal::SameAccount,
     Refusal::PacketIdTaken,
     Refusal::SharesOutOfLimits,
@@ -116,7 +116,7 @@ const REFUSALS: [Refusal; 36] = [
     Refusal::DayNotOver,
     Refusal::DayCleared,
 ];
-const STATES: [PacketState; 6] = [
+const STATES: [PacketState; PacketState::Blocked as usize + 1] = [
     PacketState::Waiting,
     PacketState::Open,
     PacketState::Exhausted,
@@ -124,7 +124,7 @@ const STATES: [PacketState; 6] = [
     PacketState::Closed,
     PacketState::Blocked,
 ];
-const SETTLEMENTS: [Settlement; 7] = [
+const SETTLEMENTS: [Settlement; Settlement::Frozen as usize + 1] = [
     Settlement::Undecided,
     Settlement::Posted,
     Settlement::Voided,

@@ -70,8 +70,9 @@ impl Network {
 
     /// The next request that reaches the engine: one that was on its way, or a new one.
     pub(super) fn next(&mut self, workload: &mut Workload, oracle: &Oracle) -> Vec<u8> {
-        let now = oracle.clock.max(self.clock);
-        self.on_the_way.retain(|message| workload.remembered(message.made, now));
+        let made = oracle.clock.max(self.clock);
+        workload.now = made;
+        self.on_the_way.retain(|message| workload.remembered(message.made));
         loop {
             if !self.on_the_way.is_empty() && self.dice.chance(25) {
                 let which = self.dice.below(self.on_the_way.len() as u64) as usize;
@@ -83,8 +84,7 @@ impl Network {
                 }
                 return message.request;
             }
-            let (_, request) = workload.request(oracle);
-            let made = now;
+            let request = workload.request(oracle);
             match self.dice.below(100) {
                 // It is lost, and the client sends it again later.
                 0..4 => self.on_the_way.push(Message { made, request }),

@@ -59,6 +59,8 @@ pub(super) struct Workload {
     /// The ids of all requests that were made, and when.
     ids: Vec<(String, Time)>,
     packets_made: u32,
+    /// What time it is for the engine when the next request reaches it.
+    pub(super) now: Time,
     /// Nothing older than this many nanoseconds is spoken of: the engine may have forgotten it.
     speaks_of: i64,
 }
@@ -67,18 +69,18 @@ impl Workload {
     pub(super) fn new(seed: u64, limits: &Limits) -> Workload {
         let memory_ns = i64::from(limits.memory_hours) * 3_600_000_000_000;
         let ids = Vec::new();
-        Workload { dice: Dice::new(seed), ids, packets_made: 0, speaks_of: memory_ns / 2 }
+        Workload { dice: Dice::new(seed), ids, packets_made: 0, now: Time(0), speaks_of: memory_ns / 2 }
     }
 
     /// Whether the engine must still know what was made then, however long this command travels.
-    pub(super) fn remembered(&self, made: Time, now: Time) -> bool {
-        now.0 - made.0 < self.speaks_of
+    pub(super) fn remembered(&self, made: Time) -> bool {
+        self.now.0 - made.0 < self.speaks_of
     }
 
-    /// A new request, as its bytes, and its id.
-    pub(super) fn request(&mut self, oracle: &Oracle) -> (String, Vec<u8>) {
-        let id = self.id(oracle);
-        let bytes = match self.dice.below(100) {
+    /// A new request, as its bytes.
+    pub(super) fn request(&mut self, oracle: &Oracle) -> Vec<u8> {
+        let id = self.id();
+        match self.dice.below(100) {
             0..8 => self.top_up(&id, oracle),
             8..12 => self.withdraw(&id, oracle),
             12..15 => self.move_between(&id, oracle),
@@ -90,34 +92,33 @@ impl Workload {
             72..86 => self.decide(&id, oracle),
             86..94 => self.resolve(&id, oracle),
             94..96 => self.thaw(&id, oracle),
-            96..98 => self.clear(&id, oracle),
+            96..98 => self.clear(&id),
             _ => encode(&id, Command::Tick),
-        };
-        (id, bytes)
+        }
     }
 
-    fn id(&mut self, oracle: &Oracle) -> String {
+    fn id(&mut self) -> String {
         let fresh = format!("r{}", self.ids.len());
         let id = match self.dice.below(200) {
             0 => String::new(),
             1 => "i".repeat(65),
             2 => "包".repeat(22),
             3 => format!("{fresh:#>64}"),
-            4..10 => self.old_id(oracle).unwrap_or(fresh),
+            4..10 => self.old_id().unwrap_or(fresh),
             _ => fresh,
         };
-        self.ids.push((id.clone(), oracle.clock));
+        self.ids.push((id.clone(), self.now));
         id
     }
 
-    fn old_id(&mut self, oracle: &Oracle) -> Option<String> {
+    fn old_id(&mut self) -> Option<String> {
         let ids = std::mem::take(&mut self.ids);
-        let young = ids.iter().filter(|(_, made)| self.remembered(*made, oracle.clock));
+        let young = ids.iter().filter(|(_, made)| self.remembered(*made));
         // The first use counts, so an id that was used again is as old as then.
         let young: Vec<&String> = young.map(|(id, _)| id).collect();
         let old: Vec<&String> = ids
             .iter()
-            .filter(|(_, made)| !self.remembered(*made, oracle.clock))
+            .filter(|(_, made)| !self.remembered(*made))
             .map(|(id, _)| id)
             .collect();
         let id = self.dice.any(young.into_iter().filter(|id| !old.contains(id))).cloned();
@@ -175,9 +176,13 @@ impl Workload {
 
     fn top_up(&mut self, id: &str, oracle: &Oracle) -> Vec<u8> {
         let account = self.account();
-        let amount = match self.dice.chance(70) {
-            true => Fen(1 + self.dice.below(200_000)),
-            false => self.amount(0, oracle),
+        let room = u64::try_from(oracle.room()).expect("there is no more than there can be");
+        let amount = match self.dice.below(20) {
+            0..14 => Fen(1 + self.dice.below(200_000)),
+            14 => Fen(room),
+            15 => Fen(room + 1),
+            16..18 => Fen::MAX,
+            _ => self.amount(0, oracle),
         };
         encode(id, Command::TopUp { account: &account, amount })
     }
@@ -267,7 +272,7 @@ impl Workload {
             return None;
         }
         let of = |(_, packet): &(&String, &Packet)| {
-            packet.next_sender().is_some() && self.remembered(packet.time, oracle.clock)
+            packet.next_sender().is_some() && self.remembered(packet.time)
         };
         let finished: Vec<_> = oracle.packets.iter().filter(of).collect();
         let Some((id, before)) = self.dice.any(finished.into_iter()) else {
@@ -283,7 +288,7 @@ impl Workload {
     }
 
     fn release(&mut self, oracle: &Oracle) -> Time {
-        let (now, ahead) = (oracle.clock, oracle.limits.timed_ahead_max());
+        let (now, ahead) = (self.now, oracle.limits.timed_ahead_max());
         let ns = |more: i64| Time(now.0 + more);
         match self.dice.below(12) {
             0 => ns(-1),
@@ -324,15 +329,14 @@ impl Workload {
     }
 
     fn some_packet<'o>(&mut self, oracle: &'o Oracle) -> Option<(String, &'o Packet)> {
-        let now = oracle.clock;
         let open = self.dice.chance(75);
         let fits = |(_, packet): &(&String, &Packet)| {
             let ready = oracle.state(packet) == PacketState::Open;
-            self.remembered(packet.time, now) && (ready || !open)
+            self.remembered(packet.time) && (ready || !open)
         };
         let mut packets: Vec<_> = oracle.packets.iter().filter(fits).collect();
         if packets.is_empty() {
-            let young = |(_, packet): &(&String, &Packet)| self.remembered(packet.time, now);
+            let young = |(_, packet): &(&String, &Packet)| self.remembered(packet.time);
             packets = oracle.packets.iter().filter(young).collect();
         }
         self.dice.any(packets.into_iter()).map(|(id, packet)| (id.clone(), packet))
@@ -387,13 +391,13 @@ impl Workload {
         let aimed = self.dice.chance(80);
         let young = oracle.transactions.iter();
         let young: Vec<_> =
-            young.filter(|(_, one)| self.remembered(one.time, oracle.clock)).collect();
+            young.filter(|(_, one)| self.remembered(one.time)).collect();
         let fits = |one: &Transaction| aimed && settlements.contains(&one.settlement);
         let aimed_at = young.iter().filter(|(_, one)| fits(one)).map(|(id, _)| *id);
         let found = self.dice.any(aimed_at);
         let found = found.or_else(|| self.dice.any(young.iter().map(|(id, _)| *id))).cloned();
         let other = match self.dice.chance(3) {
-            true => self.old_id(oracle).or(Some(String::new())),
+            true => self.old_id().or(Some(String::new())),
             false => None,
         };
         other.or(found).unwrap_or_else(|| "no such transaction".to_owned())
@@ -430,7 +434,7 @@ impl Workload {
         let mut transaction = self.transaction(oracle, &settlements);
         if self.dice.chance(15) {
             let on_queue = oracle.transactions.iter().filter(|(_, waiting)| {
-                oracle.queue.contains(&waiting.seq) && self.remembered(waiting.time, oracle.clock)
+                oracle.queue.contains(&waiting.seq) && self.remembered(waiting.time)
             });
             let on_queue: Vec<&String> = on_queue.map(|(id, _)| id).collect();
             transaction = self.dice.any(on_queue.into_iter()).cloned().unwrap_or(transaction);
@@ -478,8 +482,8 @@ impl Workload {
         encode(id, Command::Thaw { case, account, amount, actor, reason })
     }
 
-    fn clear(&mut self, id: &str, oracle: &Oracle) -> Vec<u8> {
-        let Day(today) = oracle.clock.day();
+    fn clear(&mut self, id: &str) -> Vec<u8> {
+        let Day(today) = self.now.day();
         let day = match self.dice.below(20) {
             0 => i32::MIN,
             1 => i32::MAX,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::packet::command::{Command, Decision, Funding, Purse, Request};
 use crate::packet::draw::MasterSecret;
 use crate::packet::engine::{ID_BYTES_MAX, PacketState, REQUEST_ID_BYTES_MAX, Rejected};
+use crate::packet::ledger::MONEY_MAX;
 use crate::packet::limits::Limits;
 use crate::packet::reply::{Digest, Done, Happening, Refusal, Seq, Settlement, Wallet};
 use crate::packet::units::{Day, Fen, Time};
@@ -197,6 +198,14 @@ impl Oracle {
         packet.state()
     }
 
+    /// Whether the transaction of a command is over and older than the memory.
+    pub(super) fn may_forget(&self, seq: Seq) -> bool {
+        let transaction = self.transactions.values().find(|transaction| transaction.seq == seq);
+        let Transaction { time, settlement, .. } = transaction.expect("a transaction");
+        let over = !matches!(settlement, Settlement::Undecided | Settlement::Held);
+        over && time.after(self.limits.memory()) < self.clock
+    }
+
     pub(super) fn commands(&self) -> u64 {
         self.next
     }
@@ -358,12 +367,16 @@ impl Oracle {
         }
     }
 
+    /// How much more money there can be.
+    pub(super) fn room(&self) -> i128 {
+        i128::from(MONEY_MAX.0) - self.movements.outside_the_bank()
+    }
+
     /// Whether so much can be taken from a place.
     fn funded(&self, from: &Place, fen: u64) -> Result<(), Refusal> {
         if matches!(from, Place::Transit(_)) {
             // The bank always has it, but not without end.
-            let full = self.movements.outside_the_bank() + i128::from(fen) > 1 << 62;
-            return if full { Err(Refusal::LedgerFull) } else { Ok(()) };
+            return if self.room() < i128::from(fen) { Err(Refusal::LedgerFull) } else { Ok(()) };
         }
         match self.movements.spendable(from) >= i128::from(fen) {
             true => Ok(()),
