@@ -144,7 +144,8 @@ impl Engine {
 
     /// A hold that nobody ended ends as the limits say.
     pub(super) fn hold_over(&mut self, number: u64) {
-        let known = self.transactions[number];
+        // One that a person ended may be forgotten by now.
+        let Some(&known) = self.transactions.get(number) else { return };
         if known.settlement != Settlement::Held {
             return;
         }

@@ -230,6 +230,31 @@ fn what_is_not_over_is_not_forgotten() {
     engine.audit();
 }
 
+/// Holds that began late, when the clock came back, and that people ended at once: their
+/// transactions are old and can be forgotten before the time is over for which they were held.
+#[test]
+fn a_hold_may_be_forgotten_before_its_time_is_over() {
+    let limits = Limits { hold_hours_max: 5, ..short_memory() };
+    let mut engine = Engine::new(limits, MasterSecret::new([7; 32]));
+    for number in 0..MANY {
+        let (to, amount, funding) = ("bo", Fen(30_000), Funding::Bank);
+        let transfer = Command::Transfer { account: "ada", to, amount, funding };
+        ask(&mut engine, START, &format!("t{number}"), transfer);
+    }
+    let back = later(START, 7);
+    for number in 0..MANY {
+        let transaction = &format!("t{number}");
+        let (resolution, actor, reason) = (Resolution::Release, "ann", "a letter");
+        let release = Command::Resolve { transaction, resolution, actor, reason };
+        ask(&mut engine, back, &format!("r{number}"), release);
+    }
+    ask(&mut engine, later(START, 8), "forget", Command::Tick);
+    ask(&mut engine, later(START, 8), "t1", Command::Tick);
+    ask(&mut engine, later(START, 13), "over", Command::Tick);
+    assert_eq!(engine.wallet("bo").unwrap().change, Fen(u64::from(MANY) * 30_000));
+    engine.audit();
+}
+
 /// A share that was taken late is younger than its packet: what is asked about it is answered.
 #[test]
 fn a_packet_is_remembered_as_long_as_its_shares() {
