@@ -29,6 +29,7 @@ pub(crate) enum Bug {
     HeldShareReturnsToClaimer,
     ReviewIsNotQueued,
     HeldIsForgotten,
+    ForgottenIdKeepsItsPlace,
     PacketIdsAreNotRestored,
 }
 
@@ -73,6 +74,7 @@ mod in_tests {
         HeldShareReturnsToClaimer,
         ReviewIsNotQueued,
         HeldIsForgotten,
+        ForgottenIdKeepsItsPlace,
         PacketIdsAreNotRestored,
     ];
 

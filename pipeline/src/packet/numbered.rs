@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Things in a chunk: one chunk is allocated at a time, so that growing never copies what is there.
 /// In tests chunks are small, so that much is forgotten.
-const CHUNK: usize = if cfg!(test) { 64 } else { 4096 };
+const CHUNK: usize = if cfg!(test) { 8 } else { 4096 };
 
 /// A list of things with numbers from 0 that can drop its front. The number of a thing never
 /// changes.

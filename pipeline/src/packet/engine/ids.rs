@@ -4,6 +4,8 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::packet::bugs::{Bug, made};
+
 /// Parts of the table. One large table would stall for a good part of a second when it grows.
 const PARTS: usize = 256;
 /// A part is looked through for what can be forgotten once it has doubled, and not below this size
@@ -67,8 +69,8 @@ impl Ids {
         }
         let known = Known { id, body, number };
         match part.table.find_mut(id as u64, |known| known.id == id) {
-            Some(earlier) => *earlier = known,
-            None => {
+            Some(earlier) if !made(Bug::ForgottenIdKeepsItsPlace) => *earlier = known,
+            _ => {
                 part.table.insert_unique(id as u64, known, |known| known.id as u64);
             }
         }

@@ -270,10 +270,8 @@ impl Engine {
     /// The packets whose chains have grown since [`end_batch`](Self::end_batch), in the order in
     /// which they did.
     pub fn heads(&self) -> impl Iterator<Item = Head<'_>> {
-        self.touched.iter().map(|&number| {
-            let packet = &self.packets[number];
-            Head { packet: &packet.name, head: packet.head, links: packet.links }
-        })
+        let packets = self.touched.iter().filter_map(|&number| self.packets.get(number));
+        packets.map(|packet| Head { packet: &packet.name, head: packet.head, links: packet.links })
     }
 
     /// What an account has, if there is such an account.
@@ -297,11 +295,16 @@ impl Engine {
 
     /// The id of the packet that a command sent.
     pub fn packet_name(&self, sent_by: Seq) -> Option<&str> {
-        let transaction = self.executed.get(sent_by.0)?.transaction?;
-        match self.transactions.get(transaction)?.kind {
-            Kind::Send { packet } => Some(&self.packets.get(packet)?.name),
-            _ => None,
+        let (mut low, mut high) = (self.packets.first(), self.packets.next());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.packets[middle].seq < sent_by {
+                true => low = middle + 1,
+                false => high = middle,
+            }
         }
+        let packet = self.packets.get(low)?;
+        (packet.seq == sent_by).then_some(&packet.name)
     }
 
     /// The id of an account.
@@ -509,14 +512,15 @@ impl Engine {
     }
 
     /// Forgets commands, transactions and packets that are older than the memory. What is held is
-    /// not forgotten, however old it is, nor what came after it; a packet is not forgotten before
-    /// the last transaction that it has a part in. (What waits for its decision is never so old.)
+    /// not forgotten, however old it is, nor what came after it; a packet is forgotten so long after
+    /// its end, and not before the last transaction that it has a part in. (What waits for its
+    /// decision is never so old.)
     fn forget(&mut self) {
         let memory = self.limits.memory();
         let clock = self.clock;
         let earlier = self.executed.first();
-        let old = |executed: &Executed| executed.reply.time.after(memory) < clock;
-        let before = self.executed.over_before(old);
+        let old = |time: Time| time.after(memory) < clock;
+        let before = self.executed.over_before(|executed| old(executed.reply.time));
         let mut queue = self.queue.iter().take_while(|seq| seq.0 < before);
         let held = queue.find(|seq| self.is_held(**seq) && !made(Bug::HeldIsForgotten));
         self.executed.forget_before(held.map_or(before, |seq| seq.0)).for_each(drop);
@@ -529,8 +533,7 @@ impl Engine {
         self.queue.retain(|seq| seq.0 >= first);
         let before = self.packets.all_before(|packet| {
             let last = packet.claims.last().map_or(packet.seq, |claim| claim.seq);
-            let over = matches!(packet.state, PacketState::Closed | PacketState::Blocked);
-            over && last.0 < first
+            packet.over_at.is_some_and(old) && last.0 < first
         });
         for number in self.packets.first()..before {
             let hash = xxh3_64(self.packets[number].name.as_bytes());

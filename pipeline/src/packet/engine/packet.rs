@@ -105,6 +105,8 @@ pub(super) struct Packet {
     /// The moment of a timed packet.
     pub(super) from: Time,
     pub(super) expires_at: Time,
+    /// When it was closed or blocked.
+    pub(super) over_at: Option<Time>,
     pub(super) secret: Digest,
     pub(super) head: Digest,
     pub(super) links: u32,
@@ -161,6 +163,7 @@ impl Packet {
             sent_at: sent.time,
             from: sent.from,
             expires_at: sent.from,
+            over_at: None,
             secret: sent.secret,
             head: sent.head,
             links: 0,

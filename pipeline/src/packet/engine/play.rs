@@ -349,6 +349,7 @@ impl Engine {
         (packet.parts.remaining, packet.parts.voided) = Default::default();
         packet.parts.refunded = rest;
         packet.state = PacketState::Closed;
+        packet.over_at = Some(time);
         packet.regulated = None;
         packet.head = extend(&packet.head, &chain::close(claims, rest, time, &secret));
         packet.links += 1;

@@ -262,6 +262,7 @@ impl Engine {
             Settlement::Voided | Settlement::Returned | Settlement::Frozen => {
                 let packet = &mut self.packets[packet];
                 packet.state = PacketState::Blocked;
+                packet.over_at = Some(time);
                 let relay = packet.relay.filter(|_| !made(Bug::BlockedSendingEndsRelay));
                 if let Some(before) = relay.and_then(|relay| relay.after)
                     && let Some(before) = self.packets.get_mut(before)

@@ -255,7 +255,7 @@ fn a_hold_may_be_forgotten_before_its_time_is_over() {
     engine.audit();
 }
 
-/// A share that was taken late is younger than its packet: what is asked about it is answered.
+/// A share may be known longer than all else of its packet: what is asked about it is answered.
 #[test]
 fn a_packet_is_remembered_as_long_as_its_shares() {
     let limits = Limits {
@@ -275,7 +275,7 @@ fn a_packet_is_remembered_as_long_as_its_shares() {
     let opened = later(START, 5);
     let claim = Command::Claim { account: "bo", packet: "p0", guess: None, tie: Tie::None };
     ask(&mut engine, opened, "claim", claim);
-    let late = later(START, 9);
+    let late = later(START, 15);
     ask(&mut engine, late, "much later", Command::Tick);
     ask(&mut engine, late, "p1", Command::Tick);
     ask(&mut engine, late, "again", decide("claim", Decision::Allow));

@@ -6,7 +6,6 @@ use crate::packet::command::{
     password_digest,
 };
 use crate::packet::engine::PacketState;
-use crate::packet::limits::Limits;
 use crate::packet::reply::Settlement;
 use crate::packet::units::{Day, Fen, Span, Time};
 
@@ -66,10 +65,10 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn new(seed: u64, limits: &Limits) -> Workload {
-        let memory_ns = i64::from(limits.memory_hours) * 3_600_000_000_000;
+    pub(super) fn new(seed: u64, speaks_of_hours: u32) -> Workload {
+        let speaks_of = i64::from(speaks_of_hours) * 3_600_000_000_000;
         let ids = Vec::new();
-        Workload { dice: Dice::new(seed), ids, packets_made: 0, now: Time(0), speaks_of: memory_ns / 2 }
+        Workload { dice: Dice::new(seed), ids, packets_made: 0, now: Time(0), speaks_of }
     }
 
     /// Whether the engine must still know what was made then, however long this command travels.
@@ -116,11 +115,8 @@ impl Workload {
         let young = ids.iter().filter(|(_, made)| self.remembered(*made));
         // The first use counts, so an id that was used again is as old as then.
         let young: Vec<&String> = young.map(|(id, _)| id).collect();
-        let old: Vec<&String> = ids
-            .iter()
-            .filter(|(_, made)| !self.remembered(*made))
-            .map(|(id, _)| id)
-            .collect();
+        let old: Vec<&String> =
+            ids.iter().filter(|(_, made)| !self.remembered(*made)).map(|(id, _)| id).collect();
         let id = self.dice.any(young.into_iter().filter(|id| !old.contains(id))).cloned();
         self.ids = ids;
         id
@@ -390,8 +386,7 @@ impl Workload {
     fn transaction(&mut self, oracle: &Oracle, settlements: &[Settlement]) -> String {
         let aimed = self.dice.chance(80);
         let young = oracle.transactions.iter();
-        let young: Vec<_> =
-            young.filter(|(_, one)| self.remembered(one.time)).collect();
+        let young: Vec<_> = young.filter(|(_, one)| self.remembered(one.time)).collect();
         let fits = |one: &Transaction| aimed && settlements.contains(&one.settlement);
         let aimed_at = young.iter().filter(|(_, one)| fits(one)).map(|(id, _)| *id);
         let found = self.dice.any(aimed_at);
