@@ -46,6 +46,7 @@
 //! assert_eq!(ask("r6", claim("dee")), Err(Refusal::PacketExhausted));
 //! ```
 
+pub(crate) mod bugs;
 pub mod units;
 pub mod command;
 pub mod plays;
@@ -64,3 +65,5 @@ pub mod durable;
 pub mod json;
 pub mod referee;
 pub(crate) mod requests;
+#[cfg(test)]
+mod simulation;

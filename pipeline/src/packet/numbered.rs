@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// Things in a chunk: one chunk is allocated at a time, so that growing never copies what is there.
-const CHUNK: usize = 4096;
+/// In tests chunks are small, so that much is forgotten.
+const CHUNK: usize = if cfg!(test) { 8 } else { 4096 };
 
 /// A list of things with numbers from 0 that can drop its front. The number of a thing never
 /// changes.
@@ -73,6 +74,13 @@ impl<T> Numbered<T> {
         self.base + (over * CHUNK) as u64
     }
 
+    /// Up to which number things can be forgotten in whole chunks in which `over` is true of all.
+    pub fn all_before(&self, over: impl Fn(&T) -> bool) -> u64 {
+        let whole = self.chunks.iter().take_while(|chunk| chunk.len() == CHUNK);
+        let over = whole.take_while(|chunk| chunk.iter().all(&over)).count();
+        self.base + (over * CHUNK) as u64
+    }
+
     /// The number of the first thing that is remembered.
     pub fn first(&self) -> u64 {
         self.base
@@ -105,17 +113,23 @@ mod tests {
     #[test]
     fn numbers_stay_when_the_front_is_forgotten() {
         let mut numbered = Numbered::default();
-        for value in 0..10_000_u64 {
+        let chunk = CHUNK as u64;
+        let all = 2 * chunk + 10;
+        for value in 0..all {
             assert_eq!(numbered.push(value), value);
         }
-        let forgotten: Vec<u64> = numbered.forget_before(5_000).collect();
-        assert_eq!(forgotten, (0..CHUNK as u64).collect::<Vec<_>>(), "whole chunks only");
-        let first = numbered.first();
-        assert_eq!(numbered.over_before(|&value| value < 8_191), first, "8,191 ends the chunk");
-        assert_eq!(numbered.over_before(|&value| value < 8_192), 2 * first);
-        assert_eq!(numbered.get(first - 1), None);
-        assert_eq!(numbered[first], first);
-        assert_eq!(numbered.get(10_000), None);
-        assert_eq!(numbered.iter().count() as u64, 10_000 - first);
+        let forgotten: Vec<u64> = numbered.forget_before(chunk + 10).collect();
+        assert_eq!(forgotten, (0..chunk).collect::<Vec<_>>(), "whole chunks only");
+        assert_eq!(numbered.first(), chunk);
+        let last = 2 * chunk - 1;
+        assert_eq!(numbered.over_before(|&value| value < last), chunk, "this one ends the chunk");
+        assert_eq!(numbered.over_before(|&value| value <= last), 2 * chunk);
+        assert_eq!(numbered.over_before(|&value| value != chunk), 2 * chunk, "its last one says");
+        assert_eq!(numbered.all_before(|&value| value != chunk), chunk, "all of them say");
+        assert_eq!(numbered.all_before(|_| true), 2 * chunk, "whole chunks only");
+        assert_eq!(numbered.get(chunk - 1), None);
+        assert_eq!(numbered[chunk], chunk);
+        assert_eq!(numbered.get(all), None);
+        assert_eq!(numbered.iter().count() as u64, all - chunk);
     }
 }

@@ -16,8 +16,11 @@ impl Engine {
     pub fn end_batch(&mut self) {
         self.ledger.assert_sums();
         for number in std::mem::take(&mut self.touched) {
-            self.packets[number].touched = false;
-            self.assert_packet(number);
+            // One whose end was long ago may be forgotten, when the clock leaped in the batch.
+            if let Some(packet) = self.packets.get_mut(number) {
+                packet.touched = false;
+                self.assert_packet(number);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::packet::bugs::{Bug, made};
 use crate::packet::units::Time;
 
 /// Something that falls due. The order is that in which things of one moment are done.
@@ -47,7 +48,7 @@ impl Agenda {
             (Some(one), Some(other)) => one.min(other),
             (one, other) => one.or(other)?,
         };
-        if time > now {
+        if time > now || time == now && made(Bug::ExpiryWaitsOneMomentMore) {
             return None;
         }
         match due {

@@ -4,10 +4,13 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::packet::bugs::{Bug, made};
+
 /// Parts of the table. One large table would stall for a good part of a second when it grows.
 const PARTS: usize = 256;
-/// A part is looked through for what can be forgotten once it has doubled, and not below this size.
-const PART_MIN: usize = 1024;
+/// A part is looked through for what can be forgotten once it has doubled, and not below this size
+/// (a small one in tests, so that much is forgotten).
+const PART_MIN: usize = if cfg!(test) { 2 } else { 1024 };
 
 /// An executed command, found by its id.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -56,7 +59,8 @@ impl Ids {
         self.find(id).map(|known| known.number)
     }
 
-    /// Adds an id that is not known; those of numbers below `first` may be forgotten.
+    /// Adds an id, in place of an earlier use of it that only the table still remembers; those of
+    /// numbers below `first` may be forgotten.
     pub(super) fn add(&mut self, id: u128, body: u64, number: u64, first: u64) {
         let part = &mut self.parts[(id >> 64) as usize % PARTS];
         if part.table.len() >= PART_MIN.max(2 * part.survivors) {
@@ -64,7 +68,12 @@ impl Ids {
             part.survivors = part.table.len();
         }
         let known = Known { id, body, number };
-        part.table.insert_unique(id as u64, known, |known| known.id as u64);
+        match part.table.find_mut(id as u64, |known| known.id == id) {
+            Some(earlier) if !made(Bug::ForgottenIdKeepsItsPlace) => *earlier = known,
+            _ => {
+                part.table.insert_unique(id as u64, known, |known| known.id as u64);
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use self::due::{Agenda, Due};
 use self::ids::Ids;
 use self::packet::Packet;
 use self::transaction::{Kind, Transaction};
+use super::bugs::{Bug, made};
 use super::chain;
 use super::command::{Command, Funding, Purse, Request};
 use super::draw::MasterSecret;
@@ -31,7 +32,7 @@ use super::ledger::{Ledger, Place};
 use super::limits::Limits;
 use super::names::Names;
 use super::numbered::Numbered;
-use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq};
+use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq, Settlement};
 use super::units::{Day, Fen, Time};
 
 pub use self::ahead::AHEAD;
@@ -70,6 +71,7 @@ pub struct Engine {
     groups: Names,
     /// By group.
     under_review: Vec<bool>,
+    #[serde(serialize_with = "in_order")]
     members: HashSet<(u32, u32), BuildHasherDefault<FxHasher>>,
     clusters: Names,
     cases: Names,
@@ -179,6 +181,9 @@ impl Engine {
     /// nor what can be found again from the rest is written.
     pub fn restored(mut self, secret: MasterSecret) -> Engine {
         self.secret = secret;
+        if made(Bug::PacketIdsAreNotRestored) {
+            return self;
+        }
         for number in self.packets.first()..self.packets.next() {
             self.add_packet_id(number);
         }
@@ -210,8 +215,10 @@ impl Engine {
         let body = xxh3_64(bytes);
         if let Some(known) = self.ids.find(id)
             && let Some(executed) = self.executed.get(known.number)
+            && !made(Bug::KnownIdRunsAgain)
         {
-            return if known.body == body { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
+            let same = known.body == body || made(Bug::BodyIsNotCompared);
+            return if same { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
         }
         self.advance(clock);
         let number = self.executed.next();
@@ -227,24 +234,27 @@ impl Engine {
             head: step.packet.map(|packet| self.packets[packet].head),
         };
         self.executed.push(Executed { reply, transaction: step.transaction });
-        self.ids.add(id, body, number, self.executed.first());
+        if result.is_ok() || !made(Bug::RefusedIdIsNotRemembered) {
+            self.ids.add(id, body, number, self.executed.first());
+        }
         Ok(reply)
     }
 
     /// Does what has fallen due at a time that the caller's clock shows.
     pub fn advance(&mut self, clock: Time) {
-        if clock <= self.clock {
-            return;
-        }
-        self.clock = clock;
-        while let Some(due) = self.agenda.next(clock) {
+        let later = clock > self.clock;
+        self.clock = self.clock.max(clock);
+        // Also while the clock stands: a hold of no length falls due at once.
+        while let Some(due) = self.agenda.next(self.clock) {
             match due {
                 Due::Decision(transaction) => self.fall_back(transaction),
                 Due::Hold(transaction) => self.hold_over(transaction),
                 Due::Expiry(packet) => self.expire(packet),
             }
         }
-        self.forget();
+        if later {
+            self.forget();
+        }
     }
 
     /// What the engine did beside its replies since it was last taken.
@@ -260,10 +270,8 @@ impl Engine {
     /// The packets whose chains have grown since [`end_batch`](Self::end_batch), in the order in
     /// which they did.
     pub fn heads(&self) -> impl Iterator<Item = Head<'_>> {
-        self.touched.iter().map(|&number| {
-            let packet = &self.packets[number];
-            Head { packet: &packet.name, head: packet.head, links: packet.links }
-        })
+        let packets = self.touched.iter().filter_map(|&number| self.packets.get(number));
+        packets.map(|packet| Head { packet: &packet.name, head: packet.head, links: packet.links })
     }
 
     /// What an account has, if there is such an account.
@@ -287,11 +295,16 @@ impl Engine {
 
     /// The id of the packet that a command sent.
     pub fn packet_name(&self, sent_by: Seq) -> Option<&str> {
-        let transaction = self.executed.get(sent_by.0)?.transaction?;
-        match self.transactions.get(transaction)?.kind {
-            Kind::Send { packet } => Some(&self.packets.get(packet)?.name),
-            _ => None,
+        let (mut low, mut high) = (self.packets.first(), self.packets.next());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.packets[middle].seq < sent_by {
+                true => low = middle + 1,
+                false => high = middle,
+            }
         }
+        let packet = self.packets.get(low)?;
+        (packet.seq == sent_by).then_some(&packet.name)
     }
 
     /// The id of an account.
@@ -396,7 +409,7 @@ impl Engine {
                 self.ledger.post(Place::Frozen(case), to, amount)?;
                 Ok(Done::Applied)
             }
-            Command::Clear { day } => self.clear(step, day),
+            Command::Clear { day } => self.clear(day),
             Command::Tick => Ok(Done::Applied),
         }
     }
@@ -414,12 +427,13 @@ impl Engine {
         Ok(Done::Waiting)
     }
 
-    fn clear(&mut self, step: &Step, day: Day) -> Result<Done, Refusal> {
-        // Until then a transaction of that day may still wait for its decision.
-        if step.time < day.end().after(self.limits.decision_max()) {
+    fn clear(&mut self, day: Day) -> Result<Done, Refusal> {
+        // Until then a transaction of that day may still wait for its decision, which falls due by
+        // the clock: moments run ahead of it while it stands.
+        if self.clock < day.end().after(self.limits.decision_max()) {
             return Err(Refusal::DayNotOver);
         }
-        if self.cleared.contains(&day) {
+        if self.cleared.contains(&day) && !made(Bug::DayIsClearedTwice) {
             return Err(Refusal::DayCleared);
         }
         let net = self.ledger.clear(day)?;
@@ -429,7 +443,8 @@ impl Engine {
 
     /// The next moment.
     fn tick(&mut self) -> Time {
-        self.last = self.clock.max(Time(self.last.0.saturating_add(1)));
+        let later = i64::from(!made(Bug::MomentIsNotLater));
+        self.last = self.clock.max(Time(self.last.0.saturating_add(later)));
         self.last
     }
 
@@ -496,30 +511,43 @@ impl Engine {
         self.packet_numbers.find(xxh3_64(id.as_bytes()), same).copied()
     }
 
-    /// Forgets commands, transactions and packets that are older than the memory.
+    /// Forgets commands, transactions and packets that are older than the memory. What is held is
+    /// not forgotten, however old it is, nor what came after it; a packet is forgotten so long after
+    /// its end, and not before the last transaction that it has a part in. (What waits for its
+    /// decision is never so old.)
     fn forget(&mut self) {
         let memory = self.limits.memory();
         let clock = self.clock;
+        let earlier = self.executed.first();
         let old = |time: Time| time.after(memory) < clock;
         let before = self.executed.over_before(|executed| old(executed.reply.time));
-        if before == self.executed.first() {
+        let mut queue = self.queue.iter().take_while(|seq| seq.0 < before);
+        let held = queue.find(|seq| self.is_held(**seq) && !made(Bug::HeldIsForgotten));
+        self.executed.forget_before(held.map_or(before, |seq| seq.0)).for_each(drop);
+        let first = self.executed.first();
+        if first == earlier {
             return;
         }
-        self.executed.forget_before(before).for_each(drop);
-        let before = self.transactions.over_before(|transaction| old(transaction.time));
+        let before = self.transactions.over_before(|transaction| transaction.seq.0 < first);
         self.transactions.forget_before(before).for_each(drop);
-        let first = self.executed.first();
         self.queue.retain(|seq| seq.0 >= first);
-        let before = self.packets.over_before(|packet| old(packet.sent_at));
+        let before = self.packets.all_before(|packet| {
+            let last = packet.claims.last().map_or(packet.seq, |claim| claim.seq);
+            packet.over_at.is_some_and(old) && last.0 < first
+        });
         for number in self.packets.first()..before {
             let hash = xxh3_64(self.packets[number].name.as_bytes());
             let entry = self.packet_numbers.find_entry(hash, |&known| known == number);
             entry.expect("every packet is found by its id").remove();
         }
-        for packet in self.packets.forget_before(before) {
-            assert!(matches!(packet.state, PacketState::Closed | PacketState::Blocked));
-        }
+        self.packets.forget_before(before).for_each(drop);
         self.ledger.forget_escrows_before(self.packets.first());
+    }
+
+    fn is_held(&self, seq: Seq) -> bool {
+        let transaction = self.executed.get(seq.0).and_then(|executed| executed.transaction);
+        let transaction = transaction.and_then(|number| self.transactions.get(number));
+        transaction.is_some_and(|transaction| transaction.settlement == Settlement::Held)
     }
 }
 
@@ -529,6 +557,14 @@ fn place_of(funding: Funding, payer: u32, time: Time) -> Place {
         Funding::Purse(purse) => Place::Purse(payer, purse),
         Funding::Bank => Place::Transit(time.day()),
     }
+}
+
+/// Writes a set in order, so that equal engines are written alike.
+fn in_order<T: Ord + Serialize, H, S: serde::Serializer>(
+    set: &HashSet<T, H>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(set.iter().collect::<BTreeSet<_>>())
 }
 
 fn check_id(id: &str) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use super::due::Due;
 use super::packet::{Claim, Packet, PacketState, Relay, Sent};
 use super::transaction::Kind;
 use super::{Engine, Step, check_amount, check_id, place_of};
+use crate::packet::bugs::{Bug, made};
 use crate::packet::chain::{self, extend};
 use crate::packet::command::{Funding, PerMille, Play, Purse, Send, Tie};
 use crate::packet::draw;
@@ -133,13 +134,10 @@ impl Engine {
     }
 
     fn check_day(&self, step: &Step, send: &Send<'_>) -> Result<(), Refusal> {
-        let Some(sender) = step.account else {
-            return Ok(());
-        };
-        let person = &self.people[u64::from(sender)];
-        let (sends, sent) = match person.day == step.time.day() {
-            true => (person.sends, person.sent.0),
-            false => (0, 0),
+        let person = step.account.map(|sender| &self.people[u64::from(sender)]);
+        let (sends, sent) = match person {
+            Some(person) if person.day == step.time.day() => (person.sends, person.sent.0),
+            _ => (0, 0),
         };
         let over = |value: u64, limit: u64| limit > 0 && value > limit;
         let sends = u64::from(sends) + 1;
@@ -167,7 +165,7 @@ impl Engine {
         if self.accounts.text(turn) != send.account {
             return Err(Refusal::RelayNotYourTurn);
         }
-        if packet.relay.is_some_and(|relay| relay.went_on) {
+        if packet.relay.is_some_and(|relay| relay.went_on) && !made(Bug::RelayGoesOnTwice) {
             return Err(Refusal::RelayWentOn);
         }
         Ok(Some(Relay { next, after: Some(before), went_on: false }))
@@ -253,10 +251,12 @@ impl Engine {
             PacketState::Blocked => return Err(Refusal::PacketBlocked),
             PacketState::Open if time < packet.from => return Err(Refusal::PacketNotYetOpen),
             PacketState::Open if time < packet.expires_at => {}
+            PacketState::Open if time == packet.expires_at && made(Bug::ClaimAtExpiryWins) => {}
             _ if packet.shares_left() == 0 => return Err(Refusal::PacketExhausted),
             _ => return Err(Refusal::PacketExpired),
         }
-        let is_member = packet.group.is_none_or(|group| self.members.contains(&(group, claimer)));
+        let is_member = packet.group.is_none_or(|group| self.members.contains(&(group, claimer)))
+            || made(Bug::MemberIsNotAsked);
         match packet.rules().eligibility {
             Eligibility::Named if packet.named != Some(claimer) => return Err(Refusal::NotNamed),
             Eligibility::Named => {}
@@ -284,13 +284,14 @@ impl Engine {
         let most = self.limits.password_guesses_max;
         let packet = &mut self.packets[number];
         let counted = packet.guesses.iter_mut().find(|(guesser, _)| *guesser == claimer);
-        if counted.as_ref().is_some_and(|(_, count)| *count >= most) {
+        if counted.as_ref().map_or(0, |(_, count)| *count) >= most {
             return Err(Refusal::GuessesTooMany);
         }
         if guess == packet.password {
             return Ok(());
         }
         match counted {
+            _ if made(Bug::GuessIsNotCounted) => {}
             Some((_, count)) => *count += 1,
             None => packet.guesses.push((claimer, 1)),
         }
@@ -304,6 +305,7 @@ impl Engine {
         let reviewed = packet.group.is_some_and(|group| self.under_review[group as usize]);
         let cluster = |account: u32| self.people[u64::from(account)].cluster;
         let linked = cluster(claimer).is_some() && cluster(claimer) == cluster(packet.sender);
+        let reviewed = reviewed && !made(Bug::WatchedGroupIsTilted);
         if reviewed || linked { PerMille(0) } else { packet.tilt }
     }
 
@@ -328,13 +330,18 @@ impl Engine {
             PacketState::Expired => true,
             _ => false,
         };
-        if packet.undecided > 0 || !over {
+        let waits = packet.undecided > 0 && !made(Bug::RestGoesBackWhileSharesWait);
+        if waits || !over {
             return;
         }
         let (seq, secret, claims) = (packet.seq, packet.secret, packet.claims.len() as u32);
         let rest = packet.parts.in_escrow();
         if rest.0 > 0 {
-            let to = Place::Purse(packet.sender, packet.refund_into);
+            let purse = match made(Bug::RestComesIntoOtherPurse) {
+                true => Purse::Change,
+                false => packet.refund_into,
+            };
+            let to = Place::Purse(packet.sender, purse);
             self.ledger.post(Place::Escrow(number), to, rest).expect("the rest is in the escrow");
             self.happen(time, Happening::Refunded { packet: seq, amount: rest });
         }
@@ -342,6 +349,7 @@ impl Engine {
         (packet.parts.remaining, packet.parts.voided) = Default::default();
         packet.parts.refunded = rest;
         packet.state = PacketState::Closed;
+        packet.over_at = Some(time);
         packet.regulated = None;
         packet.head = extend(&packet.head, &chain::close(claims, rest, time, &secret));
         packet.links += 1;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::due::Due;
 use super::packet::PacketState;
-use super::{Engine, Step};
+use super::{Engine, Step, check_id};
+use crate::packet::bugs::{Bug, made};
 use crate::packet::command::{Decision, Purse, Resolution};
 use crate::packet::ledger::Place;
 use crate::packet::reply::{Done, Happening, Refusal, Seq, Settlement};
@@ -87,6 +88,9 @@ impl Engine {
         match known.decision {
             None => self.settle(number, decision, step.time),
             Some(first) if first == decision => {}
+            Some(_) if made(Bug::SecondDecisionWins) => {
+                self.transactions[number].decision = Some(decision);
+            }
             Some(_) => return Err(Refusal::DecidedOtherwise),
         }
         Ok(Done::Decided(self.transactions[number].settlement))
@@ -113,6 +117,7 @@ impl Engine {
             Resolution::Release => End::Release,
             Resolution::Return => End::Return,
             Resolution::Freeze { case } => {
+                check_id(case)?;
                 let case = self.case(case);
                 End::Freeze(case)
             }
@@ -127,7 +132,8 @@ impl Engine {
         if known.decision.is_some() {
             return;
         }
-        let decision = match known.amount.0 < self.limits.fallback_allow_fen_below {
+        let bound = u64::from(made(Bug::FallbackAllowsItsBound));
+        let decision = match known.amount.0 < self.limits.fallback_allow_fen_below + bound {
             true => Decision::Allow,
             false => Decision::Hold { ttl: self.limits.hold_max() },
         };
@@ -138,18 +144,18 @@ impl Engine {
 
     /// A hold that nobody ended ends as the limits say.
     pub(super) fn hold_over(&mut self, number: u64) {
-        let known = self.transactions[number];
+        // One that a person ended may be forgotten by now.
+        let Some(&known) = self.transactions.get(number) else { return };
         if known.settlement != Settlement::Held {
             return;
         }
         let time = self.tick();
-        let end = match self.limits.hold_releases_on_expiry {
-            true => End::Release,
-            false => End::Return,
+        let (end, settlement) = match self.limits.hold_releases_on_expiry {
+            true => (End::Release, Settlement::Released),
+            false => (End::Return, Settlement::Returned),
         };
-        self.end_hold(number, end, time);
-        let settlement = self.transactions[number].settlement;
         self.happen(time, Happening::HoldEnded { transaction: known.seq, settlement });
+        self.end_hold(number, end, time);
     }
 
     /// Does what a decision says, for a transaction without one.
@@ -166,7 +172,8 @@ impl Engine {
                 self.ledger.cancel(from, to, amount);
                 let held = self.ledger.post(from, Place::Held(account), amount);
                 held.expect("what was reserved is there");
-                self.agenda.add(time.after(ttl), Due::Hold(number));
+                let late = i64::from(made(Bug::HoldEndsOneMomentLate));
+                self.agenda.add(Time(time.after(ttl).0 + late), Due::Hold(number));
                 Settlement::Held
             }
             Decision::Block => {
@@ -174,7 +181,8 @@ impl Engine {
                 Settlement::Voided
             }
         };
-        if matches!(decision, Decision::Review | Decision::Hold { .. }) {
+        let reviewed = decision == Decision::Review && !made(Bug::ReviewIsNotQueued);
+        if reviewed || matches!(decision, Decision::Hold { .. }) {
             self.queue.insert(seq);
         }
         let transaction = &mut self.transactions[number];
@@ -188,6 +196,7 @@ impl Engine {
                 *match settlement {
                     Settlement::Posted => &mut parts.paid,
                     Settlement::Held => &mut parts.held,
+                    _ if made(Bug::BlockedShareIsDrawnAgain) => &mut parts.remaining,
                     _ => &mut parts.voided,
                 } += amount;
                 self.packets[packet].undecided -= 1;
@@ -234,6 +243,9 @@ impl Engine {
     /// who paid it.
     fn returned_to(&self, kind: Kind, account: u32, from: Place) -> Place {
         match (kind, from) {
+            (Kind::Claim { .. }, _) if made(Bug::HeldShareReturnsToClaimer) => {
+                Place::Purse(account, Purse::Change)
+            }
             (Kind::Claim { packet }, _) => {
                 let packet = &self.packets[packet];
                 Place::Purse(packet.sender, packet.refund_into)
@@ -250,7 +262,8 @@ impl Engine {
             Settlement::Voided | Settlement::Returned | Settlement::Frozen => {
                 let packet = &mut self.packets[packet];
                 packet.state = PacketState::Blocked;
-                let relay = packet.relay;
+                packet.over_at = Some(time);
+                let relay = packet.relay.filter(|_| !made(Bug::BlockedSendingEndsRelay));
                 if let Some(before) = relay.and_then(|relay| relay.after)
                     && let Some(before) = self.packets.get_mut(before)
                     && let Some(relay) = &mut before.relay
