@@ -24,8 +24,7 @@ fn story() -> Vec<(i64, String, Command<'static>)> {
             tilt: PerMille(if packet == "p2" { 100 } else { 0 }),
         })
     };
-    let claim =
-        |packet, account| Command::Claim { account, packet, guess: None, tie: Tie::Close };
+    let claim = |packet, account| Command::Claim { account, packet, guess: None, tie: Tie::Close };
     let decide = |transaction, decision| Command::Decide {
         transaction,
         decision,
@@ -56,7 +55,16 @@ fn story() -> Vec<(i64, String, Command<'static>)> {
         (0, "e3", decide("c3", Decision::Allow)),
         (500, "w", Command::Withdraw { account: "bo", amount: Fen(1) }),
         (60_000, "r", release("c2")),
-        (0, "x", Command::Transfer { account: "cy", to: "bo", amount: Fen(9_999), funding: Funding::Purse(Purse::Change) }),
+        (
+            0,
+            "x",
+            Command::Transfer {
+                account: "cy",
+                to: "bo",
+                amount: Fen(9_999),
+                funding: Funding::Purse(Purse::Change),
+            },
+        ),
         (90_000_000, "k", Command::Tick),
         (0, "l", Command::Clear { day: Time::from_ms(START_MS).day() }),
     ];

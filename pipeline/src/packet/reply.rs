@@ -26,7 +26,8 @@ pub struct Reply {
     pub result: Result<Done, Refusal>,
     /// The wallet, afterwards, of the account that the command or its transaction is of.
     pub wallet: Option<Wallet>,
-    /// The head of the packet's chain afterwards: the receipt for the order so far.
+    /// The head of the packet's chain afterwards, that of a claim at its own link: the receipt for
+    /// the order so far.
     pub head: Option<Digest>,
 }
 

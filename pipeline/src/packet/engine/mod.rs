@@ -116,6 +116,8 @@ struct Step {
     account: Option<u32>,
     packet: Option<u64>,
     transaction: Option<u64>,
+    /// The head at the claim's own link, where one was added.
+    receipt: Option<Digest>,
 }
 
 /// A packet as anyone may look at it.
@@ -223,15 +225,21 @@ impl Engine {
         self.advance(clock);
         let number = self.executed.next();
         let time = self.tick();
-        let mut step =
-            Step { seq: Seq(number), time, account: None, packet: None, transaction: None };
+        let mut step = Step {
+            seq: Seq(number),
+            time,
+            account: None,
+            packet: None,
+            transaction: None,
+            receipt: None,
+        };
         let result = self.execute(&mut step, &request.command);
         let reply = Reply {
             seq: step.seq,
             time,
             result,
             wallet: step.account.map(|account| self.ledger.wallet(account)),
-            head: step.packet.map(|packet| self.packets[packet].head),
+            head: step.receipt.or_else(|| Some(self.packets[step.packet?].head)),
         };
         self.executed.push(Executed { reply, transaction: step.transaction });
         if result.is_ok() || !made(Bug::RefusedIdIsNotRemembered) {

@@ -219,6 +219,7 @@ impl Engine {
         packet.parts.undecided += amount;
         packet.head = extend(&packet.head, &chain::claim(index, amount, step.time, &digest));
         packet.links += 1;
+        step.receipt = Some(packet.head);
         let all_taken = packet.shares_left() == 0;
         if all_taken {
             packet.state = PacketState::Exhausted;

@@ -69,13 +69,13 @@ impl Witness {
             (Command::Claim { packet, .. }, Err(_)) if reply.head.is_some() => Some(packet),
             _ => None,
         };
-        after.iter().try_for_each(|effect| self.see_effect(effect))?;
-        match packet.and_then(|packet| self.packets.get(packet)) {
-            Some(seen) if reply.head != Some(seen.head) => {
-                Err("a bystander gets another head".to_owned())
-            }
-            _ => Ok(()),
+        // A receipt is the head at its own link, whatever follows from the claim.
+        if let Some(seen) = packet.and_then(|packet| self.packets.get(packet))
+            && reply.head != Some(seen.head)
+        {
+            return Err("a bystander gets another head".to_owned());
         }
+        after.iter().try_for_each(|effect| self.see_effect(effect))
     }
 
     /// The head that a packet's receipts lead to.

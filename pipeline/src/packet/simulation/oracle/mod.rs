@@ -153,7 +153,13 @@ impl Oracle {
         let result = self.execute(request, seq, time);
         let (account, packet) = self.concerned(request);
         let wallet = account.map(|account| self.movements.wallet(&account));
-        let head = packet.and_then(|packet| self.packets.get(&packet)).map(|packet| packet.head);
+        let packet = packet.and_then(|packet| self.packets.get(&packet));
+        let head = match result {
+            Ok(Done::Claimed { index, .. }) => {
+                packet.map(|packet| packet.claims[index as usize].head)
+            }
+            _ => packet.map(|packet| packet.head),
+        };
         let reply = Expected { seq, time, result, wallet, head };
         self.answered.insert(request.id.to_owned(), (body, reply.clone()));
         Ok(reply)

@@ -47,6 +47,8 @@ pub(in crate::packet::simulation) struct Share {
     pub(in crate::packet::simulation) seq: Seq,
     /// The id of the request.
     pub(in crate::packet::simulation) transaction: String,
+    /// The head of the chain after it.
+    pub(in crate::packet::simulation) head: Digest,
 }
 
 impl Packet {
@@ -243,7 +245,8 @@ impl Oracle {
         let record = chain::claim(index, amount, now, &chain::account_digest(account));
         packet.head = chain::extend(&packet.head, &record);
         let (account_name, transaction) = (account.to_owned(), id.to_owned());
-        packet.claims.push(Share { account: account_name, fen: amount.0, seq, transaction });
+        let head = packet.head;
+        packet.claims.push(Share { account: account_name, fen: amount.0, seq, transaction, head });
         if packet.shares_left() == 0 {
             let packet = &self.packets[name];
             let (luckiest, next) = (packet.luckiest(), packet.next_sender());
