@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::command::Request;
 use super::draw::MasterSecret;
 use super::engine::{Engine, Rejected};
-use super::journal::ids::{EngineTime, Head, Sequence};
+use super::journal::ids::{BatchNumber, Head};
 use super::journal::{
     Batch, Header, Journal, JournalError, Options, Recovery, Replay, Signer, Storage, Touched,
 };
 use super::limits::Limits;
-use super::reply::{Digest, Done, Effect, Refusal, Reply};
+use super::reply::{Digest, Done, Effect, Refusal, Reply, Seq};
 use super::units::Time;
 
 /// The most commands of a batch: more would make those who wait longer than the disk does.
@@ -107,9 +107,9 @@ impl<S: Storage> Durable<S> {
                 Genesis { limits: limits.unwrap_or_default(), secret: secret.commitment() };
             let body = encode(&genesis);
             journal.append(&Batch {
-                first_sequence: Sequence(0),
+                first_sequence: Seq(0),
                 count: 0,
-                time: EngineTime(clock.0),
+                time: clock,
                 body: &body,
                 touched: &[],
             })?;
@@ -201,9 +201,9 @@ impl<S: Storage> Durable<S> {
         append(&mut self.batch.body, &effects);
         let touched: Vec<Touched<'_>> = touched(&self.engine);
         self.journal.append(&Batch {
-            first_sequence: Sequence(self.batch.first),
+            first_sequence: Seq(self.batch.first),
             count: self.batch.count,
-            time: EngineTime(clock.0),
+            time: clock,
             body: &self.batch.body,
             touched: &touched,
         })?;
@@ -259,7 +259,7 @@ fn recover<S: Storage>(
             (engine.restored(secret.clone()), snapshot.batch.0 + 1)
         }
     };
-    let mut batches = journal.batches_from(super::journal::ids::BatchNumber(from))?;
+    let mut batches = journal.batches_from(BatchNumber(from))?;
     let mut replayed = 0;
     while let Some((header, body)) = batches.next_batch()? {
         replay(&mut engine, &header, body, &mut ())
@@ -272,7 +272,7 @@ fn recover<S: Storage>(
 }
 
 fn genesis<S: Storage>(journal: &Journal<S>) -> Result<Genesis, DurableError> {
-    let mut batches = journal.batches_from(super::journal::ids::BatchNumber(0))?;
+    let mut batches = journal.batches_from(BatchNumber(0))?;
     let first = batches.next_batch()?;
     let (_, body) = first.expect("a journal has a first batch");
     decode_genesis(body).map_err(|what| DurableError::Differs { batch: 0, what })
@@ -309,7 +309,7 @@ fn replay(
     body: &[u8],
     onlooker: &mut impl Onlooker,
 ) -> Result<(), String> {
-    let clock = Time(header.time.0);
+    let clock = header.time;
     let mut rest = body;
     for number in header.first_sequence.0..header.first_sequence.0 + u64::from(header.count) {
         if engine.commands() != number {

@@ -5,15 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::command::Decision;
 use super::units::{Fen, Time};
 
+pub use super::units::Seq;
+
 /// A 256-bit hash: of a packet's chain, of a secret's commitment.
 pub type Digest = [u8; 32];
-
-/// The place of a command in the one sequence of all commands, from 0.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct Seq(pub u64);
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

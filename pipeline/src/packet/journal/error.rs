@@ -5,7 +5,7 @@ use std::io;
 
 use super::checkpoint::CheckpointError;
 use super::frame::{BODY_BYTES_MAX, FrameError};
-use super::ids::{BatchNumber, EngineTime, Sequence};
+use super::ids::{BatchNumber, Seq, Time};
 use super::note::NoteError;
 use super::snapshot::SnapshotError;
 use super::touched::PACKET_BYTES_MAX;
@@ -26,20 +26,20 @@ pub enum JournalError {
     #[error("the batch begins with command {found}, and the next one is {expected}")]
     Sequence {
         /// The batch's first command.
-        found: Sequence,
+        found: Seq,
         /// The next one.
-        expected: Sequence,
+        expected: Seq,
     },
     /// There is no number for a command after the batch.
     #[error("a batch that begins with command {0} has commands past the last number")]
-    SequenceEnd(Sequence),
+    SequenceEnd(Seq),
     /// The clock of the engine ran backwards.
     #[error("the batch was applied at {found}, before the one in front of it at {before}")]
     Time {
         /// When the batch was applied.
-        found: EngineTime,
+        found: Time,
         /// When the one before it was.
-        before: EngineTime,
+        before: Time,
     },
     /// A body is longer than any reader accepts.
     #[error("a body of {0} bytes is longer than {BODY_BYTES_MAX}")]
@@ -104,17 +104,17 @@ pub enum Fault {
     #[error("it begins with command {found}, and the next one is {expected}")]
     Sequence {
         /// The batch's first command.
-        found: Sequence,
+        found: Seq,
         /// The next one.
-        expected: Sequence,
+        expected: Seq,
     },
     /// The clock ran backwards.
     #[error("it was applied at {found}, before the one in front of it at {before}")]
     Time {
         /// When the batch was applied.
-        found: EngineTime,
+        found: Time,
         /// When the one before it was.
-        before: EngineTime,
+        before: Time,
     },
     /// What is on disk changed while the journal was open.
     #[error("the frames before it are not those that the journal wrote or read before")]

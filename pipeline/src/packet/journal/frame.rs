@@ -25,7 +25,7 @@
 //! `durable` is what tells a crash from damage when several batches share one sync: a frame that is
 //! broken was once whole on disk exactly if a later frame says that it was durable.
 
-use super::ids::{BatchNumber, EngineTime, FrameHash, Root, Sequence};
+use super::ids::{BatchNumber, FrameHash, Root, Seq, Time};
 
 /// What a frame begins with.
 pub const MAGIC: [u8; 8] = *b"\xFFHXBATCH";
@@ -46,11 +46,11 @@ pub struct Header {
     /// The batch's number.
     pub batch: BatchNumber,
     /// The number of its first command.
-    pub first_sequence: Sequence,
+    pub first_sequence: Seq,
     /// How many commands it holds.
     pub count: u32,
     /// When the engine applied it.
-    pub time: EngineTime,
+    pub time: Time,
     /// Batches below this number were on disk when the frame was written.
     pub durable: BatchNumber,
     /// The hash of the frame before.
@@ -189,9 +189,9 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, FrameError> {
     }
     Ok(Header {
         batch: BatchNumber(batch),
-        first_sequence: Sequence(u64::from_le_bytes(field(header, 32))),
+        first_sequence: Seq(u64::from_le_bytes(field(header, 32))),
         count: u32::from_le_bytes(field(header, 12)),
-        time: EngineTime(i64::from_le_bytes(field(header, 40))),
+        time: Time(i64::from_le_bytes(field(header, 40))),
         durable: BatchNumber(durable),
         previous: FrameHash(field(header, 56)),
         heads_root: Root(field(header, 88)),
@@ -238,9 +238,9 @@ mod tests {
     fn example() -> Header {
         Header {
             batch: BatchNumber(7),
-            first_sequence: Sequence(1000),
+            first_sequence: Seq(1000),
             count: 3,
-            time: EngineTime(-5),
+            time: Time(-5),
             durable: BatchNumber(6),
             previous: FrameHash([1; 32]),
             heads_root: Root([2; 32]),
@@ -312,9 +312,9 @@ mod tests {
         ) {
             let header = Header {
                 batch: BatchNumber(batch.max(durable)),
-                first_sequence: Sequence(first),
+                first_sequence: Seq(first),
                 count,
-                time: EngineTime(time),
+                time: Time(time),
                 durable: BatchNumber(batch.min(durable)),
                 previous: FrameHash(previous),
                 heads_root: Root(root),

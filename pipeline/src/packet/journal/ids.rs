@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use crate::packet::units::{Seq, Time};
+
 /// The number of a batch: 0 for the first, one more for each that follows. It is also the index of
 /// the batch's leaf in the log tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -15,34 +17,6 @@ impl BatchNumber {
 }
 
 impl fmt::Display for BatchNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The place of a command in the order of all commands. Which number the first one has is the
-/// engine's choice; from there on the numbers have no gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Sequence(pub u64);
-
-impl Sequence {
-    /// The number `count` places on; none past 2^64.
-    pub fn after(self, count: u32) -> Option<Sequence> {
-        self.0.checked_add(u64::from(count)).map(Sequence)
-    }
-}
-
-impl fmt::Display for Sequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The engine's clock, in nanoseconds since 1970 UTC. It never runs backwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct EngineTime(pub i64);
-
-impl fmt::Display for EngineTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

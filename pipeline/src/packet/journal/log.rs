@@ -3,7 +3,7 @@
 use super::checkpoint::{CHECKPOINTS, SignedCheckpoint, Trust, entry};
 use super::error::{Cut, Damage, Fault, JournalError};
 use super::frame::{self, BODY_BYTES_MAX, Header};
-use super::ids::{BatchNumber, EngineTime, FrameHash, Root, Sequence};
+use super::ids::{BatchNumber, FrameHash, Root, Seq, Time};
 use super::merkle::{Frontier, Tree};
 use super::note::Signer;
 use super::segment::{Depth, Follows, SEGMENT_BYTES, Walk, segment_name};
@@ -16,11 +16,11 @@ use super::verify::{Survey, log_leaf};
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// The number of its first command: that after the last one of the batch before.
-    pub first_sequence: Sequence,
+    pub first_sequence: Seq,
     /// How many commands it holds; it may be none.
     pub count: u32,
     /// When the engine applied it: not before the batch in front of it.
-    pub time: EngineTime,
+    pub time: Time,
     /// The commands and their outcomes, as the engine encodes them.
     pub body: &'a [u8],
     /// The packets that it touched, each once, in the order in which it touched them first.
@@ -314,7 +314,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// The number of the next command; none while there is no batch.
-    pub fn next_sequence(&self) -> Option<Sequence> {
+    pub fn next_sequence(&self) -> Option<Seq> {
         self.follows.sequence
     }
 

@@ -121,8 +121,7 @@ fn a_batch_that_does_not_fit_is_refused_and_nothing_is_written() {
     let mut journal = open(journal(3));
     let before = journal.storage().files.clone();
     let next = journal.next_sequence().unwrap();
-    let good =
-        Batch { first_sequence: next, count: 1, time: EngineTime(9000), body: b"x", touched: &[] };
+    let good = Batch { first_sequence: next, count: 1, time: Time(9000), body: b"x", touched: &[] };
     let long = [b'p'; PACKET_BYTES_MAX + 1];
     let too_long = [Touched { packet: &long, head: Head([0; 32]), claims: 0 }];
     let body = vec![0; BODY_BYTES_MAX + 1];
@@ -130,16 +129,16 @@ fn a_batch_that_does_not_fit_is_refused_and_nothing_is_written() {
         journal.append(&batch).unwrap_err().to_string()
     };
     let journal = &mut journal;
-    let again = Batch { first_sequence: Sequence(next.0 - 1), ..good };
+    let again = Batch { first_sequence: Seq(next.0 - 1), ..good };
     assert!(refused(journal, again).contains("begins with command"));
-    assert!(refused(journal, Batch { time: EngineTime(1), ..good }).contains("applied at 1"));
+    assert!(refused(journal, Batch { time: Time(1), ..good }).contains("applied at 1"));
     assert!(refused(journal, Batch { body: &body, ..good }).contains("longer than"));
     assert!(refused(journal, Batch { touched: &too_long, ..good }).contains("id of 129 bytes"));
     assert_eq!(journal.storage().files, before);
     assert_eq!(journal.append(&good).unwrap().batch, BatchNumber(3), "it is not poisoned");
 
     let mut new = open(Memory::default());
-    let last = Batch { first_sequence: Sequence(u64::MAX), ..good };
+    let last = Batch { first_sequence: Seq(u64::MAX), ..good };
     assert!(refused(&mut new, last).contains("past the last number"));
 }
 
@@ -149,7 +148,7 @@ fn is_poisoned(journal: &mut Journal<Memory>) {
     let batch = Batch {
         first_sequence: journal.next_sequence().unwrap_or_default(),
         count: 0,
-        time: EngineTime(i64::MAX),
+        time: Time(i64::MAX),
         body: b"",
         touched: &[],
     };
@@ -175,7 +174,7 @@ fn append_any(journal: &mut Journal<Memory>) -> Result<Header, JournalError> {
     let body = body(journal.next());
     let touched = [Touched { packet: b"p", head: Head([1; 32]), claims: 1 }];
     let first_sequence = journal.next_sequence().unwrap_or_default();
-    let time = EngineTime(0);
+    let time = Time(0);
     journal.append(&Batch { first_sequence, count: 1, time, body: &body, touched: &touched })
 }
 

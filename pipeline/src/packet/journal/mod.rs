@@ -6,7 +6,7 @@
 //! the order.
 //!
 //! ```
-//! use hongxian::packet::journal::ids::{EngineTime, Sequence};
+//! use hongxian::packet::journal::ids::{Time, Seq};
 //! use hongxian::packet::journal::{
 //!     Batch, Directory, Journal, Options, Signer, Touched, Trust, chain, verify,
 //! };
@@ -18,9 +18,9 @@
 //!
 //! let head = chain::extend(chain::start(b"packet p1 made"), b"u1 claims 5 yuan");
 //! journal.append(&Batch {
-//!     first_sequence: Sequence(1),
+//!     first_sequence: Seq(1),
 //!     count: 2,
-//!     time: EngineTime(1_707_480_000_000_000_000),
+//!     time: Time(1_707_480_000_000_000_000),
 //!     body: b"the commands and their outcomes",
 //!     touched: &[Touched { packet: b"p1", head, claims: 1 }],
 //! })?;

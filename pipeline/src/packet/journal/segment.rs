@@ -7,7 +7,7 @@ use std::io;
 
 use super::error::{Cut, Damage, Fault, JournalError};
 use super::frame::{self, FrameError, FrameFault, HEADER_BYTES, Header, MAGIC};
-use super::ids::{BatchNumber, EngineTime, FrameHash, Sequence};
+use super::ids::{BatchNumber, FrameHash, Seq, Time};
 use super::storage::Storage;
 
 /// A segment that would grow past this is ended, and the next one begun. Its frames are hashed in
@@ -82,8 +82,8 @@ impl Found<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follows {
     pub(super) batch: BatchNumber,
-    pub(super) sequence: Option<Sequence>,
-    pub(super) time: Option<EngineTime>,
+    pub(super) sequence: Option<Seq>,
+    pub(super) time: Option<Time>,
     pub(super) previous: Option<FrameHash>,
 }
 

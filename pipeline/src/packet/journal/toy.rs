@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chain;
 use super::frame::Header;
-use super::ids::{BatchNumber, EngineTime, Head, Sequence};
+use super::ids::{BatchNumber, Head, Seq, Time};
 use super::log::{Batch, Journal, Options};
 use super::memory::Memory;
 use super::note::Signer;
@@ -67,9 +67,9 @@ pub(crate) fn body(batch: BatchNumber) -> Vec<u8> {
 pub(crate) fn append<S: Storage>(journal: &mut Journal<S>, toy: &mut Toy, body: &[u8]) -> Header {
     let touched = toy.apply(body).unwrap();
     let batch = Batch {
-        first_sequence: journal.next_sequence().unwrap_or(Sequence(1)),
+        first_sequence: journal.next_sequence().unwrap_or(Seq(1)),
         count: (body.len() / COMMAND_BYTES) as u32,
-        time: EngineTime(journal.next().0 as i64 * 1000),
+        time: Time(journal.next().0 as i64 * 1000),
         body,
         touched: &touched,
     };
