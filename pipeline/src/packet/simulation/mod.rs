@@ -103,6 +103,7 @@ impl World {
         let reply = self.engine.apply(clock, &request);
         self.replied = format!("{reply:?}");
         let effects = self.engine.take_effects();
+        self.second.look_ahead(std::slice::from_ref(&request));
         let same = self.second.apply_encoded(clock, &request, bytes);
         if same != reply {
             return Err(format!("the second engine replied {same:?}"));
@@ -134,6 +135,21 @@ impl World {
         self.replies.insert(request.id.to_owned(), reply);
         self.coverage.replied(&reply);
         Ok(())
+    }
+
+    /// Time passes with no command, as at the end of a batch.
+    fn pass(&mut self, clock: Time) -> Result<(), String> {
+        self.before = std::mem::replace(&mut self.asked, format!("the clock shows {}", clock.0));
+        self.oracle.advance(clock);
+        self.engine.advance(clock);
+        self.second.advance(clock);
+        let (effects, told) = (self.engine.take_effects(), self.oracle.take_told());
+        self.effects.extend(&effects);
+        if self.clients == Clients::OfOldThings {
+            return Ok(());
+        }
+        self.compare_effects(&effects, &told)?;
+        effects.iter().try_for_each(|effect| self.witness.see_effect(effect))
     }
 
     /// Compares a reply with the first one, unless that is so old that it may be forgotten.
@@ -416,6 +432,10 @@ fn run(seed: u64, clients: Clients) -> Result<Coverage, String> {
             let request = network.next(&mut workload, &world.oracle);
             world.ask(clock, &request)?;
             if dice.chance(20) {
+                if dice.chance(50) {
+                    let clock = network.tick(&world.oracle);
+                    world.pass(clock)?;
+                }
                 world.end_batch()?;
             }
             if dice.chance(10) {
