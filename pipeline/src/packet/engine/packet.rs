@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasherDefault;
 
+use compact_str::CompactString;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,7 @@ pub(super) struct Relay {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Packet {
-    pub(super) name: Box<str>,
+    pub(super) name: CompactString,
     pub(super) seq: Seq,
     pub(super) sender: u32,
     pub(super) group: Option<u32>,
@@ -167,7 +168,7 @@ impl Packet {
             secret: sent.secret,
             head: sent.head,
             links: 0,
-            claims: Vec::new(),
+            claims: Vec::with_capacity(sent.shares.min(CLAIMS_FEW as u32) as usize),
             claimers: Claimers::default(),
             undecided: 0,
             parts: Parts { remaining: sent.amount, ..Parts::default() },
