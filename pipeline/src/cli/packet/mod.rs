@@ -16,8 +16,9 @@ pub(super) enum Command {
     ///
     /// Commands are read from standard input: {"id":"r1","do":"topup","account":"ada",
     /// "amount_fen":1000}. `do` is one of topup, withdraw, move, transfer, send, claim, decide,
-    /// resolve, thaw, clear, join, leave, watch, link, tick. A repeated id gets its first outcome
-    /// again. A line that is no command gets an outcome with `error`.
+    /// resolve, thaw, clear, join, leave, watch, link, tick. A repeated id gets its first reply again;
+    /// `effects`, what the engine did beside it, are told once. A line that is no command gets an
+    /// outcome with `error`.
     Run(run::Arguments),
     /// Read a journal from its first byte, execute it again, and say whether it is whole
     Verify(verify::Arguments),
