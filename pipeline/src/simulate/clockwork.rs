@@ -12,7 +12,7 @@ use std::hash::BuildHasherDefault;
 
 use rustc_hash::FxHasher;
 
-use super::figures::DAY;
+use super::figures::{DAY, HOUR};
 use super::life::Plan;
 use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
 use super::random::Rng;
@@ -71,11 +71,34 @@ impl Ord for Due {
     }
 }
 
-/// All that will happen.
+/// All that will happen. What lies in a later hour is put in order only when that hour comes: few
+/// things at a time are in the heap, which then stays in the processor's cache.
 #[derive(Default)]
 pub(super) struct Agenda {
     due: BinaryHeap<Reverse<Due>>,
+    /// The hour of what is in the heap; nothing in there is later.
+    hour: i64,
+    later: BTreeMap<i64, Vec<Reverse<Due>>>,
     planned: u64,
+}
+
+impl Agenda {
+    fn add(&mut self, time: i64, act: Act) {
+        self.planned += 1;
+        let due = Reverse(Due { time, number: self.planned, act });
+        match time.div_euclid(HOUR) {
+            hour if hour <= self.hour => self.due.push(due),
+            hour => self.later.entry(hour).or_default().push(due),
+        }
+    }
+
+    fn next(&mut self) -> Option<Due> {
+        if self.due.is_empty() {
+            let (hour, due) = self.later.pop_first()?;
+            (self.hour, self.due) = (hour, BinaryHeap::from(due));
+        }
+        self.due.pop().map(|Reverse(due)| due)
+    }
 }
 
 /// The engine, and what the world remembers of its packets.
@@ -98,7 +121,7 @@ struct Known {
     sender: Account,
     group: Option<Group>,
     platform: &'static str,
-    /// The digest of its password, if it has one.
+    /// Whether it is claimed by who says the word.
     password: bool,
 }
 
@@ -123,9 +146,9 @@ impl Bank {
         // than a packet can be open.
         let limits = Limits {
             decisions_awaited: false,
-            timed_ahead_hours_max: 24,
+            timed_ahead_hours_max: 1,
             hold_hours_max: 1,
-            memory_hours: 24 + 2 * 24 + 1,
+            memory_hours: 1 + 2 * 24 + 1,
             ..Limits::default()
         };
         let mut secret = [0; 32];
@@ -149,7 +172,7 @@ impl Bank {
 impl World {
     /// Does everything there is to do.
     pub(super) fn run(&mut self) {
-        while let Some(Reverse(due)) = self.agenda.due.pop() {
+        while let Some(due) = self.agenda.next() {
             debug_assert!(due.time >= self.now, "time does not go back");
             self.now = due.time;
             self.perform(due.act);
@@ -165,9 +188,7 @@ impl World {
         if time >= self.end && !after {
             return;
         }
-        self.agenda.planned += 1;
-        let number = self.agenda.planned;
-        self.agenda.due.push(Reverse(Due { time: time.max(self.now), number, act }));
+        self.agenda.add(time.max(self.now), act);
     }
 
     /// Plans something that anything may follow from.

@@ -61,7 +61,7 @@ use self::world::{Event, World};
 use crate::diagnostic::Failure;
 
 /// Batches of events that may wait to be written down.
-const BATCHES_AHEAD: usize = 4;
+const BATCHES_AHEAD: usize = 16;
 
 /// Makes the population of a scenario and a seed: its events are handed over in batches, in total
 /// order and on a thread of their own. What is left is the world at the end of its days.

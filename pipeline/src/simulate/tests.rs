@@ -8,7 +8,8 @@ use super::figures::DAY;
 use super::labels::Label;
 use super::world::{Account, Event, World};
 use super::*;
-use crate::event::Kind;
+use crate::event::{Kind, NULL_INT};
+use crate::packet::referee::{Finding, PacketEvent, Referee};
 
 /// A week with every typology and every look-alike.
 fn small() -> Scenario {
@@ -94,6 +95,25 @@ fn check_laws(events: &[Event]) -> usize {
 fn every_packet_obeys_the_laws() {
     for seed in [1, 2] {
         assert!(check_laws(&made(&small(), seed).1) > 5_000);
+    }
+}
+
+/// The referee of streams from elsewhere knows nothing of the engine, and has nothing to object to.
+#[test]
+fn the_referee_finds_nothing() {
+    let mut referee = Referee::default();
+    for event in made(&small(), 1).1 {
+        let (Some(packet), Some(account)) = (event.packet, event.account) else { continue };
+        let event = PacketEvent {
+            packet: packet.into(),
+            kind: event.kind,
+            time: event.time,
+            amount: event.amount_fen.unwrap(),
+            shares: event.shares.unwrap_or(NULL_INT),
+            account: account.0.into(),
+        };
+        let finding = referee.judge(&event);
+        assert!(matches!(finding, None | Some(Finding::Ok)), "{finding:?}: {event:?}");
     }
 }
 

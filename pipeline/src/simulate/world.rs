@@ -214,7 +214,7 @@ pub struct Event {
 }
 
 /// The events of a batch: what a thread hands over to the next.
-pub const BATCH_EVENTS: usize = 1 << 16;
+pub const BATCH_EVENTS: usize = 1 << 13;
 
 /// Everything.
 pub struct World {
