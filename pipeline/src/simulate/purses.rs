@@ -31,7 +31,7 @@ pub(super) struct Purses {
 const CLASSES: usize = 4;
 /// What is reckoned when money comes in is more or less than what becomes of it: by so much, in
 /// thousandths.
-const STAYS_PERMILLE: [i128; 3] = [1010, 1040, 850];
+const STAYS_PERMILLE: [i128; 3] = [1010, 1050, 770];
 const GAMBLING: usize = 2;
 
 /// What one account has of packets.
