@@ -17,18 +17,17 @@ pub(super) struct Amounts {
     /// By type and, within it, zone.
     decks: [[Deck; 3]; 4],
     direct: Deck,
+    /// By how much packets that repeat an amount were above the mean, fen: the next pay it back.
+    owed: [[i64; 3]; 4],
+    means: [[i64; 3]; 4],
 }
 
-/// Packets that will be sent in groups, by type and zone.
+/// Packets that will be sent in groups, by type and zone: how many about, since only their
+/// proportions matter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Planned(pub [[i64; 3]; 4]);
 
 impl Planned {
-    /// Counts packets.
-    pub(super) fn add(&mut self, kind: GroupType, zone: Zone, packets: i64) {
-        self.0[kind as usize][zone as usize] += packets;
-    }
-
     fn of(&self, kind: GroupType) -> i64 {
         self.0[kind as usize].iter().sum()
     }
@@ -60,12 +59,29 @@ impl Amounts {
             .sum();
         let wanted = ALL_MEAN_FEN * (planned.total() + direct) - group_sum;
         let direct = deck((wanted / direct.max(1)).max(200), 1.1, rng);
-        Amounts { decks, direct }
+        Amounts { decks, direct, owed: [[0; 3]; 4], means }
     }
 
     /// The total of a packet in a group.
     pub(super) fn in_group(&mut self, kind: GroupType, zone: Zone, rng: &mut Rng) -> i64 {
-        self.decks[kind as usize][zone as usize].deal(rng)
+        let card = self.decks[kind as usize][zone as usize].deal(rng);
+        let owed = &mut self.owed[kind as usize][zone as usize];
+        if LUCKY_FEN.contains(&card) {
+            return card;
+        }
+        let paid = (*owed).clamp(-card / 4, card / 4);
+        *owed -= paid;
+        card - paid
+    }
+
+    /// A packet repeats the amount of the one before.
+    pub(super) fn repeat(&mut self, kind: GroupType, zone: Zone, fen: i64) {
+        self.owed[kind as usize][zone as usize] += fen - self.means[kind as usize][zone as usize];
+    }
+
+    /// The mean of a packet from person to person.
+    pub(super) fn direct_mean_fen(&self) -> i64 {
+        self.direct.mean()
     }
 
     /// The total of a packet from person to person.

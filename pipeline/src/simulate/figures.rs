@@ -46,16 +46,26 @@ pub struct Habits {
     pub sigma: f64,
     /// Sends and claims of a member a month (月均互动次数), in tenths.
     pub interactions_month_tenths: i64,
-    /// Packets that a member who sends at all sends that day, in hundredths (周转率).
+    /// Packets that a member who sends at all sends that day, in hundredths.
     pub sends_day_hundredths: i64,
     /// Half-hours of the day in which it is most active (日均活跃时段), from and to.
     pub active: (usize, usize),
     /// Weight of each half-hour of the day for its packets.
     pub half_hours: [u32; 48],
-    /// Median time that received money stays (滞留时长), in ms.
-    pub dwell_ms: i64,
+    /// How long received money stays.
+    pub stay: Stay,
     /// Shares of a packet, and the weight of each number.
     pub shares: &'static [(i64, u32)],
+}
+
+/// How long money stays with who received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// Median of what moves on within a day (滞留时长), in ms.
+    pub dwell_ms: i64,
+    /// Mean of the part that is left for longer, in hours: such that all money together turns over
+    /// (周转率) as often as the document says.
+    pub kept_hours: i64,
 }
 
 /// One minute in ms.
@@ -87,10 +97,11 @@ pub const YOUNG_RELAY_PERMILLE: u64 = 730;
 pub const MIDDLE_CONTACTS_PERMILLE: u64 = 410;
 /// Share of those aged 46 and more who would rather watch the grandchildren, in thousandths.
 pub const OLDER_WATCHERS_PERMILLE: u64 = 830;
-/// Packets a day of a sender in a gambling group, in hundredths.
-pub const GAMBLING_SENDS_DAY_HUNDREDTHS: i64 = 570;
-/// Median time that money stays with a gambler, in ms.
-pub const GAMBLING_DWELL_MS: i64 = 40 * MINUTE;
+/// How often money turns over in a day (周转率), in tenths: among family and friends, in business
+/// and in gambling.
+pub const TURNOVER_TENTHS: [i64; 3] = [18, 32, 57];
+/// How long money stays with a gambler.
+pub const GAMBLING_STAY: Stay = Stay { dwell_ms: 40 * MINUTE, kept_hours: 35 };
 /// Mean sent a day by a member of a group of strangers who sends, in fen (客单价).
 pub const STRANGER_MEMBER_DAY_FEN: i64 = 2200;
 /// Mean sent a day by a member of a family group who sends, in fen (客单价).
@@ -123,10 +134,10 @@ static HABITS: [Habits; 4] = [
         mean_fen: 870,
         sigma: 1.0,
         interactions_month_tenths: 127,
-        sends_day_hundredths: 176,
+        sends_day_hundredths: 172,
         active: (40, 44),
         half_hours: half_hours((40, 44), 68),
-        dwell_ms: 3 * HOUR,
+        stay: Stay { dwell_ms: 3 * HOUR, kept_hours: 158 },
         shares: &[(3, 10), (4, 15), (5, 25), (6, 20), (8, 20), (10, 10)],
     },
     Habits {
@@ -137,7 +148,7 @@ static HABITS: [Habits; 4] = [
         sends_day_hundredths: 130,
         active: (39, 42),
         half_hours: half_hours((39, 42), 100),
-        dwell_ms: 3 * HOUR,
+        stay: Stay { dwell_ms: 3 * HOUR, kept_hours: 158 },
         shares: &[(5, 20), (6, 10), (8, 20), (10, 35), (15, 10), (20, 5)],
     },
     Habits {
@@ -148,7 +159,7 @@ static HABITS: [Habits; 4] = [
         sends_day_hundredths: 320,
         active: (28, 32),
         half_hours: half_hours((28, 32), 70),
-        dwell_ms: 90 * MINUTE,
+        stay: Stay { dwell_ms: 90 * MINUTE, kept_hours: 78 },
         shares: &[(5, 15), (6, 15), (8, 30), (10, 30), (15, 10)],
     },
     Habits {
@@ -159,7 +170,7 @@ static HABITS: [Habits; 4] = [
         sends_day_hundredths: 200,
         active: (42, 47),
         half_hours: half_hours((42, 47), 50),
-        dwell_ms: 2 * HOUR,
+        stay: Stay { dwell_ms: 2 * HOUR, kept_hours: 80 },
         shares: &[(5, 30), (8, 30), (10, 40)],
     },
 ];

@@ -1,28 +1,15 @@
-//! Ordinary life in groups: who sends when, how the packets are shared out, what is said.
-//!
-//! It is planned first and lived afterwards, because the mean packet of a zone can only be met
-//! when it is known how many packets each zone will send.
+//! Ordinary life in groups: who sends when, how packets are shared out, what is said. Each midnight
+//! the day is planned; what people do then is decided when they do it.
 
 use super::amounts::{Amounts, Planned};
+use super::clockwork::Act;
 use super::figures::{DAY, GroupType, HOUR, MINUTE, zone_of};
-use super::packets::{Offer, Taker, human_delay};
-use super::random::Rng;
-use super::scenario::Festival;
-use super::world::{Account, Age, Group, SchemeId, World};
-
-/// A run of packets in one group, all by one sender, or each by the luckiest of the one before.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    group: Group,
-    sender: Account,
-    /// When each packet is sent, ms.
-    times: Vec<i64>,
-    /// Of each packet, the shares and how many claim.
-    shares: Vec<(i64, i64)>,
-    relay: bool,
-    /// Sent at the stroke of midnight.
-    burst: bool,
-}
+use super::outside;
+use super::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX, Taker, human_delay, luckiest};
+use super::random::{Deck, Rng};
+use super::scenario::{Festival, Scenario};
+use super::world::{Account, Age, Group, GroupInfo, SchemeId, World};
+use crate::event::Kind;
 
 /// One in so many sessions of a family or of interest is a relay (接龙).
 const RELAY_ONE_IN: u64 = 9;
@@ -30,6 +17,34 @@ const RELAY_ONE_IN: u64 = 9;
 const BURST_ONE_IN: u64 = 5;
 /// So many packets in a hundred are not claimed to the last share.
 const LEFT_OVER_PERCENT: u64 = 10;
+
+/// Numbers of packets of a session in a deck, and the most of them.
+const SESSION_CARDS: usize = 100;
+const SESSION_PACKETS_MAX: i64 = 12;
+
+/// What ordinary life remembers from day to day.
+pub(super) struct Life {
+    festival: Option<Festival>,
+    planners: Vec<Planner>,
+    pub(super) amounts: Amounts,
+    /// Families with more than one member.
+    pub(super) families: Vec<Group>,
+    burst: Option<SchemeId>,
+    pub(super) rng: Rng,
+}
+
+/// A packet that somebody means to send.
+#[derive(Debug)]
+pub(super) struct Plan {
+    group: Group,
+    sender: Account,
+    shares: i64,
+    /// How many will try to claim.
+    takers: i64,
+    burst: bool,
+    /// In a relay: the packet before, the amount, and how many follow.
+    relay: Option<(Option<u32>, Option<i64>, i64)>,
+}
 
 /// How many times the sessions of an ordinary day a type of group has, in tenths.
 pub(super) fn bustle_tenths(festival: Option<Festival>, kind: GroupType, day: i64) -> i64 {
@@ -48,121 +63,188 @@ pub(super) fn bustle_tenths(festival: Option<Festival>, kind: GroupType, day: i6
     tenths.max(10)
 }
 
-/// Plans the ordinary days of all groups.
-pub(super) fn plan(world: &World, festival: Option<Festival>) -> (Vec<Session>, Planned) {
-    let mut sessions = Vec::new();
-    let mut planned = Planned::default();
-    for kind in GroupType::ALL {
-        let mut planner = Planner::new(world, kind, festival);
-        let groups: Vec<Group> = (0..world.groups.len() as u32)
-            .map(Group)
-            .filter(|&group| world.group(group).kind == kind)
-            .collect();
-        for day in 0..world.days() {
-            for &group in &groups {
-                planner.plan_day(group, day, &mut sessions);
-            }
-        }
-    }
-    for session in &sessions {
-        let info = world.group(session.group);
-        planned.add(info.kind, zone_of(info.province), session.times.len() as i64);
-    }
-    (sessions, planned)
+/// Days with the bustle of any other, counted from 0.
+pub(super) fn ordinary_days(scenario: &Scenario) -> impl Iterator<Item = i64> {
+    let festival = scenario.festival;
+    let bustle = move |day: &i64| bustle_tenths(festival, GroupType::Family, *day) == 10;
+    (0..scenario.days).filter(bustle)
 }
 
-struct Planner<'w> {
-    world: &'w World,
+/// Begins ordinary life.
+pub(super) fn begin(world: &mut World, scenario: &Scenario) {
+    let festival = scenario.festival;
+    let planners: Vec<Planner> =
+        GroupType::ALL.into_iter().map(|kind| Planner::new(world, kind)).collect();
+    let planned = expected(world, festival, &planners);
+    let mut rng = world.rng("amounts", 0);
+    let amounts = Amounts::new(&planned, outside::direct_count(planned.total()), &mut rng);
+    let families = (0..world.groups.len() as u32)
+        .map(Group)
+        .filter(|&group| world.group(group).kind == GroupType::Family)
+        .filter(|&group| world.group(group).members.len() > 1)
+        .collect();
+    let burst = festival.map(|_| world.honest("festival-peak"));
+    let rng = world.rng("life", 0);
+    let life = Life { festival, planners, amounts, families, burst, rng };
+    world.life = Some(Box::new(life));
+    world.each_midnight(|world, day| {
+        let Some(mut life) = world.life.take() else { return };
+        for planner in &mut life.planners {
+            planner.plan_day(world, life.festival, day);
+        }
+        chat(world, life.festival, day, &mut life.rng);
+        outside::day(world, &mut life, day);
+        world.life = Some(life);
+    });
+}
+
+impl Life {
+    /// The packets of a day in groups, about, as planned until now.
+    pub(super) fn planned_today(&mut self) -> i64 {
+        self.planners.iter_mut().map(|planner| std::mem::take(&mut planner.today)).sum()
+    }
+
+    pub(super) fn bustle_tenths(&self, kind: GroupType, day: i64) -> i64 {
+        bustle_tenths(self.festival, kind, day)
+    }
+}
+
+/// How many packets of each type each zone will send, about.
+fn expected(world: &World, festival: Option<Festival>, planners: &[Planner]) -> Planned {
+    let mut expected = [[0.0; 3]; 4];
+    for (at, info) in world.groups.iter().enumerate() {
+        let Some(planner) = planners.get(info.kind as usize) else { continue };
+        let days: i64 = (0..world.days()).map(|day| bustle_tenths(festival, info.kind, day)).sum();
+        let acts = planner.daily(info.members.len()) * planner.activity[at] * days as f64 / 10.0;
+        let habits = info.kind.habits();
+        let weight: u32 = habits.shares.iter().map(|(_, weight)| weight).sum();
+        let shares: f64 =
+            habits.shares.iter().map(|(shares, weight)| *shares as f64 * f64::from(*weight)).sum();
+        expected[info.kind as usize][zone_of(info.province) as usize] +=
+            acts / (1.0 + shares / f64::from(weight));
+    }
+    Planned(expected.map(|zones| zones.map(|packets| packets as i64)))
+}
+
+struct Planner {
     kind: GroupType,
-    festival: Option<Festival>,
     rng: Rng,
     /// Sends and claims that are due and not yet planned; carried from group to group, so that a
     /// type as a whole has the interactions that the document gives.
     due: f64,
-    /// Mean number of packets of a session that is no relay.
-    packets_mean: f64,
+    /// Numbers of packets of sessions that are no relays.
+    packets: Deck,
     /// How busy each group is, by its number.
     activity: Vec<f64>,
+    /// Packets planned since that was last asked.
+    today: i64,
 }
 
-impl<'w> Planner<'w> {
-    fn new(world: &'w World, kind: GroupType, festival: Option<Festival>) -> Planner<'w> {
+impl Planner {
+    fn new(world: &World, kind: GroupType) -> Planner {
         let mut rng = world.rng("plan", kind as u64);
         let mean = kind.habits().sends_day_hundredths as f64 / 100.0;
         // A relay's packets have a sender each, so the others must send more to keep the mean.
         let relayed = if relays(kind) { 0.11 } else { 0.0 };
         let packets_mean = mean * (1.0 - relayed) / (1.0 - relayed * mean);
         let activity = activity(world, kind, &mut rng);
-        Planner { world, kind, festival, rng, due: 0.0, packets_mean, activity }
+        // One more is as likely after any: of so many cards the n-th part have more than that.
+        let more = 1.0 - 1.0 / packets_mean;
+        let packets = |at: usize| {
+            let left = 1.0 - (at as f64 + 0.5) / SESSION_CARDS as f64;
+            (1 + (libm::log(left) / libm::log(more)) as i64).min(SESSION_PACKETS_MAX)
+        };
+        let packets = Deck::new((0..SESSION_CARDS).map(packets).collect());
+        Planner { kind, rng, due: 0.0, packets, activity, today: 0 }
     }
 
-    fn plan_day(&mut self, group: Group, day: i64, sessions: &mut Vec<Session>) {
-        let midnight = self.world.midnight(day);
-        let info = self.world.group(group);
-        let members = info.members_at(midnight).count();
-        let tenths = bustle_tenths(self.festival, self.kind, day);
+    /// Sends and claims of a group of so many on an ordinary day.
+    fn daily(&self, members: usize) -> f64 {
         let monthly = self.kind.habits().interactions_month_tenths as f64 / 10.0;
-        let daily = monthly / 30.4 * members as f64 * tenths as f64 / 10.0;
-        self.due += daily * self.activity[group.0 as usize];
-        let mut senders: Vec<Account> = info.members_at(midnight).collect();
-        self.rng.shuffle(&mut senders);
-        // Few send and many claim: in groups of business it is the owner and who works for him.
-        if self.kind == GroupType::Business {
-            senders.truncate(8);
-        }
-        let mut next = 0;
-        while self.due > 0.0 && !senders.is_empty() {
-            let sender = senders[next % senders.len()];
-            next += 1;
-            let session = self.session(group, sender, day, senders.len() as i64);
-            self.due -= session.shares.iter().map(|(_, takers)| 1 + takers).sum::<i64>() as f64;
-            sessions.push(session);
+        monthly / 30.4 * members as f64
+    }
+
+    fn plan_day(&mut self, world: &mut World, festival: Option<Festival>, day: i64) {
+        let tenths = bustle_tenths(festival, self.kind, day);
+        let eve = festival.is_some_and(|festival| festival.eve == day);
+        for group in (0..self.activity.len() as u32).map(Group) {
+            let info = world.group(group);
+            if info.kind != self.kind {
+                continue;
+            }
+            let members = info.members_at(world.now).count();
+            let activity = self.activity[group.0 as usize];
+            self.due += self.daily(members) * tenths as f64 / 10.0 * activity;
+            if self.due <= 0.0 {
+                continue;
+            }
+            let keen = [false, true].map(|relay| claimers(world, info, relay));
+            let mut senders: Vec<Account> = info.members_at(world.now).collect();
+            self.rng.shuffle(&mut senders);
+            // Few send and many claim: in groups of business it is the owner and who works for him.
+            if self.kind == GroupType::Business {
+                senders.truncate(8);
+            }
+            let mut next = 0;
+            while self.due > 0.0 && !senders.is_empty() {
+                let sender = senders[next % senders.len()];
+                next += 1;
+                self.session(world, (group, sender), day, keen, eve);
+            }
         }
     }
 
-    fn session(&mut self, group: Group, sender: Account, day: i64, members: i64) -> Session {
+    /// A run of packets in one group, all by one sender, or each by the luckiest of the one before.
+    fn session(
+        &mut self,
+        world: &mut World,
+        (group, sender): (Group, Account),
+        day: i64,
+        keen: [i64; 2],
+        eve: bool,
+    ) {
         let rng = &mut self.rng;
-        let eve = self.festival.is_some_and(|festival| festival.eve == day);
         let burst = self.kind == GroupType::Family && eve && rng.below(BURST_ONE_IN) == 0;
         let relay = !burst && relays(self.kind) && rng.below(RELAY_ONE_IN) == 0;
-        let packets = if relay {
-            rng.between(2, 4)
-        } else {
-            let mut packets = 1;
-            while packets < 12 && rng.chance(1.0 - 1.0 / self.packets_mean) {
-                packets += 1;
-            }
-            packets
-        };
-        let midnight = self.world.midnight(day);
+        let relay = relay && keen[1] > 3;
+        let packets = if relay { rng.between(2, 4) } else { self.packets.deal(rng) };
+        let midnight = world.midnight(day);
         let mut time = if burst {
             midnight + DAY + rng.around(2 * MINUTE, 0.8)
         } else {
             let half_hour = rng.weighted(&self.kind.habits().half_hours) as i64;
             midnight + half_hour * 30 * MINUTE + rng.between(0, 30 * MINUTE - 1)
         };
-        time = time.max(self.world.start + HOUR / 6);
-        let mut times = Vec::new();
-        let mut shares = Vec::new();
-        for _ in 0..packets {
-            times.push(time);
+        time = time.max(world.start + HOUR / 6);
+        self.today += packets;
+        let follow = relay.then_some((None, None, packets - 1));
+        for _ in 0..if relay { 1 } else { packets } {
+            let (shares, takers) = self.shares(keen[usize::from(relay)], relay);
+            self.due -= (1 + takers) as f64 * if relay { packets as f64 } else { 1.0 };
+            let plan = Plan { group, sender, shares, takers, burst, relay: follow };
+            world.plan(time, Act::Packet(Box::new(plan)));
             time += 20_000 + self.rng.around(3 * MINUTE, 0.8);
-            shares.push(self.shares(members));
         }
-        Session { group, sender, times, shares, relay, burst }
     }
 
     /// Shares of a packet, and how many of them will be claimed.
-    fn shares(&mut self, members: i64) -> (i64, i64) {
+    fn shares(&mut self, keen: i64, relay: bool) -> (i64, i64) {
         let rng = &mut self.rng;
         let table = self.kind.habits().shares;
-        let weights: Vec<u32> = table.iter().map(|(_, weight)| *weight).collect();
-        let shares = table[rng.weighted(&weights)].0.min(members.max(2));
-        let able = (members - 1).max(1);
-        let left_over = rng.below(100) < LEFT_OVER_PERCENT;
+        let at = rng.weighted(&table.iter().map(|(_, weight)| *weight).collect::<Vec<u32>>());
+        let able = (keen - 1).max(0);
+        // A relay goes on only when all its shares are taken.
+        let shares = table[at].0.min(if relay { able } else { keen.max(2) });
+        let left_over = !relay && rng.below(100) < LEFT_OVER_PERCENT;
         let takers = if left_over { rng.between(0, shares - 1) } else { shares };
         (shares, takers.min(able))
     }
+}
+
+/// How many members take part, those left out who would rather watch.
+fn claimers(world: &World, info: &GroupInfo, relay: bool) -> i64 {
+    let keen = |&member: &Account| keenness(world, member, relay) >= 1.0;
+    info.members_at(world.now).filter(keen).count() as i64
 }
 
 /// How many times as busy as its type each group is: some are loud and some silent, and over all
@@ -186,93 +268,84 @@ fn relays(kind: GroupType) -> bool {
     matches!(kind, GroupType::Family | GroupType::Interest)
 }
 
-/// Lives the planned sessions.
-pub(super) fn live(world: &mut World, sessions: &[Session], amounts: &mut Amounts) {
-    let burst = sessions.iter().filter(|session| session.burst).flat_map(|s| &s.times).min();
-    let burst = burst.copied().map(|time| world.honest("festival-peak", time));
-    for (number, session) in sessions.iter().enumerate() {
-        let mut rng = world.rng("session", number as u64);
-        live_session(world, session, amounts, burst.filter(|_| session.burst), &mut rng);
-    }
-}
-
-fn live_session(
-    world: &mut World,
-    session: &Session,
-    amounts: &mut Amounts,
-    scheme: Option<SchemeId>,
-    rng: &mut Rng,
-) {
-    let info = world.group(session.group);
+/// Somebody sends a packet as planned.
+pub(super) fn send(world: &mut World, plan: Plan) {
+    let Some(mut life) = world.life.take() else { return };
+    let rng = &mut life.rng;
+    let info = world.group(plan.group);
     let (kind, zone) = (info.kind, zone_of(info.province));
-    let mut sender = session.sender;
-    let mut fen = amounts.in_group(kind, zone, rng);
-    for (at, (&time, &(shares, takers))) in session.times.iter().zip(&session.shares).enumerate() {
-        // In a relay the amount stays; a sender on his own varies it.
-        if at > 0 && !(session.relay && rng.chance(0.6)) {
-            fen = amounts.in_group(kind, zone, rng);
+    // In a relay the amount mostly stays.
+    let stays = plan.relay.and_then(|(_, fen, _)| fen).filter(|_| rng.chance(0.6));
+    let fen = match stays {
+        Some(fen) => {
+            life.amounts.repeat(kind, zone, fen);
+            fen
         }
-        let amount_fen = fen.clamp(shares, shares * super::packets::SHARE_MEAN_FEN_MAX);
-        let play = play_of(session.relay, amount_fen, shares, rng);
-        let (text, funding) = (memo(world, kind, amount_fen, session, time, rng), funding(rng));
-        let offer = Offer {
-            time,
-            sender,
-            group: Some(session.group),
-            amount_fen,
-            shares,
-            play,
-            text: &text,
-            funding,
-            platform: "wechat",
-            scheme,
-        };
-        let takers = takers_of(world, &offer, takers, rng);
-        let claimed = world.send(&offer, &takers, rng);
-        // Of equal luckiest shares the earliest counts.
-        let luckiest = claimed.iter().rev().max_by_key(|share| share.amount_fen);
-        if let (true, Some(luckiest)) = (session.relay, luckiest) {
-            sender = luckiest.account;
+        None => life.amounts.in_group(kind, zone, rng),
+    };
+    let amount_fen = fen.clamp(plan.shares, plan.shares * SHARE_MEAN_FEN_MAX);
+    let play = match plan.relay {
+        Some((before, ..)) => Play::Relay(before),
+        None => play_of(amount_fen, plan.shares, rng),
+    };
+    let offer = Offer {
+        sender: plan.sender,
+        group: Some(plan.group),
+        amount_fen,
+        shares: plan.shares,
+        play,
+        text: memo(world, kind, amount_fen, &plan, rng),
+        fund: Fund::own(rng),
+        platform: "wechat",
+        scheme: life.burst.filter(|_| plan.burst),
+    };
+    let takers = takers_of(world, &offer, plan.takers, rng);
+    world.life = Some(life);
+    match plan.relay {
+        Some((_, _, follow)) if follow > 0 => {
+            let next = Box::new(move |world: &mut World, shares: Vec<super::packets::Share>| {
+                let Some(best) = luckiest(&shares) else { return };
+                if shares.len() as i64 != plan.shares {
+                    return;
+                }
+                let relay = Some((Some(best.packet), Some(amount_fen), follow - 1));
+                let next = Plan { sender: best.account, relay, ..plan };
+                let wait = 8_000 + (shares.len() as i64 * 3_700 + best.time) % 40_000;
+                world.plan(world.now + wait, Act::Packet(Box::new(next)));
+            });
+            world.send(offer, takers, Some(next));
         }
+        _ => world.send(offer, takers, None),
     }
 }
 
-fn play_of(relay: bool, amount_fen: i64, shares: i64, rng: &mut Rng) -> &'static str {
-    match (relay, amount_fen % shares) {
-        (true, _) => "relay",
-        (false, 0) if rng.chance(0.4) => "equal",
-        (false, _) => ["lucky", "password", "timed"][rng.weighted(&[5, 1, 1])],
+fn play_of(amount_fen: i64, shares: i64, rng: &mut Rng) -> Play {
+    if amount_fen % shares == 0 && rng.chance(0.4) {
+        return Play::Equal;
+    }
+    match rng.weighted(&[10, 2, 1]) {
+        0 => Play::Lucky,
+        1 => Play::Password,
+        _ => Play::Timed(rng.between(1, 20) * MINUTE),
     }
 }
 
-/// Where the money of a packet or transfer comes from, when it is not what others sent.
-pub(super) fn funding(rng: &mut Rng) -> &'static str {
-    ["lingqiantong", "bank"][rng.weighted(&[45, 55])]
-}
-
-fn memo(
-    world: &World,
-    kind: GroupType,
-    amount_fen: i64,
-    session: &Session,
-    time: i64,
-    rng: &mut Rng,
-) -> String {
+fn memo(world: &World, kind: GroupType, amount_fen: i64, plan: &Plan, rng: &mut Rng) -> String {
     let scene = match kind {
-        _ if session.relay => "memo.relay",
-        GroupType::Family if session.burst => "memo.midnight",
+        _ if plan.relay.is_some() => "memo.relay",
+        GroupType::Family if plan.burst => "memo.midnight",
         GroupType::Family => "memo.family",
         GroupType::Interest => "memo.interest",
         GroupType::Business if rng.chance(0.6) => "memo.task",
         GroupType::Business => "memo.business",
         GroupType::Stranger => "memo.stranger",
     };
-    // Half of all packets carry the greeting that stands there already.
+    // Many packets carry the greeting that stands there already.
     if scene != "memo.task" && rng.chance(0.4) {
         return world.words.say("memo.default", &[], rng);
     }
     let stars = stars(amount_fen, rng).to_string();
-    let hour = ((time - world.start).rem_euclid(DAY) / HOUR).to_string();
+    let hour = ((world.now - world.start).rem_euclid(DAY) / HOUR).to_string();
     world.words.say(scene, &[("stars", &stars), ("hour", &hour)], rng)
 }
 
@@ -282,12 +355,12 @@ fn stars(amount_fen: i64, rng: &mut Rng) -> i64 {
     1 + [900, 1_800, 3_200, 6_000].iter().filter(|bound| felt > **bound).count() as i64
 }
 
-/// Who claims: a farm's accounts if it has any here, then members by how keen they are.
-fn takers_of(world: &World, offer: &Offer<'_>, count: i64, rng: &mut Rng) -> Vec<Taker> {
+/// Who claims: accounts that grab for a ring if it has any here, then members by how keen they are.
+fn takers_of(world: &World, offer: &Offer, count: i64, rng: &mut Rng) -> Vec<Taker> {
     let Some(group) = offer.group else { return Vec::new() };
     let info = world.group(group);
     let mut takers = Vec::new();
-    let farm = info.farm.as_ref().filter(|farm| farm.since <= offer.time);
+    let farm = info.farm.as_ref().filter(|farm| farm.since <= world.now);
     if let Some(farm) = farm.filter(|farm| rng.chance(farm.appetite)) {
         let shares = rng.between(1, farm.shares_max).min(offer.shares);
         for account in rng.sample(&farm.accounts, shares as usize) {
@@ -296,70 +369,80 @@ fn takers_of(world: &World, offer: &Offer<'_>, count: i64, rng: &mut Rng) -> Vec
         }
     }
     let sender_claims = rng.chance(0.2);
+    let relay = matches!(offer.play, Play::Relay(_));
     let mut keen: Vec<(f64, Account)> = info
-        .members_at(offer.time)
+        .members_at(world.now)
         .filter(|&member| member != offer.sender || sender_claims)
-        .map(|member| (keenness(world, member, offer.play), member))
+        .map(|member| (keenness(world, member, relay), member))
         .filter(|(weight, _)| *weight > 0.0)
         .collect();
     // Each comes after an exponential time of his own rate: the first are a weighted sample.
     for (weight, _) in &mut keen {
         *weight = -libm::log(rng.unit()) / *weight;
     }
-    keen.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    keen.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     keen.truncate(count as usize);
-    let mut delays: Vec<i64> = keen.iter().map(|_| human_delay(rng)).collect();
-    delays.sort_unstable();
     let scheme = offer.scheme;
-    takers.extend(keen.into_iter().zip(delays).map(|((_, account), delay_ms)| Taker {
-        account,
-        delay_ms,
-        scheme,
+    takers.extend(keen.into_iter().map(|(_, account)| {
+        let delay_ms = human_delay(world.person(account).nimble, rng);
+        // Those in a relay wait for each other.
+        let delay_ms = if relay { delay_ms.min(20_000 + delay_ms % 60_000) } else { delay_ms };
+        Taker { account, delay_ms, scheme }
     }));
     takers
 }
 
-fn keenness(world: &World, account: Account, play: &str) -> f64 {
+fn keenness(world: &World, account: Account, relay: bool) -> f64 {
     let person = world.person(account);
-    match (play, person.age) {
-        ("relay", Age::Young) if person.plays_relay => 12.0,
-        ("relay", Age::Young) => 0.0,
-        _ if person.watches => 0.35,
-        (_, Age::Young) => 1.4,
+    match person.age {
+        _ if person.watches => {
+            if relay {
+                0.0
+            } else {
+                0.02
+            }
+        }
+        Age::Young if relay && person.plays_relay => 12.0,
+        Age::Young if relay => 0.0,
+        Age::Young => 1.4,
         _ => 1.0,
     }
 }
 
-/// What is said in groups, and the packets' thanks.
-pub(super) fn chat(world: &mut World, festival: Option<Festival>) {
-    for group in 0..world.groups.len() as u32 {
-        let mut rng = world.rng("chat", u64::from(group));
-        let info = world.group(Group(group));
+/// Plans what is said in groups on a day.
+fn chat(world: &mut World, festival: Option<Festival>, day: i64, rng: &mut Rng) {
+    for group in (0..world.groups.len() as u32).map(Group) {
+        let info = world.group(group);
         if info.opened_at.is_some() {
             continue;
         }
         let kind = info.kind;
-        let scene = match kind {
-            GroupType::Family => "chat.family",
-            GroupType::Interest => "chat.interest",
-            GroupType::Business => "chat.business",
-            GroupType::Stranger => "chat.stranger",
-        };
-        for day in 0..world.days() {
-            let midnight = world.midnight(day);
-            let members: Vec<Account> = world.group(Group(group)).members_at(midnight).collect();
-            let tenths = bustle_tenths(festival, kind, day).min(40);
-            let mean = members.len() as f64 * 0.13 * tenths as f64 / 10.0;
-            let count = rng.lognormal(mean, 0.5) as i64;
-            for _ in 0..count.min(members.len() as i64 * 3) {
-                let half_hour = rng.weighted(&kind.habits().half_hours) as i64;
-                let time =
-                    midnight + half_hour * 30 * MINUTE + rng.between(60_000, 30 * MINUTE - 1);
-                let who = *rng.pick(&members);
-                let scene = if rng.chance(0.04) { "chat.lookalike" } else { scene };
-                let text = world.words.say(scene, &[], &mut rng);
-                world.message(time, who, Group(group), text, None);
-            }
+        let members: Vec<Account> = info.members_at(world.now).collect();
+        let tenths = bustle_tenths(festival, kind, day).min(40);
+        let mean = members.len() as f64 * 0.13 * tenths as f64 / 10.0;
+        let count = rng.lognormal(mean, 0.5) as i64;
+        for _ in 0..count.min(members.len() as i64 * 3) {
+            let half_hour = rng.weighted(&kind.habits().half_hours) as i64;
+            let within = rng.between(60_000, 30 * MINUTE - 1);
+            let time = world.now + half_hour * 30 * MINUTE + within;
+            let who = *rng.pick(&members);
+            world.plan(time, Act::Chat(who, group));
         }
     }
+}
+
+/// Somebody says something.
+pub(super) fn say(world: &mut World, who: Account, group: Group) {
+    let Some(mut life) = world.life.take() else { return };
+    let scene = match world.group(group).kind {
+        GroupType::Family => "chat.family",
+        GroupType::Interest => "chat.interest",
+        GroupType::Business => "chat.business",
+        GroupType::Stranger => "chat.stranger",
+    };
+    let scene = if life.rng.chance(0.04) { "chat.lookalike" } else { scene };
+    let text = world.words.say(scene, &[], &mut life.rng);
+    world.life = Some(life);
+    let event = world.act(Kind::Message, who);
+    world.emit(super::world::Event { group: Some(group), text, ..event });
 }

@@ -1,10 +1,10 @@
 //! Populations: people, groups and what they send each other, made from a scenario and a seed.
 //!
-//! The same scenario and seed give the same bytes on every machine. The figures of the domain
-//! document ([`figures`]) hold in what comes out, which [`fidelity()`] shows; every packet obeys
-//! the laws of packets: no more claims than shares, one claim a member, and claims and refund
-//! together are the amount that was sent. Balances are not modelled: `funding` says where money
-//! comes from, and ordinary people spend from their balance only what packets have brought them.
+//! Everything that moves money runs on the packet engine ([`engine`](crate::packet::engine)), one
+//! for all: it draws the shares, refuses who comes too late, pays back what is left and knows what
+//! everybody has; what people do next follows from what it answered. The same scenario and seed
+//! give the same bytes on every machine, and the figures of the domain document ([`figures`]) hold
+//! in what comes out, which [`fidelity`] shows.
 //!
 //! ```
 //! # fn main() -> Result<(), hongxian::diagnostic::Failure> {
@@ -17,23 +17,30 @@
 //!     groups = { family = 20, interest = 2, business = 2, stranger = 2 }
 //! "#;
 //! let scenario = Scenario::parse("village.toml".as_ref(), text)?;
-//! let population = simulate::run(&scenario, 1);
-//! assert!(population.events.len() > 500);
+//! let mut events = 0;
+//! simulate::run(&scenario, 1, |batch| events += batch.len());
+//! assert!(events > 500);
 //! # Ok(())
 //! # }
 //! ```
 
 mod amounts;
+mod clockwork;
 pub mod fidelity;
 pub mod figures;
 mod fraud;
+mod labels;
 mod life;
+pub mod names;
 mod negatives;
+mod outside;
+mod output;
 mod packets;
-mod population;
-mod private;
+mod purses;
 mod random;
 mod scenario;
+#[cfg(test)]
+mod separation;
 mod society;
 #[cfg(test)]
 mod tests;
@@ -41,50 +48,40 @@ mod words;
 pub mod world;
 
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
-pub use self::fidelity::{Row, fidelity};
-pub use self::population::{Label, Population, write};
-pub use self::scenario::{Difficulty, Festival, Negative, NegativeKind, Ring, Scenario, Typology};
+pub use self::fidelity::Row;
+pub use self::labels::Label;
+pub use self::scenario::{
+    DIFFICULTIES, Difficulty, Festival, Negative, NegativeKind, Ring, Scenario, Typology, Variant,
+};
 
-use self::amounts::Amounts;
-use self::figures::GroupType;
-use self::world::World;
+use self::output::Output;
+use self::world::{Event, World};
 use crate::diagnostic::Failure;
-use crate::event::Kind;
 
-/// Makes the population of a scenario and a seed.
-pub fn run(scenario: &Scenario, seed: u64) -> Population {
-    let festival = scenario.festival;
-    let mut world = World::new(scenario, seed);
-    society::settle(&mut world, scenario);
-    negatives::share_devices(&mut world, scenario);
-    fraud::infiltrate(&mut world, scenario);
+/// Batches of events that may wait to be written down.
+const BATCHES_AHEAD: usize = 16;
 
-    let (sessions, planned) = life::plan(&world, festival);
-    let mut rng = world.rng("amounts", 0);
-    let direct = private::direct_count(planned.total());
-    let mut amounts = Amounts::new(&planned, direct, &mut rng);
-    life::live(&mut world, &sessions, &mut amounts);
-    negatives::run(&mut world, scenario);
-    fraud::run(&mut world, scenario);
-
-    let in_group = |event: &&world::Event| event.kind == Kind::Send && event.group.is_some();
-    let in_groups = world.events.iter().filter(in_group).count() as i64;
-    let direct = private::direct_count(in_groups);
-    private::direct(&mut world, direct, festival, &mut amounts);
-    private::spend(&mut world);
-    private::log_in(&mut world, festival);
-    life::chat(&mut world, festival);
-
-    let bustle = |day: &i64| life::bustle_tenths(festival, GroupType::Family, *day) == 10;
-    let ordinary_days = (0..scenario.days).filter(bustle).collect();
-    Population::of(world, ordinary_days)
+/// Makes the population of a scenario and a seed: its events are handed over in batches, in total
+/// order and on a thread of their own. What is left is the world at the end of its days.
+pub fn run(scenario: &Scenario, seed: u64, mut take: impl FnMut(Vec<Event>) + Send) -> World {
+    let (sender, batches) = sync_channel(BATCHES_AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(|| batches.into_iter().for_each(&mut take));
+        let mut world = World::new(scenario, seed, sender);
+        society::settle(&mut world, scenario);
+        negatives::plan(&mut world, scenario);
+        fraud::plan(&mut world, scenario);
+        life::begin(&mut world, scenario);
+        world.run();
+        world
+    })
 }
 
-/// What `hongxian simulate` does: reads the scenario, makes the population, writes it to `out`.
-pub fn command(scenario: &Path, seed: u64, out: &Path) -> Result<Population, Failure> {
-    let scenario = Scenario::read(scenario)?;
-    let population = run(&scenario, seed);
-    write(&population, out)?;
-    Ok(population)
+/// What `hongxian simulate` does: makes the population of a scenario and writes it to `out`.
+pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure> {
+    let mut output = Output::create(out, scenario, seed)?;
+    let world = run(scenario, seed, |batch| output.write(&batch));
+    output.finish(&world, scenario)
 }

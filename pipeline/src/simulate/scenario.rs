@@ -50,63 +50,74 @@ pub enum Difficulty {
     Hard,
 }
 
-/// The kinds of fraud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each variant is the typology of that name")]
-pub enum Typology {
-    GamblingMine,
-    GamblingBanker,
-    ManyGroupsOneCollector,
-    DeviceFarm,
-    BrushingRebate,
-    MulePassThrough,
-    ContactDiversion,
-    CodedSettlement,
+/// What about a typology is not as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Nothing.
+    Usual,
+    /// Losers of a mine game pay by packets instead of transfers.
+    PaidInPackets,
 }
 
-impl Typology {
-    /// Every typology with its name in scenario files and labels.
-    pub const ALL: [(&'static str, Typology); 8] = [
-        ("gambling-mine", Typology::GamblingMine),
-        ("gambling-banker", Typology::GamblingBanker),
-        ("many-groups-one-collector", Typology::ManyGroupsOneCollector),
-        ("device-farm", Typology::DeviceFarm),
-        ("brushing-rebate", Typology::BrushingRebate),
-        ("mule-pass-through", Typology::MulePassThrough),
-        ("contact-diversion", Typology::ContactDiversion),
-        ("coded-settlement", Typology::CodedSettlement),
-    ];
+const VARIANTS: [(&str, Variant); 2] =
+    [("usual", Variant::Usual), ("paid-in-packets", Variant::PaidInPackets)];
 
-    /// The name in scenario files and labels.
-    pub fn name(self) -> &'static str {
-        Typology::ALL[self as usize].0
+macro_rules! named {
+    ($(#[$doc:meta])* $kind:ident { $($variant:ident $name:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each variant is what its name says")]
+        pub enum $kind {
+            $($variant,)*
+        }
+
+        impl $kind {
+            /// All of them with their names in scenario files and labels.
+            pub const ALL: &[(&str, $kind)] = &[$(($name, $kind::$variant),)*];
+
+            /// The name in scenario files and labels.
+            pub fn name(self) -> &'static str {
+                $kind::ALL[self as usize].0
+            }
+        }
+    };
+}
+
+named! {
+    /// The kinds of fraud.
+    Typology {
+        GamblingMine "gambling-mine",
+        GamblingBanker "gambling-banker",
+        GamblingNiuNiu "gambling-niu-niu",
+        GamblingBigSmall "gambling-big-small",
+        ManyGroupsOneCollector "many-groups-one-collector",
+        CollectorChain "collector-chain",
+        DeviceFarm "device-farm",
+        BrushingRebate "brushing-rebate",
+        BrushingScam "brushing-scam",
+        MulePassThrough "mule-pass-through",
+        ContactDiversion "contact-diversion",
+        CodedSettlement "coded-settlement",
+        AccountTakeover "account-takeover",
+        PluginClaimer "plugin-claimer",
     }
 }
 
-/// Honest behaviour that resembles fraud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each variant is the behaviour of that name")]
-pub enum NegativeKind {
-    FamilyRoundRobin,
-    DinnerCollector,
-    FamilyTablet,
-    InternetCafe,
-    ClassFee,
-}
-
-impl NegativeKind {
-    /// Every kind with its name in scenario files and labels.
-    pub const ALL: [(&'static str, NegativeKind); 5] = [
-        ("family-round-robin", NegativeKind::FamilyRoundRobin),
-        ("dinner-collector", NegativeKind::DinnerCollector),
-        ("family-tablet", NegativeKind::FamilyTablet),
-        ("internet-cafe", NegativeKind::InternetCafe),
-        ("class-fee", NegativeKind::ClassFee),
-    ];
-
-    /// The name in scenario files and labels.
-    pub fn name(self) -> &'static str {
-        NegativeKind::ALL[self as usize].0
+named! {
+    /// Honest behaviour that resembles fraud.
+    NegativeKind {
+        FamilyRoundRobin "family-round-robin",
+        DinnerCollector "dinner-collector",
+        FamilyTablet "family-tablet",
+        InternetCafe "internet-cafe",
+        ClassFee "class-fee",
+        Wedding "wedding",
+        CourseRefund "course-refund",
+        ShopOpening "shop-opening",
+        StudentRelay "student-relay",
+        MovedGroup "moved-group",
+        Traveller "traveller",
+        Organiser "organiser",
     }
 }
 
@@ -119,6 +130,12 @@ pub struct Ring {
     pub difficulty: Difficulty,
     /// How many.
     pub count: i64,
+    /// The first day on which one may begin, counted from 0.
+    pub from: Option<i64>,
+    /// The day before which all are over, if there is room.
+    pub until: Option<i64>,
+    /// What is not as it was before.
+    pub variant: Variant,
 }
 
 /// So many occurrences of honest behaviour that resembles fraud.
@@ -130,21 +147,23 @@ pub struct Negative {
     pub count: i64,
 }
 
-const DIFFICULTIES: [(&str, Difficulty); 3] =
-    [("easy", Difficulty::Easy), ("medium", Difficulty::Medium), ("hard", Difficulty::Hard)];
+/// The difficulties with their names.
+pub const DIFFICULTIES: &[(&str, Difficulty)] =
+    &[("easy", Difficulty::Easy), ("medium", Difficulty::Medium), ("hard", Difficulty::Hard)];
 
 /// Bounds of the numbers in a scenario: a population is built in memory.
-const DAYS: (i64, i64) = (2, 60);
+const DAYS: (i64, i64) = (2, 100);
 /// So far from the ends of the time that events may have: more than [`DAYS`].
 const YEAR: i64 = 366 * DAY;
 const ACCOUNTS: (i64, i64) = (200, 1_000_000);
 const GROUPS: (i64, i64) = (2, 200_000);
 const PEAK: (i64, i64) = (1, 100);
-const COUNT: (i64, i64) = (0, 1_000);
+const COUNT: (i64, i64) = (0, 10_000);
 
 impl Scenario {
-    /// Reads a scenario file; all its mistakes are reported at once.
-    pub fn read(path: &Path) -> Result<Scenario, Failure> {
+    /// Reads a scenario file; all its mistakes are reported at once. With a difficulty, all rings
+    /// have that one.
+    pub fn read(path: &Path, difficulty: Option<Difficulty>) -> Result<Scenario, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = Message::new(
                 format!("cannot read the scenario: {error}"),
@@ -152,7 +171,11 @@ impl Scenario {
             );
             Failure::file("unreadable-file", path, message, None)
         })?;
-        Scenario::parse(path, &text)
+        let mut scenario = Scenario::parse(path, &text)?;
+        for ring in &mut scenario.rings {
+            ring.difficulty = difficulty.unwrap_or(ring.difficulty);
+        }
+        Ok(scenario)
     }
 
     /// Reads a scenario from the text of the file at `path`.
@@ -173,8 +196,17 @@ impl Scenario {
 }
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
-    const KNOWN: [&str; 8] =
-        ["title", "start", "days", "accounts", "groups", "festival", "ring", "negative"];
+    const KNOWN: [&str; 9] = [
+        "title",
+        "start",
+        "days",
+        "accounts",
+        "groups",
+        "festival",
+        "difficulty",
+        "ring",
+        "negative",
+    ];
     reader.known_keys(root, &KNOWN);
     reader.required_keys(root, 0..0, &KNOWN[..5]);
     let title = reader.string(root, "title").map(|text| text.into_inner());
@@ -186,7 +218,14 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         (Some(start), Some(days)) => read_festival(reader, root, start, days),
         _ => None,
     };
-    let rings = each_table(reader, root, "ring", read_ring);
+    // What a ring does not say of itself the file says of all.
+    let usual = match root.contains_key("difficulty") {
+        true => choice(reader, root, "difficulty", DIFFICULTIES),
+        false => None,
+    };
+    let span = (start.unwrap_or(0), days.unwrap_or(DAYS.1));
+    let rings =
+        each_table(reader, root, "ring", |reader, table| read_ring(reader, table, usual, span));
     let negatives = each_table(reader, root, "negative", read_negative);
     Some(Scenario {
         title: title?,
@@ -238,17 +277,48 @@ fn read_festival(
     Some(Festival { eve, peak: peak? })
 }
 
-fn read_ring(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Ring> {
-    reader.known_keys(table, &["typology", "difficulty", "count"]);
-    let typology = choice(reader, table, "typology", &Typology::ALL);
-    let difficulty = choice(reader, table, "difficulty", &DIFFICULTIES);
+fn read_ring(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    usual: Option<Difficulty>,
+    (start, days): (i64, i64),
+) -> Option<Ring> {
+    reader.known_keys(table, &["typology", "difficulty", "count", "from", "until", "variant"]);
+    let typology = choice(reader, table, "typology", Typology::ALL);
+    let difficulty = match (table.contains_key("difficulty"), usual) {
+        (false, Some(usual)) => Some(usual),
+        (false, None) => {
+            let span = table.get("typology").map_or(0..0, |node| node.span());
+            reader.required_keys(table, span, &["difficulty"]);
+            None
+        }
+        (true, _) => choice(reader, table, "difficulty", DIFFICULTIES),
+    };
     let count = reader.integer(table, "count", COUNT.0..=COUNT.1);
-    Some(Ring { typology: typology?, difficulty: difficulty?, count: count? })
+    let mut day = |key: &str| -> Option<i64> {
+        let day = table.contains_key(key).then(|| date(reader, table, key))?;
+        let day = (day? - start) / DAY;
+        if !(0..=days).contains(&day) {
+            let message = Message::new(
+                format!("`{key}` is not one of the scenario's days"),
+                format!("`{key}` 不在场景的日期之内"),
+            );
+            reader.fail("out-of-bounds", table.get(key)?.span(), message, None);
+        }
+        Some(day)
+    };
+    let (from, until) = (day("from"), day("until"));
+    let variant = match table.contains_key("variant") {
+        true => choice(reader, table, "variant", &VARIANTS)?,
+        false => Variant::Usual,
+    };
+    let (typology, difficulty, count) = (typology?, difficulty?, count?);
+    Some(Ring { typology, difficulty, count, from, until, variant })
 }
 
 fn read_negative(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Negative> {
     reader.known_keys(table, &["kind", "count"]);
-    let kind = choice(reader, table, "kind", &NegativeKind::ALL);
+    let kind = choice(reader, table, "kind", NegativeKind::ALL);
     let count = reader.integer(table, "count", COUNT.0..=COUNT.1);
     Some(Negative { kind: kind?, count: count? })
 }
@@ -268,7 +338,7 @@ fn each_table<T>(
     reader: &mut Reader<'_>,
     root: &DeTable<'_>,
     key: &str,
-    read: fn(&mut Reader<'_>, &DeTable<'_>) -> Option<T>,
+    mut read: impl FnMut(&mut Reader<'_>, &DeTable<'_>) -> Option<T>,
 ) -> Vec<T> {
     let Some(node) = root.get(key) else { return Vec::new() };
     let DeValue::Array(items) = node.get_ref() else {
@@ -281,9 +351,8 @@ fn each_table<T>(
             reader.wrong_type::<()>(key, item, ("a table", "表"));
             continue;
         };
-        let required: &[&str] =
-            if key == "ring" { &["typology", "difficulty", "count"] } else { &["kind", "count"] };
-        reader.required_keys(table, item.span(), required);
+        let required = [if key == "ring" { "typology" } else { "kind" }, "count"];
+        reader.required_keys(table, item.span(), &required);
         found.extend(read(reader, table));
     }
     found

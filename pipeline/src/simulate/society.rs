@@ -6,7 +6,9 @@ use super::figures::{
 };
 use super::random::Rng;
 use super::scenario::Scenario;
-use super::world::{Account, Age, Event, GroupInfo, Member, Person, World};
+use super::world::{
+    Account, Age, Event, Group, GroupInfo, Holder, Member, Person, SchemeId, World,
+};
 use crate::event::Kind;
 
 /// Of a thousand people of each age, how many the groups of interest and business draw on.
@@ -176,8 +178,7 @@ fn found(
         Member { account, since }
     };
     let members: Vec<Member> = members.iter().enumerate().map(member).collect();
-    let late = members.iter().filter(|member| member.since >= start).copied().collect::<Vec<_>>();
-    let group = world.add_group(GroupInfo {
+    world.add_group(GroupInfo {
         kind,
         province,
         name,
@@ -186,48 +187,42 @@ fn found(
         farm: None,
         scheme: None,
     });
-    for Member { account, since } in late {
-        let joined = Event { group: Some(group), ..world.act(since, Kind::Join, account) };
-        world.emit(joined);
-    }
 }
 
 /// The stream opens with what is known of the accounts and groups that exist already.
 fn snapshot(world: &mut World) {
     for account in (0..world.people.len() as u32).map(Account) {
-        let time = world.start + i64::from(account.0) / 20;
-        introduce(world, account, time);
+        introduce(world, account, world.start + i64::from(account.0) / SNAPSHOT_MS);
     }
-    for group in 0..world.groups.len() as u32 {
-        let time = world.start + 1000 + i64::from(group) / 20;
-        announce(world, super::world::Group(group), time, None);
+    for group in (0..world.groups.len() as u32).map(Group) {
+        announce(world, group, world.start + 1000 + i64::from(group.0) / SNAPSHOT_MS, None);
     }
 }
 
-/// Emits the `account` event that tells an account's attributes.
+/// Accounts and groups of the snapshot in a millisecond.
+const SNAPSHOT_MS: i64 = 20;
+
+/// Plans the `account` event that tells an account's attributes as they are then.
 pub(super) fn introduce(world: &mut World, account: Account, time: i64) {
-    let known = Event { device: None, ip: None, ..world.act(time, Kind::Account, account) };
-    world.emit(known);
+    world.at(time, move |world| {
+        let person = world.person(account);
+        let Person { age, registered_at, verified, .. } = *person;
+        let holder = Some(Holder { age, registered_at, verified });
+        let event = world.act(Kind::Account, account);
+        world.emit(Event { device: None, ip: None, holder, ..event });
+    });
 }
 
-/// Emits the `group` event that tells a group's name and owner.
-pub(super) fn announce(
-    world: &mut World,
-    group: super::world::Group,
-    time: i64,
-    scheme: Option<super::world::SchemeId>,
-) {
-    let info = world.group(group);
-    let (name, owner) = (info.name.clone(), info.members[0].account);
-    let event = Event {
-        group: Some(group),
-        text: name,
-        device: None,
-        ip: None,
-        scheme,
-        ..world.act(time, Kind::Group, owner)
-    };
-    world.emit(event);
+/// Plans the `group` event that tells a group's name and owner.
+pub(super) fn announce(world: &mut World, group: Group, time: i64, scheme: Option<SchemeId>) {
+    world.at(time, move |world| {
+        let info = world.group(group);
+        let (text, owner, region) =
+            (info.name.clone(), info.members[0].account, Some(info.province));
+        let event = world.act(Kind::Group, owner);
+        let group = Some(group);
+        world.emit(Event { group, text, region, device: None, ip: None, scheme, ..event });
+    });
 }
 
 #[cfg(test)]

@@ -48,6 +48,12 @@ impl Words {
         fill(phrase, said, rng)
     }
 
+    /// The phrases of a section, as they stand.
+    pub fn section(&self, section: &str) -> &[&'static str] {
+        let phrases = self.sections.get(section);
+        phrases.unwrap_or_else(|| panic!("there is no section {section} of phrases"))
+    }
+
     /// The names of the sections.
     #[cfg(test)]
     pub fn sections(&self) -> impl Iterator<Item = (&str, usize)> {
@@ -132,7 +138,9 @@ mod tests {
     }
 
     /// Every name that a caller fills in.
-    const SAID: [(&str, &str); 9] = [
+    const SAID: [(&str, &str); 11] = [
+        ("word", "花茶"),
+        ("name", "早起打卡群"),
         ("yuan", "66"),
         ("mine", "3"),
         ("shares", "7"),

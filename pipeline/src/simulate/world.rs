@@ -1,6 +1,13 @@
-//! The world in the making: people, groups, what happened, and the truth about it.
+//! The world: people, groups, the engine that keeps their money, what happened, and the truth about
+//! it.
 
+use std::sync::mpsc::SyncSender;
+
+use super::clockwork::{Agenda, Bank};
 use super::figures::{DAY, GroupType, MINUTE};
+use super::life::Life;
+use super::names::Names;
+use super::purses::Purses;
 use super::random::Rng;
 use super::scenario::{NegativeKind, Scenario, Typology};
 use super::words::Words;
@@ -61,8 +68,12 @@ pub struct Person {
     pub widens_contacts: bool,
     /// Would rather watch than grab.
     pub watches: bool,
+    /// Quick with the thumb.
+    pub nimble: bool,
     /// A shop: is paid, does not take part.
     pub shop: bool,
+    /// Works for a ring, beside a life of his own: rented out the account.
+    pub hired: bool,
     /// Belongs to a ring, which decides what becomes of the money; else an ordinary person.
     pub ringed: bool,
 }
@@ -128,12 +139,39 @@ pub struct Scheme {
     pub name: &'static str,
     /// Whether it is fraud.
     pub fraud: bool,
+    /// How many more pieces of evidence make it plain.
+    pub untold: u32,
     /// From when the evidence is complete, ms.
-    pub detectable_from: i64,
+    pub detectable_from: Option<i64>,
+    /// When it last did anything, ms.
+    pub last: i64,
     /// How long after that it becomes known, ms.
     pub known_after: i64,
     /// Who takes part, and as what.
     pub roles: Vec<(Account, &'static str, bool)>,
+}
+
+impl Scheme {
+    /// From when the evidence is complete, ms: at the latest when all has happened.
+    pub fn detectable_from(&self) -> i64 {
+        self.detectable_from.unwrap_or(self.last)
+    }
+
+    /// Whether money in it is that of gamblers.
+    pub fn gambles(&self) -> bool {
+        self.fraud && self.name.starts_with("gambling")
+    }
+}
+
+/// What an `account` event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Age.
+    pub age: Age,
+    /// When the account was opened, ms.
+    pub registered_at: i64,
+    /// Whether the holder's name is verified.
+    pub verified: bool,
 }
 
 /// Something that happened.
@@ -163,23 +201,31 @@ pub struct Event {
     pub device: Option<u32>,
     /// The address.
     pub ip: Option<u32>,
+    /// GB/T 2260 code of the province.
+    pub region: Option<u32>,
     /// The app; empty where unknown.
     pub platform: &'static str,
+    /// Of an account.
+    pub holder: Option<Holder>,
     /// Memo, message or name.
     pub text: String,
     /// The scheme of which it is a part.
     pub scheme: Option<SchemeId>,
 }
 
-/// Everything so far.
-#[derive(Debug)]
+/// The events of a batch: what a thread hands over to the next.
+pub const BATCH_EVENTS: usize = 1 << 13;
+
+/// Everything.
 pub struct World {
     /// The seed.
     pub seed: u64,
     /// When activity begins, ms.
     pub start: i64,
-    /// When it ends, ms; only refunds come later.
+    /// When it ends, ms; only claims and refunds come later.
     pub end: i64,
+    /// What time it is, ms.
+    pub now: i64,
     /// Everybody.
     pub people: Vec<Person>,
     /// Ordinary people, shops and rings left out: the first of [`World::people`].
@@ -188,32 +234,54 @@ pub struct World {
     pub shops: Vec<Account>,
     /// Every group.
     pub groups: Vec<GroupInfo>,
-    /// What happened, in no order.
-    pub events: Vec<Event>,
     /// Frauds and what resembles them.
     pub schemes: Vec<Scheme>,
     /// What people write.
     pub words: Words,
-    /// Packets so far.
-    pub packets: u32,
+    /// What everybody and everything is called.
+    pub names: Names,
+    /// What will happen.
+    pub(super) agenda: Agenda,
+    /// The engine, and what the world remembers of its packets.
+    pub(super) bank: Bank,
+    /// What ordinary people will do with what packets brought them.
+    pub(super) purses: Purses,
+    /// Ordinary life.
+    pub(super) life: Option<Box<Life>>,
+    /// Events not yet handed over.
+    batch: Vec<Event>,
+    /// Where batches go; nowhere once all has happened.
+    sink: Option<SyncSender<Vec<Event>>>,
+    /// How many events there are.
+    pub emitted: u64,
+    /// Transactions of schemes: the number of their event from 0, and its time.
+    pub labelled: Vec<(u64, i64, SchemeId)>,
     devices: u32,
 }
 
 impl World {
-    /// An empty world.
-    pub fn new(scenario: &Scenario, seed: u64) -> World {
+    /// An empty world, which hands over its events in batches, in total order.
+    pub fn new(scenario: &Scenario, seed: u64, sink: SyncSender<Vec<Event>>) -> World {
         World {
             seed,
             start: scenario.start,
             end: scenario.start + scenario.days * DAY,
+            now: scenario.start,
             people: Vec::new(),
             ordinary: 0,
             shops: Vec::new(),
             groups: Vec::new(),
-            events: Vec::new(),
             schemes: Vec::new(),
             words: Words::new(),
-            packets: 0,
+            names: Names::new(seed),
+            agenda: Agenda::default(),
+            bank: Bank::new(seed),
+            purses: Purses::new(seed),
+            life: None,
+            batch: Vec::with_capacity(BATCH_EVENTS),
+            sink: Some(sink),
+            emitted: 0,
+            labelled: Vec::new(),
             devices: 0,
         }
     }
@@ -233,6 +301,11 @@ impl World {
         &self.groups[group.0 as usize]
     }
 
+    /// A scheme.
+    pub fn scheme(&self, scheme: SchemeId) -> &Scheme {
+        &self.schemes[scheme.0 as usize]
+    }
+
     /// A device that nobody has yet.
     pub fn new_device(&mut self) -> u32 {
         self.devices += 1;
@@ -241,50 +314,75 @@ impl World {
 
     /// Adds a person like everybody else; the caller changes what differs.
     pub fn add_person(&mut self, age: Age, province: u32, rng: &mut Rng) -> Account {
-        const YEARS_DAYS: i64 = 9 * 365;
-        let days = rng.between(40, YEARS_DAYS);
+        // Half of all accounts are younger than two years, one in eight than half a year.
+        let days = rng.around(700, 1.2).clamp(3, 12 * 365);
         let person = Person {
             age,
             province,
             registered_at: self.start - days * DAY - rng.between(0, DAY - 1),
-            verified: rng.chance(0.96),
+            verified: rng.chance(0.93),
             device: self.new_device(),
             ips: [new_ip(rng), new_ip(rng)],
             plays_relay: false,
             widens_contacts: false,
             watches: false,
+            nimble: rng.chance(0.18),
             shop: false,
+            hired: false,
             ringed: false,
         };
         self.people.push(person);
         Account(self.people.len() as u32 - 1)
     }
 
-    /// Adds a group.
-    pub fn add_group(&mut self, group: GroupInfo) -> Group {
-        self.groups.push(group);
-        Group(self.groups.len() as u32 - 1)
+    /// Adds a group; whoever is a member by now is one for the engine too.
+    pub fn add_group(&mut self, info: GroupInfo) -> Group {
+        let group = Group(self.groups.len() as u32);
+        let (here, later): (Vec<Member>, Vec<Member>) =
+            info.members.iter().partition(|member| member.since <= self.now);
+        self.groups.push(info);
+        for member in here {
+            self.admit(group, member.account);
+        }
+        for Member { account, since } in later {
+            self.join_at(since, group, account);
+        }
+        group
     }
 
-    /// Opens the book on a fraud; `known_after` is drawn about two days.
-    pub fn fraud(&mut self, typology: Typology, detectable_from: i64, rng: &mut Rng) -> SchemeId {
+    /// Opens the book on a fraud that so many pieces of evidence make plain; when it becomes known
+    /// is drawn about two days later.
+    pub fn fraud(&mut self, typology: Typology, telling: u32, rng: &mut Rng) -> SchemeId {
         let known_after = rng.around(2 * DAY, 0.5);
-        self.scheme(typology.name(), true, detectable_from, known_after)
+        self.open_scheme(typology.name(), true, telling, known_after)
     }
 
     /// Opens the book on honest behaviour that resembles fraud.
-    pub fn honest(&mut self, name: &'static str, from: i64) -> SchemeId {
-        self.scheme(name, false, from, DAY)
+    pub fn honest(&mut self, name: &'static str) -> SchemeId {
+        self.open_scheme(name, false, 1, DAY)
     }
 
     /// Opens the book on honest behaviour of a kind that scenario files name.
-    pub fn negative(&mut self, kind: NegativeKind, from: i64) -> SchemeId {
-        self.honest(kind.name(), from)
+    pub fn negative(&mut self, kind: NegativeKind) -> SchemeId {
+        self.honest(kind.name())
     }
 
-    fn scheme(&mut self, name: &'static str, fraud: bool, from: i64, known_after: i64) -> SchemeId {
-        let roles = Vec::new();
-        self.schemes.push(Scheme { name, fraud, detectable_from: from, known_after, roles });
+    fn open_scheme(
+        &mut self,
+        name: &'static str,
+        fraud: bool,
+        untold: u32,
+        known_after: i64,
+    ) -> SchemeId {
+        self.schemes.push(Scheme {
+            name,
+            fraud,
+            untold,
+            detectable_from: None,
+            last: self.start,
+            known_after,
+            roles: Vec::new(),
+        });
         SchemeId(self.schemes.len() as u32 - 1)
     }
 
@@ -293,14 +391,24 @@ impl World {
         self.schemes[scheme.0 as usize].roles.push((account, role, fraud));
     }
 
-    /// Something that a person does, from the own device and address.
-    pub fn act(&self, time: i64, kind: Kind, account: Account) -> Event {
+    /// A piece of evidence has come to be.
+    pub fn tell(&mut self, scheme: SchemeId) {
+        let now = self.now;
+        let scheme = &mut self.schemes[scheme.0 as usize];
+        scheme.untold = scheme.untold.saturating_sub(1);
+        if scheme.untold == 0 && scheme.detectable_from.is_none() {
+            scheme.detectable_from = Some(now);
+        }
+    }
+
+    /// Something that a person does now, from the own device and address.
+    pub fn act(&self, kind: Kind, account: Account) -> Event {
         let person = self.person(account);
         // Out of the house by day, at home in the evening: the address follows the hour.
-        let hour = (time - self.start).rem_euclid(DAY) / (60 * MINUTE);
+        let hour = (self.now - self.start).rem_euclid(DAY) / (60 * MINUTE);
         let ip = person.ips[usize::from((9..18).contains(&hour))];
         Event {
-            time,
+            time: self.now,
             kind,
             account: Some(account),
             counterparty: None,
@@ -312,66 +420,41 @@ impl World {
             funding: "",
             device: Some(person.device),
             ip: Some(ip),
+            region: Some(person.province),
             platform: "wechat",
+            holder: None,
             text: String::new(),
             scheme: None,
         }
     }
 
-    /// Takes note of what happened; what lies after the last day does not happen.
-    pub fn emit(&mut self, event: Event) -> bool {
-        assert!(event.time >= self.start, "{event:?} is before the first day");
-        let happens = event.time < self.end;
-        if happens {
-            self.events.push(event);
+    /// Takes note of what has just happened.
+    pub fn emit(&mut self, event: Event) {
+        debug_assert_eq!(event.time, self.now, "events come in the order of time");
+        if let Some(scheme) = event.scheme {
+            self.schemes[scheme.0 as usize].last = event.time;
+            if event.kind.is_transaction() {
+                self.labelled.push((self.emitted, event.time, scheme));
+            }
         }
-        happens
+        self.emitted += 1;
+        self.batch.push(event);
+        if self.batch.len() == BATCH_EVENTS {
+            self.hand_over();
+        }
     }
 
-    /// A transfer.
-    pub fn transfer(&mut self, transfer: Transfer<'_>) -> bool {
-        let Transfer { time, from, to, amount_fen, text, funding, group, scheme } = transfer;
-        let event = Event {
-            counterparty: Some(to),
-            amount_fen: Some(amount_fen),
-            text: text.to_owned(),
-            funding,
-            group,
-            scheme,
-            ..self.act(time, Kind::Transfer, from)
-        };
-        self.emit(event)
+    /// Hands over the events that were not yet.
+    fn hand_over(&mut self) {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_EVENTS));
+        let sink = self.sink.as_ref().unwrap_or_else(|| unreachable!("all has happened"));
+        sink.send(batch).unwrap_or_else(|_| panic!("whoever takes the events has given up"));
     }
 
-    /// A withdrawal to the bank.
-    pub fn withdraw(
-        &mut self,
-        time: i64,
-        who: Account,
-        fen: i64,
-        scheme: Option<SchemeId>,
-    ) -> bool {
-        let event = Event {
-            amount_fen: Some(fen),
-            funding: "balance",
-            scheme,
-            ..self.act(time, Kind::Withdraw, who)
-        };
-        self.emit(event)
-    }
-
-    /// A message in a group.
-    pub fn message(
-        &mut self,
-        time: i64,
-        who: Account,
-        group: Group,
-        text: String,
-        scheme: Option<SchemeId>,
-    ) {
-        let event =
-            Event { group: Some(group), text, scheme, ..self.act(time, Kind::Message, who) };
-        self.emit(event);
+    /// All has happened.
+    pub(super) fn close(&mut self) {
+        self.hand_over();
+        self.sink = None;
     }
 
     /// Local midnight of a day counted from 0.
@@ -383,27 +466,6 @@ impl World {
     pub fn days(&self) -> i64 {
         (self.end - self.start) / DAY
     }
-}
-
-/// A transfer to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct Transfer<'t> {
-    /// When, ms.
-    pub time: i64,
-    /// Who pays.
-    pub from: Account,
-    /// Who is paid.
-    pub to: Account,
-    /// How much, fen.
-    pub amount_fen: i64,
-    /// The memo.
-    pub text: &'t str,
-    /// Where the money comes from.
-    pub funding: &'static str,
-    /// The group in which it was made, if any.
-    pub group: Option<Group>,
-    /// The scheme of which it is a part.
-    pub scheme: Option<SchemeId>,
 }
 
 /// An address of 100.64.0.0/10, which no host on the internet has.

@@ -2,20 +2,24 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Row, percent};
-use crate::event::Kind;
+use super::Row;
+use super::tables::Tables;
 use crate::simulate::figures::{self, DAY, GroupType, MINUTE};
-use crate::simulate::population::Population;
-use crate::simulate::world::{Account, Event};
 
 /// The flows of which the document gives the dwell, and all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     Family,
     Business,
     Gambling,
     Other,
 }
+
+/// How often money turns over can be told of what came in so long before the end, by flow: by then
+/// nearly all of it has moved.
+const TOLD_MS: [i64; 3] = [7 * DAY, 5 * DAY, 3 * DAY];
+/// In a week that cannot be seen.
+const TOLD_DAYS_MIN: i64 = 12;
 
 /// Money that came in.
 struct Receipt {
@@ -25,8 +29,10 @@ struct Receipt {
 }
 
 /// Money that came in and went out.
+#[derive(Clone, Copy)]
 struct Stay {
     flow: Flow,
+    since: i64,
     ms: i64,
     fen: i64,
 }
@@ -39,100 +45,104 @@ struct Book {
     received: [i64; 4],
 }
 
-pub(super) fn rows(population: &Population, rows: &mut Vec<Row>) {
-    let books = books(population);
-    let targets = [
-        ("family", Flow::Family, GroupType::Family.habits().dwell_ms),
-        ("business", Flow::Business, GroupType::Business.habits().dwell_ms),
-        ("gambling", Flow::Gambling, figures::GAMBLING_DWELL_MS),
-    ];
-    for (name, flow, target) in targets {
-        let mut stays: Vec<(i64, i64)> = books
-            .values()
-            .filter(|book| mostly(book, flow))
-            .flat_map(|book| &book.stays)
-            .filter(|stay| stay.flow == flow && stay.ms <= DAY)
-            .map(|stay| (stay.ms, stay.fen))
-            .collect();
-        let minutes = |ms: i64| ms as f64 / MINUTE as f64;
-        let (target, actual) = (minutes(target), minutes(median(&mut stays)));
-        let figure = format!("{name}: median stay of money, minutes");
-        rows.push(Row::near(figure, target, 15.0, actual, stays.len()));
+/// The books of ordinary people.
+#[derive(Default)]
+pub(super) struct Books(BTreeMap<u32, Book>);
+
+impl Books {
+    /// A packet brought somebody money.
+    pub(super) fn receive(&mut self, account: u32, flow: Flow, time: i64, fen: i64) {
+        let book = self.0.entry(account).or_default();
+        book.waiting.push_back(Receipt { flow, time, left_fen: fen });
+        book.received[flow as usize] += fen;
     }
-    let received: i64 = books.values().flat_map(|book| book.received).sum();
-    let within: i64 = books
-        .values()
-        .flat_map(|book| &book.stays)
-        .filter(|stay| stay.ms <= DAY)
-        .map(|stay| stay.fen)
-        .sum();
-    let target = figures::RECIRCULATED_PERMILLE as f64 / 10.0;
-    let actual = percent(within as usize, received as usize);
-    rows.push(Row::within("moves on within a day, % of money", target, 1.5, actual, books.len()));
-}
 
-/// Where money of several flows comes together its stay belongs to none of them.
-fn mostly(book: &Book, flow: Flow) -> bool {
-    let all: i64 = book.received.iter().sum();
-    book.received[flow as usize] * 2 >= all
-}
-
-/// The books of ordinary people. What came in during the last day is left out, since the events
-/// end before it is known what became of it.
-fn books(population: &Population) -> BTreeMap<Account, Book> {
-    let mut books: BTreeMap<Account, Book> = BTreeMap::new();
-    for event in &population.events {
-        let (Some(account), Some(fen)) = (event.account, event.amount_fen) else { continue };
-        if population.people[account.0 as usize].ringed {
-            continue;
-        }
-        match event.kind {
-            Kind::Claim => {
-                let book = books.entry(account).or_default();
-                let flow = flow(population, event);
-                book.waiting.push_back(Receipt { flow, time: event.time, left_fen: fen });
-                if event.time < population.end - DAY {
-                    book.received[flow as usize] += fen;
-                }
-            }
-            Kind::Transfer | Kind::Withdraw if event.funding == "balance" => {
-                if let Some(book) = books.get_mut(&account) {
-                    book.pay(event.time, fen, population.end - DAY);
-                }
-            }
-            _ => {}
-        }
-    }
-    books
-}
-
-impl Book {
-    fn pay(&mut self, time: i64, mut fen: i64, known_until: i64) {
+    /// Somebody spent of the balance.
+    pub(super) fn pay(&mut self, account: u32, time: i64, mut fen: i64) {
+        let Some(book) = self.0.get_mut(&account) else { return };
         while fen > 0 {
-            let Some(oldest) = self.waiting.front_mut() else { break };
+            let Some(oldest) = book.waiting.front_mut() else { break };
             let part = fen.min(oldest.left_fen);
             oldest.left_fen -= part;
             fen -= part;
-            if oldest.time < known_until {
-                self.stays.push(Stay { flow: oldest.flow, ms: time - oldest.time, fen: part });
-            }
+            let (flow, since) = (oldest.flow, oldest.time);
+            book.stays.push(Stay { flow, since, ms: time - since, fen: part });
             if oldest.left_fen == 0 {
-                self.waiting.pop_front();
+                book.waiting.pop_front();
             }
         }
     }
 }
 
-fn flow(population: &Population, claim: &Event) -> Flow {
-    let Some(group) = claim.group else { return Flow::Family };
-    let info = &population.groups[group.0 as usize];
-    let scheme = info.scheme.map(|scheme| population.scheme(scheme));
-    match info.kind {
-        _ if scheme.is_some_and(|s| s.fraud && s.name.starts_with("gambling")) => Flow::Gambling,
-        GroupType::Family => Flow::Family,
-        GroupType::Business => Flow::Business,
-        _ => Flow::Other,
+impl Book {
+    /// Where money of several flows comes together its stay belongs to none of them.
+    fn mostly(&self, flow: Flow) -> bool {
+        self.received[flow as usize] * 2 >= self.received.iter().sum()
     }
+}
+
+pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
+    let books = &tables.books.0;
+    let flows = [
+        ("family", Flow::Family, GroupType::Family.habits().stay.dwell_ms),
+        ("business", Flow::Business, GroupType::Business.habits().stay.dwell_ms),
+        ("gambling", Flow::Gambling, figures::GAMBLING_STAY.dwell_ms),
+    ];
+    let end = tables.end();
+    for ((name, flow, _), target) in flows.into_iter().zip(figures::TURNOVER_TENTHS) {
+        let (mut out, mut time) = (0_i128, 0_i128);
+        let mut samples = 0;
+        let told = |since: i64| since < end - TOLD_MS[flow as usize];
+        for book in books.values().filter(|book| book.mostly(flow)) {
+            for stay in book.stays.iter().filter(|stay| stay.flow == flow && told(stay.since)) {
+                out += i128::from(stay.fen);
+                time += i128::from(stay.fen) * i128::from(stay.ms);
+                samples += 1;
+            }
+            for rest in book.waiting.iter().filter(|rest| rest.flow == flow && told(rest.time)) {
+                time += i128::from(rest.left_fen) * i128::from(end - rest.time);
+            }
+        }
+        let actual = out as f64 * DAY as f64 / time.max(1) as f64;
+        let figure = format!("8 {name}: outflow a day over mean balance");
+        let target = target as f64 / 10.0;
+        rows.push(match tables.days < TOLD_DAYS_MIN {
+            true => Row::context(figure, target, (actual, samples)),
+            false => Row::near(figure, target, 5.0, (actual, samples)),
+        });
+    }
+    for (name, flow, target) in flows {
+        let mut stays: Vec<(i64, i64)> = books
+            .values()
+            .filter(|book| book.mostly(flow))
+            .flat_map(|book| &book.stays)
+            .filter(|stay| stay.flow == flow && stay.ms <= DAY && stay.since < end - DAY)
+            .map(|stay| (stay.ms, stay.fen))
+            .collect();
+        let minutes = |ms: i64| ms as f64 / MINUTE as f64;
+        let of = (minutes(median(&mut stays)), stays.len());
+        let figure = format!("9 {name}: median stay of money, minutes");
+        rows.push(Row::near(figure, minutes(target), 10.0, of));
+    }
+    recirculated(tables, rows);
+}
+
+/// What came in during the last day is left out, since the events end before it is known what
+/// became of it.
+fn recirculated(tables: &Tables, rows: &mut Vec<Row>) {
+    let known = tables.end() - DAY;
+    let (mut within, mut later, mut samples) = (0, 0, 0);
+    for book in tables.books.0.values() {
+        for stay in book.stays.iter().filter(|stay| stay.since < known) {
+            *if stay.ms <= DAY { &mut within } else { &mut later } += stay.fen;
+            samples += 1;
+        }
+        later += book.waiting.iter().filter(|r| r.time < known).map(|r| r.left_fen).sum::<i64>();
+    }
+    let target = figures::RECIRCULATED_PERMILLE as f64 / 10.0;
+    let actual = within as f64 * 100.0 / (within + later).max(1) as f64;
+    let figure = "11 moves on within a day, % of money";
+    rows.push(Row::within(figure, target, 1.0, (actual, samples)));
 }
 
 /// The value below which half of the weight lies.

@@ -1,36 +1,42 @@
 //! Bankers (庄家) over several groups: players stake by transfer, a penny packet decides, the banker
 //! pays the winners and keeps a rake. The groups are new each day, with the same people.
 
-use super::{by, open_group, pick_day, public, recruit, section, yuan};
+use std::rc::Rc;
+
+use super::{
+    anyhow, by, open_group, paid, pick_day, public, recruit, section, share_of, takers, yuan,
+};
 use crate::simulate::figures::{HOUR, MINUTE};
-use crate::simulate::packets::{Offer, Taker};
+use crate::simulate::packets::{Fund, Offer, Play};
 use crate::simulate::random::Rng;
-use crate::simulate::scenario::{Difficulty, Typology};
-use crate::simulate::world::{Account, Group, SchemeId, Transfer, World};
+use crate::simulate::scenario::{Difficulty, Ring};
+use crate::simulate::world::{Account, Group, SchemeId, World};
 
 /// Rounds a group and night: one agent sends that group's packets.
 const ROUNDS: usize = 6;
+/// Nights, each with groups of its own.
+const NIGHTS: i64 = 3;
+/// After so many rounds the evidence is there for anyone to see.
+const ROUNDS_TELLING: u32 = 8;
+/// What the winner of a stake is paid, in hundredths of it: the rest is the banker's.
+const PAID_PERCENT: i64 = 190;
 
-pub(super) fn run(world: &mut World, difficulty: Difficulty, rng: &mut Rng) {
-    let day = pick_day(world, 2, rng);
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+    let difficulty = ring.difficulty;
+    let day = pick_day(world, ring, NIGHTS, rng);
     let tables = by(difficulty, 3, 3, 4);
     let crew = recruit(world, 1 + tables, difficulty, rng);
     let (banker, agents) = (crew[0], &crew[1..]);
-    let first = world.midnight(day) + by(difficulty, 2 * HOUR, 22 * HOUR, 20 * HOUR);
-    let scheme = world.fraud(Typology::GamblingBanker, first + HOUR, rng);
+    let hour = by(difficulty, 2, rng.between(14, 22), rng.between(12, 21));
+    let first = (world.midnight(day) + hour * HOUR).max(world.start + HOUR);
+    let scheme = world.fraud(ring.typology, ROUNDS_TELLING, rng);
     world.role(scheme, banker, "banker", true);
     let mut crowds: Vec<Vec<Account>> = Vec::new();
     for &agent in agents {
         world.role(scheme, agent, "agent", true);
-        let players = public(world, by(difficulty, 12, 10, 9), rng);
-        for &player in &players {
-            world.role(scheme, player, "player", false);
-        }
-        crowds.push(players);
+        crowds.push(public(world, by(difficulty, 12, 10, 9), rng));
     }
-    for night in 0..2 {
-        let mut net_fen = 0;
-        let mut last = first;
+    for night in 0..NIGHTS {
         for (at, (&agent, players)) in agents.iter().zip(&mut crowds).enumerate() {
             if night > 0 {
                 // The group is given up, most players move on together and a few are new.
@@ -39,22 +45,19 @@ pub(super) fn run(world: &mut World, difficulty: Difficulty, rng: &mut Rng) {
                 players.sort_unstable();
                 players.dedup();
             }
+            for &player in &*players {
+                world.role(scheme, player, "player", false);
+            }
             let opens = first + night * 24 * HOUR + at as i64 * 25 * MINUTE;
             let members: Vec<Account> = [banker, agent].iter().chain(&*players).copied().collect();
             let name = section("group.gambling", difficulty);
             let group = open_group(world, &name, &members, opens, scheme, rng);
-            let table =
-                Table { group, scheme, difficulty, banker, agent, players: players.clone() };
-            let (ended, won) = table.night(world, opens, rng);
-            last = last.max(ended);
-            net_fen += won;
+            let players = players.clone();
+            let table = Table { group, scheme, difficulty, banker, agent, players };
+            Rc::new(table).night(world, opens, rng);
         }
-        if night == 0 {
-            world.schemes[scheme.0 as usize].detectable_from = last;
-        }
-        if net_fen > 0 {
-            world.withdraw(last + rng.between(10 * MINUTE, HOUR), banker, net_fen, Some(scheme));
-        }
+        let closes = first + night * 24 * HOUR + 3 * HOUR;
+        world.cash_out_at(closes + rng.between(10 * MINUTE, HOUR), banker, Some(scheme));
     }
 }
 
@@ -68,116 +71,72 @@ struct Table {
 }
 
 impl Table {
-    /// Plays a night: when it ended, and the banker's net.
-    fn night(&self, world: &mut World, opens: i64, rng: &mut Rng) -> (i64, i64) {
+    fn night(self: Rc<Self>, world: &mut World, opens: i64, rng: &mut Rng) {
         let text = world.words.say(&section("chat.gambling", self.difficulty), &[], rng);
-        world.message(opens, self.banker, self.group, text, Some(self.scheme));
+        world.say_at(opens, self.banker, self.group, text, Some(self.scheme));
         let mut time = opens + MINUTE;
-        let mut net_fen = 0;
         for _ in 0..ROUNDS {
-            net_fen += self.round(world, time, rng);
+            let (table, mut own) = (self.clone(), rng.split());
+            world.at(time, move |world| table.round(world, &mut own));
             time += 4 * MINUTE + rng.around(by(self.difficulty, 15_000, 40_000, 120_000), 0.5);
         }
-        (time, net_fen)
     }
 
-    fn round(&self, world: &mut World, time: i64, rng: &mut Rng) -> i64 {
+    /// Stakes by transfer, and then the agent's packet, whose shares decide: who drew an odd last
+    /// digit has won.
+    fn round(self: Rc<Self>, world: &mut World, rng: &mut Rng) {
         let count = rng.between(4, 6);
-        let mut net_fen = 0;
         let mut stakes = Vec::new();
         for player in rng.sample(&self.players, count as usize) {
             let fen = by(
                 self.difficulty,
                 100 * *rng.pick(&[50, 100, 100, 200, 500]),
-                100 * *rng.pick(&[30, 50, 88, 100, 188, 300]),
-                100 * rng.between(20, 260),
+                100 * *rng.pick(&[5, 10, 20, 30, 50, 88, 100]),
+                rng.between(200, 5_000),
             );
-            let scene = section("bet.banker", self.difficulty);
-            let at = time + rng.between(1_000, 70_000);
-            if self.pay(world, at, (player, self.banker), fen, &scene, rng) {
-                net_fen += fen;
-                stakes.push((player, fen));
-            }
+            let text = self.say(world, "bet.banker", fen, rng);
+            let transfer = paid(self.scheme, (player, self.banker), fen, text, anyhow(rng));
+            world.pay_at(world.now + rng.between(1_000, 70_000), transfer);
+            stakes.push((player, fen));
         }
-        let shares = self.deal(world, time + 80_000, &stakes, rng);
-        for (player, stake_fen, won) in shares {
-            if won {
-                let fen = stake_fen * 195 / 100;
-                let at = time
-                    + 100_000
-                    + rng.between(5_000, by(self.difficulty, 50_000, 90_000, 110_000));
-                let scene = section("settle", self.difficulty);
-                if self.pay(world, at, (self.banker, player), fen, &scene, rng) {
-                    net_fen -= fen;
-                }
-            }
-        }
-        net_fen
-    }
-
-    /// The agent's packet, whose shares decide: who drew an odd last digit has won.
-    fn deal(
-        &self,
-        world: &mut World,
-        time: i64,
-        stakes: &[(Account, i64)],
-        rng: &mut Rng,
-    ) -> Vec<(Account, i64, bool)> {
-        if stakes.is_empty() {
-            return Vec::new();
-        }
-        let shares = stakes.len() as i64;
-        let amount_fen = by(self.difficulty, 100, 200, rng.between(150, 900)).max(shares);
-        let said =
-            [("yuan", yuan(amount_fen)), ("mine", String::new()), ("shares", shares.to_string())];
-        let said = said.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let text = world.words.say(&section("deal.banker", self.difficulty), &said, rng);
+        let amount_fen = by(self.difficulty, 100, 200, rng.between(150, 900)).max(count);
         let offer = Offer {
-            time,
             sender: self.agent,
             group: Some(self.group),
             amount_fen,
-            shares,
-            play: "lucky",
-            text: &text,
-            funding: "lingqiantong",
+            shares: stakes.len() as i64,
+            play: Play::Lucky,
+            text: self.say(world, "deal.banker", amount_fen, rng),
+            fund: Fund::Lingqiantong,
             platform: "wechat",
             scheme: Some(self.scheme),
         };
-        let scheme = Some(self.scheme);
-        let taker = |&(account, _): &(Account, i64)| Taker {
-            account,
-            delay_ms: 500 + rng.around(2_500, 0.8).min(15_000),
-            scheme,
-        };
-        let takers: Vec<Taker> = stakes.iter().map(taker).collect();
-        let drawn = world.send(&offer, &takers, rng);
-        let outcome = drawn.iter().filter_map(|share| {
-            let stake = stakes.iter().find(|(account, _)| *account == share.account)?;
-            Some((share.account, stake.1, share.amount_fen % 2 == 1))
+        let players: Vec<Account> = stakes.iter().map(|(player, _)| *player).collect();
+        let slow = by(self.difficulty, 2_500, 5_000, 8_000);
+        let takers =
+            takers(&players, self.scheme, rng, |rng| 500 + rng.around(slow, 0.8).min(25_000));
+        let mut own = rng.split();
+        world.send_then(world.now + 80_000, offer, takers, move |world, shares| {
+            world.tell(self.scheme);
+            for (player, stake) in stakes {
+                if share_of(&shares, player).is_some_and(|share| share.amount_fen % 2 == 1) {
+                    self.pay_winner(world, player, stake, &mut own);
+                }
+            }
         });
-        outcome.collect()
     }
 
-    fn pay(
-        &self,
-        world: &mut World,
-        time: i64,
-        (from, to): (Account, Account),
-        amount_fen: i64,
-        scene: &str,
-        rng: &mut Rng,
-    ) -> bool {
-        let text = world.words.say(scene, &[("yuan", &yuan(amount_fen))], rng);
-        world.transfer(Transfer {
-            time,
-            from,
-            to,
-            amount_fen,
-            text: &text,
-            funding: ["lingqiantong", "bank"][rng.below(2) as usize],
-            group: None,
-            scheme: Some(self.scheme),
-        })
+    fn pay_winner(&self, world: &mut World, player: Account, stake_fen: i64, rng: &mut Rng) {
+        let fen = stake_fen * PAID_PERCENT / 100;
+        let wait = rng.between(5_000, by(self.difficulty, 50_000, 90_000, 110_000));
+        let text = self.say(world, "settle", fen, rng);
+        let transfer = paid(self.scheme, (self.banker, player), fen, text, Fund::Balance);
+        world.pay_at(world.now + wait, transfer);
+    }
+
+    fn say(&self, world: &World, scene: &str, fen: i64, rng: &mut Rng) -> String {
+        let (yuan, shares) = (yuan(fen), self.players.len().to_string());
+        let said = [("yuan", &*yuan), ("mine", ""), ("shares", &*shares)];
+        world.words.say(&section(scene, self.difficulty), &said, rng)
     }
 }

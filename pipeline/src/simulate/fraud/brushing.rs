@@ -1,48 +1,54 @@
-//! Brushing and rebate (刷单返利): members advance money for "tasks" and get it back with a
-//! commission, a little more each time, until the last and largest payment is not returned.
+//! Brushing and rebate (刷单返利): members advance money for "tasks" in the afternoon and get it back
+//! with a commission an hour or two later. In the scam the tasks grow, and the last and largest
+//! payment is not returned (连环单).
 
-use super::{by, open_group, pick_day, public, recruit, section, yuan};
+use std::rc::Rc;
+
+use super::{by, open_group, paid, pick_day, public, recruit, section, takers, yuan};
 use crate::simulate::figures::{HOUR, MINUTE};
-use crate::simulate::packets::{Offer, SHARE_MEAN_FEN_MAX, Taker};
+use crate::simulate::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX};
 use crate::simulate::random::Rng;
-use crate::simulate::scenario::{Difficulty, Typology};
-use crate::simulate::world::{Account, Group, SchemeId, Transfer, World};
+use crate::simulate::scenario::{Difficulty, Ring, Typology};
+use crate::simulate::world::{Account, Group, SchemeId, World};
 
-pub(super) fn run(world: &mut World, difficulty: Difficulty, rng: &mut Rng) {
-    let day = pick_day(world, 2, rng);
+/// From so many rebates (or, in the scam, losses) on it is plain.
+const REBATES_TELLING: u32 = 6;
+const LOSSES_TELLING: u32 = 1;
+
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+    let difficulty = ring.difficulty;
+    let scam = ring.typology == Typology::BrushingScam;
+    let day = pick_day(world, ring, 2, rng);
     let crew = recruit(world, 2, difficulty, rng);
     let (desk, till) = (crew[0], by(difficulty, crew[0], crew[1], crew[1]));
-    let victims = public(world, by(difficulty, 14, 11, 9), rng);
+    let members = public(world, by(difficulty, 14, 11, 9), rng);
     let opens = world.midnight(day) + 14 * HOUR;
-    let scheme = world.fraud(Typology::BrushingRebate, opens + 2 * HOUR, rng);
+    let telling = if scam { LOSSES_TELLING } else { REBATES_TELLING };
+    let scheme = world.fraud(ring.typology, telling, rng);
     world.role(scheme, desk, "operator", true);
     world.role(scheme, till, "collector", true);
-    for &victim in &victims {
-        world.role(scheme, victim, "victim", false);
+    for &member in &members {
+        world.role(scheme, member, if scam { "victim" } else { "brusher" }, false);
     }
-    let members: Vec<Account> = crew.iter().chain(&victims).copied().collect();
+    let all: Vec<Account> = crew.iter().chain(&members).copied().collect();
     let name = section("group.brushing", difficulty);
-    let group = open_group(world, &name, &members, opens, scheme, rng);
-    let shop = Shop { group, scheme, difficulty, desk, till };
+    let group = open_group(world, &name, &all, opens, scheme, rng);
     for at in 0..by(difficulty, 5, 3, 2) {
         let text = world.words.say(&section("chat.brushing", difficulty), &[], rng);
-        world.message(opens + (5 + 20 * at) * MINUTE, desk, group, text, Some(scheme));
+        world.say_at(opens + (5 + 20 * at) * MINUTE, desk, group, text, Some(scheme));
     }
-    let mut taken = 0;
-    let mut last = opens;
-    let mut lost: Vec<i64> = Vec::new();
-    for &victim in &victims {
-        let (time, fen, first_loss) = shop.milk(world, victim, opens, rng);
-        last = last.max(time);
-        taken += fen;
-        lost.extend(first_loss);
+    let shop = Rc::new(Shop { group, scheme, difficulty, desk, till, scam });
+    for day in 0..if scam { 1 } else { 2 } {
+        for &member in &members {
+            let time = opens + day * 24 * HOUR + rng.between(5 * MINUTE, HOUR);
+            let (shop, mut own) = (shop.clone(), rng.split());
+            let stake = by(difficulty, 5_000, 100 * rng.between(12, 50), rng.between(500, 2_800));
+            world.at(time, move |world| shop.task(world, member, stake, 0, &mut own));
+        }
     }
-    lost.sort_unstable();
-    if let Some(&first) = lost.first() {
-        world.schemes[scheme.0 as usize].detectable_from = first;
-    }
-    if taken > 0 {
-        world.withdraw(last + rng.between(10 * MINUTE, HOUR), till, taken, Some(scheme));
+    for night in 0..2 {
+        let closes = opens + night * 24 * HOUR + 7 * HOUR + rng.between(10 * MINUTE, HOUR);
+        world.cash_out_at(closes, till, Some(scheme));
     }
 }
 
@@ -52,92 +58,73 @@ struct Shop {
     difficulty: Difficulty,
     desk: Account,
     till: Account,
+    scam: bool,
 }
 
 impl Shop {
-    /// One victim's ladder: the last time, what was gained, and when money first stayed away.
-    fn milk(
-        &self,
+    /// One task of one member: paid in, paid back, and on to the next.
+    fn task(
+        self: Rc<Self>,
         world: &mut World,
-        victim: Account,
-        opens: i64,
-        rng: &mut Rng,
-    ) -> (i64, i64, Option<i64>) {
-        let mut time = opens + rng.between(5 * MINUTE, HOUR);
-        let steps = by(self.difficulty, 4, 3, 3);
-        let mut stake_fen =
-            100 * by(self.difficulty, 50, rng.between(30, 80), rng.between(40, 120));
-        let mut gained = 0;
-        for step in 0..steps {
-            if !self.pay_in(world, time, victim, stake_fen, rng) {
-                break;
-            }
-            gained += stake_fen;
-            if step + 1 == steps {
-                return (time, gained, Some(time));
-            }
-            let wait = rng.around(by(self.difficulty, 12 * MINUTE, 35 * MINUTE, 80 * MINUTE), 0.4);
-            gained -= self.pay_back(world, time + wait, victim, stake_fen, rng);
-            time += wait + rng.between(5 * MINUTE, 25 * MINUTE);
-            stake_fen = stake_fen * by(self.difficulty, 40, 25, 20) / 10 / 100 * 100;
-        }
-        (time, gained, None)
-    }
-
-    fn pay_in(
-        &self,
-        world: &mut World,
-        time: i64,
-        victim: Account,
-        amount_fen: i64,
-        rng: &mut Rng,
-    ) -> bool {
-        let text = world.words.say(&section("memo.advance", self.difficulty), &[], rng);
-        world.transfer(Transfer {
-            time,
-            from: victim,
-            to: self.till,
-            amount_fen,
-            text: &text,
-            funding: "bank",
-            group: None,
-            scheme: Some(self.scheme),
-        })
-    }
-
-    /// Pays the advance back with a commission: in packets as far as their limit goes.
-    fn pay_back(
-        &self,
-        world: &mut World,
-        time: i64,
-        victim: Account,
+        member: Account,
         stake_fen: i64,
+        step: i64,
         rng: &mut Rng,
-    ) -> i64 {
+    ) {
+        let text = world.words.say(&section("memo.advance", self.difficulty), &[], rng);
+        world.pay(paid(self.scheme, (member, self.till), stake_fen, text, Fund::Bank));
+        let steps = by(self.difficulty, 4, 3, 3);
+        if step + 1 == steps && self.scam {
+            return world.tell(self.scheme);
+        }
+        let median = match self.scam {
+            true => by(self.difficulty, 12 * MINUTE, 35 * MINUTE, 80 * MINUTE),
+            false => by(self.difficulty, 30 * MINUTE, 60 * MINUTE, 90 * MINUTE),
+        };
+        let wait = rng.around(median, 0.4);
+        let mut own = rng.split();
+        let shop = self.clone();
+        world.at(world.now + wait, move |world| {
+            shop.pay_back(world, member, stake_fen, &mut own);
+        });
+        if step + 1 < steps {
+            let growth = match self.scam {
+                true => by(self.difficulty, 40, 25, 20),
+                false => 10,
+            };
+            let next_fen = (stake_fen * growth / 10 / 100 * 100).max(100);
+            let time = world.now + wait + rng.between(5 * MINUTE, 25 * MINUTE);
+            let mut own = rng.split();
+            world.at(time, move |world| self.task(world, member, next_fen, step + 1, &mut own));
+        }
+    }
+
+    /// Pays the advance back with a commission: in a packet as far as its limit goes.
+    fn pay_back(&self, world: &mut World, member: Account, stake_fen: i64, rng: &mut Rng) {
         let percent = by(self.difficulty, 110, rng.between(104, 108), rng.between(102, 105));
         let amount_fen = stake_fen * percent / 100;
         let said = yuan(amount_fen);
         let said = [("yuan", said.as_str())];
         let text = world.words.say(&section("memo.rebate", self.difficulty), &said, rng);
-        let scheme = Some(self.scheme);
+        if !self.scam {
+            world.tell(self.scheme);
+        }
         if amount_fen > SHARE_MEAN_FEN_MAX {
-            let (from, to, funding, group) = (self.desk, victim, "balance", None);
-            let paid = Transfer { time, from, to, amount_fen, text: &text, funding, group, scheme };
-            return if world.transfer(paid) { amount_fen } else { 0 };
+            let pair = (self.desk, member);
+            return world.pay(paid(self.scheme, pair, amount_fen, text, Fund::Balance));
         }
         let offer = Offer {
-            time,
             sender: self.desk,
-            group: Some(self.group),
+            group: (self.difficulty != Difficulty::Hard).then_some(self.group),
             amount_fen,
             shares: 1,
-            play: "exclusive",
-            text: &text,
-            funding: "balance",
+            play: Play::Exclusive(member),
+            text,
+            fund: Fund::Balance,
             platform: "wechat",
-            scheme,
+            scheme: Some(self.scheme),
         };
-        let taker = Taker { account: victim, delay_ms: 2_000 + rng.around(15_000, 0.9), scheme };
-        world.send(&offer, &[taker], rng).iter().map(|share| share.amount_fen).sum()
+        let takers = takers(&[member], self.scheme, rng, |rng| 2_000 + rng.around(15_000, 0.9));
+        world.send(offer, takers, None);
     }
 }

@@ -3,55 +3,28 @@
 
 mod banker;
 mod brushing;
+mod chain;
 mod coded;
 mod collector;
 mod contact;
 mod farm;
 mod mine;
 mod mule;
+mod number;
+mod plugin;
+mod takeover;
 
 use super::figures::{
     BANNED_PROVINCES, BANNED_REGION_PERMILLE, DAY, GroupType, HOUR, MINUTE, PROVINCES,
 };
+use super::packets::{Fund, Share, Taker, Transfer};
 use super::random::Rng;
 use super::scenario::{Difficulty, Ring, Scenario, Typology};
 use super::society::{announce, introduce};
-use super::world::{Account, Age, Event, Group, GroupInfo, Member, SchemeId, World};
-use crate::event::Kind;
+use super::world::{Account, Age, Group, GroupInfo, Member, SchemeId, World};
 
-/// Puts device farms into ordinary groups: before the groups live, because farms grab from what
-/// others send.
-pub(super) fn infiltrate(world: &mut World, scenario: &Scenario) {
-    for_each_ring(world, scenario, |world, ring, rng| {
-        if ring.typology == Typology::DeviceFarm {
-            farm::infiltrate(world, ring.difficulty, rng);
-        }
-    });
-}
-
-/// Lets all rings do their work. Ordinary groups must have lived.
-pub(super) fn run(world: &mut World, scenario: &Scenario) {
-    for_each_ring(world, scenario, |world, ring, rng| {
-        let difficulty = ring.difficulty;
-        match ring.typology {
-            Typology::GamblingMine => mine::run(world, difficulty, rng),
-            Typology::GamblingBanker => banker::run(world, difficulty, rng),
-            Typology::ManyGroupsOneCollector => collector::run(world, difficulty, rng),
-            Typology::BrushingRebate => brushing::run(world, difficulty, rng),
-            Typology::MulePassThrough => mule::run(world, difficulty, rng),
-            Typology::ContactDiversion => contact::run(world, difficulty, rng),
-            Typology::CodedSettlement => coded::run(world, difficulty, rng),
-            Typology::DeviceFarm => {}
-        }
-    });
-    farm::harvest(world);
-}
-
-fn for_each_ring(
-    world: &mut World,
-    scenario: &Scenario,
-    mut act: impl FnMut(&mut World, &Ring, &mut Rng),
-) {
+/// Plans all rings. Groups and people must be there.
+pub(super) fn plan(world: &mut World, scenario: &Scenario) {
     let mut number = 0;
     for ring in &scenario.rings {
         for _ in 0..ring.count {
@@ -59,6 +32,23 @@ fn for_each_ring(
             act(world, ring, &mut rng);
             number += 1;
         }
+    }
+}
+
+fn act(world: &mut World, ring: &Ring, rng: &mut Rng) {
+    match ring.typology {
+        Typology::GamblingMine => mine::plan(world, ring, rng),
+        Typology::GamblingBanker => banker::plan(world, ring, rng),
+        Typology::GamblingNiuNiu | Typology::GamblingBigSmall => number::plan(world, ring, rng),
+        Typology::ManyGroupsOneCollector => collector::plan(world, ring, rng),
+        Typology::CollectorChain => chain::plan(world, ring, rng),
+        Typology::DeviceFarm => farm::plan(world, ring, rng),
+        Typology::BrushingRebate | Typology::BrushingScam => brushing::plan(world, ring, rng),
+        Typology::MulePassThrough => mule::plan(world, ring, rng),
+        Typology::ContactDiversion => contact::plan(world, ring, rng),
+        Typology::CodedSettlement => coded::plan(world, ring, rng),
+        Typology::AccountTakeover => takeover::plan(world, ring, rng),
+        Typology::PluginClaimer => plugin::plan(world, ring, rng),
     }
 }
 
@@ -71,23 +61,34 @@ fn by<T: Copy>(difficulty: Difficulty, easy: T, medium: T, hard: T) -> T {
     }
 }
 
-/// The name of a section of phrases at a difficulty.
+/// The name of a section of phrases at a difficulty. The harder, the more often people write like
+/// anybody else or nothing.
 fn section(scene: &str, difficulty: Difficulty) -> String {
     format!("{scene}.{}", by(difficulty, "easy", "medium", "hard"))
 }
 
-/// Accounts of the ring's own: the easier to catch, the younger.
+/// Accounts that work for a ring: the harder to catch, the more of them are of ordinary people who
+/// rent them out. The ring's own are the younger the easier, and known from the beginning.
 fn recruit(world: &mut World, count: i64, difficulty: Difficulty, rng: &mut Rng) -> Vec<Account> {
-    let (from, to) = by(difficulty, (1, 20), (15, 200), (120, 1_500));
-    let verified = by(difficulty, 0.5, 0.75, 0.95);
+    let rented = by(difficulty, 0.0, 0.65, 0.9);
     let recruits = (0..count).map(|_| {
+        if rng.chance(rented) {
+            let account = public(world, 1, rng)[0];
+            world.people[account.0 as usize].hired = true;
+            return account;
+        }
         let (province, ..) = *rng.pick(PROVINCES);
         let age = [Age::Young, Age::Middle][rng.weighted(&[50, 50])];
         let account = world.add_person(age, province, rng);
         let start = world.start;
+        let days = match difficulty {
+            Difficulty::Easy => rng.between(1, 20),
+            Difficulty::Medium => rng.around(260, 1.2).clamp(3, 3_000),
+            Difficulty::Hard => rng.around(560, 1.2).clamp(3, 4_000),
+        };
         let person = &mut world.people[account.0 as usize];
-        person.registered_at = start - rng.between(from, to) * DAY - rng.between(0, DAY - 1);
-        person.verified = rng.chance(verified);
+        person.registered_at = start - days * DAY - rng.between(0, DAY - 1);
+        person.verified = rng.chance(by(difficulty, 0.5, 0.8, 0.92));
         person.ringed = true;
         introduce(world, account, start + i64::from(account.0) / 20);
         account
@@ -97,11 +98,16 @@ fn recruit(world: &mut World, count: i64, difficulty: Difficulty, rng: &mut Rng)
 
 /// Ordinary people who get drawn in.
 fn public(world: &World, count: i64, rng: &mut Rng) -> Vec<Account> {
-    let able: Vec<Account> = (0..world.ordinary)
-        .map(Account)
-        .filter(|&account| world.person(account).age != Age::Older)
-        .collect();
-    rng.sample(&able, count as usize)
+    let mut found = Vec::new();
+    while (found.len() as i64) < count {
+        let account = Account(rng.below(u64::from(world.ordinary)) as u32);
+        let person = world.person(account);
+        let able = person.age != Age::Older && !person.watches && !person.hired;
+        if able && !found.contains(&account) {
+            found.push(account);
+        }
+    }
+    found
 }
 
 /// A group that a ring opens at a time; its members join within the half-hour before.
@@ -125,23 +131,19 @@ fn open_group(
         province: banned_province(world, rng),
         name,
         opened_at: Some(opened_at),
-        members: joined.clone(),
+        members: joined,
         farm: None,
         scheme: Some(scheme),
     });
     announce(world, group, opened_at, Some(scheme));
-    for member in &joined[1..] {
-        let join =
-            Event { group: Some(group), ..world.act(member.since, Kind::Join, member.account) };
-        world.emit(join);
-    }
     group
 }
 
 /// The provinces of rings' groups: of any number of them, the share that the document gives lies
 /// in three provinces.
 fn banned_province(world: &World, rng: &mut Rng) -> u32 {
-    let opened = world.groups.iter().filter(|group| group.scheme.is_some()).count() as i64;
+    let rings = |info: &&GroupInfo| info.scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+    let opened = world.groups.iter().filter(rings).count() as i64;
     let so_far = |groups: i64| (groups * BANNED_REGION_PERMILLE + 500) / 1000;
     if so_far(opened + 1) > so_far(opened) {
         return *rng.pick(&BANNED_PROVINCES);
@@ -154,9 +156,10 @@ fn banned_province(world: &World, rng: &mut Rng) -> u32 {
     }
 }
 
-/// A day on which something that takes `span` days can begin.
-fn pick_day(world: &World, span: i64, rng: &mut Rng) -> i64 {
-    rng.between(0, (world.days() - span).max(0))
+/// A day on which something of a ring that takes `span` days can begin.
+fn pick_day(world: &World, ring: &Ring, span: i64, rng: &mut Rng) -> i64 {
+    let last = (ring.until.unwrap_or(world.days()) - span).max(0);
+    rng.between(ring.from.unwrap_or(0).min(last), last)
 }
 
 /// A time of day: an hour from `from` to `to` of a day, and not before the stream has opened.
@@ -171,4 +174,36 @@ fn yuan(fen: i64) -> String {
         0 => (fen / 100).to_string(),
         rest => format!("{}.{rest:02}", fen / 100),
     }
+}
+
+/// Out of what gamblers and buyers pay.
+fn anyhow(rng: &mut Rng) -> Fund {
+    [Fund::Lingqiantong, Fund::Bank][rng.below(2) as usize]
+}
+
+/// A transfer of a scheme.
+fn paid(
+    scheme: SchemeId,
+    (from, to): (Account, Account),
+    amount_fen: i64,
+    text: String,
+    fund: Fund,
+) -> Transfer {
+    Transfer { from, to, amount_fen, text, fund, group: None, scheme: Some(scheme) }
+}
+
+/// Those of a scheme who take a share each, quickly or not.
+fn takers(
+    accounts: &[Account],
+    scheme: SchemeId,
+    rng: &mut Rng,
+    delay: impl Fn(&mut Rng) -> i64,
+) -> Vec<Taker> {
+    let scheme = Some(scheme);
+    accounts.iter().map(|&account| Taker { account, delay_ms: delay(rng), scheme }).collect()
+}
+
+/// The share of somebody, if there is one.
+fn share_of(shares: &[Share], account: Account) -> Option<Share> {
+    shares.iter().find(|share| share.account == account).copied()
 }

@@ -1,28 +1,24 @@
 //! Mules (跑分): what victims pay passes through layers of accounts within minutes, a little less
 //! at each hop, and leaves for the bank.
 
-use super::{by, pick_day, public, recruit, section, time_on};
+use super::{by, paid, pick_day, public, recruit, section, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
+use crate::simulate::packets::Fund;
 use crate::simulate::random::Rng;
-use crate::simulate::scenario::{Difficulty, Typology};
-use crate::simulate::world::{Account, SchemeId, Transfer, World};
+use crate::simulate::scenario::{Difficulty, Ring};
+use crate::simulate::world::{Account, SchemeId, World};
 
-pub(super) fn run(world: &mut World, difficulty: Difficulty, rng: &mut Rng) {
-    let day = pick_day(world, 1, rng);
-    let begins = time_on(world, day, 9, by(difficulty, 20, 17, 12), rng);
-    let scheme = world.fraud(Typology::MulePassThrough, begins + HOUR, rng);
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+    let difficulty = ring.difficulty;
+    let day = pick_day(world, ring, 1, rng);
+    let mut time = time_on(world, day, 9, by(difficulty, 20, 17, 12), rng);
+    // The first exit to the bank shows what it is.
+    let scheme = world.fraud(ring.typology, 1, rng);
     let layers = layers(world, difficulty, scheme, rng);
-    let victims = public(world, by(difficulty, 10, 9, 8), rng);
-    let mut first_exit = None;
-    let mut time = begins;
-    for victim in victims {
+    for victim in public(world, by(difficulty, 10, 9, 8), rng) {
         world.role(scheme, victim, "victim", false);
-        let exit = pass_through(world, victim, &layers, time, difficulty, scheme, rng);
-        first_exit = first_exit.or(exit);
+        pass_through(world, victim, &layers, time, difficulty, scheme, rng);
         time += rng.around(by(difficulty, 6 * MINUTE, 20 * MINUTE, 45 * MINUTE), 0.6);
-    }
-    if let Some(exit) = first_exit {
-        world.schemes[scheme.0 as usize].detectable_from = exit;
     }
 }
 
@@ -46,7 +42,7 @@ fn layers(
     layers
 }
 
-/// One victim's money on its way: when it left, if it did within the days.
+/// One victim's money on its way.
 fn pass_through(
     world: &mut World,
     victim: Account,
@@ -55,31 +51,28 @@ fn pass_through(
     difficulty: Difficulty,
     scheme: SchemeId,
     rng: &mut Rng,
-) -> Option<i64> {
-    let mut fen = 100 * rng.around(by(difficulty, 4_800, 1_900, 900), 0.6).clamp(200, 50_000);
+) {
+    let median = by(difficulty, 480_000, 26_000, 3_200);
+    let mut fen = rng.around(median, 0.9).clamp(1_000, 5_000_000);
+    if difficulty != Difficulty::Hard {
+        fen = fen / 100 * 100;
+    }
     let mut time = begins;
     let mut from = victim;
     for (depth, layer) in layers.iter().enumerate() {
         let to = *rng.pick(layer);
         let scene = if depth == 0 { "memo.victim" } else { "memo.mule" };
         let text = world.words.say(&section(scene, difficulty), &[], rng);
-        let paid = world.transfer(Transfer {
-            time,
-            from,
-            to,
-            amount_fen: fen,
-            text: &text,
-            funding: if depth == 0 { "bank" } else { "balance" },
-            group: None,
-            scheme: Some(scheme),
-        });
-        if !paid {
-            return None;
-        }
+        let fund = if depth == 0 { Fund::Bank } else { Fund::Balance };
+        world.pay_at(time, paid(scheme, (from, to), fen, text, fund));
         from = to;
         fen = fen * (1000 - rng.between(5, 25)) / 1000;
-        let hop = by(difficulty, 3 * MINUTE, 14 * MINUTE, 70 * MINUTE);
-        time += MINUTE / 2 + rng.around(hop, 0.5);
+        let hop = by(difficulty, 3 * MINUTE, 25 * MINUTE, 3 * HOUR);
+        time += MINUTE / 2 + rng.around(hop, 0.6);
     }
-    world.withdraw(time, from, fen, Some(scheme)).then_some(time)
+    world.at(time, move |world| {
+        world.withdraw(from, fen, Some(scheme));
+        world.tell(scheme);
+    });
+    debug_assert!(time - begins < 48 * HOUR || difficulty == Difficulty::Hard);
 }

@@ -1,0 +1,559 @@
+//! How time passes: what will happen stands in an agenda, one thing at a time is done, in the order
+//! of time, and whatever moves money is a command to the one packet engine.
+//!
+//! There is one engine for all groups, because a person's money is one: what is won in one group is
+//! spent in another. The engine says what a share is, who comes too late, what goes back, and
+//! whether somebody has the money; what people do next follows from what it said. So there is one order of
+//! events, that of the engine, whatever the number of threads that write them down.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::BuildHasherDefault;
+
+use rustc_hash::FxHasher;
+
+use super::figures::{DAY, HOUR};
+use super::life::Plan;
+use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
+use super::random::Rng;
+use super::world::{Account, Event, Group, Member, SchemeId, World};
+use crate::event::Kind;
+use crate::packet::command::{self, Command, Funding, Next, PerMille, Purse, Request, Tie};
+use crate::packet::draw::MasterSecret;
+use crate::packet::engine::Engine;
+use crate::packet::limits::Limits;
+use crate::packet::reply::{Done, Happening, Refusal, Reply};
+use crate::packet::units::{Fen, Time};
+
+/// Something for later.
+pub(super) type Later = Box<dyn FnOnce(&mut World)>;
+/// What follows when all who wanted a share of a packet have tried: the shares, as they were taken.
+pub(super) type Then = Box<dyn FnOnce(&mut World, Vec<Share>)>;
+
+/// Something that will happen.
+pub(super) enum Act {
+    Claim { packet: u32, account: Account, scheme: Option<SchemeId> },
+    Expire(Time),
+    Spend(Account),
+    Packet(Box<Plan>),
+    Chat(Account, Group),
+    Login(Account),
+    Join(Account, Group, Option<SchemeId>),
+    Pay(Box<Transfer>),
+    Send(Box<(Offer, Vec<Taker>, Option<Then>)>),
+    Call(Later),
+}
+
+struct Due {
+    time: i64,
+    /// Of equal times, what was planned first comes first.
+    number: u64,
+    act: Act,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> Ordering {
+        (self.time, self.number).cmp(&(other.time, other.number))
+    }
+}
+
+/// All that will happen. What lies in a later hour is put in order only when that hour comes: few
+/// things at a time are in the heap, which then stays in the processor's cache.
+#[derive(Default)]
+pub(super) struct Agenda {
+    due: BinaryHeap<Reverse<Due>>,
+    /// The hour of what is in the heap; nothing in there is later.
+    hour: i64,
+    later: BTreeMap<i64, Vec<Reverse<Due>>>,
+    planned: u64,
+}
+
+impl Agenda {
+    fn add(&mut self, time: i64, act: Act) {
+        self.planned += 1;
+        let due = Reverse(Due { time, number: self.planned, act });
+        match time.div_euclid(HOUR) {
+            hour if hour <= self.hour => self.due.push(due),
+            hour => self.later.entry(hour).or_default().push(due),
+        }
+    }
+
+    fn next(&mut self) -> Option<Due> {
+        if self.due.is_empty() {
+            let (hour, due) = self.later.pop_first()?;
+            (self.hour, self.due) = (hour, BinaryHeap::from(due));
+        }
+        self.due.pop().map(|Reverse(due)| due)
+    }
+}
+
+/// The engine, and what the world remembers of its packets.
+pub(super) struct Bank {
+    engine: Engine,
+    requests: u64,
+    packets: Vec<Known>,
+    /// How many packets were sent into groups, and how many to one person.
+    pub(super) sent: [i64; 2],
+    /// Of those that belong to no scheme, how many there were and their fen.
+    pub(super) ordinary: [(i64, i64); 2],
+    watched: HashMap<u32, Watched, BuildHasherDefault<FxHasher>>,
+    refused: BTreeMap<Refusal, u64>,
+    rng: Rng,
+}
+
+/// A packet.
+#[derive(Clone, Copy)]
+struct Known {
+    sender: Account,
+    group: Option<Group>,
+    platform: &'static str,
+    /// Whether it is claimed by who says the word.
+    password: bool,
+}
+
+/// A packet on whose outcome something depends.
+struct Watched {
+    /// Who has not tried yet.
+    pending: usize,
+    shares: Vec<Share>,
+    then: Then,
+}
+
+/// The word that opens a packet with a password.
+const PASSWORD: &str = "恭喜发财";
+/// So often what must be true of the engine is asserted, in commands.
+const BATCH_COMMANDS: u64 = 4096;
+/// What people put into their wallets when they find them empty, fen.
+const TOPUPS_FEN: [i64; 7] = [5_000, 10_000, 10_000, 20_000, 30_000, 50_000, 100_000];
+
+impl Bank {
+    pub(super) fn new(seed: u64) -> Bank {
+        // Nothing is decided on, so nothing waits or is held, and ids need not be known for longer
+        // than a packet can be open.
+        let limits = Limits {
+            decisions_awaited: false,
+            timed_ahead_hours_max: 1,
+            hold_hours_max: 1,
+            memory_hours: 1 + 2 * 24 + 1,
+            ..Limits::default()
+        };
+        let mut secret = [0; 32];
+        let mut rng = Rng::named(seed, "engine", 0);
+        for part in secret.chunks_mut(8) {
+            part.copy_from_slice(&rng.bits().to_le_bytes());
+        }
+        Bank {
+            engine: Engine::new(limits, MasterSecret::new(secret)),
+            requests: 0,
+            packets: Vec::new(),
+            sent: [0; 2],
+            ordinary: [(0, 0); 2],
+            watched: HashMap::default(),
+            refused: BTreeMap::new(),
+            rng: Rng::named(seed, "topup", 0),
+        }
+    }
+}
+
+impl World {
+    /// Does everything there is to do.
+    pub(super) fn run(&mut self) {
+        while let Some(due) = self.agenda.next() {
+            debug_assert!(due.time >= self.now, "time does not go back");
+            self.now = due.time;
+            self.perform(due.act);
+        }
+        self.bank.engine.end_batch();
+        self.bank.engine.audit();
+        self.close();
+    }
+
+    /// Plans something; what lies after the last day does not happen.
+    pub(super) fn plan(&mut self, time: i64, act: Act) {
+        let after = matches!(act, Act::Claim { .. } | Act::Expire(_));
+        if time >= self.end && !after {
+            return;
+        }
+        self.agenda.add(time.max(self.now), act);
+    }
+
+    /// Plans something that anything may follow from.
+    pub(super) fn at(&mut self, time: i64, act: impl FnOnce(&mut World) + 'static) {
+        self.plan(time, Act::Call(Box::new(act)));
+    }
+
+    /// Plans a packet.
+    pub(super) fn send_at(&mut self, time: i64, offer: Offer, takers: Vec<Taker>) {
+        self.plan(time, Act::Send(Box::new((offer, takers, None))));
+    }
+
+    /// Plans a packet and what follows from its shares.
+    pub(super) fn send_then(
+        &mut self,
+        time: i64,
+        offer: Offer,
+        takers: Vec<Taker>,
+        then: impl FnOnce(&mut World, Vec<Share>) + 'static,
+    ) {
+        self.plan(time, Act::Send(Box::new((offer, takers, Some(Box::new(then))))));
+    }
+
+    /// Plans a transfer.
+    pub(super) fn pay_at(&mut self, time: i64, transfer: Transfer) {
+        self.plan(time, Act::Pay(Box::new(transfer)));
+    }
+
+    /// Plans that somebody becomes a member of a group.
+    pub(super) fn join_at(&mut self, time: i64, group: Group, account: Account) {
+        self.plan(time, Act::Join(account, group, None));
+    }
+
+    /// Plans a message in a group.
+    pub(super) fn say_at(
+        &mut self,
+        time: i64,
+        who: Account,
+        group: Group,
+        text: String,
+        scheme: Option<SchemeId>,
+    ) {
+        self.at(time, move |world| {
+            let event = world.act(Kind::Message, who);
+            world.emit(Event { group: Some(group), text, scheme, ..event });
+        });
+    }
+
+    /// Plans that somebody withdraws all the change there is to the bank.
+    pub(super) fn cash_out_at(&mut self, time: i64, who: Account, scheme: Option<SchemeId>) {
+        self.at(time, move |world| {
+            let fen = world.change_fen(who);
+            if fen > 0 {
+                world.withdraw(who, fen, scheme);
+            }
+        });
+    }
+
+    /// How often the engine refused, by its reason.
+    pub fn refusals(&self) -> &BTreeMap<Refusal, u64> {
+        &self.bank.refused
+    }
+
+    /// What somebody can spend of the change, fen.
+    pub(super) fn change_fen(&self, who: Account) -> i64 {
+        let wallet = self.bank.engine.wallet(self.names.account(who).as_str());
+        wallet.map_or(0, |wallet| wallet.change.0 as i64)
+    }
+
+    fn perform(&mut self, act: Act) {
+        match act {
+            Act::Claim { packet, account, scheme } => self.claim(packet, account, scheme),
+            Act::Expire(time) => {
+                self.bank.engine.advance(time);
+                self.take_effects();
+            }
+            Act::Spend(account) => self.spend(account),
+            Act::Packet(plan) => super::life::send(self, *plan),
+            Act::Chat(account, group) => super::life::say(self, account, group),
+            Act::Login(account) => {
+                let event = self.act(Kind::Login, account);
+                self.emit(event);
+            }
+            Act::Join(account, group, scheme) => self.join(group, account, scheme),
+            Act::Pay(transfer) => self.pay(*transfer),
+            Act::Send(all) => {
+                let (offer, takers, then) = *all;
+                self.send(offer, takers, then);
+            }
+            Act::Call(act) => act(self),
+        }
+    }
+
+    /// Asks the engine.
+    fn ask(&mut self, command: Command<'_>) -> Reply {
+        let bank = &mut self.bank;
+        bank.requests += 1;
+        let mut text = itoa::Buffer::new();
+        let request = Request { id: text.format(bank.requests), command };
+        let reply = bank.engine.apply(Time::from_ms(self.now), &request);
+        let reply = reply.unwrap_or_else(|error| unreachable!("every id is new: {error}"));
+        if bank.requests.is_multiple_of(BATCH_COMMANDS) {
+            bank.engine.end_batch();
+        }
+        if let Err(refusal) = reply.result {
+            *bank.refused.entry(refusal).or_default() += 1;
+        }
+        if !bank.engine.effects().is_empty() {
+            self.take_effects();
+        }
+        reply
+    }
+
+    /// What the engine did by itself: of that, what people see is that money comes back.
+    fn take_effects(&mut self) {
+        for effect in self.bank.engine.take_effects() {
+            let Happening::Refunded { packet, amount } = effect.what else { continue };
+            let name = self.bank.engine.packet_name(packet).and_then(|name| name.get(1..));
+            let number = name.and_then(|digits| digits.parse::<u32>().ok());
+            let Some(number) = number.map(|number| number - 1) else {
+                unreachable!("a packet that money comes back from is known")
+            };
+            let known = self.bank.packets[number as usize];
+            let event = Event {
+                time: self.now,
+                group: known.group,
+                packet: Some(number),
+                amount_fen: Some(amount.0 as i64),
+                platform: known.platform,
+                device: None,
+                ip: None,
+                region: None,
+                ..self.act(Kind::Refund, known.sender)
+            };
+            debug_assert_eq!(effect.time.ms(), self.now, "the refund is when it is due");
+            self.emit(event);
+        }
+    }
+
+    /// Makes somebody a member for the engine, and nothing else.
+    pub(super) fn admit(&mut self, group: Group, account: Account) {
+        let (group, account) = (self.names.group(group), self.names.account(account));
+        self.ask(Command::Join { group: group.as_str(), account: account.as_str() });
+    }
+
+    fn join(&mut self, group: Group, account: Account, scheme: Option<SchemeId>) {
+        self.admit(group, account);
+        // What a ring's accounts do is up to the ring.
+        if !self.person(account).ringed {
+            let info = &mut self.groups[group.0 as usize];
+            if info.members.iter().all(|member| member.account != account) {
+                info.members.push(Member { account, since: self.now });
+            }
+        }
+        let event = self.act(Kind::Join, account);
+        self.emit(Event { group: Some(group), scheme, ..event });
+    }
+
+    /// Sends a packet, and plans the claims. Who does not have the money puts some in first.
+    pub(super) fn send(&mut self, offer: Offer, takers: Vec<Taker>, then: Option<Then>) {
+        let number = self.bank.packets.len() as u32;
+        let id = self.names.packet(number);
+        let (sender, group) =
+            (self.names.account(offer.sender), offer.group.map(|group| self.names.group(group)));
+        let (named, before);
+        let play = match offer.play {
+            Play::Lucky => command::Play::Lucky,
+            Play::Equal => command::Play::Equal,
+            Play::Exclusive(to) => {
+                named = self.names.account(to);
+                command::Play::Exclusive { to: named.as_str() }
+            }
+            Play::Relay(after) => {
+                before = after.map(|packet| self.names.packet(packet));
+                let after = before.as_ref().map(|id| id.as_str());
+                command::Play::Relay { next: Next::Luckiest, after }
+            }
+            Play::Timed(wait) => command::Play::Timed { from: Time::from_ms(self.now + wait) },
+            Play::Password => {
+                let digest = command::password_digest(id.as_str(), PASSWORD);
+                command::Play::Password { digest }
+            }
+        };
+        let reply = self.ask(Command::Send(command::Send {
+            account: sender.as_str(),
+            packet: id.as_str(),
+            group: group.as_ref().map(|id| id.as_str()),
+            amount: Fen(offer.amount_fen as u64),
+            shares: offer.shares as u32,
+            play,
+            funding: funding(offer.fund),
+            tilt: PerMille(0),
+        }));
+        match reply.result {
+            Ok(_) => {}
+            Err(Refusal::FundsInsufficient) => {
+                let wait = self.top_up(offer.sender, offer.fund, offer.amount_fen);
+                return self.plan(self.now + wait, Act::Send(Box::new((offer, takers, then))));
+            }
+            // Somebody else was quicker with the relay, or has just left.
+            Err(_) => return,
+        }
+        self.bank.sent[usize::from(offer.group.is_none())] += 1;
+        if offer.scheme.is_none() {
+            let (count, fen) = &mut self.bank.ordinary[usize::from(offer.group.is_none())];
+            *count += 1;
+            *fen += offer.amount_fen;
+        }
+        let password = matches!(offer.play, Play::Password);
+        let (sender, group, platform) = (offer.sender, offer.group, offer.platform);
+        self.bank.packets.push(Known { sender, group, platform, password });
+        let event = self.act(Kind::Send, sender);
+        self.emit(Event {
+            group,
+            packet: Some(number),
+            amount_fen: Some(offer.amount_fen),
+            shares: Some(offer.shares),
+            play: offer.play.name(),
+            funding: offer.fund.name(),
+            platform,
+            text: offer.text,
+            scheme: offer.scheme,
+            ..event
+        });
+        let wait = if let Play::Timed(wait) = offer.play { wait } else { 0 };
+        let opens = self.now + wait;
+        let expires = Time::from_ms(opens).max(reply.time).after(self.bank.engine.limits().open());
+        self.plan(expires.ms(), Act::Expire(expires));
+        let mut pending = 0;
+        for Taker { account, delay_ms, scheme } in takers {
+            if delay_ms + wait < EXPIRY_MS {
+                pending += 1;
+                let time = opens + delay_ms.max(1);
+                self.plan(time, Act::Claim { packet: number, account, scheme });
+            }
+        }
+        match then {
+            Some(then) if pending > 0 => {
+                self.bank.watched.insert(number, Watched { pending, shares: Vec::new(), then });
+            }
+            Some(then) => then(self, Vec::new()),
+            None => {}
+        }
+    }
+
+    fn claim(&mut self, packet: u32, account: Account, scheme: Option<SchemeId>) {
+        let known = self.bank.packets[packet as usize];
+        let (id, claimer) = (self.names.packet(packet), self.names.account(account));
+        let guess = known.password.then(|| command::password_digest(id.as_str(), PASSWORD));
+        let reply = self.ask(Command::Claim {
+            account: claimer.as_str(),
+            packet: id.as_str(),
+            guess,
+            tie: Tie::None,
+        });
+        if let Ok(Done::Claimed { amount, .. }) = reply.result {
+            let fen = amount.0 as i64;
+            let event = self.act(Kind::Claim, account);
+            self.emit(Event {
+                counterparty: Some(known.sender),
+                group: known.group,
+                packet: Some(packet),
+                amount_fen: Some(fen),
+                platform: known.platform,
+                scheme,
+                ..event
+            });
+            if let Some(watched) = self.bank.watched.get_mut(&packet) {
+                watched.shares.push(Share { account, time: self.now, amount_fen: fen, packet });
+            }
+            // What comes in for a ring is not the account's to spend.
+            let for_ring = scheme.is_some_and(|scheme| self.scheme(scheme).fraud)
+                && self.person(account).hired;
+            if !for_ring {
+                self.received(account, known.group, fen);
+            }
+        }
+        let Some(watched) = self.bank.watched.get_mut(&packet) else { return };
+        watched.pending -= 1;
+        if watched.pending == 0
+            && let Some(watched) = self.bank.watched.remove(&packet)
+        {
+            (watched.then)(self, watched.shares);
+        }
+    }
+
+    /// Pays; who does not have the money puts some in first.
+    pub(super) fn pay(&mut self, transfer: Transfer) {
+        let Transfer { from, to, amount_fen, fund, group, scheme, .. } = transfer;
+        let (payer, payee) = (self.names.account(from), self.names.account(to));
+        let reply = self.ask(Command::Transfer {
+            account: payer.as_str(),
+            to: payee.as_str(),
+            amount: Fen(amount_fen as u64),
+            funding: funding(fund),
+        });
+        match reply.result {
+            Ok(_) => {
+                let event = self.act(Kind::Transfer, from);
+                self.emit(Event {
+                    counterparty: Some(to),
+                    amount_fen: Some(amount_fen),
+                    text: transfer.text,
+                    funding: fund.name(),
+                    group,
+                    scheme,
+                    ..event
+                });
+            }
+            Err(Refusal::FundsInsufficient) => {
+                let wait = self.top_up(from, fund, amount_fen);
+                self.plan(self.now + wait, Act::Pay(Box::new(transfer)));
+            }
+            Err(refusal) => unreachable!("{transfer:?}: {refusal}"),
+        }
+    }
+
+    /// Withdraws to the bank what there is.
+    pub(super) fn withdraw(&mut self, who: Account, fen: i64, scheme: Option<SchemeId>) {
+        let account = self.names.account(who);
+        let amount = Fen(fen as u64);
+        let reply = self.ask(Command::Withdraw { account: account.as_str(), amount });
+        if reply.result.is_ok() {
+            let event = self.act(Kind::Withdraw, who);
+            let amount_fen = Some(fen);
+            self.emit(Event { amount_fen, funding: "balance", scheme, ..event });
+        }
+    }
+
+    /// Puts enough into a purse, at once; how long it takes to go on after that, ms.
+    fn top_up(&mut self, who: Account, fund: Fund, need_fen: i64) -> i64 {
+        let usual = *self.bank.rng.pick(&TOPUPS_FEN);
+        let fen = usual.max((need_fen + 9_999) / 10_000 * 10_000);
+        self.put_in(who, fen);
+        if fund == Fund::Lingqiantong {
+            let account = self.names.account(who);
+            let (account, into) = (account.as_str(), Purse::Lingqiantong);
+            let reply = self.ask(Command::Move { account, into, amount: Fen(fen as u64) });
+            assert!(reply.result.is_ok(), "what was put in can be moved");
+        }
+        self.bank.rng.between(3_000, 20_000)
+    }
+
+    /// Money from the bank into the change.
+    pub(super) fn put_in(&mut self, who: Account, fen: i64) {
+        let account = self.names.account(who);
+        let amount = Fen(fen as u64);
+        let reply = self.ask(Command::TopUp { account: account.as_str(), amount });
+        assert!(reply.result.is_ok(), "a bank has money");
+        let event = self.act(Kind::Topup, who);
+        self.emit(Event { amount_fen: Some(fen), ..event });
+    }
+
+    /// Plans what happens at the beginning of each day.
+    pub(super) fn each_midnight(&mut self, act: fn(&mut World, i64)) {
+        for day in 0..self.days() {
+            self.at(self.start + day * DAY, move |world| act(world, day));
+        }
+    }
+}
+
+fn funding(fund: Fund) -> Funding {
+    match fund {
+        Fund::Balance => Funding::Purse(Purse::Change),
+        Fund::Lingqiantong => Funding::Purse(Purse::Lingqiantong),
+        Fund::Bank => Funding::Bank,
+    }
+}

@@ -1,0 +1,220 @@
+//! What becomes of the money that packets bring: ordinary people spend it after a while, all of it
+//! at once; a part of it is left for days.
+
+use super::clockwork::Act;
+use super::figures::{
+    DAY, GAMBLING_STAY, GroupType, HOUR, MINUTE, RECIRCULATED_PERMILLE, Stay, TURNOVER_TENTHS,
+};
+use super::packets::{Fund, Transfer};
+use super::random::{Deck, Rng, normal_quantile};
+use super::world::{Account, Group, World};
+
+/// Waits are drawn so much shorter than the document's median stay, in hundredths: over a long wait
+/// more money comes together, which draws the median of the money up.
+const WAIT_PERCENT: [i64; CLASSES] = [88, 80, 77, 88];
+/// So much more is left for days than does not move on within a day, in thousandths of a class's
+/// money: what is left moves sooner where faster money comes in.
+const KEPT_MORE_PERMILLE: [i64; CLASSES] = [12, 0, -22, -10];
+
+/// The purses of all accounts.
+pub(super) struct Purses {
+    purses: Vec<Purse>,
+    rng: Rng,
+    patience: Deck,
+    /// Money received and, of that, money left for days, by class.
+    received: [i64; CLASSES],
+    kept: [i64; CLASSES],
+    /// How long it stays, about: fen times ms.
+    stays: [i128; CLASSES],
+}
+
+const CLASSES: usize = 4;
+/// What is reckoned when money comes in is more or less than what becomes of it: by so much, in
+/// thousandths.
+const STAYS_PERMILLE: [i128; 3] = [1010, 1050, 770];
+const GAMBLING: usize = 2;
+
+/// What one account has of packets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purse {
+    fen: i64,
+    /// When the first of it came in, ms.
+    first: i64,
+    /// Fen times how long after the first they came in.
+    moment: i128,
+    due: i64,
+    /// For when the next look at it is planned.
+    planned: i64,
+    dwell_ms: i64,
+    /// Thousandths of the usual wait.
+    patience: i64,
+    kept: bool,
+    class: usize,
+}
+
+impl Purses {
+    pub(super) fn new(seed: u64) -> Purses {
+        const CARDS: usize = 60;
+        let z = |at: usize| normal_quantile((at as f64 + 0.5) / CARDS as f64);
+        Purses {
+            purses: Vec::new(),
+            rng: Rng::named(seed, "purses", 0),
+            patience: Deck::new(
+                (0..CARDS).map(|at| (1_000.0 * libm::exp(0.8 * z(at))) as i64).collect(),
+            ),
+            received: [0; CLASSES],
+            kept: [0; CLASSES],
+            stays: [0; CLASSES],
+        }
+    }
+
+    /// Whether money of a class that comes into an empty purse is left there: such that the share
+    /// of the money that stays is the document's.
+    fn keep(&mut self, class: usize) -> bool {
+        if class == GAMBLING {
+            return self.stays_permille(class) < 1000 && self.rng.chance(0.3);
+        }
+        let wanted = 1000 - RECIRCULATED_PERMILLE + KEPT_MORE_PERMILLE[class];
+        let behind = self.kept[class] * 1000 < self.received[class] * wanted;
+        behind && self.rng.chance(0.3)
+    }
+}
+
+impl Purses {
+    /// How long money of a class stays, in thousandths of what the document's turnover makes of it.
+    fn stays_permille(&self, class: usize) -> i64 {
+        let Some(turnover) = TURNOVER_TENTHS.get(class) else { return 1000 };
+        let wanted = i128::from(self.received[class]) * i128::from(DAY * 10 / turnover);
+        let wanted = wanted * STAYS_PERMILLE[class] / 1000;
+        (self.stays[class] * 1000 / wanted.max(1)) as i64
+    }
+}
+
+impl World {
+    /// A packet has brought somebody money.
+    pub(super) fn received(&mut self, account: Account, group: Option<Group>, fen: i64) {
+        let person = self.person(account);
+        if person.ringed || person.shop {
+            return;
+        }
+        let (class, stay) = self.stay(group);
+        let now = self.now;
+        let purses = &mut self.purses;
+        if purses.purses.len() <= account.0 as usize {
+            purses.purses.resize(account.0 as usize + 1, Purse::default());
+        }
+        purses.received[class] += fen;
+        if purses.purses[account.0 as usize].fen == 0 {
+            let patience = purses.patience.deal(&mut purses.rng);
+            let kept = purses.keep(class);
+            let days = stay.kept_hours * HOUR;
+            // Longer or shorter, as the turnover until now has it.
+            let steer = (1_000_000 / purses.stays_permille(class).max(1)).clamp(700, 1_400);
+            let days = if class == GAMBLING { days } else { days * steer / 1000 };
+            let due = now + purses.rng.between(days * 3 / 4, days * 5 / 4);
+            let dwell_ms = stay.dwell_ms;
+            purses.purses[account.0 as usize] = Purse {
+                fen: 0,
+                first: now,
+                moment: 0,
+                due,
+                planned: i64::MAX,
+                dwell_ms,
+                patience,
+                kept,
+                class,
+            };
+        }
+        let purse = &mut purses.purses[account.0 as usize];
+        if purse.kept && class == GAMBLING && purse.class != GAMBLING {
+            // Who gambles leaves nothing where it is.
+            (purse.kept, purse.first, purse.moment) = (false, now, 0);
+        }
+        purse.fen += fen;
+        if purse.kept {
+            // Nor does money that moves faster wait for money that moves slower.
+            let days = stay.kept_hours * HOUR;
+            purse.due = purse.due.min(now + days * (750 + purse.patience % 500) / 1000);
+            if purse.due > now + DAY {
+                purses.kept[class] += fen;
+            }
+        } else {
+            // What comes meanwhile is spent along with it. The wait counts from the money's mean
+            // time, so that the median stay is the median wait however the money comes in; it is as
+            // short as that of the most fleeting money.
+            purse.moment += i128::from(fen) * i128::from(now - purse.first);
+            purse.dwell_ms = purse.dwell_ms.min(stay.dwell_ms);
+            if class == GAMBLING && purse.class != GAMBLING {
+                // At the table all are about as patient.
+                purse.class = GAMBLING;
+                purse.patience = (1000 + purse.patience) / 2;
+            }
+            let wait = (purse.dwell_ms * purse.patience / 1000).clamp(MINUTE, 5 * DAY);
+            let mean = (purse.moment / i128::from(purse.fen)) as i64;
+            purse.due = (purse.first + mean + wait).max(now + 1_000);
+        }
+        let due = purse.due;
+        purses.stays[class] += i128::from(fen) * i128::from(due - now);
+        // What falls due later than planned is found out when the time has come.
+        let purse = &mut purses.purses[account.0 as usize];
+        if due < purse.planned {
+            purse.planned = due;
+            self.plan(due, Act::Spend(account));
+        }
+    }
+
+    fn stay(&self, group: Option<Group>) -> (usize, Stay) {
+        let kind = match group.map(|group| self.group(group)) {
+            Some(info) if info.scheme.is_some_and(|scheme| self.scheme(scheme).gambles()) => {
+                let dwell_ms = GAMBLING_STAY.dwell_ms * WAIT_PERCENT[GAMBLING] / 100;
+                return (GAMBLING, Stay { dwell_ms, ..GAMBLING_STAY });
+            }
+            Some(info) => info.kind,
+            None => GroupType::Family,
+        };
+        let stay = kind.habits().stay;
+        let class = match kind {
+            GroupType::Family => 0,
+            GroupType::Business => 1,
+            GroupType::Interest | GroupType::Stranger => 3,
+        };
+        (class, Stay { dwell_ms: stay.dwell_ms * WAIT_PERCENT[class] / 100, ..stay })
+    }
+
+    /// Somebody spends what packets have brought, unless more has come in and the time is later.
+    pub(super) fn spend(&mut self, account: Account) {
+        let purse = &mut self.purses.purses[account.0 as usize];
+        if purse.fen == 0 {
+            return;
+        }
+        if purse.due > self.now {
+            if purse.planned <= self.now {
+                purse.planned = purse.due;
+                let due = purse.due;
+                self.plan(due, Act::Spend(account));
+            }
+            return;
+        }
+        let fen = std::mem::take(&mut purse.fen);
+        let mut rng = std::mem::replace(&mut self.purses.rng, Rng::named(0, "", 0));
+        self.pay_out(account, fen, &mut rng);
+        self.purses.rng = rng;
+    }
+
+    /// At a shop, to a friend, or to the bank.
+    fn pay_out(&mut self, account: Account, fen: i64, rng: &mut Rng) {
+        let shop = rng.chance(0.7);
+        let to = if shop {
+            *rng.pick(&self.shops)
+        } else {
+            Account(rng.below(u64::from(self.ordinary)) as u32)
+        };
+        if to == account || rng.chance(0.15) {
+            return self.withdraw(account, fen, None);
+        }
+        let scene = if shop { "transfer.shop" } else { "transfer.friend" };
+        let text = self.words.say(scene, &[], rng);
+        let (group, scheme, fund) = (None, None, Fund::Balance);
+        self.pay(Transfer { from: account, to, amount_fen: fen, text, fund, group, scheme });
+    }
+}
