@@ -12,7 +12,7 @@ use hongxian::source::{self, Input};
 use super::support::{options, workspace};
 
 /// The population until the last hour of New Year's Eve, when more and more keys are alive.
-const EVENTS: u32 = 95_000;
+const EVENTS: u32 = 127_000;
 
 /// The shipped features over the shipped population. An estimate is for planning: each family that
 /// matters is met to a third, and all of them together to a quarter.
