@@ -1,5 +1,7 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
+mod referee;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,9 +14,10 @@ use crate::features::requests::Keys;
 use crate::features::text::Scratch;
 use crate::job::{Epoch, Job};
 use crate::keyed::{Key, NULL_TEXT, Replies};
-use crate::packet::referee::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
+
+use referee::{Rulings, outcome};
 
 /// A slice with all that is known before any state is asked.
 pub(crate) struct Prepared {
@@ -195,7 +198,7 @@ impl Gatherer {
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
         batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
-        let (mut gathered, outcomes) =
+        let (mut gathered, rulings) =
             self.gather(features, &batch.rows, slice.chunk.len(), replies);
         for &(feature, until) in &features.warming {
             let cold = |row: &u32| slice.effective[*row as usize] < until;
@@ -203,13 +206,13 @@ impl Gatherer {
             gathered[feature].forget(cold);
         }
         let clusters = self.clusters(features, &batch, replies);
-        let (outcomes, clusters) = (&outcomes[..], &clusters);
-        let columns = Columns { prepared, gathered: &gathered, outcomes, clusters, replies };
+        let (rulings, clusters) = (&rulings, &clusters);
+        let columns = Columns { prepared, gathered: &gathered, rulings, clusters, replies };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
         let mut decider = scorer.decider();
-        for (at, &outcome) in outcomes.iter().enumerate() {
+        for (at, &outcome) in rulings.outcomes.iter().enumerate() {
             let row = batch.rows[at];
             fill_own(prepared, features, &own, row as usize, &mut values);
             columns.fill(&given, at, &mut values);
@@ -224,7 +227,7 @@ impl Gatherer {
             let kind = slice.chunk.kind(row as usize);
             decider.decide(kind, &values, outcome, &mut batch);
         }
-        let columns = Columns { prepared, gathered: &[], outcomes, clusters, replies };
+        let columns = Columns { prepared, gathered: &[], rulings, clusters, replies };
         let rows = &batch.rows;
         let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
             SlotSource::Computed(at) => std::mem::replace(&mut computed[at], Column::Absent),
@@ -289,7 +292,7 @@ impl Gatherer {
         transactions: &[u32],
         rows: usize,
         replies: &[Replies],
-    ) -> (Vec<Gathered>, Vec<Option<Finding>>) {
+    ) -> (Vec<Gathered>, Rulings) {
         let count = transactions.len();
         let mut place = vec![u32::MAX; rows];
         for (at, row) in transactions.iter().enumerate() {
@@ -297,15 +300,14 @@ impl Gatherer {
         }
         let mut gathered: Vec<Gathered> =
             features.plan.features.iter().map(|(_, kind)| Gathered::nulls(*kind, count)).collect();
-        let mut outcomes = vec![None; count];
+        let mut rulings = Rulings::nothing(count);
+        let referee = self.outputs.len() as u32;
         for (nth, reply) in replies.iter().enumerate() {
             let Some(lookups) = self.outputs.get(reply.family as usize) else {
-                if reply.family as usize > self.outputs.len() {
-                    continue;
-                }
-                for (row, word) in reply.rows.iter().zip(&reply.values) {
-                    outcomes[place[*row as usize] as usize] =
-                        Finding::ALL.get(*word as usize).copied();
+                if reply.family == referee {
+                    rulings.take_packets(reply, &place);
+                } else if reply.family == referee + 2 {
+                    rulings.take_accounts(reply, &place);
                 }
                 continue;
             };
@@ -322,7 +324,7 @@ impl Gatherer {
                 }
             }
         }
-        (gathered, outcomes)
+        (gathered, rulings)
     }
 }
 
@@ -366,7 +368,7 @@ impl Gathered {
 struct Columns<'c> {
     prepared: &'c Prepared,
     gathered: &'c [Gathered],
-    outcomes: &'c [Option<Finding>],
+    rulings: &'c Rulings,
     clusters: &'c Clusters,
     replies: &'c [Replies],
 }
@@ -376,7 +378,8 @@ impl<'c> Columns<'c> {
         for &(slot, source) in given {
             match source {
                 SlotSource::Windowed(feature) => values[slot] = self.windowed(feature, at),
-                SlotSource::Outcome => values[slot] = outcome(self.outcomes[at]),
+                SlotSource::Outcome => values[slot] = outcome(self.rulings.outcomes[at]),
+                SlotSource::Refereed(known) => values[slot] = self.rulings.value(known, at),
                 SlotSource::Cluster(cluster) => values[slot] = self.clusters.value(cluster, at),
                 _ => {}
             }
@@ -455,6 +458,7 @@ impl<'c> Columns<'c> {
                 (0..rows.len()).for_each(|at| column.push(self.clusters.value(cluster, at)));
                 column
             }
+            SlotSource::Refereed(known) => self.rulings.column(known),
             SlotSource::Nowhere => {
                 let mut column = Column::empty(kind);
                 (0..rows.len()).for_each(|_| column.push(Value::Null));
@@ -476,10 +480,6 @@ impl Clusters {
             Cluster::Id => text_value(self.ids.get(at)),
         }
     }
-}
-
-fn outcome(finding: Option<Finding>) -> Value<'static> {
-    finding.map_or(Value::Null, |finding| Value::Str(finding.name()))
 }
 
 impl Features {

@@ -98,6 +98,13 @@ pub(crate) struct Replies {
     pub(crate) texts: Strings,
 }
 
+impl Replies {
+    /// No answers yet to these requests.
+    pub(crate) fn to(requests: &Requests, family: u32) -> Replies {
+        Replies { origin: requests.origin, family, ..Replies::default() }
+    }
+}
+
 /// The word of a text that is null.
 pub(crate) const NULL_TEXT: u64 = u64::MAX;
 

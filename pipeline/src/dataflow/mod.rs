@@ -4,6 +4,7 @@
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
 mod clusters;
+mod packets;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -26,7 +27,6 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::progress::Antichain;
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
-use crate::event::{ACCOUNT_ID, PACKET_ID};
 use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
@@ -34,7 +34,6 @@ use crate::features::state::{FamilyState, Usage};
 use crate::gather::{Gatherer, Prepared, prepare};
 use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
-use crate::packet::requests::{RefereeState, packet_requests};
 use crate::sink::Scored;
 use crate::source::order::Step;
 use crate::stopwatch::{Stage, Stopwatch};
@@ -148,7 +147,7 @@ fn work(
         let wiring = Wiring { job, options, index, peers, summary: &shared };
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
-            .chain([wiring.referee(&events)])
+            .chain(wiring.referee(&events))
             .collect();
         let changes = match job.features().clusters {
             Some(options) => {
@@ -225,33 +224,16 @@ impl Wiring<'_> {
         let ask = move |prepared: &Prepared| family_requests(&asked, prepared, index, peers);
         let requests = self.ask(events, &format!("Requests: by {name}"), ask);
         let mut state = FamilyState::new(family, self.job.features().zone.clone());
-        self.keyed(requests, &name, at as u32, move |work| match work {
-            Work::Apply(requests, replies) => {
-                state.apply(requests, replies);
+        self.keyed(requests, &name, move |work| match work {
+            Work::Apply(batches, found) => {
+                for requests in batches {
+                    let mut replies = Replies::to(requests, at as u32);
+                    state.apply(requests, &mut replies);
+                    found.push(replies);
+                }
                 Usage::default()
             }
             Work::Measure => state.usage(),
-        })
-    }
-
-    fn referee<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
-        let (index, peers) = (self.index, self.peers);
-        let ask = move |prepared: &Prepared| {
-            packet_requests(
-                &prepared.slice,
-                &prepared.keys_of([PACKET_ID, ACCOUNT_ID]),
-                &Addressing { origin: index, peers, first: prepared.rank },
-            )
-        };
-        let requests = self.ask(events, "Requests: packets", ask);
-        let mut state = RefereeState::new();
-        let family = self.job.features().families.len() as u32;
-        self.keyed(requests, "packet: referee", family, move |work| match work {
-            Work::Apply(requests, replies) => {
-                state.apply(requests, replies);
-                Usage::default()
-            }
-            Work::Measure => Usage { keys: state.len() as u64, ..Usage::default() },
         })
     }
 
@@ -285,18 +267,18 @@ impl Wiring<'_> {
         )
     }
 
-    /// Brings requests to the owners of their keys and applies each step's in total order.
-    fn keyed<'s>(
+    /// Brings requests to the owners of their keys and applies each step's in total order. What the
+    /// state finds goes on.
+    fn keyed<'s, Found: Clone + 'static>(
         &self,
         requests: StreamVec<'s, u64, Requests>,
         name: &str,
-        family: u32,
-        mut state: impl FnMut(Work<'_>) -> Usage + 'static,
-    ) -> StreamVec<'s, u64, Replies> {
+        mut state: impl FnMut(Work<'_, Found>) -> Usage + 'static,
+    ) -> StreamVec<'s, u64, Found> {
         let sorted = self.options.sorted;
         let summary = self.summary.clone();
         let label = name.to_owned();
-        requests.unary_frontier::<CapacityContainerBuilder<Vec<Replies>>, _, _, _>(
+        requests.unary_frontier::<CapacityContainerBuilder<Vec<Found>>, _, _, _>(
             Exchange::new(|requests: &Requests| u64::from(requests.destination)),
             &format!("State: by {name}"),
             |initial, _| {
@@ -317,24 +299,18 @@ impl Wiring<'_> {
                             break;
                         }
                         let (capability, mut batches) = step.remove();
+                        let slice = |requests: &Requests| (requests.first, requests.origin);
                         if sorted {
-                            batches.sort_by_key(|requests| requests.first);
+                            batches.sort_by_key(slice);
                         }
-                        let replies = summary.borrow_mut().stopwatch.time(Stage::State, || {
-                            batches
-                                .iter()
-                                .map(|requests| {
-                                    let mut replies = Replies {
-                                        origin: requests.origin,
-                                        family,
-                                        ..Replies::default()
-                                    };
-                                    state(Work::Apply(requests, &mut replies));
-                                    replies
-                                })
-                                .collect::<Vec<_>>()
+                        let found = summary.borrow_mut().stopwatch.time(Stage::State, || {
+                            let mut found = Vec::with_capacity(batches.len());
+                            for batches in batches.chunk_by(|one, next| slice(one) == slice(next)) {
+                                state(Work::Apply(batches, &mut found));
+                            }
+                            found
                         });
-                        output.session(&capability).give_iterator(replies.into_iter());
+                        output.session(&capability).give_iterator(found.into_iter());
                     }
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
@@ -439,8 +415,9 @@ impl Wiring<'_> {
 }
 
 /// What is asked of a keyed operator's state.
-enum Work<'w> {
-    Apply(&'w Requests, &'w mut Replies),
+enum Work<'w, Found> {
+    /// All batches of one slice of a step, slice by slice in total order.
+    Apply(&'w [Requests], &'w mut Vec<Found>),
     Measure,
 }
 

@@ -30,6 +30,26 @@ pub enum Cluster {
     Id,
 }
 
+/// What the referee knows beside its finding, see [`crate::packet::referee::Ruling`] and
+/// [`crate::packet::luck::Fortune`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refereed {
+    /// The rank of a claim's share.
+    ShareRank,
+    /// How far the packet's ranks are from the law.
+    SplitDeviation,
+    /// Shares that were taken.
+    SharesTaken,
+    /// Money that was not.
+    LeftFen,
+    /// The luck of the acting account.
+    Luck,
+    /// Faulty refunds to the acting account.
+    RefundFaults,
+    /// What was found of the latest.
+    RefundFinding,
+}
+
 /// Where the value of a slot comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotSource {
@@ -47,6 +67,8 @@ pub enum SlotSource {
     Text(usize),
     /// The referee's finding.
     Outcome,
+    /// What else the referee knows.
+    Refereed(Refereed),
     /// The cluster of the acting account.
     Cluster(Cluster),
     /// Nothing: only other rules of the run have that name.
@@ -358,6 +380,7 @@ impl Catalogue {
                 EntrySource::Payee => SlotSource::Payee,
                 EntrySource::Text(at) => SlotSource::Text(*at),
                 EntrySource::Outcome => SlotSource::Outcome,
+                EntrySource::Refereed(refereed) => SlotSource::Refereed(*refereed),
                 EntrySource::Cluster(cluster) => SlotSource::Cluster(*cluster),
                 EntrySource::Declared(_) | EntrySource::Attribute => {
                     SlotSource::Windowed(place(name).unwrap_or(usize::MAX))
@@ -370,7 +393,10 @@ impl Catalogue {
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
         let declared = self.declarations.iter().map(|declaration| &declaration.name);
         let built_in = self.entries.iter().filter(|(_, entry)| {
-            matches!(entry.source, EntrySource::Text(_) | EntrySource::Cluster(_))
+            matches!(
+                entry.source,
+                EntrySource::Text(_) | EntrySource::Cluster(_) | EntrySource::Refereed(_)
+            )
         });
         let columns = declared
             .chain(built_in.map(|(name, _)| name))

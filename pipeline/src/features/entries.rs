@@ -1,8 +1,10 @@
 //! The entries of the catalogue that nobody declares: fields, attributes, built-in features.
 
+mod referee;
+
 use std::collections::BTreeMap;
 
-use super::catalogue::Cluster;
+use super::catalogue::{Cluster, Refereed};
 use super::declare::{Agg, Body, Declaration, Window, Windowed};
 use super::plan::Source;
 use super::text::{self, Lexicon};
@@ -79,6 +81,7 @@ pub(super) enum EntrySource {
     Declared(usize),
     Text(usize),
     Outcome,
+    Refereed(Refereed),
     Cluster(Cluster),
     Attribute,
 }
@@ -132,14 +135,7 @@ pub(super) fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexi
         entry.misleads = text.misleads;
         entries.insert(text.name, entry);
     }
-    let outcome = entry(
-        Type::Str,
-        EntrySource::Outcome,
-        "the referee's finding on a send or claim: ok, or the law that it breaks",
-        "裁判对发包或领取的结论:ok 或所违反的规则",
-        "",
-    );
-    entries.insert("packet.outcome".to_owned(), outcome);
+    referee::add(entries);
     let clusters = [
         (
             "devices.cluster_accounts",

@@ -9,7 +9,8 @@
 //! With its [`journal`] it is [`durable`]: nobody is told of a command before it is on disk, and
 //! what is on disk proves its own order.
 //!
-//! The [`referee`] looks at a stream of events from elsewhere and says where it breaks these laws.
+//! The [`referee`] looks at a stream of events from elsewhere and says where it breaks these laws
+//! ([`finding`]), and [`luck`] whether its shares can have been drawn.
 //!
 //! ```
 //! use hongxian::packet::command::{Command, Funding, Play, Purse, Request, Send, Tie};
@@ -63,6 +64,8 @@ pub mod ledger;
 pub mod engine;
 pub mod durable;
 pub mod json;
+pub mod finding;
+pub mod luck;
 pub mod referee;
 pub(crate) mod requests;
 #[cfg(test)]

@@ -1,20 +1,34 @@
-//! The referee as a keyed family: packets' events go to the worker that keeps the packet.
+//! The referee as two keyed families: packets' events go to the worker that keeps the packet, and
+//! what it finds of shares and refunds goes on to the worker that keeps the account.
 
 use std::rc::Rc;
 
-use super::referee::{PacketEvent, Referee};
-use crate::event::{AMOUNT_FEN, Kind, SHARES};
+use super::finding::Finding;
+use super::limits::Limits;
+use super::luck::Fortunes;
+use super::plays::{Rules, TABLE};
+use super::referee::{Law, PacketEvent, Referee, Ruling};
+use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
 use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, halves, whole};
 use crate::source::order::Slice;
 
-/// Words of a request: kind, amount, shares, account (two).
-const WORDS: usize = 5;
+/// Words of a request about a packet: head, amount, shares on a send and the counterparty on a
+/// claim, account (two), group.
+const WORDS: usize = 6;
+/// Words of an answer about a packet, see [`PacketAnswer`].
+pub(crate) const PACKET_ANSWER: usize = 5;
+/// Words of an answer about an account, see [`AccountAnswer`].
+pub(crate) const ACCOUNT_ANSWER: usize = 3;
 
-/// The requests of a slice's packet events, a batch for each worker; `keys` are those of the
-/// packets and the accounts.
+/// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund.
+const RANK: u32 = 1;
+const FAULT: u32 = 2;
+
+/// The requests of a slice's packet events, a batch for each worker; `keys` are those of packets,
+/// accounts, counterparties and groups.
 pub(crate) fn packet_requests(
     slice: &Slice,
-    [packets, accounts]: &[Rc<[Key]>; 2],
+    [packets, accounts, counterparties, groups]: &[Rc<[Key]>; 4],
     to: &Addressing,
 ) -> Vec<Requests> {
     let chunk = &slice.chunk;
@@ -28,54 +42,223 @@ pub(crate) fn packet_requests(
         if key == Key::NULL {
             continue;
         }
+        let late = slice.effective[row] - chunk.int(EVENT_TIME, row);
+        let sequenced = chunk.int(SEQ, row) != NULL_INT;
+        let (play, other) = match kind {
+            Kind::Send => (place_of(chunk.str(PLAY, row)), chunk.int(SHARES, row) as u64),
+            _ => (0, counterparties[row].hash as u64),
+        };
         let [low, high] = halves(accounts[row].hash);
         let batch = &mut batches[key.group() % to.peers];
         let lookup = u32::from(kind.is_transaction());
         batch.push(row, key, slice.effective[row], 1, lookup);
         batch.words.extend([
-            kind as u64,
+            kind as u64 | play << 8 | u64::from(sequenced) << 15 | (late as u64) << 16,
             chunk.int(AMOUNT_FEN, row) as u64,
-            chunk.int(SHARES, row) as u64,
+            other,
             low,
             high,
+            groups[row].hash as u64,
         ]);
     }
     batches
 }
 
-/// One worker's part of the referee.
+/// A play's place in the table, from 1; 0 where it is null.
+fn place_of(play: &str) -> u64 {
+    TABLE.iter().position(|rules| rules.name == play).map_or(0, |at| at as u64 + 1)
+}
+
+fn play_at(place: u64) -> Option<&'static Rules> {
+    TABLE.get((place as usize).checked_sub(1)?)
+}
+
+/// Lookups of the accounts of a slice's transactions, a batch for each worker.
+pub(crate) fn account_lookups(slice: &Slice, accounts: &[Key], to: &Addressing) -> Vec<Requests> {
+    let chunk = &slice.chunk;
+    let mut batches = Requests::batches(to, chunk.len(), 0);
+    for (row, key) in accounts.iter().enumerate() {
+        if chunk.kind(row).is_transaction() && *key != Key::NULL {
+            batches[key.group() % to.peers].push(row, *key, slice.effective[row], 0, 1);
+        }
+    }
+    batches
+}
+
+/// What is known of a packet after an event, as the words of an answer.
+pub(crate) struct PacketAnswer {
+    pub(crate) finding: Option<Finding>,
+    pub(crate) share_rank: f64,
+    pub(crate) split_deviation: f64,
+    pub(crate) shares_taken: i64,
+    pub(crate) left_fen: i64,
+}
+
+impl PacketAnswer {
+    fn words(ruling: &Ruling) -> [u64; PACKET_ANSWER] {
+        let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
+        [
+            ruling.finding as u64,
+            rank.to_bits(),
+            ruling.split_deviation.unwrap_or(f64::NAN).to_bits(),
+            ruling.shares_taken.unwrap_or(NULL_INT) as u64,
+            ruling.left.unwrap_or(NULL_INT) as u64,
+        ]
+    }
+
+    /// The answer of these words.
+    pub(crate) fn of(words: &[u64]) -> PacketAnswer {
+        PacketAnswer {
+            finding: Finding::ALL.get(words[0] as usize).copied(),
+            share_rank: f64::from_bits(words[1]),
+            split_deviation: f64::from_bits(words[2]),
+            shares_taken: words[3] as i64,
+            left_fen: words[4] as i64,
+        }
+    }
+}
+
+/// What is known of an account, as the words of an answer. There is none where nothing is known.
+pub(crate) struct AccountAnswer {
+    pub(crate) luck: f64,
+    pub(crate) refund_faults: i64,
+    pub(crate) refund_finding: Option<Finding>,
+}
+
+impl AccountAnswer {
+    /// The answer of these words.
+    pub(crate) fn of(words: &[u64]) -> AccountAnswer {
+        AccountAnswer {
+            luck: f64::from_bits(words[0]),
+            refund_faults: words[1] as i64,
+            refund_finding: Finding::ALL.get(words[2] as usize).copied(),
+        }
+    }
+}
+
+/// One worker's part of the packets.
 pub(crate) struct RefereeState {
     groups: Vec<Referee>,
+    peers: usize,
 }
 
 impl RefereeState {
-    pub(crate) fn new() -> RefereeState {
-        RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::default()).collect() }
+    pub(crate) fn new(peers: usize) -> RefereeState {
+        let law = Law::new(&Limits::default());
+        RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::new(law)).collect(), peers }
     }
 
-    /// Judges requests that are in total order; the answers are codes of findings.
-    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+    /// Judges requests that are in total order. Returns what their accounts are to be told of, a
+    /// batch for each worker that there is something for.
+    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) -> Vec<Requests> {
+        let to = Addressing {
+            origin: requests.origin as usize,
+            peers: self.peers,
+            first: requests.first,
+        };
+        let mut tidings = Requests::batches(&to, 0, 0);
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
             let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
-            let event = PacketEvent {
-                packet: key.hash,
-                kind: Kind::ALL[words[0] as usize],
-                time: requests.times[at],
-                amount: words[1] as i64,
-                shares: words[2] as i64,
-                account: whole(&words[3..]),
+            let event = event_of(key, requests.times[at], words);
+            let Some(ruling) = self.groups[key.group()].judge(&event) else {
+                continue;
             };
-            let finding = self.groups[key.group()].judge(&event);
-            if let Some(finding) = finding {
-                replies.rows.push(requests.rows[at]);
+            let row = requests.rows[at];
+            if requests.lookups[at] != 0 {
+                replies.rows.push(row);
                 replies.lookups.push(1);
-                replies.values.push(finding as u64);
+                replies.values.extend(PacketAnswer::words(&ruling));
             }
+            let (stream, word) = match (event.kind, ruling.share_rank) {
+                (Kind::Refund, _) if ruling.finding != Finding::Ok => {
+                    (FAULT, ruling.finding as u64)
+                }
+                (_, Some(rank)) if ruling.rank_counts => (RANK, u64::from(rank)),
+                _ => continue,
+            };
+            let account = Key { hash: event.account, check: 0 };
+            let batch = &mut tidings[account.group() % self.peers];
+            batch.push(row as usize, account, event.time, stream, 0);
+            batch.words.push(word);
         }
+        tidings.retain(|batch| !batch.rows.is_empty());
+        tidings
     }
 
     /// How many packets are remembered.
     pub(crate) fn len(&self) -> usize {
         self.groups.iter().map(Referee::len).sum()
+    }
+}
+
+fn event_of(key: Key, time: i64, words: &[u64]) -> PacketEvent {
+    let kind = Kind::ALL[(words[0] & 0xff) as usize];
+    let send = kind == Kind::Send;
+    PacketEvent {
+        packet: key.hash,
+        kind,
+        time,
+        event_time: time - (words[0] >> 16) as i64,
+        sequenced: words[0] >> 15 & 1 == 1,
+        amount: words[1] as i64,
+        shares: if send { words[2] as i64 } else { NULL_INT },
+        play: play_at(words[0] >> 8 & 0x7f),
+        account: whole(&words[3..]),
+        counterparty: if send { 0 } else { words[2] },
+        group: words[5],
+    }
+}
+
+/// One worker's part of the accounts.
+pub(crate) struct FortunesState {
+    groups: Vec<Fortunes>,
+    /// Where each request of a step stands: row, then batch, then place in it.
+    order: Vec<(u32, u32, u32)>,
+}
+
+impl FortunesState {
+    pub(crate) fn new() -> FortunesState {
+        let groups = (0..KEY_GROUPS).map(|_| Fortunes::default()).collect();
+        FortunesState { groups, order: Vec::new() }
+    }
+
+    /// Applies the batches of one slice: of each row first what there is to tell, then lookups.
+    pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
+        self.order.clear();
+        for (nth, batch) in batches.iter().enumerate() {
+            let places = batch.rows.iter().zip(0..);
+            self.order.extend(places.map(|(row, at)| (*row, nth as u32, at)));
+        }
+        // Batches with lookups carry no words, and come last of a row.
+        let lookup = |nth: u32| batches[nth as usize].words.is_empty();
+        self.order.sort_unstable_by_key(|(row, nth, at)| (*row, lookup(*nth), *nth, *at));
+        for &(row, nth, at) in &self.order {
+            let (batch, at) = (&batches[nth as usize], at as usize);
+            let (account, time) = (batch.hashes[at], batch.times[at]);
+            let fortunes = &mut self.groups[Key { hash: account, check: 0 }.group()];
+            match batch.streams[at] {
+                RANK => fortunes.claimed(account, time, batch.words[at] as u32),
+                FAULT => {
+                    let finding = Finding::ALL[batch.words[at] as usize];
+                    fortunes.refunded(account, time, finding);
+                }
+                _ => {
+                    let Some(known) = fortunes.of(account, time) else { continue };
+                    replies.rows.push(row);
+                    replies.lookups.push(1);
+                    replies.values.extend([
+                        known.luck.unwrap_or(f64::NAN).to_bits(),
+                        known.refund_faults as u64,
+                        known.refund_finding.map_or(u64::MAX, |finding| finding as u64),
+                    ]);
+                }
+            }
+        }
+    }
+
+    /// How many accounts are remembered, and how many of their ranks and refunds.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        let sum = |of: fn(&Fortunes) -> usize| self.groups.iter().map(of).sum();
+        (sum(Fortunes::len), sum(Fortunes::events))
     }
 }

@@ -25,6 +25,57 @@ pub fn share(remaining: Fen, shares_left: u32, mut below: impl FnMut(u64) -> u64
     Fen(1 + below(bound + 1))
 }
 
+/// Where a share stands among all that could have been drawn in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Its mid-rank, in units of 2^-32: how likely a smaller share was, and half of how likely this
+    /// one was. Its mean under the law is exactly a half.
+    pub mid: u32,
+    /// The variance of the mid-rank under the law, in the same units: a twelfth, less a twelfth of
+    /// the sum of the cubes of all probabilities (E. Parzen, Quantile
+    /// probability and statistical data modeling, 2004).
+    pub variance: u32,
+    /// How many amounts were possible, but for one that only a bound rounded up allows.
+    pub outcomes: u64,
+}
+
+/// The rank of a share that is not the last, drawn by [`share`] with so much in the packet and so
+/// many shares to come; none where the law cannot draw it.
+///
+/// With `F` free fen, `k` shares to come and `2F = bk + odd`, the bound is `b + 1` with probability
+/// `odd / k` and else `b`. So each of the amounts `1..=b+1` has probability
+/// `(1 - odd/k) / (b+1) + (odd/k) / (b+2) = (k(b+2) - odd) / (k(b+1)(b+2))`, and the amount `b + 2`
+/// has what is left, `odd / (k(b+2))`.
+///
+/// # Panics
+/// When there are fewer than two shares to come, or less than a fen for each.
+pub fn rank(remaining: Fen, shares_left: u32, share: Fen) -> Option<Rank> {
+    let left = u64::from(shares_left);
+    assert!(left >= 2 && remaining.0 >= left, "a fen for each of two shares or more");
+    let twice_the_free = 2 * (remaining.0 - left);
+    let (bound, odd) = (twice_the_free / left, twice_the_free % left);
+    let above = share.0.checked_sub(1)?;
+    if above > bound + u64::from(odd > 0) {
+        return None;
+    }
+    let [left, outcomes, odd, above] = [left, bound + 1, odd, above].map(u128::from);
+    // Common denominator of all probabilities; below 2^84, as the left times the bound is at most
+    // twice the money.
+    let whole = left * outcomes * (outcomes + 1);
+    let each = left * (outcomes + 1) - odd;
+    let most = odd * outcomes;
+    let twice_the_mid =
+        if above < outcomes { (2 * above + 1) * each } else { 2 * outcomes * each + most };
+    let unit = |part: u128| (part << 32) / whole;
+    let cube = |probability: u128| probability * probability * probability;
+    let cubes = (outcomes * cube(unit(each)) + cube(unit(most))) >> 64;
+    Some(Rank {
+        mid: (unit(twice_the_mid) / 2) as u32,
+        variance: (((1 << 32) - cubes) / 12) as u32,
+        outcomes: bound + 1,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +115,65 @@ mod tests {
             }
         }
         assert_eq!(share(Fen(7), 1, |_| panic!("the last takes what is left")), Fen(7));
+    }
+
+    /// Ranks against a count of every outcome of the two draws.
+    #[test]
+    fn a_rank_is_what_the_count_of_all_outcomes_says() {
+        for left in 2..=12_u32 {
+            for remaining in u64::from(left)..=80 {
+                // Outcomes by amount; those of each bound weigh so much that all weigh the same.
+                let mut weights = std::collections::BTreeMap::<u64, f64>::new();
+                for rounding in 0..u64::from(left) {
+                    let mut second = 0;
+                    loop {
+                        let mut ends = Vec::new();
+                        let got = share(Fen(remaining), left, |end| {
+                            ends.push(end);
+                            if ends.len() == 1 { rounding } else { second }
+                        });
+                        let weight = 1.0 / f64::from(left) / ends[1] as f64;
+                        *weights.entry(got.0).or_default() += weight;
+                        second += 1;
+                        if second == ends[1] {
+                            break;
+                        }
+                    }
+                }
+                let (mut below, mut mean, mut square) = (0.0, 0.0, 0.0);
+                let variance = (1.0 - weights.values().map(|p| p * p * p).sum::<f64>()) / 12.0;
+                for amount in 0..=remaining + 1 {
+                    let found = rank(Fen(remaining), left, Fen(amount));
+                    let Some(p) = weights.get(&amount) else {
+                        assert_eq!(found, None, "{amount} of {remaining} in {left}");
+                        continue;
+                    };
+                    let found = found.expect("it can be drawn");
+                    let mid = below + p / 2.0;
+                    let unit = 1.0 / 4_294_967_296.0;
+                    assert!((f64::from(found.mid) * unit - mid).abs() < 1e-9);
+                    assert!((f64::from(found.variance) * unit - variance).abs() < 1e-8);
+                    below += p;
+                    mean += p * mid;
+                    square += p * (mid - 0.5) * (mid - 0.5);
+                }
+                assert!((mean - 0.5).abs() < 1e-12 && (square - variance).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_of_the_largest_packets_stay_within_their_range() {
+        for left in [2, 3, 99, 1_000_000] {
+            let remaining = Fen(Fen::MAX.0);
+            assert_eq!(rank(remaining, left, Fen(0)), None);
+            assert!(rank(remaining, left, Fen(1)).is_some_and(|rank| rank.mid < 1 << 20));
+            let most = 2 * (remaining.0 - u64::from(left)) / u64::from(left) + 1;
+            assert!(
+                rank(remaining, left, Fen(most)).is_some_and(|rank| rank.mid > u32::MAX - 4096)
+            );
+            assert_eq!(rank(remaining, left, Fen(most + 2)), None);
+        }
     }
 
     /// The shares of many packets, a row a packet.

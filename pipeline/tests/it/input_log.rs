@@ -75,6 +75,7 @@ pub(crate) struct Record {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test has few records")]
 pub(crate) enum Body {
     Event(Ev),
     Bytes(Vec<u8>),

@@ -13,6 +13,7 @@ mod interrupt;
 mod oracle;
 mod order;
 mod packet;
+mod referee;
 mod rule_sets;
 mod rules_check;
 mod sorting;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use hongxian::dataflow::Options;
 use hongxian::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, Column, DEVICE_ID, EVENT_ID,
-    EVENT_TIME, GROUP_ID, KIND, NULL_INT, PACKET_ID, Position, Raw, SEQ, Schema, TEXT,
+    EVENT_TIME, GROUP_ID, KIND, NULL_INT, PACKET_ID, PLAY, Position, Raw, SEQ, SHARES, Schema,
+    TEXT,
 };
 use hongxian::expr::Zone;
 use hongxian::features::catalogue::Context;
@@ -40,6 +41,8 @@ pub(crate) struct Ev {
     pub(crate) amount: Option<i64>,
     pub(crate) seq: Option<i64>,
     pub(crate) text: String,
+    pub(crate) shares: Option<i64>,
+    pub(crate) play: &'static str,
 }
 
 /// A start for tests' clocks: 2024-02-09T12:00:00Z.
@@ -61,6 +64,8 @@ pub(crate) fn chunk(events: &[Ev]) -> Chunk {
             (AMOUNT_FEN, int(ev.amount)),
             (SEQ, int(ev.seq)),
             (TEXT, Raw::Str(ev.text.as_bytes())),
+            (SHARES, int(ev.shares)),
+            (PLAY, Raw::Str(ev.play.as_bytes())),
         ];
         builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
     }
@@ -113,6 +118,11 @@ pub(crate) type Row = BTreeMap<String, String>;
 
 /// The features of every transaction, in total order, with its id.
 pub(crate) fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
+    refereed(job, options).into_iter().map(|(id, _, row)| (id, row)).collect()
+}
+
+/// The same with the referee's outcome beside the id.
+pub(crate) fn refereed(job: &Arc<Job>, options: Options) -> Vec<(String, String, Row)> {
     let (_, parts) = hongxian::backtest::decide(job, options).unwrap();
     let mut rows = Vec::new();
     for part in &parts {
@@ -123,6 +133,7 @@ pub(crate) fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
             };
             rows.push((
                 id,
+                part.batch.outcomes.get(at).to_owned(),
                 job.features().columns().iter().zip(&part.features).map(value).collect(),
             ));
         }

@@ -1,0 +1,126 @@
+//! What the referee knows, as entries of the catalogue.
+
+use std::collections::BTreeMap;
+
+use super::{Entry, EntrySource, entry};
+use crate::event::Type;
+use crate::features::catalogue::Refereed;
+
+pub(super) fn add(entries: &mut BTreeMap<String, Entry>) {
+    for row in ROWS {
+        let mut entry = entry(row.kind, row.source.clone(), row.doc, row.doc_zh, row.unit);
+        entry.misleads = row.misleads.to_owned();
+        entries.insert(row.name.to_owned(), entry);
+    }
+}
+
+struct Row {
+    name: &'static str,
+    kind: Type,
+    source: EntrySource,
+    doc: &'static str,
+    doc_zh: &'static str,
+    unit: &'static str,
+    misleads: &'static str,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "packet.outcome",
+        kind: Type::Str,
+        source: EntrySource::Outcome,
+        doc: "the referee's finding on a send or claim: ok, or the law that it breaks",
+        doc_zh: "裁判对发包或领取的结论:ok 或所违反的规则",
+        unit: "",
+        misleads: "packet_unknown where the history begins in the middle of a packet, or where a \
+                   packet waited longer than the shipped limits let it; the limits are those of \
+                   the shipped engine, and another platform may have others; share_impossible for \
+                   an honest packet whose shares are tilted by relationship, where a claim was lost \
+                   or late, and for the first of claims at one moment whose source gives no seq",
+    },
+    Row {
+        name: "packet.shares_taken",
+        kind: Type::Int,
+        source: EntrySource::Refereed(Refereed::SharesTaken),
+        doc: "shares of this packet that were taken, this claim included; claims that the engine \
+              would have refused take none",
+        doc_zh: "该红包已被领取的份数(含本次);规则本应拒绝的领取不计",
+        unit: "shares",
+        misleads: "null where the sending was not seen",
+    },
+    Row {
+        name: "packet.left_fen",
+        kind: Type::Int,
+        source: EntrySource::Refereed(Refereed::LeftFen),
+        doc: "money of this packet that nobody has claimed, after this claim",
+        doc_zh: "本次领取之后该红包尚未被领取的金额",
+        unit: "fen",
+        misleads: "null where the sending was not seen; a claim that was blocked has still taken \
+                   its share",
+    },
+    Row {
+        name: "packet.share_rank",
+        kind: Type::Double,
+        source: EntrySource::Refereed(Refereed::ShareRank),
+        doc: "where this claim's share stands among all that the double-mean law could have drawn \
+              in its place: 0 the smallest, 1 the largest, and a half is the mean of honest shares",
+        doc_zh: "本次所得在二倍均值法于该位次可能抽出的全部金额中的位置:0 最小,1 最大,\
+                 正常均值为 0.5",
+        unit: "probability",
+        misleads: "high or low by luck for one claim in as many as one expects; null for the last \
+                   share, which takes what is left, for equal packets and where the packet or the \
+                   order of its claims is not known whole",
+    },
+    Row {
+        name: "packet.split_deviation",
+        kind: Type::Double,
+        source: EntrySource::Refereed(Refereed::SplitDeviation),
+        doc: "how far the ranks of this packet's shares so far are from the law: with y the rank \
+              less a half and v its variance, 12 (sum y)^2 / n + 180 (sum (y^2 - v))^2 / n, \
+              Neyman's smooth test of order 2 (1937); by honest luck over 9.2 in one packet of 100, \
+              over 13.8 in one of 1000, over 18.4 in one of 10000",
+        doc_zh: "该红包至今各份位次偏离抽取规则的程度(Neyman 二阶光滑检验):\
+                 正常情况下百分之一超过 9.2,千分之一超过 13.8,万分之一超过 18.4",
+        unit: "chi-square with 2 degrees of freedom",
+        misleads: "packets whose shares are tilted by relationship are shuffled, and deviate; with \
+                   many packets a day the rarest honest one is rare indeed, and looking after \
+                   each share finds more than one look at the end; null below 5 ranks, and shares \
+                   with fewer than 10 possible amounts do not count",
+    },
+    Row {
+        name: "packet.luck_30d",
+        kind: Type::Double,
+        source: EntrySource::Refereed(Refereed::Luck),
+        doc: "how lucky the acting account's drawn shares of 30 days were for their places: the sum \
+              of rank less a half over sqrt(n / 12), of the latest 1000; by honest luck over 3 for \
+              one account of 740",
+        doc_zh: "该账号30天内(最近1000次)拼手气所得位次的标准化均值:\
+                 正常情况下约740个账号中有一个超过 3",
+        unit: "standard deviations",
+        misleads: "with many accounts the luckiest honest one is lucky indeed; null below 10 ranks; \
+                   those whom a relationship tilts are lucky by rule",
+    },
+    Row {
+        name: "packet.refund_faults_30d",
+        kind: Type::Int,
+        source: EntrySource::Refereed(Refereed::RefundFaults),
+        doc: "refunds to the acting account in 30 days that broke a law of the packet: to another \
+              than its sender, twice, too early, of another amount than was left, or of an unknown \
+              packet; of the latest 100",
+        doc_zh: "30天内退给该账号且违反规则的退款数:退给他人、重复、过早、金额不符或红包不明(最多100)",
+        unit: "refunds",
+        misleads: "in the first days of a history that begins in the middle all refunds are of \
+                   unknown packets; a platform that books the return of a blocked packet as a \
+                   refund is too early; a lost claim makes a refund short, and a refund of too \
+                   much is not told from one with a blocked claim's share",
+    },
+    Row {
+        name: "packet.refund_finding",
+        kind: Type::Str,
+        source: EntrySource::Refereed(Refereed::RefundFinding),
+        doc: "the referee's finding on the latest of these refunds",
+        doc_zh: "其中最近一笔退款所违反的规则",
+        unit: "",
+        misleads: "as packet.refund_faults_30d; null where there is none",
+    },
+];

@@ -1,0 +1,233 @@
+//! The referee over whole streams: those of the engine are clean, every fault is found by its name
+//! at its event, and all figures are those of the laws, however the run is cut up.
+
+mod faults;
+mod oracle;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use faults::FAULTS;
+use hongxian::event::Schema;
+use hongxian::source::{self, Input};
+use oracle::{Known, known};
+use streams::{Dice, Style, number, stream};
+
+use crate::support::{Ev, Row, chunk, features, job, options, refereed, workspace};
+
+/// Workers, tick and batch.
+type Cut = (usize, i64, usize);
+const CUTS: [Cut; 6] = [
+    (1, 1_000, 10_000),
+    (2, 5, 1),
+    (3, 3_600_000, 64),
+    (4, 1_000, 1),
+    (4, 86_400_000, 1_000),
+    (8, 5, 10_000),
+];
+
+const OPEN: Style = Style { packets: 120, decided: false, tilt: 0 };
+const DECIDED: Style = Style { packets: 120, decided: true, tilt: 0 };
+
+fn run(chunks: &[&[Ev]], cut: Cut, sorted: bool) -> Vec<(String, String, Row)> {
+    let chunks = chunks.iter().map(|events| chunk(events)).collect();
+    let mut options = options(cut.0, cut.1, cut.2);
+    options.sorted = sorted;
+    refereed(&job(chunks, features(Vec::new(), None), sorted), options)
+}
+
+/// Compares a run with the oracle, row by row.
+#[track_caller]
+fn check(events: &[Ev], expected: &[Known], seed: u64) {
+    let rows = run(&[events], CUTS[2], true);
+    let rows: BTreeMap<_, _> =
+        rows.iter().map(|(id, outcome, row)| (id.as_str(), (outcome, row))).collect();
+    for (event, known) in events.iter().zip(expected) {
+        let Some((outcome, row)) = rows.get(event.id.as_str()) else {
+            assert_eq!(event.kind, "refund");
+            continue;
+        };
+        let at = format!("seed {seed}, {event:?}");
+        assert_eq!(*outcome, known.finding, "{at}");
+        let int = |value: Option<i64>| value.map_or("null".to_owned(), |value| value.to_string());
+        assert_eq!(row["packet.shares_taken"], int(known.shares_taken), "{at}");
+        assert_eq!(row["packet.left_fen"], int(known.left), "{at}");
+        assert_eq!(row["packet.refund_faults_30d"], known.refund_faults.to_string(), "{at}");
+        let finding = if known.refund_finding.is_empty() { "null" } else { known.refund_finding };
+        assert_eq!(row["packet.refund_finding"], finding, "{at}");
+        for (name, value, room) in [
+            ("packet.share_rank", known.rank, 1e-9),
+            ("packet.split_deviation", known.deviation, 1e-5),
+            ("packet.luck_30d", known.luck, 1e-5),
+        ] {
+            let found = row[name].parse::<f64>().ok();
+            let near = found.zip(value).is_some_and(|(found, value)| (found - value).abs() < room);
+            assert!(
+                near || found.is_none() && value.is_none(),
+                "{name}: {found:?} {value:?}, {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_streams_of_the_engine_are_clean() {
+    let mut met = BTreeMap::<&str, usize>::new();
+    let (mut ranks, mut deviations, mut lucks) = (0, 0, 0);
+    for seed in 0..6 {
+        let events = stream(seed, if seed % 2 == 0 { OPEN } else { DECIDED });
+        for event in &events {
+            let play = if event.kind == "send" { event.play } else { event.kind };
+            *met.entry(play).or_default() += 1;
+        }
+        let expected = known(&events);
+        for (event, known) in events.iter().zip(&expected) {
+            assert_eq!(known.finding, "ok", "seed {seed}, {event:?}");
+            ranks += usize::from(known.rank.is_some());
+            deviations += usize::from(known.deviation.is_some());
+            lucks += usize::from(known.luck.is_some());
+        }
+        check(&events, &expected, seed);
+    }
+    for kind in ["lucky", "equal", "exclusive", "relay", "timed", "password", "claim", "refund"] {
+        assert!(met[kind] >= 50, "{met:?}");
+    }
+    assert!(ranks > 2_000 && deviations > 1_000 && lucks > 300, "{ranks} {deviations} {lucks}");
+}
+
+/// The simulated population has an implementation of the law of its own.
+#[test]
+fn the_population_is_clean() {
+    let path = workspace().join("fixtures/populations/new-year/events.parquet");
+    let read = source::read_all(&[Input::plain(path)], &Arc::new(Schema::default()), &());
+    let Ok(read) = read else { panic!("the population is good") };
+    let job = job(read.chunks, features(Vec::new(), None), true);
+    let (mut shares, mut deviate) = (0, 0);
+    for (id, outcome, row) in refereed(&job, options(2, 1_000, 10_000)) {
+        assert!(outcome.is_empty() || outcome == "ok", "{id}: {outcome}");
+        assert_eq!(row["packet.refund_faults_30d"], "0", "{id}");
+        if let Ok(deviation) = row["packet.split_deviation"].parse::<f64>() {
+            shares += 1;
+            deviate += usize::from(deviation > 9.21);
+        }
+    }
+    // One in a hundred, but shares of one packet go together.
+    assert!(
+        shares > 10_000 && (shares / 200..shares / 50).contains(&deviate),
+        "{deviate} {shares}"
+    );
+}
+
+/// A regulated packet is shuffled: all its laws hold but that of the split, place by place.
+#[test]
+fn of_a_regulated_packet_only_the_split_may_be_accused() {
+    for seed in 0..4 {
+        let events = stream(seed, Style { tilt: 100, ..OPEN });
+        let found = known(&events);
+        let findings = found.iter().map(|known| known.finding);
+        assert!(findings.clone().all(|finding| ["ok", "share_impossible"].contains(&finding)));
+        assert!(findings.into_iter().any(|finding| finding == "share_impossible"));
+        check(&events, &found, seed);
+    }
+}
+
+#[test]
+fn every_fault_is_found_by_its_name_at_its_event() {
+    for (nth, (name, fault)) in FAULTS.iter().enumerate() {
+        let mut placed = 0;
+        for seed in 0..6 {
+            let mut events = stream(seed, if seed % 2 == 0 { OPEN } else { DECIDED });
+            let mut dice = Dice(1_000 * nth as u64 + seed);
+            let Some(id) = fault(&mut events, &mut dice) else { continue };
+            placed += 1;
+            let at = events.iter().position(|event| event.id == id).expect("it is there");
+            // A refund has no decision: it shows at the next transaction of whom it was paid to.
+            let probe = Ev {
+                id: "probe".to_owned(),
+                time: events[at].time,
+                kind: "transfer",
+                account: events[at].account.clone(),
+                counterparty: "shop".to_owned(),
+                amount: Some(1),
+                ..Ev::default()
+            };
+            let is_refund = events[at].kind == "refund";
+            if is_refund {
+                events.insert(at + 1, probe);
+                number(&mut events);
+            }
+            let found = run(&[&events], CUTS[0], true);
+            let of = |id: &str| {
+                let (_, outcome, row) = found.iter().find(|(found, ..)| found == id).unwrap();
+                (outcome.clone(), row["packet.refund_finding"].clone())
+            };
+            let (outcome, _) = if is_refund { of("probe") } else { of(&id) };
+            let finding = if is_refund { of("probe").1 } else { outcome };
+            assert_eq!(finding, *name, "seed {seed}, {:?}", events[at]);
+            check(&events, &known(&events), seed);
+        }
+        assert!(placed >= 3, "{name} was placed {placed} times");
+    }
+}
+
+/// Many faults at once, and fields that are null.
+fn broken(seed: u64) -> Vec<Ev> {
+    let mut dice = Dice(seed ^ 0xfa);
+    let mut events = stream(seed, if seed.is_multiple_of(2) { OPEN } else { DECIDED });
+    for nth in 0..20 {
+        let (_, fault) = dice.of(FAULTS);
+        let before = events.clone();
+        fault(&mut events, &mut Dice(seed + nth));
+        // One fault upon another may take more than there is.
+        if events.iter().any(|event| event.amount < Some(0)) {
+            events = before;
+        }
+        if let Some(event) = events.iter_mut().find(|event| event.id == "fault") {
+            event.id = format!("fault{nth}");
+        }
+    }
+    for event in &mut events {
+        match dice.below(60) {
+            0 => event.shares = None,
+            1 => event.play = "",
+            2 => event.group.clear(),
+            3 if event.kind == "claim" => event.counterparty.clear(),
+            4 => event.packet.clear(),
+            _ => {}
+        }
+    }
+    events
+}
+
+#[test]
+fn broken_streams_are_what_the_oracle_says() {
+    let mut findings = BTreeMap::<&str, usize>::new();
+    for seed in 0..30 {
+        let events = broken(seed);
+        let expected = known(&events);
+        expected.iter().for_each(|known| *findings.entry(known.finding).or_default() += 1);
+        check(&events, &expected, seed);
+    }
+    for (name, _) in FAULTS {
+        assert!(findings.contains_key(name), "{name}: {findings:?}");
+    }
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_the_cut() {
+    for seed in 0..2 {
+        let mut events = broken(seed);
+        let expected = run(&[&events], CUTS[0], true);
+        let mut dice = Dice(seed);
+        for at in (1..events.len()).rev() {
+            events.swap(at, dice.below(at as u64 + 1) as usize);
+        }
+        let (left, right) = events.split_at(events.len() / 3);
+        for cut in CUTS {
+            assert!(run(&[right, left, right], cut, true) == expected, "seed {seed}, {cut:?}");
+        }
+        // Without the sort it does: the comparison has power.
+        assert!(run(&[right, left], (2, 86_400_000, 10_000), false) != expected);
+    }
+}
