@@ -81,8 +81,9 @@ impl Ranks {
 /// What is known of an account from its packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fortune {
-    /// The standardised mean rank of its claims in the window, `sum y / sqrt(n / 12)`: under the law
-    /// about normal, so over 3 for one account of 740. None with fewer than [`LUCK_RANKS_MIN`].
+    /// The standardised mean rank of its claims in the window, `sum y / sqrt(n / 12)`: under the
+    /// law about normal, so over 3 for one account of 740. None with fewer than
+    /// [`LUCK_RANKS_MIN`].
     pub luck: Option<f64>,
     /// Refunds to it in the window that broke a law.
     pub refund_faults: usize,

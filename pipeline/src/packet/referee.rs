@@ -1,16 +1,17 @@
 //! The referee: does the incoming stream obey the laws of a red packet?
 //!
 //! Sends, claims and refunds are held to the engine's rules: a packet is within the limits, its
-//! shares go to distinct people while it is open, each gets what the play allows, the last one takes
-//! what is left, and the rest goes back once. A stream that breaks these laws is itself a finding.
+//! shares go to distinct people while it is open, each gets what the play allows, the last one
+//! takes what is left, and the rest goes back once. A stream that breaks these laws is itself a
+//! finding.
 //!
 //! The referee sees less than the engine, and never accuses where it cannot know:
 //! - what is null is in order;
-//! - a claim that the engine would have refused (by anyone else, too late, twice, of more than there
-//!   is) takes no share, so that those who come after are not accused for it;
+//! - a claim that the engine would have refused (by anyone else, too late, twice, of more than
+//!   there is) takes no share, so that those who come after are not accused for it;
 //! - a packet whose sending was decided late opened late, and a timed one when its sender said; the
-//!   stream tells neither. Its day runs from the first claim at the latest, and without one from the
-//!   longest possible wait: a hold, or the farthest moment of a timed packet;
+//!   stream tells neither. Its day runs from the first claim at the latest, and without one from
+//!   the longest possible wait: a hold, or the farthest moment of a timed packet;
 //! - a refund may give back shares whose claims were blocked; the stream does not tell which.
 //!
 //! Laws of time look at when events happened, not at when they came.

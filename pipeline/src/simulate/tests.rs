@@ -9,7 +9,9 @@ use super::labels::Label;
 use super::world::{Account, Event, World};
 use super::*;
 use crate::event::{Kind, NULL_INT};
-use crate::packet::referee::{Finding, PacketEvent, Referee};
+use crate::packet::limits::Limits;
+use crate::packet::plays::TABLE;
+use crate::packet::referee::{Finding, Law, PacketEvent, Referee};
 
 /// A week with every typology and every look-alike.
 fn small() -> Scenario {
@@ -101,18 +103,25 @@ fn every_packet_obeys_the_laws() {
 /// The referee of streams from elsewhere knows nothing of the engine, and has nothing to object to.
 #[test]
 fn the_referee_finds_nothing() {
-    let mut referee = Referee::default();
+    let mut referee = Referee::new(Law::new(&Limits::default()));
+    // Nobody has the number 0, which is null.
+    let person = |account: Account| u64::from(account.0) + 1;
     for event in made(&small(), 1).1 {
         let (Some(packet), Some(account)) = (event.packet, event.account) else { continue };
         let event = PacketEvent {
             packet: packet.into(),
             kind: event.kind,
             time: event.time,
+            event_time: event.time,
+            sequenced: true,
             amount: event.amount_fen.unwrap(),
             shares: event.shares.unwrap_or(NULL_INT),
-            account: account.0.into(),
+            play: TABLE.iter().find(|rules| rules.name == event.play),
+            account: person(account).into(),
+            counterparty: event.counterparty.map_or(0, person),
+            group: event.group.map_or(0, |group| u64::from(group.0) + 1),
         };
-        let finding = referee.judge(&event);
+        let finding = referee.judge(&event).map(|ruling| ruling.finding);
         assert!(matches!(finding, None | Some(Finding::Ok)), "{finding:?}: {event:?}");
     }
 }
