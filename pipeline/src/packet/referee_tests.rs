@@ -1,3 +1,5 @@
+//! Each law on streams of a few events, worked out by hand.
+
 use super::*;
 
 use crate::packet::plays::{EQUAL, EXCLUSIVE, LUCKY, TABLE, TIMED};
