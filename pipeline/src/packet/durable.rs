@@ -343,7 +343,7 @@ fn replay(
     Ok(())
 }
 
-/// Executes a whole journal again, as [`verify`](super::journal::verify) asks.
+/// Executes a whole journal again, as [`verify()`](super::journal::verify()) asks.
 pub struct Auditor<O> {
     secret: MasterSecret,
     engine: Option<Engine>,
