@@ -99,7 +99,6 @@ impl<S: Storage> Durable<S> {
         options: &Options,
         limits: Option<Limits>,
         secret: &MasterSecret,
-        clock: Time,
     ) -> Result<(Durable<S>, Opened), DurableError> {
         let (mut journal, recovery) = Journal::open(storage, options)?;
         if journal.next().0 == 0 {
@@ -109,14 +108,17 @@ impl<S: Storage> Durable<S> {
             journal.append(&Batch {
                 first_sequence: Seq(0),
                 count: 0,
-                time: clock,
+                // Before all that a clock can show, that of commands told long after included.
+                time: Time(0),
                 body: &body,
                 touched: &[],
             })?;
             journal.sync()?;
         }
         let (engine, opened) = recover(&journal, recovery, limits, secret)?;
-        Ok((Durable { engine, journal, batch: Building::default() }, opened))
+        // A clock that has gone back since stands still, as it does within one run.
+        let batch = Building { clock: engine.clock().max(Time(0)), ..Building::default() };
+        Ok((Durable { engine, journal, batch }, opened))
     }
 
     /// The engine, as it is with all commands so far, those that are not durable too.

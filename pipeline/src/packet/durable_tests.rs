@@ -84,7 +84,7 @@ type Disk = Durable<Memory>;
 
 fn open(storage: Memory) -> Result<Disk, DurableError> {
     let (options, secret) = (Options::default(), MasterSecret::new([7; 32]));
-    Durable::open(storage, &options, None, &secret, Time::from_ms(START_MS)).map(|(disk, _)| disk)
+    Durable::open(storage, &options, None, &secret).map(|(disk, _)| disk)
 }
 
 /// Sends the whole story, as far as the disk goes along; `heard` gets the replies that were told.
@@ -176,8 +176,7 @@ fn a_journal_cut_at_any_byte_goes_on_as_if_it_had_not_been() {
 fn a_snapshot_shortens_what_is_executed_again_and_changes_nothing() {
     let (expected, whole) = without_crash(true);
     let (options, secret) = (Options::default(), MasterSecret::new([7; 32]));
-    let now = Time::from_ms(START_MS);
-    let (mut disk, opened) = Durable::open(whole, &options, None, &secret, now).unwrap();
+    let (mut disk, opened) = Durable::open(whole, &options, None, &secret).unwrap();
     assert!(opened.snapshot.is_some() && opened.replayed < 3, "{opened:?}");
     disk.engine().audit();
     let mut again = Vec::new();
@@ -188,13 +187,13 @@ fn a_snapshot_shortens_what_is_executed_again_and_changes_nothing() {
 #[test]
 fn another_secret_and_other_limits_are_refused() {
     let (_, whole) = without_crash(false);
-    let (options, now) = (Options::default(), Time::from_ms(START_MS));
+    let options = Options::default();
     let other = MasterSecret::new([8; 32]);
-    let opened = Durable::open(whole.clone(), &options, None, &other, now);
+    let opened = Durable::open(whole.clone(), &options, None, &other);
     assert!(matches!(opened, Err(DurableError::SecretDiffers)));
     let limits = Limits { shares_max: 7, ..Limits::default() };
     let secret = MasterSecret::new([7; 32]);
-    let opened = Durable::open(whole, &options, Some(limits), &secret, now);
+    let opened = Durable::open(whole, &options, Some(limits), &secret);
     assert!(matches!(opened, Err(DurableError::LimitsDiffer)));
 }
 
@@ -226,4 +225,16 @@ fn an_outcome_that_is_not_the_engines_is_found_when_it_is_executed_again() {
     forged.sync().unwrap();
     let opened = open(forged.into_storage());
     assert!(matches!(opened, Err(DurableError::Differs { .. })), "{:?}", opened.err());
+}
+
+#[test]
+fn a_clock_that_has_gone_back_since_the_last_run_stands_still() {
+    let (heard, whole) = without_crash(false);
+    let mut disk = open(whole).unwrap();
+    disk.begin(Time::from_ms(START_MS - 3_600_000));
+    let reply = disk.apply(&Request { id: "later", command: Command::Tick }).unwrap();
+    disk.commit().unwrap();
+    disk.sync().unwrap();
+    assert!(reply.time > heard.last().unwrap().time);
+    open(disk.journal.into_storage()).unwrap().engine().audit();
 }

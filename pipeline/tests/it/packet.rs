@@ -238,6 +238,17 @@ fn a_journal_goes_on_where_it_was_and_verifies() {
 }
 
 #[test]
+fn a_journal_can_be_told_of_times_that_are_past() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let output = packet(&["run", "--clock", "commands", "--journal", path], DINNER);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_eq!(of(&outcomes(&output), "clear")["net_fen"], 10_000);
+    let output = packet(&["verify", path], "");
+    assert!(output.status.success(), "{}", errors(&output));
+}
+
+#[test]
 fn no_byte_of_a_journal_can_be_changed_unseen() {
     let place = tempfile::tempdir().unwrap();
     journal(place.path());

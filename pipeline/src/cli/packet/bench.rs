@@ -77,8 +77,8 @@ fn open(directory: &Path, limits: Limits) -> Result<Server, Failure> {
     let storage = Directory::open(directory).map_err(|error| place::at(directory, &error))?;
     let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
     let options = Options { trust, ..Options::default() };
-    let (durable, _) = Durable::open(storage, &options, Some(limits), &keys.draws, place::clock())
-        .map_err(place::failure)?;
+    let (durable, _) =
+        Durable::open(storage, &options, Some(limits), &keys.draws).map_err(place::failure)?;
     Ok(Server::Disk(Box::new(durable), Box::new(keys)))
 }
 

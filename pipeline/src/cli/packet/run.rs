@@ -61,8 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
             let options = Options { trust, ..Options::default() };
             let (durable, opened) =
-                Durable::open(storage, &options, limits, &keys.draws, place::clock())
-                    .map_err(place::failure)?;
+                Durable::open(storage, &options, limits, &keys.draws).map_err(place::failure)?;
             tell(&opened);
             Journalled { durable, keys, commands: 0, batches: 0 }.serve(&lines, arguments.clock)
         }

@@ -333,6 +333,11 @@ impl Engine {
         &self.limits
     }
 
+    /// The latest time that the caller's clock has shown.
+    pub fn clock(&self) -> Time {
+        self.clock
+    }
+
     /// How many commands were executed.
     pub fn commands(&self) -> u64 {
         self.executed.next()
