@@ -52,7 +52,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-pub use self::closed::{DeskWork, Ended, Honest, Money, Report, RingMoney, terminal};
+pub use self::closed::{DeskWork, Ended, Flow, Honest, Money, Report, RingMoney, terminal};
 pub use self::fidelity::Row;
 pub use self::labels::Label;
 pub use self::scenario::{

@@ -23,7 +23,7 @@ use self::desk::Desk;
 pub use self::report::{Ended, terminal};
 use self::rings::Rings;
 use self::tally::Tally;
-pub use self::tally::{DeskWork, Honest, Money, Report, RingMoney};
+pub use self::tally::{DeskWork, Flow, Honest, Money, Report, RingMoney};
 use super::clockwork::{Act, Then};
 use super::names::{Id, Names};
 use super::packets::{Offer, Taker, Transfer};
@@ -93,9 +93,11 @@ struct Awaited {
     again: bool,
 }
 
-/// A transaction that is held, and since when.
+/// A transaction that is held.
 struct Held {
     since: i64,
+    /// Whether its ring had moved before.
+    after_move: bool,
     awaited: Awaited,
 }
 
@@ -212,7 +214,7 @@ impl World {
             Verdict::Hold => {
                 let expires = reply.time.after(ttl);
                 self.plan(expires.ms(), Act::Expire(expires));
-                self.hold(awaited);
+                self.hold(awaited, after_move);
             }
             Verdict::Block => {
                 if let What::Claim { packet, .. } = awaited.what {
@@ -249,14 +251,14 @@ impl World {
     }
 
     /// The money stands aside. Those who play do not wait for a share that is held.
-    fn hold(&mut self, awaited: Awaited) {
+    fn hold(&mut self, awaited: Awaited, after_move: bool) {
         let subject = awaited.subject;
         let now = self.now;
         if let What::Claim { packet, .. } = awaited.what {
             self.tried(packet);
         }
         let seq = awaited.seq;
-        self.closed().held.insert(seq, Held { since: now, awaited });
+        self.closed().held.insert(seq, Held { since: now, after_move, awaited });
         self.queue(seq);
         if self.fraud_of(&subject).is_some() {
             self.ring_stopped(subject);
@@ -266,12 +268,12 @@ impl World {
     /// A person, or its time, has ended a hold.
     pub(super) fn hold_ended(&mut self, transaction: Seq, released: bool) {
         let now = self.now;
-        let Some(Held { since, awaited }) = self.closed().held.remove(&transaction) else {
+        let Some(Held { since, after_move, awaited }) = self.closed().held.remove(&transaction)
+        else {
             unreachable!("what ends was held")
         };
         let Subject { amount_fen, scheme, .. } = awaited.subject;
         let fraud = self.fraud_of(&awaited.subject);
-        let after_move = self.closed().rings.has_moved(scheme);
         let waited = now - since;
         self.closed().tally.hold_ended(&awaited.subject, fraud, after_move, released, waited);
         match awaited.what {
