@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     if let Some(rules) = &arguments.with_rules {
         let ended = simulate::run_with_rules(&scenario, seed, rules, out)?;
         print(&match arguments.json {
-            true => std::fs::read_to_string(out.join("loop.json")).unwrap_or_default(),
+            true => format!("{:#}\n", ended.json()),
             false => simulate::terminal(&ended, shown.lang),
         });
         return Ok(());

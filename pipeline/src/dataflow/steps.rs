@@ -99,17 +99,18 @@ impl Live {
     /// step before it until before `until`. Without events only time passes.
     ///
     /// # Panics
-    /// When the events are not in total order, when one is not in that time, or after
-    /// [`end`](Self::end).
+    /// When the events are not in total order, when one is not in that time, when no time passes,
+    /// or after [`end`](Self::end).
     pub fn feed(&self, chunk: Chunk, effective: Vec<i64>, until: i64) {
         let mut fed = self.fed();
         assert!(!fed.ended, "nothing comes after the end");
         assert!(is_ordered(&chunk, &effective), "a step's events are in total order");
         let since = fed.until;
         let (first, last) = (effective.first().copied(), effective.last().copied());
-        let begun = first.into_iter().chain(since).max().unwrap_or(until);
-        assert!(since <= first.or(since) && last.is_none_or(|last| last < until));
-        assert!(since <= Some(until), "time does not go back");
+        // Without events before it, a step without events begins with time itself.
+        let begun = first.or(since).unwrap_or(0);
+        assert!(since <= Some(begun), "no event comes behind the step before");
+        assert!(begun < until && last <= Some(until - 1), "a step ends after its events");
         let events = fed.events..fed.events + chunk.len();
         fed.events = events.end;
         fed.until = Some(until);

@@ -6,6 +6,9 @@
 //! give the same bytes on every machine, and the figures of the domain document ([`figures`]) hold
 //! in what comes out, which [`fidelity`] shows.
 //!
+//! With rules ([`run_with_rules`]) it is a closed loop: what happens is decided on by the one
+//! dataflow, the decisions settle the engine's transactions, and people react.
+//!
 //! ```
 //! # fn main() -> Result<(), hongxian::diagnostic::Failure> {
 //! use hongxian::simulate::{self, Scenario};
@@ -24,6 +27,7 @@
 //! # }
 //! ```
 
+mod agenda;
 mod amounts;
 mod clockwork;
 mod closed;
@@ -129,10 +133,8 @@ pub fn run_with_rules(
             format!("回测的决策（{told}）与闭环的决策（{digest}）不一致"),
         )));
     }
-    let mut json = serde_json::to_value(&ended.report).unwrap_or_default();
-    json["decisions_digest"] = told.into();
     let path = out.join("loop.json");
-    std::fs::write(&path, format!("{json:#}\n")).map_err(|error| {
+    std::fs::write(&path, format!("{:#}\n", ended.json())).map_err(|error| {
         let path = path.display();
         let message = format!("cannot write {path}: {error}");
         Failure::Environment(Message::new(message, format!("无法写入 {path}：{error}")))

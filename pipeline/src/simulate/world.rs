@@ -3,7 +3,8 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::clockwork::{Agenda, Bank};
+use super::agenda::Agenda;
+use super::clockwork::Bank;
 use super::closed::Closed;
 use super::figures::{DAY, GroupType, MINUTE};
 use super::life::Life;

@@ -10,6 +10,7 @@ mod features;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
+mod live;
 mod oracle;
 mod order;
 mod packet;

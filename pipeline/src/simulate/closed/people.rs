@@ -2,7 +2,7 @@
 //! remember; rings take note.
 
 use super::{Awaited, Subject, What, World};
-use crate::simulate::clockwork::Act;
+use crate::simulate::agenda::Act;
 use crate::simulate::world::{Account, SchemeId};
 
 impl World {

@@ -16,6 +16,16 @@ pub struct Ended {
     pub digest: blake3::Hash,
 }
 
+impl Ended {
+    /// As in `loop.json`: the report, and the digest.
+    pub fn json(&self) -> serde_json::Value {
+        // A structure of numbers and names always has a form in JSON.
+        let mut json = serde_json::to_value(&self.report).unwrap_or_default();
+        json["decisions_digest"] = self.digest.to_hex().as_str().into();
+        json
+    }
+}
+
 /// The report as text.
 pub fn terminal(ended: &Ended, lang: Lang) -> String {
     let Ended { report, digest } = ended;

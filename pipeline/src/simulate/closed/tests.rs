@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::dataflow::Options;
+use crate::diagnostic::Lang;
 use crate::event::Kind;
 use crate::run::{self, Events, Request, SORT_MEMORY};
 use crate::simulate::figures::DAY;
@@ -54,16 +55,20 @@ fn rules(dir: &Path, policy: &str, rules: &[(&str, &str)]) -> PathBuf {
     dir
 }
 
+fn sound<T>(done: Result<T, Failure>) -> T {
+    done.unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)))
+}
+
 /// The world at the end of its days with rules at work in it, all that happened, and what came of
 /// it.
 fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, Vec<Event>, Ended) {
     let dir = tempfile::tempdir().unwrap();
     let rules = rules(dir.path(), policy, which);
-    let Ok(closed) = Closed::new(&rules, scenario, 1) else { panic!("the rules are wrong") };
+    let closed = sound(Closed::new(&rules, scenario, 1));
     let mut events = Vec::new();
     let mut world = live(scenario, 1, Some(Box::new(closed)), |batch| events.extend(batch));
     let closed = world.closed.take().unwrap();
-    let Ok(ended) = closed.finish(&world) else { panic!("the dataflow failed") };
+    let ended = sound(closed.finish(&world));
     (world, events, ended)
 }
 
@@ -78,8 +83,7 @@ fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
         rejects_max: Some(0),
         sort_memory: SORT_MEMORY,
     };
-    let Ok(outcome) = run::run(&request, &(), Arc::default()) else { panic!("it does not run") };
-    outcome.facts.decisions_digest
+    sound(run::run(&request, &(), Arc::default())).facts.decisions_digest
 }
 
 /// The one promise: what settled the money is what a backtest of the events decides, however it is
@@ -88,15 +92,13 @@ fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
 fn a_backtest_decides_what_the_loop_decided() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     let dir = tempfile::tempdir().unwrap();
-    let strict = ("large", "when = 'amount_fen >= yuan(40)'\nfloor = 'hold'\nscore = 700");
-    let own = rules(dir.path(), ENFORCED, &[strict]);
+    let from = |yuan: i64| format!("{ALL_KINDS}\nwhen = 'amount_fen >= yuan({yuan})'\nscore = 700");
+    let own = rules(dir.path(), ENFORCED, &[("large", &from(40))]);
     let other = tempfile::tempdir().unwrap();
-    let laxer = ("large", "when = 'amount_fen >= yuan(90)'\nfloor = 'hold'\nscore = 700");
-    let other = rules(other.path(), ENFORCED, &[laxer]);
+    let other = rules(other.path(), ENFORCED, &[("large", &from(90))]);
     for rules in [&shipped, &own] {
         let out = dir.path().join("out");
-        let done = crate::simulate::run_with_rules(&village(""), 1, rules, &out);
-        let Ok(ended) = done else { panic!("the loop and its backtest differ, or it failed") };
+        let ended = sound(crate::simulate::run_with_rules(&village(""), 1, rules, &out));
         let digest = ended.digest.to_hex();
         let cut = Options { workers: 3, tick: 7_000, batch: 50, sorted: true };
         assert_eq!(backtest(&out, rules, cut), digest.as_str());
@@ -112,12 +114,11 @@ fn a_backtest_decides_what_the_loop_decided() {
 #[test]
 fn one_seed_gives_the_same_bytes_and_another_does_not() {
     let dir = tempfile::tempdir().unwrap();
-    let rule = ("sevens", "when = 'amount_fen % 7 == 3'\nscore = 1000");
-    let rules = rules(dir.path(), "", &[rule]);
+    let rule = format!("{ALL_KINDS}\nwhen = 'amount_fen % 7 == 3'\nscore = 1000");
+    let rules = rules(dir.path(), "", &[("sevens", &rule)]);
     let written = |seed| {
         let out = dir.path().join("out");
-        let done = crate::simulate::run_with_rules(&village(""), seed, &rules, &out);
-        assert!(done.is_ok());
+        sound(crate::simulate::run_with_rules(&village(""), seed, &rules, &out));
         ["events.parquet", "labels.parquet", "loop.json", "run/log/blocks.jsonl"]
             .map(|name| blake3::hash(&fs::read(out.join(name)).unwrap()))
     };
