@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// Every second of simulated time, what people did goes through the rules, and the decisions
     /// settle the packet engine's transactions: allow and review pay, hold leaves the money aside
     /// until the review desk or its time ends the hold, block voids it. People react as the
-    /// scenario's [reactions] says: they try again or give up, rings move to other groups and
+    /// scenario's table reactions says: they try again or give up, rings move to other groups and
     /// accounts. DIR then also holds run/, the run directory of a backtest of the events, whose
     /// decisions must be the very ones that settled the money (else exit 1), and loop.json: what
     /// was stopped, and what honest people suffered.

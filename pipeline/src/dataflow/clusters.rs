@@ -1,8 +1,8 @@
 //! The clusters' part of the dataflow: keyed by device, through differential, keyed by account.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use differential_dataflow::AsCollection;
 use timely::container::CapacityContainerBuilder;
@@ -69,7 +69,7 @@ pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Reques
 pub(super) fn shared_edges<'s>(
     requests: StreamVec<'s, u64, Requests>,
     options: ClusterOptions,
-    reached: Rc<Cell<i64>>,
+    reached: Arc<AtomicI64>,
 ) -> StreamVec<'s, u64, Change<Edge>> {
     requests.unary_frontier::<CapacityContainerBuilder<Vec<Change<Edge>>>, _, _, _>(
         Exchange::new(|requests: &Requests| u64::from(requests.destination)),
@@ -99,7 +99,7 @@ pub(super) fn shared_edges<'s>(
                     }
                 }
                 let known = frontier.frontier().first().copied();
-                let end = || reached.get();
+                let end = || reached.load(Ordering::Relaxed);
                 state.advance(known.map_or_else(end, |known| known as i64), &mut changes);
                 output.session(&capability).give_iterator(changes.drain(..));
                 match known {
@@ -117,7 +117,7 @@ pub(super) fn clusters<'s>(
     requests: StreamVec<'s, u64, Requests>,
     options: ClusterOptions,
     family: u32,
-    reached: &Rc<Cell<i64>>,
+    reached: &Arc<AtomicI64>,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
     let labels = labels(edges.as_collection()).consolidate();
     let (replies, memberships) =
@@ -143,7 +143,7 @@ fn account_groups<'s>(
     labels: StreamVec<'s, u64, LabelChange>,
     options: ClusterOptions,
     family: u32,
-    reached: Rc<Cell<i64>>,
+    reached: Arc<AtomicI64>,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
     let mut builder =
         OperatorBuilder::new("Devices: groups of accounts".to_owned(), requests.scope());
@@ -205,7 +205,7 @@ struct Keeper {
     options: ClusterOptions,
     family: u32,
     /// The last moment of the run, once there is no more.
-    reached: Rc<Cell<i64>>,
+    reached: Arc<AtomicI64>,
     state: AccountGroups,
     waiting: BTreeMap<u64, (Capability<u64>, Vec<Requests>)>,
     /// For each moment, which accounts gain or lose a label; a change of label is neither.
@@ -214,7 +214,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(options: ClusterOptions, family: u32, reached: Rc<Cell<i64>>) -> Keeper {
+    fn new(options: ClusterOptions, family: u32, reached: Arc<AtomicI64>) -> Keeper {
         Keeper {
             options,
             family,
@@ -297,7 +297,7 @@ impl Keeper {
     fn catch_up(&mut self, events: Option<u64>, known: Option<u64>) -> Option<u64> {
         // Requests that wait for labels look as far back as those that have not come.
         let first = events.into_iter().chain(self.waiting.keys().next().copied()).min();
-        let end = || self.reached.get();
+        let end = || self.reached.load(Ordering::Relaxed);
         let moment = self.options.known(first.map_or_else(end, |first| first as i64));
         let settled = known.map_or(moment, |known| moment.min(known as i64 - 1));
         self.step_until(settled);

@@ -8,13 +8,13 @@ mod packets;
 mod steps;
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use timely::progress::Antichain;
 pub use self::steps::{Live, Next, Planned, Steps};
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
+use crate::diagnostic::Message;
 use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
@@ -96,13 +97,13 @@ pub fn run(
 ) -> Result<Summary, String> {
     let config = timely::Config::process(options.workers);
     let (job, steps, sink) = (job.clone(), steps.clone(), sink.clone());
-    let failed = AtomicBool::new(false);
+    let shared = Shared { failed: AtomicBool::new(false), reached: Arc::default() };
     let guards = timely::execute(config, move |worker| {
-        let all = AssertUnwindSafe(|| work(worker, &job, options, &*steps, sink.clone(), &failed));
+        let all = AssertUnwindSafe(|| work(worker, &job, options, &*steps, sink.clone(), &shared));
         let done = catch_unwind(all);
         let done = done.unwrap_or_else(|payload| Err(failure(worker.index(), &*payload)));
         if done.is_err() {
-            failed.store(true, Ordering::Relaxed);
+            shared.failed.store(true, Ordering::Relaxed);
         }
         // What is left after a failure would wait for its like on the worker that failed.
         for dataflow in worker.installed_dataflows() {
@@ -126,6 +127,15 @@ pub fn run(
     Ok(summary)
 }
 
+/// What the workers of a run share.
+struct Shared {
+    /// Whether one has failed.
+    failed: AtomicBool,
+    /// The end of the last step of which any of them has read its share. An operator that sees that
+    /// there is no more sees it as it stays, for then no worker reads any more.
+    reached: Arc<AtomicI64>,
+}
+
 /// What is said of a worker that panicked; the panic itself has said where on standard error.
 fn failure(worker: usize, payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -141,16 +151,15 @@ fn work(
     options: Options,
     steps: &dyn Steps,
     sink: SyncSender<Scored>,
-    failed: &AtomicBool,
+    Shared { failed, reached }: &Shared,
 ) -> Result<Summary, String> {
     let (index, peers) = (worker.index(), worker.peers());
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
     let probe = ProbeHandle::new();
-    let shared = Rc::new(RefCell::new(Summary::default()));
-    let reached = Rc::new(Cell::new(i64::MIN));
+    let summary = Rc::new(RefCell::new(Summary::default()));
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
-        let wiring = Wiring { job, options, index, peers, summary: &shared, reached: &reached };
+        let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
@@ -171,7 +180,7 @@ fn work(
     let mut done = 0;
     let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
     while goes_on() && !job.interrupted.load(Ordering::Relaxed) {
-        let Step { events: range, time, until, epoch } = match steps.next(done) {
+        let step = match steps.next(done) {
             Next::Step(step) => step,
             Next::Wait => {
                 worker.step_or_park(PARKED_MAX);
@@ -179,20 +188,12 @@ fn work(
             }
             Next::End => break,
         };
-        let share = share(&range, index, peers);
-        let prepared = {
-            let mut summary = shared.borrow_mut();
-            summary.events += share.len() as u64;
-            let features = &job.epochs[epoch].features;
-            summary.stopwatch.time(Stage::Prepare, || {
-                let slice = steps.slice(done, share);
-                slice.map(|slice| prepare(slice, range.start as u64, epoch, features))
-            })
-        };
-        let prepared = prepared.map_err(|message| message.en)?;
+        let share = share(&step.events, index, peers);
+        let prepared = read(job, steps, done, &step, share, &mut summary.borrow_mut())?;
+        let (time, until) = (step.time, step.until);
+        reached.fetch_max(until, Ordering::Relaxed);
         input.advance_to(time as u64);
         input.send(Rc::new(prepared));
-        reached.set(until);
         input.advance_to(until as u64);
         under_way.push_back(time as u64);
         if under_way.len() > STEPS_AHEAD
@@ -206,12 +207,30 @@ fn work(
     }
     input.close();
     worker.step_or_park_while(PARKED_MAX, || !probe.done() && goes_on());
-    let mut summary = std::mem::take(&mut *shared.borrow_mut());
+    let mut summary = std::mem::take(&mut *summary.borrow_mut());
     summary.steps = done;
     while worker.has_dataflows() && goes_on() {
         worker.step_or_park(PARKED_MAX);
     }
     Ok(summary)
+}
+
+/// Reads a worker's share of step number `number`.
+fn read(
+    job: &Job,
+    steps: &dyn Steps,
+    number: usize,
+    step: &Step,
+    share: Range<usize>,
+    summary: &mut Summary,
+) -> Result<Prepared, String> {
+    summary.events += share.len() as u64;
+    let features = &job.epochs[step.epoch].features;
+    let prepared = summary.stopwatch.time(Stage::Prepare, || {
+        let slice = steps.slice(number, share)?;
+        Ok(prepare(slice, step.events.start as u64, step.epoch, features))
+    });
+    prepared.map_err(|message: Message| message.en)
 }
 
 /// The part of a step that a worker reads: contiguous, so that parts are in order.
@@ -227,9 +246,8 @@ struct Wiring<'w> {
     index: usize,
     peers: usize,
     summary: &'w Rc<RefCell<Summary>>,
-    /// The end of the last step that this worker has read. When an operator sees that there is no
-    /// more, it is the end of the last step of all: every worker has read the same steps.
-    reached: &'w Rc<Cell<i64>>,
+    /// See [`Shared::reached`].
+    reached: &'w Arc<AtomicI64>,
 }
 
 type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
