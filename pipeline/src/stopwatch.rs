@@ -19,14 +19,16 @@ pub enum Stage {
     State,
     /// Gathering, rules, scores.
     Rules,
-    /// Digest, verdicts, judging.
+    /// Verdicts, judging.
     Record,
+    /// Canonical lines, their digest.
+    Log,
     /// Parquet.
     Write,
 }
 
 /// Every stage, with its name in metrics.json.
-pub const STAGES: [(Stage, &str); 8] = [
+pub const STAGES: [(Stage, &str); 9] = [
     (Stage::Read, "read"),
     (Stage::Order, "order"),
     (Stage::Prepare, "prepare"),
@@ -34,6 +36,7 @@ pub const STAGES: [(Stage, &str); 8] = [
     (Stage::State, "state"),
     (Stage::Rules, "rules"),
     (Stage::Record, "record"),
+    (Stage::Log, "log"),
     (Stage::Write, "write"),
 ];
 

@@ -136,21 +136,13 @@ impl Observer {
 
     pub(super) fn observe(&mut self, scored: &mut Scored) {
         self.epoch = scored.epoch;
-        let mut any_raised = false;
         for at in 0..scored.batch.rows.len() {
             let places = &self.places.by_epoch[self.epoch];
             let hits = scored.batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]);
             self.hits.clear();
             self.hits.extend(hits);
-            let decided = scored.batch.verdicts[at];
             let floor = self.raise(&mut scored.batch, at);
-            any_raised |= scored.batch.verdicts[at] != decided;
             self.observe_one(&scored.batch, at, floor);
-        }
-        // The lines say what the rules decided.
-        if any_raised {
-            scored.lines.clear();
-            scored.batch.write_lines(&scored.names, &mut scored.lines);
         }
     }
 
