@@ -1,13 +1,16 @@
-//! The gate: a first look that lets nearly every harmless text go by.
+//! The gates: a first look that lets nearly every harmless text go by.
 //!
 //! A text that holds a phrase holds each pair of adjacent symbols of that phrase. So one pair of
 //! each phrase, the one that is rarest in everyday text, goes into a Bloom filter, and a text
-//! without any such pair needs no automaton. A wrong yes costs time and never a hit; a wrong no
-//! cannot happen.
+//! without any such pair needs no automaton. The gate of sound does the same with three syllables
+//! in a row: there are only four hundred syllables, and a pair of them would stand in too many
+//! texts. A wrong yes costs time and never a hit; a wrong no cannot happen.
 
 use hashbrown::HashMap;
 
-use super::normalise::{Normaliser, Reading, SKIP, Symbol};
+use super::confusables::is_invisible;
+use super::normalise::{Code, Expansion, Normaliser, Reading, SKIP, Symbol};
+use super::sound::{SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
 /// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
 const BITS_PER_PHRASE: usize = 128;
@@ -16,78 +19,241 @@ const WORDS_MIN: usize = 1 << 8;
 /// 2 MB, which fits a second-level cache at the largest lexicon.
 const WORDS_MAX: usize = 1 << 18;
 
-/// A Bloom filter of two bits in one word over pairs of symbols.
-pub(super) struct Gate {
+/// A Bloom filter of two bits in one word.
+struct Bloom {
     words: Box<[u64]>,
     /// How far a hash is shifted so that its high bits are a place in `words`.
     shift: u32,
 }
 
-impl Gate {
-    /// A gate that opens for each of `pairs`.
-    pub(super) fn new(pairs: &[(Symbol, Symbol)]) -> Gate {
-        let words = (pairs.len() * BITS_PER_PHRASE / 64).next_power_of_two();
+impl Bloom {
+    fn new(keys: &[u64]) -> Bloom {
+        let words = (keys.len() * BITS_PER_PHRASE / 64).next_power_of_two();
         let words = words.clamp(WORDS_MIN, WORDS_MAX);
-        let mut gate = Gate { words: vec![0; words].into(), shift: 64 - words.ilog2() };
-        for &(before, symbol) in pairs {
-            let (word, bits) = gate.place(before, symbol);
-            gate.words[word] |= bits;
+        let mut bloom = Bloom { words: vec![0; words].into(), shift: 64 - words.ilog2() };
+        for key in keys {
+            let (word, bits) = bloom.place(*key);
+            bloom.words[word] |= bits;
         }
-        gate
-    }
-
-    /// Whether `text` may hold a phrase.
-    pub(super) fn opens_for(&self, table: &Normaliser, text: &str) -> bool {
-        let mut before = SKIP;
-        for c in text.chars() {
-            match table.read(c) {
-                Reading::One(SKIP) => {}
-                Reading::One(symbol) => {
-                    if self.holds(before, symbol) {
-                        return true;
-                    }
-                    before = symbol;
-                }
-                Reading::Many(symbols) => {
-                    for &symbol in symbols {
-                        if self.holds(before, symbol) {
-                            return true;
-                        }
-                        before = symbol;
-                    }
-                }
-            }
-        }
-        false
+        bloom
     }
 
     #[inline]
-    fn holds(&self, before: Symbol, symbol: Symbol) -> bool {
-        let (word, bits) = self.place(before, symbol);
+    fn holds(&self, key: u64) -> bool {
+        let (word, bits) = self.place(key);
         self.words[word] & bits == bits
     }
 
     #[inline]
-    fn place(&self, before: Symbol, symbol: Symbol) -> (usize, u64) {
-        let pair = u64::from(before) << 32 | u64::from(symbol);
+    fn place(&self, key: u64) -> (usize, u64) {
         // Fibonacci hashing; the second product mixes the high half into the low one.
-        let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let bits = 1 << (hash & 63) | 1 << (hash >> 6 & 63);
         ((hash >> self.shift) as usize, bits)
     }
 }
 
-/// How often symbols and pairs stand in everyday messages.
+/// The gate of symbols.
+pub(super) struct Gate {
+    pairs: Bloom,
+}
+
+impl Gate {
+    /// A gate that opens for each of `pairs`.
+    pub(super) fn new(pairs: &[(Symbol, Symbol)]) -> Gate {
+        let keys: Vec<u64> = pairs.iter().map(|pair| Gate::key(pair.0, pair.1)).collect();
+        Gate { pairs: Bloom::new(&keys) }
+    }
+
+    #[inline]
+    fn holds(&self, before: Symbol, symbol: Symbol) -> bool {
+        self.pairs.holds(Gate::key(before, symbol))
+    }
+
+    #[inline]
+    fn key(before: Symbol, symbol: Symbol) -> u64 {
+        u64::from(before) << 32 | u64::from(symbol)
+    }
+}
+
+/// The gate of sound.
+pub(super) struct SoundGate {
+    triples: Bloom,
+    /// For phrases of two syllables, which are rare here: they must ask for it.
+    pairs: Option<Bloom>,
+    any: bool,
+}
+
+impl SoundGate {
+    /// A gate that opens for each of the phrases whose sounds are `rows`.
+    pub(super) fn new(rows: &[Vec<Sound>], background: &Background) -> SoundGate {
+        let mut triples: Vec<u64> = Vec::new();
+        let mut pairs: Vec<u64> = Vec::new();
+        for row in rows {
+            match background.rarest_sounds(row) {
+                Some(triple) => triples.push(SoundGate::key(triple)),
+                None => pairs.push(SoundGate::key([SILENT, row[0], row[1]])),
+            }
+        }
+        let two = (!pairs.is_empty()).then(|| Bloom::new(&pairs));
+        SoundGate { triples: Bloom::new(&triples), pairs: two, any: !rows.is_empty() }
+    }
+
+    #[inline]
+    fn holds(&self, [first, second, third]: [Sound; 3]) -> bool {
+        let pair = |pairs: &Bloom| pairs.holds(SoundGate::key([SILENT, second, third]));
+        self.triples.holds(SoundGate::key([first, second, third]))
+            || self.pairs.as_ref().is_some_and(pair)
+    }
+
+    #[inline]
+    fn key([first, second, third]: [Sound; 3]) -> u64 {
+        u64::from(first) << 32 | u64::from(second) << 16 | u64::from(third)
+    }
+}
+
+/// Which channels a text must be searched in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) symbols: bool,
+    pub(super) sounds: bool,
+}
+
+/// Whether `text` may hold a phrase, as it is written and by its sound.
+pub(super) fn opened(gate: &Gate, sounds: &SoundGate, table: &Normaliser, text: &str) -> Opened {
+    let mut look = Look {
+        gate,
+        sounds,
+        before: SKIP,
+        heard: [SILENT; 2],
+        word: [0; WORD_LETTERS_MAX],
+        letters: 0,
+        opened: Opened { symbols: false, sounds: false },
+    };
+    for c in text.chars() {
+        let code = table.code(c);
+        match code.simple() {
+            // A letter, or what may end a word of letters.
+            Some((symbol, sound)) if sound > 0 && !is_letter(sound) && look.letters == 0 => {
+                look.see(symbol);
+                look.hear(sound);
+            }
+            _ => look.slow(table, c, code),
+        }
+    }
+    look.end_word();
+    look.opened
+}
+
+struct Look<'g> {
+    gate: &'g Gate,
+    sounds: &'g SoundGate,
+    before: Symbol,
+    heard: [Sound; 2],
+    word: [u8; WORD_LETTERS_MAX],
+    /// The length of the word of Latin letters so far, which can be longer than `word`.
+    letters: usize,
+    opened: Opened,
+}
+
+impl Look<'_> {
+    #[inline]
+    fn see(&mut self, symbol: Symbol) {
+        self.opened.symbols |= self.gate.holds(self.before, symbol);
+        self.before = symbol;
+    }
+
+    #[inline]
+    fn hear(&mut self, sound: Sound) {
+        let [first, second] = self.heard;
+        self.opened.sounds |= self.sounds.holds([first, second, sound]);
+        self.heard = [second, sound];
+    }
+
+    fn slow(&mut self, table: &Normaliser, c: char, code: Code) {
+        match code.simple() {
+            Some((SKIP, _)) => {
+                if self.letters > 0 && !is_invisible(c) {
+                    self.end_word();
+                }
+            }
+            Some((symbol, sound)) => {
+                self.see(symbol);
+                self.letter_or_other(sound);
+            }
+            None => match table.expand(code) {
+                Expansion::Symbols(symbols) => {
+                    for &symbol in symbols {
+                        self.see(symbol);
+                        self.letter_or_other(table.sound(symbol));
+                    }
+                }
+                Expansion::Picture(sounds) => {
+                    self.end_word();
+                    for &sound in sounds {
+                        self.hear(sound);
+                    }
+                }
+            },
+        }
+    }
+
+    fn letter_or_other(&mut self, sound: Sound) {
+        if is_letter(sound) {
+            if let Some(place) = self.word.get_mut(self.letters) {
+                *place = b'a' - 1 + sound as u8;
+            } else if self.letters == WORD_LETTERS_MAX {
+                // Too long to be pinyin: its letters count as such, from the first on.
+                for at in 0..WORD_LETTERS_MAX {
+                    self.hear(Sound::from(self.word[at] - (b'a' - 1)));
+                }
+                self.hear(sound);
+            } else {
+                self.hear(sound);
+            }
+            self.letters += 1;
+        } else {
+            self.end_word();
+            self.hear(sound);
+        }
+    }
+
+    fn end_word(&mut self) {
+        let letters = std::mem::take(&mut self.letters);
+        if letters == 0 || letters > WORD_LETTERS_MAX || !self.sounds.any {
+            return;
+        }
+        let (mut cuts, word) = ([(SILENT, 0); WORD_LETTERS_MAX], self.word);
+        let cut = Syllables::get().cut_into(&word[..letters], &mut cuts);
+        for (sound, _) in &cuts[..cut] {
+            self.hear(*sound);
+        }
+        if cut == 0 {
+            for letter in &word[..letters] {
+                self.hear(Sound::from(letter - (b'a' - 1)));
+            }
+        }
+    }
+}
+
+/// How often symbols and sounds stand in everyday messages.
 pub(super) struct Background {
     symbols: HashMap<Symbol, u32>,
     pairs: HashMap<(Symbol, Symbol), u32>,
+    sounds: HashMap<Sound, u32>,
+    sound_pairs: HashMap<(Sound, Sound), u32>,
 }
 
 impl Background {
     /// Counts of the sentences in `background.txt`.
     pub(super) fn count(table: &Normaliser) -> Background {
-        let mut background = Background { symbols: HashMap::new(), pairs: HashMap::new() };
+        let mut background = Background {
+            symbols: HashMap::new(),
+            pairs: HashMap::new(),
+            sounds: HashMap::new(),
+            sound_pairs: HashMap::new(),
+        };
         for line in include_str!("background.txt").lines() {
             let mut before = SKIP;
             for c in line.chars() {
@@ -103,6 +269,9 @@ impl Background {
                 for &symbol in symbols {
                     *background.symbols.entry(symbol).or_default() += 1;
                     *background.pairs.entry((before, symbol)).or_default() += 1;
+                    let (first, second) = (table.sound(before), table.sound(symbol));
+                    *background.sounds.entry(second).or_default() += 1;
+                    *background.sound_pairs.entry((first, second)).or_default() += 1;
                     before = symbol;
                 }
             }
@@ -120,6 +289,17 @@ impl Background {
         pairs.min_by_key(|pair| {
             let seen = self.pairs.get(pair).copied().unwrap_or(0);
             (seen, count(pair.0) * count(pair.1))
+        })
+    }
+
+    /// The three sounds of a row that are rarest together, by the counts of their pairs, then by
+    /// those of each; none if it has only two.
+    fn rarest_sounds(&self, row: &[Sound]) -> Option<[Sound; 3]> {
+        let one = |sound| u64::from(self.sounds.get(&sound).copied().unwrap_or(0)) + 1;
+        let two = |pair| u64::from(self.sound_pairs.get(&pair).copied().unwrap_or(0)) + 1;
+        let triples = row.windows(3).map(|three| [three[0], three[1], three[2]]);
+        triples.min_by_key(|[a, b, c]| {
+            (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c))
         })
     }
 }

@@ -7,44 +7,35 @@ use hashbrown::HashMap;
 
 use crate::diagnostic::Diagnostic;
 
-use super::Grade;
 use super::compile::{compile_files, read_directory};
-use super::gate::{Background, Gate};
+use super::entry::{Entry, Form, Spelling};
+use super::gate::{Background, Gate, Opened, opened};
+use super::grade::Grade;
+use super::homophones::{Homophones, SoundScratch};
 use super::normalise::{Normaliser, Symbol};
-use super::phrases::{Boundary, Grades};
-use super::runs::{Class, Edge, Run, read_runs};
+use super::runs::{Run, read_runs};
+use super::variants::{Variant, Variants};
 
 /// The phrases of a set of files, ready to be found in texts.
 pub struct Lexicon {
-    /// Phrases in order of category and text, then the allow-phrases.
+    /// Phrases in order of category and text, the allow-phrases, the parts of phrases.
     entries: Vec<Entry>,
     /// How many of `entries` are phrases.
     phrases: usize,
+    /// How many are phrases or allow-phrases.
+    wholes: usize,
+    /// The phrase of each part, and how many parts that phrase has.
+    of_part: Vec<(u32, u32)>,
     categories: Vec<String>,
-    /// The entries of each pattern of the automaton.
+    forms: Vec<Form>,
+    /// The forms of each pattern of the automaton.
     of_pattern: Vec<Vec<u32>>,
-    /// The most runs of an entry: no entry that covers a run begins further to the left.
+    /// The most runs of a form: no entry that covers a run begins further to the left.
     runs_max: usize,
     automaton: Option<AhoCorasick>,
     gate: Gate,
+    homophones: Homophones,
     pub(super) table: &'static Normaliser,
-}
-
-/// A phrase or an allow-phrase.
-pub(super) struct Entry {
-    /// As written in its file.
-    pub(super) text: String,
-    /// The place of its category; none for an allow-phrase.
-    pub(super) category: Option<u16>,
-    pub(super) weight: u32,
-    pub(super) grades: Grades,
-    pub(super) boundary: Boundary,
-    /// The symbol and the length of each of its runs.
-    pub(super) runs: Vec<(Symbol, u32)>,
-    /// The part of `text` between its first and its last kept character.
-    pub(super) core: String,
-    /// How many characters of `core` are skipped.
-    pub(super) skipped: u32,
 }
 
 /// A phrase found in a text.
@@ -70,6 +61,8 @@ pub struct Scratch {
     /// The run of each byte of `symbols`.
     run_at: Vec<u32>,
     found: Vec<Found>,
+    sound: SoundScratch,
+    parts: Vec<Part>,
     pub(super) hits: Vec<Hit>,
     pub(super) memo: String,
 }
@@ -83,12 +76,16 @@ struct Found {
     spelling: Spelling,
 }
 
-/// Where in the original text an entry stands, in characters, and how it is spelt.
+/// A part of a phrase that stands in the text. In order of the phrase, then of the part, then of
+/// how well it is spelt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Spelling {
+struct Part {
+    phrase: u32,
+    parts: u32,
+    entry: u32,
+    grade: Grade,
     start: u32,
     end: u32,
-    grade: Grade,
 }
 
 impl Lexicon {
@@ -108,13 +105,22 @@ impl Lexicon {
         let key = |entry: &Entry| (entry.category.is_none(), entry.category);
         entries.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.text.cmp(&b.text)));
         let phrases = entries.iter().take_while(|entry| entry.category.is_some()).count();
+        let wholes = entries.len();
+        let mut of_part = Vec::new();
+        for phrase in 0..phrases {
+            let parts = std::mem::take(&mut entries[phrase].parts);
+            of_part.extend(parts.iter().map(|_| (phrase as u32, parts.len() as u32)));
+            entries.extend(parts);
+        }
 
+        let table = Normaliser::get();
+        let forms = forms_of(&entries, &Variants::new(table));
         let mut of_pattern: Vec<Vec<u32>> = Vec::new();
         let mut patterns: Vec<String> = Vec::new();
         let mut place_of: HashMap<String, usize> = HashMap::new();
-        for (at, entry) in entries.iter().enumerate() {
+        for (at, form) in forms.iter().enumerate() {
             let pattern: String =
-                entry.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
+                form.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
             let place = *place_of.entry(pattern).or_insert_with_key(|pattern| {
                 patterns.push(pattern.clone());
                 of_pattern.push(Vec::new());
@@ -131,15 +137,30 @@ impl Lexicon {
                 .expect("PHRASES_MAX phrases of PHRASE_CHARS_MAX fit the automaton's 2^31 states")
         });
 
-        let table = Normaliser::get();
         let background = Background::count(table);
-        let pairs: Vec<_> = entries[..phrases]
+        let sought = |form: &&Form| entries[form.entry as usize].category.is_some();
+        let pairs: Vec<_> = forms
             .iter()
-            .filter_map(|entry| background.rarest(pairs_of(&entry.runs)))
+            .filter(sought)
+            .filter_map(|form| background.rarest(pairs_of(&form.runs)))
             .collect();
-        let runs_max = entries.iter().map(|entry| entry.runs.len()).max().unwrap_or(0);
+        let runs_max = forms.iter().map(|form| form.runs.len()).max().unwrap_or(0);
         let gate = Gate::new(&pairs);
-        Lexicon { entries, phrases, categories, of_pattern, runs_max, automaton, gate, table }
+        let homophones = Homophones::new(&entries, &background);
+        Lexicon {
+            entries,
+            phrases,
+            wholes,
+            of_part,
+            categories,
+            forms,
+            of_pattern,
+            runs_max,
+            automaton,
+            gate,
+            homophones,
+            table,
+        }
     }
 
     /// The categories, in the order of [`Hit::category`]: those that always exist, then the files'
@@ -172,9 +193,17 @@ impl Lexicon {
     /// does not depend on how the phrases are spread over files, nor on comments or order.
     pub fn canonical(&self) -> String {
         let mut out = String::new();
-        for entry in &self.entries {
+        for (at, entry) in self.entries[..self.wholes].iter().enumerate() {
             let category = entry.category.map_or("!", |at| &self.categories[usize::from(at)]);
-            let (grades, boundary) = (entry.grades.names(), entry.boundary.name());
+            // The grades of a phrase of parts are those of its parts.
+            let parts = self.of_part.iter().zip(&self.entries[self.wholes..]);
+            let parts = parts.filter(|(of, _)| of.0 as usize == at).map(|(_, part)| part);
+            let names: Vec<String> = if entry.runs.is_empty() {
+                parts.map(|part| part.grades.names()).collect()
+            } else {
+                vec![entry.grades.names()]
+            };
+            let (grades, boundary) = (names.join(" && "), entry.boundary.name());
             let fields = [category, &entry.weight.to_string(), &grades, boundary, &entry.text];
             out.push_str(&fields.join("\t"));
             out.push('\n');
@@ -184,16 +213,48 @@ impl Lexicon {
 
     /// Finds every phrase of `text`; `hits` is cleared first and comes back in order of place.
     ///
-    /// A hit takes drawn-out characters along: in 扫扫雷 the phrase 扫雷 is three characters long.
+    /// A hit takes drawn-out characters along: in 扫扫雷 the phrase 扫雷 is three characters long. A
+    /// phrase of parts is hit once, from its first part to its last.
     pub fn scan(&self, text: &str, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
         hits.clear();
-        if self.gate.opens_for(self.table, text) {
-            self.scan_candidate(text, scratch, hits);
+        let opened = opened(&self.gate, &self.homophones.gate, self.table, text);
+        if opened != Opened::default() {
+            self.scan_candidate(text, opened, scratch, hits);
         }
     }
 
-    /// The scan of a text that the gate let through, or could not rule out.
-    pub(super) fn scan_candidate(&self, text: &str, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
+    /// The scan of a text that the gates let through, or could not rule out.
+    pub(super) fn scan_candidate(
+        &self,
+        text: &str,
+        opened: Opened,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+    ) {
+        scratch.parts.clear();
+        scratch.found.clear();
+        if opened.symbols {
+            self.find_written(text, scratch);
+            let Scratch { found, parts, .. } = scratch;
+            let any_allowed = found.iter().any(|one| self.is_allowed(one));
+            for one in found.iter().filter(|one| !self.is_allowed(one)) {
+                if !any_allowed || !self.is_covered(one, found) {
+                    self.take(one.entry, one.spelling, parts, hits);
+                }
+            }
+        }
+        if opened.sounds {
+            self.take_sounds(text, opened, scratch, hits);
+        }
+        if !scratch.parts.is_empty() {
+            self.join_parts(&mut scratch.parts, hits);
+        }
+        hits.sort_unstable();
+        hits.dedup();
+    }
+
+    /// Finds the entries that stand in the text in their own symbols.
+    fn find_written(&self, text: &str, scratch: &mut Scratch) {
         let Some(automaton) = &self.automaton else { return };
         let Scratch { runs, symbols, run_at, found, .. } = scratch;
         read_runs(self.table, text, runs);
@@ -203,106 +264,135 @@ impl Lexicon {
             symbols.extend(char::from_u32(run.symbol));
             run_at.resize(symbols.len(), at as u32);
         }
-        found.clear();
         for found_pattern in automaton.find_overlapping_iter(symbols.as_bytes()) {
             let first = run_at[found_pattern.start()];
             let last = run_at[found_pattern.end() - 1];
-            for &entry in &self.of_pattern[found_pattern.pattern().as_usize()] {
-                let spelling = self.entries[entry as usize].verify(text, runs, first, last);
+            for &form in &self.of_pattern[found_pattern.pattern().as_usize()] {
+                let form = &self.forms[form as usize];
+                let entry = &self.entries[form.entry as usize];
+                let spelling = entry.verify(form, text, runs, first, last);
+                let entry = form.entry;
                 found.extend(spelling.map(|spelling| Found { first, last, entry, spelling }));
             }
         }
         found.sort_unstable();
-        let any_allowed = found.iter().any(|one| self.is_allowed(one));
-        for one in found.iter().filter(|one| !self.is_allowed(one)) {
-            if any_allowed && self.is_covered(one, found) {
+    }
+
+    /// Takes what only sounds like a phrase, unless the phrase itself or an allow-phrase that covers
+    /// it is written there.
+    fn take_sounds(
+        &self,
+        text: &str,
+        opened: Opened,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+    ) {
+        let mut sound = std::mem::take(&mut scratch.sound);
+        let mut heard = std::mem::take(&mut sound.heard);
+        heard.clear();
+        self.homophones.find(self.table, &self.entries, text, &mut sound, |entry, spelling| {
+            heard.push((entry, spelling));
+        });
+        if !heard.is_empty() && !opened.symbols {
+            self.find_written(text, scratch);
+        }
+        for &(entry, spelling) in &heard {
+            let written = scratch.found.iter().any(|one| {
+                let other = one.spelling;
+                let covers = other.start <= spelling.start && other.end >= spelling.end;
+                let overlaps = other.start < spelling.end && spelling.start < other.end;
+                self.is_allowed(one) && covers || one.entry == entry && overlaps
+            });
+            if !written {
+                self.take(entry, spelling, &mut scratch.parts, hits);
+            }
+        }
+        sound.heard = heard;
+        scratch.sound = sound;
+    }
+
+    fn take(&self, entry: u32, spelling: Spelling, parts: &mut Vec<Part>, hits: &mut Vec<Hit>) {
+        let Spelling { start, end, grade } = spelling;
+        match (entry as usize).checked_sub(self.wholes) {
+            Some(part) => {
+                let (phrase, count) = self.of_part[part];
+                parts.push(Part { phrase, parts: count, entry, grade, start, end });
+            }
+            None => {
+                let category = self.entries[entry as usize].category.unwrap_or(0);
+                hits.push(Hit { start, end, phrase: entry, category, grade });
+            }
+        }
+    }
+
+    /// Adds a hit for each phrase all of whose parts stand in the text, each where it is spelt best.
+    fn join_parts(&self, parts: &mut [Part], hits: &mut Vec<Hit>) {
+        parts.sort_unstable();
+        for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
+            let best = || of_phrase.chunk_by(|a, b| a.entry == b.entry).map(|same| same[0]);
+            let first = of_phrase[0];
+            if best().count() < first.parts as usize {
                 continue;
             }
-            let Spelling { start, end, grade } = one.spelling;
-            let category = self.entries[one.entry as usize].category.unwrap_or(0);
-            hits.push(Hit { start, end, phrase: one.entry, category, grade });
+            let hit = best().fold(
+                Hit {
+                    start: first.start,
+                    end: first.end,
+                    phrase: first.phrase,
+                    category: self.entries[first.phrase as usize].category.unwrap_or(0),
+                    grade: first.grade,
+                },
+                |hit, part| Hit {
+                    start: hit.start.min(part.start),
+                    end: hit.end.max(part.end),
+                    grade: hit.grade.max(part.grade),
+                    ..hit
+                },
+            );
+            hits.push(hit);
         }
     }
 
     fn is_allowed(&self, found: &Found) -> bool {
-        found.entry as usize >= self.phrases
+        (self.phrases..self.wholes).contains(&(found.entry as usize))
     }
 
     /// Whether the longest entry that covers `hit`, itself included, is an allow-phrase. Of equals
-    /// the allow-phrase wins, so that a file of one's own can switch a phrase off.
+    /// the allow-phrase wins, so that a file of one's own can switch a phrase off. A part speaks for
+    /// nobody else: alone it means nothing.
     fn is_covered(&self, hit: &Found, found: &[Found]) -> bool {
         let end = found.partition_point(|other| other.first <= hit.first);
         let reach = |other: &&Found| other.first as usize + self.runs_max > hit.first as usize;
-        let covers = found[..end].iter().rev().take_while(reach).filter(|o| o.last >= hit.last);
+        let covers = found[..end].iter().rev().take_while(reach).filter(|other| {
+            let speaks = (other.entry as usize) < self.wholes || other.entry == hit.entry;
+            speaks && other.last >= hit.last
+        });
         let longest = covers.map(|other| (other.last - other.first, self.is_allowed(other))).max();
         longest.is_some_and(|(_, allowed)| allowed)
     }
 }
 
-impl Entry {
-    /// How the runs from `first` to `last`, whose symbols are the entry's, spell it, and where;
-    /// none if they do not.
-    fn verify(&self, text: &str, runs: &[Run], first: u32, last: u32) -> Option<Spelling> {
-        let (first, last) = (first as usize, last as usize);
-        let fits = |at: usize, have: u32| {
-            let (symbol, length) = self.runs[at];
-            // 188 is not a drawn-out 18.
-            let digit = (u32::from('0')..=u32::from('9')).contains(&symbol);
-            have == length || have > length && !digit
-        };
-        let middle = first + 1..last.max(first + 1);
-        if !middle.into_iter().all(|at| fits(at - first, runs[at].start.length)) {
-            return None;
+/// Every way to write each entry: as it is, and the variants of a phrase or part.
+fn forms_of(entries: &[Entry], variants: &Variants) -> Vec<Form> {
+    let mut forms = Vec::with_capacity(2 * entries.len());
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.runs.is_empty()) {
+        let at = at as u32;
+        forms.push(Form { entry: at, runs: entry.runs.clone(), split: false });
+        if entry.category.is_none() {
+            continue;
         }
-        let before = first.checked_sub(1).map(|at| runs[at].end.class);
-        let after = runs.get(last + 1).map(|run| run.start.class);
-        let free = |edge: &Edge, beside: Option<Class>| {
-            edge.apart || !beside.is_some_and(|beside| self.joins(edge.class, beside))
-        };
-        let (head, tail) = (&runs[first], &runs[last]);
-        let (start, end) = if first == last {
-            // Nearest first: what follows the last ink, what precedes the first, the whole.
-            let inner = head.inner.iter().flat_map(|(start, end)| {
-                [(*start, Edge { length: start.length, ..head.end }), (head.start, *end)]
-            });
-            let mut choices = inner.chain([(head.start, head.end)]);
-            choices.find(|(start, end)| {
-                fits(0, end.length) && free(start, before) && free(end, after)
-            })?
-        } else {
-            let starts = head.inner.map(|inner| inner.0).into_iter().chain([head.start]);
-            let ends = tail.inner.map(|inner| inner.1).into_iter().chain([tail.end]);
-            let fits_start = |edge: &Edge| fits(0, edge.length) && free(edge, before);
-            let fits_end = |edge: &Edge| fits(last - first, edge.length) && free(edge, after);
-            (starts.into_iter().find(fits_start)?, ends.into_iter().find(fits_end)?)
-        };
-        let written = &text[start.mark.byte as usize..end.mark.byte as usize];
-        let grade = if holds_written(written, &self.core) {
-            Grade::Exact
-        } else if end.mark.skipped - start.mark.skipped > self.skipped {
-            Grade::Skipped
-        } else {
-            Grade::Folded
-        };
-        let spelling = Spelling { start: start.mark.char, end: end.mark.char, grade };
-        self.grades.contains(grade).then_some(spelling)
-    }
-
-    /// Whether two neighbours belong to one word or number, as far as this phrase cares.
-    fn joins(&self, left: Class, right: Class) -> bool {
-        match self.boundary {
-            Boundary::Word => left == right && left != Class::Other,
-            Boundary::Token => left != Class::Other && right != Class::Other,
-            Boundary::None => false,
+        for Variant { symbols, split } in variants.of(&entry.symbols()) {
+            let grade = if split { Grade::Split } else { Grade::Folded };
+            if entry.grades.contains(grade) {
+                forms.push(Form { entry: at, runs: run_lengths(&symbols), split });
+            }
         }
     }
+    forms
 }
 
-/// Whether `written` holds `core` letter by letter. The case of ASCII letters makes no difference:
-/// nobody hides by writing VX for vx.
-fn holds_written(written: &str, core: &str) -> bool {
-    let (written, core) = (written.as_bytes(), core.as_bytes());
-    written.windows(core.len()).any(|window| window.eq_ignore_ascii_case(core))
+fn run_lengths(symbols: &[Symbol]) -> Vec<(Symbol, u32)> {
+    symbols.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
 }
 
 /// Adjacent symbols of a phrase; for a phrase of one run, the symbol beside itself.
