@@ -30,6 +30,8 @@ pub(super) struct Form {
     pub(super) runs: Vec<(Symbol, u32)>,
     /// Whether characters are taken apart.
     pub(super) split: bool,
+    /// Whether it is not in the entry's own symbols.
+    pub(super) variant: bool,
 }
 
 /// Where in the original text an entry stands, in characters, and how it is spelt.

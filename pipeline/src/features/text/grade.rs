@@ -46,11 +46,9 @@ impl Grade {
     }
 }
 
-/// From this many syllables on, a phrase accepts one homophone unless its line says otherwise. Two
-/// syllables are too little: 中雷 sounds like 种类, 豹子 like 包子.
+/// From this many syllables on, a phrase accepts homophones unless its line says otherwise. Two
+/// syllables are too little: 中雷 sounds like 种类, 爆庄 like 包装.
 pub(super) const HOMOPHONE_SYLLABLES_MIN: usize = 3;
-/// The same for several homophones.
-pub(super) const HOMOPHONES_SYLLABLES_MIN: usize = 4;
 
 /// The grades of evidence that a phrase accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,15 +61,10 @@ impl Grades {
     fn by_default(syllables: usize) -> Grades {
         let grades =
             Grades(0).with(Grade::Exact).with(Grade::Folded).with(Grade::Skipped).with(Grade::Split);
-        let with_one = if syllables >= HOMOPHONE_SYLLABLES_MIN {
-            grades.with(Grade::Homophone)
+        if syllables >= HOMOPHONE_SYLLABLES_MIN {
+            grades.with(Grade::Homophone).with(Grade::Homophones)
         } else {
             grades
-        };
-        if syllables >= HOMOPHONES_SYLLABLES_MIN {
-            with_one.with(Grade::Homophones)
-        } else {
-            with_one
         }
     }
 

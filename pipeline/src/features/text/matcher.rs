@@ -74,6 +74,9 @@ struct Found {
     last: u32,
     entry: u32,
     spelling: Spelling,
+    /// Whether its characters are taken apart or look-alikes, so that it is not the phrase's own
+    /// symbols that stand there.
+    variant: bool,
 }
 
 /// A part of a phrase that stands in the text. In order of the phrase, then of the part, then of
@@ -238,7 +241,8 @@ impl Lexicon {
             let Scratch { found, parts, .. } = scratch;
             let any_allowed = found.iter().any(|one| self.is_allowed(one));
             for one in found.iter().filter(|one| !self.is_allowed(one)) {
-                if !any_allowed || !self.is_covered(one, found) {
+                let covered = any_allowed && self.is_covered(one, found);
+                if !covered && !(one.variant && self.is_another(one, found)) {
                     self.take(one.entry, one.spelling, parts, hits);
                 }
             }
@@ -271,15 +275,18 @@ impl Lexicon {
                 let form = &self.forms[form as usize];
                 let entry = &self.entries[form.entry as usize];
                 let spelling = entry.verify(form, text, runs, first, last);
-                let entry = form.entry;
-                found.extend(spelling.map(|spelling| Found { first, last, entry, spelling }));
+                let (entry, variant) = (form.entry, form.variant);
+                found.extend(
+                    spelling.map(|spelling| Found { first, last, entry, spelling, variant }),
+                );
             }
         }
         found.sort_unstable();
     }
 
-    /// Takes what only sounds like a phrase, unless the phrase itself or an allow-phrase that covers
-    /// it is written there.
+    /// Takes what only sounds like a phrase, unless it or another phrase of its category is written
+    /// there, or an allow-phrase covers it. Where several phrases of a category sound alike, one is
+    /// meant: the best spelt, of these the heaviest, of these the first.
     fn take_sounds(
         &self,
         text: &str,
@@ -296,19 +303,50 @@ impl Lexicon {
         if !heard.is_empty() && !opened.symbols {
             self.find_written(text, scratch);
         }
+        heard.sort_unstable_by_key(|(entry, spelling)| {
+            let one = &self.entries[*entry as usize];
+            let place = (spelling.start, spelling.end, self.is_part(*entry), one.category);
+            (place, spelling.grade, std::cmp::Reverse(one.weight), *entry)
+        });
+        let mut last = None;
         for &(entry, spelling) in &heard {
+            let category = self.entries[entry as usize].category;
+            let part = self.is_part(entry);
             let written = scratch.found.iter().any(|one| {
                 let other = one.spelling;
                 let covers = other.start <= spelling.start && other.end >= spelling.end;
                 let overlaps = other.start < spelling.end && spelling.start < other.end;
-                self.is_allowed(one) && covers || one.entry == entry && overlaps
+                let meant = !part
+                    && !self.is_part(one.entry)
+                    && self.entries[one.entry as usize].category == category;
+                covers && (self.is_allowed(one) || meant) || one.entry == entry && overlaps
             });
-            if !written {
+            let place = Some((spelling.start, spelling.end, category));
+            if !written && (part || last != place) {
                 self.take(entry, spelling, &mut scratch.parts, hits);
+                last = place.filter(|_| !part);
             }
         }
         sound.heard = heard;
         scratch.sound = sound;
+    }
+
+    /// Whether what a variant spells is another phrase of its category, written in its own symbols;
+    /// or the variant of one that stands before it.
+    fn is_another(&self, variant: &Found, found: &[Found]) -> bool {
+        let category = self.entries[variant.entry as usize].category;
+        !self.is_part(variant.entry)
+            && found.iter().any(|other| {
+                let covers = other.first <= variant.first && other.last >= variant.last;
+                let same = (other.first, other.last) == (variant.first, variant.last);
+                let before = other.variant && same && other.entry < variant.entry;
+                let category = self.entries[other.entry as usize].category == category;
+                category && !self.is_part(other.entry) && (covers && !other.variant || before)
+            })
+    }
+
+    fn is_part(&self, entry: u32) -> bool {
+        entry as usize >= self.wholes
     }
 
     fn take(&self, entry: u32, spelling: Spelling, parts: &mut Vec<Part>, hits: &mut Vec<Hit>) {
@@ -377,14 +415,14 @@ fn forms_of(entries: &[Entry], variants: &Variants) -> Vec<Form> {
     let mut forms = Vec::with_capacity(2 * entries.len());
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.runs.is_empty()) {
         let at = at as u32;
-        forms.push(Form { entry: at, runs: entry.runs.clone(), split: false });
+        forms.push(Form { entry: at, runs: entry.runs.clone(), split: false, variant: false });
         if entry.category.is_none() {
             continue;
         }
         for Variant { symbols, split } in variants.of(&entry.symbols()) {
             let grade = if split { Grade::Split } else { Grade::Folded };
             if entry.grades.contains(grade) {
-                forms.push(Form { entry: at, runs: run_lengths(&symbols), split });
+                forms.push(Form { entry: at, runs: run_lengths(&symbols), split, variant: true });
             }
         }
     }

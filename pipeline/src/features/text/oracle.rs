@@ -273,7 +273,8 @@ proptest! {
         lexicon.scan(&written, &mut scratch, &mut hits);
         prop_assert_eq!(named(&lexicon, &hits), naive(&text, &lines), "{:?}", written);
         let mut ungated = Vec::new();
-        lexicon.scan_candidate(&written, &mut scratch, &mut ungated);
+        let both = super::gate::Opened { symbols: true, sounds: true };
+        lexicon.scan_candidate(&written, both, &mut scratch, &mut ungated);
         prop_assert_eq!(hits, ungated);
     }
 

@@ -275,7 +275,7 @@ fn the_normal_spelling_ignores_layout() {
     ];
     let other = [(
         PathBuf::from("z.txt"),
-        "!甲乙丙\n[gambling | weight=3 grades=exact,folded,skipped]\n甲乙 | category=own\n\
+        "!甲乙丙\n[gambling | weight=3 grades=exact,folded,skipped,split]\n甲乙 | category=own\n\
          扫雷 | weight=10\n"
             .to_owned(),
     )];
@@ -283,9 +283,9 @@ fn the_normal_spelling_ignores_layout() {
     assert_eq!(canonical(&one), canonical(&other));
     assert_eq!(
         canonical(&one),
-        "gambling\t10\texact,folded,skipped\tword\t扫雷\n\
-         own\t3\texact,folded,skipped\tword\t甲乙\n\
-         !\t10\texact,folded,skipped\tword\t甲乙丙\n"
+        "gambling\t10\texact,folded,skipped,split\tword\t扫雷\n\
+         own\t3\texact,folded,skipped,split\tword\t甲乙\n\
+         !\t10\texact,folded,skipped,split,homophone,homophones\tword\t甲乙丙\n"
     );
 }
 
@@ -346,7 +346,7 @@ fn a_missing_directory_is_an_empty_lexicon() {
     assert!(lexicon.is_empty());
     assert_eq!(lexicon.categories().len(), 5);
     assert_eq!(hits(&lexicon, "红包扫雷"), "");
-    assert_eq!(Grade::ALL.map(|grade| grade as u8), [0, 1, 2]);
+    assert_eq!(Grade::ALL.map(|grade| grade as u8), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
