@@ -28,10 +28,8 @@ pub(super) struct Entry {
 pub(super) struct Form {
     pub(super) entry: u32,
     pub(super) runs: Vec<(Symbol, u32)>,
-    /// Whether characters are taken apart.
-    pub(super) split: bool,
-    /// Whether it is not in the entry's own symbols.
-    pub(super) variant: bool,
+    /// Whether one of its symbols is a look-alike of the entry's own.
+    pub(super) lookalike: bool,
 }
 
 /// Where in the original text an entry stands, in characters, and how it is spelt.
@@ -44,16 +42,15 @@ pub(super) struct Spelling {
 
 impl Entry {
     /// How the runs from `first` to `last`, whose symbols are those of `form`, spell it, and where;
-    /// none if they do not.
+    /// none if they do not. `split` says whether one of the runs is put together from pieces.
     pub(super) fn verify(
         &self,
         form: &Form,
         text: &str,
         runs: &[Run],
-        first: u32,
-        last: u32,
+        (first, last): (usize, usize),
+        split: bool,
     ) -> Option<Spelling> {
-        let (first, last) = (first as usize, last as usize);
         let fits = |at: usize, have: u32| {
             let (symbol, length) = form.runs[at];
             // 188 is not a drawn-out 18.
@@ -87,7 +84,7 @@ impl Entry {
             (starts.into_iter().find(fits_start)?, ends.into_iter().find(fits_end)?)
         };
         let written = &text[start.mark.byte as usize..end.mark.byte as usize];
-        let grade = if form.split {
+        let grade = if split {
             Grade::Split
         } else if holds_written(written, &self.core) {
             Grade::Exact

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::confusables::is_invisible;
 use super::normalise::{Code, Expansion, Normaliser, Reading, SKIP, Symbol};
-use super::sound::{SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
+use super::sound::{SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
 /// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
 const BITS_PER_PHRASE: usize = 128;
@@ -46,10 +46,9 @@ impl Bloom {
 
     #[inline]
     fn place(&self, key: u64) -> (usize, u64) {
-        // Fibonacci hashing; the second product mixes the high half into the low one.
+        // Fibonacci hashing: the high bits of the product depend on all bits of the key.
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let hash = (hash ^ hash >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let bits = 1 << (hash & 63) | 1 << (hash >> 6 & 63);
+        let bits = 1 << (hash >> 34 & 63) | 1 << (hash >> 28 & 63);
         ((hash >> self.shift) as usize, bits)
     }
 }
@@ -80,31 +79,55 @@ impl Gate {
 /// The gate of sound.
 pub(super) struct SoundGate {
     triples: Bloom,
-    /// For phrases of two syllables, which are rare here: they must ask for it.
-    pairs: Option<Bloom>,
+    /// Bit `512 a + b` says that a phrase has `b` after `a` at the end of its three syllables: 32 KB,
+    /// looked at first.
+    ends: Box<[u64]>,
+    /// The same for phrases of two syllables, which need no more.
+    pairs: Box<[u64]>,
     any: bool,
 }
+
+const PAIR_WORDS: usize = SOUNDS_MAX as usize * SOUNDS_MAX as usize / 64;
 
 impl SoundGate {
     /// A gate that opens for each of the phrases whose sounds are `rows`.
     pub(super) fn new(rows: &[Vec<Sound>], background: &Background) -> SoundGate {
         let mut triples: Vec<u64> = Vec::new();
-        let mut pairs: Vec<u64> = Vec::new();
+        let mut ends = vec![0; PAIR_WORDS];
+        let mut pairs = vec![0; PAIR_WORDS];
         for row in rows {
-            match background.rarest_sounds(row) {
-                Some(triple) => triples.push(SoundGate::key(triple)),
-                None => pairs.push(SoundGate::key([SILENT, row[0], row[1]])),
-            }
+            let [second, third] = match background.rarest_sounds(row) {
+                Some(triple) => {
+                    triples.push(SoundGate::key(triple));
+                    [triple[1], triple[2]]
+                }
+                None => {
+                    let (word, bit) = SoundGate::place(row[0], row[1]);
+                    pairs[word] |= bit;
+                    [row[0], row[1]]
+                }
+            };
+            let (word, bit) = SoundGate::place(second, third);
+            ends[word] |= bit;
         }
-        let two = (!pairs.is_empty()).then(|| Bloom::new(&pairs));
-        SoundGate { triples: Bloom::new(&triples), pairs: two, any: !rows.is_empty() }
+        let (ends, pairs) = (ends.into(), pairs.into());
+        SoundGate { triples: Bloom::new(&triples), ends, pairs, any: !rows.is_empty() }
     }
 
     #[inline]
     fn holds(&self, [first, second, third]: [Sound; 3]) -> bool {
-        let pair = |pairs: &Bloom| pairs.holds(SoundGate::key([SILENT, second, third]));
-        self.triples.holds(SoundGate::key([first, second, third]))
-            || self.pairs.as_ref().is_some_and(pair)
+        let (word, bit) = SoundGate::place(second, third);
+        self.ends[word] & bit != 0
+            && (self.pairs[word] & bit != 0
+                || self.triples.holds(SoundGate::key([first, second, third])))
+    }
+
+    /// The place of a pair in a table of bits.
+    #[inline]
+    fn place(first: Sound, second: Sound) -> (usize, u64) {
+        let mask = SOUNDS_MAX - 1;
+        let at = usize::from(first & mask) * usize::from(SOUNDS_MAX) + usize::from(second & mask);
+        (at / 64, 1 << (at % 64))
     }
 
     #[inline]

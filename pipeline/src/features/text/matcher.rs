@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::diagnostic::Diagnostic;
 
@@ -12,9 +12,10 @@ use super::entry::{Entry, Form, Spelling};
 use super::gate::{Background, Gate, Opened, opened};
 use super::grade::Grade;
 use super::homophones::{Homophones, SoundScratch};
+use super::lookalikes::Lookalikes;
 use super::normalise::{Normaliser, Symbol};
 use super::runs::{Run, read_runs};
-use super::variants::{Variant, Variants};
+use super::splits::{JoinedRun, Joiner};
 
 /// The phrases of a set of files, ready to be found in texts.
 pub struct Lexicon {
@@ -30,10 +31,11 @@ pub struct Lexicon {
     forms: Vec<Form>,
     /// The forms of each pattern of the automaton.
     of_pattern: Vec<Vec<u32>>,
-    /// The most runs of a form: no entry that covers a run begins further to the left.
+    /// The most runs of a form, taken apart: no entry that covers a run begins further to the left.
     runs_max: usize,
     automaton: Option<AhoCorasick>,
     gate: Gate,
+    joiner: Joiner,
     homophones: Homophones,
     pub(super) table: &'static Normaliser,
 }
@@ -57,14 +59,22 @@ pub struct Hit {
 #[derive(Default)]
 pub struct Scratch {
     runs: Vec<Run>,
-    symbols: String,
-    /// The run of each byte of `symbols`.
-    run_at: Vec<u32>,
+    joined: Vec<Run>,
+    places: Vec<JoinedRun>,
+    letters: Letters,
     found: Vec<Found>,
     sound: SoundScratch,
     parts: Vec<Part>,
     pub(super) hits: Vec<Hit>,
     pub(super) memo: String,
+}
+
+/// The symbols of runs, as the automaton reads them.
+#[derive(Default)]
+struct Letters {
+    symbols: String,
+    /// The run of each byte of `symbols`.
+    run_at: Vec<u32>,
 }
 
 /// An entry that stands in the text, over the runs from `first` to `last` inclusive.
@@ -117,7 +127,7 @@ impl Lexicon {
         }
 
         let table = Normaliser::get();
-        let forms = forms_of(&entries, &Variants::new(table));
+        let forms = forms_of(&entries, &Lookalikes::new(table));
         let mut of_pattern: Vec<Vec<u32>> = Vec::new();
         let mut patterns: Vec<String> = Vec::new();
         let mut place_of: HashMap<String, usize> = HashMap::new();
@@ -142,12 +152,19 @@ impl Lexicon {
 
         let background = Background::count(table);
         let sought = |form: &&Form| entries[form.entry as usize].category.is_some();
-        let pairs: Vec<_> = forms
+        let apart: HashSet<Symbol> = (entries.iter())
+            .filter(|entry| entry.category.is_some() && entry.grades.contains(Grade::Split))
+            .flat_map(|entry| entry.runs.iter().map(|run| run.0))
+            .collect();
+        let joiner = Joiner::new(table, |symbol| apart.contains(&symbol));
+        let mut pairs = joiner.pairs();
+        let own = forms
             .iter()
             .filter(sought)
-            .filter_map(|form| background.rarest(pairs_of(&form.runs)))
-            .collect();
+            .filter_map(|form| background.rarest(pairs_of(&form.runs)));
+        pairs.extend(own);
         let runs_max = forms.iter().map(|form| form.runs.len()).max().unwrap_or(0);
+        let runs_max = runs_max * joiner.pieces_max();
         let gate = Gate::new(&pairs);
         let homophones = Homophones::new(&entries, &background);
         Lexicon {
@@ -161,6 +178,7 @@ impl Lexicon {
             runs_max,
             automaton,
             gate,
+            joiner,
             homophones,
             table,
         }
@@ -257,11 +275,32 @@ impl Lexicon {
         hits.dedup();
     }
 
-    /// Finds the entries that stand in the text in their own symbols.
+    /// Finds the entries that are written in the text, whole or taken apart.
     fn find_written(&self, text: &str, scratch: &mut Scratch) {
-        let Some(automaton) = &self.automaton else { return };
-        let Scratch { runs, symbols, run_at, found, .. } = scratch;
+        let Scratch { runs, joined, places, letters, found, .. } = scratch;
         read_runs(self.table, text, runs);
+        self.find_in_runs(text, runs, None, letters, found);
+        let mut reading = 0;
+        while reading < self.joiner.join(runs, reading, joined, places) {
+            self.find_in_runs(text, joined, Some(places), letters, found);
+            reading += 1;
+        }
+        found.sort_unstable();
+        found.dedup();
+    }
+
+    /// Finds the entries in `runs`; if these are put together from others, only those with a run
+    /// that is.
+    fn find_in_runs(
+        &self,
+        text: &str,
+        runs: &[Run],
+        places: Option<&[JoinedRun]>,
+        letters: &mut Letters,
+        found: &mut Vec<Found>,
+    ) {
+        let Some(automaton) = &self.automaton else { return };
+        let Letters { symbols, run_at } = letters;
         symbols.clear();
         run_at.clear();
         for (at, run) in runs.iter().enumerate() {
@@ -269,19 +308,29 @@ impl Lexicon {
             run_at.resize(symbols.len(), at as u32);
         }
         for found_pattern in automaton.find_overlapping_iter(symbols.as_bytes()) {
-            let first = run_at[found_pattern.start()];
-            let last = run_at[found_pattern.end() - 1];
+            let first = run_at[found_pattern.start()] as usize;
+            let last = run_at[found_pattern.end() - 1] as usize;
+            let split = places.is_some();
+            let (mut from, mut to) = (first as u32, last as u32);
+            if let Some(places) = places {
+                if !places[first..=last].iter().any(|place| place.joined) {
+                    continue;
+                }
+                (from, to) = (places[first].first, places[last].last);
+            }
             for &form in &self.of_pattern[found_pattern.pattern().as_usize()] {
                 let form = &self.forms[form as usize];
                 let entry = &self.entries[form.entry as usize];
-                let spelling = entry.verify(form, text, runs, first, last);
-                let (entry, variant) = (form.entry, form.variant);
-                found.extend(
-                    spelling.map(|spelling| Found { first, last, entry, spelling, variant }),
-                );
+                if split && (entry.category.is_none() || form.lookalike) {
+                    continue;
+                }
+                let spelling = entry.verify(form, text, runs, (first, last), split);
+                let (entry, variant) = (form.entry, split || form.lookalike);
+                found.extend(spelling.map(|spelling| {
+                    Found { first: from, last: to, entry, spelling, variant }
+                }));
             }
         }
-        found.sort_unstable();
     }
 
     /// Takes what only sounds like a phrase, unless it or another phrase of its category is written
@@ -410,20 +459,18 @@ impl Lexicon {
     }
 }
 
-/// Every way to write each entry: as it is, and the variants of a phrase or part.
-fn forms_of(entries: &[Entry], variants: &Variants) -> Vec<Form> {
+/// Each entry as it is, and each phrase with look-alikes.
+fn forms_of(entries: &[Entry], lookalikes: &Lookalikes) -> Vec<Form> {
     let mut forms = Vec::with_capacity(2 * entries.len());
     for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.runs.is_empty()) {
         let at = at as u32;
-        forms.push(Form { entry: at, runs: entry.runs.clone(), split: false, variant: false });
-        if entry.category.is_none() {
-            continue;
-        }
-        for Variant { symbols, split } in variants.of(&entry.symbols()) {
-            let grade = if split { Grade::Split } else { Grade::Folded };
-            if entry.grades.contains(grade) {
-                forms.push(Form { entry: at, runs: run_lengths(&symbols), split, variant: true });
-            }
+        forms.push(Form { entry: at, runs: entry.runs.clone(), lookalike: false });
+        if entry.category.is_some() && entry.grades.contains(Grade::Folded) {
+            let others = lookalikes.of(&entry.symbols());
+            let form = |symbols: Vec<Symbol>| {
+                Form { entry: at, runs: run_lengths(&symbols), lookalike: true }
+            };
+            forms.extend(others.into_iter().map(form));
         }
     }
     forms

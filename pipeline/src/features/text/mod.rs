@@ -19,6 +19,7 @@ mod entry;
 mod gate;
 mod grade;
 mod homophones;
+mod lookalikes;
 mod matcher;
 mod memo;
 mod normalise;
@@ -28,9 +29,9 @@ mod phrases;
 mod pictures;
 mod runs;
 mod sound;
+mod splits;
 #[cfg(test)]
 mod tests;
-mod variants;
 
 use crate::event::{NULL_INT, Type, Value};
 

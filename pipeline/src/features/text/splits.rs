@@ -1,20 +1,19 @@
-//! Other ways to write the characters of a phrase, expanded when phrases are compiled.
+//! Characters taken apart: 贝者 for 赌, 木仓 for 枪.
 //!
-//! Provenance: written for Hongxian from the structure of the characters themselves (left and
-//! right, or top and bottom, as a reader takes them apart) and from pairs that readers confuse.
-//! What always looks the same is folded in `confusables`; here stands what is only safe inside of
-//! a phrase: 入 is not 人, but 人群 hits nothing unless a phrase says 入群 and more.
+//! Provenance: written for Hongxian from the structure of the characters themselves, left and right
+//! or top and bottom, as a reader takes them apart.
+//!
+//! A text that holds the pieces of a character of some phrase is read a second time with the pieces
+//! put together. Compiling every way to write each phrase instead would make the automaton six times
+//! as large.
 
 use hashbrown::HashMap;
 
-use super::normalise::{Normaliser, Reading, Symbol};
+use super::normalise::{Normaliser, SKIP, Symbol};
+use super::runs::{Class, Edge, Run, read_runs};
 
-/// The most other ways to write one phrase. All characters but two of a phrase of four can be
-/// taken apart, some in two ways: this is enough for each alone and all together.
-pub(super) const VARIANTS_PER_PHRASE_MAX: usize = 24;
-/// Look-alikes are replaced only in phrases of so many symbols: in a pair, half the phrase would
-/// be another word.
-const LOOKALIKE_SYMBOLS_MIN: usize = 3;
+/// The most characters that the same pieces can be put together to: 口贝 is 员 and 呗.
+const READINGS_MAX: usize = 3;
 
 /// Characters and what they look like taken apart, several ways separated by a space. Radicals
 /// stand in either form (讠 or 言): both are read as one symbol.
@@ -143,93 +142,143 @@ const SPLITS: &[(char, &str)] = &[
     ('烈', "列灬"), ('煮', "者灬"), ('焦', "隹灬"), ('杰', "木灬"), ('黑', "里灬"), ('鱼', "刀田一"),
 ];
 
-/// Groups of characters that readers take for one another, and that are words of their own.
-const LOOKALIKES: &[&str] = &[
-    "人入", "末未", "土士", "干千于", "大太犬", "天夫无", "王玉主", "牛午", "鸟乌", "折拆", "戊戌戍",
-    "免兔", "刀力", "贷货", "微徽", "博搏膊", "赌睹堵", "贝见", "今令", "住往", "孑子", "亨享", "管菅",
-    "拔拨", "候侯", "栗粟", "崇祟", "爪瓜", "汨汩", "场扬", "拍柏", "抢枪", "庄压", "雷霄",
-    "红江", "押抻", "彩影", "注住", "投没", "洗冼", "钱线", "码吗", "群裙", "跑泡", "刷涮", "单草",
-];
-
-/// One other way to write a phrase.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Variant {
-    pub(super) symbols: Vec<Symbol>,
-    /// Whether characters are taken apart; else one is a look-alike.
-    pub(super) split: bool,
+/// Puts pieces together again.
+pub(super) struct Joiner {
+    /// By the first piece: all pieces and what they make, the longest first.
+    by_first: HashMap<Symbol, Vec<Join>>,
 }
 
-/// The tables by symbol.
-pub(super) struct Variants {
-    splits: HashMap<Symbol, Vec<Vec<Symbol>>>,
-    lookalikes: HashMap<Symbol, Vec<Symbol>>,
+struct Join {
+    /// The pieces as runs.
+    pieces: Vec<(Symbol, u32)>,
+    wholes: Vec<Symbol>,
 }
 
-impl Variants {
-    pub(super) fn new(table: &Normaliser) -> Variants {
-        let mut splits: HashMap<Symbol, Vec<Vec<Symbol>>> = HashMap::new();
+/// A run of a text in which pieces are put together, and the runs of the text that it stands for.
+#[derive(Clone)]
+pub(super) struct JoinedRun {
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) joined: bool,
+}
+
+impl Joiner {
+    /// For the characters for which `sought` says yes.
+    pub(super) fn new(table: &Normaliser, sought: impl Fn(Symbol) -> bool) -> Joiner {
+        let mut by_first: HashMap<Symbol, Vec<Join>> = HashMap::new();
+        let mut runs = Vec::new();
+        let mut read = |text: &str| -> Vec<(Symbol, u32)> {
+            read_runs(table, text, &mut runs);
+            runs.iter().map(|run| (run.symbol, run.start.length)).collect()
+        };
         for (whole, ways) in SPLITS {
-            let [whole] = read(table, &whole.to_string())[..] else { continue };
-            for way in ways.split(' ').map(|way| read(table, way)).filter(|way| way.len() > 1) {
-                let known = splits.entry(whole).or_default();
-                if !known.contains(&way) {
-                    known.push(way);
+            let whole = read(whole.encode_utf8(&mut [0; 4])).first().map_or(SKIP, |run| run.0);
+            if !sought(whole) {
+                continue;
+            }
+            for way in ways.split(' ') {
+                let pieces = read(way);
+                // A piece without a symbol of its own, such as a stroke, is skipped in texts too.
+                if pieces.iter().map(|run| run.1).sum::<u32>() < 2 {
+                    continue;
+                }
+                let joins = by_first.entry(pieces[0].0).or_default();
+                match joins.iter_mut().find(|join| join.pieces == pieces) {
+                    Some(join) if join.wholes.len() == READINGS_MAX => {}
+                    Some(join) if join.wholes.contains(&whole) => {}
+                    Some(join) => join.wholes.push(whole),
+                    None => joins.push(Join { pieces, wholes: vec![whole] }),
                 }
             }
         }
-        let mut lookalikes: HashMap<Symbol, Vec<Symbol>> = HashMap::new();
-        for group in LOOKALIKES {
-            let symbols = read(table, group);
-            for symbol in &symbols {
-                let others = symbols.iter().copied().filter(|other| other != symbol);
-                lookalikes.entry(*symbol).or_default().extend(others);
-            }
+        for joins in by_first.values_mut() {
+            joins.sort_by(|a, b| {
+                b.pieces.len().cmp(&a.pieces.len()).then_with(|| a.pieces.cmp(&b.pieces))
+            });
         }
-        Variants { splits, lookalikes }
+        Joiner { by_first }
     }
 
-    /// The other ways to write `symbols`, at most [`VARIANTS_PER_PHRASE_MAX`], in this order: each
-    /// character alone taken apart, all of them, each character alone replaced by a look-alike.
-    pub(super) fn of(&self, symbols: &[Symbol]) -> Vec<Variant> {
-        let mut variants: Vec<Variant> = Vec::new();
-        let mut push = |symbols: Vec<Symbol>, split: bool| {
-            let known = variants.iter().any(|variant| variant.symbols == symbols);
-            if variants.len() < VARIANTS_PER_PHRASE_MAX && !known {
-                variants.push(Variant { symbols, split });
-            }
-        };
-        for (at, symbol) in symbols.iter().enumerate() {
-            for way in self.splits.get(symbol).into_iter().flatten() {
-                push([&symbols[..at], way, &symbols[at + 1..]].concat(), true);
-            }
-        }
-        let apart = |symbol: &Symbol| match self.splits.get(symbol) {
-            Some(ways) => ways[0].clone(),
-            None => vec![*symbol],
-        };
-        let all: Vec<Symbol> = symbols.iter().flat_map(apart).collect();
-        if all != symbols {
-            push(all, true);
-        }
-        if symbols.len() >= LOOKALIKE_SYMBOLS_MIN {
-            for (at, symbol) in symbols.iter().enumerate() {
-                for other in self.lookalikes.get(symbol).into_iter().flatten() {
-                    push([&symbols[..at], &[*other], &symbols[at + 1..]].concat(), false);
+    /// The most pieces of a character.
+    pub(super) fn pieces_max(&self) -> usize {
+        self.by_first.values().flatten().map(|join| join.pieces.len()).max().unwrap_or(1)
+    }
+
+    /// For each character that can be put together, two adjacent pieces of it, or one piece twice.
+    pub(super) fn pairs(&self) -> Vec<(Symbol, Symbol)> {
+        let joins = self.by_first.values().flatten();
+        let mut pairs: Vec<_> = joins
+            .map(|join| match join.pieces[..] {
+                [(only, _)] => (only, only),
+                [(first, _), (second, _), ..] => (first, second),
+                [] => (SKIP, SKIP),
+            })
+            .collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+
+    /// Reads `runs` from left to right, putting together what can be, the most pieces first; where
+    /// pieces can make several characters, the one at `reading`. Returns how many readings there
+    /// are: 0 if nothing can be put together.
+    pub(super) fn join(
+        &self,
+        runs: &[Run],
+        reading: usize,
+        joined: &mut Vec<Run>,
+        places: &mut Vec<JoinedRun>,
+    ) -> usize {
+        joined.clear();
+        places.clear();
+        let mut readings = 0;
+        let mut at = 0;
+        while let Some(run) = runs.get(at) {
+            let joins = self.by_first.get(&run.symbol).into_iter().flatten();
+            let fits = |join: &&Join| {
+                let here = runs[at..].iter().map(|run| (run.symbol, run.start.length));
+                join.pieces.len() <= runs.len() - at
+                    && here.zip(&join.pieces).all(|(here, piece)| here == *piece)
+            };
+            let join = joins.into_iter().find(fits);
+            let length = match join {
+                Some(join) => {
+                    readings = readings.max(join.wholes.len());
+                    let symbol = join.wholes[reading.min(join.wholes.len() - 1)];
+                    let tail = &runs[at + join.pieces.len() - 1];
+                    let whole = |edge: Edge| Edge { length: 1, class: Class::Other, ..edge };
+                    let (start, end) = (whole(run.start), whole(tail.end));
+                    joined.push(Run { symbol, start, end, inner: None });
+                    join.pieces.len()
                 }
-            }
+                None => {
+                    joined.push(run.clone());
+                    1
+                }
+            };
+            let is_joined = join.is_some();
+            let (first, last) = (at as u32, (at + length - 1) as u32);
+            places.push(JoinedRun { first, last, joined: is_joined });
+            at += length;
         }
-        variants
+        readings
     }
 }
 
-fn read(table: &Normaliser, text: &str) -> Vec<Symbol> {
-    let mut symbols = Vec::new();
-    for c in text.chars() {
-        match table.read(c) {
-            Reading::One(0) => {}
-            Reading::One(symbol) => symbols.push(symbol),
-            Reading::Many(several) => symbols.extend(several),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_takes_characters_apart() {
+        let mut runs = Vec::new();
+        for (whole, ways) in SPLITS {
+            for way in ways.split(' ') {
+                assert!(way.chars().count() >= 2, "{whole} {way}");
+                assert!(!way.contains(*whole), "{whole} {way}");
+                read_runs(Normaliser::get(), way, &mut runs);
+                assert!(!runs.is_empty(), "{whole} {way}");
+            }
         }
     }
-    symbols
 }
