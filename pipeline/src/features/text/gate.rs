@@ -10,12 +10,14 @@ use hashbrown::HashMap;
 
 use super::confusables::is_invisible;
 use super::normalise::{Code, Expansion, Normaliser, Reading, SKIP, Symbol};
-use super::sound::{SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
+use super::sound::{
+    FOREIGN, SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter,
+};
 
-/// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
-const BITS_PER_PHRASE: usize = 128;
-/// 32 KB: at 2,000 phrases and fewer the filter stays in the first-level cache.
-const WORDS_MIN: usize = 1 << 8;
+/// Bits a phrase. At 64, a pair that belongs to no phrase gets by about once in five hundred.
+const BITS_PER_PHRASE: usize = 64;
+/// 8 KB: at a thousand phrases and fewer the filter stays in the first-level cache.
+const WORDS_MIN: usize = 1 << 10;
 /// 2 MB, which fits a second-level cache at the largest lexicon.
 const WORDS_MAX: usize = 1 << 18;
 
@@ -79,60 +81,50 @@ impl Gate {
 /// The gate of sound.
 pub(super) struct SoundGate {
     triples: Bloom,
-    /// Bit `512 a + b` says that a phrase has `b` after `a` at the end of its three syllables: 32 KB,
-    /// looked at first.
-    ends: Box<[u64]>,
-    /// The same for phrases of two syllables, which need no more.
+    /// For phrases of two syllables, which must ask to be found by sound and are few: one bit a pair,
+    /// in 4 KB.
     pairs: Box<[u64]>,
     any: bool,
 }
 
-const PAIR_WORDS: usize = SOUNDS_MAX as usize * SOUNDS_MAX as usize / 64;
+/// One bit for each six low bits of a sound over the nine of another.
+const PAIR_BITS: usize = SOUNDS_MAX as usize * 64;
 
 impl SoundGate {
     /// A gate that opens for each of the phrases whose sounds are `rows`.
     pub(super) fn new(rows: &[Vec<Sound>], background: &Background) -> SoundGate {
         let mut triples: Vec<u64> = Vec::new();
-        let mut ends = vec![0; PAIR_WORDS];
-        let mut pairs = vec![0; PAIR_WORDS];
+        let mut pairs = vec![0; PAIR_BITS / 64];
         for row in rows {
-            let [second, third] = match background.rarest_sounds(row) {
-                Some(triple) => {
-                    triples.push(SoundGate::key(triple));
-                    [triple[1], triple[2]]
-                }
+            match background.rarest_sounds(row) {
+                Some([first, second, third]) => triples.push(SoundGate::key(first, second, third)),
                 None => {
-                    let (word, bit) = SoundGate::place(row[0], row[1]);
+                    let (word, bit) = SoundGate::place(SoundGate::key(SILENT, row[0], row[1]));
                     pairs[word] |= bit;
-                    [row[0], row[1]]
                 }
-            };
-            let (word, bit) = SoundGate::place(second, third);
-            ends[word] |= bit;
+            }
         }
-        let (ends, pairs) = (ends.into(), pairs.into());
-        SoundGate { triples: Bloom::new(&triples), ends, pairs, any: !rows.is_empty() }
+        SoundGate { triples: Bloom::new(&triples), pairs: pairs.into(), any: !rows.is_empty() }
     }
 
-    #[inline]
-    fn holds(&self, [first, second, third]: [Sound; 3]) -> bool {
-        let (word, bit) = SoundGate::place(second, third);
-        self.ends[word] & bit != 0
-            && (self.pairs[word] & bit != 0
-                || self.triples.holds(SoundGate::key([first, second, third])))
+    /// Whether a phrase may end with the last sounds of `key`.
+    #[inline(always)]
+    fn holds(&self, key: u64) -> bool {
+        let (word, bit) = SoundGate::place(key);
+        self.triples.holds(key) | (self.pairs[word] & bit != 0)
     }
 
-    /// The place of a pair in a table of bits.
-    #[inline]
-    fn place(first: Sound, second: Sound) -> (usize, u64) {
-        let mask = SOUNDS_MAX - 1;
-        let at = usize::from(first & mask) * usize::from(SOUNDS_MAX) + usize::from(second & mask);
-        (at / 64, 1 << (at % 64))
+    /// Three sounds in a row as a number of 27 bits.
+    #[inline(always)]
+    fn key(first: Sound, second: Sound, third: Sound) -> u64 {
+        u64::from(first) << 18 | u64::from(second) << 9 | u64::from(third)
     }
 
-    #[inline]
-    fn key([first, second, third]: [Sound; 3]) -> u64 {
-        u64::from(first) << 32 | u64::from(second) << 16 | u64::from(third)
+    /// The place of the last two sounds of `key` in `pairs`.
+    #[inline(always)]
+    fn place(key: u64) -> (usize, u64) {
+        let mixed = (key >> 3 ^ key) as usize & (PAIR_BITS - 1);
+        (mixed / 64, 1 << (mixed % 64))
     }
 }
 
@@ -145,118 +137,127 @@ pub(super) struct Opened {
 
 /// Whether `text` may hold a phrase, as it is written and by its sound.
 pub(super) fn opened(gate: &Gate, sounds: &SoundGate, table: &Normaliser, text: &str) -> Opened {
-    let mut look = Look {
-        gate,
-        sounds,
-        before: SKIP,
-        heard: [SILENT; 2],
-        word: [0; WORD_LETTERS_MAX],
-        letters: 0,
-        opened: Opened { symbols: false, sounds: false },
-    };
+    let mut at = Place::default();
+    let mut words = Words { gate, sounds, table, word: [0; WORD_LETTERS_MAX], letters: 0 };
     for c in text.chars() {
         let code = table.code(c);
         match code.simple() {
-            // A letter, or what may end a word of letters.
-            Some((symbol, sound)) if sound > 0 && !is_letter(sound) && look.letters == 0 => {
-                look.see(symbol);
-                look.hear(sound);
+            Some((SKIP, SILENT)) if words.letters == 0 => {}
+            Some((symbol, sound)) if sound >= FOREIGN && words.letters == 0 => {
+                at.see(gate, symbol);
+                at.hear(sounds, sound);
             }
-            _ => look.slow(table, c, code),
+            _ => at = words.read(at, c, code),
         }
     }
-    look.end_word();
-    look.opened
+    at = words.end(at);
+    at.opened
 }
 
-struct Look<'g> {
-    gate: &'g Gate,
-    sounds: &'g SoundGate,
+/// What stands before the next symbol, and what was found so far. Passed by value, so that the loop
+/// over common characters keeps it in registers.
+#[derive(Clone, Copy, Default)]
+struct Place {
     before: Symbol,
-    heard: [Sound; 2],
-    word: [u8; WORD_LETTERS_MAX],
-    /// The length of the word of Latin letters so far, which can be longer than `word`.
-    letters: usize,
+    /// The last sounds, as in [`SoundGate::key`].
+    heard: u64,
     opened: Opened,
 }
 
-impl Look<'_> {
+impl Place {
     #[inline]
-    fn see(&mut self, symbol: Symbol) {
-        self.opened.symbols |= self.gate.holds(self.before, symbol);
+    fn see(&mut self, gate: &Gate, symbol: Symbol) {
+        self.opened.symbols |= gate.holds(self.before, symbol);
         self.before = symbol;
     }
 
     #[inline]
-    fn hear(&mut self, sound: Sound) {
-        let [first, second] = self.heard;
-        self.opened.sounds |= self.sounds.holds([first, second, sound]);
-        self.heard = [second, sound];
+    fn hear(&mut self, sounds: &SoundGate, sound: Sound) {
+        const LAST_TWO: u64 = (1 << 18) - 1;
+        let key = (self.heard & LAST_TWO) << 9 | u64::from(sound);
+        self.opened.sounds |= sounds.holds(key);
+        self.heard = key;
     }
+}
 
-    fn slow(&mut self, table: &Normaliser, c: char, code: Code) {
+/// Words of Latin letters, and all characters that are not one symbol with a syllable.
+struct Words<'g> {
+    gate: &'g Gate,
+    sounds: &'g SoundGate,
+    table: &'g Normaliser,
+    word: [u8; WORD_LETTERS_MAX],
+    /// The length of the word so far, which can be longer than `word`.
+    letters: usize,
+}
+
+impl Words<'_> {
+    #[inline(never)]
+    fn read(&mut self, mut at: Place, c: char, code: Code) -> Place {
         match code.simple() {
-            Some((SKIP, _)) => {
-                if self.letters > 0 && !is_invisible(c) {
-                    self.end_word();
-                }
-            }
+            Some((SKIP, _)) if self.letters > 0 && !is_invisible(c) => self.end(at),
+            Some((SKIP, _)) => at,
             Some((symbol, sound)) => {
-                self.see(symbol);
-                self.letter_or_other(sound);
+                at.see(self.gate, symbol);
+                self.letter_or_other(at, sound)
             }
-            None => match table.expand(code) {
+            None => match self.table.expand(code) {
                 Expansion::Symbols(symbols) => {
                     for &symbol in symbols {
-                        self.see(symbol);
-                        self.letter_or_other(table.sound(symbol));
+                        at.see(self.gate, symbol);
+                        at = self.letter_or_other(at, self.table.sound(symbol));
                     }
+                    at
                 }
                 Expansion::Picture(sounds) => {
-                    self.end_word();
+                    at = self.end(at);
                     for &sound in sounds {
-                        self.hear(sound);
+                        at.hear(self.sounds, sound);
                     }
+                    at
                 }
             },
         }
     }
 
-    fn letter_or_other(&mut self, sound: Sound) {
-        if is_letter(sound) {
-            if let Some(place) = self.word.get_mut(self.letters) {
-                *place = b'a' - 1 + sound as u8;
-            } else if self.letters == WORD_LETTERS_MAX {
-                // Too long to be pinyin: its letters count as such, from the first on.
-                for at in 0..WORD_LETTERS_MAX {
-                    self.hear(Sound::from(self.word[at] - (b'a' - 1)));
-                }
-                self.hear(sound);
-            } else {
-                self.hear(sound);
-            }
-            self.letters += 1;
-        } else {
-            self.end_word();
-            self.hear(sound);
+    fn letter_or_other(&mut self, mut at: Place, sound: Sound) -> Place {
+        if !is_letter(sound) {
+            at = self.end(at);
+            at.hear(self.sounds, sound);
+            return at;
         }
+        match self.word.get_mut(self.letters) {
+            Some(place) => *place = b'a' - 1 + sound as u8,
+            None => {
+                if self.letters == WORD_LETTERS_MAX {
+                    // Too long to be pinyin: its letters count as such, from the first on.
+                    at = self.spell(at, WORD_LETTERS_MAX);
+                }
+                at.hear(self.sounds, sound);
+            }
+        }
+        self.letters += 1;
+        at
     }
 
-    fn end_word(&mut self) {
+    fn end(&mut self, mut at: Place) -> Place {
         let letters = std::mem::take(&mut self.letters);
         if letters == 0 || letters > WORD_LETTERS_MAX || !self.sounds.any {
-            return;
+            return at;
         }
-        let (mut cuts, word) = ([(SILENT, 0); WORD_LETTERS_MAX], self.word);
-        let cut = Syllables::get().cut_into(&word[..letters], &mut cuts);
+        let mut cuts = [(SILENT, 0); WORD_LETTERS_MAX];
+        let cut = Syllables::get().cut_into(&self.word[..letters], &mut cuts);
         for (sound, _) in &cuts[..cut] {
-            self.hear(*sound);
+            at.hear(self.sounds, *sound);
         }
-        if cut == 0 {
-            for letter in &word[..letters] {
-                self.hear(Sound::from(letter - (b'a' - 1)));
-            }
+        if cut == 0 { self.spell(at, letters) } else { at }
+    }
+
+    /// The first letters of the word, each by itself.
+    fn spell(&self, mut at: Place, letters: usize) -> Place {
+        for letter in &self.word[..letters] {
+            at.hear(self.sounds, Sound::from(letter - (b'a' - 1)));
         }
+        at
     }
 }
 
