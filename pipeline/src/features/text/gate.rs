@@ -1,10 +1,10 @@
 //! The gates: a first look that lets nearly every harmless text go by.
 //!
-//! A text that holds a phrase holds each pair of adjacent symbols of that phrase. So one pair of
-//! each phrase, the one that is rarest in everyday text, goes into a Bloom filter, and a text
-//! without any such pair needs no automaton. The gate of sound does the same with three syllables
-//! in a row: there are only four hundred syllables, and a pair of them would stand in too many
-//! texts. A wrong yes costs time and never a hit; a wrong no cannot happen.
+//! A text that holds a phrase holds each three symbols in a row of that phrase. So three of each
+//! phrase, those that are rarest together in everyday text, go into a Bloom filter, and a text
+//! without any such three needs no automaton; a phrase of two symbols goes into a filter of pairs.
+//! The gate of sound does the same with syllables. A wrong yes costs time and never a hit; a wrong
+//! no cannot happen.
 
 use hashbrown::HashMap;
 
@@ -14,7 +14,7 @@ use super::sound::{
     FOREIGN, SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter,
 };
 
-/// Bits a phrase. At 64, a pair that belongs to no phrase gets by about once in five hundred.
+/// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
 const BITS_PER_PHRASE: usize = 64;
 /// 8 KB: at a thousand phrases and fewer the filter stays in the first-level cache.
 const WORDS_MIN: usize = 1 << 10;
@@ -57,24 +57,62 @@ impl Bloom {
 
 /// The gate of symbols.
 pub(super) struct Gate {
+    /// Three different symbols in a row, a drawn-out one counted once.
+    triples: Bloom,
+    /// For what has only two.
     pairs: Bloom,
 }
 
+/// The symbols before a place: drawn-out ones once.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    last: Symbol,
+    last_but_one: Symbol,
+}
+
 impl Gate {
-    /// A gate that opens for each of `pairs`.
-    pub(super) fn new(pairs: &[(Symbol, Symbol)]) -> Gate {
-        let keys: Vec<u64> = pairs.iter().map(|pair| Gate::key(pair.0, pair.1)).collect();
-        Gate { pairs: Bloom::new(&keys) }
+    /// A gate that opens for each of the phrases whose runs are `rows`, and for each of `pairs`.
+    pub(super) fn new<'r>(
+        rows: impl Iterator<Item = &'r [(Symbol, u32)]>,
+        pairs: &[(Symbol, Symbol)],
+        background: &Background,
+    ) -> Gate {
+        let mut triples = Vec::new();
+        let mut pairs: Vec<u64> = pairs.iter().map(|pair| Gate::pair(pair.0, pair.1)).collect();
+        for row in rows {
+            match background.rarest_symbols(row) {
+                Some([first, second, third]) => triples.push(Gate::triple(first, second, third)),
+                // A phrase of one run has its symbol beside itself.
+                None => pairs.push(Gate::pair(row[0].0, row[row.len() - 1].0)),
+            }
+        }
+        Gate { triples: Bloom::new(&triples), pairs: Bloom::new(&pairs) }
     }
 
-    #[inline]
-    fn holds(&self, before: Symbol, symbol: Symbol) -> bool {
-        self.pairs.holds(Gate::key(before, symbol))
+    /// Whether a phrase may end its pair or triple with `symbol`.
+    #[inline(always)]
+    fn holds(&self, before: Before, symbol: Symbol) -> bool {
+        self.triples.holds(Gate::triple(before.last_but_one, before.last, symbol))
+            | self.pairs.holds(Gate::pair(before.last, symbol))
     }
 
-    #[inline]
-    fn key(before: Symbol, symbol: Symbol) -> u64 {
-        u64::from(before) << 32 | u64::from(symbol)
+    #[inline(always)]
+    fn pair(first: Symbol, second: Symbol) -> u64 {
+        u64::from(first) << 32 | u64::from(second)
+    }
+
+    #[inline(always)]
+    fn triple(first: Symbol, second: Symbol, third: Symbol) -> u64 {
+        u64::from(first) << 42 ^ u64::from(second) << 21 ^ u64::from(third)
+    }
+}
+
+impl Before {
+    #[inline(always)]
+    fn after(self, symbol: Symbol) -> Before {
+        let same = self.last == symbol;
+        let last_but_one = if same { self.last_but_one } else { self.last };
+        Before { last: symbol, last_but_one }
     }
 }
 
@@ -120,6 +158,13 @@ impl SoundGate {
         u64::from(first) << 18 | u64::from(second) << 9 | u64::from(third)
     }
 
+    /// The last three sounds when `sound` comes after those of `key`.
+    #[inline(always)]
+    fn after(key: u64, sound: Sound) -> u64 {
+        const LAST_TWO: u64 = (1 << 18) - 1;
+        (key & LAST_TWO) << 9 | u64::from(sound)
+    }
+
     /// The place of the last two sounds of `key` in `pairs`.
     #[inline(always)]
     fn place(key: u64) -> (usize, u64) {
@@ -137,28 +182,37 @@ pub(super) struct Opened {
 
 /// Whether `text` may hold a phrase, as it is written and by its sound.
 pub(super) fn opened(gate: &Gate, sounds: &SoundGate, table: &Normaliser, text: &str) -> Opened {
-    let mut at = Place::default();
+    let Place { mut before, mut heard, opened: Opened { symbols: mut seen, sounds: mut sounded } } =
+        Place::default();
     let mut words = Words { gate, sounds, table, word: [0; WORD_LETTERS_MAX], letters: 0 };
+    let mut in_word = false;
     for c in text.chars() {
         let code = table.code(c);
         match code.simple() {
-            Some((SKIP, SILENT)) if words.letters == 0 => {}
-            Some((symbol, sound)) if sound >= FOREIGN && words.letters == 0 => {
-                at.see(gate, symbol);
-                at.hear(sounds, sound);
+            Some((symbol, sound)) if sound >= FOREIGN && !in_word => {
+                seen |= gate.holds(before, symbol);
+                before = before.after(symbol);
+                heard = SoundGate::after(heard, sound);
+                sounded |= sounds.holds(heard);
             }
-            _ => at = words.read(at, c, code),
+            Some((SKIP, SILENT)) if !in_word => {}
+            _ => {
+                let opened = Opened { symbols: seen, sounds: sounded };
+                let at = words.read(Place { before, heard, opened }, c, code);
+                in_word = words.letters > 0;
+                (before, heard) = (at.before, at.heard);
+                (seen, sounded) = (at.opened.symbols, at.opened.sounds);
+            }
         }
     }
-    at = words.end(at);
-    at.opened
+    let opened = Opened { symbols: seen, sounds: sounded };
+    words.end(Place { before, heard, opened }).opened
 }
 
-/// What stands before the next symbol, and what was found so far. Passed by value, so that the loop
-/// over common characters keeps it in registers.
+/// What stands before the next symbol, and what was found so far.
 #[derive(Clone, Copy, Default)]
 struct Place {
-    before: Symbol,
+    before: Before,
     /// The last sounds, as in [`SoundGate::key`].
     heard: u64,
     opened: Opened,
@@ -168,15 +222,13 @@ impl Place {
     #[inline]
     fn see(&mut self, gate: &Gate, symbol: Symbol) {
         self.opened.symbols |= gate.holds(self.before, symbol);
-        self.before = symbol;
+        self.before = self.before.after(symbol);
     }
 
     #[inline]
     fn hear(&mut self, sounds: &SoundGate, sound: Sound) {
-        const LAST_TWO: u64 = (1 << 18) - 1;
-        let key = (self.heard & LAST_TWO) << 9 | u64::from(sound);
-        self.opened.sounds |= sounds.holds(key);
-        self.heard = key;
+        self.heard = SoundGate::after(self.heard, sound);
+        self.opened.sounds |= sounds.holds(self.heard);
     }
 }
 
@@ -303,16 +355,14 @@ impl Background {
         background
     }
 
-    /// The rarest of `pairs`: by its own count, then by what the counts of its symbols suggest,
-    /// then the first.
-    pub(super) fn rarest(
-        &self,
-        pairs: impl Iterator<Item = (Symbol, Symbol)>,
-    ) -> Option<(Symbol, Symbol)> {
-        let count = |symbol| u64::from(self.symbols.get(&symbol).copied().unwrap_or(0)) + 1;
-        pairs.min_by_key(|pair| {
-            let seen = self.pairs.get(pair).copied().unwrap_or(0);
-            (seen, count(pair.0) * count(pair.1))
+    /// The three runs in a row that are rarest together, by the counts of their pairs, then by those
+    /// of each symbol; none if there are only two.
+    fn rarest_symbols(&self, row: &[(Symbol, u32)]) -> Option<[Symbol; 3]> {
+        let one = |symbol| u64::from(self.symbols.get(&symbol).copied().unwrap_or(0)) + 1;
+        let two = |pair| u64::from(self.pairs.get(&pair).copied().unwrap_or(0)) + 1;
+        let triples = row.windows(3).map(|three| [three[0].0, three[1].0, three[2].0]);
+        triples.min_by_key(|[a, b, c]| {
+            (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c))
         })
     }
 

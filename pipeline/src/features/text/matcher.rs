@@ -151,21 +151,16 @@ impl Lexicon {
         });
 
         let background = Background::count(table);
-        let sought = |form: &&Form| entries[form.entry as usize].category.is_some();
         let apart: HashSet<Symbol> = (entries.iter())
             .filter(|entry| entry.category.is_some() && entry.grades.contains(Grade::Split))
             .flat_map(|entry| entry.runs.iter().map(|run| run.0))
             .collect();
         let joiner = Joiner::new(table, |symbol| apart.contains(&symbol));
-        let mut pairs = joiner.pairs();
-        let own = forms
-            .iter()
-            .filter(sought)
-            .filter_map(|form| background.rarest(pairs_of(&form.runs)));
-        pairs.extend(own);
+        let sought = forms.iter().filter(|form| entries[form.entry as usize].category.is_some());
+        let rows = sought.map(|form| &form.runs[..]);
+        let gate = Gate::new(rows, &joiner.pairs(), &background);
         let runs_max = forms.iter().map(|form| form.runs.len()).max().unwrap_or(0);
         let runs_max = runs_max * joiner.pieces_max();
-        let gate = Gate::new(&pairs);
         let homophones = Homophones::new(&entries, &background);
         Lexicon {
             entries,
@@ -478,10 +473,4 @@ fn forms_of(entries: &[Entry], lookalikes: &Lookalikes) -> Vec<Form> {
 
 fn run_lengths(symbols: &[Symbol]) -> Vec<(Symbol, u32)> {
     symbols.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
-}
-
-/// Adjacent symbols of a phrase; for a phrase of one run, the symbol beside itself.
-fn pairs_of(runs: &[(Symbol, u32)]) -> impl Iterator<Item = (Symbol, Symbol)> {
-    let alone = (runs.len() == 1).then(|| (runs[0].0, runs[0].0));
-    alone.into_iter().chain(runs.windows(2).map(|pair| (pair[0].0, pair[1].0)))
 }

@@ -142,10 +142,15 @@ const SPLITS: &[(char, &str)] = &[
     ('烈', "列灬"), ('煮', "者灬"), ('焦', "隹灬"), ('杰', "木灬"), ('黑', "里灬"), ('鱼', "刀田一"),
 ];
 
+/// Pieces are ideographs of the basic plane.
+const SYMBOLS: usize = 0x1_0000;
+
 /// Puts pieces together again.
 pub(super) struct Joiner {
     /// By the first piece: all pieces and what they make, the longest first.
     by_first: HashMap<Symbol, Vec<Join>>,
+    /// A bit for each symbol that is a first piece.
+    firsts: Vec<u64>,
 }
 
 struct Join {
@@ -191,12 +196,20 @@ impl Joiner {
                 }
             }
         }
+        #[expect(clippy::iter_over_hash_type, reason = "each list by itself")]
         for joins in by_first.values_mut() {
             joins.sort_by(|a, b| {
                 b.pieces.len().cmp(&a.pieces.len()).then_with(|| a.pieces.cmp(&b.pieces))
             });
         }
-        Joiner { by_first }
+        let mut firsts = vec![0; SYMBOLS / 64];
+        #[expect(clippy::iter_over_hash_type, reason = "bits are set in any order")]
+        for symbol in by_first.keys().map(|symbol| *symbol as usize) {
+            if let Some(word) = firsts.get_mut(symbol / 64) {
+                *word |= 1 << (symbol % 64);
+            }
+        }
+        Joiner { by_first, firsts }
     }
 
     /// The most pieces of a character.
@@ -231,16 +244,14 @@ impl Joiner {
     ) -> usize {
         joined.clear();
         places.clear();
+        let may_begin = |at: usize| self.join_at(&runs[at..]).is_some();
+        if !(0..runs.len()).any(may_begin) {
+            return 0;
+        }
         let mut readings = 0;
         let mut at = 0;
         while let Some(run) = runs.get(at) {
-            let joins = self.by_first.get(&run.symbol).into_iter().flatten();
-            let fits = |join: &&Join| {
-                let here = runs[at..].iter().map(|run| (run.symbol, run.start.length));
-                join.pieces.len() <= runs.len() - at
-                    && here.zip(&join.pieces).all(|(here, piece)| here == *piece)
-            };
-            let join = joins.into_iter().find(fits);
+            let join = self.join_at(&runs[at..]);
             let length = match join {
                 Some(join) => {
                     readings = readings.max(join.wholes.len());
@@ -262,6 +273,21 @@ impl Joiner {
             at += length;
         }
         readings
+    }
+
+    /// What the first of `runs` can be put together to, the most pieces first.
+    fn join_at(&self, runs: &[Run]) -> Option<&Join> {
+        let symbol = runs.first()?.symbol;
+        let (word, bit) = (symbol as usize / 64, 1 << (symbol % 64));
+        if self.firsts.get(word).is_none_or(|word| word & bit == 0) {
+            return None;
+        }
+        let fits = |join: &&Join| {
+            let here = runs.iter().map(|run| (run.symbol, run.start.length));
+            join.pieces.len() <= runs.len()
+                && here.zip(&join.pieces).all(|(here, piece)| here == *piece)
+        };
+        self.by_first.get(&symbol)?.iter().find(fits)
     }
 }
 
