@@ -158,34 +158,97 @@ fn stretches(text: &[Piece], all: &[Unit], from: usize, to: usize) -> Vec<(usize
     starts.flat_map(|start| ends.iter().map(move |end| (start, *end))).collect()
 }
 
-/// The symbols of a part as they are, and every other way to write them.
-fn ways(own: &[Unit]) -> Vec<(Vec<char>, bool, bool)> {
+/// The symbols of a part as they are, and with one look-alike; whether it is one.
+fn ways(own: &[Unit]) -> Vec<(Vec<char>, bool)> {
     let own: Vec<char> = own.iter().map(|unit| unit.0).collect();
-    let apart = |c: char| APART.iter().find(|one| one.0 == c).map(|one| one.1);
-    let mut ways = vec![(own.clone(), false, false)];
-    for at in 0..own.len() {
-        if let Some(two) = apart(own[at]) {
-            let way = own[..at].iter().copied().chain(two.chars()).chain(own[at + 1..].to_vec());
-            ways.push((way.collect(), true, true));
-        }
-    }
-    let all = own.iter().flat_map(|c| match apart(*c) {
-        Some(two) => two.chars().collect::<Vec<_>>(),
-        None => vec![*c],
-    });
-    ways.push((all.collect(), true, true));
+    let mut ways = vec![(own.clone(), false)];
+    let mut others = Vec::new();
     for at in 0..own.len() {
         for (_, other) in ALIKE.iter().filter(|one| one.0 == own[at] && own.len() >= 3) {
             let mut way = own.clone();
             way[at] = *other;
-            ways.push((way, false, true));
+            others.push((way, true));
         }
     }
-    ways.retain({
-        let own = own.clone();
-        move |way| !way.2 || way.0 != own
-    });
+    others.truncate(8);
+    ways.extend(others);
     ways
+}
+
+/// A run of a text: its symbol, its length, its first and its last place, and whether it is two
+/// pieces put together.
+type Stretch = (char, usize, usize, usize, bool);
+
+/// The runs of a text with pieces put together from left to right: 雨 and 田, each alone, are 雷.
+/// Only characters that a phrase seeks are put together.
+fn put_together(all: &[Unit], sought: impl Fn(char) -> bool) -> Vec<Stretch> {
+    let mut runs: Vec<Stretch> = Vec::new();
+    for (at, unit) in all.iter().enumerate() {
+        match runs.last_mut() {
+            Some(last) if last.0 == unit.0 => (last.1, last.3) = (last.1 + 1, at),
+            _ => runs.push((unit.0, 1, at, at, false)),
+        }
+    }
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < runs.len() {
+        let two = runs[at..].iter().take(2).filter(|run| run.1 == 1).map(|run| run.0);
+        let two: String = two.collect();
+        match APART.iter().find(|one| one.1 == two && sought(one.0)) {
+            Some((whole, _)) => {
+                out.push((*whole, 1, runs[at].2, runs[at + 1].3, true));
+                at += 2;
+            }
+            None => {
+                out.push(runs[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+/// The place at which a text spells a part with some characters taken apart, over the stretches
+/// `here`, which begin and end where those of the text do.
+fn spelt_apart(
+    text: &[Piece],
+    all: &[Unit],
+    here: &[Stretch],
+    (line, part): (&Line, &[Piece]),
+) -> Option<(usize, usize, Grade)> {
+    let want = run_lengths(&units(part));
+    // A phrase of one run has a symbol twice, which pieces put together are not.
+    if !here.iter().any(|one| one.4) || here.len() != want.len() || want.len() == 1 {
+        return None;
+    }
+    let fits = |at: usize, length: usize| {
+        let long = !want[at].0.is_ascii_digit() && length > want[at].1;
+        length == want[at].1 || long
+    };
+    let last = here.len() - 1;
+    let alike = here.iter().zip(&want).all(|(have, want)| have.0 == want.0);
+    let middle = (1..last.max(1)).all(|at| fits(at, here[at].1));
+    if !alike || !middle {
+        return None;
+    }
+    let inked = |left: usize| {
+        let (a, b) = (all[left].1, all[left + 1].1);
+        a != b && text[a + 1..b].iter().any(|between| between.2)
+    };
+    let (head, tail) = (here[0], here[last]);
+    let late = (head.2..head.3).rev().filter(|_| !head.4).find(|left| inked(*left));
+    let start = late.map(|left| left + 1).into_iter().chain([head.2]).find(|start| {
+        let length = if head.4 { 1 } else { head.3 - start + 1 };
+        let stuck = *start > 0 && !head.4 && glued(text, all, start - 1, line.boundary);
+        fits(0, length) && !stuck
+    })?;
+    let early = (tail.2..tail.3).filter(|_| !tail.4).find(|left| inked(*left));
+    let end = early.into_iter().chain([tail.3]).find(|end| {
+        let length = if tail.4 { 1 } else { end - tail.2 + 1 };
+        let stuck = !tail.4 && end + 1 < all.len() && glued(text, all, *end, line.boundary);
+        fits(last, length) && !stuck
+    })?;
+    line.grades.contains(&Grade::Split).then_some((all[start].1, all[end].1 + 1, Grade::Split))
 }
 
 /// The place and the grade with which the whole runs `from..=to` spell a part of a phrase in one of
@@ -195,7 +258,7 @@ fn spelt(
     all: &[Unit],
     from: usize,
     to: usize,
-    (line, part, way): (&Line, &[Piece], &(Vec<char>, bool, bool)),
+    (line, part, way): (&Line, &[Piece], &(Vec<char>, bool)),
 ) -> Option<(usize, usize, Grade)> {
     let whole_runs = (from == 0 || all[from - 1].0 != all[from].0)
         && (to + 1 == all.len() || all[to + 1].0 != all[to].0);
@@ -219,16 +282,17 @@ fn spelt(
     let core = &part[own[0].1..=own[own.len() - 1].1];
     let written = &text[all[from].1..=all[to].1];
     let lower = |pieces: &[Piece]| spelling(pieces).to_ascii_lowercase();
-    let grade = if way.1 {
-        Grade::Split
-    } else if lower(written).contains(&lower(core)) {
+    let grade = if lower(written).contains(&lower(core)) {
         Grade::Exact
     } else if skipped(written) > skipped(core) {
         Grade::Skipped
     } else {
         Grade::Folded
     };
-    line.grades.contains(&grade).then_some((all[from].1, all[to].1 + 1, grade))
+    // Look-alikes are sought only for a phrase that takes folded spellings.
+    let sought = !way.1 || line.grades.contains(&Grade::Folded);
+    let taken = sought && line.grades.contains(&grade);
+    taken.then_some((all[from].1, all[to].1 + 1, grade))
 }
 
 /// A syllable, letter or other symbol of a text: its sound, the symbol it is read from (none for
@@ -363,11 +427,28 @@ struct Stand {
 
 fn stands(text: &[Piece], lines: &[Line]) -> Vec<Stand> {
     let all = units(text);
+    let sought = |symbol: char| {
+        let takes = |line: &&Line| line.category.is_some() && line.grades.contains(&Grade::Split);
+        let parts = lines.iter().filter(takes).flat_map(|line| &line.parts);
+        parts.flatten().any(|piece| piece.1.contains(symbol))
+    };
+    let together = put_together(&all, sought);
     let mut stands = Vec::new();
     for (line_at, line) in lines.iter().enumerate() {
         for (part_at, part) in line.parts.iter().enumerate() {
+            for first in 0..together.len() {
+                for last in (first..together.len()).filter(|_| line.category.is_some()) {
+                    let place =
+                        spelt_apart(text, &all, &together[first..=last], (line, &part[..]));
+                    let (from, to) = (together[first].2, together[last].3);
+                    let runs = run_lengths(&all[from..=to]).len();
+                    stands.extend(place.map(|place| Stand {
+                        line: line_at, part: part_at, from, to, runs, variant: true, place,
+                    }));
+                }
+            }
             for way in ways(&units(part)) {
-                if line.category.is_none() && way.2 {
+                if line.category.is_none() && way.1 {
                     continue;
                 }
                 for from in 0..all.len() {
@@ -375,7 +456,7 @@ fn stands(text: &[Piece], lines: &[Line]) -> Vec<Stand> {
                         let place = spelt(text, &all, from, to, (line, part, &way));
                         let runs = run_lengths(&all[from..=to]).len();
                         stands.extend(place.map(|place| Stand {
-                            line: line_at, part: part_at, from, to, runs, variant: way.2, place,
+                            line: line_at, part: part_at, from, to, runs, variant: way.1, place,
                         }));
                     }
                 }
