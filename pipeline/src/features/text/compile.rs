@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Message};
 
 use super::CATEGORIES;
 use super::entry::Entry;
-use super::homophones::count_syllables;
+use super::homophones::count_sounds;
 use super::normalise::{Normaliser, Symbol};
 use super::phrases::{CATEGORIES_MAX, PARTS_MAX, PHRASES_MAX, PhraseLine, read_file};
 use super::grade::Grades;
@@ -153,7 +153,7 @@ fn whole_entry(
     let core = head.start.mark.byte as usize..tail.end.mark.byte as usize;
     let each = symbols.iter().flat_map(|run| std::iter::repeat_n(run.0, run.1 as usize));
     let grades = match category {
-        Some(_) => line.grades.of(count_syllables(each)),
+        Some(_) => line.grades.of(count_sounds(each)),
         // An allow-phrase holds in all spellings of its own symbols.
         None => Grades::ALL,
     };

@@ -46,9 +46,9 @@ impl Grade {
     }
 }
 
-/// From this many syllables on, a phrase accepts homophones unless its line says otherwise. Two
+/// From this many syllables and letters on, a phrase accepts homophones unless its line says otherwise. Two
 /// syllables are too little: 中雷 sounds like 种类, 爆庄 like 包装.
-pub(super) const HOMOPHONE_SYLLABLES_MIN: usize = 3;
+pub(super) const HOMOPHONE_SOUNDS_MIN: usize = 3;
 
 /// The grades of evidence that a phrase accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,11 +57,11 @@ pub(super) struct Grades(u8);
 impl Grades {
     pub(super) const ALL: Grades = Grades(0b11_1111);
 
-    /// What a phrase of so many syllables accepts when its line does not say.
-    fn by_default(syllables: usize) -> Grades {
+    /// What a phrase of so many syllables and letters accepts when its line does not say.
+    fn by_default(sounds: usize) -> Grades {
         let grades =
             Grades(0).with(Grade::Exact).with(Grade::Folded).with(Grade::Skipped).with(Grade::Split);
-        if syllables >= HOMOPHONE_SYLLABLES_MIN {
+        if sounds >= HOMOPHONE_SOUNDS_MIN {
             grades.with(Grade::Homophone).with(Grade::Homophones)
         } else {
             grades
@@ -126,9 +126,9 @@ impl GradeChoice {
         }
     }
 
-    /// The grades of a phrase of so many syllables.
-    pub(super) fn of(self, syllables: usize) -> Grades {
-        let base = self.only.unwrap_or(Grades::by_default(syllables));
+    /// The grades of a phrase of so many syllables and letters.
+    pub(super) fn of(self, sounds: usize) -> Grades {
+        let base = self.only.unwrap_or(Grades::by_default(sounds));
         Grades((base.0 | self.more.0) & !self.less.0)
     }
 }

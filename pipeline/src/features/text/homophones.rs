@@ -14,7 +14,7 @@ use super::grade::Grade;
 use super::normalise::{Expansion, Normaliser, SKIP, Symbol};
 use super::runs::Class;
 use super::sound::{
-    FOREIGN, SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter, is_syllable_sound,
+    FOREIGN, SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter,
 };
 
 /// The most rows of syllables of one phrase. A phrase of three characters that each have two
@@ -168,10 +168,11 @@ fn rows_of_sounds(symbols: &[Symbol]) -> Vec<Vec<Sound>> {
     rows
 }
 
-/// How many syllables a phrase has; letters by themselves are none.
-pub(super) fn count_syllables(symbols: impl Iterator<Item = Symbol>) -> usize {
+/// How many sounds a phrase has, letters by themselves included: they cannot be played on, so they
+/// tie a phrase down as well as a syllable does.
+pub(super) fn count_sounds(symbols: impl Iterator<Item = Symbol>) -> usize {
     let syllables = Syllables::get();
-    symbols.filter(|symbol| is_syllable_sound(syllables.of(*symbol))).count()
+    symbols.filter(|symbol| !matches!(syllables.of(*symbol), SILENT | FOREIGN)).count()
 }
 
 /// A sound as a character of two bytes, so that a pattern cannot begin in the middle of another.

@@ -27,6 +27,8 @@ mod normalise;
 mod oracle;
 mod phrases;
 mod pictures;
+#[cfg(test)]
+mod reach;
 mod runs;
 mod sound;
 mod splits;

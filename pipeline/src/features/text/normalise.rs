@@ -120,7 +120,14 @@ impl Normaliser {
                     }
                     None => SKIP,
                 },
-                [one] => one | u32::from(syllables.of(one)) << SYMBOL_BITS,
+                [one] => {
+                    // Some simplified forms are so rare that only the traditional one has a reading.
+                    let sound = match syllables.of(one) {
+                        FOREIGN => syllables.of(c as Symbol),
+                        sound => sound,
+                    };
+                    one | u32::from(sound) << SYMBOL_BITS
+                }
                 _ => {
                     expansions.push(symbols.into_boxed_slice());
                     EXPANSION + (expansions.len() - 1) as u32

@@ -160,11 +160,6 @@ pub(super) fn is_letter(sound: Sound) -> bool {
     (1..FOREIGN).contains(&sound)
 }
 
-/// Whether a sound is a syllable and not a letter by itself.
-pub(super) fn is_syllable_sound(sound: Sound) -> bool {
-    sound >= SYLLABLES_FROM
-}
-
 /// The everyday reading of a character, without tone; ü is typed as v.
 fn reading(c: char) -> Option<String> {
     c.to_pinyin().map(|reading| reading.plain().replace('ü', "v"))
