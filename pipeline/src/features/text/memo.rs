@@ -9,7 +9,11 @@
 //! stake  = amount [unit] [sep] "雷" [sep] mine                  50雷3
 //!        | amount [unit] [sep] packets "包" [[sep] ["雷"] mine]  30元5包, 100元7包雷6
 //!        | amount [unit] sep packets sep mine                  100/7/6
+//!        | amount [unit] sep packets [sep] "雷" mine            100/7雷6
 //!        | amount [unit] sep mine ["雷"]                        100-6
+//!        | packets "包" [sep] "雷" mine                         7包雷6
+//!        | "雷" mine sep amount [[sep] packets ["包"]]           雷6 100-7
+//!        | "雷" mine sep packets "包" [[sep] amount]             雷6，7包100
 //! ```
 //!
 //! Numbers alone are also dates, results, sizes and flats, so where no word says what they are, the
@@ -40,7 +44,11 @@ const OPENINGS: [&str; 8] = ["发包", "发红包", "红包", "扫雷", "埋雷"
 const CLOSINGS: [&str; 9] =
     ["红包群", "福利群", "扫雷群", "接龙群", "红包", "福利", "群", "场", "房"];
 const UNITS: [&str; 4] = ["块钱", "元", "块", "米"];
-const MINE_WORDS: [&str; 5] = ["雷号", "中雷", "埋雷", "雷点", "雷"];
+/// The last seven only sound like 雷; a whole memo of numbers around one of them leaves no doubt.
+const MINE_WORDS: [&str; 12] =
+    ["雷号", "中雷", "埋雷", "扫雷", "雷点", "雷", "镭", "蕾", "累", "勒", "lei", "l"];
+/// Pictures of a mine, or of thunder, which is the same character.
+const MINES: [char; 4] = ['💣', '⚡', '🌩', '⛈'];
 const PACKET_WORDS: [&str; 3] = ["个包", "包", "个"];
 
 /// What a bet memo announces.
@@ -56,6 +64,9 @@ pub(super) fn read_bet(table: &Normaliser, text: &str, buffer: &mut String) -> O
         return None;
     }
     let mut cursor = Cursor { rest: buffer };
+    if let Some(bet) = cursor.mine_first() {
+        return Some(bet);
+    }
     let opened = cursor.take(&OPENINGS);
     if opened {
         cursor.take(&[":", "-"]);
@@ -76,6 +87,8 @@ fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
             Reading::One(SKIP) => {
                 match c {
                     ':' | '：' => buffer.push(':'),
+                    '，' => buffer.push(','),
+                    _ if MINES.contains(&c) => buffer.push('雷'),
                     _ if is_separator(c) && !buffer.ends_with(['-', '/', ':']) => {
                         buffer.push(if is_stroke(c) { '/' } else { '-' });
                     }
@@ -89,7 +102,7 @@ fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
         };
         for symbol in symbols.iter().filter_map(|symbol| char::from_u32(*symbol)) {
             // Most texts end here: they begin with a word that opens no bet.
-            let opens = symbol.is_ascii_digit() || "发红扫埋接雷".contains(symbol);
+            let opens = symbol.is_ascii_digit() || "发红扫埋接雷中镭蕾累勒l".contains(symbol);
             if buffer.is_empty() && !opens {
                 return false;
             }
@@ -178,6 +191,9 @@ impl Stake {
 impl<'b> Cursor<'b> {
     fn stake(&mut self) -> Option<Stake> {
         let amount = self.number().filter(|amount| !amount.digits.starts_with('0'))?;
+        if is_packet_count(amount) && self.take(&PACKET_WORDS) {
+            return self.packets_and_mine(amount);
+        }
         let unit = self.take(&UNITS);
         let stroke = self.rest.starts_with('/');
         let apart = self.separator();
@@ -202,6 +218,13 @@ impl<'b> Cursor<'b> {
             return None;
         }
         self.separator();
+        let before = self.rest;
+        if is_packet_count(second) && self.take(&MINE_WORDS) {
+            match self.mines_after_word() {
+                Some(bet) => return Some(of(bet, "", false, Some(second.value))),
+                None => self.rest = before,
+            }
+        }
         if let Some(third) = self.number() {
             let bare = !self.take(&MINE_WORDS);
             let bet = third.mines().filter(|_| is_packet_count(second))?;
@@ -209,6 +232,38 @@ impl<'b> Cursor<'b> {
         }
         let bare = !self.take(&MINE_WORDS);
         Some(of(second.mines()?, second.digits, bare, None))
+    }
+
+    /// What follows `7包` at the start: the mine.
+    fn packets_and_mine(&mut self, packets: Number<'_>) -> Option<Stake> {
+        self.separator();
+        let bet = self.take(&MINE_WORDS).then(|| self.mines_after_word())??;
+        let packets = Some(packets.value);
+        let amount = AMOUNT_MIN;
+        Some(Stake { bet, amount, bare: false, mines: 0, zero_last: false, stroke: false, packets })
+    }
+
+    /// A whole memo that begins with its one mine: `雷6 100-7`. Leaves everything as it is if it is none.
+    fn mine_first(&self) -> Option<Bet> {
+        let mut cursor = Cursor { rest: self.rest };
+        let word = cursor.take(&MINE_WORDS);
+        let bet = cursor.number().filter(|mine| word && mine.digits.len() == 1)?.mines()?;
+        if !cursor.take(&[",", "-", "/"]) {
+            return None;
+        }
+        let first = cursor.number()?;
+        let told = if cursor.take(&PACKET_WORDS) {
+            cursor.separator();
+            cursor.number();
+            is_packet_count(first)
+        } else {
+            cursor.take(&UNITS);
+            cursor.separator();
+            let packets = cursor.number();
+            cursor.take(&PACKET_WORDS);
+            first.value >= AMOUNT_MIN && packets.is_none_or(is_packet_count)
+        };
+        (told && cursor.rest.is_empty()).then_some(bet)
     }
 
     /// What follows `30元5包`: nothing, or the mine; and whether nothing says that it is a bet.
@@ -324,6 +379,16 @@ mod tests {
             ("15-3", Some(3)),
             ("20/3", Some(3)),
             ("50/7/3", Some(3)),
+            ("50/7雷3", Some(3)),
+            ("50-7 L3", Some(3)),
+            ("50-7 💣3", Some(3)),
+            ("50/7 蕾3", Some(3)),
+            ("7包 lei3", Some(3)),
+            ("雷3 50-7", Some(3)),
+            ("⚡3 50", Some(3)),
+            ("扫雷3，7包50", Some(3)),
+            ("埋雷3，7包", Some(3)),
+            ("雷号6 100元7包", Some(6)),
             // A word says what is meant, so the stake may be any.
             ("3元5包群", None),
             ("发包 8-3", Some(3)),
@@ -386,6 +451,17 @@ mod tests {
             "100/70/6",
             "100元50包",
             "雷军-1",
+            "雷3",
+            "雷3 5",
+            "雷33 50",
+            "累3天",
+            "L3",
+            "l3-5",
+            "7包",
+            "7包 3",
+            "7包烟3",
+            "💣💣💣",
+            "50，3",
             // Results.
             "11-9",
             "21-15",
