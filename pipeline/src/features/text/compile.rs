@@ -8,10 +8,10 @@ use crate::diagnostic::{Diagnostic, Message};
 
 use super::CATEGORIES;
 use super::entry::Entry;
+use super::grade::Grades;
 use super::homophones::count_sounds;
 use super::normalise::{Normaliser, Symbol};
 use super::phrases::{CATEGORIES_MAX, PARTS_MAX, PHRASES_MAX, PhraseLine, read_file};
-use super::grade::Grades;
 use super::runs::{Run, read_runs};
 
 /// The categories of phrase files and their entries, or every mistake in order of file and place.

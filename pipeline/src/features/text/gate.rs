@@ -10,9 +10,7 @@ use hashbrown::HashMap;
 
 use super::confusables::is_invisible;
 use super::normalise::{Code, Expansion, Normaliser, Reading, SKIP, Symbol};
-use super::sound::{
-    FOREIGN, SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter,
-};
+use super::sound::{FOREIGN, SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
 /// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
 const BITS_PER_PHRASE: usize = 64;
@@ -361,9 +359,7 @@ impl Background {
         let one = |symbol| u64::from(self.symbols.get(&symbol).copied().unwrap_or(0)) + 1;
         let two = |pair| u64::from(self.pairs.get(&pair).copied().unwrap_or(0)) + 1;
         let triples = row.windows(3).map(|three| [three[0].0, three[1].0, three[2].0]);
-        triples.min_by_key(|[a, b, c]| {
-            (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c))
-        })
+        triples.min_by_key(|[a, b, c]| (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c)))
     }
 
     /// The three sounds of a row that are rarest together, by the counts of their pairs, then by
@@ -372,8 +368,6 @@ impl Background {
         let one = |sound| u64::from(self.sounds.get(&sound).copied().unwrap_or(0)) + 1;
         let two = |pair| u64::from(self.sound_pairs.get(&pair).copied().unwrap_or(0)) + 1;
         let triples = row.windows(3).map(|three| [three[0], three[1], three[2]]);
-        triples.min_by_key(|[a, b, c]| {
-            (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c))
-        })
+        triples.min_by_key(|[a, b, c]| (two((*a, *b)) * two((*b, *c)), one(*a) * one(*b) * one(*c)))
     }
 }

@@ -59,8 +59,11 @@ impl Grades {
 
     /// What a phrase of so many syllables and letters accepts when its line does not say.
     fn by_default(sounds: usize) -> Grades {
-        let grades =
-            Grades(0).with(Grade::Exact).with(Grade::Folded).with(Grade::Skipped).with(Grade::Split);
+        let grades = Grades(0)
+            .with(Grade::Exact)
+            .with(Grade::Folded)
+            .with(Grade::Skipped)
+            .with(Grade::Split);
         if sounds >= HOMOPHONE_SOUNDS_MIN {
             grades.with(Grade::Homophone).with(Grade::Homophones)
         } else {

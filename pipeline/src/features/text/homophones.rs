@@ -13,9 +13,7 @@ use super::gate::{Background, SoundGate};
 use super::grade::Grade;
 use super::normalise::{Expansion, Normaliser, SKIP, Symbol};
 use super::runs::Class;
-use super::sound::{
-    FOREIGN, SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter,
-};
+use super::sound::{FOREIGN, SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
 /// The most rows of syllables of one phrase. A phrase of three characters that each have two
 /// everyday readings has eight.

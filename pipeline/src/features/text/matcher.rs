@@ -255,7 +255,8 @@ impl Lexicon {
             let any_allowed = found.iter().any(|one| self.is_allowed(one));
             for one in found.iter().filter(|one| !self.is_allowed(one)) {
                 let covered = any_allowed && self.is_covered(one, found);
-                if !covered && !(one.variant && self.is_another(one, found)) {
+                let another = || one.variant && self.is_another(one, found);
+                if !covered && !another() {
                     self.take(one.entry, one.spelling, parts, hits);
                 }
             }
@@ -321,8 +322,12 @@ impl Lexicon {
                 }
                 let spelling = entry.verify(form, text, runs, (first, last), split);
                 let (entry, variant) = (form.entry, split || form.lookalike);
-                found.extend(spelling.map(|spelling| {
-                    Found { first: from, last: to, entry, spelling, variant }
+                found.extend(spelling.map(|spelling| Found {
+                    first: from,
+                    last: to,
+                    entry,
+                    spelling,
+                    variant,
                 }));
             }
         }
@@ -331,13 +336,7 @@ impl Lexicon {
     /// Takes what only sounds like a phrase, unless it or another phrase of its category is written
     /// there, or an allow-phrase covers it. Where several phrases of a category sound alike, one is
     /// meant: the best spelt, of these the heaviest, of these the first.
-    fn take_sounds(
-        &self,
-        text: &str,
-        opened: Opened,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Hit>,
-    ) {
+    fn take_sounds(&self, text: &str, opened: Opened, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
         let mut sound = std::mem::take(&mut scratch.sound);
         let mut heard = std::mem::take(&mut sound.heard);
         heard.clear();
@@ -462,8 +461,10 @@ fn forms_of(entries: &[Entry], lookalikes: &Lookalikes) -> Vec<Form> {
         forms.push(Form { entry: at, runs: entry.runs.clone(), lookalike: false });
         if entry.category.is_some() && entry.grades.contains(Grade::Folded) {
             let others = lookalikes.of(&entry.symbols());
-            let form = |symbols: Vec<Symbol>| {
-                Form { entry: at, runs: run_lengths(&symbols), lookalike: true }
+            let form = |symbols: Vec<Symbol>| Form {
+                entry: at,
+                runs: run_lengths(&symbols),
+                lookalike: true,
             };
             forms.extend(others.into_iter().map(form));
         }

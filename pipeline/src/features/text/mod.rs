@@ -26,7 +26,6 @@ mod normalise;
 #[cfg(test)]
 mod oracle;
 mod phrases;
-mod pictures;
 #[cfg(test)]
 mod reach;
 mod runs;
@@ -42,8 +41,8 @@ pub use grade::Grade;
 pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
 pub use phrases::{
-    Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX, WEIGHT_DEFAULT,
-    WEIGHT_MAX,
+    Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
+    WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 
 /// A category that every lexicon has, even when no phrase is in it.
@@ -117,7 +116,8 @@ pub fn entries(lexicon: &Lexicon) -> Vec<Entry> {
         doc: "phrases hit only by undoing a disguise: look-alikes, symbols inside, odd numerals, \
               characters taken apart, homophones, pinyin"
             .to_owned(),
-        doc_zh: "还原伪装后才命中的短语次数:形近字、插入符号、变体数字、拆字、谐音、拼音等".to_owned(),
+        doc_zh: "还原伪装后才命中的短语次数:形近字、插入符号、变体数字、拆字、谐音、拼音等"
+            .to_owned(),
         unit: "hits".to_owned(),
         misleads: "writing in traditional characters or full width counts as a disguise, and so \
                    do a comma that happens to fall inside and a slip of a pinyin keyboard"

@@ -14,7 +14,6 @@ use unicode_normalization::UnicodeNormalization;
 use super::confusables::{
     DECIMAL_ZEROS, DECORATION, ENCLOSED_LETTERS, ENCLOSED_NUMBERS, FOLDS, is_invisible,
 };
-use super::pictures::PICTURES;
 use super::sound::{FOREIGN, SOUNDS_MAX, Sound, Syllables};
 
 /// A normalised character, as its code point. Zero stands for a character that is skipped.
@@ -197,7 +196,11 @@ impl Folds {
             let enclosed = (from..=to).zip(first..);
             numbers.extend(enclosed.filter_map(|(n, code)| Some((char::from_u32(code)?, n))));
         }
-        let pictures = PICTURES.iter().copied().collect();
+        let pictures = include_str!("pictures.txt").lines().filter(|line| !line.starts_with('#'));
+        let pictures = pictures
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(picture, names)| Some((picture.chars().next()?, names)))
+            .collect();
         Folds { pictures, own, numbers, simplified: simplified_forms() }
     }
 

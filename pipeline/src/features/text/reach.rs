@@ -117,9 +117,7 @@ impl Reach {
         self.lexicon.scan(&text, &mut self.scratch, &mut self.hits);
         let start = before.chars().count() as u32;
         let end = start + disguise.chars().count() as u32;
-        self.hits.iter().any(|hit| {
-            hit.category == category && hit.start < end && hit.end > start
-        })
+        self.hits.iter().any(|hit| hit.category == category && hit.start < end && hit.end > start)
     }
 }
 
@@ -166,7 +164,9 @@ fn one_character_homophones_are_found() {
         }
     }
     let percent = |part: usize, all: usize| 100.0 * part as f64 / all as f64;
-    println!("homophones: {found} of {all}, {found_long} of {all_long} of three characters or more");
+    println!(
+        "homophones: {found} of {all}, {found_long} of {all_long} of three characters or more"
+    );
     assert!(all > 5_000, "{all}");
     assert!(percent(found, all) >= 95.0, "{found} of {all}");
     assert!(percent(found_long, all_long) >= 99.0, "{found_long} of {all_long}");
@@ -224,25 +224,39 @@ fn folds_and_symbols_are_found_without_exception() {
         .map(|pair| (pair[1], pair[0]))
         .collect();
     let numerals: HashMap<char, &str> = [
-        ('0', "⓪"), ('1', "①"), ('2', "贰"), ('3', "③"), ('4', "肆"), ('5', "５"), ('8', "❽"),
-        ('一', "壹"), ('二', "②"), ('三', "叁"), ('四', "4"), ('五', "伍"), ('六', "6"), ('七', "⑦"),
-        ('八', "捌"), ('九', "9"), ('十', "十"),
+        ('0', "⓪"),
+        ('1', "①"),
+        ('2', "贰"),
+        ('3', "③"),
+        ('4', "肆"),
+        ('5', "５"),
+        ('8', "❽"),
+        ('一', "壹"),
+        ('二', "②"),
+        ('三', "叁"),
+        ('四', "4"),
+        ('五', "伍"),
+        ('六', "6"),
+        ('七', "⑦"),
+        ('八', "捌"),
+        ('九', "9"),
+        ('十', "十"),
     ]
     .into();
-    let wide = |c: char| if c.is_ascii_graphic() {
-        char::from_u32(c as u32 + 0xFEE0).unwrap_or(c)
-    } else {
-        c
+    let wide = |c: char| {
+        if c.is_ascii_graphic() { char::from_u32(c as u32 + 0xFEE0).unwrap_or(c) } else { c }
     };
-    let between = |text: &str, ink: &str| {
-        text.chars().map(String::from).collect::<Vec<_>>().join(ink)
-    };
+    let between =
+        |text: &str, ink: &str| text.chars().map(String::from).collect::<Vec<_>>().join(ink);
     for (phrase, category) in reach.phrases() {
         let disguises = [
             phrase.chars().map(wide).collect(),
             phrase.to_uppercase(),
             phrase.chars().map(|c| traditional.get(&c).copied().unwrap_or(c)).collect(),
-            phrase.chars().map(|c| numerals.get(&c).map_or(c.to_string(), |n| (*n).to_owned())).collect(),
+            phrase
+                .chars()
+                .map(|c| numerals.get(&c).map_or(c.to_string(), |n| (*n).to_owned()))
+                .collect(),
             between(&phrase, "\u{200B}"),
             between(&phrase, "\u{FE0F}"),
             between(&phrase, "*"),

@@ -28,22 +28,66 @@ pub(super) const SOUNDS_MAX: Sound = 512;
 pub(super) const WORD_LETTERS_MAX: usize = 32;
 
 /// What the ten digits are called.
-const DIGITS: [&str; 10] =
-    ["ling", "yi", "er", "san", "si", "wu", "liu", "qi", "ba", "jiu"];
+const DIGITS: [&str; 10] = ["ling", "yi", "er", "san", "si", "wu", "liu", "qi", "ba", "jiu"];
 
 /// Characters with a second reading in everyday use, and that reading. The crate also knows
 /// readings of old books (包 as fu): they would only bring false hits.
 const HETERONYMS: &[(char, &str)] = &[
-    ('便', "pian"), ('藏', "zang"), ('差', "chai"), ('长', "zhang"), ('朝', "zhao"),
-    ('车', "ju"), ('传', "zhuan"), ('大', "dai"), ('弹', "tan"), 
-    ('的', "di"), ('地', "di"), ('调', "tiao"), ('都', "du"), ('度', "duo"), ('恶', "wu"),
-    ('给', "ji"), ('还', "huan"), ('行', "hang"), ('和', "huo"), ('会', "kuai"), ('红', "gong"),
-    ('降', "xiang"), ('角', "jue"), ('觉', "jiao"), ('卡', "qia"), ('壳', "qiao"),
-    ('了', "liao"), ('乐', "yue"), ('率', "shuai"), ('落', "la"), ('没', "mo"), ('模', "mu"),
-    ('区', "ou"), ('色', "shai"), ('单', "shan"), ('省', "xing"), ('石', "dan"),
-    ('什', "shi"), ('说', "shui"), ('宿', "xiu"), ('提', "di"), ('拓', "ta"), ('尾', "yi"),
-    ('系', "ji"), ('校', "jiao"), ('血', "xie"), ('着', "zhao"), ('扎', "za"), ('重', "chong"),
-    ('种', "chong"), ('幢', "chuang"), ('粘', "nian"), ('折', "she"), ('绿', "lu"), ('六', "lu"),
+    ('便', "pian"),
+    ('藏', "zang"),
+    ('差', "chai"),
+    ('长', "zhang"),
+    ('朝', "zhao"),
+    ('车', "ju"),
+    ('传', "zhuan"),
+    ('大', "dai"),
+    ('弹', "tan"),
+    ('的', "di"),
+    ('地', "di"),
+    ('调', "tiao"),
+    ('都', "du"),
+    ('度', "duo"),
+    ('恶', "wu"),
+    ('给', "ji"),
+    ('还', "huan"),
+    ('行', "hang"),
+    ('和', "huo"),
+    ('会', "kuai"),
+    ('红', "gong"),
+    ('降', "xiang"),
+    ('角', "jue"),
+    ('觉', "jiao"),
+    ('卡', "qia"),
+    ('壳', "qiao"),
+    ('了', "liao"),
+    ('乐', "yue"),
+    ('率', "shuai"),
+    ('落', "la"),
+    ('没', "mo"),
+    ('模', "mu"),
+    ('区', "ou"),
+    ('色', "shai"),
+    ('单', "shan"),
+    ('省', "xing"),
+    ('石', "dan"),
+    ('什', "shi"),
+    ('说', "shui"),
+    ('宿', "xiu"),
+    ('提', "di"),
+    ('拓', "ta"),
+    ('尾', "yi"),
+    ('系', "ji"),
+    ('校', "jiao"),
+    ('血', "xie"),
+    ('着', "zhao"),
+    ('扎', "za"),
+    ('重', "chong"),
+    ('种', "chong"),
+    ('幢', "chuang"),
+    ('粘', "nian"),
+    ('折', "she"),
+    ('绿', "lu"),
+    ('六', "lu"),
 ];
 
 /// The syllables of Standard Chinese, and a trie over their letters.
@@ -68,8 +112,10 @@ impl Syllables {
     }
 
     fn build() -> Syllables {
-        let mut names: Vec<String> =
-            ('\u{3400}'..='\u{9FFF}').filter_map(reading).filter(|name| is_syllable(name)).collect();
+        let mut names: Vec<String> = ('\u{3400}'..='\u{9FFF}')
+            .filter_map(reading)
+            .filter(|name| is_syllable(name))
+            .collect();
         names.sort();
         names.dedup();
         assert!(names.len() < usize::from(SOUNDS_MAX - SYLLABLES_FROM), "they fit the sounds");
@@ -99,7 +145,9 @@ impl Syllables {
             None | Some('\0') => SILENT,
             Some(c @ 'a'..='z') => c as Sound - 'a' as Sound + 1,
             Some(c @ '0'..='9') => self.named(DIGITS[c as usize - '0' as usize]),
-            Some(c) => reading(c).and_then(|name| self.by_name.get(&name).copied()).unwrap_or(FOREIGN),
+            Some(c) => {
+                reading(c).and_then(|name| self.by_name.get(&name).copied()).unwrap_or(FOREIGN)
+            }
         }
     }
 
@@ -216,10 +264,15 @@ mod tests {
     fn readings_are_the_everyday_ones() {
         let syllables = Syllables::get();
         let named = |c: char| syllables.of(c as Symbol);
-        for (chars, name) in
-            [("红宏洪", "hong"), ("包胞苞", "bao"), ("雷累类泪", "lei"), ("绿", "lv"), ("分纷", "fen"),
-             ("8捌", "ba"), ("0零", "ling")]
-        {
+        for (chars, name) in [
+            ("红宏洪", "hong"),
+            ("包胞苞", "bao"),
+            ("雷累类泪", "lei"),
+            ("绿", "lv"),
+            ("分纷", "fen"),
+            ("8捌", "ba"),
+            ("0零", "ling"),
+        ] {
             for c in chars.chars() {
                 assert_eq!(named(c), syllables.named(name), "{c}");
             }
