@@ -12,9 +12,9 @@ use super::confusables::is_invisible;
 use super::normalise::{Code, Expansion, Normaliser, Reading, SKIP, Symbol};
 use super::sound::{FOREIGN, SILENT, SOUNDS_MAX, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
-/// Bits a phrase. At 128, a pair that belongs to no phrase gets by about once in two thousand.
+/// Bits a phrase. Twice as many let less by, but no longer stay in a cache as near.
 const BITS_PER_PHRASE: usize = 64;
-/// 8 KB: at a thousand phrases and fewer the filter stays in the first-level cache.
+/// 8 KB: up to a thousand phrases the filter stays in the first-level cache.
 const WORDS_MIN: usize = 1 << 10;
 /// 2 MB, which fits a second-level cache at the largest lexicon.
 const WORDS_MAX: usize = 1 << 18;

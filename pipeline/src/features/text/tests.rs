@@ -228,7 +228,8 @@ fn parts_stand_anywhere() {
     for (text, expected) in rows {
         assert_eq!(hits(&lexicon, text), expected, "{text:?}");
     }
-    for wrong in ["一 && 扫雷", "扫雷 &&", "扫雷 && 掃雷", "甲乙 && 丙丁 && 戊己 && 庚辛 && 壬癸"] {
+    for wrong in ["一 && 扫雷", "扫雷 &&", "扫雷 && 掃雷", "甲乙 && 丙丁 && 戊己 && 庚辛 && 壬癸"]
+    {
         let mistakes = made(&format!("[own]\n{wrong}\n")).err().unwrap_or_default();
         assert_eq!(mistakes.len(), 1, "{wrong}");
     }
