@@ -2,8 +2,8 @@
 //!
 //! A text passes through, in this order:
 //! 1. `normalise`: one table says what each character is read as;
-//! 2. `gate`: Bloom filters over the rarest three symbols and the rarest three syllables of each phrase let
-//!    nearly every harmless text go by;
+//! 2. `gate`: Bloom filters over the rarest three symbols and the rarest three syllables of each
+//!    phrase let nearly every harmless text go by;
 //! 3. `matcher`: aho-corasick finds the phrases of what is left; each is verified on the
 //!    original (run lengths, word boundaries, allow-phrases) and graded by how it is spelt;
 //! 4. `homophones`: a second automaton finds what only sounds like a phrase, over the syllables
