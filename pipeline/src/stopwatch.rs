@@ -69,8 +69,8 @@ impl Stopwatch {
 pub struct ThreadTime;
 
 impl ThreadTime {
-    /// Does `work` and says how many seconds of processor time it took; of wall-clock time where the
-    /// system does not tell a thread's own.
+    /// Does `work` and says how many seconds of processor time it took; of wall-clock time where
+    /// the system does not tell a thread's own.
     pub fn of<T>(work: impl FnOnce() -> T) -> (T, f64) {
         let (wall, before) = (Instant::now(), ThreadTime::spent());
         let result = work();

@@ -117,8 +117,8 @@ impl Before {
 /// The gate of sound.
 pub(super) struct SoundGate {
     triples: Bloom,
-    /// For phrases of two syllables, which must ask to be found by sound and are few: one bit a pair,
-    /// in 4 KB.
+    /// For phrases of two syllables, which must ask to be found by sound and are few: one bit a
+    /// pair, in 4 KB.
     pairs: Box<[u64]>,
     any: bool,
 }
@@ -353,8 +353,8 @@ impl Background {
         background
     }
 
-    /// The three runs in a row that are rarest together, by the counts of their pairs, then by those
-    /// of each symbol; none if there are only two.
+    /// The three runs in a row that are rarest together, by the counts of their pairs, then by
+    /// those of each symbol; none if there are only two.
     fn rarest_symbols(&self, row: &[(Symbol, u32)]) -> Option<[Symbol; 3]> {
         let one = |symbol| u64::from(self.symbols.get(&symbol).copied().unwrap_or(0)) + 1;
         let two = |pair| u64::from(self.pairs.get(&pair).copied().unwrap_or(0)) + 1;

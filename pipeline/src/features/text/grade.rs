@@ -46,8 +46,8 @@ impl Grade {
     }
 }
 
-/// From this many syllables and letters on, a phrase accepts homophones unless its line says otherwise. Two
-/// syllables are too little: 中雷 sounds like 种类, 爆庄 like 包装.
+/// From this many syllables and letters on, a phrase accepts homophones unless its line says
+/// otherwise. Two syllables are too little: 中雷 sounds like 种类, 爆庄 like 包装.
 pub(super) const HOMOPHONE_SOUNDS_MIN: usize = 3;
 
 /// The grades of evidence that a phrase accepts.
@@ -100,8 +100,8 @@ pub(super) struct GradeChoice {
 
 impl GradeChoice {
     /// Reads `exact,folded` or `+homophone,-skipped`; the place in `value` of the first part that
-    /// names no grade is an error. What only adds and takes away changes `before`, which is what the
-    /// section says.
+    /// names no grade is an error. What only adds and takes away changes `before`, which is what
+    /// the section says.
     pub(super) fn read(value: &str, before: GradeChoice) -> Result<GradeChoice, (usize, &str)> {
         let mut only = None;
         let mut choice = before;

@@ -1,8 +1,8 @@
 //! Look-alikes that are words of their own, written out when phrases are compiled.
 //!
 //! Provenance: written for Hongxian from pairs that readers confuse. What always looks the same is
-//! folded in `confusables`; here stands what is only safe inside of a longer phrase: 入 is not 人, but
-//! 人群 hits nothing unless a phrase says 入群 and more.
+//! folded in `confusables`; here stands what is only safe inside of a longer phrase: 入 is not 人,
+//! but 人群 hits nothing unless a phrase says 入群 and more.
 
 use hashbrown::HashMap;
 

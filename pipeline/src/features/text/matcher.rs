@@ -406,7 +406,8 @@ impl Lexicon {
         }
     }
 
-    /// Adds a hit for each phrase all of whose parts stand in the text, each where it is spelt best.
+    /// Adds a hit for each phrase all of whose parts stand in the text, each where it is spelt
+    /// best.
     fn join_parts(&self, parts: &mut [Part], hits: &mut Vec<Hit>) {
         parts.sort_unstable();
         for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
@@ -439,8 +440,8 @@ impl Lexicon {
     }
 
     /// Whether the longest entry that covers `hit`, itself included, is an allow-phrase. Of equals
-    /// the allow-phrase wins, so that a file of one's own can switch a phrase off. A part speaks for
-    /// nobody else: alone it means nothing.
+    /// the allow-phrase wins, so that a file of one's own can switch a phrase off. A part speaks
+    /// for nobody else: alone it means nothing.
     fn is_covered(&self, hit: &Found, found: &[Found]) -> bool {
         let end = found.partition_point(|other| other.first <= hit.first);
         let reach = |other: &&Found| other.first as usize + self.runs_max > hit.first as usize;

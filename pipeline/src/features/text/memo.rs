@@ -78,7 +78,8 @@ pub(super) fn read_bet(table: &Normaliser, text: &str, buffer: &mut String) -> O
     (cursor.rest.is_empty() && (told || stake.is_likely())).then_some(stake.bet)
 }
 
-/// Writes the folded text with every separator as `/` or `-`; false if something in it rules a bet out.
+/// Writes the folded text with every separator as `/` or `-`; false if something in it rules a bet
+/// out.
 fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
     buffer.clear();
     let mut digits = false;
@@ -243,7 +244,8 @@ impl<'b> Cursor<'b> {
         Some(Stake { bet, amount, bare: false, mines: 0, zero_last: false, stroke: false, packets })
     }
 
-    /// A whole memo that begins with its one mine: `雷6 100-7`. Leaves everything as it is if it is none.
+    /// A whole memo that begins with its one mine: `雷6 100-7`. Leaves everything as it is if it is
+    /// none.
     fn mine_first(&self) -> Option<Bet> {
         let mut cursor = Cursor { rest: self.rest };
         let word = cursor.take(&MINE_WORDS);

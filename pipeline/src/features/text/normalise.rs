@@ -120,7 +120,8 @@ impl Normaliser {
                     None => SKIP,
                 },
                 [one] => {
-                    // Some simplified forms are so rare that only the traditional one has a reading.
+                    // Some simplified forms are so rare that only the traditional one has a
+                    // reading.
                     let sound = match syllables.of(one) {
                         FOREIGN => syllables.of(c as Symbol),
                         sound => sound,

@@ -1,8 +1,8 @@
 //! Characters taken apart: 贝者 for 赌, 木仓 for 枪. They stand in `splits.txt`.
 //!
 //! A text that holds the pieces of a character of some phrase is read a second time with the pieces
-//! put together. Compiling every way to write each phrase instead would make the automaton six times
-//! as large.
+//! put together. Compiling every way to write each phrase instead would make the automaton six
+//! times as large.
 
 use hashbrown::HashMap;
 

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::super::{Boundary, Grade, Lexicon};
 use super::{run_lengths, units};
 
-/// A character, what it is read as, whether it is ink, and how it sounds. Characters read as nothing
-/// are skipped, even if they have sounds.
+/// A character, what it is read as, whether it is ink, and how it sounds. Characters read as
+/// nothing are skipped, even if they have sounds.
 pub(super) type Piece = (char, &'static str, bool, &'static str);
 
 pub(super) const PIECES: &[Piece] = &[
