@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use crate::dataflow::{self, Options, Summary};
+use crate::dataflow::{self, Options, Planned, Steps, Summary};
 use crate::job::Job;
 use crate::sink::{Recorded, Recorder, Scored};
 
@@ -23,7 +23,7 @@ pub fn record(
     let recorder = Recorder::create(directory, &features)?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
-    let summary = dataflow::run(job, options, &sender);
+    let summary = dataflow::run(job, &planned(job, options), options, &sender);
     drop(sender);
     let recorded = thread.join().map_err(|_| "the recorder stopped".to_owned())??;
     Ok((summary?, recorded))
@@ -37,8 +37,12 @@ pub fn decide(job: &Arc<Job>, options: Options) -> Result<(Summary, Vec<Scored>)
         parts.sort_by_key(|scored| scored.part);
         parts
     });
-    let summary = dataflow::run(job, options, &sender);
+    let summary = dataflow::run(job, &planned(job, options), options, &sender);
     drop(sender);
     let parts = thread.join().map_err(|_| "the collector stopped".to_owned())?;
     Ok((summary?, parts))
+}
+
+fn planned(job: &Arc<Job>, options: Options) -> Arc<dyn Steps> {
+    Arc::new(Planned::new(job.clone(), options.tick, options.batch))
 }

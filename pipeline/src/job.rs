@@ -10,7 +10,7 @@ use crate::source::order::Ordered;
 
 /// What a run needs, shared by its workers.
 pub struct Job {
-    /// The events, in total order.
+    /// The events that are known beforehand, in total order; none where they come while it runs.
     pub events: Ordered,
     /// What decides on them, from the beginning on and from each change of rules on. There is at
     /// least one, and their times rise.

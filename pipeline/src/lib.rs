@@ -38,7 +38,7 @@ pub mod dataflow;
 pub mod backtest;
 pub mod judge;
 pub mod report;
-pub mod simulate;
 pub mod run;
+pub mod simulate;
 pub mod rules_test;
 pub mod cli;

@@ -1,6 +1,7 @@
-//! A backtest from files to a run directory.
+//! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
 mod observer;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +12,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use self::observer::{Observer, Places, judge};
+pub use self::session::{Decided, Session};
+
+use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
 use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
@@ -119,7 +122,7 @@ pub fn run(
     let judge = judge(&epochs, &places, labels, judge_from(request, start));
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer::new(judge, places, verdicts)));
+    let observer = Arc::new(Mutex::new(Observer { judge, floors: Floors::new(places, verdicts) }));
     let (summary, recorded) = {
         let observer = observer.clone();
         let each = move |scored: &mut Scored| {
@@ -130,7 +133,7 @@ pub fn run(
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
-    let Some(Observer { judge, verdicts, reached, epoch, .. }) = observer else {
+    let Some(Observer { judge, floors: Floors { verdicts, reached, epoch, .. } }) = observer else {
         return Err(environment("the recorder stopped".to_owned()));
     };
     stopwatch.add(&summary.stopwatch);

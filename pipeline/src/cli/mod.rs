@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments, shown),
         Command::Rules(command) => rules::run(&command, shown),
         Command::Digest(arguments) => digest::run(&arguments),
-        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command),
         Command::Completions { shell } => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::print;
+use super::{Shown, print};
 use crate::diagnostic::{Failure, Message};
 use crate::simulate::{self, DIFFICULTIES, Difficulty, Scenario, fidelity};
 
@@ -17,6 +17,20 @@ pub(super) struct Arguments {
     /// Directory for events.parquet and labels.parquet
     #[arg(long, required_unless_present = "check")]
     out: Option<PathBuf>,
+    /// Rules that decide on what happens while it happens
+    ///
+    /// Every second of simulated time, what people did goes through the rules, and the decisions
+    /// settle the packet engine's transactions: allow and review pay, hold leaves the money aside
+    /// until the review desk or its time ends the hold, block voids it. People react as the
+    /// scenario's [reactions] says: they try again or give up, rings move to other groups and
+    /// accounts. DIR then also holds run/, the run directory of a backtest of the events, whose
+    /// decisions must be the very ones that settled the money (else exit 1), and loop.json: what
+    /// was stopped, and what honest people suffered.
+    #[arg(long, value_name = "RULES", conflicts_with = "check")]
+    with_rules: Option<PathBuf>,
+    /// Print loop.json
+    #[arg(long, requires = "with_rules")]
+    json: bool,
     /// How well all rings hide, whatever the scenario says: easy, medium or hard
     #[arg(long, value_parser = difficulty)]
     difficulty: Option<Difficulty>,
@@ -25,7 +39,7 @@ pub(super) struct Arguments {
     check: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     if let Some(dir) = &arguments.check {
         let rows = fidelity::check(dir)?;
         print(&fidelity::table(&rows));
@@ -38,6 +52,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         unreachable!("they are required without --check");
     };
     let scenario = Scenario::read(scenario, arguments.difficulty)?;
+    if let Some(rules) = &arguments.with_rules {
+        let ended = simulate::run_with_rules(&scenario, seed, rules, out)?;
+        print(&match arguments.json {
+            true => std::fs::read_to_string(out.join("loop.json")).unwrap_or_default(),
+            false => simulate::terminal(&ended, shown.lang),
+        });
+        return Ok(());
+    }
     simulate::command(&scenario, seed, out)?;
     print(&fidelity::table(&fidelity::check(out)?));
     Ok(())

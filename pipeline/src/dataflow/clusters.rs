@@ -1,6 +1,8 @@
 //! The clusters' part of the dataflow: keyed by device, through differential, keyed by account.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
 use timely::container::CapacityContainerBuilder;
@@ -62,11 +64,12 @@ pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Reques
     batches
 }
 
-/// Keyed by device: how the edges that link accounts change. `end` is the last moment of the run.
+/// Keyed by device: how the edges that link accounts change. `reached` is the last moment of the
+/// run, once there is no more.
 pub(super) fn shared_edges<'s>(
     requests: StreamVec<'s, u64, Requests>,
     options: ClusterOptions,
-    end: i64,
+    reached: Rc<Cell<i64>>,
 ) -> StreamVec<'s, u64, Change<Edge>> {
     requests.unary_frontier::<CapacityContainerBuilder<Vec<Change<Edge>>>, _, _, _>(
         Exchange::new(|requests: &Requests| u64::from(requests.destination)),
@@ -96,7 +99,8 @@ pub(super) fn shared_edges<'s>(
                     }
                 }
                 let known = frontier.frontier().first().copied();
-                state.advance(known.map_or(end, |known| known as i64), &mut changes);
+                let end = || reached.get();
+                state.advance(known.map_or_else(end, |known| known as i64), &mut changes);
                 output.session(&capability).give_iterator(changes.drain(..));
                 match known {
                     Some(known) => capability.downgrade(&known),
@@ -113,11 +117,11 @@ pub(super) fn clusters<'s>(
     requests: StreamVec<'s, u64, Requests>,
     options: ClusterOptions,
     family: u32,
-    end: i64,
+    reached: &Rc<Cell<i64>>,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
     let labels = labels(edges.as_collection()).consolidate();
     let (replies, memberships) =
-        account_groups(requests, labels.clone().inner, options, family, end);
+        account_groups(requests, labels.clone().inner, options, family, reached.clone());
     let memberships = memberships.as_collection();
     let groups = group_counts(labels.clone(), memberships)
         .inner
@@ -139,7 +143,7 @@ fn account_groups<'s>(
     labels: StreamVec<'s, u64, LabelChange>,
     options: ClusterOptions,
     family: u32,
-    end: i64,
+    reached: Rc<Cell<i64>>,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
     let mut builder =
         OperatorBuilder::new("Devices: groups of accounts".to_owned(), requests.scope());
@@ -156,7 +160,7 @@ fn account_groups<'s>(
     builder.build(move |mut capabilities| {
         let mut held = capabilities.pop();
         drop(capabilities);
-        let mut keeper = Keeper::new(options, family, end);
+        let mut keeper = Keeper::new(options, family, reached);
         move |frontiers| {
             let (mut replies, mut memberships) = (replies.activate(), memberships.activate());
             requests.for_each_stamp(|stamp, batches| {
@@ -200,8 +204,8 @@ fn account_groups<'s>(
 struct Keeper {
     options: ClusterOptions,
     family: u32,
-    /// The last moment of the run.
-    end: i64,
+    /// The last moment of the run, once there is no more.
+    reached: Rc<Cell<i64>>,
     state: AccountGroups,
     waiting: BTreeMap<u64, (Capability<u64>, Vec<Requests>)>,
     /// For each moment, which accounts gain or lose a label; a change of label is neither.
@@ -210,11 +214,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(options: ClusterOptions, family: u32, end: i64) -> Keeper {
+    fn new(options: ClusterOptions, family: u32, reached: Rc<Cell<i64>>) -> Keeper {
         Keeper {
             options,
             family,
-            end,
+            reached,
             state: AccountGroups::new(options),
             waiting: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -293,7 +297,8 @@ impl Keeper {
     fn catch_up(&mut self, events: Option<u64>, known: Option<u64>) -> Option<u64> {
         // Requests that wait for labels look as far back as those that have not come.
         let first = events.into_iter().chain(self.waiting.keys().next().copied()).min();
-        let moment = self.options.known(first.map_or(self.end, |first| first as i64));
+        let end = || self.reached.get();
+        let moment = self.options.known(first.map_or_else(end, |first| first as i64));
         let settled = known.map_or(moment, |known| moment.min(known as i64 - 1));
         self.step_until(settled);
         if first.is_none() && settled == moment {

@@ -5,10 +5,11 @@
 
 mod clusters;
 mod packets;
+mod steps;
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -25,6 +26,8 @@ use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::progress::Antichain;
+
+pub use self::steps::{Live, Next, Planned, Steps};
 
 use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
 use crate::features::devices::ClusterOptions;
@@ -83,17 +86,19 @@ pub struct StateUse {
     pub bytes: u64,
 }
 
-type Steps = Arc<Vec<Step>>;
-
-/// Runs all events through the dataflow; decisions go to `sink`, slice by slice. An error is a
+/// Runs all steps through the dataflow; decisions go to `sink`, slice by slice. An error is a
 /// worker that panicked or could not read its events: the others then stop.
-pub fn run(job: &Arc<Job>, options: Options, sink: &SyncSender<Scored>) -> Result<Summary, String> {
-    let steps: Steps = Arc::new(job.events.steps(options.tick, options.batch, &job.cuts()));
+pub fn run(
+    job: &Arc<Job>,
+    steps: &Arc<dyn Steps>,
+    options: Options,
+    sink: &SyncSender<Scored>,
+) -> Result<Summary, String> {
     let config = timely::Config::process(options.workers);
-    let (job, sink) = (job.clone(), sink.clone());
+    let (job, steps, sink) = (job.clone(), steps.clone(), sink.clone());
     let failed = AtomicBool::new(false);
     let guards = timely::execute(config, move |worker| {
-        let all = AssertUnwindSafe(|| work(worker, &job, options, &steps, sink.clone(), &failed));
+        let all = AssertUnwindSafe(|| work(worker, &job, options, &*steps, sink.clone(), &failed));
         let done = catch_unwind(all);
         let done = done.unwrap_or_else(|payload| Err(failure(worker.index(), &*payload)));
         if done.is_err() {
@@ -134,7 +139,7 @@ fn work(
     worker: &mut timely::worker::Worker,
     job: &Arc<Job>,
     options: Options,
-    steps: &Steps,
+    steps: &dyn Steps,
     sink: SyncSender<Scored>,
     failed: &AtomicBool,
 ) -> Result<Summary, String> {
@@ -142,9 +147,10 @@ fn work(
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
     let probe = ProbeHandle::new();
     let shared = Rc::new(RefCell::new(Summary::default()));
+    let reached = Rc::new(Cell::new(i64::MIN));
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
-        let wiring = Wiring { job, options, index, peers, summary: &shared };
+        let wiring = Wiring { job, options, index, peers, summary: &shared, reached: &reached };
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
@@ -161,32 +167,42 @@ fn work(
         wiring.score(events, replies, changes, sink).probe_with(&probe);
     });
     let goes_on = || !failed.load(Ordering::Relaxed);
+    steps.wake(std::thread::current());
     let mut done = 0;
-    for (step, Step { events: range, time, epoch }) in steps.iter().enumerate() {
-        if job.interrupted.load(Ordering::Relaxed) || !goes_on() {
-            break;
-        }
-        let share = share(range, index, peers);
+    let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
+    while goes_on() && !job.interrupted.load(Ordering::Relaxed) {
+        let Step { events: range, time, until, epoch } = match steps.next(done) {
+            Next::Step(step) => step,
+            Next::Wait => {
+                worker.step_or_park(PARKED_MAX);
+                continue;
+            }
+            Next::End => break,
+        };
+        let share = share(&range, index, peers);
         let prepared = {
             let mut summary = shared.borrow_mut();
             summary.events += share.len() as u64;
-            let features = &job.epochs[*epoch].features;
+            let features = &job.epochs[epoch].features;
             summary.stopwatch.time(Stage::Prepare, || {
-                let slice = job.events.slice(share, step);
-                slice.map(|slice| prepare(slice, range.start as u64, *epoch, features))
+                let slice = steps.slice(done, share);
+                slice.map(|slice| prepare(slice, range.start as u64, epoch, features))
             })
         };
         let prepared = prepared.map_err(|message| message.en)?;
-        input.advance_to(*time as u64);
+        input.advance_to(time as u64);
         input.send(Rc::new(prepared));
-        input.flush();
-        if let Some(behind) = steps.get(step.wrapping_sub(STEPS_AHEAD)) {
-            let behind = behind.time as u64;
+        reached.set(until);
+        input.advance_to(until as u64);
+        under_way.push_back(time as u64);
+        if under_way.len() > STEPS_AHEAD
+            && let Some(behind) = under_way.pop_front()
+        {
             worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&behind) && goes_on());
         } else {
             worker.step();
         }
-        done = step + 1;
+        done += 1;
     }
     input.close();
     worker.step_or_park_while(PARKED_MAX, || !probe.done() && goes_on());
@@ -211,6 +227,9 @@ struct Wiring<'w> {
     index: usize,
     peers: usize,
     summary: &'w Rc<RefCell<Summary>>,
+    /// The end of the last step that this worker has read. When an operator sees that there is no
+    /// more, it is the end of the last step of all: every worker has read the same steps.
+    reached: &'w Rc<Cell<i64>>,
 }
 
 type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
@@ -341,9 +360,9 @@ impl Wiring<'_> {
         let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
             group_requests(prepared, &to(prepared.rank))
         });
-        let end = self.job.events.end();
-        let edges = shared_edges(devices, options, end);
-        clusters(edges, groups, options, self.job.features().families.len() as u32 + 1, end)
+        let edges = shared_edges(devices, options, self.reached.clone());
+        let family = self.job.features().families.len() as u32 + 1;
+        clusters(edges, groups, options, family, self.reached)
     }
 
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.

@@ -116,9 +116,9 @@ pub(super) fn judge(
     )
 }
 
-/// What sees every decision in total order.
-pub(super) struct Observer {
-    pub(super) judge: Judge,
+/// What raises decisions to the floors that verdicts set, the same in a backtest and in a live
+/// session: it sees every decision in total order.
+pub(super) struct Floors {
     places: Arc<Places>,
     pub(super) verdicts: Verdicts,
     /// The places of the rules that hit the transaction in hand.
@@ -129,12 +129,18 @@ pub(super) struct Observer {
     pub(super) epoch: usize,
 }
 
-impl Observer {
-    pub(super) fn new(judge: Judge, places: Arc<Places>, verdicts: Verdicts) -> Observer {
-        Observer { judge, places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
+impl Floors {
+    pub(super) fn new(places: Arc<Places>, verdicts: Verdicts) -> Floors {
+        Floors { places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
     }
 
-    pub(super) fn observe(&mut self, scored: &mut Scored) {
+    /// Raises the decisions of the next part; `each` is told of every one, with the floor under it
+    /// and the places of the rules that hit.
+    pub(super) fn raise_all(
+        &mut self,
+        scored: &mut Scored,
+        mut each: impl FnMut(&DecisionBatch, usize, Verdict, &[u16]),
+    ) {
         self.epoch = scored.epoch;
         for at in 0..scored.batch.rows.len() {
             let places = &self.places.by_epoch[self.epoch];
@@ -142,7 +148,7 @@ impl Observer {
             self.hits.clear();
             self.hits.extend(hits);
             let floor = self.raise(&mut scored.batch, at);
-            self.observe_one(&scored.batch, at, floor);
+            each(&scored.batch, at, floor, &self.hits);
         }
     }
 
@@ -167,24 +173,36 @@ impl Observer {
         self.reached = time;
         floor
     }
+}
 
-    fn observe_one(&mut self, batch: &DecisionBatch, at: usize, floor: Verdict) {
-        let row = batch.rows[at] as usize;
-        let chunk = &batch.slice.chunk;
-        self.judge.observe(&Judged {
-            event_id: chunk.str(EVENT_ID, row),
-            event_time: chunk.int(EVENT_TIME, row),
-            kind: chunk.kind(row),
-            account_id: chunk.str(ACCOUNT_ID, row),
-            payer_id: chunk.payer(row),
-            payee_id: chunk.payee(row),
-            group_id: chunk.str(GROUP_ID, row),
-            amount_fen: chunk.int(AMOUNT_FEN, row),
-            decision: batch.verdicts[at],
-            floor,
-            score: batch.scores[at],
-            hits: &self.hits,
-            epoch: self.epoch,
+/// What sees every decision of a batch run in total order.
+pub(super) struct Observer {
+    pub(super) judge: Judge,
+    pub(super) floors: Floors,
+}
+
+impl Observer {
+    pub(super) fn observe(&mut self, scored: &mut Scored) {
+        let Observer { judge, floors } = self;
+        let epoch = scored.epoch;
+        floors.raise_all(scored, |batch, at, floor, hits| {
+            let row = batch.rows[at] as usize;
+            let chunk = &batch.slice.chunk;
+            judge.observe(&Judged {
+                event_id: chunk.str(EVENT_ID, row),
+                event_time: chunk.int(EVENT_TIME, row),
+                kind: chunk.kind(row),
+                account_id: chunk.str(ACCOUNT_ID, row),
+                payer_id: chunk.payer(row),
+                payee_id: chunk.payee(row),
+                group_id: chunk.str(GROUP_ID, row),
+                amount_fen: chunk.int(AMOUNT_FEN, row),
+                decision: batch.verdicts[at],
+                floor,
+                score: batch.scores[at],
+                hits,
+                epoch,
+            });
         });
     }
 }

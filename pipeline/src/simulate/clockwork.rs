@@ -12,6 +12,7 @@ use std::hash::BuildHasherDefault;
 
 use rustc_hash::FxHasher;
 
+use super::closed::{Subject, What};
 use super::figures::{DAY, HOUR};
 use super::life::Plan;
 use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
@@ -32,7 +33,11 @@ pub(super) type Then = Box<dyn FnOnce(&mut World, Vec<Share>)>;
 
 /// Something that will happen.
 pub(super) enum Act {
-    Claim { packet: u32, account: Account, scheme: Option<SchemeId> },
+    Claim {
+        packet: u32,
+        account: Account,
+        scheme: Option<SchemeId>,
+    },
     Expire(Time),
     Spend(Account),
     Packet(Box<Plan>),
@@ -42,6 +47,8 @@ pub(super) enum Act {
     Pay(Box<Transfer>),
     Send(Box<(Offer, Vec<Taker>, Option<Then>)>),
     Call(Later),
+    /// What was blocked is tried once more.
+    Again(Box<What>),
 }
 
 struct Due {
@@ -93,18 +100,25 @@ impl Agenda {
     }
 
     fn next(&mut self) -> Option<Due> {
+        self.next_time()?;
+        self.due.pop().map(|Reverse(due)| due)
+    }
+
+    /// When the next thing happens.
+    fn next_time(&mut self) -> Option<i64> {
         if self.due.is_empty() {
             let (hour, due) = self.later.pop_first()?;
             (self.hour, self.due) = (hour, BinaryHeap::from(due));
         }
-        self.due.pop().map(|Reverse(due)| due)
+        self.due.peek().map(|Reverse(due)| due.time)
     }
 }
 
 /// The engine, and what the world remembers of its packets.
 pub(super) struct Bank {
-    engine: Engine,
-    requests: u64,
+    pub(super) engine: Engine,
+    /// The id of the last request.
+    pub(super) requests: u64,
     packets: Vec<Known>,
     /// How many packets were sent into groups, and how many to one person.
     pub(super) sent: [i64; 2],
@@ -141,14 +155,16 @@ const BATCH_COMMANDS: u64 = 4096;
 const TOPUPS_FEN: [i64; 7] = [5_000, 10_000, 10_000, 20_000, 30_000, 50_000, 100_000];
 
 impl Bank {
-    pub(super) fn new(seed: u64) -> Bank {
-        // Nothing is decided on, so nothing waits or is held, and ids need not be known for longer
-        // than a packet can be open.
+    /// With the longest hold where transactions are decided on, in ms.
+    pub(super) fn new(seed: u64, hold: Option<i64>) -> Bank {
+        // Where nothing is decided on, nothing waits or is held. Ids need not be known for longer
+        // than a packet can be open and its sending held.
+        let hold_hours_max = hold.map_or(1, |hold| (hold / HOUR) as u32);
         let limits = Limits {
-            decisions_awaited: false,
+            decisions_awaited: hold.is_some(),
             timed_ahead_hours_max: 1,
-            hold_hours_max: 1,
-            memory_hours: 1 + 2 * 24 + 1,
+            hold_hours_max,
+            memory_hours: 1 + 2 * 24 + hold_hours_max,
             ..Limits::default()
         };
         let mut secret = [0; 32];
@@ -172,7 +188,14 @@ impl Bank {
 impl World {
     /// Does everything there is to do.
     pub(super) fn run(&mut self) {
-        while let Some(due) = self.agenda.next() {
+        loop {
+            if let Some(decided) = self.decided_at()
+                && self.agenda.next_time().is_none_or(|next| next >= decided)
+            {
+                self.settle();
+                continue;
+            }
+            let Some(due) = self.agenda.next() else { break };
             debug_assert!(due.time >= self.now, "time does not go back");
             self.now = due.time;
             self.perform(due.act);
@@ -180,6 +203,11 @@ impl World {
         self.bank.engine.end_batch();
         self.bank.engine.audit();
         self.close();
+    }
+
+    /// Nothing more happens.
+    pub(super) fn break_off(&mut self) {
+        self.agenda = Agenda::default();
     }
 
     /// Plans something; what lies after the last day does not happen.
@@ -232,6 +260,7 @@ impl World {
         scheme: Option<SchemeId>,
     ) {
         self.at(time, move |world| {
+            let (who, group) = (world.acting(who, scheme), world.meeting(group));
             let event = world.act(Kind::Message, who);
             world.emit(Event { group: Some(group), text, scheme, ..event });
         });
@@ -240,7 +269,7 @@ impl World {
     /// Plans that somebody withdraws all the change there is to the bank.
     pub(super) fn cash_out_at(&mut self, time: i64, who: Account, scheme: Option<SchemeId>) {
         self.at(time, move |world| {
-            let fen = world.change_fen(who);
+            let fen = world.change_fen(world.acting(who, scheme));
             if fen > 0 {
                 world.withdraw(who, fen, scheme);
             }
@@ -279,11 +308,12 @@ impl World {
                 self.send(offer, takers, then);
             }
             Act::Call(act) => act(self),
+            Act::Again(what) => self.try_again(*what),
         }
     }
 
     /// Asks the engine.
-    fn ask(&mut self, command: Command<'_>) -> Reply {
+    pub(super) fn ask(&mut self, command: Command<'_>) -> Reply {
         let bank = &mut self.bank;
         bank.requests += 1;
         let mut text = itoa::Buffer::new();
@@ -305,7 +335,15 @@ impl World {
     /// What the engine did by itself: of that, what people see is that money comes back.
     fn take_effects(&mut self) {
         for effect in self.bank.engine.take_effects() {
-            let Happening::Refunded { packet, amount } = effect.what else { continue };
+            let (packet, amount) = match effect.what {
+                Happening::Refunded { packet, amount } => (packet, amount),
+                Happening::HoldEnded { transaction, .. } => {
+                    self.hold_ended(transaction, false);
+                    continue;
+                }
+                Happening::FellBack { .. } => unreachable!("decisions come in time"),
+                _ => continue,
+            };
             let name = self.bank.engine.packet_name(packet).and_then(|name| name.get(1..));
             let number = name.and_then(|digits| digits.parse::<u32>().ok());
             let Some(number) = number.map(|number| number - 1) else {
@@ -334,7 +372,7 @@ impl World {
         self.ask(Command::Join { group: group.as_str(), account: account.as_str() });
     }
 
-    fn join(&mut self, group: Group, account: Account, scheme: Option<SchemeId>) {
+    pub(super) fn join(&mut self, group: Group, account: Account, scheme: Option<SchemeId>) {
         self.admit(group, account);
         // What a ring's accounts do is up to the ring.
         if !self.person(account).ringed {
@@ -348,7 +386,15 @@ impl World {
     }
 
     /// Sends a packet, and plans the claims. Who does not have the money puts some in first.
-    pub(super) fn send(&mut self, offer: Offer, takers: Vec<Taker>, then: Option<Then>) {
+    pub(super) fn send(&mut self, mut offer: Offer, takers: Vec<Taker>, then: Option<Then>) {
+        offer.sender = self.acting(offer.sender, offer.scheme);
+        offer.group = offer.group.map(|group| self.meeting(group));
+        if let Play::Exclusive(to) = &mut offer.play {
+            *to = self.acting(*to, offer.scheme);
+        }
+        if self.stays_away(offer.sender, offer.amount_fen, offer.scheme) {
+            return;
+        }
         let number = self.bank.packets.len() as u32;
         let id = self.names.packet(number);
         let (sender, group) =
@@ -409,14 +455,39 @@ impl World {
             play: offer.play.name(),
             funding: offer.fund.name(),
             platform,
-            text: offer.text,
+            text: offer.text.clone(),
             scheme: offer.scheme,
             ..event
         });
         let wait = if let Play::Timed(wait) = offer.play { wait } else { 0 };
         let opens = self.now + wait;
+        if self.closed.is_some() {
+            let subject = Subject {
+                actor: sender,
+                payee: None,
+                group,
+                amount_fen: offer.amount_fen,
+                scheme: offer.scheme,
+            };
+            let what = What::Send { number, opens, offer, takers, then };
+            return self.await_decision(reply.seq, subject, what);
+        }
         let expires = Time::from_ms(opens).max(reply.time).after(self.bank.engine.limits().open());
+        self.open(number, opens, expires, takers, then);
+    }
+
+    /// A packet can be claimed from a time on, or from now on where that is later.
+    pub(super) fn open(
+        &mut self,
+        number: u32,
+        opens: i64,
+        expires: Time,
+        takers: Vec<Taker>,
+        then: Option<Then>,
+    ) {
         self.plan(expires.ms(), Act::Expire(expires));
+        let opens = opens.max(self.now);
+        let wait = opens - self.now;
         let mut pending = 0;
         for Taker { account, delay_ms, scheme } in takers {
             if delay_ms + wait < EXPIRY_MS {
@@ -436,7 +507,8 @@ impl World {
 
     fn claim(&mut self, packet: u32, account: Account, scheme: Option<SchemeId>) {
         let known = self.bank.packets[packet as usize];
-        let (id, claimer) = (self.names.packet(packet), self.names.account(account));
+        let actor = self.acting(account, scheme);
+        let (id, claimer) = (self.names.packet(packet), self.names.account(actor));
         let guess = known.password.then(|| command::password_digest(id.as_str(), PASSWORD));
         let reply = self.ask(Command::Claim {
             account: claimer.as_str(),
@@ -445,27 +517,49 @@ impl World {
             tie: Tie::None,
         });
         if let Ok(Done::Claimed { amount, .. }) = reply.result {
-            let fen = amount.0 as i64;
-            let event = self.act(Kind::Claim, account);
+            let amount_fen = amount.0 as i64;
+            let event = self.act(Kind::Claim, actor);
             self.emit(Event {
                 counterparty: Some(known.sender),
                 group: known.group,
                 packet: Some(packet),
-                amount_fen: Some(fen),
+                amount_fen: Some(amount_fen),
                 platform: known.platform,
                 scheme,
                 ..event
             });
-            if let Some(watched) = self.bank.watched.get_mut(&packet) {
-                watched.shares.push(Share { account, time: self.now, amount_fen: fen, packet });
+            if self.closed.is_some() {
+                let (group, payee) = (known.group, Some(known.sender));
+                let subject = Subject { actor, payee, group, amount_fen, scheme };
+                return self.await_decision(reply.seq, subject, What::Claim { packet, account });
             }
-            // What comes in for a ring is not the account's to spend.
-            let for_ring = scheme.is_some_and(|scheme| self.scheme(scheme).fraud)
-                && self.person(account).hired;
-            if !for_ring {
-                self.received(account, known.group, fen);
-            }
+            self.got(packet, account, amount_fen, scheme);
         }
+        self.tried(packet);
+    }
+
+    /// Somebody has a share.
+    pub(super) fn got(
+        &mut self,
+        packet: u32,
+        account: Account,
+        amount_fen: i64,
+        scheme: Option<SchemeId>,
+    ) {
+        if let Some(watched) = self.bank.watched.get_mut(&packet) {
+            watched.shares.push(Share { account, time: self.now, amount_fen, packet });
+        }
+        // What comes in for a ring is not the account's to spend.
+        let for_ring =
+            scheme.is_some_and(|scheme| self.scheme(scheme).fraud) && self.person(account).hired;
+        if !for_ring {
+            let group = self.bank.packets[packet as usize].group;
+            self.received(account, group, amount_fen);
+        }
+    }
+
+    /// One more of those who wanted a share has tried.
+    pub(super) fn tried(&mut self, packet: u32) {
         let Some(watched) = self.bank.watched.get_mut(&packet) else { return };
         watched.pending -= 1;
         if watched.pending == 0
@@ -476,8 +570,14 @@ impl World {
     }
 
     /// Pays; who does not have the money puts some in first.
-    pub(super) fn pay(&mut self, transfer: Transfer) {
+    pub(super) fn pay(&mut self, mut transfer: Transfer) {
+        transfer.from = self.acting(transfer.from, transfer.scheme);
+        transfer.to = self.acting(transfer.to, transfer.scheme);
+        transfer.group = transfer.group.map(|group| self.meeting(group));
         let Transfer { from, to, amount_fen, fund, group, scheme, .. } = transfer;
+        if self.stays_away(from, amount_fen, scheme) {
+            return;
+        }
         let (payer, payee) = (self.names.account(from), self.names.account(to));
         let reply = self.ask(Command::Transfer {
             account: payer.as_str(),
@@ -491,12 +591,17 @@ impl World {
                 self.emit(Event {
                     counterparty: Some(to),
                     amount_fen: Some(amount_fen),
-                    text: transfer.text,
+                    text: transfer.text.clone(),
                     funding: fund.name(),
                     group,
                     scheme,
                     ..event
                 });
+                if self.closed.is_some() {
+                    let subject =
+                        Subject { actor: from, payee: Some(to), group, amount_fen, scheme };
+                    self.await_decision(reply.seq, subject, What::Pay(transfer));
+                }
             }
             Err(Refusal::FundsInsufficient) => {
                 let wait = self.top_up(from, fund, amount_fen);
@@ -508,6 +613,10 @@ impl World {
 
     /// Withdraws to the bank what there is.
     pub(super) fn withdraw(&mut self, who: Account, fen: i64, scheme: Option<SchemeId>) {
+        let who = self.acting(who, scheme);
+        if self.stays_away(who, fen, scheme) {
+            return;
+        }
         let account = self.names.account(who);
         let amount = Fen(fen as u64);
         let reply = self.ask(Command::Withdraw { account: account.as_str(), amount });
@@ -515,6 +624,11 @@ impl World {
             let event = self.act(Kind::Withdraw, who);
             let amount_fen = Some(fen);
             self.emit(Event { amount_fen, funding: "balance", scheme, ..event });
+            if self.closed.is_some() {
+                let (payee, group) = (None, None);
+                let subject = Subject { actor: who, payee, group, amount_fen: fen, scheme };
+                self.await_decision(reply.seq, subject, What::Withdraw);
+            }
         }
     }
 

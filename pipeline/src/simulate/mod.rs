@@ -26,6 +26,7 @@
 
 mod amounts;
 mod clockwork;
+mod closed;
 pub mod fidelity;
 pub mod figures;
 mod fraud;
@@ -48,28 +49,44 @@ mod words;
 pub mod world;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+pub use self::closed::{DeskWork, Ended, Flow, Honest, Money, Report, RingMoney, terminal};
 pub use self::fidelity::Row;
 pub use self::labels::Label;
 pub use self::scenario::{
-    DIFFICULTIES, Difficulty, Festival, Negative, NegativeKind, Ring, Scenario, Typology, Variant,
+    DIFFICULTIES, Difficulty, Festival, Negative, NegativeKind, Reactions, Ring, Scenario,
+    Typology, Variant,
 };
 
+use self::closed::Closed;
 use self::output::Output;
 use self::world::{Event, World};
-use crate::diagnostic::Failure;
+use crate::dataflow::Options;
+use crate::diagnostic::{Failure, Message};
+use crate::run::{self, Events, Request, SORT_MEMORY};
 
 /// Batches of events that may wait to be written down.
 const BATCHES_AHEAD: usize = 16;
 
 /// Makes the population of a scenario and a seed: its events are handed over in batches, in total
 /// order and on a thread of their own. What is left is the world at the end of its days.
-pub fn run(scenario: &Scenario, seed: u64, mut take: impl FnMut(Vec<Event>) + Send) -> World {
+pub fn run(scenario: &Scenario, seed: u64, take: impl FnMut(Vec<Event>) + Send) -> World {
+    live(scenario, seed, None, take)
+}
+
+/// The same, with rules that decide on what happens where there are any.
+fn live(
+    scenario: &Scenario,
+    seed: u64,
+    closed: Option<Box<Closed>>,
+    mut take: impl FnMut(Vec<Event>) + Send,
+) -> World {
     let (sender, batches) = sync_channel(BATCHES_AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(|| batches.into_iter().for_each(&mut take));
-        let mut world = World::new(scenario, seed, sender);
+        let mut world = World::new(scenario, seed, closed, sender);
         society::settle(&mut world, scenario);
         negatives::plan(&mut world, scenario);
         fraud::plan(&mut world, scenario);
@@ -84,4 +101,61 @@ pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure
     let mut output = Output::create(out, scenario, seed)?;
     let world = run(scenario, seed, |batch| output.write(&batch));
     output.finish(&world, scenario)
+}
+
+/// What `hongxian simulate --with-rules` does: the rules decide on the population while it lives,
+/// the decisions settle its money, and people do something about them. Beside the population, `out`
+/// holds `loop.json` and the run directory `run/` of a backtest of the events.
+///
+/// # Errors
+/// Also when that backtest does not decide to the byte as was decided live: exit 1.
+pub fn run_with_rules(
+    scenario: &Scenario,
+    seed: u64,
+    rules: &Path,
+    out: &Path,
+) -> Result<Ended, Failure> {
+    let closed = Closed::new(rules, scenario, seed)?;
+    let mut output = Output::create(out, scenario, seed)?;
+    let mut world = live(scenario, seed, Some(Box::new(closed)), |batch| output.write(&batch));
+    let closed = world.closed.take().unwrap_or_else(|| unreachable!("it was given"));
+    let ended = closed.finish(&world)?;
+    output.finish(&world, scenario)?;
+    let told = run_directory(rules, out)?;
+    let digest = ended.digest.to_hex();
+    if told != digest.as_str() {
+        return Err(Failure::No(Message::new(
+            format!("the decisions of the backtest ({told}) are not those of the loop ({digest})"),
+            format!("回测的决策（{told}）与闭环的决策（{digest}）不一致"),
+        )));
+    }
+    let mut json = serde_json::to_value(&ended.report).unwrap_or_default();
+    json["decisions_digest"] = told.into();
+    let path = out.join("loop.json");
+    std::fs::write(&path, format!("{json:#}\n")).map_err(|error| {
+        let path = path.display();
+        let message = format!("cannot write {path}: {error}");
+        Failure::Environment(Message::new(message, format!("无法写入 {path}：{error}")))
+    })?;
+    Ok(ended)
+}
+
+/// Events of a step of the backtest, at least: as `hongxian backtest` has it.
+const BATCH: usize = 65_536;
+
+/// Runs the population's events through a backtest into its run directory: the digest of the
+/// decisions.
+fn run_directory(rules: &Path, out: &Path) -> Result<String, Failure> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let request = Request {
+        events: Events::Files { paths: vec![out.join("events.parquet")], maps: Vec::new() },
+        labels: Some(out.join("labels.parquet")),
+        rules: Some(rules.to_owned()),
+        out: out.join("run"),
+        options: Options { workers, tick: 1_000, batch: BATCH, sorted: true },
+        warmup: 0,
+        rejects_max: Some(0),
+        sort_memory: SORT_MEMORY,
+    };
+    Ok(run::run(&request, &(), Arc::default())?.facts.decisions_digest)
 }

@@ -1,8 +1,12 @@
 //! Scenario files: what population to make. `fixtures/populations/README.md` documents the keys.
 
+mod reactions;
+
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+
+pub use self::reactions::Reactions;
 
 use super::figures::{DAY, GroupType};
 use crate::diagnostic::{Failure, Message, Sources};
@@ -28,6 +32,8 @@ pub struct Scenario {
     pub rings: Vec<Ring>,
     /// Honest people who look like fraud.
     pub negatives: Vec<Negative>,
+    /// What people do about decisions, where there are any.
+    pub reactions: Reactions,
 }
 
 /// A festival such as New Year's Eve.
@@ -196,7 +202,7 @@ impl Scenario {
 }
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 10] = [
         "title",
         "start",
         "days",
@@ -206,6 +212,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         "difficulty",
         "ring",
         "negative",
+        "reactions",
     ];
     reader.known_keys(root, &KNOWN);
     reader.required_keys(root, 0..0, &KNOWN[..5]);
@@ -227,6 +234,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
     let rings =
         each_table(reader, root, "ring", |reader, table| read_ring(reader, table, usual, span));
     let negatives = each_table(reader, root, "negative", read_negative);
+    let reactions = reactions::read(reader, root);
     Some(Scenario {
         title: title?,
         start: start?,
@@ -236,6 +244,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         festival,
         rings,
         negatives,
+        reactions: reactions?,
     })
 }
 

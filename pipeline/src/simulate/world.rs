@@ -4,6 +4,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::clockwork::{Agenda, Bank};
+use super::closed::Closed;
 use super::figures::{DAY, GroupType, MINUTE};
 use super::life::Life;
 use super::names::Names;
@@ -246,6 +247,8 @@ pub struct World {
     pub(super) bank: Bank,
     /// What ordinary people will do with what packets brought them.
     pub(super) purses: Purses,
+    /// The rules that decide, and what is done about it; none where all goes through.
+    pub(super) closed: Option<Box<Closed>>,
     /// Ordinary life.
     pub(super) life: Option<Box<Life>>,
     /// Events not yet handed over.
@@ -261,7 +264,13 @@ pub struct World {
 
 impl World {
     /// An empty world, which hands over its events in batches, in total order.
-    pub fn new(scenario: &Scenario, seed: u64, sink: SyncSender<Vec<Event>>) -> World {
+    pub(super) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        closed: Option<Box<Closed>>,
+        sink: SyncSender<Vec<Event>>,
+    ) -> World {
+        let hold = closed.is_some().then_some(scenario.reactions.hold);
         World {
             seed,
             start: scenario.start,
@@ -275,8 +284,9 @@ impl World {
             words: Words::new(),
             names: Names::new(seed),
             agenda: Agenda::default(),
-            bank: Bank::new(seed),
+            bank: Bank::new(seed, hold),
             purses: Purses::new(seed),
+            closed,
             life: None,
             batch: Vec::with_capacity(BATCH_EVENTS),
             sink: Some(sink),
@@ -436,6 +446,9 @@ impl World {
             if event.kind.is_transaction() {
                 self.labelled.push((self.emitted, event.time, scheme));
             }
+        }
+        if let Some(closed) = &mut self.closed {
+            closed.take_note(self.names, self.emitted, &event);
         }
         self.emitted += 1;
         self.batch.push(event);

@@ -85,6 +85,8 @@ pub struct Step {
     /// Its time in the dataflow: later than every event of the steps before, and not later than
     /// any of its own.
     pub time: i64,
+    /// The end of its time: later than all of its events, and not later than any that comes after.
+    pub until: i64,
     /// How many of the cuts are before it.
     pub epoch: usize,
 }
@@ -184,6 +186,8 @@ impl Ordered {
             self.steps_within(start..end, (tick, batch), (since, epoch), &mut steps);
             start = end;
         }
+        let ends: Vec<i64> = steps.iter().skip(1).map(|step| step.time).collect();
+        steps.iter_mut().zip(ends).for_each(|(step, end)| step.until = end);
         steps
     }
 
@@ -202,7 +206,9 @@ impl Ordered {
             end += self.run_of(end..range.end, |time| time.div_euclid(tick) <= last);
             // A tick that is cut begins anew at the cut: no two steps have one time.
             let time = (tick_of(start) * tick).max(since);
-            steps.push(Step { events: start..end, time, epoch });
+            // Until there is a step after it.
+            let until = self.effective(end - 1).saturating_add(1);
+            steps.push(Step { events: start..end, time, until, epoch });
             start = end;
         }
     }
@@ -256,6 +262,15 @@ impl Repeats {
         let (duplicates, refused) = (self.duplicates, self.refused);
         Ordered { schema, events, duplicates, refused, on_disk }
     }
+}
+
+/// Whether the events of a chunk are in total order, with their effective times.
+pub(crate) fn is_ordered(chunk: &Chunk, effective: &[i64]) -> bool {
+    let entries = (0..chunk.len()).map(|row| entry(chunk, 0, row, Some(effective)));
+    entries.is_sorted_by(|left, right| {
+        let tied = || compare_ties((chunk, left.row), (chunk, right.row));
+        left.numbers().cmp(&right.numbers()).then_with(tied).is_le()
+    })
 }
 
 /// The chunks, and the places of their events, in order unless `sorted` is false.

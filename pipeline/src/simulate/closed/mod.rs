@@ -1,0 +1,352 @@
+//! The closed loop: what the world does is decided on while it happens, and decisions settle its
+//! money.
+//!
+//! Time passes in ticks. What is done within one goes to the dataflow when it is over, and at that
+//! moment the decisions are there: the engine posts, holds or voids, packets open, shares arrive,
+//! and people do something about it. Until then money waits, and is not there to be spent. So
+//! whoever sent the events to a backtest afterwards would get the same decisions, and
+//! [`run_with_rules`](super::run_with_rules) does so every time.
+
+mod desk;
+mod people;
+mod report;
+mod rings;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::desk::Desk;
+pub use self::report::{Ended, terminal};
+use self::rings::Rings;
+use self::tally::Tally;
+pub use self::tally::{DeskWork, Flow, Honest, Money, Report, RingMoney};
+use super::clockwork::{Act, Then};
+use super::names::{Id, Names};
+use super::packets::{Offer, Taker, Transfer};
+use super::random::Rng;
+use super::scenario::{Reactions, Scenario};
+use super::world::{Account, Event, Group, SchemeId, World};
+use crate::decision::Verdict;
+use crate::diagnostic::Failure;
+use crate::event::{self, ChunkBuilder, FieldId, Position, Raw, Schema};
+use crate::packet::command::{Command, Decision, Resolution};
+use crate::packet::reply::{Done, Seq};
+use crate::packet::units::Span;
+use crate::run::{Decided, Session};
+
+/// Length of a tick, ms: a wait that nobody minds, and half of what the engine waits for a decision
+/// before it falls back on its own.
+const TICK: i64 = 1_000;
+
+/// The rules at work on a world, and what is done about their decisions.
+pub(super) struct Closed {
+    session: Session,
+    rules_hash: [u8; 32],
+    /// The events since the last decisions.
+    events: ChunkBuilder,
+    /// When the decisions come for which transactions wait.
+    tick_end: i64,
+    awaited: Vec<Awaited>,
+    held: BTreeMap<Seq, Held>,
+    reactions: Reactions,
+    desk: Desk,
+    rings: Rings,
+    /// Until when whoever has given up stays away.
+    shunned: BTreeMap<Account, i64>,
+    tally: Tally,
+    rng: Rng,
+    /// Whether what is done now is done for the second time.
+    again: bool,
+    failure: Option<Failure>,
+}
+
+/// Who moves how much money.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    pub(super) actor: Account,
+    /// The other side: who is paid, or whose packet is claimed.
+    pub(super) payee: Option<Account>,
+    pub(super) group: Option<Group>,
+    pub(super) amount_fen: i64,
+    pub(super) scheme: Option<SchemeId>,
+}
+
+/// What is done once the money may move.
+pub(super) enum What {
+    Send { number: u32, opens: i64, offer: Offer, takers: Vec<Taker>, then: Option<Then> },
+    Claim { packet: u32, account: Account },
+    Pay(Transfer),
+    Withdraw,
+}
+
+/// A transaction whose money waits for its decision.
+struct Awaited {
+    /// The engine's request.
+    request: u64,
+    seq: Seq,
+    subject: Subject,
+    what: What,
+    again: bool,
+}
+
+/// A transaction that is held.
+struct Held {
+    since: i64,
+    /// Whether its ring had moved before.
+    after_move: bool,
+    awaited: Awaited,
+}
+
+impl Closed {
+    /// Puts the rules of a directory to work on a scenario.
+    pub(super) fn new(rules: &Path, scenario: &Scenario, seed: u64) -> Result<Closed, Failure> {
+        let schema = Arc::new(Schema::default());
+        let session = Session::open(Some(rules), &schema)?;
+        Ok(Closed {
+            rules_hash: session.rules_hash(),
+            session,
+            events: ChunkBuilder::new(schema),
+            tick_end: scenario.start,
+            awaited: Vec::new(),
+            held: BTreeMap::new(),
+            reactions: scenario.reactions,
+            desk: Desk::default(),
+            rings: Rings::default(),
+            shunned: BTreeMap::new(),
+            tally: Tally::default(),
+            rng: Rng::named(seed, "reactions", 0),
+            again: false,
+            failure: None,
+        })
+    }
+
+    /// Takes note of an event for the next decisions.
+    pub(super) fn take_note(&mut self, names: Names, number: u64, event: &Event) {
+        let position = Position { source: 0, at: number + 1 };
+        let pushed = push(&mut self.events, names, number, event, position);
+        pushed.unwrap_or_else(|refusal| panic!("{event:?} is no event: {}", refusal.detail));
+    }
+
+    /// What the rules decide on all that waits.
+    fn decide(&mut self) -> Result<Vec<(Awaited, Decided)>, Failure> {
+        let decided = self.session.decide(self.events.finish(), self.tick_end)?;
+        let awaited = std::mem::take(&mut self.awaited);
+        assert_eq!(awaited.len(), decided.len(), "every transaction waits, and nothing else");
+        Ok(awaited.into_iter().zip(decided).collect())
+    }
+
+    /// What came of it: the report, and the digest of the decisions.
+    pub(super) fn finish(self, world: &World) -> Result<Ended, Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let digest = self.session.finish()?;
+        Ok(Ended { report: self.tally.finish(world, &self.rings), digest })
+    }
+}
+
+impl World {
+    fn closed(&mut self) -> &mut Closed {
+        self.closed.as_mut().unwrap_or_else(|| unreachable!("only where rules decide"))
+    }
+
+    /// When the decisions come for which something waits.
+    pub(super) fn decided_at(&self) -> Option<i64> {
+        let closed = self.closed.as_ref().filter(|closed| !closed.awaited.is_empty())?;
+        Some(closed.tick_end)
+    }
+
+    /// A transaction has been written down, and its money waits.
+    pub(super) fn await_decision(&mut self, seq: Seq, subject: Subject, what: What) {
+        let (now, request) = (self.now, self.bank.requests);
+        let closed = self.closed();
+        if closed.awaited.is_empty() {
+            closed.tick_end = (now.div_euclid(TICK) + 1) * TICK;
+        }
+        let again = closed.again;
+        closed.awaited.push(Awaited { request, seq, subject, what, again });
+    }
+
+    /// A tick is over: its transactions are decided.
+    pub(super) fn settle(&mut self) {
+        let closed = self.closed();
+        let tick_end = closed.tick_end;
+        match closed.decide() {
+            Ok(decided) => {
+                self.now = tick_end;
+                for (awaited, decided) in decided {
+                    self.decided(awaited, decided);
+                }
+            }
+            Err(failure) => {
+                closed.failure = Some(failure);
+                closed.awaited.clear();
+                self.break_off();
+            }
+        }
+    }
+
+    fn decided(&mut self, awaited: Awaited, Decided { verdict, evidence }: Decided) {
+        let closed = self.closed();
+        let hold = closed.reactions.hold;
+        let ttl = Span::from_seconds((hold / 1000) as u32);
+        let decision = match verdict {
+            Verdict::Allow => Decision::Allow,
+            Verdict::Review => Decision::Review,
+            Verdict::Hold => Decision::Hold { ttl },
+            Verdict::Block => Decision::Block,
+        };
+        let mut text = itoa::Buffer::new();
+        let transaction = text.format(awaited.request);
+        let (rules_hash, evidence_hash) = (closed.rules_hash, evidence);
+        let command = Command::Decide { transaction, decision, rules_hash, evidence_hash };
+        let reply = self.ask(command);
+        assert!(matches!(reply.result, Ok(Done::Decided(_))), "it waited: {:?}", reply.result);
+        let fraud = self.fraud_of(&awaited.subject);
+        let after_move = self.closed().rings.has_moved(awaited.subject.scheme);
+        self.closed().tally.decided(&awaited.subject, fraud, after_move, verdict, awaited.again);
+        match verdict {
+            Verdict::Allow | Verdict::Review => self.goes_through(awaited),
+            Verdict::Hold => {
+                let expires = reply.time.after(ttl);
+                self.plan(expires.ms(), Act::Expire(expires));
+                self.hold(awaited, after_move);
+            }
+            Verdict::Block => {
+                if let What::Claim { packet, .. } = awaited.what {
+                    self.tried(packet);
+                }
+                self.blocked(awaited);
+            }
+        }
+    }
+
+    /// The typology of a fraudulent transaction.
+    fn fraud_of(&self, subject: &Subject) -> Option<&'static str> {
+        let scheme = subject.scheme.map(|scheme| self.scheme(scheme));
+        scheme.filter(|scheme| scheme.fraud).map(|scheme| scheme.name)
+    }
+
+    /// The money has moved.
+    fn goes_through(&mut self, awaited: Awaited) {
+        let Subject { amount_fen, scheme, .. } = awaited.subject;
+        match awaited.what {
+            What::Send { number, opens, takers, then, .. } => {
+                let id = self.names.packet(number);
+                let packet = self.bank.engine.packet(id.as_str());
+                let expires = packet.map(|packet| packet.expires_at);
+                let expires = expires.unwrap_or_else(|| unreachable!("a packet that was sent"));
+                self.open(number, opens, expires, takers, then);
+            }
+            What::Claim { packet, account } => {
+                self.got(packet, account, amount_fen, scheme);
+                self.tried(packet);
+            }
+            What::Pay(_) | What::Withdraw => {}
+        }
+    }
+
+    /// The money stands aside. Those who play do not wait for a share that is held.
+    fn hold(&mut self, awaited: Awaited, after_move: bool) {
+        let subject = awaited.subject;
+        let now = self.now;
+        if let What::Claim { packet, .. } = awaited.what {
+            self.tried(packet);
+        }
+        let seq = awaited.seq;
+        self.closed().held.insert(seq, Held { since: now, after_move, awaited });
+        self.queue(seq);
+        if self.fraud_of(&subject).is_some() {
+            self.ring_stopped(subject);
+        }
+    }
+
+    /// A person, or its time, has ended a hold.
+    pub(super) fn hold_ended(&mut self, transaction: Seq, released: bool) {
+        let now = self.now;
+        let Some(Held { since, after_move, awaited }) = self.closed().held.remove(&transaction)
+        else {
+            unreachable!("what ends was held")
+        };
+        let Subject { amount_fen, scheme, .. } = awaited.subject;
+        let fraud = self.fraud_of(&awaited.subject);
+        let waited = now - since;
+        self.closed().tally.hold_ended(&awaited.subject, fraud, after_move, released, waited);
+        match awaited.what {
+            What::Claim { packet, account } if released => {
+                self.got(packet, account, amount_fen, scheme);
+            }
+            _ if released => self.goes_through(awaited),
+            _ if fraud.is_none() => self.gives_up(awaited),
+            // The ring has taken its losses when the money was held.
+            _ => {}
+        }
+    }
+
+    /// A person ends the hold of a transaction.
+    fn resolve(&mut self, transaction: Seq, release: bool) {
+        let Some(held) = self.closed().held.get(&transaction) else { return };
+        let mut text = itoa::Buffer::new();
+        let command = Command::Resolve {
+            transaction: text.format(held.awaited.request),
+            resolution: if release { Resolution::Release } else { Resolution::Return },
+            actor: "review-desk",
+            reason: if release { "looks honest" } else { "looks fraudulent" },
+        };
+        let reply = self.ask(command);
+        assert!(reply.result.is_ok(), "it was held: {:?}", reply.result);
+        self.hold_ended(transaction, release);
+    }
+}
+
+/// An id; none is null.
+fn name(id: &Option<Id>) -> Raw<'_> {
+    id.as_ref().map_or(Raw::Null, |id| Raw::Str(id.as_str().as_bytes()))
+}
+
+/// Appends an event as it would be read from `events.parquet`.
+fn push(
+    builder: &mut ChunkBuilder,
+    names: Names,
+    number: u64,
+    event: &Event,
+    position: Position,
+) -> Result<(), event::Refusal> {
+    let id = names.event(number);
+    let [account, counterparty] = [event.account, event.counterparty]
+        .map(|account| account.map(|account| names.account(account)));
+    let group = event.group.map(|group| names.group(group));
+    let packet = event.packet.map(|packet| names.packet(packet));
+    let device = event.device.map(|device| names.device(device));
+    let ip = event.ip.map(|ip| std::net::Ipv4Addr::from(ip).to_string()).unwrap_or_default();
+    let region = event.region.map(|region| region.to_string()).unwrap_or_default();
+    let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
+    let holder = event.holder;
+    let values: [(FieldId, Raw<'_>); 20] = [
+        (event::EVENT_ID, Raw::Str(id.as_str().as_bytes())),
+        (event::EVENT_TIME, Raw::Int(event.time)),
+        (event::KIND, Raw::Str(event.kind.name().as_bytes())),
+        (event::ACCOUNT_ID, name(&account)),
+        (event::COUNTERPARTY_ID, name(&counterparty)),
+        (event::GROUP_ID, name(&group)),
+        (event::PACKET_ID, name(&packet)),
+        (event::AMOUNT_FEN, int(event.amount_fen)),
+        (event::SEQ, Raw::Int(number as i64 + 1)),
+        (event::SHARES, int(event.shares)),
+        (event::PLAY, Raw::Str(event.play.as_bytes())),
+        (event::FUNDING, Raw::Str(event.funding.as_bytes())),
+        (event::DEVICE_ID, name(&device)),
+        (event::IP, Raw::Str(ip.as_bytes())),
+        (event::REGION, Raw::Str(region.as_bytes())),
+        (event::PLATFORM, Raw::Str(event.platform.as_bytes())),
+        (event::AGE_BAND, Raw::Str(holder.map_or("", |holder| holder.age.band()).as_bytes())),
+        (event::REGISTERED_AT, int(holder.map(|holder| holder.registered_at))),
+        (event::VERIFIED, holder.map_or(Raw::Null, |holder| Raw::Bool(holder.verified))),
+        (event::TEXT, Raw::Str(event.text.as_bytes())),
+    ];
+    builder.push(values, position)
+}
