@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-const SEED: u64 = 0x686f_6e67_7869_616e;
+pub(crate) const SEED: u64 = 0x686f_6e67_7869_616e;
 const ACCOUNTS: u64 = 1_000_000;
 const GROUPS: u64 = 50_000;
 const SHARED_DEVICES: u64 = 400;
@@ -23,10 +23,10 @@ const AMOUNT_FEN_MAX: u64 = 20_000;
 const START_MS: u64 = 1_707_062_400_000;
 const SPAN_MS: u64 = 7 * 86_400_000;
 
-const PHRASES: &str = include_str!("../batch-job/text/phrases/thousand.txt");
+pub(crate) const PHRASES: &str = include_str!("../batch-job/text/phrases/thousand.txt");
 
 /// What ordinary memos are made of; no phrase can be spelt with it.
-const MEMO_CHARACTERS: &str = "的一是在不了有和人这中为上个国我以要他时来用们生到作地于出就分对成会可主发年动同\
+pub(crate) const MEMO_CHARACTERS: &str = "的一是在不了有和人这中为上个国我以要他时来用们生到作地于出就分对成会可主发年动同\
 工也能下过子说产种面而方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小物现实加量都两体制机当使点从业本\
 去把性好应开它合还因由其些然前外天政四日那社义事平形相全表间样与关各重新线内数正心反你明看原又么利比或但质气第向道命此";
 
@@ -135,7 +135,7 @@ impl Words {
 }
 
 /// SplitMix64: small, and good enough for a load.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
     fn next(&mut self) -> u64 {
@@ -146,7 +146,7 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 

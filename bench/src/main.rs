@@ -7,6 +7,7 @@ mod baseline;
 mod generate;
 mod measure;
 mod table;
+mod text;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Decide a file of claims, from CSV to every output.
     Backtest(Backtest),
+    /// Scan memos for 1,000 and 10,000 phrases.
+    Text(text::Text),
     /// Write the benchmark's events as CSV.
     Generate {
         /// Number of events.
@@ -98,6 +101,7 @@ impl Job {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Backtest(backtest) => run_backtest(&backtest),
+        Command::Text(text) => text::run(&text),
         Command::Generate { events, out } => write_events(events, &out),
         Command::Measure { command } => measure::print_measurement(&command),
     };

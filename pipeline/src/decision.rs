@@ -220,69 +220,14 @@ impl DecisionBatch {
         raised.for_each(each);
     }
 
-    /// Appends each decision as one line of canonical JSON: the fields in the order of the
-    /// contract, each value as RFC 8785 writes it, times as integers of ms.
-    pub fn write_lines(&self, names: &Names, out: &mut String) {
-        let pieces = Pieces::new(names);
+    /// Every decision as its canonical line.
+    pub fn lines(&self, names: &Names) -> String {
+        let lines = Lines::new(names);
+        let mut out = String::new();
         for at in 0..self.rows.len() {
-            self.write_line(at, &pieces, out);
+            lines.write(self, at, &mut out);
         }
-    }
-
-    fn write_line(&self, at: usize, pieces: &Pieces<'_>, out: &mut String) {
-        let row = self.rows[at] as usize;
-        let chunk = &self.slice.chunk;
-        let string = |out: &mut String, key: &str, field: FieldId| {
-            out.push_str(key);
-            nullable(out, chunk.str(field, row));
-        };
-        string(out, "{\"event_id\":", EVENT_ID);
-        int(out, ",\"event_time\":", chunk.int(EVENT_TIME, row));
-        int(out, ",\"effective_time\":", self.slice.effective[row]);
-        out.push_str(if self.slice.late(row) { ",\"late\":true" } else { ",\"late\":false" });
-        out.push_str(",\"kind\":\"");
-        out.push_str(chunk.kind(row).name());
-        string(out, "\",\"account_id\":", ACCOUNT_ID);
-        string(out, ",\"counterparty_id\":", COUNTERPARTY_ID);
-        string(out, ",\"group_id\":", GROUP_ID);
-        string(out, ",\"packet_id\":", PACKET_ID);
-        int(out, ",\"amount_fen\":", chunk.int(AMOUNT_FEN, row));
-        out.push_str(",\"decision\":\"");
-        out.push_str(self.verdicts[at].name());
-        int(out, "\",\"score\":", self.scores[at]);
-        int(out, ",\"rule_score\":", self.rule_scores[at]);
-        int(out, ",\"model_score\":", self.model_scores[at]);
-        out.push_str(",\"reasons\":[");
-        let mut first = true;
-        self.each_reason(at, pieces.names, |reason| {
-            if !std::mem::replace(&mut first, false) {
-                out.push(',');
-            }
-            match reason.hit {
-                Some(hit) => out.push_str(&pieces.hits[usize::from(hit)]),
-                None => out.push_str(&start_of_reason(reason.rule, reason.score)),
-            }
-            nullable(out, reason.text);
-            out.push('}');
-        });
-        out.push_str("],\"evidence\":{");
-        for (nth, (name, value)) in self.evidence.get(at).iter().enumerate() {
-            if nth > 0 {
-                out.push(',');
-            }
-            out.push_str(&pieces.evidence[usize::from(*name)]);
-            value.write_json(out);
-        }
-        out.push_str("},\"outcome\":");
-        nullable(out, self.outcomes.get(at));
-        out.push_str(",\"shadow_hits\":[");
-        for (nth, rule) in self.shadow_hits.get(at).iter().enumerate() {
-            if nth > 0 {
-                out.push(',');
-            }
-            out.push_str(&pieces.rules[usize::from(*rule)]);
-        }
-        out.push_str(&pieces.end);
+        out
     }
 }
 
@@ -295,8 +240,8 @@ fn start_of_reason(rule: &str, score: i64) -> String {
     out
 }
 
-/// What is the same in many lines, written once.
-struct Pieces<'n> {
+/// How the decisions of a set of rules are written: what is the same in many lines, made once.
+pub struct Lines<'n> {
     names: &'n Names,
     /// A rule's id, by index.
     rules: Vec<String>,
@@ -308,8 +253,9 @@ struct Pieces<'n> {
     end: String,
 }
 
-impl<'n> Pieces<'n> {
-    fn new(names: &'n Names) -> Pieces<'n> {
+impl<'n> Lines<'n> {
+    /// For decisions of these rules.
+    pub fn new(names: &'n Names) -> Lines<'n> {
         let quoted = |text: &str| {
             let mut out = String::new();
             quote(&mut out, text);
@@ -321,13 +267,71 @@ impl<'n> Pieces<'n> {
         nullable(&mut end, &names.model_hash);
         end.push_str("}\n");
         let hit = |(rule, score): &(String, i64)| start_of_reason(rule, *score);
-        Pieces {
+        Lines {
             names,
             rules: names.rules.iter().map(|(rule, _)| quoted(rule)).collect(),
             hits: names.rules.iter().map(hit).collect(),
             evidence: names.evidence.iter().map(|name| format!("{}:", quoted(name))).collect(),
             end,
         }
+    }
+
+    /// Appends decision `at` of a batch as one line of canonical JSON: the fields in the order of
+    /// the contract, each value as RFC 8785 writes it, times as integers of ms.
+    pub fn write(&self, batch: &DecisionBatch, at: usize, out: &mut String) {
+        let row = batch.rows[at] as usize;
+        let chunk = &batch.slice.chunk;
+        let string = |out: &mut String, key: &str, field: FieldId| {
+            out.push_str(key);
+            nullable(out, chunk.str(field, row));
+        };
+        string(out, "{\"event_id\":", EVENT_ID);
+        int(out, ",\"event_time\":", chunk.int(EVENT_TIME, row));
+        int(out, ",\"effective_time\":", batch.slice.effective[row]);
+        out.push_str(if batch.slice.late(row) { ",\"late\":true" } else { ",\"late\":false" });
+        out.push_str(",\"kind\":\"");
+        out.push_str(chunk.kind(row).name());
+        string(out, "\",\"account_id\":", ACCOUNT_ID);
+        string(out, ",\"counterparty_id\":", COUNTERPARTY_ID);
+        string(out, ",\"group_id\":", GROUP_ID);
+        string(out, ",\"packet_id\":", PACKET_ID);
+        int(out, ",\"amount_fen\":", chunk.int(AMOUNT_FEN, row));
+        out.push_str(",\"decision\":\"");
+        out.push_str(batch.verdicts[at].name());
+        int(out, "\",\"score\":", batch.scores[at]);
+        int(out, ",\"rule_score\":", batch.rule_scores[at]);
+        int(out, ",\"model_score\":", batch.model_scores[at]);
+        out.push_str(",\"reasons\":[");
+        let mut first = true;
+        batch.each_reason(at, self.names, |reason| {
+            if !std::mem::replace(&mut first, false) {
+                out.push(',');
+            }
+            match reason.hit {
+                Some(hit) => out.push_str(&self.hits[usize::from(hit)]),
+                None => out.push_str(&start_of_reason(reason.rule, reason.score)),
+            }
+            nullable(out, reason.text);
+            out.push('}');
+        });
+        out.push_str("],\"evidence\":{");
+        for (nth, (name, value)) in batch.evidence.get(at).iter().enumerate() {
+            if nth > 0 {
+                out.push(',');
+            }
+            out.push_str(&self.evidence[usize::from(*name)]);
+            value.write_json(out);
+        }
+        out.push_str("},\"outcome\":");
+        nullable(out, batch.outcomes.get(at));
+        out.push_str(",\"shadow_hits\":[");
+        for (nth, rule) in batch.shadow_hits.get(at).iter().enumerate() {
+            if nth > 0 {
+                out.push(',');
+            }
+            out.push_str(&self.rules[usize::from(*rule)]);
+        }
+        out.push_str(&self.end);
     }
 }
 

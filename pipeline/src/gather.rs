@@ -164,8 +164,6 @@ pub(crate) struct Gatherer {
     outputs: Vec<Vec<Vec<usize>>>,
     /// The clusters, as of the transaction in hand.
     pub(crate) view: ClusterView,
-    /// How long a line of the last slice was, and some.
-    line_bytes: usize,
 }
 
 /// What is known of the cluster of each transaction's account.
@@ -188,7 +186,7 @@ impl Gatherer {
                 family.lookups.iter().map(of_lookup).collect()
             })
             .collect();
-        Gatherer { outputs, view: ClusterView::default(), line_bytes: 0 }
+        Gatherer { outputs, view: ClusterView::default() }
     }
 
     /// Decides the transactions of a slice.
@@ -239,7 +237,6 @@ impl Gatherer {
             epoch: prepared.epoch,
             names: scorer.names().clone(),
             features: features.columns.iter().map(&mut column).collect(),
-            lines: String::new(),
             events: [0; 12],
             not_evaluable: decider.not_evaluable(),
             batch,
@@ -247,10 +244,6 @@ impl Gatherer {
         for row in 0..slice.chunk.len() {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
-        let count = scored.batch.rows.len().max(1);
-        scored.lines.reserve(count * self.line_bytes);
-        scored.batch.write_lines(scorer.names(), &mut scored.lines);
-        self.line_bytes = scored.lines.len() / count + scored.lines.len() / (16 * count);
         scored
     }
 

@@ -19,14 +19,16 @@ pub enum Stage {
     State,
     /// Gathering, rules, scores.
     Rules,
-    /// Digest, verdicts, judging.
+    /// Verdicts, judging.
     Record,
+    /// Canonical lines, their digest.
+    Log,
     /// Parquet.
     Write,
 }
 
 /// Every stage, with its name in metrics.json.
-pub const STAGES: [(Stage, &str); 8] = [
+pub const STAGES: [(Stage, &str); 9] = [
     (Stage::Read, "read"),
     (Stage::Order, "order"),
     (Stage::Prepare, "prepare"),
@@ -34,6 +36,7 @@ pub const STAGES: [(Stage, &str); 8] = [
     (Stage::State, "state"),
     (Stage::Rules, "rules"),
     (Stage::Record, "record"),
+    (Stage::Log, "log"),
     (Stage::Write, "write"),
 ];
 
@@ -62,5 +65,26 @@ impl Stopwatch {
     /// Seconds by stage name.
     pub fn seconds(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
         STAGES.iter().map(|(stage, name)| (*name, self.spent[*stage as usize].as_secs_f64()))
+    }
+}
+
+/// The processor time of one thread, which other programs on a shared machine do not lengthen much.
+pub struct ThreadTime;
+
+impl ThreadTime {
+    /// Does `work` and says how many seconds of processor time it took; of wall-clock time where
+    /// the system does not tell a thread's own.
+    pub fn of<T>(work: impl FnOnce() -> T) -> (T, f64) {
+        let (wall, before) = (Instant::now(), ThreadTime::spent());
+        let result = work();
+        let spent = before.zip(ThreadTime::spent()).map(|(before, after)| after - before);
+        (result, spent.unwrap_or_else(|| wall.elapsed()).as_secs_f64())
+    }
+
+    /// What Linux has counted for this thread so far.
+    fn spent() -> Option<Duration> {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let nanoseconds = text.split(' ').next()?.parse().ok()?;
+        Some(Duration::from_nanos(nanoseconds))
     }
 }

@@ -142,21 +142,13 @@ impl Floors {
         mut each: impl FnMut(&DecisionBatch, usize, Verdict, &[u16]),
     ) {
         self.epoch = scored.epoch;
-        let mut any_raised = false;
         for at in 0..scored.batch.rows.len() {
             let places = &self.places.by_epoch[self.epoch];
             let hits = scored.batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]);
             self.hits.clear();
             self.hits.extend(hits);
-            let decided = scored.batch.verdicts[at];
             let floor = self.raise(&mut scored.batch, at);
-            any_raised |= scored.batch.verdicts[at] != decided;
             each(&scored.batch, at, floor, &self.hits);
-        }
-        // The lines say what the rules decided.
-        if any_raised {
-            scored.lines.clear();
-            scored.batch.write_lines(&scored.names, &mut scored.lines);
         }
     }
 

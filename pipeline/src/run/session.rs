@@ -83,8 +83,9 @@ impl Session {
             }));
         };
         self.floors.raise_all(&mut scored, |_, _, _, _| {});
-        self.lines.update(scored.lines.as_bytes());
-        let decided = scored.batch.verdicts.iter().zip(scored.lines.lines());
+        let lines = scored.lines();
+        self.lines.update(lines.as_bytes());
+        let decided = scored.batch.verdicts.iter().zip(lines.lines());
         let decided = decided.map(|(&verdict, line)| Decided {
             verdict,
             evidence: *blake3::hash(line.as_bytes()).as_bytes(),

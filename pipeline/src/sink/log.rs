@@ -9,14 +9,22 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use crate::decision::{DecisionBatch, Lines, Names};
+
 /// Decisions of a block, the last one's fewer: a constant of the format, so that the log does not
 /// depend on how a run was cut up.
 pub const BLOCK_DECISIONS: u64 = 4096;
+
+/// Lines are hashed when there are so many bytes of them: enough for all lanes of the hash, few
+/// enough to lie in the processor's cache still, where they were written.
+const HASHED_BYTES: usize = 64 << 10;
 
 /// The log in the making.
 pub struct Log {
     file: BufWriter<File>,
     hasher: blake3::Hasher,
+    /// Lines that are not hashed yet.
+    lines: String,
     first: u64,
     count: u64,
 }
@@ -28,25 +36,27 @@ impl Log {
         let file = std::fs::create_dir_all(directory)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(Log { file: BufWriter::new(file), hasher: blake3::Hasher::new(), first: 0, count: 0 })
+        Ok(Log {
+            file: BufWriter::new(file),
+            hasher: blake3::Hasher::new(),
+            lines: String::new(),
+            first: 0,
+            count: 0,
+        })
     }
 
-    /// Appends decisions: `lines` holds `count` lines.
-    pub fn append(&mut self, mut count: u64, mut lines: &str) -> Result<(), String> {
-        while self.count + count >= BLOCK_DECISIONS {
-            let wanted = BLOCK_DECISIONS - self.count;
-            let end = match memchr::memchr_iter(b'\n', lines.as_bytes()).nth(wanted as usize - 1) {
-                Some(newline) => newline + 1,
-                None => lines.len(),
-            };
-            self.hasher.update(&lines.as_bytes()[..end]);
-            self.count += wanted;
-            self.seal()?;
-            lines = &lines[end..];
-            count -= wanted;
+    /// Appends the decisions of a batch.
+    pub fn append(&mut self, batch: &DecisionBatch, names: &Names) -> Result<(), String> {
+        let lines = Lines::new(names);
+        for at in 0..batch.rows.len() {
+            lines.write(batch, at, &mut self.lines);
+            self.count += 1;
+            if self.count == BLOCK_DECISIONS {
+                self.seal()?;
+            } else if self.lines.len() >= HASHED_BYTES {
+                self.hash();
+            }
         }
-        self.hasher.update(lines.as_bytes());
-        self.count += count;
         Ok(())
     }
 
@@ -59,7 +69,13 @@ impl Log {
         Ok(self.hasher.finalize())
     }
 
+    fn hash(&mut self) {
+        self.hasher.update(self.lines.as_bytes());
+        self.lines.clear();
+    }
+
     fn seal(&mut self) -> Result<(), String> {
+        self.hash();
         let (first, count, digest) = (self.first, self.count, self.hasher.finalize());
         writeln!(self.file, r#"{{"first":{first},"count":{count},"digest":"{digest}"}}"#)
             .map_err(|error| format!("cannot write the log: {error}"))?;

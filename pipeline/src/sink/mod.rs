@@ -23,7 +23,7 @@ use crate::decision::{DecisionBatch, Names};
 use crate::event::{Column, Type};
 use crate::stopwatch::{Stage, Stopwatch};
 
-/// The decisions on one slice, with their feature row and canonical lines.
+/// The decisions on one slice, with their feature rows.
 #[derive(Debug)]
 pub struct Scored {
     /// The slice's place: step times workers, plus worker.
@@ -36,12 +36,17 @@ pub struct Scored {
     pub batch: DecisionBatch,
     /// The features' columns, a row a transaction.
     pub features: Vec<Column>,
-    /// The decisions as canonical JSON lines.
-    pub lines: String,
     /// Events of the slice, by kind.
     pub events: [u64; 12],
     /// For each rule, how often it could not be evaluated.
     pub not_evaluable: Vec<u64>,
+}
+
+impl Scored {
+    /// The decisions as canonical JSON lines.
+    pub fn lines(&self) -> String {
+        self.batch.lines(&self.names)
+    }
 }
 
 /// Batches that may wait for a writer.
@@ -66,9 +71,9 @@ pub struct Recorded {
 
 /// Receives parts, puts them in order, and writes them: `each` sees every part in total order.
 pub struct Recorder {
-    decisions: Lane,
-    features: Lane,
-    log: Log,
+    decisions: Lane<MakeColumns, ()>,
+    features: Lane<MakeColumns, ()>,
+    log: Lane<Logged, blake3::Hash>,
     recorded: Recorded,
     counts: RuleCounts,
 }
@@ -85,9 +90,9 @@ impl Recorder {
     /// Opens the files of a run directory.
     pub fn create(directory: &Path, features: &[(String, Type)]) -> Result<Recorder, String> {
         Ok(Recorder {
-            decisions: Lane::create(&directory.join("decisions.parquet"), decisions_schema())?,
-            features: Lane::create(&directory.join("features.parquet"), features_schema(features))?,
-            log: Log::create(&directory.join("log"))?,
+            decisions: columns(&directory.join("decisions.parquet"), decisions_schema())?,
+            features: columns(&directory.join("features.parquet"), features_schema(features))?,
+            log: lines(&directory.join("log"))?,
             recorded: Recorded {
                 digest: blake3::hash(b""),
                 decided: 0,
@@ -112,23 +117,19 @@ impl Recorder {
         for scored in parts {
             early.insert(scored.part, scored);
             while let Some(scored) = early.remove(&next) {
-                self.record(scored, &mut each)?;
+                if !self.record(scored, &mut each) {
+                    return self.finish();
+                }
                 next += 1;
             }
         }
         self.finish()
     }
 
-    fn record(
-        &mut self,
-        mut scored: Scored,
-        each: &mut impl FnMut(&mut Scored),
-    ) -> Result<(), String> {
-        let Recorder { log, recorded, counts, .. } = self;
-        recorded.stopwatch.time(Stage::Record, || {
-            each(&mut scored);
-            log.append(scored.batch.rows.len() as u64, &scored.lines)
-        })?;
+    /// Whether the writers go on; why one does not is said at the end.
+    fn record(&mut self, mut scored: Scored, each: &mut impl FnMut(&mut Scored)) -> bool {
+        let Recorder { recorded, counts, .. } = self;
+        recorded.stopwatch.time(Stage::Record, || each(&mut scored));
         self.recorded.decided += scored.batch.rows.len() as u64;
         for (total, more) in self.recorded.events.iter_mut().zip(scored.events) {
             *total += more;
@@ -138,23 +139,23 @@ impl Recorder {
         }
         counts.count(&scored);
         if scored.batch.rows.is_empty() {
-            return Ok(());
+            return true;
         }
         let Scored { batch, names, features, .. } = scored;
         let batch = Arc::new(batch);
-        let decided = batch.clone();
-        self.decisions.send(Box::new(move || decisions_columns(&decided, &names)))?;
-        self.features.send(Box::new(move || features_columns(&batch, features)))
+        let (logged, decided) = (batch.clone(), batch.clone());
+        self.log.send((logged, names.clone()))
+            && self.decisions.send(Box::new(move || decisions_columns(&decided, &names)))
+            && self.features.send(Box::new(move || features_columns(&batch, features)))
     }
 
-    fn finish(mut self) -> Result<Recorded, String> {
-        let decisions = self.decisions.close()?;
-        let features = self.features.close()?;
-        self.recorded.stopwatch.add(&decisions);
-        self.recorded.stopwatch.add(&features);
-        self.counts.add_to(&mut self.recorded);
-        self.recorded.digest = self.log.close()?;
-        Ok(self.recorded)
+    fn finish(self) -> Result<Recorded, String> {
+        let Recorder { decisions, features, log, mut recorded, counts } = self;
+        counts.add_to(&mut recorded);
+        decisions.close(&mut recorded.stopwatch)?;
+        features.close(&mut recorded.stopwatch)?;
+        recorded.digest = log.close(&mut recorded.stopwatch)?;
+        Ok(recorded)
     }
 }
 
@@ -190,44 +191,63 @@ impl RuleCounts {
 /// Makes a batch's columns on the thread that writes them.
 type MakeColumns = Box<dyn FnOnce() -> Vec<ArrayRef> + Send>;
 
-/// One file and the thread that writes it.
-struct Lane {
-    sender: Option<SyncSender<MakeColumns>>,
-    thread: Option<JoinHandle<Result<Stopwatch, String>>>,
+/// A lane that writes a Parquet file.
+fn columns(path: &Path, schema: SchemaRef) -> Result<Lane<MakeColumns, ()>, String> {
+    let failed = {
+        let path = path.display().to_string();
+        move |error: ::parquet::errors::ParquetError| format!("cannot write {path}: {error}")
+    };
+    let mut writer = Writer::create(path, schema).map_err(&failed)?;
+    Ok(Lane::start(move |batches: Receiver<MakeColumns>, stopwatch| {
+        for make in batches {
+            stopwatch.time(Stage::Write, || writer.write(make())).map_err(&failed)?;
+        }
+        stopwatch.time(Stage::Write, || writer.close()).map_err(&failed)
+    }))
 }
 
-impl Lane {
-    fn create(path: &Path, schema: SchemaRef) -> Result<Lane, String> {
-        let failed = {
-            let path = path.display().to_string();
-            move |error: ::parquet::errors::ParquetError| format!("cannot write {path}: {error}")
-        };
-        let mut writer = Writer::create(path, schema).map_err(&failed)?;
-        let (sender, receiver) = sync_channel::<MakeColumns>(BATCHES_WAITING);
+/// The decisions on a slice, and what their lines need.
+type Logged = (Arc<DecisionBatch>, Arc<Names>);
+
+/// The lane that writes the log, and gives the digest.
+fn lines(directory: &Path) -> Result<Lane<Logged, blake3::Hash>, String> {
+    let mut log = Log::create(directory)?;
+    Ok(Lane::start(move |batches: Receiver<Logged>, stopwatch| {
+        for (batch, names) in batches {
+            stopwatch.time(Stage::Log, || log.append(&batch, &names))?;
+        }
+        log.close()
+    }))
+}
+
+/// One output and the thread that writes it.
+struct Lane<Batch, Done> {
+    sender: SyncSender<Batch>,
+    thread: JoinHandle<Result<(Done, Stopwatch), String>>,
+}
+
+impl<Batch: Send + 'static, Done: Send + 'static> Lane<Batch, Done> {
+    fn start(
+        write: impl FnOnce(Receiver<Batch>, &mut Stopwatch) -> Result<Done, String> + Send + 'static,
+    ) -> Lane<Batch, Done> {
+        let (sender, receiver) = sync_channel(BATCHES_WAITING);
         let thread = std::thread::spawn(move || {
             let mut stopwatch = Stopwatch::default();
-            for make in receiver {
-                stopwatch.time(Stage::Write, || writer.write(make())).map_err(&failed)?;
-            }
-            stopwatch.time(Stage::Write, || writer.close()).map_err(&failed)?;
-            Ok(stopwatch)
+            let done = write(receiver, &mut stopwatch)?;
+            Ok((done, stopwatch))
         });
-        Ok(Lane { sender: Some(sender), thread: Some(thread) })
+        Lane { sender, thread }
     }
 
-    fn send(&mut self, columns: MakeColumns) -> Result<(), String> {
-        match &self.sender {
-            Some(sender) if sender.send(columns).is_ok() => Ok(()),
-            // The writer has stopped: its own error says why.
-            _ => self.close().map(|_| ()),
-        }
+    /// Hands over a batch; false where the writer has stopped, and [`Lane::close`] says why.
+    fn send(&self, batch: Batch) -> bool {
+        self.sender.send(batch).is_ok()
     }
 
-    fn close(&mut self) -> Result<Stopwatch, String> {
-        self.sender = None;
-        match self.thread.take() {
-            Some(thread) => thread.join().map_err(|_| "a writer stopped".to_owned())?,
-            None => Ok(Stopwatch::default()),
-        }
+    fn close(self, total: &mut Stopwatch) -> Result<Done, String> {
+        drop(self.sender);
+        let (done, stopwatch) = self.thread.join().map_err(|_| "a writer stopped".to_owned())??;
+        total.add(&stopwatch);
+        Ok(done)
     }
 }

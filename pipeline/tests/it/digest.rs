@@ -100,7 +100,7 @@ fn decided(parts: &[Scored]) -> Decided {
     let (mut digest, mut features) = (blake3::Hasher::new(), blake3::Hasher::new());
     let mut transactions = 0;
     for part in parts {
-        digest.update(part.lines.as_bytes());
+        digest.update(part.lines().as_bytes());
         for at in 0..part.batch.rows.len() {
             features.update(row(part, at).as_bytes());
             transactions += 1;
@@ -152,7 +152,7 @@ fn what_is_shipped_decides_the_same_however_it_is_cut() {
         let (plain, shuffled) = events(&shipped.schema, share);
         (shipped.decide(plain, options(CUTS[1])), Arc::new(shuffled))
     });
-    let lines: String = whole.0.iter().map(|part| part.lines.as_str()).collect();
+    let lines: String = whole.0.iter().map(Scored::lines).collect();
     for verdict in ["allow", "review", "hold", "block"] {
         assert!(lines.contains(&format!("\"decision\":\"{verdict}\"")), "no {verdict}");
     }

@@ -190,7 +190,7 @@ fn replayed(log: &Path, times: Times, cut: (usize, i64, usize, usize)) -> String
 
 fn lines(job: &Arc<hongxian::job::Job>, options: Options) -> String {
     let (_, parts) = hongxian::backtest::decide(job, options).unwrap();
-    parts.iter().map(|part| part.lines.as_str()).collect()
+    parts.iter().map(hongxian::sink::Scored::lines).collect()
 }
 
 /// Id, effective time and lateness of each decision.

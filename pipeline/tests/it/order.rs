@@ -100,7 +100,7 @@ fn digest(chunks: &[&[Ev]], cut: (usize, i64, usize)) -> blake3::Hash {
     let (_, parts) = hongxian::backtest::decide(&job, options(cut.0, cut.1, cut.2)).unwrap();
     let mut hasher = blake3::Hasher::new();
     for part in &parts {
-        hasher.update(part.lines.as_bytes());
+        hasher.update(part.lines().as_bytes());
     }
     hasher.finalize()
 }

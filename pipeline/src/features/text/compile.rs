@@ -7,10 +7,12 @@ use hashbrown::HashMap;
 use crate::diagnostic::{Diagnostic, Message};
 
 use super::CATEGORIES;
-use super::matcher::Entry;
+use super::entry::Entry;
+use super::grade::Grades;
+use super::homophones::count_sounds;
 use super::normalise::{Normaliser, Symbol};
-use super::phrases::{CATEGORIES_MAX, PHRASES_MAX, PhraseLine, read_file};
-use super::runs::read_runs;
+use super::phrases::{CATEGORIES_MAX, PARTS_MAX, PHRASES_MAX, PhraseLine, read_file};
+use super::runs::{Run, read_runs};
 
 /// The categories of phrase files and their entries, or every mistake in order of file and place.
 pub(super) fn compile_files(
@@ -72,38 +74,112 @@ fn compile(
             mistakes.push(error("too-many-phrases", &line, message));
             break;
         }
-        read_runs(Normaliser::get(), &line.text, &mut runs);
-        let (Some(head), Some(tail)) = (runs.first(), runs.last()) else {
-            mistakes.push(too_short(&line));
+        let category = line.category.as_ref();
+        let category = category.and_then(|name| categories.iter().position(|one| one == name));
+        let Some(entry) = entry_of(&line, category.map(|at| at as u16), &mut runs, mistakes) else {
             continue;
         };
-        let symbols: Vec<(Symbol, u32)> =
-            runs.iter().map(|run| (run.symbol, run.start.length)).collect();
-        if symbols.iter().map(|run| run.1).sum::<u32>() < 2 {
-            mistakes.push(too_short(&line));
-            continue;
-        }
-        let name = line.category.as_ref();
-        let category = name.and_then(|name| categories.iter().position(|one| one == name));
-        let key = (category, symbols.clone());
+        let mut key: Vec<_> = entry.parts.iter().map(|part| part.runs.clone()).collect();
+        key.sort();
+        let key = (category, entry.runs.clone(), key);
         if let Some((file, number, text)) = first_of.get(&key) {
             mistakes.push(repeated(&line, file, *number, text));
             continue;
         }
-        first_of.insert(key, (line.file.clone(), line.line, line.text.clone()));
-        let core = head.start.mark.byte as usize..tail.end.mark.byte as usize;
-        entries.push(Entry {
-            category: category.map(|at| at as u16),
-            weight: line.weight,
-            grades: line.grades,
-            boundary: line.boundary,
-            runs: symbols,
-            core: line.text[core].to_owned(),
-            skipped: tail.end.mark.skipped - head.start.mark.skipped,
-            text: line.text,
-        });
+        first_of.insert(key, (line.file, line.line, line.text));
+        entries.push(entry);
     }
     entries
+}
+
+/// What stands between the parts of a phrase that need not stand together.
+const AND: &str = "&&";
+
+/// The entry of a line; none, and a mistake, if it cannot be one.
+fn entry_of(
+    line: &PhraseLine,
+    category: Option<u16>,
+    runs: &mut Vec<Run>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Entry> {
+    if !line.text.contains(AND) {
+        let entry = whole_entry(line, &line.text, category, runs);
+        if entry.is_none() {
+            mistakes.push(too_short(line));
+        }
+        return entry;
+    }
+    let pieces: Vec<&str> = line.text.split(AND).map(str::trim).collect();
+    let mut parts = Vec::with_capacity(pieces.len());
+    for piece in &pieces {
+        parts.extend(whole_entry(line, piece, category, runs));
+    }
+    let distinct = (1..parts.len()).all(|at| parts[..at].iter().all(|p| p.runs != parts[at].runs));
+    if category.is_none() || pieces.len() > PARTS_MAX || !distinct {
+        mistakes.push(parts_refused(line));
+        return None;
+    }
+    if parts.len() < pieces.len() {
+        mistakes.push(too_short(line));
+        return None;
+    }
+    Some(Entry {
+        text: pieces.join(" && "),
+        category,
+        weight: line.weight,
+        grades: Grades::ALL,
+        boundary: line.boundary,
+        runs: Vec::new(),
+        core: String::new(),
+        skipped: 0,
+        parts,
+    })
+}
+
+/// The entry of a phrase in one piece; none if it is too short.
+fn whole_entry(
+    line: &PhraseLine,
+    text: &str,
+    category: Option<u16>,
+    runs: &mut Vec<Run>,
+) -> Option<Entry> {
+    read_runs(Normaliser::get(), text, runs);
+    let (head, tail) = (runs.first()?, runs.last()?);
+    let symbols: Vec<(Symbol, u32)> =
+        runs.iter().map(|run| (run.symbol, run.start.length)).collect();
+    if symbols.iter().map(|run| run.1).sum::<u32>() < 2 {
+        return None;
+    }
+    let core = head.start.mark.byte as usize..tail.end.mark.byte as usize;
+    let each = symbols.iter().flat_map(|run| std::iter::repeat_n(run.0, run.1 as usize));
+    let grades = match category {
+        Some(_) => line.grades.of(count_sounds(each)),
+        // An allow-phrase holds in all spellings of its own symbols.
+        None => Grades::ALL,
+    };
+    Some(Entry {
+        text: text.to_owned(),
+        category,
+        weight: line.weight,
+        grades,
+        boundary: line.boundary,
+        runs: symbols,
+        core: text[core].to_owned(),
+        skipped: tail.end.mark.skipped - head.start.mark.skipped,
+        parts: Vec::new(),
+    })
+}
+
+fn parts_refused(line: &PhraseLine) -> Diagnostic {
+    let message = Message::new(
+        format!("`{AND}` joins two to {PARTS_MAX} different parts of one phrase"),
+        format!("{AND} 连接同一短语的 2 到 {PARTS_MAX} 个不同部分"),
+    );
+    let hint = Message::new(
+        "an allow-phrase is one piece: it says what a hit stands in",
+        "放行短语不能分成几部分:它说明命中所在的整词",
+    );
+    error("phrase-parts", line, message).with_hint(Some(hint))
 }
 
 fn too_short(line: &PhraseLine) -> Diagnostic {

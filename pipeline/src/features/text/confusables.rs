@@ -68,13 +68,30 @@ pub(super) const FOLDS: &[(char, &str)] = &[
     ('打', "咑"),
     ('户', "戸"),
     ('日', "曰"),
-    ('水', "氺"),
     ('没', "莈"),
     ('牛', "牜"),
     ('红', "荭"),
     ('群', "峮"),
     ('采', "釆"),
     ('钱', "銭"),
+    // Radicals that never stand alone in a sentence: 贝者 and 钅戋 are 赌 and 钱 taken apart, and
+    // either form of the radical will do.
+    ('人', "亻⺅"),
+    ('刀', "刂⺉"),
+    ('心', "忄⺖"),
+    ('手', "扌⺘"),
+    ('水', "氺氵⺡"),
+    ('犬', "犭⺨"),
+    ('示', "礻⺭"),
+    ('衣', "衤⻂"),
+    ('言', "讠訁⻈"),
+    ('金', "钅釒⻐"),
+    ('食', "饣飠⻠"),
+    ('丝', "纟糹糸⺯"),
+    ('草', "艹⺾"),
+    ('走', "辶⻌⻍"),
+    ('文', "攵⺙"),
+    ('火', "灬⺣"),
 ];
 
 /// Runs of 26 enclosed Latin letters that NFKC leaves alone: the code point of the letter A.

@@ -3,48 +3,41 @@
 use std::path::{Path, PathBuf};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::diagnostic::Diagnostic;
 
-use super::Grade;
 use super::compile::{compile_files, read_directory};
-use super::gate::{Background, Gate};
+use super::entry::{Entry, Form, Spelling};
+use super::gate::{Background, Gate, Opened, opened};
+use super::grade::Grade;
+use super::homophones::{Homophones, SoundScratch};
+use super::lookalikes::Lookalikes;
 use super::normalise::{Normaliser, Symbol};
-use super::phrases::{Boundary, Grades};
-use super::runs::{Class, Edge, Run, read_runs};
+use super::runs::{Run, read_runs};
+use super::splits::{JoinedRun, Joiner};
 
 /// The phrases of a set of files, ready to be found in texts.
 pub struct Lexicon {
-    /// Phrases in order of category and text, then the allow-phrases.
+    /// Phrases in order of category and text, the allow-phrases, the parts of phrases.
     entries: Vec<Entry>,
     /// How many of `entries` are phrases.
     phrases: usize,
+    /// How many are phrases or allow-phrases.
+    wholes: usize,
+    /// The phrase of each part, and how many parts that phrase has.
+    of_part: Vec<(u32, u32)>,
     categories: Vec<String>,
-    /// The entries of each pattern of the automaton.
+    forms: Vec<Form>,
+    /// The forms of each pattern of the automaton.
     of_pattern: Vec<Vec<u32>>,
-    /// The most runs of an entry: no entry that covers a run begins further to the left.
+    /// The most runs of a form, taken apart: no entry that covers a run begins further to the left.
     runs_max: usize,
     automaton: Option<AhoCorasick>,
     gate: Gate,
+    joiner: Joiner,
+    homophones: Homophones,
     pub(super) table: &'static Normaliser,
-}
-
-/// A phrase or an allow-phrase.
-pub(super) struct Entry {
-    /// As written in its file.
-    pub(super) text: String,
-    /// The place of its category; none for an allow-phrase.
-    pub(super) category: Option<u16>,
-    pub(super) weight: u32,
-    pub(super) grades: Grades,
-    pub(super) boundary: Boundary,
-    /// The symbol and the length of each of its runs.
-    pub(super) runs: Vec<(Symbol, u32)>,
-    /// The part of `text` between its first and its last kept character.
-    pub(super) core: String,
-    /// How many characters of `core` are skipped.
-    pub(super) skipped: u32,
 }
 
 /// A phrase found in a text.
@@ -66,12 +59,22 @@ pub struct Hit {
 #[derive(Default)]
 pub struct Scratch {
     runs: Vec<Run>,
+    joined: Vec<Run>,
+    places: Vec<JoinedRun>,
+    letters: Letters,
+    found: Vec<Found>,
+    sound: SoundScratch,
+    parts: Vec<Part>,
+    pub(super) hits: Vec<Hit>,
+    pub(super) memo: String,
+}
+
+/// The symbols of runs, as the automaton reads them.
+#[derive(Default)]
+struct Letters {
     symbols: String,
     /// The run of each byte of `symbols`.
     run_at: Vec<u32>,
-    found: Vec<Found>,
-    pub(super) hits: Vec<Hit>,
-    pub(super) memo: String,
 }
 
 /// An entry that stands in the text, over the runs from `first` to `last` inclusive.
@@ -81,14 +84,21 @@ struct Found {
     last: u32,
     entry: u32,
     spelling: Spelling,
+    /// Whether its characters are taken apart or look-alikes, so that it is not the phrase's own
+    /// symbols that stand there.
+    variant: bool,
 }
 
-/// Where in the original text an entry stands, in characters, and how it is spelt.
+/// A part of a phrase that stands in the text. In order of the phrase, then of the part, then of
+/// how well it is spelt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Spelling {
+struct Part {
+    phrase: u32,
+    parts: u32,
+    entry: u32,
+    grade: Grade,
     start: u32,
     end: u32,
-    grade: Grade,
 }
 
 impl Lexicon {
@@ -108,13 +118,22 @@ impl Lexicon {
         let key = |entry: &Entry| (entry.category.is_none(), entry.category);
         entries.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.text.cmp(&b.text)));
         let phrases = entries.iter().take_while(|entry| entry.category.is_some()).count();
+        let wholes = entries.len();
+        let mut of_part = Vec::new();
+        for phrase in 0..phrases {
+            let parts = std::mem::take(&mut entries[phrase].parts);
+            of_part.extend(parts.iter().map(|_| (phrase as u32, parts.len() as u32)));
+            entries.extend(parts);
+        }
 
+        let table = Normaliser::get();
+        let forms = forms_of(&entries, &Lookalikes::new(table));
         let mut of_pattern: Vec<Vec<u32>> = Vec::new();
         let mut patterns: Vec<String> = Vec::new();
         let mut place_of: HashMap<String, usize> = HashMap::new();
-        for (at, entry) in entries.iter().enumerate() {
+        for (at, form) in forms.iter().enumerate() {
             let pattern: String =
-                entry.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
+                form.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
             let place = *place_of.entry(pattern).or_insert_with_key(|pattern| {
                 patterns.push(pattern.clone());
                 of_pattern.push(Vec::new());
@@ -131,15 +150,33 @@ impl Lexicon {
                 .expect("PHRASES_MAX phrases of PHRASE_CHARS_MAX fit the automaton's 2^31 states")
         });
 
-        let table = Normaliser::get();
         let background = Background::count(table);
-        let pairs: Vec<_> = entries[..phrases]
-            .iter()
-            .filter_map(|entry| background.rarest(pairs_of(&entry.runs)))
+        let apart: HashSet<Symbol> = (entries.iter())
+            .filter(|entry| entry.category.is_some() && entry.grades.contains(Grade::Split))
+            .flat_map(|entry| entry.runs.iter().map(|run| run.0))
             .collect();
-        let runs_max = entries.iter().map(|entry| entry.runs.len()).max().unwrap_or(0);
-        let gate = Gate::new(&pairs);
-        Lexicon { entries, phrases, categories, of_pattern, runs_max, automaton, gate, table }
+        let joiner = Joiner::new(table, |symbol| apart.contains(&symbol));
+        let sought = forms.iter().filter(|form| entries[form.entry as usize].category.is_some());
+        let rows = sought.map(|form| &form.runs[..]);
+        let gate = Gate::new(rows, &joiner.pairs(), &background);
+        let runs_max = forms.iter().map(|form| form.runs.len()).max().unwrap_or(0);
+        let runs_max = runs_max * joiner.pieces_max();
+        let homophones = Homophones::new(&entries, &background);
+        Lexicon {
+            entries,
+            phrases,
+            wholes,
+            of_part,
+            categories,
+            forms,
+            of_pattern,
+            runs_max,
+            automaton,
+            gate,
+            joiner,
+            homophones,
+            table,
+        }
     }
 
     /// The categories, in the order of [`Hit::category`]: those that always exist, then the files'
@@ -172,9 +209,17 @@ impl Lexicon {
     /// does not depend on how the phrases are spread over files, nor on comments or order.
     pub fn canonical(&self) -> String {
         let mut out = String::new();
-        for entry in &self.entries {
+        for (at, entry) in self.entries[..self.wholes].iter().enumerate() {
             let category = entry.category.map_or("!", |at| &self.categories[usize::from(at)]);
-            let (grades, boundary) = (entry.grades.names(), entry.boundary.name());
+            // The grades of a phrase of parts are those of its parts.
+            let parts = self.of_part.iter().zip(&self.entries[self.wholes..]);
+            let parts = parts.filter(|(of, _)| of.0 as usize == at).map(|(_, part)| part);
+            let names: Vec<String> = if entry.runs.is_empty() {
+                parts.map(|part| part.grades.names()).collect()
+            } else {
+                vec![entry.grades.names()]
+            };
+            let (grades, boundary) = (names.join(" && "), entry.boundary.name());
             let fields = [category, &entry.weight.to_string(), &grades, boundary, &entry.text];
             out.push_str(&fields.join("\t"));
             out.push('\n');
@@ -184,129 +229,250 @@ impl Lexicon {
 
     /// Finds every phrase of `text`; `hits` is cleared first and comes back in order of place.
     ///
-    /// A hit takes drawn-out characters along: in 扫扫雷 the phrase 扫雷 is three characters long.
+    /// A hit takes drawn-out characters along: in 扫扫雷 the phrase 扫雷 is three characters long. A
+    /// phrase of parts is hit once, from its first part to its last.
     pub fn scan(&self, text: &str, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
         hits.clear();
-        if self.gate.opens_for(self.table, text) {
-            self.scan_candidate(text, scratch, hits);
+        let opened = opened(&self.gate, &self.homophones.gate, self.table, text);
+        if opened != Opened::default() {
+            self.scan_candidate(text, opened, scratch, hits);
         }
     }
 
-    /// The scan of a text that the gate let through, or could not rule out.
-    pub(super) fn scan_candidate(&self, text: &str, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
-        let Some(automaton) = &self.automaton else { return };
-        let Scratch { runs, symbols, run_at, found, .. } = scratch;
+    /// The scan of a text that the gates let through, or could not rule out.
+    pub(super) fn scan_candidate(
+        &self,
+        text: &str,
+        opened: Opened,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+    ) {
+        scratch.parts.clear();
+        scratch.found.clear();
+        if opened.symbols {
+            self.find_written(text, scratch);
+            let Scratch { found, parts, .. } = scratch;
+            let any_allowed = found.iter().any(|one| self.is_allowed(one));
+            for one in found.iter().filter(|one| !self.is_allowed(one)) {
+                let covered = any_allowed && self.is_covered(one, found);
+                let another = || one.variant && self.is_another(one, found);
+                if !covered && !another() {
+                    self.take(one.entry, one.spelling, parts, hits);
+                }
+            }
+        }
+        if opened.sounds {
+            self.take_sounds(text, opened, scratch, hits);
+        }
+        if !scratch.parts.is_empty() {
+            self.join_parts(&mut scratch.parts, hits);
+        }
+        hits.sort_unstable();
+        hits.dedup();
+    }
+
+    /// Finds the entries that are written in the text, whole or taken apart.
+    fn find_written(&self, text: &str, scratch: &mut Scratch) {
+        let Scratch { runs, joined, places, letters, found, .. } = scratch;
         read_runs(self.table, text, runs);
+        self.find_in_runs(text, runs, None, letters, found);
+        let mut reading = 0;
+        while reading < self.joiner.join(runs, reading, joined, places) {
+            self.find_in_runs(text, joined, Some(places), letters, found);
+            reading += 1;
+        }
+        found.sort_unstable();
+        found.dedup();
+    }
+
+    /// Finds the entries in `runs`; if these are put together from others, only those with a run
+    /// that is.
+    fn find_in_runs(
+        &self,
+        text: &str,
+        runs: &[Run],
+        places: Option<&[JoinedRun]>,
+        letters: &mut Letters,
+        found: &mut Vec<Found>,
+    ) {
+        let Some(automaton) = &self.automaton else { return };
+        let Letters { symbols, run_at } = letters;
         symbols.clear();
         run_at.clear();
         for (at, run) in runs.iter().enumerate() {
             symbols.extend(char::from_u32(run.symbol));
             run_at.resize(symbols.len(), at as u32);
         }
-        found.clear();
         for found_pattern in automaton.find_overlapping_iter(symbols.as_bytes()) {
-            let first = run_at[found_pattern.start()];
-            let last = run_at[found_pattern.end() - 1];
-            for &entry in &self.of_pattern[found_pattern.pattern().as_usize()] {
-                let spelling = self.entries[entry as usize].verify(text, runs, first, last);
-                found.extend(spelling.map(|spelling| Found { first, last, entry, spelling }));
+            let first = run_at[found_pattern.start()] as usize;
+            let last = run_at[found_pattern.end() - 1] as usize;
+            let split = places.is_some();
+            let (mut from, mut to) = (first as u32, last as u32);
+            if let Some(places) = places {
+                if !places[first..=last].iter().any(|place| place.joined) {
+                    continue;
+                }
+                (from, to) = (places[first].first, places[last].last);
+            }
+            for &form in &self.of_pattern[found_pattern.pattern().as_usize()] {
+                let form = &self.forms[form as usize];
+                let entry = &self.entries[form.entry as usize];
+                if split && (entry.category.is_none() || form.lookalike) {
+                    continue;
+                }
+                let spelling = entry.verify(form, text, runs, (first, last), split);
+                let (entry, variant) = (form.entry, split || form.lookalike);
+                found.extend(spelling.map(|spelling| Found {
+                    first: from,
+                    last: to,
+                    entry,
+                    spelling,
+                    variant,
+                }));
             }
         }
-        found.sort_unstable();
-        let any_allowed = found.iter().any(|one| self.is_allowed(one));
-        for one in found.iter().filter(|one| !self.is_allowed(one)) {
-            if any_allowed && self.is_covered(one, found) {
+    }
+
+    /// Takes what only sounds like a phrase, unless it or another phrase of its category is written
+    /// there, or an allow-phrase covers it. Where several phrases of a category sound alike, one is
+    /// meant: the best spelt, of these the heaviest, of these the first.
+    fn take_sounds(&self, text: &str, opened: Opened, scratch: &mut Scratch, hits: &mut Vec<Hit>) {
+        let mut sound = std::mem::take(&mut scratch.sound);
+        let mut heard = std::mem::take(&mut sound.heard);
+        heard.clear();
+        self.homophones.find(self.table, &self.entries, text, &mut sound, |entry, spelling| {
+            heard.push((entry, spelling));
+        });
+        if !heard.is_empty() && !opened.symbols {
+            self.find_written(text, scratch);
+        }
+        heard.sort_unstable_by_key(|(entry, spelling)| {
+            let one = &self.entries[*entry as usize];
+            let place = (spelling.start, spelling.end, self.is_part(*entry), one.category);
+            (place, spelling.grade, std::cmp::Reverse(one.weight), *entry)
+        });
+        let mut last = None;
+        for &(entry, spelling) in &heard {
+            let category = self.entries[entry as usize].category;
+            let part = self.is_part(entry);
+            let written = scratch.found.iter().any(|one| {
+                let other = one.spelling;
+                let covers = other.start <= spelling.start && other.end >= spelling.end;
+                let overlaps = other.start < spelling.end && spelling.start < other.end;
+                let meant = !part
+                    && !self.is_part(one.entry)
+                    && self.entries[one.entry as usize].category == category;
+                covers && (self.is_allowed(one) || meant) || one.entry == entry && overlaps
+            });
+            let place = Some((spelling.start, spelling.end, category));
+            if !written && (part || last != place) {
+                self.take(entry, spelling, &mut scratch.parts, hits);
+                last = place.filter(|_| !part);
+            }
+        }
+        sound.heard = heard;
+        scratch.sound = sound;
+    }
+
+    /// Whether what a variant spells is another phrase of its category, written in its own symbols;
+    /// or the variant of one that stands before it.
+    fn is_another(&self, variant: &Found, found: &[Found]) -> bool {
+        let category = self.entries[variant.entry as usize].category;
+        !self.is_part(variant.entry)
+            && found.iter().any(|other| {
+                let covers = other.first <= variant.first && other.last >= variant.last;
+                let same = (other.first, other.last) == (variant.first, variant.last);
+                let before = other.variant && same && other.entry < variant.entry;
+                let category = self.entries[other.entry as usize].category == category;
+                category && !self.is_part(other.entry) && (covers && !other.variant || before)
+            })
+    }
+
+    fn is_part(&self, entry: u32) -> bool {
+        entry as usize >= self.wholes
+    }
+
+    fn take(&self, entry: u32, spelling: Spelling, parts: &mut Vec<Part>, hits: &mut Vec<Hit>) {
+        let Spelling { start, end, grade } = spelling;
+        match (entry as usize).checked_sub(self.wholes) {
+            Some(part) => {
+                let (phrase, count) = self.of_part[part];
+                parts.push(Part { phrase, parts: count, entry, grade, start, end });
+            }
+            None => {
+                let category = self.entries[entry as usize].category.unwrap_or(0);
+                hits.push(Hit { start, end, phrase: entry, category, grade });
+            }
+        }
+    }
+
+    /// Adds a hit for each phrase all of whose parts stand in the text, each where it is spelt
+    /// best.
+    fn join_parts(&self, parts: &mut [Part], hits: &mut Vec<Hit>) {
+        parts.sort_unstable();
+        for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
+            let best = || of_phrase.chunk_by(|a, b| a.entry == b.entry).map(|same| same[0]);
+            let first = of_phrase[0];
+            if best().count() < first.parts as usize {
                 continue;
             }
-            let Spelling { start, end, grade } = one.spelling;
-            let category = self.entries[one.entry as usize].category.unwrap_or(0);
-            hits.push(Hit { start, end, phrase: one.entry, category, grade });
+            let hit = best().fold(
+                Hit {
+                    start: first.start,
+                    end: first.end,
+                    phrase: first.phrase,
+                    category: self.entries[first.phrase as usize].category.unwrap_or(0),
+                    grade: first.grade,
+                },
+                |hit, part| Hit {
+                    start: hit.start.min(part.start),
+                    end: hit.end.max(part.end),
+                    grade: hit.grade.max(part.grade),
+                    ..hit
+                },
+            );
+            hits.push(hit);
         }
     }
 
     fn is_allowed(&self, found: &Found) -> bool {
-        found.entry as usize >= self.phrases
+        (self.phrases..self.wholes).contains(&(found.entry as usize))
     }
 
     /// Whether the longest entry that covers `hit`, itself included, is an allow-phrase. Of equals
-    /// the allow-phrase wins, so that a file of one's own can switch a phrase off.
+    /// the allow-phrase wins, so that a file of one's own can switch a phrase off. A part speaks
+    /// for nobody else: alone it means nothing.
     fn is_covered(&self, hit: &Found, found: &[Found]) -> bool {
         let end = found.partition_point(|other| other.first <= hit.first);
         let reach = |other: &&Found| other.first as usize + self.runs_max > hit.first as usize;
-        let covers = found[..end].iter().rev().take_while(reach).filter(|o| o.last >= hit.last);
+        let covers = found[..end].iter().rev().take_while(reach).filter(|other| {
+            let speaks = (other.entry as usize) < self.wholes || other.entry == hit.entry;
+            speaks && other.last >= hit.last
+        });
         let longest = covers.map(|other| (other.last - other.first, self.is_allowed(other))).max();
         longest.is_some_and(|(_, allowed)| allowed)
     }
 }
 
-impl Entry {
-    /// How the runs from `first` to `last`, whose symbols are the entry's, spell it, and where;
-    /// none if they do not.
-    fn verify(&self, text: &str, runs: &[Run], first: u32, last: u32) -> Option<Spelling> {
-        let (first, last) = (first as usize, last as usize);
-        let fits = |at: usize, have: u32| {
-            let (symbol, length) = self.runs[at];
-            // 188 is not a drawn-out 18.
-            let digit = (u32::from('0')..=u32::from('9')).contains(&symbol);
-            have == length || have > length && !digit
-        };
-        let middle = first + 1..last.max(first + 1);
-        if !middle.into_iter().all(|at| fits(at - first, runs[at].start.length)) {
-            return None;
-        }
-        let before = first.checked_sub(1).map(|at| runs[at].end.class);
-        let after = runs.get(last + 1).map(|run| run.start.class);
-        let free = |edge: &Edge, beside: Option<Class>| {
-            edge.apart || !beside.is_some_and(|beside| self.joins(edge.class, beside))
-        };
-        let (head, tail) = (&runs[first], &runs[last]);
-        let (start, end) = if first == last {
-            // Nearest first: what follows the last ink, what precedes the first, the whole.
-            let inner = head.inner.iter().flat_map(|(start, end)| {
-                [(*start, Edge { length: start.length, ..head.end }), (head.start, *end)]
-            });
-            let mut choices = inner.chain([(head.start, head.end)]);
-            choices.find(|(start, end)| {
-                fits(0, end.length) && free(start, before) && free(end, after)
-            })?
-        } else {
-            let starts = head.inner.map(|inner| inner.0).into_iter().chain([head.start]);
-            let ends = tail.inner.map(|inner| inner.1).into_iter().chain([tail.end]);
-            let fits_start = |edge: &Edge| fits(0, edge.length) && free(edge, before);
-            let fits_end = |edge: &Edge| fits(last - first, edge.length) && free(edge, after);
-            (starts.into_iter().find(fits_start)?, ends.into_iter().find(fits_end)?)
-        };
-        let written = &text[start.mark.byte as usize..end.mark.byte as usize];
-        let grade = if holds_written(written, &self.core) {
-            Grade::Exact
-        } else if end.mark.skipped - start.mark.skipped > self.skipped {
-            Grade::Skipped
-        } else {
-            Grade::Folded
-        };
-        let spelling = Spelling { start: start.mark.char, end: end.mark.char, grade };
-        self.grades.contains(grade).then_some(spelling)
-    }
-
-    /// Whether two neighbours belong to one word or number, as far as this phrase cares.
-    fn joins(&self, left: Class, right: Class) -> bool {
-        match self.boundary {
-            Boundary::Word => left == right && left != Class::Other,
-            Boundary::Token => left != Class::Other && right != Class::Other,
-            Boundary::None => false,
+/// Each entry as it is, and each phrase with look-alikes.
+fn forms_of(entries: &[Entry], lookalikes: &Lookalikes) -> Vec<Form> {
+    let mut forms = Vec::with_capacity(2 * entries.len());
+    for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.runs.is_empty()) {
+        let at = at as u32;
+        forms.push(Form { entry: at, runs: entry.runs.clone(), lookalike: false });
+        if entry.category.is_some() && entry.grades.contains(Grade::Folded) {
+            let others = lookalikes.of(&entry.symbols());
+            let form = |symbols: Vec<Symbol>| Form {
+                entry: at,
+                runs: run_lengths(&symbols),
+                lookalike: true,
+            };
+            forms.extend(others.into_iter().map(form));
         }
     }
+    forms
 }
 
-/// Whether `written` holds `core` letter by letter. The case of ASCII letters makes no difference:
-/// nobody hides by writing VX for vx.
-fn holds_written(written: &str, core: &str) -> bool {
-    let (written, core) = (written.as_bytes(), core.as_bytes());
-    written.windows(core.len()).any(|window| window.eq_ignore_ascii_case(core))
-}
-
-/// Adjacent symbols of a phrase; for a phrase of one run, the symbol beside itself.
-fn pairs_of(runs: &[(Symbol, u32)]) -> impl Iterator<Item = (Symbol, Symbol)> {
-    let alone = (runs.len() == 1).then(|| (runs[0].0, runs[0].0));
-    alone.into_iter().chain(runs.windows(2).map(|pair| (pair[0].0, pair[1].0)))
+fn run_lengths(symbols: &[Symbol]) -> Vec<(Symbol, u32)> {
+    symbols.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u32)).collect()
 }

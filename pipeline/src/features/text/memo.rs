@@ -9,8 +9,16 @@
 //! stake  = amount [unit] [sep] "雷" [sep] mine                  50雷3
 //!        | amount [unit] [sep] packets "包" [[sep] ["雷"] mine]  30元5包, 100元7包雷6
 //!        | amount [unit] sep packets sep mine                  100/7/6
+//!        | amount [unit] sep packets [sep] "雷" mine            100/7雷6
 //!        | amount [unit] sep mine ["雷"]                        100-6
+//!        | packets "包" [sep] "雷" mine                         7包雷6
+//!        | "雷" mine sep amount [[sep] packets ["包"]]           雷6 100-7
+//!        | "雷" mine sep packets "包" [[sep] amount]             雷6，7包100
 //! ```
+//!
+//! Numbers alone are also dates, results, sizes and flats, so where no word says what they are, the
+//! stake must look like one: round or lucky, not below ten. What still passes, such as 10-1 or
+//! 30-5, is a bet only by what happens around it.
 
 use super::normalise::{Normaliser, Reading, SKIP};
 
@@ -18,16 +26,29 @@ use super::normalise::{Normaliser, Reading, SKIP};
 const MEMO_BYTES_MAX: usize = 96;
 /// The most parts of a packet in a game; reports name 3 to 10.
 const PACKETS_MAX: u32 = 20;
-/// The smallest stake written as a bare pair: 5-1 is a date, 3-2 a result.
-const PAIR_AMOUNT_MIN: u32 = 10;
+/// The fewest parts of a packet of a game that is named by its stakes alone: 10元3包 is a price.
+const NAMED_PACKETS_MIN: u32 = 4;
+/// The smallest stake of a memo that has nothing but numbers: 5-1 is a date, 3-2 a result.
+const AMOUNT_MIN: u32 = 10;
+/// The smallest stake before a stroke: 10/1 to 12/9 are days of the year.
+const STROKE_AMOUNT_MIN: u32 = 13;
 /// The smallest stake of a pair with several mines: below it the pair is a day of the year.
 const MINES_AMOUNT_MIN: u32 = 20;
+/// Stakes are round, or lucky: 16-9 is a picture, 21-15 a result, 302-1 a flat, 24-7 a promise.
+const ROUND: u32 = 5;
+/// Several mines are played for stakes rounder still: 25-23 and 15-13 are results.
+const MINES_ROUND: u32 = 10;
+const LUCKY: [u32; 12] = [18, 28, 58, 66, 68, 88, 99, 128, 168, 188, 288, 888];
 
 const OPENINGS: [&str; 8] = ["发包", "发红包", "红包", "扫雷", "埋雷", "接龙", "雷包", "发"];
 const CLOSINGS: [&str; 9] =
     ["红包群", "福利群", "扫雷群", "接龙群", "红包", "福利", "群", "场", "房"];
 const UNITS: [&str; 4] = ["块钱", "元", "块", "米"];
-const MINE_WORDS: [&str; 5] = ["雷号", "中雷", "埋雷", "雷点", "雷"];
+/// The last seven only sound like 雷; a whole memo of numbers around one of them leaves no doubt.
+const MINE_WORDS: [&str; 12] =
+    ["雷号", "中雷", "埋雷", "扫雷", "雷点", "雷", "镭", "蕾", "累", "勒", "lei", "l"];
+/// Pictures of a mine, or of thunder, which is the same character.
+const MINES: [char; 4] = ['💣', '⚡', '🌩', '⛈'];
 const PACKET_WORDS: [&str; 3] = ["个包", "包", "个"];
 
 /// What a bet memo announces.
@@ -43,16 +64,22 @@ pub(super) fn read_bet(table: &Normaliser, text: &str, buffer: &mut String) -> O
         return None;
     }
     let mut cursor = Cursor { rest: buffer };
-    if cursor.take(&OPENINGS) {
+    if let Some(bet) = cursor.mine_first() {
+        return Some(bet);
+    }
+    let opened = cursor.take(&OPENINGS);
+    if opened {
         cursor.take(&[":", "-"]);
     }
-    let bet = cursor.stake()?;
+    let stake = cursor.stake()?;
     cursor.separator();
-    cursor.take(&CLOSINGS);
-    cursor.rest.is_empty().then_some(bet)
+    let closed = cursor.take(&CLOSINGS);
+    let told = opened || closed || !stake.bare;
+    (cursor.rest.is_empty() && (told || stake.is_likely())).then_some(stake.bet)
 }
 
-/// Writes the folded text with every separator as `-`; false if something in it rules a bet out.
+/// Writes the folded text with every separator as `/` or `-`; false if something in it rules a bet
+/// out.
 fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
     buffer.clear();
     let mut digits = false;
@@ -61,7 +88,11 @@ fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
             Reading::One(SKIP) => {
                 match c {
                     ':' | '：' => buffer.push(':'),
-                    _ if is_separator(c) && !buffer.ends_with(['-', ':']) => buffer.push('-'),
+                    '，' => buffer.push(','),
+                    _ if MINES.contains(&c) => buffer.push('雷'),
+                    _ if is_separator(c) && !buffer.ends_with(['-', '/', ':']) => {
+                        buffer.push(if is_stroke(c) { '/' } else { '-' });
+                    }
                     _ if is_separator(c) || super::confusables::is_invisible(c) => {}
                     _ => return false,
                 }
@@ -72,7 +103,7 @@ fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
         };
         for symbol in symbols.iter().filter_map(|symbol| char::from_u32(*symbol)) {
             // Most texts end here: they begin with a word that opens no bet.
-            let opens = symbol.is_ascii_digit() || "发红扫埋接雷".contains(symbol);
+            let opens = symbol.is_ascii_digit() || "发红扫埋接雷中镭蕾累勒l".contains(symbol);
             if buffer.is_empty() && !opens {
                 return false;
             }
@@ -81,6 +112,10 @@ fn compact(table: &Normaliser, text: &str, buffer: &mut String) -> bool {
         }
     }
     digits
+}
+
+fn is_stroke(c: char) -> bool {
+    matches!(c, '/' | '／' | '∕' | '⁄' | '\\' | '＼')
 }
 
 /// Dashes, strokes and spaces. A point, a comma or a colon belongs to an amount or a time.
@@ -120,46 +155,134 @@ struct Number<'b> {
     value: u32,
 }
 
+/// A stake as it was read.
+#[derive(Clone, Copy)]
+struct Stake {
+    bet: Bet,
+    amount: u32,
+    /// Whether no word says that it is one.
+    bare: bool,
+    /// How many mines there are, and whether a zero is the last of several.
+    mines: usize,
+    zero_last: bool,
+    /// Whether a stroke stands between amount and mines.
+    stroke: bool,
+    /// The packets, if they are named.
+    packets: Option<u32>,
+}
+
+impl Stake {
+    /// Whether it looks like a stake although no word says so.
+    fn is_likely(self) -> bool {
+        let round = if self.mines > 1 { MINES_ROUND } else { ROUND };
+        let amount = self.amount.is_multiple_of(round) || LUCKY.contains(&self.amount);
+        if self.mines == 0 {
+            let packets = self.packets.is_some_and(|packets| packets >= NAMED_PACKETS_MIN);
+            return amount && self.amount >= AMOUNT_MIN && packets;
+        }
+        let several = self.mines > 1 && self.packets.is_none();
+        // 300-50 is a discount, 130/85 a blood pressure.
+        let other = several
+            && (self.amount < MINES_AMOUNT_MIN || self.stroke || self.mines == 2 && self.zero_last);
+        let day = self.stroke && self.packets.is_none() && self.amount < STROKE_AMOUNT_MIN;
+        amount && self.amount >= AMOUNT_MIN && !other && !day
+    }
+}
+
 impl<'b> Cursor<'b> {
-    fn stake(&mut self) -> Option<Bet> {
+    fn stake(&mut self) -> Option<Stake> {
         let amount = self.number().filter(|amount| !amount.digits.starts_with('0'))?;
+        if is_packet_count(amount) && self.take(&PACKET_WORDS) {
+            return self.packets_and_mine(amount);
+        }
         let unit = self.take(&UNITS);
+        let stroke = self.rest.starts_with('/');
         let apart = self.separator();
+        let of = |bet: Bet, mines: &str, bare: bool, packets: Option<u32>| Stake {
+            bet,
+            amount: amount.value,
+            bare,
+            mines: mines.len(),
+            zero_last: mines.ends_with('0'),
+            stroke,
+            packets,
+        };
         if self.take(&MINE_WORDS) {
-            return self.mines_after_word();
+            return Some(of(self.mines_after_word()?, "", false, None));
         }
         let second = self.number()?;
         if self.take(&PACKET_WORDS) {
-            return self.after_packets(second).filter(|_| unit || apart);
+            let (bet, bare) = self.after_packets(second).filter(|_| unit || apart)?;
+            return Some(of(bet, "", bare, Some(second.value)));
         }
         if !apart || is_year(amount) {
             return None;
         }
         self.separator();
-        if let Some(third) = self.number() {
-            self.take(&MINE_WORDS);
-            return third.mines().filter(|_| is_packet_count(second));
+        let before = self.rest;
+        if is_packet_count(second) && self.take(&MINE_WORDS) {
+            match self.mines_after_word() {
+                Some(bet) => return Some(of(bet, "", false, Some(second.value))),
+                None => self.rest = before,
+            }
         }
-        self.take(&MINE_WORDS);
-        let least = if second.digits.len() > 1 { MINES_AMOUNT_MIN } else { PAIR_AMOUNT_MIN };
-        second.mines().filter(|_| amount.value >= least)
+        if let Some(third) = self.number() {
+            let bare = !self.take(&MINE_WORDS);
+            let bet = third.mines().filter(|_| is_packet_count(second))?;
+            return Some(of(bet, third.digits, bare, Some(second.value)));
+        }
+        let bare = !self.take(&MINE_WORDS);
+        Some(of(second.mines()?, second.digits, bare, None))
     }
 
-    /// What follows `30元5包`: nothing, or the mine.
-    fn after_packets(&mut self, packets: Number<'_>) -> Option<Bet> {
+    /// What follows `7包` at the start: the mine.
+    fn packets_and_mine(&mut self, packets: Number<'_>) -> Option<Stake> {
+        self.separator();
+        let bet = self.take(&MINE_WORDS).then(|| self.mines_after_word())??;
+        let packets = Some(packets.value);
+        let amount = AMOUNT_MIN;
+        Some(Stake { bet, amount, bare: false, mines: 0, zero_last: false, stroke: false, packets })
+    }
+
+    /// A whole memo that begins with its one mine: `雷6 100-7`. Leaves everything as it is if it is
+    /// none.
+    fn mine_first(&self) -> Option<Bet> {
+        let mut cursor = Cursor { rest: self.rest };
+        let word = cursor.take(&MINE_WORDS);
+        let bet = cursor.number().filter(|mine| word && mine.digits.len() == 1)?.mines()?;
+        if !cursor.take(&[",", "-", "/"]) {
+            return None;
+        }
+        let first = cursor.number()?;
+        let told = if cursor.take(&PACKET_WORDS) {
+            cursor.separator();
+            cursor.number();
+            is_packet_count(first)
+        } else {
+            cursor.take(&UNITS);
+            cursor.separator();
+            let packets = cursor.number();
+            cursor.take(&PACKET_WORDS);
+            first.value >= AMOUNT_MIN && packets.is_none_or(is_packet_count)
+        };
+        (told && cursor.rest.is_empty()).then_some(bet)
+    }
+
+    /// What follows `30元5包`: nothing, or the mine; and whether nothing says that it is a bet.
+    fn after_packets(&mut self, packets: Number<'_>) -> Option<(Bet, bool)> {
         if !is_packet_count(packets) {
             return None;
         }
         self.separator();
         if self.take(&MINE_WORDS) {
-            return self.mines_after_word();
+            return Some((self.mines_after_word()?, false));
         }
         match self.number() {
             Some(mines) => {
                 self.take(&MINE_WORDS);
-                mines.mines()
+                Some((mines.mines()?, false))
             }
-            None => Some(Bet { digit: None }),
+            None => Some((Bet { digit: None }, true)),
         }
     }
 
@@ -176,7 +299,7 @@ impl<'b> Cursor<'b> {
     }
 
     fn separator(&mut self) -> bool {
-        self.take(&["-"])
+        self.take(&["-", "/"])
     }
 
     /// One to five digits.
@@ -253,6 +376,26 @@ mod tests {
             ("30元5包 接龙群", None),
             ("100-6 福利群", Some(6)),
             ("100-268", None),
+            ("100-35", None),
+            ("88-6", Some(6)),
+            ("15-3", Some(3)),
+            ("20/3", Some(3)),
+            ("50/7/3", Some(3)),
+            ("50/7雷3", Some(3)),
+            ("50-7 L3", Some(3)),
+            ("50-7 💣3", Some(3)),
+            ("50/7 蕾3", Some(3)),
+            ("7包 lei3", Some(3)),
+            ("雷3 50-7", Some(3)),
+            ("⚡3 50", Some(3)),
+            ("扫雷3，7包50", Some(3)),
+            ("埋雷3，7包", Some(3)),
+            ("雷号6 100元7包", Some(6)),
+            // A word says what is meant, so the stake may be any.
+            ("3元5包群", None),
+            ("发包 8-3", Some(3)),
+            ("7元5包雷2", Some(2)),
+            ("16-9雷", Some(9)),
             ("20-12345", None),
         ];
         for (text, digit) in rows {
@@ -310,6 +453,59 @@ mod tests {
             "100/70/6",
             "100元50包",
             "雷军-1",
+            "雷3",
+            "雷3 5",
+            "雷33 50",
+            "累3天",
+            "L3",
+            "l3-5",
+            "7包",
+            "7包 3",
+            "7包烟3",
+            "💣💣💣",
+            "50，3",
+            // Results.
+            "11-9",
+            "21-15",
+            "25-23",
+            "101-98",
+            "0-10",
+            // Days of the year, and years.
+            "10/1",
+            "12/5",
+            "24/12/5",
+            "12-2-9",
+            "23/24",
+            "2023-2024",
+            // Times and numbers of houses, flats and telephones.
+            "24/7",
+            "7/24",
+            "9-17",
+            "101-3",
+            "201-6",
+            "302-1",
+            "1201-2",
+            "12-3-601",
+            "0571-8",
+            "95588-1-2-3",
+            // Sizes, pictures, blood pressure, discounts.
+            "16-9",
+            "36-5",
+            "38-40",
+            "175/92",
+            "130/85",
+            "120/80",
+            "300-50",
+            "100-20",
+            "50/50",
+            // Prices.
+            "10元3包",
+            "10元2包",
+            "5元10包",
+            "12元6包",
+            "15元2个",
+            "30元5包邮",
+            "30元5包纸巾",
             "一一",
         ];
         for text in rows {

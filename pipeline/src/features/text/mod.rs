@@ -2,63 +2,48 @@
 //!
 //! A text passes through, in this order:
 //! 1. `normalise`: one table says what each character is read as;
-//! 2. `gate`: a Bloom filter over the rarest pair of each phrase lets nearly every harmless text
-//!    go by;
+//! 2. `gate`: Bloom filters over the rarest three symbols and the rarest three syllables of each
+//!    phrase let nearly every harmless text go by;
 //! 3. `matcher`: aho-corasick finds the phrases of what is left; each is verified on the
 //!    original (run lengths, word boundaries, allow-phrases) and graded by how it is spelt;
-//! 4. `memo`: the grammar of a mine packet's memo.
+//! 4. `homophones`: a second automaton finds what only sounds like a phrase, over the syllables
+//!    of `sound`;
+//! 5. `memo`: the grammar of a mine packet's memo.
 //!
 //! The phrases come from files, read by `phrases` and turned into a lexicon by `compile`. All of it
 //! depends on the one text alone.
 
 mod compile;
 mod confusables;
+mod entry;
 mod gate;
+mod grade;
+mod homophones;
+mod lookalikes;
 mod matcher;
 mod memo;
 mod normalise;
 #[cfg(test)]
 mod oracle;
 mod phrases;
+#[cfg(test)]
+mod reach;
 mod runs;
+mod sound;
+mod splits;
 #[cfg(test)]
 mod tests;
 
 use crate::event::{NULL_INT, Type, Value};
 
 pub use compile::read_directory;
+pub use grade::Grade;
 pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
 pub use phrases::{
-    Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PHRASE_CHARS_MAX, PHRASES_MAX, WEIGHT_DEFAULT,
-    WEIGHT_MAX,
+    Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
+    WEIGHT_DEFAULT, WEIGHT_MAX,
 };
-
-/// How a text spells a phrase, from plain to disguised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Grade {
-    /// As its file does, but for the case of ASCII letters.
-    Exact,
-    /// With other characters for the same: width, script, numerals, look-alikes, repeats.
-    Folded,
-    /// With punctuation, spaces, pictures or zero-width characters inside.
-    Skipped,
-}
-
-impl Grade {
-    /// Every grade.
-    pub const ALL: [Grade; 3] = [Grade::Exact, Grade::Folded, Grade::Skipped];
-
-    /// The name in files and outputs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Grade::Exact => "exact",
-            Grade::Folded => "folded",
-            Grade::Skipped => "skipped",
-        }
-    }
-}
 
 /// A category that every lexicon has, even when no phrase is in it.
 struct Category {
@@ -128,12 +113,14 @@ pub fn entries(lexicon: &Lexicon) -> Vec<Entry> {
     entries.push(Entry {
         name: "text.evasion".to_owned(),
         kind: Type::Int,
-        doc: "phrases hit only by undoing a disguise: look-alikes, symbols inside, odd numerals"
+        doc: "phrases hit only by undoing a disguise: look-alikes, symbols inside, odd numerals, \
+              characters taken apart, homophones, pinyin"
             .to_owned(),
-        doc_zh: "还原伪装后才命中的短语次数:形近字、插入符号、变体数字等".to_owned(),
+        doc_zh: "还原伪装后才命中的短语次数:形近字、插入符号、变体数字、拆字、谐音、拼音等"
+            .to_owned(),
         unit: "hits".to_owned(),
         misleads: "writing in traditional characters or full width counts as a disguise, and so \
-                   does a comma that happens to fall inside"
+                   do a comma that happens to fall inside and a slip of a pinyin keyboard"
             .to_owned(),
     });
     entries.push(Entry {

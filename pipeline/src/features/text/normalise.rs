@@ -14,6 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::confusables::{
     DECIMAL_ZEROS, DECORATION, ENCLOSED_LETTERS, ENCLOSED_NUMBERS, FOLDS, is_invisible,
 };
+use super::sound::{FOREIGN, SOUNDS_MAX, Sound, Syllables};
 
 /// A normalised character, as its code point. Zero stands for a character that is skipped.
 pub(super) type Symbol = u32;
@@ -21,8 +22,15 @@ pub(super) type Symbol = u32;
 /// What a skipped character is read as: punctuation, spaces, marks, pictures.
 pub(super) const SKIP: Symbol = 0;
 
-/// Codes from here on are places in [`Normaliser::expansions`] and not symbols.
+/// The low bits of a code hold a symbol; the bits above, its sound.
+const SYMBOL_BITS: u32 = 21;
+const SYMBOL_MASK: u32 = (1 << SYMBOL_BITS) - 1;
+
+/// Symbols from here on are places in [`Normaliser::expansions`] and not symbols.
 const EXPANSION: u32 = 0x11_0000;
+
+/// Sounds from here on are places in [`Normaliser::pictures`] and not sounds.
+const PICTURE: u32 = SOUNDS_MAX as u32;
 
 /// The end of the flat part of the table. Beyond it are rare ideographs, which stay as they are,
 /// compatibility ideographs and tags.
@@ -38,6 +46,9 @@ pub(super) struct Normaliser {
     beyond: Box<[(char, u32)]>,
     /// Characters that are read as several symbols, such as ⒦, ⑫ and ㍿.
     expansions: Vec<Box<[Symbol]>>,
+    /// The sounds of the characters that are skipped and yet have sounds.
+    pictures: Vec<Box<[Sound]>>,
+    syllables: &'static Syllables,
 }
 
 impl Normaliser {
@@ -47,37 +58,76 @@ impl Normaliser {
         &TABLE
     }
 
+    /// What `c` is read as, and its sound.
+    #[inline]
+    pub(super) fn code(&self, c: char) -> Code {
+        Code(match self.flat.get(c as usize) {
+            Some(&code) => code,
+            None => self.read_beyond(c),
+        })
+    }
+
     /// The single symbol that `c` is read as, [`SKIP`], or the symbols of an expansion.
     #[inline]
     pub(super) fn read(&self, c: char) -> Reading<'_> {
-        let code = match self.flat.get(c as usize) {
-            Some(&code) => code,
-            None => self.read_beyond(c),
-        };
-        if code < EXPANSION {
-            Reading::One(code)
+        let symbol = self.code(c).0 & SYMBOL_MASK;
+        if symbol < EXPANSION {
+            Reading::One(symbol)
         } else {
-            Reading::Many(&self.expansions[(code - EXPANSION) as usize])
+            Reading::Many(&self.expansions[(symbol - EXPANSION) as usize])
         }
+    }
+
+    /// What a code that is not [`Code::simple`] stands for: symbols, or the sounds of a picture.
+    #[cold]
+    pub(super) fn expand(&self, code: Code) -> Expansion<'_> {
+        let symbol = code.0 & SYMBOL_MASK;
+        if symbol >= EXPANSION {
+            Expansion::Symbols(&self.expansions[(symbol - EXPANSION) as usize])
+        } else {
+            let place = (code.0 >> SYMBOL_BITS) - PICTURE;
+            Expansion::Picture(&self.pictures[place as usize])
+        }
+    }
+
+    /// The sound of a symbol.
+    pub(super) fn sound(&self, symbol: Symbol) -> Sound {
+        self.syllables.of(symbol)
     }
 
     #[cold]
     fn read_beyond(&self, c: char) -> u32 {
         match self.beyond.binary_search_by_key(&c, |entry| entry.0) {
             Ok(place) => self.beyond[place].1,
-            Err(_) if c.is_alphanumeric() => c as u32,
+            Err(_) if c.is_alphanumeric() => c as u32 | u32::from(FOREIGN) << SYMBOL_BITS,
             Err(_) => SKIP,
         }
     }
 
     fn build() -> Normaliser {
         let folds = Folds::new();
-        let mut expansions = Vec::new();
+        let syllables = Syllables::get();
+        let (mut expansions, mut pictures) = (Vec::new(), Vec::new());
         let mut code_of = |c: char| {
             let symbols = folds.symbols(c);
             match symbols[..] {
-                [] => SKIP,
-                [one] => one,
+                [] => match folds.pictures.get(&c) {
+                    Some(names) => {
+                        let names = names.split(' ').map(|name| syllables.named(name));
+                        pictures.push(names.collect());
+                        (PICTURE + (pictures.len() - 1) as u32) << SYMBOL_BITS
+                    }
+                    None => SKIP,
+                },
+                [one] => {
+                    // Some simplified forms are so rare that only the traditional one has a
+                    // reading.
+                    let sound = match syllables.of(one) {
+                        FOREIGN => syllables.of(c as Symbol),
+                        sound => sound,
+                    };
+                    one | u32::from(sound) << SYMBOL_BITS
+                }
                 _ => {
                     expansions.push(symbols.into_boxed_slice());
                     EXPANSION + (expansions.len() - 1) as u32
@@ -88,8 +138,29 @@ impl Normaliser {
         let flat = flat.collect();
         let compatibility = '\u{2F800}'..='\u{2FA1F}';
         let beyond = compatibility.map(|c| (c, code_of(c))).collect();
-        Normaliser { flat, beyond, expansions }
+        Normaliser { flat, beyond, expansions, pictures, syllables }
     }
+}
+
+/// A symbol and its sound, as the table holds them.
+#[derive(Clone, Copy)]
+pub(super) struct Code(u32);
+
+impl Code {
+    /// The symbol and its sound, of a code that stands for one symbol or for none.
+    #[inline]
+    pub(super) fn simple(self) -> Option<(Symbol, Sound)> {
+        let (symbol, sound) = (self.0 & SYMBOL_MASK, self.0 >> SYMBOL_BITS);
+        (symbol < EXPANSION && sound < PICTURE).then_some((symbol, sound as Sound))
+    }
+}
+
+/// What a code stands for that is not one symbol.
+pub(super) enum Expansion<'t> {
+    /// Several symbols.
+    Symbols(&'t [Symbol]),
+    /// A skipped character with sounds.
+    Picture(&'t [Sound]),
 }
 
 /// What one character is read as.
@@ -102,6 +173,7 @@ pub(super) enum Reading<'t> {
 
 /// The single steps of the fold, needed only while the table is built.
 struct Folds {
+    pictures: HashMap<char, &'static str>,
     own: HashMap<char, char>,
     numbers: HashMap<char, u32>,
     simplified: HashMap<char, char>,
@@ -125,7 +197,12 @@ impl Folds {
             let enclosed = (from..=to).zip(first..);
             numbers.extend(enclosed.filter_map(|(n, code)| Some((char::from_u32(code)?, n))));
         }
-        Folds { own, numbers, simplified: simplified_forms() }
+        let pictures = include_str!("pictures.txt").lines().filter(|line| !line.starts_with('#'));
+        let pictures = pictures
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(picture, names)| Some((picture.chars().next()?, names)))
+            .collect();
+        Folds { pictures, own, numbers, simplified: simplified_forms() }
     }
 
     /// The symbols of one character: none if it is skipped.

@@ -5,6 +5,8 @@
 //! [gambling | weight=20]                  the category of the lines below, and their defaults
 //! 红包扫雷 | weight=40                     a phrase with an option of its own; a tab also separates
 //! 上下分 | grades=exact,folded boundary=none
+//! 抢庄 | grades=+homophone                 the usual grades and one more
+//! 福利 && 尾数                              both somewhere in one text
 //! !扫雷游戏                                an allow-phrase: what it covers is no hit
 //! ```
 
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, Message, did_you_mean};
 
-use super::Grade;
+use super::grade::{Grade, GradeChoice};
 
 /// The largest weight of a phrase, the same as the largest score of a rule.
 pub const WEIGHT_MAX: u32 = 1000;
@@ -20,6 +22,8 @@ pub const WEIGHT_MAX: u32 = 1000;
 pub const WEIGHT_DEFAULT: u32 = 10;
 /// The longest phrase in characters; a longer one is a sentence that no one repeats word for word.
 pub const PHRASE_CHARS_MAX: usize = 64;
+/// The most parts of a phrase whose parts stand anywhere in a text.
+pub const PARTS_MAX: usize = 4;
 /// The most phrases of a lexicon. Beyond it the gate passes so much that it is no gate.
 pub const PHRASES_MAX: usize = 200_000;
 /// The most categories: each is two columns of every feature row.
@@ -56,23 +60,6 @@ impl Boundary {
     }
 }
 
-/// The grades of evidence that a phrase accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grades(u8);
-
-impl Grades {
-    pub(super) const ALL: Grades = Grades(0b111);
-
-    pub(super) fn contains(self, grade: Grade) -> bool {
-        self.0 & 1 << grade as u8 != 0
-    }
-
-    pub(super) fn names(self) -> String {
-        let accepted = Grade::ALL.into_iter().filter(|grade| self.contains(*grade));
-        accepted.map(Grade::name).collect::<Vec<_>>().join(",")
-    }
-}
-
 /// One line of a phrase file, before it is known whether it fits the others.
 #[derive(Debug)]
 pub(super) struct PhraseLine {
@@ -80,7 +67,7 @@ pub(super) struct PhraseLine {
     /// None for an allow-phrase, which holds for every category.
     pub(super) category: Option<String>,
     pub(super) weight: u32,
-    pub(super) grades: Grades,
+    pub(super) grades: GradeChoice,
     pub(super) boundary: Boundary,
     pub(super) file: PathBuf,
     /// The bytes of the phrase in its file.
@@ -94,7 +81,7 @@ pub(super) struct PhraseLine {
 struct Defaults {
     category: Option<String>,
     weight: u32,
-    grades: Grades,
+    grades: GradeChoice,
     boundary: Boundary,
 }
 
@@ -103,7 +90,7 @@ impl Default for Defaults {
         Defaults {
             category: None,
             weight: WEIGHT_DEFAULT,
-            grades: Grades::ALL,
+            grades: GradeChoice::default(),
             boundary: Boundary::default(),
         }
     }
@@ -325,21 +312,17 @@ impl Reader<'_> {
     }
 
     fn grades(&mut self, value: Piece<'_>, into: &mut Defaults) -> bool {
-        let mut grades = Grades(0);
-        let mut at = 0;
-        for part in value.text.split(',') {
-            let piece = Piece { text: part, at: value.at + at };
-            at += part.len() + 1;
-            match Grade::ALL.into_iter().find(|grade| grade.name() == part) {
-                Some(grade) => grades.0 |= 1 << grade as u8,
-                None => {
-                    self.unknown("grade", "等级", piece, &Grade::ALL.map(Grade::name));
-                    return false;
-                }
+        match GradeChoice::read(value.text, into.grades) {
+            Ok(choice) => {
+                into.grades = choice;
+                true
+            }
+            Err((at, name)) => {
+                let piece = Piece { text: name, at: value.at + at };
+                self.unknown("grade", "等级", piece, &Grade::ALL.map(Grade::name));
+                false
             }
         }
-        into.grades = grades;
-        true
     }
 
     /// Whether a name can be a category's; it becomes the name of a feature.

@@ -16,7 +16,7 @@ pub(super) enum Class {
 
 impl Class {
     /// Han numerals are read as digits but are words like any other: no boundary is asked of them.
-    fn of(original: char, symbol: Symbol) -> Class {
+    pub(super) fn of(original: char, symbol: Symbol) -> Class {
         let han = matches!(original, '\u{3000}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}');
         match char::from_u32(symbol) {
             Some('a'..='z') => Class::Letter,

@@ -124,6 +124,26 @@ fn evasions_hit() {
         ("上丅分", "上下分 folded 0..3"),
         ("上-下-分", "上下分 skipped 0..5"),
         ("双色球投注不玩，玩六合彩投注", "六合彩 exact 9..12; 投注 exact 12..14"),
+        // Look-alikes within a phrase.
+        ("兔死号", "免死号 folded 0..3"),
+        ("红包扫霄", "红包扫雷 folded 0..4"),
+        // Taken apart, in either form of a radical.
+        ("红包扫雨田", "红包扫雷 split 0..5"),
+        ("纟工包扌彐雨田", "红包扫雷 split 0..7"),
+        ("貝者博", "赌博 split 0..3"),
+        ("贝 者 博", "赌博 split 0..5"),
+        // By sound: homophones, pinyin, pictures, and a letter that is part of a word.
+        ("红包扫蕾", "红包扫雷 homophone 0..4"),
+        ("洪包扫累", "红包扫雷 homophones 0..4"),
+        ("来hongbao扫雷", "红包扫雷 homophones 1..10"),
+        ("HONG BAO SAO LEI", "红包扫雷 homophones 0..16"),
+        ("hongbaosaolei", "红包扫雷 homophones 0..13"),
+        ("红🎒扫💣", "红包扫雷 homophones 0..4"),
+        ("🧧扫雷", "红包扫雷 homophones 0..3"),
+        ("睹博", "赌博 homophone 0..2"),
+        ("佳vx", "加vx homophone 0..3; vx exact 1..3"),
+        // Written plainly, it is not also its own disguise.
+        ("加微信", "加微 exact 0..2; 加微信 exact 0..3"),
     ];
     for (text, expected) in rows {
         assert_eq!(hits(&lexicon, text), expected, "{text:?}");
@@ -183,6 +203,61 @@ fn boundaries_stand_in_the_original() {
         ("100", "100 exact 0..3"),
         ("100元", "100 exact 0..3"),
         ("2100", ""),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(hits(&lexicon, text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn parts_stand_anywhere() {
+    let lexicon = made("[own]\n福利 && 尾数\n扫雷 && 一百元 | grades=exact\n!福利院\n").unwrap();
+    let rows = [
+        ("福利", ""),
+        ("尾数", ""),
+        ("群福利看尾数", "福利 && 尾数 exact 1..6"),
+        ("尾数，福利，尾数", "福利 && 尾数 exact 0..5"),
+        ("尾.数 福利", "福利 && 尾数 skipped 0..6"),
+        // A part under an allow-phrase does not count.
+        ("福利院的尾数", ""),
+        ("福利院的尾数和福利", "福利 && 尾数 exact 4..9"),
+        ("扫雷100元", ""),
+        ("一百元扫雷", "扫雷 && 一百元 exact 0..5"),
+        ("一百元掃雷", ""),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(hits(&lexicon, text), expected, "{text:?}");
+    }
+    for wrong in ["一 && 扫雷", "扫雷 &&", "扫雷 && 掃雷", "甲乙 && 丙丁 && 戊己 && 庚辛 && 壬癸"]
+    {
+        let mistakes = made(&format!("[own]\n{wrong}\n")).err().unwrap_or_default();
+        assert_eq!(mistakes.len(), 1, "{wrong}");
+    }
+    let repeated = made("[own]\n扫雷 && 福利\n福利 && 掃雷\n").err().unwrap_or_default();
+    assert_eq!(repeated[0].code, "phrase-repeated");
+    assert_eq!(made("!扫雷 && 福利\n").err().unwrap_or_default()[0].code, "phrase-parts");
+}
+
+#[test]
+fn sounds_count_where_they_are_asked_for() {
+    let file = "[own]\n中雷\n抢庄 | grades=+homophone\n埋雷群 | grades=-homophones\n\
+                红包扫雷 | category=gambling\n红包搔雷\n!因为信号\n唯信号\n";
+    let lexicon = made(file).unwrap();
+    let rows = [
+        ("这个种类", ""),
+        ("抢装", "抢庄 homophone 0..2"),
+        ("强装", ""),
+        ("埋累群", "埋雷群 homophone 0..3"),
+        ("买累群", ""),
+        // Of those that sound alike, one a category: the best spelt, then the first.
+        ("红包扫蕾", "红包扫雷 homophone 0..4; 红包搔雷 homophones 0..4"),
+        ("红包骚蕾", "红包扫雷 homophones 0..4; 红包搔雷 homophones 0..4"),
+        ("微信号", "唯信号 homophone 0..3"),
+        ("因为信号不好", ""),
+        // Another syllable, a kana between, half a word.
+        ("红包少雷", ""),
+        ("红包の扫蕾", ""),
+        ("redhongbao saolei", ""),
     ];
     for (text, expected) in rows {
         assert_eq!(hits(&lexicon, text), expected, "{text:?}");
@@ -275,7 +350,7 @@ fn the_normal_spelling_ignores_layout() {
     ];
     let other = [(
         PathBuf::from("z.txt"),
-        "!甲乙丙\n[gambling | weight=3 grades=exact,folded,skipped]\n甲乙 | category=own\n\
+        "!甲乙丙\n[gambling | weight=3 grades=exact,folded,skipped,split]\n甲乙 | category=own\n\
          扫雷 | weight=10\n"
             .to_owned(),
     )];
@@ -283,9 +358,9 @@ fn the_normal_spelling_ignores_layout() {
     assert_eq!(canonical(&one), canonical(&other));
     assert_eq!(
         canonical(&one),
-        "gambling\t10\texact,folded,skipped\tword\t扫雷\n\
-         own\t3\texact,folded,skipped\tword\t甲乙\n\
-         !\t10\texact,folded,skipped\tword\t甲乙丙\n"
+        "gambling\t10\texact,folded,skipped,split\tword\t扫雷\n\
+         own\t3\texact,folded,skipped,split\tword\t甲乙\n\
+         !\t10\texact,folded,skipped,split,homophone,homophones\tword\t甲乙丙\n"
     );
 }
 
@@ -346,7 +421,7 @@ fn a_missing_directory_is_an_empty_lexicon() {
     assert!(lexicon.is_empty());
     assert_eq!(lexicon.categories().len(), 5);
     assert_eq!(hits(&lexicon, "红包扫雷"), "");
-    assert_eq!(Grade::ALL.map(|grade| grade as u8), [0, 1, 2]);
+    assert_eq!(Grade::ALL.map(|grade| grade as u8), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
