@@ -45,7 +45,7 @@ fn all() -> Features {
 fn planned(events: &[Ev]) -> String {
     let job = job(vec![chunk(events)], all(), true);
     let (_, parts) = hongxian::backtest::decide(&job, options(2, 1_000, 16)).unwrap();
-    parts.iter().map(|part| part.lines.as_str()).collect()
+    parts.iter().map(|part| part.lines()).collect()
 }
 
 /// Feeds the events cut before each of the times, in lock-step. Some steps have no events.
@@ -68,7 +68,7 @@ fn fed(events: &[Ev], cuts: &[i64], workers: usize) -> String {
             .map(|_| parts.recv_timeout(PATIENCE).expect("a step is decided without the next"))
             .collect();
         step.sort_by_key(|scored| scored.part);
-        step.iter().for_each(|scored| lines.push_str(&scored.lines));
+        step.iter().for_each(|scored| lines.push_str(&scored.lines()));
     }
     live.end();
     thread.join().expect("no worker failed").expect("the run came to its end");
