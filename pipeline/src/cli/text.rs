@@ -60,16 +60,20 @@ const LINES_A_ROUND: usize = 2_000_000;
 
 fn bench(phrases: &[PathBuf], rounds: u32, json: bool) -> Result<(), Failure> {
     let mut input = String::new();
-    std::io::stdin().lock().read_to_string(&mut input).map_err(|error| {
-        let message = error.to_string();
-        environment(message)
-    })?;
+    let read = std::io::stdin().lock().read_to_string(&mut input);
+    read.map_err(|error| environment(format!("cannot read standard input: {error}")))?;
     let lines: Vec<&str> = input.lines().collect();
+    if lines.is_empty() {
+        return Err(Failure::Usage(Message::new(
+            "standard input has no line to scan".to_owned(),
+            "标准输入没有可扫描的行".to_owned(),
+        )));
+    }
     let (lexicon, load) = ThreadTime::of(|| lexicon(phrases));
     let lexicon = lexicon?;
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     let (mut count, mut hit_lines, mut best) = (0, 0, f64::INFINITY);
-    let passes = (LINES_A_ROUND / lines.len().max(1)).max(1);
+    let passes = (LINES_A_ROUND / lines.len()).max(1);
     for _ in 0..rounds {
         let ((), seconds) = ThreadTime::of(|| {
             for _ in 0..passes {
@@ -84,12 +88,12 @@ fn bench(phrases: &[PathBuf], rounds: u32, json: bool) -> Result<(), Failure> {
         best = best.min(seconds);
     }
     let rate = (passes * lines.len()) as f64 / best;
-    let characters = input.chars().count() - lines.len();
+    let characters: usize = lines.iter().map(|line| line.chars().count()).sum();
     let report = serde_json::json!({
         "phrases": lexicon.len(),
         "load_seconds": load,
         "lines": lines.len(),
-        "characters_a_line": characters as f64 / lines.len().max(1) as f64,
+        "characters_a_line": characters as f64 / lines.len() as f64,
         "lines_with_hits": hit_lines,
         "hits": count,
         "lines_a_second": rate,

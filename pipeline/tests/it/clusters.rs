@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hongxian::features::devices::ClusterOptions;
 use proptest::prelude::*;
 
-use crate::support::{Ev, START, chunk, features, job, options, rows};
+use crate::support::{Ev, START, chunk, features, job, options, rows, seen};
 
 /// Accounts, distinct groups and smallest id of the account's component as of T.
 fn cluster(events: &[Ev], at: usize, options: &ClusterOptions) -> (usize, usize, String) {
@@ -45,16 +45,7 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
         let mut time = START;
         let event = |(at, (gap, account, device, group, claim)): (usize, _)| {
             time += gap;
-            Ev {
-                id: format!("e{at:03}"),
-                time,
-                kind: if claim { "claim" } else { "login" },
-                account: format!("u{account}"),
-                device: if device == 0 { String::new() } else { format!("d{device}") },
-                group: if group == 0 { String::new() } else { format!("g{group}") },
-                amount: Some(1),
-                ..Ev::default()
-            }
+            seen(at, time, (account, device, group), claim)
         };
         parts.into_iter().enumerate().map(event).collect()
     })

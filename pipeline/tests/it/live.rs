@@ -13,7 +13,7 @@ use hongxian::features::declare;
 use hongxian::features::devices::ClusterOptions;
 use proptest::prelude::*;
 
-use crate::support::{Ev, START, chunk, features, job, options};
+use crate::support::{Ev, START, chunk, features, job, options, seen};
 
 /// Longer than any step takes; a step that is not decided by then waits for something that will
 /// never come.
@@ -82,17 +82,8 @@ fn history() -> impl Strategy<Value = Vec<Ev>> {
         let event = |(at, (gap, account, device, group, claim)): (usize, _)| {
             // A third at the very moment of the one before.
             time += if gap < 300 { 0 } else { gap };
-            Ev {
-                id: format!("e{at:03}"),
-                time,
-                kind: if claim { "claim" } else { "login" },
-                account: format!("u{account}"),
-                device: if device == 0 { String::new() } else { format!("d{device}") },
-                group: if group == 0 { String::new() } else { format!("g{group}") },
-                packet: if claim { format!("p{group}") } else { String::new() },
-                amount: Some(1),
-                ..Ev::default()
-            }
+            let packet = if claim { format!("p{group}") } else { String::new() };
+            Ev { packet, ..seen(at, time, (account, device, group), claim) }
         };
         parts.into_iter().enumerate().map(event).collect()
     })

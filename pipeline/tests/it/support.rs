@@ -48,6 +48,25 @@ pub(crate) struct Ev {
 /// A start for tests' clocks: 2024-02-09T12:00:00Z.
 pub(crate) const START: i64 = 1_707_480_000_000;
 
+/// A claim or a login; device and group 0 are null.
+pub(crate) fn seen(at: usize, time: i64, who: (u8, u8, u8), claim: bool) -> Ev {
+    let (account, device, group) = who;
+    let numbered = |name: &str, number| match number {
+        0 => String::new(),
+        number => format!("{name}{number}"),
+    };
+    Ev {
+        id: format!("e{at:03}"),
+        time,
+        kind: if claim { "claim" } else { "login" },
+        account: format!("u{account}"),
+        device: numbered("d", device),
+        group: numbered("g", group),
+        amount: Some(1),
+        ..Ev::default()
+    }
+}
+
 pub(crate) fn chunk(events: &[Ev]) -> Chunk {
     let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
     for (at, ev) in events.iter().enumerate() {

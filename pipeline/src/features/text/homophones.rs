@@ -4,14 +4,12 @@
 //! of pictures with a name. A second automaton finds the syllables of phrases in it. What is
 //! spelt with the phrase's own symbols throughout is no business of this channel.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use hashbrown::HashMap;
-
 use super::confusables::is_invisible;
 use super::entry::{Entry, Spelling};
 use super::gate::{Background, SoundGate};
 use super::grade::Grade;
 use super::normalise::{Expansion, Normaliser, SKIP, Symbol};
+use super::patterns::Patterns;
 use super::runs::Class;
 use super::sound::{FOREIGN, SILENT, Sound, Syllables, WORD_LETTERS_MAX, is_letter};
 
@@ -21,9 +19,8 @@ const SOUNDS_PER_PHRASE_MAX: usize = 8;
 
 /// The phrases that are searched for by sound.
 pub(super) struct Homophones {
-    /// The entries of each pattern.
-    of_pattern: Vec<Vec<u32>>,
-    automaton: Option<AhoCorasick>,
+    /// Their syllables.
+    patterns: Patterns,
     pub(super) gate: SoundGate,
 }
 
@@ -57,34 +54,19 @@ pub(super) struct SoundScratch {
 impl Homophones {
     /// The phrases among `entries` that accept a spelling by sound.
     pub(super) fn new(entries: &[Entry], background: &Background) -> Homophones {
-        let mut of_pattern: Vec<Vec<u32>> = Vec::new();
-        let mut patterns: Vec<String> = Vec::new();
-        let mut place_of: HashMap<Vec<Sound>, usize> = HashMap::new();
-        let mut gate_rows = Vec::new();
+        let mut rows: Vec<(Vec<Sound>, u32)> = Vec::new();
         for (at, entry) in entries.iter().enumerate() {
-            if entry.category.is_none() || !entry.grades.by_sound() {
-                continue;
-            }
-            for sounds in rows_of_sounds(&entry.symbols()) {
-                let place = *place_of.entry(sounds).or_insert_with_key(|sounds| {
-                    patterns.push(sounds.iter().map(|sound| encoded(*sound)).collect());
-                    of_pattern.push(Vec::new());
-                    gate_rows.push(sounds.clone());
-                    patterns.len() - 1
-                });
-                of_pattern[place].push(at as u32);
+            if entry.category.is_some() && entry.grades.by_sound() {
+                let own = rows_of_sounds(&entry.symbols());
+                rows.extend(own.into_iter().map(|sounds| (sounds, at as u32)));
             }
         }
-        let automaton = (!patterns.is_empty()).then(|| {
-            AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .prefilter(false)
-                .build(&patterns)
-                .expect("PHRASES_MAX phrases of PHRASE_CHARS_MAX fit the automaton's 2^31 states")
-        });
-        let gate = SoundGate::new(&gate_rows, background);
-        Homophones { of_pattern, automaton, gate }
+        let text = |sounds: &[Sound]| sounds.iter().map(|sound| encoded(*sound)).collect();
+        let patterns = Patterns::new(rows.iter().map(|(sounds, entry)| (text(sounds), *entry)));
+        let mut rows: Vec<Vec<Sound>> = rows.into_iter().map(|(sounds, _)| sounds).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Homophones { patterns, gate: SoundGate::new(&rows, background) }
     }
 
     /// Calls `found` with each entry that `text` spells by sound, and how.
@@ -96,7 +78,9 @@ impl Homophones {
         scratch: &mut SoundScratch,
         mut found: impl FnMut(u32, Spelling),
     ) {
-        let Some(automaton) = &self.automaton else { return };
+        if self.patterns.is_empty() {
+            return;
+        }
         read_units(table, text, scratch);
         let SoundScratch { units, sounds, unit_at, .. } = scratch;
         sounds.clear();
@@ -105,10 +89,9 @@ impl Homophones {
             sounds.push(encoded(unit.sound));
             unit_at.resize(sounds.len(), at as u32);
         }
-        for one in automaton.find_overlapping_iter(sounds.as_bytes()) {
-            let first = unit_at[one.start()] as usize;
-            let last = unit_at[one.end() - 1] as usize;
-            for &entry in &self.of_pattern[one.pattern().as_usize()] {
+        for (first, last, spelt) in self.patterns.find(sounds) {
+            let (first, last) = (unit_at[first] as usize, unit_at[last] as usize);
+            for &entry in spelt {
                 if let Some(spelling) = verify(&entries[entry as usize], units, first, last) {
                     found(entry, spelling);
                 }

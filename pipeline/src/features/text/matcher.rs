@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use crate::diagnostic::Diagnostic;
 
@@ -14,6 +13,7 @@ use super::grade::Grade;
 use super::homophones::{Homophones, SoundScratch};
 use super::lookalikes::Lookalikes;
 use super::normalise::{Normaliser, Symbol};
+use super::patterns::Patterns;
 use super::runs::{Run, read_runs};
 use super::splits::{JoinedRun, Joiner};
 
@@ -29,11 +29,10 @@ pub struct Lexicon {
     of_part: Vec<(u32, u32)>,
     categories: Vec<String>,
     forms: Vec<Form>,
-    /// The forms of each pattern of the automaton.
-    of_pattern: Vec<Vec<u32>>,
+    /// The symbols of the forms.
+    patterns: Patterns,
     /// The most runs of a form, taken apart: no entry that covers a run begins further to the left.
     runs_max: usize,
-    automaton: Option<AhoCorasick>,
     gate: Gate,
     joiner: Joiner,
     homophones: Homophones,
@@ -128,28 +127,10 @@ impl Lexicon {
 
         let table = Normaliser::get();
         let forms = forms_of(&entries, &Lookalikes::new(table));
-        let mut of_pattern: Vec<Vec<u32>> = Vec::new();
-        let mut patterns: Vec<String> = Vec::new();
-        let mut place_of: HashMap<String, usize> = HashMap::new();
-        for (at, form) in forms.iter().enumerate() {
-            let pattern: String =
-                form.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
-            let place = *place_of.entry(pattern).or_insert_with_key(|pattern| {
-                patterns.push(pattern.clone());
-                of_pattern.push(Vec::new());
-                patterns.len() - 1
-            });
-            of_pattern[place].push(at as u32);
-        }
-        let automaton = (!patterns.is_empty()).then(|| {
-            AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .prefilter(false)
-                .build(&patterns)
-                .expect("PHRASES_MAX phrases of PHRASE_CHARS_MAX fit the automaton's 2^31 states")
-        });
-
+        let written =
+            |form: &Form| form.runs.iter().filter_map(|run| char::from_u32(run.0)).collect();
+        let patterns = forms.iter().enumerate().map(|(at, form)| (written(form), at as u32));
+        let patterns = Patterns::new(patterns);
         let background = Background::count(table);
         let apart: HashSet<Symbol> = (entries.iter())
             .filter(|entry| entry.category.is_some() && entry.grades.contains(Grade::Split))
@@ -169,9 +150,8 @@ impl Lexicon {
             of_part,
             categories,
             forms,
-            of_pattern,
+            patterns,
             runs_max,
-            automaton,
             gate,
             joiner,
             homophones,
@@ -295,7 +275,9 @@ impl Lexicon {
         letters: &mut Letters,
         found: &mut Vec<Found>,
     ) {
-        let Some(automaton) = &self.automaton else { return };
+        if self.patterns.is_empty() {
+            return;
+        }
         let Letters { symbols, run_at } = letters;
         symbols.clear();
         run_at.clear();
@@ -303,9 +285,8 @@ impl Lexicon {
             symbols.extend(char::from_u32(run.symbol));
             run_at.resize(symbols.len(), at as u32);
         }
-        for found_pattern in automaton.find_overlapping_iter(symbols.as_bytes()) {
-            let first = run_at[found_pattern.start()] as usize;
-            let last = run_at[found_pattern.end() - 1] as usize;
+        for (first, last, spelt) in self.patterns.find(symbols) {
+            let (first, last) = (run_at[first] as usize, run_at[last] as usize);
             let split = places.is_some();
             let (mut from, mut to) = (first as u32, last as u32);
             if let Some(places) = places {
@@ -314,7 +295,7 @@ impl Lexicon {
                 }
                 (from, to) = (places[first].first, places[last].last);
             }
-            for &form in &self.of_pattern[found_pattern.pattern().as_usize()] {
+            for &form in spelt {
                 let form = &self.forms[form as usize];
                 let entry = &self.entries[form.entry as usize];
                 if split && (entry.category.is_none() || form.lookalike) {

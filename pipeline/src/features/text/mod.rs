@@ -25,6 +25,7 @@ mod memo;
 mod normalise;
 #[cfg(test)]
 mod oracle;
+mod patterns;
 mod phrases;
 #[cfg(test)]
 mod reach;
