@@ -39,6 +39,8 @@ pub mod backtest;
 pub mod judge;
 pub mod report;
 pub mod run;
+pub mod finished;
 pub mod simulate;
+pub mod lens;
 pub mod rules_test;
 pub mod cli;

@@ -128,8 +128,8 @@ impl FinishedRun {
         })?;
         let path = directory.join("metrics.json");
         let metrics = fs::read(&path).map_err(|error| damaged(&path, &error.to_string()))?;
-        let metrics = serde_json::from_slice(&metrics)
-            .map_err(|error| damaged(&path, &error.to_string()))?;
+        let metrics =
+            serde_json::from_slice(&metrics).map_err(|error| damaged(&path, &error.to_string()))?;
         let mut notes = Vec::new();
         if facts.dedup_window_ms.is_none() || facts.time_zone.is_none() {
             notes.push(Message::new(
@@ -275,7 +275,8 @@ impl FinishedRun {
             let now = blake3::Hash::from(file.hash).to_hex();
             then(path).is_none_or(|then| then != now.as_str())
         };
-        let other: Vec<&Path> = files.iter().filter(differs).map(|(path, _)| path.as_path()).collect();
+        let other: Vec<&Path> =
+            files.iter().filter(differs).map(|(path, _)| path.as_path()).collect();
         if other.is_empty() { Ok(()) } else { Err(changed(&other)) }
     }
 }
@@ -287,7 +288,9 @@ fn no_run(directory: &Path) -> Failure {
             "{directory} is no finished run: it has no run.toml, which `hongxian backtest --out` \
              writes last"
         ),
-        format!("{directory} 不是已完成的运行目录：缺少 run.toml（hongxian backtest --out 最后写入）"),
+        format!(
+            "{directory} 不是已完成的运行目录：缺少 run.toml（hongxian backtest --out 最后写入）"
+        ),
     ))
 }
 
@@ -311,7 +314,9 @@ fn gone(paths: &[&Path]) -> Failure {
             "an input of this run is not there: {names}; paths in run.toml are as seen from \
              where the backtest was started, so start this command there too"
         ),
-        format!("该运行的输入文件不存在：{names}；run.toml 中的路径相对于回测启动目录，请在同一目录执行"),
+        format!(
+            "该运行的输入文件不存在：{names}；run.toml 中的路径相对于回测启动目录，请在同一目录执行"
+        ),
     ))
 }
 

@@ -77,8 +77,16 @@ impl FinishedRun {
         each: &mut dyn FnMut(Decided),
     ) -> Result<(), Failure> {
         const COLUMNS: [&str; 10] = [
-            "event_id", "event_time", "kind", "account_id", "counterparty_id", "group_id",
-            "amount_fen", "decision", "score", "reasons",
+            "event_id",
+            "event_time",
+            "kind",
+            "account_id",
+            "counterparty_id",
+            "group_id",
+            "amount_fen",
+            "decision",
+            "score",
+            "reasons",
         ];
         let mut first = 0;
         self.read("decisions.parquet", &|name| COLUMNS.contains(&name), &mut |batch| {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Row;
 use super::tables::Tables;
+use super::{Of, Row};
 use crate::simulate::figures::{self, DAY, GroupType, MINUTE};
 
 /// The flows of which the document gives the dwell, and all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Family,
     Business,
     Gambling,
@@ -17,9 +17,9 @@ pub(super) enum Flow {
 
 /// How often money turns over can be told of what came in so long before the end, by flow: by then
 /// nearly all of it has moved.
-const TOLD_MS: [i64; 3] = [7 * DAY, 5 * DAY, 3 * DAY];
+const TOLD_MS: [i64; 4] = [7 * DAY, 5 * DAY, 3 * DAY, 7 * DAY];
 /// In a week that cannot be seen.
-const TOLD_DAYS_MIN: i64 = 12;
+pub(crate) const TOLD_DAYS_MIN: i64 = 12;
 
 /// Money that came in.
 struct Receipt {
@@ -47,18 +47,18 @@ struct Book {
 
 /// The books of ordinary people.
 #[derive(Default)]
-pub(super) struct Books(BTreeMap<u32, Book>);
+pub(crate) struct Books(BTreeMap<u32, Book>);
 
 impl Books {
     /// A packet brought somebody money.
-    pub(super) fn receive(&mut self, account: u32, flow: Flow, time: i64, fen: i64) {
+    pub(crate) fn receive(&mut self, account: u32, flow: Flow, time: i64, fen: i64) {
         let book = self.0.entry(account).or_default();
         book.waiting.push_back(Receipt { flow, time, left_fen: fen });
         book.received[flow as usize] += fen;
     }
 
     /// Somebody spent of the balance.
-    pub(super) fn pay(&mut self, account: u32, time: i64, mut fen: i64) {
+    pub(crate) fn pay(&mut self, account: u32, time: i64, mut fen: i64) {
         let Some(book) = self.0.get_mut(&account) else { return };
         while fen > 0 {
             let Some(oldest) = book.waiting.front_mut() else { break };
@@ -72,6 +72,66 @@ impl Books {
             }
         }
     }
+
+    /// What moved on a day over the mean of what lay there, of money that came in early enough for
+    /// that to be told before `end`.
+    pub(crate) fn turnover(&self, flow: Flow, end: i64) -> Of {
+        let (mut out, mut time) = (0_i128, 0_i128);
+        let mut samples = 0;
+        let told = |since: i64| since < end - TOLD_MS[flow as usize];
+        for book in self.0.values().filter(|book| book.mostly(flow)) {
+            for stay in book.stays.iter().filter(|stay| stay.flow == flow && told(stay.since)) {
+                out += i128::from(stay.fen);
+                time += i128::from(stay.fen) * i128::from(stay.ms);
+                samples += 1;
+            }
+            for rest in book.waiting.iter().filter(|rest| rest.flow == flow && told(rest.time)) {
+                time += i128::from(rest.left_fen) * i128::from(end - rest.time);
+            }
+        }
+        (out as f64 * DAY as f64 / time.max(1) as f64, samples)
+    }
+
+    /// Minutes that half of the money which moved on within a day had stayed.
+    pub(crate) fn stay_minutes(&self, flow: Flow, end: i64) -> Of {
+        let mut stays: Vec<(i64, i64)> = self
+            .0
+            .values()
+            .filter(|book| book.mostly(flow))
+            .flat_map(|book| &book.stays)
+            .filter(|stay| stay.flow == flow && stay.ms <= DAY && stay.since < end - DAY)
+            .map(|stay| (stay.ms, stay.fen))
+            .collect();
+        (median(&mut stays) as f64 / MINUTE as f64, stays.len())
+    }
+
+    /// Hundredths of the money that moved on within a day. What came in during the last day is left
+    /// out, since the events end before it is known what became of it.
+    pub(crate) fn recirculated(&self, end: i64) -> Of {
+        let known = end - DAY;
+        let (mut within, mut later, mut samples) = (0, 0, 0);
+        for book in self.0.values() {
+            for stay in book.stays.iter().filter(|stay| stay.since < known) {
+                *if stay.ms <= DAY { &mut within } else { &mut later } += stay.fen;
+                samples += 1;
+            }
+            later +=
+                book.waiting.iter().filter(|r| r.time < known).map(|r| r.left_fen).sum::<i64>();
+        }
+        (within as f64 * 100.0 / (within + later).max(1) as f64, samples)
+    }
+
+    /// What came in of a flow, in fen, and on how many accounts it was most of what came in.
+    pub(crate) fn received(&self, flow: Flow) -> (i64, usize) {
+        let fen = self.0.values().map(|book| book.received[flow as usize]).sum();
+        let mostly = |book: &&Book| book.received[flow as usize] > 0 && book.mostly(flow);
+        (fen, self.0.values().filter(mostly).count())
+    }
+
+    /// How many accounts received anything.
+    pub(crate) fn accounts(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Book {
@@ -82,67 +142,29 @@ impl Book {
 }
 
 pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
-    let books = &tables.books.0;
+    let (books, end) = (&tables.books, tables.end());
     let flows = [
         ("family", Flow::Family, GroupType::Family.habits().stay.dwell_ms),
         ("business", Flow::Business, GroupType::Business.habits().stay.dwell_ms),
         ("gambling", Flow::Gambling, figures::GAMBLING_STAY.dwell_ms),
     ];
-    let end = tables.end();
     for ((name, flow, _), target) in flows.into_iter().zip(figures::TURNOVER_TENTHS) {
-        let (mut out, mut time) = (0_i128, 0_i128);
-        let mut samples = 0;
-        let told = |since: i64| since < end - TOLD_MS[flow as usize];
-        for book in books.values().filter(|book| book.mostly(flow)) {
-            for stay in book.stays.iter().filter(|stay| stay.flow == flow && told(stay.since)) {
-                out += i128::from(stay.fen);
-                time += i128::from(stay.fen) * i128::from(stay.ms);
-                samples += 1;
-            }
-            for rest in book.waiting.iter().filter(|rest| rest.flow == flow && told(rest.time)) {
-                time += i128::from(rest.left_fen) * i128::from(end - rest.time);
-            }
-        }
-        let actual = out as f64 * DAY as f64 / time.max(1) as f64;
+        let of = books.turnover(flow, end);
         let figure = format!("8 {name}: outflow a day over mean balance");
         let target = target as f64 / 10.0;
         rows.push(match tables.days < TOLD_DAYS_MIN {
-            true => Row::context(figure, target, (actual, samples)),
-            false => Row::near(figure, target, 5.0, (actual, samples)),
+            true => Row::context(figure, target, of),
+            false => Row::near(figure, target, 5.0, of),
         });
     }
     for (name, flow, target) in flows {
-        let mut stays: Vec<(i64, i64)> = books
-            .values()
-            .filter(|book| book.mostly(flow))
-            .flat_map(|book| &book.stays)
-            .filter(|stay| stay.flow == flow && stay.ms <= DAY && stay.since < end - DAY)
-            .map(|stay| (stay.ms, stay.fen))
-            .collect();
-        let minutes = |ms: i64| ms as f64 / MINUTE as f64;
-        let of = (minutes(median(&mut stays)), stays.len());
         let figure = format!("9 {name}: median stay of money, minutes");
-        rows.push(Row::near(figure, minutes(target), 10.0, of));
-    }
-    recirculated(tables, rows);
-}
-
-/// What came in during the last day is left out, since the events end before it is known what
-/// became of it.
-fn recirculated(tables: &Tables, rows: &mut Vec<Row>) {
-    let known = tables.end() - DAY;
-    let (mut within, mut later, mut samples) = (0, 0, 0);
-    for book in tables.books.0.values() {
-        for stay in book.stays.iter().filter(|stay| stay.since < known) {
-            *if stay.ms <= DAY { &mut within } else { &mut later } += stay.fen;
-            samples += 1;
-        }
-        later += book.waiting.iter().filter(|r| r.time < known).map(|r| r.left_fen).sum::<i64>();
+        let target = target as f64 / MINUTE as f64;
+        rows.push(Row::near(figure, target, 10.0, books.stay_minutes(flow, end)));
     }
     let target = figures::RECIRCULATED_PERMILLE as f64 / 10.0;
-    let actual = within as f64 * 100.0 / (within + later).max(1) as f64;
     let figure = "11 moves on within a day, % of money";
-    rows.push(Row::within(figure, target, 1.0, (actual, samples)));
+    rows.push(Row::within(figure, target, 1.0, books.recirculated(end)));
 }
 
 /// The value below which half of the weight lies.
