@@ -42,5 +42,7 @@ pub mod run;
 pub mod finished;
 pub mod simulate;
 pub mod lens;
+pub mod discover;
+pub mod profile;
 pub mod rules_test;
 pub mod cli;

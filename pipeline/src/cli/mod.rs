@@ -4,6 +4,7 @@ mod backtest;
 mod digest;
 mod lens;
 mod packet;
+mod profile;
 mod reading;
 mod rules;
 mod simulate;
@@ -54,10 +55,12 @@ enum Command {
     Lens(lens::Arguments),
     /// Make a population of events and labels from a scenario
     Simulate(simulate::Arguments),
+    /// What an account does in a run, with whom, and what was decided on it
+    Profile(profile::Arguments),
     /// The reference packet engine on its own
     #[command(subcommand)]
     Packet(packet::Command),
-    /// Match texts against phrases
+    /// Match texts against phrases, and find new ones
     #[command(subcommand)]
     Text(text::Command),
     /// Print a completion script for a shell
@@ -98,8 +101,9 @@ pub fn main() -> ExitCode {
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Lens(arguments) => lens::run(&arguments, shown),
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
+        Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
-        Command::Text(command) => text::run(&command),
+        Command::Text(command) => text::run(&command, shown),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());

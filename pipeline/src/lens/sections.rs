@@ -7,7 +7,7 @@ use super::{Cell, Column, Hours, Row, Section, Unit, Words};
 use crate::simulate::fidelity::dwell::{Flow, TOLD_DAYS_MIN};
 use crate::simulate::fidelity::tables::Packet;
 use crate::simulate::figures::{
-    self, BANNED_PROVINCES, GroupType, PROVINCES, TURNOVER_TENTHS, Zone, zone_of,
+    BANNED_PROVINCES, GroupType, TURNOVER_TENTHS, Zone, zone_of,
 };
 
 /// The half-hours of a day.
@@ -781,6 +781,7 @@ fn platforms(gathered: &Gathered) -> Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::figures::PROVINCES;
 
     #[test]
     fn provinces_of_the_document_have_names() {
@@ -789,7 +790,7 @@ mod tests {
         }
         assert_eq!(province_name(990_000).en, "990000");
         assert_eq!(
-            figures::BANNED_PROVINCES.map(|code| province_name(code).zh),
+            BANNED_PROVINCES.map(|code| province_name(code).zh),
             ["山东", "河南", "河北"]
         );
     }

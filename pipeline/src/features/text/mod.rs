@@ -32,6 +32,7 @@ mod reach;
 mod runs;
 mod sound;
 mod splits;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub use compile::read_directory;
 pub use grade::Grade;
 pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
+pub use symbols::BREAK;
 pub use phrases::{
     Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
     WEIGHT_DEFAULT, WEIGHT_MAX,
