@@ -8,8 +8,8 @@ use super::reading::Reading;
 use super::{Shown, environment, opened, print};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::discover;
-use crate::report::Screen;
 use crate::features::text::{Lexicon, Scratch, read_directory};
+use crate::report::Screen;
 use crate::stopwatch::ThreadTime;
 
 #[derive(clap::Subcommand)]
@@ -93,8 +93,9 @@ fn discover(
 /// The phrases of a directory; none where there is no such directory.
 fn known(directory: &Path) -> Result<Lexicon, Failure> {
     let files = match directory.is_dir() {
-        true => read_directory(directory)
-            .map_err(|found| Failure::Input(found, Sources::default()))?,
+        true => {
+            read_directory(directory).map_err(|found| Failure::Input(found, Sources::default()))?
+        }
         false => Vec::new(),
     };
     from_files(&files)

@@ -177,7 +177,13 @@ pub fn discover(events: &Events, lexicon: &Lexicon, top: usize) -> Result<Discov
     let ranked = rank(&gathered, &pairs, &collectors, &uses, &paid);
     let mut found = Vec::new();
     for (term, payee, score, parts) in ranked.into_iter().take(top) {
-        found.push(told(events, &gathered, &uses[&term], &collectors[&term], (payee, score, parts))?);
+        found.push(told(
+            events,
+            &gathered,
+            &uses[&term],
+            &collectors[&term],
+            (payee, score, parts),
+        )?);
     }
     let texts = gathered.said.len();
     Ok(Discovery { texts, texts_left_out: gathered.left_out, pairs_full, terms: found })
@@ -307,8 +313,7 @@ impl Uses {
         let is_settled = payees.iter().any(|(payee, _)| theirs.contains(payee));
         self.settled += u32::from(is_settled);
         self.settled_fen += settled;
-        let inside =
-            is_settled || theirs.iter().any(|payee| gathered.acts_in(*payee, said.group));
+        let inside = is_settled || theirs.iter().any(|payee| gathered.acts_in(*payee, said.group));
         if inside {
             self.inside += 1;
             if self.examples.len() < LISTED_MAX {
@@ -359,7 +364,8 @@ fn rank(
         };
         ranked.push((*term, payee, parts.score(), parts));
     }
-    ranked.sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| uses[&a.0].spelt.cmp(&uses[&b.0].spelt)));
+    ranked
+        .sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| uses[&a.0].spelt.cmp(&uses[&b.0].spelt)));
     one_of_each(ranked, uses)
 }
 

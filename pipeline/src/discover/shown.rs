@@ -25,7 +25,9 @@ pub fn terminal(found: &Discovery, zone: &Zone, screen: Screen) -> String {
     };
     if found.texts_left_out > 0 || found.pairs_full {
         out.push_str(match lang {
-            Lang::En => "note: there is more text than is looked at, so rare terms may be missing\n",
+            Lang::En => {
+                "note: there is more text than is looked at, so rare terms may be missing\n"
+            }
             Lang::Zh => "注意：文本超出处理上限，罕见用语可能缺失\n",
         });
     }
@@ -46,7 +48,8 @@ fn one(at: usize, term: &Found, zone: &Zone, screen: Screen, out: &mut String) {
     let bold = if screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let word = printable(&term.term);
     let parts = term.parts;
-    let minute = |time: i64| zone.moment(time).chars().take(16).collect::<String>().replace('T', " ");
+    let minute =
+        |time: i64| zone.moment(time).chars().take(16).collect::<String>().replace('T', " ");
     let (first, last) = (minute(term.first_seen), minute(term.last_seen));
     let fen = yuan(term.settled_fen);
     let payees = ids(&term.payee_ids, term.payees);
@@ -57,17 +60,31 @@ fn one(at: usize, term: &Found, zone: &Zone, screen: Screen, out: &mut String) {
             "   {} texts by {} speakers, {first} to {last}; a phrase hits {} of them\n   \
              {} were followed by {fen} yuan to {payees}\n   groups: {groups}\n   association {:.0}, \
              purity {:.2}, spread {}, repetition {:.2}, everyday {:.1} %, burst {:.1}\n",
-            grouped(term.count.into()), grouped(term.speakers as u64), term.count_hit,
-            grouped(term.settled.into()), parts.association, parts.purity, parts.spread,
-            parts.repetition, parts.everyday * 100.0, parts.burst,
+            grouped(term.count.into()),
+            grouped(term.speakers as u64),
+            term.count_hit,
+            grouped(term.settled.into()),
+            parts.association,
+            parts.purity,
+            parts.spread,
+            parts.repetition,
+            parts.everyday * 100.0,
+            parts.burst,
         ),
         Lang::Zh => format!(
             "   {} 条文本，{} 人使用，{first} 至 {last}；其中 {} 条另有词表命中\n   其中 {} 条之后付款 \
              {fen} 元给 {payees}\n   群：{groups}\n   关联 {:.0}，纯度 {:.2}，扩散 {}，重复 {:.2}，日常 \
              {:.1}%，突发 {:.1}\n",
-            grouped(term.count.into()), grouped(term.speakers as u64), term.count_hit,
-            grouped(term.settled.into()), parts.association, parts.purity, parts.spread,
-            parts.repetition, parts.everyday * 100.0, parts.burst,
+            grouped(term.count.into()),
+            grouped(term.speakers as u64),
+            term.count_hit,
+            grouped(term.settled.into()),
+            parts.association,
+            parts.purity,
+            parts.spread,
+            parts.repetition,
+            parts.everyday * 100.0,
+            parts.burst,
         ),
     };
     out.push_str(&lines);

@@ -97,8 +97,9 @@ fn stretches(symbols: &[u32], start: usize, end: usize, out: &mut Vec<Term>) {
 }
 
 fn lone_beside_numbers(symbols: &[u32], out: &mut Vec<Term>) {
-    let ideograph =
-        |at: Option<usize>| at.and_then(|at| symbols.get(at)).map(|s| class(*s)) == Some(Class::Ideograph);
+    let ideograph = |at: Option<usize>| {
+        at.and_then(|at| symbols.get(at)).map(|s| class(*s)) == Some(Class::Ideograph)
+    };
     for at in 1..symbols.len() {
         let token = match (class(symbols[at - 1]), class(symbols[at])) {
             (Class::Ideograph, Class::Number) => !ideograph(at.checked_sub(2)),

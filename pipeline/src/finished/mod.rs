@@ -99,6 +99,16 @@ impl Events {
         Events { reached: ordered.len(), ordered }
     }
 
+    /// The effective time of the last event that the run came to; 0 where there is none.
+    ///
+    /// # Errors
+    /// When events that were sorted on disk cannot be read back.
+    pub fn end(&self) -> Result<i64, Failure> {
+        let Some(last) = self.reached.checked_sub(1) else { return Ok(0) };
+        let slice = self.ordered.slice(last..last + 1, 0).map_err(Failure::Environment)?;
+        Ok(slice.effective[0])
+    }
+
     /// Hands over all events in order, a slice at a time.
     ///
     /// # Errors

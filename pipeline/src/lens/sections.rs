@@ -6,9 +6,7 @@ use super::gather::Gathered;
 use super::{Cell, Column, Hours, Row, Section, Unit, Words};
 use crate::simulate::fidelity::dwell::{Flow, TOLD_DAYS_MIN};
 use crate::simulate::fidelity::tables::Packet;
-use crate::simulate::figures::{
-    BANNED_PROVINCES, GroupType, TURNOVER_TENTHS, Zone, zone_of,
-};
+use crate::simulate::figures::{BANNED_PROVINCES, GroupType, TURNOVER_TENTHS, Zone, zone_of};
 
 /// The half-hours of a day.
 const HALF_HOURS: usize = 48;
@@ -789,10 +787,7 @@ mod tests {
             assert_ne!(province_name(*code).en, code.to_string());
         }
         assert_eq!(province_name(990_000).en, "990000");
-        assert_eq!(
-            BANNED_PROVINCES.map(|code| province_name(code).zh),
-            ["山东", "河南", "河北"]
-        );
+        assert_eq!(BANNED_PROVINCES.map(|code| province_name(code).zh), ["山东", "河南", "河北"]);
     }
 
     #[test]

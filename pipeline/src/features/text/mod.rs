@@ -42,11 +42,11 @@ pub use compile::read_directory;
 pub use grade::Grade;
 pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
-pub use symbols::BREAK;
 pub use phrases::{
     Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
     WEIGHT_DEFAULT, WEIGHT_MAX,
 };
+pub use symbols::BREAK;
 
 /// A category that every lexicon has, even when no phrase is in it.
 struct Category {

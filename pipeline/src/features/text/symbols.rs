@@ -32,7 +32,8 @@ impl Lexicon {
                 Reading::One(SKIP) => skipped += 1,
                 Reading::One(symbol) => {
                     // One sign is a disguise; several, or one beside a number, keep words apart.
-                    let number = |symbol: u32| char::from_u32(symbol).is_some_and(|c| c.is_numeric());
+                    let number =
+                        |symbol: u32| char::from_u32(symbol).is_some_and(|c| c.is_numeric());
                     let beside = number(symbol) || out.last().is_some_and(|last| number(*last));
                     if skipped > 1 || skipped == 1 && beside {
                         out.push(BREAK);
