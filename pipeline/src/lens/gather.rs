@@ -364,7 +364,7 @@ impl Gatherer {
             self.packets.0.insert(id.to_owned(), at);
         }
         if !memo.is_empty() {
-            self.memos.push((at, super::sections::scene(memo)));
+            self.memos.push((at, super::scenes::scene(memo)));
         }
         self.tables.sent(packet);
     }

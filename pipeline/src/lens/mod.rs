@@ -7,6 +7,8 @@
 
 mod gather;
 mod page;
+mod places;
+mod scenes;
 mod sections;
 mod shown;
 

@@ -4,24 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::gather::Gathered;
 use super::{Cell, Column, Hours, Row, Section, Unit, Words};
+use super::{places, scenes};
 use crate::simulate::fidelity::dwell::{Flow, TOLD_DAYS_MIN};
 use crate::simulate::fidelity::tables::Packet;
-use crate::simulate::figures::{BANNED_PROVINCES, GroupType, TURNOVER_TENTHS, Zone, zone_of};
+use crate::simulate::figures::{GroupType, TURNOVER_TENTHS};
 
 /// The half-hours of a day.
 const HALF_HOURS: usize = 48;
-/// The provinces that are listed; those of fewer accounts are one row.
-const PROVINCES_SHOWN: usize = 12;
-
 /// A class of groups: a type of the document, gambling, or unknown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Type(GroupType),
     Gambling,
     Unknown,
 }
 
-const CLASSES: [Class; 6] = [
+pub(super) const CLASSES: [Class; 6] = [
     Class::Type(GroupType::Family),
     Class::Type(GroupType::Interest),
     Class::Type(GroupType::Business),
@@ -31,7 +29,7 @@ const CLASSES: [Class; 6] = [
 ];
 
 impl Class {
-    fn id(self) -> &'static str {
+    pub(super) fn id(self) -> &'static str {
         match self {
             Class::Type(kind) => kind.name(),
             Class::Gambling => "gambling",
@@ -39,7 +37,7 @@ impl Class {
         }
     }
 
-    fn name(self) -> Words {
+    pub(super) fn name(self) -> Words {
         let zh = match self {
             Class::Type(GroupType::Family) => "亲友群",
             Class::Type(GroupType::Interest) => "兴趣群",
@@ -53,7 +51,7 @@ impl Class {
 }
 
 impl Gathered {
-    fn class(&self, group: u32) -> Class {
+    pub(super) fn class(&self, group: u32) -> Class {
         match self.tables.groups.get(&group) {
             Some(group) if group.gambles => Class::Gambling,
             Some(group) => group.kind.map_or(Class::Unknown, Class::Type),
@@ -61,17 +59,17 @@ impl Gathered {
         }
     }
 
-    fn packets_of(&self, class: Class) -> impl Iterator<Item = &Packet> + Clone {
+    pub(super) fn packets_of(&self, class: Class) -> impl Iterator<Item = &Packet> + Clone {
         let packets = self.tables.packets.iter();
         packets.filter(move |packet| packet.group.is_some_and(|at| self.class(at) == class))
     }
 
-    fn groups_of(&self, wanted: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+    pub(super) fn groups_of(&self, wanted: impl Fn(u32) -> bool) -> BTreeSet<u32> {
         self.tables.groups.keys().copied().filter(|at| wanted(*at)).collect()
     }
 
     /// The accounts in some groups.
-    fn people(&self, groups: &BTreeSet<u32>) -> usize {
+    pub(super) fn people(&self, groups: &BTreeSet<u32>) -> usize {
         let members = groups.iter().filter_map(|group| self.members.get(group)).flatten();
         members.collect::<BTreeSet<_>>().len()
     }
@@ -82,39 +80,39 @@ pub(super) fn all(gathered: &Gathered) -> Vec<Section> {
     vec![
         volume(gathered),
         groups(gathered),
-        scenes(gathered),
+        scenes::section(gathered),
         money(gathered),
         ties(gathered),
-        regions(gathered),
-        provinces(gathered),
+        places::regions(gathered),
+        places::provinces(gathered),
         ages(gathered),
         platforms(gathered),
     ]
 }
 
-fn column(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
+pub(super) fn column(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
     Column { id, name: Words::new(name.0, name.1), unit, adds_up: false }
 }
 
 /// A column whose rows add up to a total that is known.
-fn summed(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
+pub(super) fn summed(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
     Column { adds_up: true, ..column(id, name, unit) }
 }
 
-fn row(id: impl Into<String>, name: Words, cells: Vec<Cell>) -> Row {
+pub(super) fn row(id: impl Into<String>, name: Words, cells: Vec<Cell>) -> Row {
     Row { id: id.into(), name, cells }
 }
 
-fn senders<'p>(packets: impl Iterator<Item = &'p Packet>) -> usize {
+pub(super) fn senders<'p>(packets: impl Iterator<Item = &'p Packet>) -> usize {
     packets.map(|packet| packet.sender).collect::<BTreeSet<_>>().len()
 }
 
-fn share(part: usize, whole: usize) -> f64 {
+pub(super) fn share(part: usize, whole: usize) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
 /// The mean of packets in yuan, of so many senders.
-fn mean<'p>(packets: impl Iterator<Item = &'p Packet> + Clone) -> Cell {
+pub(super) fn mean<'p>(packets: impl Iterator<Item = &'p Packet> + Clone) -> Cell {
     let (mut fen, mut count) = (0, 0_i64);
     for packet in packets.clone() {
         fen += packet.fen;
@@ -260,11 +258,10 @@ pub(super) fn hours(gathered: &Gathered) -> Vec<Hours> {
         if all == 0 {
             continue;
         }
-        let percent =
-            |(count, who): &(usize, BTreeSet<u32>)| match Cell::count(*count, who.len()).value {
-                Some(count) => Some(count * 100.0 / all as f64),
-                None => None,
-            };
+        let percent = |(count, who): &(usize, BTreeSet<u32>)| {
+            let count = Cell::count(*count, who.len()).value;
+            count.map(|count| count * 100.0 / all as f64)
+        };
         let active = match class {
             Class::Type(kind) => told(kind).map(|_| kind.habits().active),
             _ => None,
@@ -283,96 +280,6 @@ fn hide_one_more(halves: &[(usize, BTreeSet<u32>)], percent: &mut [Option<f64>])
         if let Some(least) = open.min_by_key(|at| halves[*at].0) {
             percent[least] = None;
         }
-    }
-}
-
-/// The scenes of a packet that the document names, by the words of its memo; the first that fits.
-const SCENES: [(&str, (&str, &str), &[&str], Option<GroupType>); 8] = [
-    (
-        "festival",
-        ("festival", "节日"),
-        &["新年", "春节", "中秋", "除夕", "元宵", "拜年", "节日", "恭喜发财", "年快乐", "过年"],
-        Some(GroupType::Family),
-    ),
-    (
-        "wedding",
-        ("wedding", "婚礼"),
-        &["新婚", "百年好合", "婚礼", "早生贵子", "喜酒", "囍", "喜糖"],
-        Some(GroupType::Family),
-    ),
-    ("birthday", ("birthday", "生日"), &["生日", "生快", "寿"], None),
-    (
-        "check-in",
-        ("check-in", "打卡"),
-        &["打卡", "课程", "作业", "签到", "学习", "上课"],
-        Some(GroupType::Interest),
-    ),
-    (
-        "sign-up",
-        ("sign-up", "报名"),
-        &["报名", "活动", "接龙", "团建", "聚餐"],
-        Some(GroupType::Interest),
-    ),
-    (
-        "task",
-        ("task", "任务"),
-        &["任务", "刷单", "返利", "返现", "佣金", "试用", "问卷", "难度"],
-        Some(GroupType::Business),
-    ),
-    (
-        "recruiting",
-        ("recruiting", "拉新"),
-        &["拉新", "推广", "地推", "拉人", "邀请"],
-        Some(GroupType::Business),
-    ),
-    ("luck", ("good luck", "祝福"), &["大吉大利", "好运", "发财", "顺", "福", "喜"], None),
-];
-
-/// The scene that a memo tells of, by its place among the scenes.
-pub(super) fn scene(memo: &str) -> Option<usize> {
-    SCENES.iter().position(|(_, _, words, _)| words.iter().any(|word| memo.contains(word)))
-}
-
-fn scenes(gathered: &Gathered) -> Section {
-    let mut rows = Vec::new();
-    for class in CLASSES {
-        let memos: Vec<(&Packet, Option<usize>)> = gathered
-            .memos
-            .iter()
-            .map(|(at, scene)| (&gathered.tables.packets[*at as usize], *scene))
-            .filter(|(packet, _)| packet.group.is_some_and(|at| gathered.class(at) == class))
-            .collect();
-        if memos.is_empty() {
-            continue;
-        }
-        let with_memo = senders(memos.iter().map(|(packet, _)| *packet));
-        let mut cells = vec![Cell::count(memos.len(), with_memo)];
-        for (at, (.., of)) in SCENES.iter().enumerate() {
-            let there = memos.iter().filter(|(_, scene)| *scene == Some(at));
-            let who = senders(there.clone().map(|(packet, _)| *packet));
-            let cell = match who {
-                0 => Cell::count(0, 0),
-                _ => Cell::of(share(there.count(), memos.len()), who),
-            };
-            let named = of.is_some_and(|kind| class == Class::Type(kind));
-            cells.push(if named { cell.beside("named") } else { cell });
-        }
-        rows.push(row(class.id(), class.name(), cells));
-    }
-    let scene = |(id, name, ..): &(&'static str, (&'static str, &'static str), _, _)| {
-        column(id, *name, Unit::Percent)
-    };
-    let memos = column("memos", ("memos", "留言数"), Unit::Count);
-    Section {
-        id: "scenes",
-        title: Words::new("Scenes, % of packets with a memo", "高频场景（占有留言红包的 %）"),
-        columns: std::iter::once(memos).chain(SCENES.iter().map(scene)).collect(),
-        rows,
-        notes: vec![Words::new(
-            "named: the document names this scene for the type. A memo counts for the first scene \
-             whose words it has",
-            "named：文档将该场景列为该类型的高频场景；留言计入首个匹配词语的场景",
-        )],
     }
 }
 
@@ -446,9 +353,9 @@ fn ties(gathered: &Gathered) -> Section {
     let strong = |at: u32| gathered.class(at) == Class::Type(GroupType::Family);
     let weak = |at: u32| matches!(gathered.class(at), Class::Type(_)) && !strong(at);
     let mut rows = Vec::new();
-    let kinds: [(&str, &str, &dyn Fn(u32) -> bool); 2] =
-        [("strong", "强关系", &strong), ("weak", "弱关系", &weak)];
-    for (at, (name, zh, belongs)) in kinds.into_iter().enumerate() {
+    let kinds = [("strong", "强关系"), ("weak", "弱关系")];
+    for (at, (name, zh)) in kinds.into_iter().enumerate() {
+        let belongs = |group: u32| if at == 0 { strong(group) } else { weak(group) };
         let people = gathered.people(&gathered.groups_of(belongs));
         let days = tables.member_days[at];
         let month = if days == 0 { f64::NAN } else { tables.acts[at] as f64 / days as f64 * 30.4 };
@@ -491,184 +398,6 @@ fn ties(gathered: &Gathered) -> Section {
             "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计",
         )],
     }
-}
-
-fn regions(gathered: &Gathered) -> Section {
-    let zones = [
-        (Some(Zone::Delta), "deltas", "Pearl and Yangtze deltas", "珠三角、长三角"),
-        (Some(Zone::Inland), "inland", "middle and west", "中西部"),
-        (Some(Zone::Rest), "rest", "rest of the country", "其他地区"),
-        (None, "unknown", "unknown", "未知"),
-    ];
-    let zone = |at: u32| {
-        let province = gathered.tables.groups.get(&at).map_or(0, |group| group.province);
-        (province != 0).then(|| zone_of(province))
-    };
-    let mut rows = Vec::new();
-    for (here, id, name, zh) in zones {
-        let groups = gathered.groups_of(|at| zone(at) == here);
-        if groups.is_empty() {
-            continue;
-        }
-        let people = gathered.people(&groups);
-        let of = |kind: GroupType| {
-            let class = Class::Type(kind);
-            let those: BTreeSet<u32> =
-                groups.iter().copied().filter(|at| gathered.class(*at) == class).collect();
-            let people = gathered.people(&those);
-            let cell = match people {
-                0 => Cell::count(0, 0),
-                _ => Cell::of(share(those.len(), groups.len()), people),
-            };
-            let packets = gathered.packets_of(class);
-            (cell, mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here))))
-        };
-        let ((business, business_mean), (family, _)) =
-            (of(GroupType::Business), of(GroupType::Family));
-        let packets = gathered.tables.packets.iter();
-        let all_mean = mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here)));
-        let delta = here == Some(Zone::Delta);
-        let inland = here == Some(Zone::Inland);
-        let beside = |cell: Cell, holds: bool, text: &str| match holds {
-            true => cell.beside(text),
-            false => cell,
-        };
-        let cells = vec![
-            Cell::count(groups.len(), people),
-            Cell::count(people, people),
-            beside(business, delta, ">60"),
-            beside(business_mean, delta, "35.8"),
-            beside(family, inland, "78"),
-            beside(all_mean, inland, "12.4"),
-        ];
-        rows.push(row(id, Words::new(name, zh), cells));
-    }
-    Section {
-        id: "regions",
-        title: Words::new("Regions of groups", "地域分布（群）"),
-        columns: vec![
-            summed("groups", ("groups", "群数"), Unit::Count),
-            column("accounts", ("accounts", "账户"), Unit::Count),
-            column("business", ("of business, %", "商业群 %"), Unit::Percent),
-            column("business_mean", ("their mean, yuan", "其单包均值"), Unit::Yuan),
-            column("family", ("of family, %", "亲友群 %"), Unit::Percent),
-            column("mean", ("mean of all, yuan", "全部均值"), Unit::Yuan),
-        ],
-        rows,
-        notes: Vec::new(),
-    }
-}
-
-fn provinces(gathered: &Gathered) -> Section {
-    let tables = &gathered.tables;
-    let mut people: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for (account, province) in &gathered.provinces {
-        people.entry(*province).or_default().insert(*account);
-    }
-    let mut order: Vec<u32> = people.keys().copied().collect();
-    order.sort_by_key(|code| (std::cmp::Reverse(people[code].len()), *code));
-    let line = |id: String, name: Words, codes: &BTreeSet<u32>| {
-        let accounts: usize =
-            codes.iter().filter_map(|code| people.get(code)).map(BTreeSet::len).sum();
-        let there = |at: &u32| tables.groups.get(at).is_some_and(|g| codes.contains(&g.province));
-        let groups = gathered.groups_of(|at| there(&at));
-        let part = |of: &BTreeSet<u32>| {
-            let those: BTreeSet<u32> = of.iter().copied().filter(there).collect();
-            match those.len() {
-                0 => Cell::count(0, 0),
-                count => Cell::of(share(count, of.len()), gathered.people(&those)),
-            }
-        };
-        let cells = vec![
-            Cell::count(accounts, accounts),
-            Cell::count(groups.len(), gathered.people(&groups)),
-            part(&gathered.banned),
-            part(&gathered.found),
-        ];
-        row(id, name, cells)
-    };
-    let mut rows = Vec::new();
-    for code in order.iter().take(PROVINCES_SHOWN) {
-        rows.push(line(code.to_string(), province_name(*code), &BTreeSet::from([*code])));
-    }
-    let rest: BTreeSet<u32> = order.iter().skip(PROVINCES_SHOWN).copied().collect();
-    if !rest.is_empty() {
-        rows.push(line("other".to_owned(), Words::new("all others", "其余"), &rest));
-    }
-    let mut three = line(
-        "three".to_owned(),
-        Words::new("Shandong, Henan, Hebei", "山东、河南、河北"),
-        &BANNED_PROVINCES.into_iter().collect(),
-    );
-    three.cells[2] = std::mem::take(&mut three.cells[2]).beside("62");
-    three.cells[3] = std::mem::take(&mut three.cells[3]).beside("62");
-    rows.push(three);
-    Section {
-        id: "provinces",
-        title: Words::new("Provinces", "省份"),
-        columns: vec![
-            column("accounts", ("accounts", "账户"), Unit::Count),
-            summed("groups", ("groups", "群数"), Unit::Count),
-            summed("banned", ("of banned groups, %", "占被封群 %"), Unit::Percent),
-            summed("found", ("of groups found fraud, %", "占认定欺诈群 %"), Unit::Percent),
-        ],
-        rows,
-        notes: vec![Words::new(
-            format!(
-                "{} groups are banned at the end of the run; labels call {} fraud",
-                gathered.banned.len(),
-                gathered.found.len()
-            ),
-            format!(
-                "运行结束时被封群 {} 个；标签认定欺诈群 {} 个",
-                gathered.banned.len(),
-                gathered.found.len()
-            ),
-        )],
-    }
-}
-
-/// The name of a province by its code of GB/T 2260.
-fn province_name(code: u32) -> Words {
-    const NAMES: [(u32, &str, &str); 34] = [
-        (11, "Beijing", "北京"),
-        (12, "Tianjin", "天津"),
-        (13, "Hebei", "河北"),
-        (14, "Shanxi", "山西"),
-        (15, "Inner Mongolia", "内蒙古"),
-        (21, "Liaoning", "辽宁"),
-        (22, "Jilin", "吉林"),
-        (23, "Heilongjiang", "黑龙江"),
-        (31, "Shanghai", "上海"),
-        (32, "Jiangsu", "江苏"),
-        (33, "Zhejiang", "浙江"),
-        (34, "Anhui", "安徽"),
-        (35, "Fujian", "福建"),
-        (36, "Jiangxi", "江西"),
-        (37, "Shandong", "山东"),
-        (41, "Henan", "河南"),
-        (42, "Hubei", "湖北"),
-        (43, "Hunan", "湖南"),
-        (44, "Guangdong", "广东"),
-        (45, "Guangxi", "广西"),
-        (46, "Hainan", "海南"),
-        (50, "Chongqing", "重庆"),
-        (51, "Sichuan", "四川"),
-        (52, "Guizhou", "贵州"),
-        (53, "Yunnan", "云南"),
-        (54, "Tibet", "西藏"),
-        (61, "Shaanxi", "陕西"),
-        (62, "Gansu", "甘肃"),
-        (63, "Qinghai", "青海"),
-        (64, "Ningxia", "宁夏"),
-        (65, "Xinjiang", "新疆"),
-        (71, "Taiwan", "台湾"),
-        (81, "Hong Kong", "香港"),
-        (82, "Macau", "澳门"),
-    ];
-    let found = NAMES.iter().find(|(two, ..)| two * 10_000 == code);
-    let unknown = || Words::new(code.to_string(), code.to_string());
-    found.map_or_else(unknown, |(_, en, zh)| Words::new(*en, *zh))
 }
 
 fn ages(gathered: &Gathered) -> Section {
@@ -773,35 +502,5 @@ fn platforms(gathered: &Gathered) -> Section {
             "60: Douyin's participants in the spring festival of 2022",
             "60：2022 年春节抖音红包活动参与人次",
         )],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulate::figures::PROVINCES;
-
-    #[test]
-    fn provinces_of_the_document_have_names() {
-        for (code, ..) in PROVINCES {
-            assert_ne!(province_name(*code).en, code.to_string());
-        }
-        assert_eq!(province_name(990_000).en, "990000");
-        assert_eq!(BANNED_PROVINCES.map(|code| province_name(code).zh), ["山东", "河南", "河北"]);
-    }
-
-    #[test]
-    fn a_memo_has_the_scene_of_its_words() {
-        let cases = [
-            ("新婚快乐，百年好合", Some("wedding")),
-            ("中秋快乐", Some("festival")),
-            ("第三天打卡", Some("check-in")),
-            ("3星任务", Some("task")),
-            ("拉新奖励", Some("recruiting")),
-            ("晚饭", None),
-        ];
-        for (memo, expected) in cases {
-            assert_eq!(scene(memo).map(|at| SCENES[at].0), expected, "{memo}");
-        }
     }
 }
