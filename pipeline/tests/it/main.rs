@@ -2,11 +2,13 @@
 
 mod changes;
 mod clusters;
+mod code_words;
 mod cost;
 mod digest;
 mod enforce;
 mod failure;
 mod features;
+mod finished;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
