@@ -487,6 +487,9 @@ impl World {
         });
         match reply.result {
             Ok(_) => {
+                if fund == Fund::Balance {
+                    self.spent(from, amount_fen);
+                }
                 let event = self.act(Kind::Transfer, from);
                 self.emit(Event {
                     counterparty: Some(to),
@@ -512,6 +515,7 @@ impl World {
         let amount = Fen(fen as u64);
         let reply = self.ask(Command::Withdraw { account: account.as_str(), amount });
         if reply.result.is_ok() {
+            self.spent(who, fen);
             let event = self.act(Kind::Withdraw, who);
             let amount_fen = Some(fen);
             self.emit(Event { amount_fen, funding: "balance", scheme, ..event });

@@ -44,6 +44,7 @@ mod separation;
 mod society;
 #[cfg(test)]
 mod tests;
+mod turnover;
 mod words;
 pub mod world;
 

@@ -276,7 +276,7 @@ impl World {
             names: Names::new(seed),
             agenda: Agenda::default(),
             bank: Bank::new(seed),
-            purses: Purses::new(seed),
+            purses: Purses::new(seed, scenario),
             life: None,
             batch: Vec::with_capacity(BATCH_EVENTS),
             sink: Some(sink),
