@@ -14,6 +14,7 @@ use rustc_hash::FxHasher;
 
 use super::figures::{DAY, HOUR};
 use super::life::Plan;
+use super::options::Customs;
 use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
 use super::random::Rng;
 use super::world::{Account, Event, Group, Member, SchemeId, World};
@@ -113,6 +114,9 @@ pub(super) struct Bank {
     watched: HashMap<u32, Watched, BuildHasherDefault<FxHasher>>,
     refused: BTreeMap<Refusal, u64>,
     rng: Rng,
+    /// How likely a password is mistyped.
+    slips: f64,
+    slip_rng: Rng,
 }
 
 /// A packet.
@@ -135,13 +139,17 @@ struct Watched {
 
 /// The word that opens a packet with a password.
 const PASSWORD: &str = "恭喜发财";
+/// What a slip makes of it.
+const PASSWORD_MISTYPED: &str = "恭喜发才";
+/// So long it takes to type it again, from and to, ms.
+const RETYPED_MS: (i64, i64) = (2_500, 15_000);
 /// So often what must be true of the engine is asserted, in commands.
 const BATCH_COMMANDS: u64 = 4096;
 /// What people put into their wallets when they find them empty, fen.
 const TOPUPS_FEN: [i64; 7] = [5_000, 10_000, 10_000, 20_000, 30_000, 50_000, 100_000];
 
 impl Bank {
-    pub(super) fn new(seed: u64) -> Bank {
+    pub(super) fn new(seed: u64, customs: Customs) -> Bank {
         // Nothing is decided on, so nothing waits or is held, and ids need not be known for longer
         // than a packet can be open.
         let limits = Limits {
@@ -165,6 +173,8 @@ impl Bank {
             watched: HashMap::default(),
             refused: BTreeMap::new(),
             rng: Rng::named(seed, "topup", 0),
+            slips: customs.password_slips_percent as f64 / 100.0,
+            slip_rng: Rng::named(seed, "slips", 0),
         }
     }
 }
@@ -437,13 +447,20 @@ impl World {
     fn claim(&mut self, packet: u32, account: Account, scheme: Option<SchemeId>) {
         let known = self.bank.packets[packet as usize];
         let (id, claimer) = (self.names.packet(packet), self.names.account(account));
-        let guess = known.password.then(|| command::password_digest(id.as_str(), PASSWORD));
+        let bank = &mut self.bank;
+        let slip = known.password && bank.slips > 0.0 && bank.slip_rng.chance(bank.slips);
+        let typed = if slip { PASSWORD_MISTYPED } else { PASSWORD };
+        let guess = known.password.then(|| command::password_digest(id.as_str(), typed));
         let reply = self.ask(Command::Claim {
             account: claimer.as_str(),
             packet: id.as_str(),
             guess,
             tie: Tie::None,
         });
+        if slip && reply.result == Err(Refusal::PasswordWrong) {
+            let time = self.now + self.bank.slip_rng.between(RETYPED_MS.0, RETYPED_MS.1);
+            return self.plan(time, Act::Claim { packet, account, scheme });
+        }
         if let Ok(Done::Claimed { amount, .. }) = reply.result {
             let fen = amount.0 as i64;
             let event = self.act(Kind::Claim, account);

@@ -33,6 +33,8 @@ mod labels;
 mod life;
 pub mod names;
 mod negatives;
+mod noise;
+mod options;
 mod outside;
 mod output;
 mod packets;
@@ -53,6 +55,7 @@ use std::sync::mpsc::sync_channel;
 
 pub use self::fidelity::Row;
 pub use self::labels::Label;
+pub use self::options::{Customs, Noise};
 pub use self::scenario::{
     DIFFICULTIES, Difficulty, Festival, Negative, NegativeKind, Ring, Scenario, Typology, Variant,
 };

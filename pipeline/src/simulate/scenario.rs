@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::figures::{DAY, GroupType};
+use super::options::{self, Customs, Noise};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::document::Reader;
 use crate::event::{TIME_MAX, TIME_MIN};
@@ -24,6 +25,10 @@ pub struct Scenario {
     pub groups: [i64; 4],
     /// The festival, if one falls into the days.
     pub festival: Option<Festival>,
+    /// What people do that not every population shows.
+    pub customs: Customs,
+    /// What investigators do not know or get wrong.
+    pub noise: Noise,
     /// Rings of fraud.
     pub rings: Vec<Ring>,
     /// Honest people who look like fraud.
@@ -136,6 +141,8 @@ pub struct Ring {
     pub until: Option<i64>,
     /// What is not as it was before.
     pub variant: Variant,
+    /// How many players a gambling ring's group has; else as few as the difficulty has it.
+    pub players: Option<i64>,
 }
 
 /// So many occurrences of honest behaviour that resembles fraud.
@@ -159,6 +166,8 @@ const ACCOUNTS: (i64, i64) = (200, 1_000_000);
 const GROUPS: (i64, i64) = (2, 200_000);
 const PEAK: (i64, i64) = (1, 100);
 const COUNT: (i64, i64) = (0, 10_000);
+/// The largest groups that reports tell of have some 400 members.
+const PLAYERS: (i64, i64) = (8, 400);
 
 impl Scenario {
     /// Reads a scenario file; all its mistakes are reported at once. With a difficulty, all rings
@@ -196,13 +205,15 @@ impl Scenario {
 }
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 11] = [
         "title",
         "start",
         "days",
         "accounts",
         "groups",
         "festival",
+        "customs",
+        "labels",
         "difficulty",
         "ring",
         "negative",
@@ -218,6 +229,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         (Some(start), Some(days)) => read_festival(reader, root, start, days),
         _ => None,
     };
+    let (customs, noise) = (options::customs(reader, root), options::noise(reader, root));
     // What a ring does not say of itself the file says of all.
     let usual = match root.contains_key("difficulty") {
         true => choice(reader, root, "difficulty", DIFFICULTIES),
@@ -234,6 +246,8 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         accounts: accounts?,
         groups: groups?,
         festival,
+        customs,
+        noise,
         rings,
         negatives,
     })
@@ -283,7 +297,8 @@ fn read_ring(
     usual: Option<Difficulty>,
     (start, days): (i64, i64),
 ) -> Option<Ring> {
-    reader.known_keys(table, &["typology", "difficulty", "count", "from", "until", "variant"]);
+    let known = ["typology", "difficulty", "count", "from", "until", "variant", "players"];
+    reader.known_keys(table, &known);
     let typology = choice(reader, table, "typology", Typology::ALL);
     let difficulty = match (table.contains_key("difficulty"), usual) {
         (false, Some(usual)) => Some(usual),
@@ -312,8 +327,9 @@ fn read_ring(
         true => choice(reader, table, "variant", &VARIANTS)?,
         false => Variant::Usual,
     };
+    let players = reader.integer(table, "players", PLAYERS.0..=PLAYERS.1);
     let (typology, difficulty, count) = (typology?, difficulty?, count?);
-    Some(Ring { typology, difficulty, count, from, until, variant })
+    Some(Ring { typology, difficulty, count, from, until, variant, players })
 }
 
 fn read_negative(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Negative> {

@@ -275,7 +275,7 @@ impl World {
             words: Words::new(),
             names: Names::new(seed),
             agenda: Agenda::default(),
-            bank: Bank::new(seed),
+            bank: Bank::new(seed, scenario.customs),
             purses: Purses::new(seed, scenario),
             life: None,
             batch: Vec::with_capacity(BATCH_EVENTS),
