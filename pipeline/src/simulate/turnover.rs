@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use super::figures::{DAY, FLOWS, TURNOVER_DAYS_MIN, TURNOVER_TENTHS, TURNOVER_TOLD_MS};
 use super::scenario::Scenario;
 
+/// Stays are counted in seconds: in milliseconds those of a million people would not fit.
+const SECOND: i64 = 1000;
 /// Money that was left is left again until its stay is so many thousandths of the wanted one: what
 /// comes in later, and waits with it, does the rest.
-const SHORT_OF_PERMILLE: i128 = 985;
+const SHORT_OF_PERMILLE: i64 = 985;
 
 /// The books of all accounts, and their sums. Times count from the start.
 pub(super) struct Turnover {
@@ -26,8 +28,8 @@ struct Book {
     received: [i64; FLOWS],
     /// What is still there, the oldest first.
     receipts: VecDeque<Receipt>,
-    /// Of that, what came in early enough to tell, and when it did: fen, and fen times ms.
-    waiting: [(i64, i128); FLOWS],
+    /// Of that, what came in early enough to tell, and when it did: fen, and fen times s.
+    waiting: [(i64, i64); FLOWS],
     /// When that goes out.
     due: i64,
     /// What went out when most of the account's money was of its flow.
@@ -46,9 +48,9 @@ struct Receipt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Flow {
     /// What goes out before the end, fen.
-    out: i128,
-    /// How long it stays, at most to the end: fen times ms.
-    stays: i128,
+    out: i64,
+    /// How long it stays, at most to the end: fen times s.
+    stays: i64,
     /// What moves on within the median stay, and what within a day, fen.
     quick: i64,
     day: i64,
@@ -112,8 +114,8 @@ impl Turnover {
                     continue;
                 }
                 if told {
-                    book.gone[flow].out += i128::from(part);
-                    book.gone[flow].stays += i128::from(part) * i128::from(now - time);
+                    book.gone[flow].out += part;
+                    book.gone[flow].stays += part * (now / SECOND - time / SECOND);
                 }
                 if known && now - time <= DAY {
                     book.gone[flow].day += part;
@@ -134,7 +136,7 @@ impl Turnover {
     pub(super) fn stays_permille(&self, flow: usize) -> i64 {
         match self.wanted(flow) {
             0 => 1000,
-            wanted => (self.sums[flow].stays * 1000 / wanted) as i64,
+            wanted => self.sums[flow].stays / (wanted / 1000).max(1),
         }
     }
 
@@ -146,15 +148,15 @@ impl Turnover {
         if waiting == 0 {
             return 0;
         }
-        let enough = self.wanted(flow) * SHORT_OF_PERMILLE / 1000;
-        let short = (enough - self.sums[flow].stays) / i128::from(waiting);
+        let enough = self.wanted(flow) / 1000 * SHORT_OF_PERMILLE;
+        let short = (enough - self.sums[flow].stays) / waiting * SECOND;
         let room = self.end - 1 - (now - self.start);
-        short.clamp(0, i128::from(room.max(0))) as i64
+        short.clamp(0, room.max(0))
     }
 
-    fn wanted(&self, flow: usize) -> i128 {
+    fn wanted(&self, flow: usize) -> i64 {
         let turnover = TURNOVER_TENTHS.get(flow);
-        turnover.map_or(0, |turnover| self.sums[flow].out * i128::from(DAY * 10 / turnover))
+        turnover.map_or(0, |turnover| self.sums[flow].out * (DAY / SECOND * 10 / turnover))
     }
 
     /// Changes a book, and the sums with it.
@@ -173,8 +175,8 @@ impl Turnover {
 impl Flow {
     /// Adds another flow so many times.
     fn take(&mut self, other: &Flow, times: i64) {
-        self.out += other.out * i128::from(times);
-        self.stays += other.stays * i128::from(times);
+        self.out += other.out * (times);
+        self.stays += other.stays * (times);
         self.quick += other.quick * times;
         self.day += other.day * times;
     }
@@ -184,7 +186,7 @@ impl Book {
     fn wait(&mut self, flow: usize, fen: i64, time: i64) {
         let (waiting, moment) = &mut self.waiting[flow];
         *waiting += fen;
-        *moment += i128::from(fen) * i128::from(time);
+        *moment += fen * (time / SECOND);
     }
 
     /// Where money of several flows has come together its stay belongs to none of them, unless most
@@ -198,8 +200,8 @@ impl Book {
         let mut whole = self.gone[flow];
         let (fen, moment) = self.waiting[flow];
         if fen > 0 && self.mostly(flow) {
-            whole.out += if self.due < end { i128::from(fen) } else { 0 };
-            whole.stays += i128::from(fen) * i128::from(self.due.min(end)) - moment;
+            whole.out += if self.due < end { fen } else { 0 };
+            whole.stays += fen * (self.due.min(end) / SECOND) - moment;
         }
         whole
     }
