@@ -438,13 +438,16 @@ count = 2
             .replace("days = 7", "days = 700\ndayz = 7")
             .replace("2024-02-06", "6 Feb")
             .replace("stranger = 2", "strangers = 2")
-            .replace("device-farm", "device-firm");
+            .replace("device-farm", "device-firm")
+            .replace("festival =", "labels = { missed_percent = 101, misses = 1 }\nfestival =");
         let found = codes(&bad);
         let found: Vec<(&str, &str)> = found.iter().map(|(c, t)| (*c, t.as_str())).collect();
         for wanted in [
             ("bad-date", "\"6 Feb\""),
             ("out-of-bounds", "700"),
             ("unknown-key", "dayz"),
+            ("out-of-bounds", "101"),
+            ("unknown-key", "misses"),
             ("unknown-key", "strangers"),
             ("unknown-value", "\"device-firm\""),
         ] {
