@@ -8,6 +8,7 @@ mod referee;
 
 use std::collections::BTreeMap;
 
+use super::devices::latency;
 use super::entries::{Entry, EntrySource, entry};
 use crate::event::Type;
 
@@ -18,11 +19,16 @@ pub(crate) enum Keeper {
     Packets,
     /// The luck and refunds of accounts, keyed by account.
     Fortunes,
+    /// When packets are claimed, keyed by device.
+    Latencies,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 2] =
-    [(Keeper::Packets, &[referee::PACKET]), (Keeper::Fortunes, &[referee::ACCOUNT])];
+const KEEPERS: [(Keeper, &[&[Row]]); 3] = [
+    (Keeper::Packets, &[referee::PACKET]),
+    (Keeper::Fortunes, &[referee::ACCOUNT]),
+    (Keeper::Latencies, &[latency::ROWS]),
+];
 
 /// The place of `packet.outcome` among the kept features.
 pub(crate) const OUTCOME: usize = 0;

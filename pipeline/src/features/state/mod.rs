@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+pub(crate) use key::stddev;
 use key::{KeyState, Request, Texts, outputs};
 pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;
