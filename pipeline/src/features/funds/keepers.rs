@@ -1,0 +1,205 @@
+//! The keepers of accounts' funds as keyed families: what is asked of them, and their answers.
+
+use super::accounts::{Accounts, Kept};
+use super::chains::{Passing, Reached, Through};
+use super::flows::{Flow, Flowed, Flows};
+use super::{GraphTick, Usage};
+use crate::features::state::LOOK_AHEAD;
+use crate::keyed::{Addressing, Key, Replies, Requests, whole};
+
+/// Lookups, by bit: the account as the payer and as the payee of a transaction.
+pub(crate) const PAYER: u32 = 1;
+pub(crate) const PAYEE: u32 = 2;
+
+/// Streams of a request to the keeper of flows, by bit; the request carries the fen.
+const FLOWS: [Flow; 4] = [Flow::Receipt, Flow::Credit, Flow::Spend, Flow::BankSpend];
+
+/// The stream of a flow.
+pub(crate) fn stream_of(flow: Flow) -> u32 {
+    1 << flow as u32
+}
+
+/// One worker's part of the accounts' flows.
+pub(crate) struct FlowsState {
+    accounts: Accounts<Flows>,
+}
+
+impl FlowsState {
+    pub(crate) fn new() -> FlowsState {
+        FlowsState { accounts: Accounts::new() }
+    }
+
+    /// Applies requests that are in total order, and answers them in the same order.
+    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+        let mut words = requests.words.iter();
+        for at in 0..requests.rows.len() {
+            if at % LOOK_AHEAD == 0 {
+                self.accounts.look_ahead(next_keys(requests, at));
+            }
+            let (key, time, streams) = (key(requests, at), requests.times[at], requests.streams[at]);
+            let state = if streams == 0 {
+                self.accounts.get(key)
+            } else {
+                let flow = FLOWS[streams.trailing_zeros() as usize];
+                let fen = words.next().map_or(0, |word| *word as i64);
+                let state = self.accounts.entry(key, time);
+                state.apply(time, flow, fen);
+                Some(state)
+            };
+            if requests.lookups[at] != 0 {
+                let flowed = state.map_or_else(Flowed::default, |state| state.at(time));
+                let word = |value: Option<f64>| value.unwrap_or(f64::NAN).to_bits();
+                let words = [flowed.residence_minutes, flowed.recirculated, flowed.turnover];
+                answer(requests, at, &words.map(word), replies);
+            }
+        }
+    }
+
+    /// What the state takes up now.
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.accounts)
+    }
+}
+
+/// Words of a request to those who pass money on: fen, then of a hop in the payer and the group, of
+/// a hop out the payee's key.
+pub(crate) const PASSING_WORDS: usize = 4;
+/// The stream of a hop in; a hop out has another.
+pub(crate) const HOP_IN: u32 = 1;
+pub(crate) const HOP_OUT: u32 = 2;
+
+/// One worker's part of the accounts that pass money on.
+pub(crate) struct PassingState {
+    accounts: Accounts<Passing>,
+    peers: usize,
+    through: Vec<Through>,
+}
+
+impl PassingState {
+    pub(crate) fn new(peers: usize) -> PassingState {
+        PassingState { accounts: Accounts::new(), peers, through: Vec::new() }
+    }
+
+    /// Applies requests that are in total order. Returns what payees are to be told of, a batch
+    /// for each worker that there is something for.
+    pub(crate) fn apply(&mut self, requests: &Requests) -> Vec<Requests> {
+        let to = Addressing {
+            origin: requests.origin as usize,
+            peers: self.peers,
+            first: requests.first,
+        };
+        let mut tidings = Requests::batches(&to, 0, 0);
+        for (at, words) in requests.words.chunks_exact(PASSING_WORDS).enumerate() {
+            if at % LOOK_AHEAD == 0 {
+                self.accounts.look_ahead(next_keys(requests, at));
+            }
+            let (key, time) = (key(requests, at), requests.times[at]);
+            let fen = words[0] as i64;
+            if requests.streams[at] == HOP_IN {
+                self.accounts.entry(key, time).receive(time, words[1], words[2], fen);
+                continue;
+            }
+            let Some(passing) = self.accounts.get(key) else { continue };
+            let payee = Key { hash: whole(&words[1..]), check: words[3] as u32 };
+            passing.pass(time, payee.hash as u64, fen, &mut self.through);
+            let batch = &mut tidings[payee.group() % self.peers];
+            for (group, fen) in &self.through {
+                batch.push(requests.rows[at] as usize, payee, time, 1, 0);
+                batch.words.extend([*group, *fen as u64]);
+            }
+        }
+        tidings.retain(|batch| !batch.rows.is_empty());
+        tidings
+    }
+
+    /// What the state takes up now.
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.accounts)
+    }
+}
+
+/// One worker's part of the accounts that money reaches through others.
+pub(crate) struct ReachedState {
+    accounts: Accounts<Reached>,
+    tick: GraphTick,
+    /// Where each tiding of a slice stands: row, batch, and place in it.
+    order: Vec<(u32, u32, u32)>,
+}
+
+impl ReachedState {
+    pub(crate) fn new(tick: GraphTick) -> ReachedState {
+        ReachedState { accounts: Accounts::new(), tick, order: Vec::new() }
+    }
+
+    /// Applies the batches of one slice in the order of rows: first what there is to tell of a
+    /// row, then its lookups.
+    pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        // Tidings carry words, and lookups none.
+        let (told, asked): (Vec<_>, Vec<_>) =
+            (0..batches.len()).partition(|nth| !batches[*nth].words.is_empty());
+        for nth in told {
+            let places = batches[nth].rows.iter().zip(0..);
+            order.extend(places.map(|(row, at)| (*row, nth as u32, at)));
+        }
+        order.sort_unstable();
+        let mut tidings = order.iter().peekable();
+        let asked = asked.iter().map(|nth| &batches[*nth]);
+        for requests in asked {
+            for at in 0..requests.rows.len() {
+                if at % LOOK_AHEAD == 0 {
+                    self.accounts.look_ahead(next_keys(requests, at));
+                }
+                while let Some(next) = tidings.next_if(|(row, ..)| *row <= requests.rows[at]) {
+                    self.tell(batches, *next);
+                }
+                let moment = self.tick.known(requests.times[at]);
+                let state = self.accounts.get(key(requests, at));
+                let (fen, groups) = state.map_or((0, 0), |state| state.at(moment));
+                let fen = i64::try_from(fen).unwrap_or(i64::MAX);
+                answer(requests, at, &[fen as u64, groups as u64], replies);
+            }
+        }
+        for next in tidings {
+            self.tell(batches, *next);
+        }
+        self.order = order;
+    }
+
+    fn tell(&mut self, batches: &[Requests], (_, nth, at): (u32, u32, u32)) {
+        let (batch, at) = (&batches[nth as usize], at as usize);
+        let (time, words) = (batch.times[at], &batch.words[2 * at..2 * at + 2]);
+        let reached = self.accounts.entry(key(batch, at), self.tick.known(time));
+        reached.reach(time, (words[0], words[1] as i64));
+    }
+
+    /// What the state takes up now.
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.accounts)
+    }
+}
+
+fn key(requests: &Requests, at: usize) -> Key {
+    Key { hash: requests.hashes[at], check: requests.checks[at] }
+}
+
+/// The keys that are looked up together from `at` on.
+fn next_keys(requests: &Requests, at: usize) -> impl Iterator<Item = Key> {
+    (at..requests.rows.len().min(at + LOOK_AHEAD)).map(|at| key(requests, at))
+}
+
+/// Answers a request: the same words for each of its lookups.
+fn answer(requests: &Requests, at: usize, words: &[u64], replies: &mut Replies) {
+    let lookups = requests.lookups[at];
+    replies.rows.push(requests.rows[at]);
+    replies.lookups.push(lookups);
+    for _ in 0..lookups.count_ones() {
+        replies.values.extend_from_slice(words);
+    }
+}
+
+fn usage<S: Kept>(accounts: &Accounts<S>) -> Usage {
+    let (keys, events, bytes) = accounts.usage();
+    Usage { keys, events, bytes }
+}

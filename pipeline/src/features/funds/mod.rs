@@ -1,0 +1,21 @@
+//! Funds: what an account's money did in the last 24 hours, and whom it went through.
+
+mod accounts;
+mod chains;
+mod flows;
+pub(crate) mod keepers;
+#[cfg(test)]
+mod oracle;
+
+use super::state::Usage;
+
+/// The moments as of which graphs are seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GraphTick(pub(crate) i64);
+
+impl GraphTick {
+    /// The moment as of which a transaction at `time` sees graphs: one to two ticks before.
+    pub(crate) fn known(self, time: i64) -> i64 {
+        (time.div_euclid(self.0) - 1) * self.0
+    }
+}
