@@ -143,7 +143,6 @@ impl Flows {
             turnover: day.balances.turnover(time, self.balance),
         }
     }
-
 }
 
 impl Kept for Flows {

@@ -2,8 +2,11 @@
 
 use super::accounts::{Accounts, Kept};
 use super::chains::{Passing, Reached, Through};
+pub(crate) use super::cycles::COUNTERPARTIES_MAX;
+use super::cycles::Graph;
 use super::flows::{Flow, Flowed, Flows};
 use super::{GraphTick, Usage};
+use crate::event::NULL_INT;
 use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{Addressing, Key, Replies, Requests, whole};
 
@@ -36,7 +39,8 @@ impl FlowsState {
             if at % LOOK_AHEAD == 0 {
                 self.accounts.look_ahead(next_keys(requests, at));
             }
-            let (key, time, streams) = (key(requests, at), requests.times[at], requests.streams[at]);
+            let (key, time, streams) =
+                (key(requests, at), requests.times[at], requests.streams[at]);
             let state = if streams == 0 {
                 self.accounts.get(key)
             } else {
@@ -177,6 +181,52 @@ impl ReachedState {
     /// What the state takes up now.
     pub(crate) fn usage(&self) -> Usage {
         usage(&self.accounts)
+    }
+}
+
+/// Words of a request to the graph: the payee's key.
+pub(crate) const GRAPH_WORDS: usize = 3;
+/// The stream of a claim or transfer from one account to another.
+pub(crate) const EDGE: u32 = 1;
+
+/// The whole graph of payments, which each worker has.
+pub(crate) struct GraphState {
+    graph: Graph,
+}
+
+impl GraphState {
+    pub(crate) fn new(tick: GraphTick) -> GraphState {
+        GraphState { graph: Graph::new(tick, COUNTERPARTIES_MAX) }
+    }
+
+    /// Applies requests that are in total order, and answers those of the worker's own events.
+    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+        for (at, words) in requests.words.chunks_exact(GRAPH_WORDS).enumerate() {
+            let (payer, time) = (key(requests, at), requests.times[at]);
+            let payee = Key { hash: whole(words), check: words[2] as u32 };
+            if requests.streams[at] == EDGE {
+                self.graph.hop(time, payer, payee);
+            }
+            let lookups = requests.lookups[at];
+            if lookups == 0 {
+                continue;
+            }
+            replies.rows.push(requests.rows[at]);
+            replies.lookups.push(lookups);
+            for (bit, account) in [(PAYER, payer), (PAYEE, payee)] {
+                if lookups & bit != 0 {
+                    let cycle = self.graph.at(account, time);
+                    let hops = cycle.hops.unwrap_or(NULL_INT);
+                    replies.values.extend([hops as u64, cycle.left_out as u64]);
+                }
+            }
+        }
+    }
+
+    /// What the state takes up now.
+    pub(crate) fn usage(&self) -> Usage {
+        let (keys, events, bytes) = self.graph.usage();
+        Usage { keys, events, bytes }
     }
 }
 

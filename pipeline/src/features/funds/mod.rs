@@ -2,10 +2,12 @@
 
 mod accounts;
 mod chains;
+mod cycles;
 mod flows;
 pub(crate) mod keepers;
 #[cfg(test)]
 mod oracle;
+pub(crate) mod requests;
 
 use super::state::Usage;
 
@@ -17,5 +19,10 @@ impl GraphTick {
     /// The moment as of which a transaction at `time` sees graphs: one to two ticks before.
     pub(crate) fn known(self, time: i64) -> i64 {
         (time.div_euclid(self.0) - 1) * self.0
+    }
+
+    /// The first moment after `time`: from then on an event at `time` is seen.
+    pub(crate) fn enters(self, time: i64) -> i64 {
+        (time.div_euclid(self.0) + 1) * self.0
     }
 }

@@ -71,9 +71,8 @@ fn turnover(history: &[Movement], now: i64) -> Option<f64> {
         let length = until - start.max(*from);
         area += i128::from(length.max(0)) * i128::from(*balance);
     }
-    let of_balance = |movement: &&Movement| {
-        movement.time > now - DAY && movement.flow == Flow::Spend
-    };
+    let of_balance =
+        |movement: &&Movement| movement.time > now - DAY && movement.flow == Flow::Spend;
     let spent: i128 =
         history.iter().filter(of_balance).map(|movement| i128::from(movement.fen)).sum();
     (area > 0).then(|| (spent * i128::from(now - start)) as f64 / area as f64)
@@ -113,4 +112,29 @@ pub(super) fn chained(hops: &[Hop], account: u64, moment: i64) -> (i128, usize) 
     }
     groups.remove(&0);
     (fen, groups.len())
+}
+
+/// The shortest cycle through `account` as of `moment`, and how many of its edges were left out
+/// because an account on them has more than `most` counterparties on a side.
+pub(super) fn cycle(hops: &[Hop], account: u64, moment: i64, most: usize) -> (Option<i64>, usize) {
+    let seen = hops.iter().filter(|hop| hop.time < moment && hop.time >= moment - DAY);
+    let edges: BTreeSet<(u64, u64)> = seen.map(|hop| (hop.payer, hop.payee)).collect();
+    let cut = |one: u64| {
+        let paid = edges.iter().filter(|(payer, _)| *payer == one).count();
+        let paying = edges.iter().filter(|(_, payee)| *payee == one).count();
+        paid > most || paying > most
+    };
+    let own = edges.iter().filter(|(payer, payee)| *payer == account || *payee == account);
+    let left_out = own.filter(|(payer, payee)| cut(*payer) || cut(*payee)).count();
+    let kept: BTreeSet<(u64, u64)> =
+        edges.iter().copied().filter(|(payer, payee)| !cut(*payer) && !cut(*payee)).collect();
+    let mut reached = BTreeSet::from([account]);
+    for hops in 1..=3 {
+        let next = kept.iter().filter(|(payer, _)| reached.contains(payer));
+        reached = next.map(|(_, payee)| *payee).collect();
+        if reached.contains(&account) {
+            return (Some(hops), left_out);
+        }
+    }
+    (None, left_out)
 }
