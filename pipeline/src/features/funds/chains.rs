@@ -73,9 +73,7 @@ impl Kept for Passing {
         while self.held.front().is_some_and(|held| held.time <= moment - WINDOW_MS) {
             self.held.pop_front();
         }
-        if self.held.is_empty() {
-            self.held = VecDeque::new();
-        }
+        give_back(&mut self.held);
     }
 
     fn is_over(&self) -> bool {
@@ -92,6 +90,13 @@ impl Kept for Passing {
 
     fn heap_bytes(&self) -> usize {
         self.held.capacity() * size_of::<Held>()
+    }
+}
+
+/// Gives room back where most of it is empty; accounts that are over are forgotten by sweeps.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > 8 * queue.len() + 32 {
+        queue.shrink_to(2 * queue.len());
     }
 }
 
@@ -151,11 +156,7 @@ impl Kept for Reached {
             self.groups.forget_oldest();
         }
         self.groups.compact(&mut [], std::iter::empty());
-        if self.links.is_empty() {
-            self.links = VecDeque::new();
-        } else if self.links.capacity() > 8 * self.links.len() + 32 {
-            self.links.shrink_to(2 * self.links.len());
-        }
+        give_back(&mut self.links);
     }
 
     fn is_over(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::accounts::{Accounts, Kept};
 use super::chains::{Passing, Reached, Through};
 pub(crate) use super::cycles::COUNTERPARTIES_MAX;
-use super::cycles::Graph;
+use super::cycles::{Cycle, Graph};
 use super::flows::{Flow, Flowed, Flows};
 use super::{GraphTick, Usage};
 use crate::event::NULL_INT;
@@ -126,17 +126,19 @@ impl PassingState {
 pub(crate) struct ReachedState {
     accounts: Accounts<Reached>,
     tick: GraphTick,
+    /// The moment of the first event of the slice: what it does not see, none to come does.
+    moment: i64,
     /// Where each tiding of a slice stands: row, batch, and place in it.
     order: Vec<(u32, u32, u32)>,
 }
 
 impl ReachedState {
     pub(crate) fn new(tick: GraphTick) -> ReachedState {
-        ReachedState { accounts: Accounts::new(), tick, order: Vec::new() }
+        ReachedState { accounts: Accounts::new(), tick, moment: i64::MIN, order: Vec::new() }
     }
 
-    /// Applies the batches of one slice in the order of rows: first what there is to tell of a
-    /// row, then its lookups.
+    /// Applies the batches of one slice: first what there is to tell, in the order of rows, which
+    /// is that of time, and then lookups. A lookup sees only what is before its moment.
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
@@ -148,15 +150,17 @@ impl ReachedState {
             order.extend(places.map(|(row, at)| (*row, nth as u32, at)));
         }
         order.sort_unstable();
-        let mut tidings = order.iter().peekable();
-        let asked = asked.iter().map(|nth| &batches[*nth]);
-        for requests in asked {
+        let first = batches.iter().filter_map(|batch| batch.times.first()).min();
+        self.moment = first.map_or(self.moment, |first| self.tick.known(*first));
+        for places in order.chunks(LOOK_AHEAD) {
+            let told = |(_, nth, at): &(u32, u32, u32)| key(&batches[*nth as usize], *at as usize);
+            self.accounts.look_ahead(places.iter().map(told));
+            places.iter().for_each(|place| self.tell(batches, *place));
+        }
+        for requests in asked.iter().map(|nth| &batches[*nth]) {
             for at in 0..requests.rows.len() {
                 if at % LOOK_AHEAD == 0 {
                     self.accounts.look_ahead(next_keys(requests, at));
-                }
-                while let Some(next) = tidings.next_if(|(row, ..)| *row <= requests.rows[at]) {
-                    self.tell(batches, *next);
                 }
                 let moment = self.tick.known(requests.times[at]);
                 let state = self.accounts.get(key(requests, at));
@@ -165,16 +169,13 @@ impl ReachedState {
                 answer(requests, at, &[fen as u64, groups as u64], replies);
             }
         }
-        for next in tidings {
-            self.tell(batches, *next);
-        }
         self.order = order;
     }
 
     fn tell(&mut self, batches: &[Requests], (_, nth, at): (u32, u32, u32)) {
         let (batch, at) = (&batches[nth as usize], at as usize);
         let (time, words) = (batch.times[at], &batch.words[2 * at..2 * at + 2]);
-        let reached = self.accounts.entry(key(batch, at), self.tick.known(time));
+        let reached = self.accounts.entry(key(batch, at), self.moment);
         reached.reach(time, (words[0], words[1] as i64));
     }
 
@@ -204,23 +205,41 @@ impl GraphState {
         for (at, words) in requests.words.chunks_exact(GRAPH_WORDS).enumerate() {
             let (payer, time) = (key(requests, at), requests.times[at]);
             let payee = Key { hash: whole(words), check: words[2] as u32 };
-            if requests.streams[at] == EDGE {
-                self.graph.hop(time, payer, payee);
+            if at % LOOK_AHEAD == 0 {
+                self.look_ahead(requests, at);
             }
             let lookups = requests.lookups[at];
+            let mut slots = [None; 2];
+            if requests.streams[at] == EDGE {
+                slots = self.graph.hop(time, payer, payee).map(Some);
+            } else {
+                for (slot, (bit, account)) in
+                    slots.iter_mut().zip([(PAYER, payer), (PAYEE, payee)])
+                {
+                    if lookups & bit != 0 {
+                        *slot = self.graph.find(account, time);
+                    }
+                }
+            }
             if lookups == 0 {
                 continue;
             }
             replies.rows.push(requests.rows[at]);
             replies.lookups.push(lookups);
-            for (bit, account) in [(PAYER, payer), (PAYEE, payee)] {
+            for (bit, slot) in [PAYER, PAYEE].into_iter().zip(slots) {
                 if lookups & bit != 0 {
-                    let cycle = self.graph.at(account, time);
+                    let cycle = slot.map_or_else(Cycle::default, |slot| self.graph.of(slot));
                     let hops = cycle.hops.unwrap_or(NULL_INT);
                     replies.values.extend([hops as u64, cycle.left_out as u64]);
                 }
             }
         }
+    }
+
+    fn look_ahead(&self, requests: &Requests, at: usize) {
+        let words = requests.words.chunks_exact(GRAPH_WORDS).skip(at).take(LOOK_AHEAD);
+        let payees = words.map(|words| Key { hash: whole(words), check: words[2] as u32 });
+        self.graph.look_ahead(next_keys(requests, at).chain(payees));
     }
 
     /// What the state takes up now.

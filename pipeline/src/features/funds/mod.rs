@@ -5,6 +5,7 @@ mod chains;
 mod cycles;
 mod flows;
 pub(crate) mod keepers;
+mod neighbours;
 #[cfg(test)]
 mod oracle;
 pub(crate) mod requests;
@@ -24,5 +25,15 @@ impl GraphTick {
     /// The first moment after `time`: from then on an event at `time` is seen.
     pub(crate) fn enters(self, time: i64) -> i64 {
         (time.div_euclid(self.0) + 1) * self.0
+    }
+
+    /// The number of a moment; numbers wrap around.
+    fn number(self, moment: i64) -> u32 {
+        moment.div_euclid(self.0) as u32
+    }
+
+    /// The moment of a number that is not before `from` and less than 2^32 ticks after it.
+    fn moment(self, number: u32, from: i64) -> i64 {
+        from + i64::from(number.wrapping_sub(self.number(from))) * self.0
     }
 }
