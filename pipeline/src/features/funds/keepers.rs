@@ -272,3 +272,81 @@ fn usage<S: Kept>(accounts: &Accounts<S>) -> Usage {
     let (keys, events, bytes) = accounts.usage();
     Usage { keys, events, bytes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyed::halves;
+
+    const DAY: i64 = 86_400_000;
+    const ACCOUNTS: i64 = 300;
+
+    fn key_of(account: i64) -> Key {
+        Key::of(&account.to_le_bytes())
+    }
+
+    /// The requests of one event.
+    fn one(key: Key, time: i64, (streams, lookups): (u32, u32), words: &[u64]) -> Requests {
+        let to = Addressing { origin: 0, peers: 1, first: 0 };
+        let mut batch = Requests::batches(&to, 1, words.len()).remove(0);
+        batch.push(0, key, time, streams, lookups);
+        batch.words.extend_from_slice(words);
+        batch
+    }
+
+    /// On each of fifty days other accounts act: each receives 100 fen, passes all of it on to the
+    /// next, and acts never again.
+    #[test]
+    fn accounts_of_fifty_days_take_up_about_one_days_memory() {
+        let tick = GraphTick(10_000);
+        let (mut flows, mut graph) = (FlowsState::new(), GraphState::new(tick));
+        let (mut passing, mut reached) = (PassingState::new(1), ReachedState::new(tick));
+        for account in 0..50 * ACCOUNTS {
+            let time = account * DAY / ACCOUNTS;
+            let (payer, payee) = (key_of(account), key_of(account + 1));
+            let [low, high] = halves(payee.hash);
+            let check = u64::from(payee.check);
+            for (key, stream) in [(payer, Flow::Spend), (payee, Flow::Receipt)] {
+                let request = one(key, time, (stream_of(stream), PAYER), &[100]);
+                flows.apply(&request, &mut Replies::default());
+            }
+            let into = one(payee, time, (HOP_IN, 0), &[100, payer.hash as u64, 7, 0]);
+            let out = one(payer, time, (HOP_OUT, 0), &[100, low, high, check]);
+            let mut batches = vec![one(payer, time, (0, PAYER), &[])];
+            batches.extend(passing.apply(&out));
+            assert!(passing.apply(&into).is_empty());
+            reached.apply(&batches, &mut Replies::default());
+            let edge = one(payer, time, (EDGE, PAYER), &[low, high, check]);
+            graph.apply(&edge, &mut Replies::default());
+        }
+        let day = 2 * ACCOUNTS as u64;
+        // Sweeps wait until a key group has 32 accounts, or a window has passed.
+        let usages = [flows.usage(), passing.usage(), reached.usage(), graph.usage()];
+        for (nth, usage) in usages.into_iter().enumerate() {
+            assert!(usage.keys <= 2 * day, "{nth}: {usage:?}");
+            assert!(usage.keys >= 100, "{nth}: {usage:?}");
+        }
+    }
+
+    /// Two keepers tell one account within a slice; rows are in the order of time.
+    #[test]
+    fn what_several_keepers_tell_of_a_slice_counts_in_the_order_of_rows() {
+        let mut reached = ReachedState::new(GraphTick(10));
+        let account = key_of(1);
+        let tell = |row: u32, time, group, fen| {
+            let mut batch = one(account, time, (1, 0), &[group, fen]);
+            batch.rows[0] = row;
+            batch
+        };
+        let mut lookup = one(account, 1_019, (0, PAYEE), &[]);
+        lookup.rows[0] = 5;
+        let batches = [tell(4, 1_010, 8, 30), lookup, tell(2, 999, 7, 100), tell(1, 998, 0, 1)];
+        let mut replies = Replies::default();
+        reached.apply(&batches, &mut replies);
+        // The lookup is as of 1000.
+        assert_eq!(replies.values, [101, 1]);
+        let mut replies = Replies::default();
+        reached.apply(&[one(account, 1_030, (0, PAYER | PAYEE), &[])], &mut replies);
+        assert_eq!(replies.values, [131, 2, 131, 2]);
+    }
+}
