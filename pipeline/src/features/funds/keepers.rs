@@ -213,8 +213,7 @@ impl GraphState {
             if requests.streams[at] == EDGE {
                 slots = self.graph.hop(time, payer, payee).map(Some);
             } else {
-                for (slot, (bit, account)) in
-                    slots.iter_mut().zip([(PAYER, payer), (PAYEE, payee)])
+                for (slot, (bit, account)) in slots.iter_mut().zip([(PAYER, payer), (PAYEE, payee)])
                 {
                     if lookups & bit != 0 {
                         *slot = self.graph.find(account, time);
