@@ -1,4 +1,7 @@
 //! Funds: what an account's money did in the last 24 hours, and whom it went through.
+//!
+//! `flows` is exact to the event; `chains` and `cycles` are as of the moments of the graph, see
+//! [`GraphTick`]. `requests` says what a slice of events asks, and `keepers` answers.
 
 mod accounts;
 mod chains;
