@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) enum Payees {
     Few(Vec<(u32, u32)>),
+    #[expect(clippy::box_collection, reason = "an account has two of these, seldom a tree")]
     Many(Box<BTreeMap<u32, u32>>),
 }
 
@@ -16,6 +17,7 @@ pub(super) enum Payees {
 #[derive(Debug)]
 pub(super) enum Payers {
     Few(Vec<u32>),
+    #[expect(clippy::box_collection, reason = "an account has two of these, seldom a tree")]
     Many(Box<BTreeSet<u32>>),
 }
 
