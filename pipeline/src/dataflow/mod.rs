@@ -4,6 +4,7 @@
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
 mod clusters;
+mod funds;
 mod packets;
 mod steps;
 
@@ -163,6 +164,7 @@ fn work(
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
+            .chain(wiring.funds(&events))
             .collect();
         let changes = match job.features().clusters {
             Some(options) => {

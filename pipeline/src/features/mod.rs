@@ -9,6 +9,7 @@ pub mod entries;
 pub mod declare;
 pub(crate) mod kept;
 pub mod devices;
+pub(crate) mod funds;
 pub mod plan;
 pub(crate) mod requests;
 pub mod side_by_side;

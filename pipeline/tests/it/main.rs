@@ -8,6 +8,7 @@ mod digest;
 mod enforce;
 mod failure;
 mod features;
+mod funds;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;

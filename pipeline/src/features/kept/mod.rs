@@ -4,6 +4,7 @@
 //! declared here, row by row, and gathered as the answers of the declared families are: a reply
 //! names the lookups that it answers by bit, and has the words of their rows in order.
 
+mod funds;
 mod referee;
 
 use std::collections::BTreeMap;
@@ -21,13 +22,22 @@ pub(crate) enum Keeper {
     Fortunes,
     /// When packets are claimed, keyed by device.
     Latencies,
+    /// What accounts' money did in the last 24 hours, keyed by account.
+    Flows,
+    /// Money that reaches accounts through others, keyed by account.
+    Chains,
+    /// Money that goes in a circle: every worker has the whole graph.
+    Cycles,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 3] = [
+const KEEPERS: [(Keeper, &[&[Row]]); 6] = [
     (Keeper::Packets, &[referee::PACKET]),
     (Keeper::Fortunes, &[referee::ACCOUNT]),
     (Keeper::Latencies, &[latency::ROWS]),
+    (Keeper::Flows, &funds::FLOWS),
+    (Keeper::Chains, &funds::CHAINS),
+    (Keeper::Cycles, &funds::CYCLES),
 ];
 
 /// The place of `packet.outcome` among the kept features.
