@@ -1,0 +1,111 @@
+//! The packets of a group's last day, and how long their claims took.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::group::{Id, NOBODY, give_back, give_back_map};
+use crate::features::state::quantile::{QUANTILE_UNIT, Quantile};
+
+/// The window of latencies: an hour.
+pub(crate) const LATENCY_WINDOW_MS: i64 = 3_600_000;
+/// The quantiles that are kept.
+const QUANTILES: [u64; 3] = [QUANTILE_UNIT / 10, QUANTILE_UNIT / 2, QUANTILE_UNIT * 9 / 10];
+
+/// The packets sent in the money window.
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    by_id: HashMap<Id, Sent, FxBuildHasher>,
+    /// When each was sent, oldest first; also of those that were sent again since.
+    order: VecDeque<(i64, Id)>,
+}
+
+/// The sending of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) time: i64,
+    pub(super) sender: Id,
+    pub(super) face: i64,
+    digit: Option<u8>,
+}
+
+impl Sent {
+    /// Whether a share ends in the digit that the packet announces.
+    pub(super) fn announces(&self, fen: i64) -> bool {
+        self.digit.is_some_and(|digit| i64::from(digit) == fen % 10)
+    }
+}
+
+impl Packets {
+    pub(super) fn sent(
+        &mut self,
+        packet: Id,
+        sender: Id,
+        face: i64,
+        digit: Option<u8>,
+        time: i64,
+    ) {
+        if packet != NOBODY {
+            self.by_id.insert(packet, Sent { time, sender, face, digit });
+            self.order.push_back((time, packet));
+        }
+    }
+
+    pub(super) fn of(&self, packet: Id) -> Option<Sent> {
+        self.by_id.get(&packet).copied()
+    }
+
+    /// Forgets what was sent until `until`.
+    pub(super) fn expire(&mut self, until: i64) {
+        while let Some((time, packet)) = self.order.front().filter(|(time, _)| *time <= until) {
+            if self.by_id.get(packet).is_some_and(|sent| sent.time == *time) {
+                self.by_id.remove(packet);
+            }
+            self.order.pop_front();
+        }
+        give_back(&mut self.order);
+        give_back_map(&mut self.by_id);
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.by_id.capacity() * (size_of::<(Id, Sent)>() + 1) + self.order.capacity() * 16
+    }
+}
+
+/// How long after its packet each claim of the window came.
+#[derive(Debug, Default)]
+pub(super) struct Latencies {
+    /// When each was claimed, and how long it took; oldest first.
+    claims: VecDeque<(i64, i64)>,
+    quantiles: [Quantile; QUANTILES.len()],
+}
+
+impl Latencies {
+    pub(super) fn enter(&mut self, time: i64, latency: i64) {
+        self.claims.push_back((time, latency));
+        for (quantile, q) in self.quantiles.iter_mut().zip(QUANTILES) {
+            quantile.insert(latency, q);
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: i64) {
+        let until = now.saturating_sub(LATENCY_WINDOW_MS);
+        while let Some((_, latency)) = self.claims.front().filter(|(time, _)| *time <= until) {
+            for (quantile, q) in self.quantiles.iter_mut().zip(QUANTILES) {
+                quantile.remove(*latency, q);
+            }
+            self.claims.pop_front();
+        }
+        give_back(&mut self.claims);
+    }
+
+    pub(super) fn quantiles(&self) -> [Option<i64>; QUANTILES.len()] {
+        [0, 1, 2].map(|at| self.quantiles[at].value())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let quantiles: usize = self.quantiles.iter().map(Quantile::heap_bytes).sum();
+        self.claims.capacity() * 16 + quantiles
+    }
+}

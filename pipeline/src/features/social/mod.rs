@@ -1,0 +1,12 @@
+//! Groups and the people in them: what a group's money does, how fast and between whom it is
+//! claimed, and in how many groups two people meet.
+
+mod claims;
+pub(crate) mod group;
+pub(crate) mod groups;
+mod keeper;
+mod members;
+mod mines;
+#[cfg(test)]
+mod tests;
+pub(crate) mod ties;
