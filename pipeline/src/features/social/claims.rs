@@ -68,6 +68,11 @@ impl Packets {
         give_back_map(&mut self.by_id);
     }
 
+    /// Reads the oldest, to have it near.
+    pub(super) fn touch(&self) -> u64 {
+        self.order.front().map_or(0, |(_, packet)| *packet)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.by_id.capacity() * (size_of::<(Id, Sent)>() + 1) + self.order.capacity() * 16
     }
@@ -102,6 +107,13 @@ impl Latencies {
 
     pub(super) fn quantiles(&self) -> [Option<i64>; QUANTILES.len()] {
         [0, 1, 2].map(|at| self.quantiles[at].value())
+    }
+
+    /// Reads the quantiles and the oldest, to have them near.
+    pub(super) fn touch(&self) -> u64 {
+        let oldest = self.claims.front().map_or(0, |(_, latency)| *latency);
+        let quantiles = self.quantiles().map(|value| value.unwrap_or(0));
+        quantiles.iter().fold(oldest, |all, value| all ^ value) as u64
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -119,6 +119,14 @@ impl Group {
         }
     }
 
+    /// Reads what an event will read first, to have it near.
+    pub(crate) fn touch(&self) -> u64 {
+        let oldest = self.payments.front().map_or(0, |payment| payment.time);
+        let newest = self.payments.back().map_or(0, |payment| payment.time);
+        let own = self.members.touch() ^ self.latencies.touch() ^ self.packets.touch();
+        own ^ self.pairs.touch() ^ (oldest ^ newest) as u64
+    }
+
     /// What is known as of `time`, which is not before any event.
     pub(crate) fn known(&mut self, time: i64) -> Known {
         self.expire(time);

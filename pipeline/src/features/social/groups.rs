@@ -3,6 +3,7 @@
 use super::group::{Deal, Group, Id, Known};
 use super::keeper::Keeper;
 use crate::event::{Kind, NULL_INT};
+use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{Key, Replies, Requests};
 
 /// Words of a request: head, amount, account, counterparty, packet.
@@ -50,6 +51,9 @@ impl GroupsState {
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let mut words = requests.words.chunks_exact(WORDS);
         for at in 0..requests.rows.len() {
+            if at % LOOK_AHEAD == 0 {
+                self.look_ahead(&requests.hashes[at..]);
+            }
             let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
             let time = requests.times[at];
             let deal = if requests.streams[at] == 0 { None } else { words.next() };
@@ -68,6 +72,15 @@ impl GroupsState {
                 replies.values.extend(answer(&known));
             }
         }
+    }
+
+    /// Reads what is kept of the groups that come next: the waits for memory then overlap.
+    fn look_ahead(&self, hashes: &[u128]) {
+        let touch = |hash: &u128| {
+            self.groups.peek(Key { hash: *hash, check: 0 }).map_or(0, Group::touch)
+        };
+        let hashes = hashes.iter().take(LOOK_AHEAD);
+        std::hint::black_box(hashes.map(touch).fold(0, |all, word| all ^ word));
     }
 
     /// Keys, events and bytes.

@@ -65,6 +65,11 @@ impl<S: Ending> Keeper<S> {
         &mut held.state
     }
 
+    /// The state of a key, if there is one, only to be looked at.
+    pub(crate) fn peek(&self, key: Key) -> Option<&S> {
+        self.parts[key.group()].states.get(&key.hash).map(|held| &held.state)
+    }
+
     /// Keys, events that they keep, and bytes; a walk over everything, for the report.
     pub(crate) fn usage(&self) -> [u64; 3] {
         let slot = size_of::<(u128, Held<S>)>() + 1;

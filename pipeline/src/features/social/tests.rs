@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::group::{Deal as Deed, Group, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
 use super::keeper::{Ending, Keeper};
-use super::mines::{LOSSES_MAX, SETTLED_WITHIN_MS};
+use super::mines::SETTLED_WITHIN_MS;
 use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
 use crate::keyed::{Addressing, Key, Replies, Requests, halves};
@@ -225,17 +225,29 @@ fn a_game_by_hand() {
 #[test]
 fn of_many_losses_the_latest_can_be_paid() {
     let mut told = Told::begin();
-    let losses = LOSSES_MAX as u64 + 1;
-    for packet in 1..=losses {
+    for packet in 1..=9 {
         told.after(1, sent(packet), 1_000);
         told.after(1, claimed(packet), 106);
     }
     // The loss that gave way leaves the minute first, and takes no other with it.
     told.time = SETTLED_WITHIN_MS + 2;
-    for payment in 0..LOSSES_MAX as i64 {
+    for payment in 0..8 {
         assert_eq!(told.after(0, PAID, 1_000).mine_payouts, payment);
     }
-    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, LOSSES_MAX as i64 - 1, "no ninth");
+    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 7, "no ninth");
+}
+
+#[test]
+fn a_ratio_is_known_for_a_day() {
+    for (pause, payouts) in [(MONEY_WINDOW_MS - 1, 1), (MONEY_WINDOW_MS, 0)] {
+        let mut told = Told::begin();
+        told.after(0, sent(1), 1_000);
+        told.after(0, claimed(1), 6);
+        told.after(0, PAID, 1_000);
+        told.after(pause, sent(2), 3_000);
+        told.after(0, claimed(2), 6);
+        assert_eq!(told.after(0, PAID, 3_000).mine_payouts, payouts);
+    }
 }
 
 /// What a burst of a day leaves behind takes up no room after it, and nothing is left in the end.
