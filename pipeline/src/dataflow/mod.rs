@@ -379,7 +379,7 @@ impl Wiring<'_> {
             group_requests(prepared, &to(prepared.rank))
         });
         let edges = shared_edges(devices, options, self.reached.clone());
-        let family = self.job.features().families.len() as u32 + 1;
+        let family = self.job.features().cluster_family();
         clusters(edges, groups, options, family, self.reached)
     }
 

@@ -11,29 +11,35 @@ use timely::dataflow::operators::core::OkErr;
 
 use super::{Events, Wiring, Work};
 use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, PACKET_ID};
+use crate::features::kept::Keeper;
 use crate::features::state::Usage;
 use crate::gather::Prepared;
 use crate::keyed::{Addressing, Replies, Requests};
 use crate::packet::requests::{FortunesState, RefereeState, account_lookups, packet_requests};
 
 impl Wiring<'_> {
-    /// Answers about the packets and about the accounts of each transaction.
+    /// Answers about the packets of each transaction and, where something asks for them, about
+    /// its account.
     #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
-    pub(super) fn referee<'s>(&self, events: &Events<'s>) -> [StreamVec<'s, u64, Replies>; 2] {
+    pub(super) fn referee<'s>(&self, events: &Events<'s>) -> Vec<StreamVec<'s, u64, Replies>> {
         let (index, peers) = (self.index, self.peers);
         let to = move |first| Addressing { origin: index, peers, first };
         let requests = self.ask(events, "Requests: packets", move |prepared: &Prepared| {
             let keys = prepared.keys_of([PACKET_ID, ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID]);
             packet_requests(&prepared.slice, &keys, &to(prepared.rank))
         });
+        let features = self.job.features();
+        let packets = self.packets(requests, features.kept_family(Keeper::Packets));
+        let (answers, tidings) = packets.ok_err(|found| found);
+        if !features.keepers.has(Keeper::Fortunes) {
+            return vec![answers];
+        }
         let lookups = self.ask(events, "Requests: accounts of packets", move |prepared| {
             let [accounts] = prepared.keys_of([ACCOUNT_ID]);
             account_lookups(&prepared.slice, &accounts, &to(prepared.rank))
         });
-        let family = self.job.features().families.len() as u32;
-        let (answers, tidings) = self.packets(requests, family).ok_err(|found| found);
         let requests = events.scope().concatenate([lookups, tidings]);
-        [answers, self.accounts(requests, family + 2)]
+        vec![answers, self.accounts(requests, features.kept_family(Keeper::Fortunes))]
     }
 
     fn packets<'s>(

@@ -4,8 +4,10 @@
 //! workers that own its keys; [`catalogue`] is the list of all names that a condition may use.
 
 pub mod catalogue;
+pub(crate) mod built_in;
 pub mod entries;
 pub mod declare;
+pub(crate) mod kept;
 pub mod devices;
 pub mod plan;
 pub(crate) mod requests;

@@ -15,10 +15,6 @@ use crate::source::order::Slice;
 /// Words of a request about a packet: head, amount, shares on a send and the counterparty on a
 /// claim, account (two), group.
 const WORDS: usize = 6;
-/// Words of an answer about a packet, see [`PacketAnswer`].
-pub(crate) const PACKET_ANSWER: usize = 5;
-/// Words of an answer about an account, see [`AccountAnswer`].
-pub(crate) const ACCOUNT_ANSWER: usize = 3;
 
 /// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund.
 const RANK: u32 = 1;
@@ -85,55 +81,17 @@ pub(crate) fn account_lookups(slice: &Slice, accounts: &[Key], to: &Addressing) 
     batches
 }
 
-/// What is known of a packet after an event, as the words of an answer.
-pub(crate) struct PacketAnswer {
-    pub(crate) finding: Option<Finding>,
-    pub(crate) share_rank: f64,
-    pub(crate) split_deviation: f64,
-    pub(crate) shares_taken: i64,
-    pub(crate) left_fen: i64,
-}
-
-impl PacketAnswer {
-    fn words(ruling: &Ruling) -> [u64; PACKET_ANSWER] {
-        let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
-        [
-            ruling.finding as u64,
-            rank.to_bits(),
-            ruling.split_deviation.unwrap_or(f64::NAN).to_bits(),
-            ruling.shares_taken.unwrap_or(NULL_INT) as u64,
-            ruling.left.unwrap_or(NULL_INT) as u64,
-        ]
-    }
-
-    /// The answer of these words.
-    pub(crate) fn of(words: &[u64]) -> PacketAnswer {
-        PacketAnswer {
-            finding: Finding::ALL.get(words[0] as usize).copied(),
-            share_rank: f64::from_bits(words[1]),
-            split_deviation: f64::from_bits(words[2]),
-            shares_taken: words[3] as i64,
-            left_fen: words[4] as i64,
-        }
-    }
-}
-
-/// What is known of an account, as the words of an answer. There is none where nothing is known.
-pub(crate) struct AccountAnswer {
-    pub(crate) luck: f64,
-    pub(crate) refund_faults: i64,
-    pub(crate) refund_finding: Option<Finding>,
-}
-
-impl AccountAnswer {
-    /// The answer of these words.
-    pub(crate) fn of(words: &[u64]) -> AccountAnswer {
-        AccountAnswer {
-            luck: f64::from_bits(words[0]),
-            refund_faults: words[1] as i64,
-            refund_finding: Finding::ALL.get(words[2] as usize).copied(),
-        }
-    }
+/// The words of an answer about a packet: finding, rank of the share, deviation of the split,
+/// shares taken, fen left.
+fn answer(ruling: &Ruling) -> [u64; 5] {
+    let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
+    [
+        ruling.finding as u64,
+        rank.to_bits(),
+        ruling.split_deviation.unwrap_or(f64::NAN).to_bits(),
+        ruling.shares_taken.unwrap_or(NULL_INT) as u64,
+        ruling.left.unwrap_or(NULL_INT) as u64,
+    ]
 }
 
 /// One worker's part of the packets.
@@ -167,7 +125,7 @@ impl RefereeState {
             if requests.lookups[at] != 0 {
                 replies.rows.push(row);
                 replies.lookups.push(1);
-                replies.values.extend(PacketAnswer::words(&ruling));
+                replies.values.extend(answer(&ruling));
             }
             let (stream, word) = match (event.kind, ruling.share_rank) {
                 (Kind::Refund, _) if ruling.finding != Finding::Ok => {

@@ -11,7 +11,7 @@ use hongxian::event::{
     TEXT,
 };
 use hongxian::expr::Zone;
-use hongxian::features::catalogue::Context;
+use hongxian::features::catalogue::{Columns, Context};
 use hongxian::features::declare::Declaration;
 use hongxian::features::devices::ClusterOptions;
 use hongxian::features::text::Lexicon;
@@ -95,18 +95,24 @@ pub(crate) fn features(
     declarations: Vec<Declaration>,
     clusters: Option<ClusterOptions>,
 ) -> Features {
-    features_of(&Arc::new(Schema::default()), declarations, clusters)
+    features_of(&Arc::new(Schema::default()), declarations, (clusters, Columns::All))
+}
+
+/// The same without what is built in and not used.
+pub(crate) fn declared_features(declarations: Vec<Declaration>) -> Features {
+    features_of(&Arc::new(Schema::default()), declarations, (None, Columns::Used))
 }
 
 pub(crate) fn features_of(
     schema: &Arc<Schema>,
     declarations: Vec<Declaration>,
-    clusters: Option<ClusterOptions>,
+    (clusters, columns): (Option<ClusterOptions>, Columns),
 ) -> Features {
     let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
-    let context = Context { conditions: &conditions, lists: &lists, zone: &zone, clusters };
+    let (conditions, lists, zone) = (&conditions, &lists, &zone);
+    let context = Context { conditions, lists, zone, clusters, columns };
     let (mut catalogue, wrong) =
         Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);
     assert_eq!(wrong, []);
