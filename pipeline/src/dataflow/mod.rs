@@ -5,6 +5,7 @@
 
 mod clusters;
 mod packets;
+mod social;
 mod steps;
 
 use std::any::Any;
@@ -163,6 +164,7 @@ fn work(
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
+            .chain(wiring.social(&events))
             .collect();
         let changes = match job.features().clusters {
             Some(options) => {

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod plan;
 pub(crate) mod requests;
 pub mod side_by_side;
+pub(crate) mod social;
 pub(crate) mod state;
 pub mod cost;
 pub mod text;

@@ -4,7 +4,9 @@
 //! declared here, row by row, and gathered as the answers of the declared families are: a reply
 //! names the lookups that it answers by bit, and has the words of their rows in order.
 
+mod groups;
 mod referee;
+mod ties;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +20,19 @@ pub(crate) enum Keeper {
     Packets,
     /// The luck and refunds of accounts, keyed by account.
     Fortunes,
+    /// The money of groups, keyed by group.
+    Groups,
+    /// Where two accounts deal with each other, keyed by the pair.
+    Ties,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 2] =
-    [(Keeper::Packets, &[referee::PACKET]), (Keeper::Fortunes, &[referee::ACCOUNT])];
+const KEEPERS: [(Keeper, &[&[Row]]); 4] = [
+    (Keeper::Packets, &[referee::PACKET]),
+    (Keeper::Fortunes, &[referee::ACCOUNT]),
+    (Keeper::Groups, &[groups::GROUP]),
+    (Keeper::Ties, &[ties::TIE]),
+];
 
 /// The place of `packet.outcome` among the kept features.
 pub(crate) const OUTCOME: usize = 0;

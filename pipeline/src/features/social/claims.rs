@@ -38,14 +38,7 @@ impl Sent {
 }
 
 impl Packets {
-    pub(super) fn sent(
-        &mut self,
-        packet: Id,
-        sender: Id,
-        face: i64,
-        digit: Option<u8>,
-        time: i64,
-    ) {
+    pub(super) fn sent(&mut self, packet: Id, sender: Id, face: i64, digit: Option<u8>, time: i64) {
         if packet != NOBODY {
             self.by_id.insert(packet, Sent { time, sender, face, digit });
             self.order.push_back((time, packet));

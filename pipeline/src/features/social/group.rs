@@ -27,12 +27,25 @@ pub(crate) const NOBODY: Id = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deal {
     /// A packet is sent; `digit` is the one that its text announces as losing.
-    Send { sender: Id, packet: Id, digit: Option<u8> },
+    Send {
+        sender: Id,
+        packet: Id,
+        digit: Option<u8>,
+    },
     /// `claimer` takes a share of a packet that `sender` sent.
-    Claim { claimer: Id, sender: Id, packet: Id },
+    Claim {
+        claimer: Id,
+        sender: Id,
+        packet: Id,
+    },
     /// What was left of a packet goes back.
-    Refund { to: Id },
-    Transfer { payer: Id, payee: Id },
+    Refund {
+        to: Id,
+    },
+    Transfer {
+        payer: Id,
+        payee: Id,
+    },
 }
 
 /// What is known of a group as of an event.

@@ -3,7 +3,7 @@
 use super::group::{Deal, Group, Id, Known};
 use super::keeper::Keeper;
 use crate::event::{Kind, NULL_INT};
-use crate::features::state::LOOK_AHEAD;
+use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::keyed::{Key, Replies, Requests};
 
 /// Words of a request: head, amount, account, counterparty, packet.
@@ -76,15 +76,14 @@ impl GroupsState {
 
     /// Reads what is kept of the groups that come next: the waits for memory then overlap.
     fn look_ahead(&self, hashes: &[u128]) {
-        let touch = |hash: &u128| {
-            self.groups.peek(Key { hash: *hash, check: 0 }).map_or(0, Group::touch)
-        };
+        let touch =
+            |hash: &u128| self.groups.peek(Key { hash: *hash, check: 0 }).map_or(0, Group::touch);
         let hashes = hashes.iter().take(LOOK_AHEAD);
         std::hint::black_box(hashes.map(touch).fold(0, |all, word| all ^ word));
     }
 
-    /// Keys, events and bytes.
-    pub(crate) fn usage(&self) -> [u64; 3] {
+    /// What the state takes up now; a walk over everything, for the report.
+    pub(crate) fn usage(&self) -> Usage {
         self.groups.usage()
     }
 }

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::features::state::Usage;
 use crate::keyed::{KEY_GROUPS, Key};
 
 /// A state of which nothing is left in the end.
@@ -70,15 +71,19 @@ impl<S: Ending> Keeper<S> {
         self.parts[key.group()].states.get(&key.hash).map(|held| &held.state)
     }
 
-    /// Keys, events that they keep, and bytes; a walk over everything, for the report.
-    pub(crate) fn usage(&self) -> [u64; 3] {
+    /// What the states take up; a walk over everything, for the report.
+    pub(crate) fn usage(&self) -> Usage {
         let slot = size_of::<(u128, Held<S>)>() + 1;
         let sum = |of: &dyn Fn(&Part<S>) -> usize| self.parts.iter().map(of).sum::<usize>() as u64;
         let over = |of: fn(&S) -> usize| {
             sum(&|part| part.states.values().map(|held| of(&held.state)).sum())
         };
         let slots = sum(&|part| part.states.capacity() * slot);
-        [sum(&|part| part.states.len()), over(S::events), slots + over(S::heap_bytes)]
+        Usage {
+            keys: sum(&|part| part.states.len()),
+            events: over(S::events),
+            bytes: slots + over(S::heap_bytes),
+        }
     }
 
     fn part(&mut self, key: Key, time: i64) -> &mut Part<S> {

@@ -7,6 +7,7 @@ pub(crate) mod groups;
 mod keeper;
 mod members;
 mod mines;
+pub(crate) mod requests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ties;

@@ -10,6 +10,7 @@ use super::group::{Deal as Deed, Group, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
 use super::keeper::{Ending, Keeper};
 use super::mines::SETTLED_WITHIN_MS;
+use super::requests::pair;
 use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
 use crate::keyed::{Addressing, Key, Replies, Requests, halves};
@@ -121,9 +122,8 @@ fn requests(deals: &[Deal]) -> [Requests; 2] {
             }
         }
         if matches!(deal.what, What::Claim | What::Transfer) && other != Key::NULL {
-            let (low, high) = if account.hash < other.hash { (account, other) } else { (other, account) };
-            let contributes = u32::from(low != high && group != Key::NULL);
-            ties.push(row, low.join(high), deal.time, contributes, 1);
+            let contributes = u32::from(account != other && group != Key::NULL);
+            ties.push(row, pair(account, other), deal.time, contributes, 1);
             if contributes != 0 {
                 ties.words.extend(halves(group.hash));
             }
@@ -269,7 +269,7 @@ fn memory_follows_what_windows_hold() {
     for at in 0..100_000i64 {
         let time = at * KNOWN_WINDOW_MS / 1_000;
         keeper.entry(key(&at.to_string()), time).take(sent(1), 5, time);
-        let few = at % 1_000 > 0 || keeper.usage()[0] < 12_000;
+        let few = at % 1_000 > 0 || keeper.usage().keys < 12_000;
         assert!(few, "a thousand are in the window");
     }
 }

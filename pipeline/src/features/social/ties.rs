@@ -1,6 +1,7 @@
 //! Keyed by pair: in which groups two accounts deal with each other.
 
 use super::keeper::{Ending, Keeper};
+use crate::features::state::Usage;
 use crate::features::state::recents::Recents;
 use crate::keyed::{Key, Replies, Requests};
 
@@ -88,8 +89,8 @@ impl TiesState {
         }
     }
 
-    /// Keys, events and bytes.
-    pub(crate) fn usage(&self) -> [u64; 3] {
+    /// What the state takes up now; a walk over everything, for the report.
+    pub(crate) fn usage(&self) -> Usage {
         self.ties.usage()
     }
 }

@@ -147,15 +147,16 @@ fn send_of<'d>(past: &[&'d Deal], claim: usize) -> Option<&'d Deal> {
 fn latencies(past: &[&Deal], now: i64) -> Vec<i64> {
     let recent = |at: &usize| past[*at].what == What::Claim && past[*at].time > now - HOUR;
     let of_claim = |at: usize| Some(past[at].time - send_of(past, at)?.time);
-    let mut latencies: Vec<i64> =
-        (0..past.len()).filter(recent).filter_map(of_claim).collect();
+    let mut latencies: Vec<i64> = (0..past.len()).filter(recent).filter_map(of_claim).collect();
     latencies.sort_unstable();
     latencies
 }
 
 /// The smallest value such that so many percent of all are no larger.
 fn nearest_rank(sorted: &[i64], percent: usize) -> Option<i64> {
-    (1..=sorted.len()).find(|rank| rank * 100 >= percent * sorted.len()).map(|rank| sorted[rank - 1])
+    (1..=sorted.len())
+        .find(|rank| rank * 100 >= percent * sorted.len())
+        .map(|rank| sorted[rank - 1])
 }
 
 fn stranger_share(past: &[&Deal], now: i64) -> Option<f64> {
