@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::claims::{Latencies, Packets};
-use super::keeper::Ending;
 use super::members::Members;
 use super::mines::Mines;
+use super::states::Ending;
 use crate::features::state::recents::Recents;
 
 /// The window of a group's money, of its packets and of its strangers: a day.

@@ -1,7 +1,7 @@
 //! The keeper of groups: requests keyed by group, answered in total order.
 
 use super::group::{Deal, Group, Id, Known};
-use super::keeper::Keeper;
+use super::states::States;
 use crate::event::{Kind, NULL_INT};
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::keyed::{Key, Replies, Requests};
@@ -39,12 +39,12 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
 
 /// One worker's part of the groups.
 pub(crate) struct GroupsState {
-    groups: Keeper<Group>,
+    groups: States<Group>,
 }
 
 impl GroupsState {
     pub(crate) fn new() -> GroupsState {
-        GroupsState { groups: Keeper::new() }
+        GroupsState { groups: States::new() }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.

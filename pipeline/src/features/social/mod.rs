@@ -2,12 +2,12 @@
 //! claimed, and in how many groups two people meet.
 
 mod claims;
-pub(crate) mod group;
+mod group;
 pub(crate) mod groups;
-mod keeper;
 mod members;
 mod mines;
 pub(crate) mod requests;
+mod states;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ties;

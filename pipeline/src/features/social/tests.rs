@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::group::{Deal as Deed, Group, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
-use super::keeper::{Ending, Keeper};
 use super::mines::SETTLED_WITHIN_MS;
 use super::requests::pair;
+use super::states::{Ending, States};
 use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
 use crate::keyed::{Addressing, Key, Replies, Requests, halves};
@@ -265,11 +265,11 @@ fn memory_follows_what_windows_hold() {
     told.after(KNOWN_WINDOW_MS, sent(2), 5);
     assert!(told.group.heap_bytes() < 10_000, "{}", told.group.heap_bytes());
 
-    let mut keeper: Keeper<Group> = Keeper::new();
+    let mut groups: States<Group> = States::new();
     for at in 0..100_000i64 {
         let time = at * KNOWN_WINDOW_MS / 1_000;
-        keeper.entry(key(&at.to_string()), time).take(sent(1), 5, time);
-        let few = at % 1_000 > 0 || keeper.usage().keys < 12_000;
+        groups.entry(key(&at.to_string()), time).take(sent(1), 5, time);
+        let few = at % 1_000 > 0 || groups.usage().keys < 12_000;
         assert!(few, "a thousand are in the window");
     }
 }

@@ -1,6 +1,6 @@
 //! Keyed by pair: in which groups two accounts deal with each other.
 
-use super::keeper::{Ending, Keeper};
+use super::states::{Ending, States};
 use crate::features::state::Usage;
 use crate::features::state::recents::Recents;
 use crate::keyed::{Key, Replies, Requests};
@@ -58,12 +58,12 @@ impl Ending for Tie {
 
 /// One worker's part of the ties.
 pub(crate) struct TiesState {
-    ties: Keeper<Tie>,
+    ties: States<Tie>,
 }
 
 impl TiesState {
     pub(crate) fn new() -> TiesState {
-        TiesState { ties: Keeper::new() }
+        TiesState { ties: States::new() }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.

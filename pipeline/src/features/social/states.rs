@@ -25,7 +25,7 @@ pub(crate) trait Ending: Default {
 }
 
 /// One worker's states of one kind, by key group.
-pub(crate) struct Keeper<S> {
+pub(crate) struct States<S> {
     parts: Vec<Part<S>>,
 }
 
@@ -42,10 +42,10 @@ struct Held<S> {
     state: S,
 }
 
-impl<S: Ending> Keeper<S> {
-    pub(crate) fn new() -> Keeper<S> {
+impl<S: Ending> States<S> {
+    pub(crate) fn new() -> States<S> {
         let part = |_| Part { states: HashMap::default(), survivors: 0, sweep_at: i64::MIN };
-        Keeper { parts: (0..KEY_GROUPS).map(part).collect() }
+        States { parts: (0..KEY_GROUPS).map(part).collect() }
     }
 
     /// The state of a key at `time`, if there is one.
