@@ -15,12 +15,6 @@ pub(super) enum Flow {
     Other,
 }
 
-/// How often money turns over can be told of what came in so long before the end, by flow: by then
-/// nearly all of it has moved.
-const TOLD_MS: [i64; 3] = [7 * DAY, 5 * DAY, 3 * DAY];
-/// In a week that cannot be seen.
-const TOLD_DAYS_MIN: i64 = 12;
-
 /// Money that came in.
 struct Receipt {
     flow: Flow,
@@ -35,6 +29,8 @@ struct Stay {
     since: i64,
     ms: i64,
     fen: i64,
+    /// Whether most of what had come in by the time it went out was of its flow.
+    mostly: bool,
 }
 
 #[derive(Default)]
@@ -65,9 +61,10 @@ impl Books {
             let part = fen.min(oldest.left_fen);
             oldest.left_fen -= part;
             fen -= part;
-            let (flow, since) = (oldest.flow, oldest.time);
-            book.stays.push(Stay { flow, since, ms: time - since, fen: part });
-            if oldest.left_fen == 0 {
+            let (flow, since, left_fen) = (oldest.flow, oldest.time, oldest.left_fen);
+            let mostly = book.mostly(flow);
+            book.stays.push(Stay { flow, since, ms: time - since, fen: part, mostly });
+            if left_fen == 0 {
                 book.waiting.pop_front();
             }
         }
@@ -75,7 +72,8 @@ impl Books {
 }
 
 impl Book {
-    /// Where money of several flows comes together its stay belongs to none of them.
+    /// Where money of several flows has come together its stay belongs to none of them, unless most
+    /// of it is of one.
     fn mostly(&self, flow: Flow) -> bool {
         self.received[flow as usize] * 2 >= self.received.iter().sum()
     }
@@ -92,21 +90,23 @@ pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
     for ((name, flow, _), target) in flows.into_iter().zip(figures::TURNOVER_TENTHS) {
         let (mut out, mut time) = (0_i128, 0_i128);
         let mut samples = 0;
-        let told = |since: i64| since < end - TOLD_MS[flow as usize];
-        for book in books.values().filter(|book| book.mostly(flow)) {
-            for stay in book.stays.iter().filter(|stay| stay.flow == flow && told(stay.since)) {
+        let told = |since: i64| since < end - figures::TURNOVER_TOLD_MS[flow as usize];
+        for book in books.values() {
+            let of_flow = |stay: &&Stay| stay.flow == flow && stay.mostly;
+            for stay in book.stays.iter().filter(of_flow).filter(|stay| told(stay.since)) {
                 out += i128::from(stay.fen);
                 time += i128::from(stay.fen) * i128::from(stay.ms);
                 samples += 1;
             }
-            for rest in book.waiting.iter().filter(|rest| rest.flow == flow && told(rest.time)) {
+            let of_flow = |rest: &&Receipt| rest.flow == flow && book.mostly(flow);
+            for rest in book.waiting.iter().filter(of_flow).filter(|rest| told(rest.time)) {
                 time += i128::from(rest.left_fen) * i128::from(end - rest.time);
             }
         }
         let actual = out as f64 * DAY as f64 / time.max(1) as f64;
         let figure = format!("8 {name}: outflow a day over mean balance");
         let target = target as f64 / 10.0;
-        rows.push(match tables.days < TOLD_DAYS_MIN {
+        rows.push(match tables.days < figures::TURNOVER_DAYS_MIN {
             true => Row::context(figure, target, (actual, samples)),
             false => Row::near(figure, target, 5.0, (actual, samples)),
         });
@@ -114,9 +114,9 @@ pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
     for (name, flow, target) in flows {
         let mut stays: Vec<(i64, i64)> = books
             .values()
-            .filter(|book| book.mostly(flow))
             .flat_map(|book| &book.stays)
-            .filter(|stay| stay.flow == flow && stay.ms <= DAY && stay.since < end - DAY)
+            .filter(|stay| stay.flow == flow && stay.mostly)
+            .filter(|stay| stay.ms <= DAY && stay.since < end - DAY)
             .map(|stay| (stay.ms, stay.fen))
             .collect();
         let minutes = |ms: i64| ms as f64 / MINUTE as f64;
