@@ -76,30 +76,31 @@ impl Packets {
 pub(super) struct Latencies {
     /// When each was claimed, and how long it took; oldest first.
     claims: VecDeque<(i64, i64)>,
-    quantiles: [Quantile; QUANTILES.len()],
+    sorted: Sorted,
 }
 
 impl Latencies {
     pub(super) fn enter(&mut self, time: i64, latency: i64) {
         self.claims.push_back((time, latency));
-        for (quantile, q) in self.quantiles.iter_mut().zip(QUANTILES) {
-            quantile.insert(latency, q);
-        }
+        self.sorted.insert(latency);
     }
 
     pub(super) fn expire(&mut self, now: i64) {
         let until = now.saturating_sub(LATENCY_WINDOW_MS);
         while let Some((_, latency)) = self.claims.front().filter(|(time, _)| *time <= until) {
-            for (quantile, q) in self.quantiles.iter_mut().zip(QUANTILES) {
-                quantile.remove(*latency, q);
-            }
+            self.sorted.remove(*latency);
             self.claims.pop_front();
+            if self.claims.len() <= FEW_AGAIN && matches!(self.sorted, Sorted::Many(_)) {
+                let mut few: Vec<i64> = self.claims.iter().map(|(_, latency)| *latency).collect();
+                few.sort_unstable();
+                self.sorted = Sorted::Few(few);
+            }
         }
         give_back(&mut self.claims);
     }
 
     pub(super) fn quantiles(&self) -> [Option<i64>; QUANTILES.len()] {
-        [0, 1, 2].map(|at| self.quantiles[at].value())
+        self.sorted.quantiles()
     }
 
     /// Reads the quantiles and the oldest, to have them near.
@@ -110,7 +111,76 @@ impl Latencies {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let quantiles: usize = self.quantiles.iter().map(Quantile::heap_bytes).sum();
-        self.claims.capacity() * 16 + quantiles
+        self.claims.capacity() * 16 + self.sorted.heap_bytes()
+    }
+}
+
+/// Up to so many latencies are one sorted list, which is more than nearly any group has in an hour;
+/// trees for them would cost several times as much.
+const FEW_MAX: usize = 128;
+/// When so few are left, they are a list again.
+const FEW_AGAIN: usize = FEW_MAX / 4;
+
+/// Latencies in order.
+#[derive(Debug)]
+enum Sorted {
+    Few(Vec<i64>),
+    Many(Box<[Quantile; QUANTILES.len()]>),
+}
+
+impl Default for Sorted {
+    fn default() -> Self {
+        Sorted::Few(Vec::new())
+    }
+}
+
+impl Sorted {
+    fn insert(&mut self, latency: i64) {
+        match self {
+            Sorted::Few(few) if few.len() < FEW_MAX => {
+                few.insert(few.partition_point(|held| *held < latency), latency);
+            }
+            Sorted::Few(few) => {
+                let few = std::mem::take(few);
+                *self = Sorted::Many(Box::default());
+                few.into_iter().chain([latency]).for_each(|latency| self.insert(latency));
+            }
+            Sorted::Many(quantiles) => {
+                for (quantile, q) in quantiles.iter_mut().zip(QUANTILES) {
+                    quantile.insert(latency, q);
+                }
+            }
+        }
+    }
+
+    /// Takes away a latency that is there.
+    fn remove(&mut self, latency: i64) {
+        match self {
+            Sorted::Few(few) => {
+                few.remove(few.partition_point(|held| *held < latency));
+            }
+            Sorted::Many(quantiles) => {
+                for (quantile, q) in quantiles.iter_mut().zip(QUANTILES) {
+                    quantile.remove(latency, q);
+                }
+            }
+        }
+    }
+
+    fn quantiles(&self) -> [Option<i64>; QUANTILES.len()] {
+        match self {
+            Sorted::Few(few) => QUANTILES.map(|q| {
+                let rank = (q * few.len() as u64).div_ceil(QUANTILE_UNIT);
+                few.get((rank as usize).checked_sub(1)?).copied()
+            }),
+            Sorted::Many(quantiles) => quantiles.each_ref().map(Quantile::value),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Sorted::Few(few) => few.capacity() * 8,
+            Sorted::Many(quantiles) => quantiles.iter().map(Quantile::heap_bytes).sum(),
+        }
     }
 }

@@ -250,6 +250,30 @@ fn a_ratio_is_known_for_a_day() {
     }
 }
 
+/// Few latencies are kept in another way than many.
+#[test]
+fn latencies_of_a_crowd() {
+    let mut told = Told::begin();
+    told.after(0, sent(1), 1_000);
+    let mut held = Vec::new();
+    for at in 0..1_500i64 {
+        // A crowd for a while, then one claim in ten minutes, and a crowd again.
+        let pause = if (600..700).contains(&at) { 600_000 } else { (at * 7_919) % 13 };
+        if at % 60 == 0 {
+            told.after(0, sent(1), 1_000);
+            held.push((told.time, None));
+        }
+        let known = told.after(pause, claimed(1), 5);
+        let sent_at = held.iter().rev().find(|(_, latency)| latency.is_none()).expect("sent").0;
+        held.push((told.time, Some(told.time - sent_at)));
+        let inside = held.iter().filter(|(time, _)| *time > told.time - 3_600_000);
+        let mut sorted: Vec<i64> = inside.filter_map(|(_, latency)| *latency).collect();
+        sorted.sort_unstable();
+        let rank = |percent: usize| Some(sorted[(percent * sorted.len()).div_ceil(100) - 1]);
+        assert_eq!(known.latency, [10, 50, 90].map(rank), "claim {at}");
+    }
+}
+
 /// What a burst of a day leaves behind takes up no room after it, and nothing is left in the end.
 #[test]
 fn memory_follows_what_windows_hold() {
