@@ -257,9 +257,9 @@ fn latencies_of_a_crowd() {
     told.after(0, sent(1), 1_000);
     let mut held = Vec::new();
     for at in 0..1_500i64 {
-        // A crowd for a while, then one claim in ten minutes, and a crowd again.
-        let pause = if (600..700).contains(&at) { 600_000 } else { (at * 7_919) % 13 };
-        if at % 60 == 0 {
+        // A crowd for a while, then a claim now and then, and a crowd again.
+        let pause = if (600..700).contains(&at) { 150_000 } else { (at * 7_919) % 13 * 1_000 };
+        if at % 25 == 0 {
             told.after(0, sent(1), 1_000);
             held.push((told.time, None));
         }
