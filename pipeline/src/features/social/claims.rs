@@ -63,7 +63,7 @@ impl Packets {
 
     /// Reads the oldest, to have it near.
     pub(super) fn touch(&self) -> u64 {
-        self.order.front().map_or(0, |(_, packet)| *packet)
+        self.order.front().map_or(0, |(_, packet)| packet.0)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

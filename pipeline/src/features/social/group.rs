@@ -19,9 +19,11 @@ pub(crate) const KNOWN_WINDOW_MS: i64 = 30 * MONEY_WINDOW_MS;
 
 /// An account or a packet within a group: 64 bits of its hash. In a group of a thousand members two
 /// share theirs once in 10^13 groups.
-pub(crate) type Id = u64;
-/// Who is not known.
-pub(crate) const NOBODY: Id = 0;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Id(pub(crate) u64);
+
+/// Who or what is not known.
+pub(crate) const NOBODY: Id = Id(0);
 
 /// What an event does in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,7 +247,7 @@ impl Known {
 /// word.
 fn pair(one: Id, other: Id) -> [u64; 2] {
     let (low, high) = (one.min(other), one.max(other));
-    [low.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high, low]
+    [low.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high.0, low.0]
 }
 
 /// So much room is kept, however little of it is in use.

@@ -17,7 +17,7 @@ pub(crate) fn words_of(
     [account, counterparty, packet]: [Id; 3],
 ) -> [u64; WORDS] {
     let digit = if digit == NULL_INT { 0 } else { digit as u64 + 1 };
-    [kind as u64 | digit << 8, amount as u64, account, counterparty, packet]
+    [kind as u64 | digit << 8, amount as u64, account.0, counterparty.0, packet.0]
 }
 
 /// The deal of these words, with its amount.
@@ -25,6 +25,7 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
     let [head, amount, account, counterparty, packet] = *words else {
         unreachable!("requests are cut by their words")
     };
+    let [account, counterparty, packet] = [account, counterparty, packet].map(Id);
     let deal = match Kind::ALL[(head & 0xff) as usize] {
         Kind::Send => {
             let digit = (head >> 8).checked_sub(1).map(|digit| digit as u8);

@@ -2,7 +2,7 @@
 //! claimed, and in how many groups two people meet.
 
 mod claims;
-mod group;
+pub(crate) mod group;
 pub(crate) mod groups;
 mod members;
 mod mines;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::group::Id;
 use super::groups::{WORDS, words_of};
 use crate::event::{AMOUNT_FEN, Kind};
 use crate::keyed::{Addressing, Key, Requests, halves};
@@ -27,7 +28,7 @@ pub(crate) fn group_requests(
         let lookup = u32::from(kind.is_transaction());
         batch.push(row, key, slice.effective[row], u32::from(deals), lookup);
         if deals {
-            let ids = [accounts, counterparties, packets].map(|keys| keys[row].hash as u64);
+            let ids = [accounts, counterparties, packets].map(|keys| Id(keys[row].hash as u64));
             batch.words.extend(words_of(kind, digits[row], chunk.int(AMOUNT_FEN, row), ids));
         }
     }

@@ -6,7 +6,7 @@ mod oracle;
 
 use proptest::prelude::*;
 
-use super::group::{Deal as Deed, Group, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
+use super::group::{Deal as Deed, Group, Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
 use super::mines::SETTLED_WITHIN_MS;
 use super::requests::pair;
@@ -116,7 +116,7 @@ fn requests(deals: &[Deal]) -> [Requests; 2] {
             let lookup = u32::from(deal.what != What::Refund);
             groups.push(row, group, deal.time, contributes, lookup);
             if contributes != 0 {
-                let ids = [account, other, key(&deal.packet)].map(|key| key.hash as u64);
+                let ids = [account, other, key(&deal.packet)].map(|key| Id(key.hash as u64));
                 let digit = deal.digit.unwrap_or(NULL_INT);
                 groups.words.extend(words_of(kind, digit, deal.amount, ids));
             }
@@ -188,15 +188,15 @@ impl Told {
     }
 }
 
-const HOST: u64 = 1;
-const PLAYER: u64 = 2;
+const HOST: Id = Id(1);
+const PLAYER: Id = Id(2);
 
 fn sent(packet: u64) -> Deed {
-    Deed::Send { sender: HOST, packet, digit: Some(6) }
+    Deed::Send { sender: HOST, packet: Id(packet), digit: Some(6) }
 }
 
 fn claimed(packet: u64) -> Deed {
-    Deed::Claim { claimer: PLAYER, sender: HOST, packet }
+    Deed::Claim { claimer: PLAYER, sender: HOST, packet: Id(packet) }
 }
 
 const PAID: Deed = Deed::Transfer { payer: PLAYER, payee: HOST };
@@ -280,8 +280,9 @@ fn memory_follows_what_windows_hold() {
     let mut told = Told::begin();
     for member in 0..20_000 {
         told.after(1, sent(member), 1_000);
-        told.after(1, Deed::Claim { claimer: 9 + member, sender: HOST, packet: member }, 6);
-        told.after(1, Deed::Transfer { payer: 9 + member, payee: HOST }, 1_000);
+        let (claimer, packet) = (Id(9 + member), Id(member));
+        told.after(1, Deed::Claim { claimer, sender: HOST, packet }, 6);
+        told.after(1, Deed::Transfer { payer: claimer, payee: HOST }, 1_000);
     }
     assert!(told.group.heap_bytes() > 20_000 * 200);
     told.after(MONEY_WINDOW_MS, sent(1), 5);
