@@ -5,7 +5,9 @@
 //! names the lookups that it answers by bit, and has the words of their rows in order.
 
 mod funds;
+mod groups;
 mod referee;
+mod ties;
 
 use std::collections::BTreeMap;
 
@@ -28,16 +30,22 @@ pub(crate) enum Keeper {
     Chains,
     /// Money that goes in a circle: every worker has the whole graph.
     Cycles,
+    /// The money of groups, keyed by group.
+    Groups,
+    /// Where two accounts deal with each other, keyed by the pair.
+    Ties,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 6] = [
+const KEEPERS: [(Keeper, &[&[Row]]); 8] = [
     (Keeper::Packets, &[referee::PACKET]),
     (Keeper::Fortunes, &[referee::ACCOUNT]),
     (Keeper::Latencies, &[latency::ROWS]),
     (Keeper::Flows, &funds::FLOWS),
     (Keeper::Chains, &funds::CHAINS),
     (Keeper::Cycles, &funds::CYCLES),
+    (Keeper::Groups, &[groups::GROUP]),
+    (Keeper::Ties, &[ties::TIE]),
 ];
 
 /// The place of `packet.outcome` among the kept features.

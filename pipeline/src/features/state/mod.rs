@@ -1,7 +1,7 @@
 //! The state of one family: what is kept of each key, and how a request changes and reads it.
 
 mod key;
-mod quantile;
+pub(crate) mod quantile;
 pub(crate) mod recents;
 mod ring;
 mod tally;
