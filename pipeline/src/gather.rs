@@ -1,7 +1,5 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
-mod referee;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,14 +8,14 @@ use crate::decision::DecisionBatch;
 use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
 use crate::features::devices::view::{ClusterView, Linked};
+use crate::features::kept::{self, OUTCOME, RowKind};
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
 use crate::job::{Epoch, Job};
 use crate::keyed::{Key, NULL_TEXT, Replies};
+use crate::packet::finding::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
-
-use referee::{Rulings, outcome};
 
 /// A slice with all that is known before any state is asked.
 pub(crate) struct Prepared {
@@ -38,6 +36,11 @@ impl Prepared {
     pub(crate) fn keys_of<const N: usize>(&self, fields: [FieldId; N]) -> [Rc<[Key]>; N] {
         let mut keys = self.keys.borrow_mut();
         fields.map(|field| keys.of(&self.slice.chunk, field))
+    }
+
+    /// The digit that each row's text announces, which is the last of the text features.
+    pub(crate) fn bet_digits(&self) -> &[i64] {
+        self.texts.last().map_or(&[], Vec::as_slice)
     }
 
     /// Whether the event at `row` passes a condition of the plan.
@@ -154,13 +157,18 @@ enum Gathered {
     Bool(Vec<u8>),
     /// Places among the texts of the replies.
     Str(Vec<(u32, u32)>),
+    /// Small numbers that stand for names.
+    Name(Vec<u8>, fn(u8) -> &'static str),
+    /// Nobody asks for it.
+    Nothing,
 }
 
 const NO_TEXT: (u32, u32) = (u32::MAX, u32::MAX);
 
 /// Gathers replies into rows and scores them.
 pub(crate) struct Gatherer {
-    /// For each family and lookup, the features in the order of the replies' values.
+    /// For each family or keeper and each lookup, the features in the order of the replies'
+    /// values: those of the plan, and after them the kept ones.
     outputs: Vec<Vec<Vec<usize>>>,
     /// The clusters, as of the transaction in hand.
     pub(crate) view: ClusterView,
@@ -176,6 +184,11 @@ struct Clusters {
 
 impl Gatherer {
     pub(crate) fn new(features: &Features) -> Gatherer {
+        let planned = features.plan.features.len();
+        let kept = kept::lookups().into_iter().map(|lookups| {
+            let places = |places: Vec<usize>| places.into_iter().map(|at| planned + at).collect();
+            lookups.into_iter().map(places).collect()
+        });
         let outputs = features
             .families
             .iter()
@@ -185,6 +198,7 @@ impl Gatherer {
                 };
                 family.lookups.iter().map(of_lookup).collect()
             })
+            .chain(kept)
             .collect();
         Gatherer { outputs, view: ClusterView::default() }
     }
@@ -196,21 +210,21 @@ impl Gatherer {
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
         batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
-        let (mut gathered, rulings) =
-            self.gather(features, &batch.rows, slice.chunk.len(), replies);
+        let mut gathered = self.gather(features, &batch.rows, slice.chunk.len(), replies);
         for &(feature, until) in &features.warming {
             let cold = |row: &u32| slice.effective[*row as usize] < until;
             let cold = batch.rows.partition_point(cold);
             gathered[feature].forget(cold);
         }
         let clusters = self.clusters(features, &batch, replies);
-        let (rulings, clusters) = (&rulings, &clusters);
-        let columns = Columns { prepared, gathered: &gathered, rulings, clusters, replies };
+        let kept = features.plan.features.len();
+        let mut columns =
+            Columns { prepared, gathered: &mut gathered, kept, clusters: &clusters, replies };
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
         let mut decider = scorer.decider();
-        for (at, &outcome) in rulings.outcomes.iter().enumerate() {
+        for at in 0..batch.rows.len() {
             let row = batch.rows[at];
             fill_own(prepared, features, &own, row as usize, &mut values);
             columns.fill(&given, at, &mut values);
@@ -223,13 +237,13 @@ impl Gatherer {
                 column.push(value);
             }
             let kind = slice.chunk.kind(row as usize);
-            decider.decide(kind, &values, outcome, &mut batch);
+            decider.decide(kind, &values, columns.outcome(at), &mut batch);
         }
-        let columns = Columns { prepared, gathered: &[], rulings, clusters, replies };
         let rows = &batch.rows;
         let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
             SlotSource::Computed(at) => std::mem::replace(&mut computed[at], Column::Absent),
-            SlotSource::Windowed(at) => columns.gathered_column(gathered[at].take()),
+            SlotSource::Windowed(at) => columns.take(at),
+            SlotSource::Kept(at) => columns.take(kept + at),
             source => columns.column(source, *kind, rows),
         };
         let mut scored = Scored {
@@ -260,7 +274,7 @@ impl Gatherer {
         };
         let slice = &batch.slice;
         let mut own = vec![0; slice.chunk.len()];
-        let family = features.families.len() as u32 + 1;
+        let family = features.cluster_family();
         for reply in replies.iter().filter(|reply| reply.family == family) {
             for (row, count) in reply.rows.iter().zip(&reply.values) {
                 own[*row as usize] = *count as i64;
@@ -285,25 +299,20 @@ impl Gatherer {
         transactions: &[u32],
         rows: usize,
         replies: &[Replies],
-    ) -> (Vec<Gathered>, Rulings) {
+    ) -> Vec<Gathered> {
         let count = transactions.len();
         let mut place = vec![u32::MAX; rows];
         for (at, row) in transactions.iter().enumerate() {
             place[*row as usize] = at as u32;
         }
-        let mut gathered: Vec<Gathered> =
-            features.plan.features.iter().map(|(_, kind)| Gathered::nulls(*kind, count)).collect();
-        let mut rulings = Rulings::nothing(count);
-        let referee = self.outputs.len() as u32;
+        let planned = features.plan.features.iter().map(|(_, kind)| Gathered::nulls(*kind, count));
+        let kept = kept::rows().enumerate().map(|(at, row)| match features.keepers.answer(at) {
+            true => Gathered::kept(row.kind, count),
+            false => Gathered::Nothing,
+        });
+        let mut gathered: Vec<Gathered> = planned.chain(kept).collect();
         for (nth, reply) in replies.iter().enumerate() {
-            let Some(lookups) = self.outputs.get(reply.family as usize) else {
-                if reply.family == referee {
-                    rulings.take_packets(reply, &place);
-                } else if reply.family == referee + 2 {
-                    rulings.take_accounts(reply, &place);
-                }
-                continue;
-            };
+            let Some(lookups) = self.outputs.get(reply.family as usize) else { continue };
             let mut words = reply.values.iter();
             for (row, wanted) in reply.rows.iter().zip(&reply.lookups) {
                 let at = place[*row as usize] as usize;
@@ -317,7 +326,7 @@ impl Gatherer {
                 }
             }
         }
-        (gathered, rulings)
+        gathered
     }
 }
 
@@ -331,6 +340,16 @@ impl Gathered {
         }
     }
 
+    /// What there is of a kept feature where its keeper does not answer.
+    fn kept(kind: RowKind, count: usize) -> Gathered {
+        match kind {
+            RowKind::Int => Gathered::Int(vec![NULL_INT; count]),
+            RowKind::Count => Gathered::Int(vec![0; count]),
+            RowKind::Double => Gathered::Double(vec![f64::NAN; count]),
+            RowKind::Name(name) => Gathered::Name(vec![u8::MAX; count], name),
+        }
+    }
+
     /// Makes the first `count` values null.
     fn forget(&mut self, count: usize) {
         match self {
@@ -338,12 +357,9 @@ impl Gathered {
             Gathered::Double(values) => values[..count].fill(f64::NAN),
             Gathered::Bool(values) => values[..count].fill(2),
             Gathered::Str(values) => values[..count].fill(NO_TEXT),
+            Gathered::Name(values, _) => values[..count].fill(u8::MAX),
+            Gathered::Nothing => {}
         }
-    }
-
-    /// Moves the values out; a feature is one column, so it is asked for once.
-    fn take(&mut self) -> Gathered {
-        std::mem::replace(self, Gathered::Int(Vec::new()))
     }
 
     fn set(&mut self, at: usize, word: u64, reply: u32) {
@@ -353,6 +369,8 @@ impl Gathered {
             Gathered::Bool(values) => values[at] = word as u8,
             Gathered::Str(values) if word == NULL_TEXT => values[at] = NO_TEXT,
             Gathered::Str(values) => values[at] = (reply, word as u32),
+            Gathered::Name(values, _) => values[at] = u8::try_from(word).unwrap_or(u8::MAX),
+            Gathered::Nothing => {}
         }
     }
 }
@@ -360,8 +378,9 @@ impl Gathered {
 /// Everything that a row's values are read from.
 struct Columns<'c> {
     prepared: &'c Prepared,
-    gathered: &'c [Gathered],
-    rulings: &'c Rulings,
+    gathered: &'c mut [Gathered],
+    /// Where the kept features begin among the gathered ones.
+    kept: usize,
     clusters: &'c Clusters,
     replies: &'c [Replies],
 }
@@ -370,16 +389,23 @@ impl<'c> Columns<'c> {
     fn fill(&self, given: &Slots, at: usize, values: &mut [Value<'c>]) {
         for &(slot, source) in given {
             match source {
-                SlotSource::Windowed(feature) => values[slot] = self.windowed(feature, at),
-                SlotSource::Outcome => values[slot] = outcome(self.rulings.outcomes[at]),
-                SlotSource::Refereed(known) => values[slot] = self.rulings.value(known, at),
+                SlotSource::Windowed(feature) => values[slot] = self.gathered(feature, at),
+                SlotSource::Kept(feature) => values[slot] = self.gathered(self.kept + feature, at),
                 SlotSource::Cluster(cluster) => values[slot] = self.clusters.value(cluster, at),
                 _ => {}
             }
         }
     }
 
-    fn windowed(&self, feature: usize, at: usize) -> Value<'c> {
+    /// The referee's finding on the transaction.
+    fn outcome(&self, at: usize) -> Option<Finding> {
+        match &self.gathered[self.kept + OUTCOME] {
+            Gathered::Name(findings, _) => Finding::ALL.get(usize::from(findings[at])).copied(),
+            _ => None,
+        }
+    }
+
+    fn gathered(&self, feature: usize, at: usize) -> Value<'c> {
         match &self.gathered[feature] {
             Gathered::Int(values) if values[at] == NULL_INT => Value::Null,
             Gathered::Int(values) => Value::Int(values[at]),
@@ -388,6 +414,8 @@ impl<'c> Columns<'c> {
             Gathered::Bool(values) if values[at] > 1 => Value::Null,
             Gathered::Bool(values) => Value::Bool(values[at] == 1),
             Gathered::Str(values) => self.text(values[at]),
+            Gathered::Name(values, name) => text_value(name(values[at])),
+            Gathered::Nothing => Value::Null,
         }
     }
 
@@ -416,8 +444,9 @@ impl<'c> Columns<'c> {
         }
     }
 
-    fn gathered_column(&self, gathered: Gathered) -> Column {
-        match gathered {
+    /// Moves a gathered feature out as a column: it is one, so it is asked for once.
+    fn take(&mut self, feature: usize) -> Column {
+        match std::mem::replace(&mut self.gathered[feature], Gathered::Nothing) {
             Gathered::Int(values) => Column::Int(values),
             Gathered::Double(values) => Column::Double(values),
             Gathered::Bool(values) => Column::Bool(values),
@@ -431,6 +460,12 @@ impl<'c> Columns<'c> {
                 }
                 Column::Str(strings)
             }
+            Gathered::Name(values, name) => {
+                let mut strings = Strings::default();
+                values.into_iter().for_each(|value| strings.push(name(value)));
+                Column::Str(strings)
+            }
+            Gathered::Nothing => unreachable!("a column is of something that is asked for"),
         }
     }
 
@@ -451,7 +486,6 @@ impl<'c> Columns<'c> {
                 (0..rows.len()).for_each(|at| column.push(self.clusters.value(cluster, at)));
                 column
             }
-            SlotSource::Refereed(known) => self.rulings.column(known),
             SlotSource::Nowhere => {
                 let mut column = Column::empty(kind);
                 (0..rows.len()).for_each(|_| column.push(Value::Null));
@@ -488,7 +522,7 @@ impl Features {
             SlotSource::Field(field) => slice.chunk.value(field, row),
             SlotSource::Payer => text_value(slice.chunk.payer(row)),
             SlotSource::Payee => text_value(slice.chunk.payee(row)),
-            SlotSource::Outcome => text_value(scored.batch.outcomes.get(at)),
+            SlotSource::Kept(OUTCOME) => text_value(scored.batch.outcomes.get(at)),
             _ => of_column(source),
         };
         self.slots.iter().map(value).collect()

@@ -4,7 +4,9 @@
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
 mod clusters;
+mod funds;
 mod packets;
+mod social;
 mod steps;
 
 use std::any::Any;
@@ -163,6 +165,8 @@ fn work(
         let mut replies: Vec<_> = (0..job.features().families.len())
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
+            .chain(wiring.funds(&events))
+            .chain(wiring.social(&events))
             .collect();
         let changes = match job.features().clusters {
             Some(options) => {
@@ -379,7 +383,7 @@ impl Wiring<'_> {
             group_requests(prepared, &to(prepared.rank))
         });
         let edges = shared_edges(devices, options, self.reached.clone());
-        let family = self.job.features().families.len() as u32 + 1;
+        let family = self.job.features().cluster_family();
         clusters(edges, groups, options, family, self.reached)
     }
 

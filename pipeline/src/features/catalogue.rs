@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::built_in;
 use super::cost::FamilyCost;
 use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::ClusterOptions;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
+use super::kept::{self, Keeper, Keepers, OUTCOME};
 use super::plan::{Definition, Family, Plan};
 use super::text::Lexicon;
 use crate::diagnostic::{Diagnostic, Message, Severity};
@@ -30,26 +32,6 @@ pub enum Cluster {
     Id,
 }
 
-/// What the referee knows beside its finding, see [`crate::packet::referee::Ruling`] and
-/// [`crate::packet::luck::Fortune`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refereed {
-    /// The rank of a claim's share.
-    ShareRank,
-    /// How far the packet's ranks are from the law.
-    SplitDeviation,
-    /// Shares that were taken.
-    SharesTaken,
-    /// Money that was not.
-    LeftFen,
-    /// The luck of the acting account.
-    Luck,
-    /// Faulty refunds to the acting account.
-    RefundFaults,
-    /// What was found of the latest.
-    RefundFinding,
-}
-
 /// Where the value of a slot comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotSource {
@@ -65,10 +47,8 @@ pub enum SlotSource {
     Computed(usize),
     /// A text feature, by its place in [`super::text::entries`].
     Text(usize),
-    /// The referee's finding.
-    Outcome,
-    /// What else the referee knows.
-    Refereed(Refereed),
+    /// A feature that a keeper answers, by its place among those.
+    Kept(usize),
     /// The cluster of the acting account.
     Cluster(Cluster),
     /// Nothing: only other rules of the run have that name.
@@ -93,11 +73,24 @@ pub struct Catalogue {
     /// The text of the file, in which mistakes are shown.
     text: String,
     entries: BTreeMap<String, Entry>,
+    /// Those of the file, then those that are built in and of which it says nothing.
     declarations: Vec<Declaration>,
+    /// How many are of the file.
+    own: usize,
     used: RefCell<Used>,
 }
 
-#[derive(Default)]
+/// Which built-in features a run computes and `features.parquet` holds, beside those that the
+/// rules directory declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// All.
+    All,
+    /// Those that rules and declared features use.
+    Used,
+}
+
+#[derive(Clone, Default)]
 struct Used {
     slots: Vec<String>,
     attributes: BTreeSet<String>,
@@ -140,6 +133,10 @@ pub struct Context<'c> {
     pub zone: &'c Arc<Zone>,
     /// How clusters of accounts are made; none: the cluster features are null.
     pub clusters: Option<ClusterOptions>,
+    /// Features over graphs are as of whole multiples of this, in ms.
+    pub graph_tick: i64,
+    /// Which built-in features there are in the output.
+    pub columns: Columns,
 }
 
 /// Features ready to run. Where rules change during a run, those of each rules directory: what
@@ -160,8 +157,12 @@ pub struct Features {
     /// The columns of `features.parquet`.
     pub(crate) columns: Vec<(String, Type, SlotSource)>,
     pub(crate) lexicon: Arc<Lexicon>,
+    /// The keepers that something asks.
+    pub(crate) keepers: Keepers,
     /// How clusters of accounts are made; none where nothing asks for them.
     pub(crate) clusters: Option<ClusterOptions>,
+    /// Features over graphs are as of whole multiples of this, in ms.
+    pub(crate) graph_tick: i64,
     pub(crate) zone: Arc<Zone>,
 }
 
@@ -192,6 +193,16 @@ impl Features {
         self.families.iter().map(cost).collect()
     }
 
+    /// The number of a keeper's answers among those of the families.
+    pub(crate) fn kept_family(&self, keeper: Keeper) -> u32 {
+        (self.families.len() + keeper as usize) as u32
+    }
+
+    /// The number of the answers about how many groups an account acted in.
+    pub(crate) fn cluster_family(&self) -> u32 {
+        (self.families.len() + kept::COUNT) as u32
+    }
+
     /// The features that are null when the rules come into force, and the effective time from
     /// which on each has a value: what is new or changed has no full window before.
     pub fn warming(&self) -> impl Iterator<Item = (&str, i64)> {
@@ -215,9 +226,14 @@ impl Catalogue {
     pub fn new(
         schema: Arc<Schema>,
         (file, text): (&Path, &str),
-        declarations: Vec<Declaration>,
+        mut declarations: Vec<Declaration>,
         lexicon: &Lexicon,
     ) -> (Catalogue, Vec<Diagnostic>) {
+        let own = declarations.len();
+        let said = |one: &Declaration| declarations.iter().any(|held| held.name == one.name);
+        let built_in: Vec<_> = built_in::declarations(&schema);
+        let unsaid: Vec<_> = built_in.into_iter().filter(|one| !said(one)).collect();
+        declarations.extend(unsaid);
         let mut entries = BTreeMap::new();
         add_fields(&mut entries, &schema);
         add_built_in(&mut entries, lexicon);
@@ -235,6 +251,7 @@ impl Catalogue {
             text: text.to_owned(),
             entries,
             declarations,
+            own,
             used: RefCell::default(),
         };
         (catalogue, diagnostics)
@@ -277,16 +294,26 @@ impl Catalogue {
                 return Err(vec![self.cycle(name, span.clone())]);
             };
             let (name, start) = (name.clone(), start.clone());
+            // What is built in uses nothing until it is used itself.
+            let before = self.is_built_in(&name).then(|| self.used.borrow().clone());
             match expr::compile(ast, &self.environment(context, &BTreeMap::new())) {
                 Ok(program) => {
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.kind = program.kind();
                     }
+                    order.push(name.clone());
                 }
-                Err(errors) => diagnostics.extend(self.located(errors, &start)),
+                // A name that it reads is declared with another type: there is no such feature.
+                Err(_) if before.is_some() => drop(self.entries.remove(&name)),
+                Err(errors) => {
+                    diagnostics.extend(self.located(errors, &start));
+                    order.push(name.clone());
+                }
             }
             waiting.remove(&name);
-            order.push(name);
+            if let Some(before) = before {
+                *self.used.borrow_mut() = before;
+            }
         }
         if diagnostics.is_empty() { Ok(order) } else { Err(diagnostics) }
     }
@@ -301,10 +328,10 @@ impl Catalogue {
         let no_params = BTreeMap::new();
         let environment = self.environment(context, &no_params);
         let mut diagnostics = Vec::new();
-        let attributes = self.used.borrow().attributes.clone();
+        let wanted = self.wanted(context);
         let mut definitions: Vec<Definition> = Vec::new();
         let mut conditions: BTreeMap<String, Program> = BTreeMap::new();
-        for declaration in &self.declarations {
+        for declaration in self.declarations.iter().filter(|one| wanted.contains(&one.name)) {
             let Body::Windowed(windowed) = &declaration.body else {
                 continue;
             };
@@ -318,34 +345,63 @@ impl Catalogue {
                 Err(errors) => diagnostics.extend(errors),
             }
         }
+        let order: Vec<&String> = order.iter().filter(|name| wanted.contains(*name)).collect();
+        let programs = self.programs(&order, &environment, &mut diagnostics);
+        let attributes = self.used.borrow().attributes.clone();
         let implicit = attributes
             .into_iter()
             .filter_map(|name| attribute(&name).map(|windowed| Definition { name, windowed }));
         definitions.extend(implicit);
-        let programs = self.programs(order, &environment, &mut diagnostics);
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
         let plan = Plan::new(&self.schema, definitions);
-        Ok(self.assemble(plan, conditions, programs, lexicon, context))
+        Ok(self.assemble(plan, (conditions, programs), &wanted, lexicon, context))
+    }
+
+    fn is_built_in(&self, name: &str) -> bool {
+        self.declarations[self.own..].iter().any(|declaration| declaration.name == name)
+    }
+
+    /// The declarations that are computed: those of the file, and of the built-in ones all or
+    /// those that something uses.
+    fn wanted(&self, context: &Context<'_>) -> BTreeSet<String> {
+        let name = |declaration: &Declaration| declaration.name.clone();
+        let (own, built_in) = self.declarations.split_at(self.own);
+        let mut wanted: BTreeSet<String> = own.iter().map(name).collect();
+        if context.columns == Columns::All {
+            wanted.extend(built_in.iter().map(name));
+            return wanted;
+        }
+        let mut waiting = self.used.borrow().slots.clone();
+        while let Some(name) = waiting.pop() {
+            let Some(declaration) = built_in.iter().find(|one| one.name == name) else { continue };
+            if wanted.insert(name)
+                && let Body::Expr { source, .. } = &declaration.body
+                && let Ok(ast) = expr::parse(source)
+            {
+                waiting.extend(ast.names());
+            }
+        }
+        wanted
     }
 
     fn programs(
         &self,
-        order: &[String],
+        order: &[&String],
         environment: &Environment<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<(String, Program)> {
         let mut programs = Vec::new();
         for name in order {
-            let body = self.declarations.iter().find(|declaration| declaration.name == *name);
+            let body = self.declarations.iter().find(|declaration| declaration.name == **name);
             let Some(Body::Expr { source, span }) = body.map(|declaration| &declaration.body)
             else {
                 continue;
             };
             let compiled = expr::parse(source).and_then(|ast| expr::compile(&ast, environment));
             match compiled {
-                Ok(program) => programs.push((name.clone(), program)),
+                Ok(program) => programs.push(((*name).clone(), program)),
                 Err(errors) => diagnostics.extend(self.located(errors, span)),
             }
         }
@@ -355,8 +411,8 @@ impl Catalogue {
     fn assemble(
         &self,
         mut plan: Plan,
-        mut conditions: BTreeMap<String, Program>,
-        programs: Vec<(String, Program)>,
+        (mut conditions, programs): (BTreeMap<String, Program>, Vec<(String, Program)>),
+        wanted: &BTreeSet<String>,
         lexicon: Arc<Lexicon>,
         context: &Context<'_>,
     ) -> Features {
@@ -379,8 +435,7 @@ impl Catalogue {
                 EntrySource::Payer => SlotSource::Payer,
                 EntrySource::Payee => SlotSource::Payee,
                 EntrySource::Text(at) => SlotSource::Text(*at),
-                EntrySource::Outcome => SlotSource::Outcome,
-                EntrySource::Refereed(refereed) => SlotSource::Refereed(*refereed),
+                EntrySource::Kept(at) => SlotSource::Kept(*at),
                 EntrySource::Cluster(cluster) => SlotSource::Cluster(*cluster),
                 EntrySource::Declared(_) | EntrySource::Attribute => {
                     SlotSource::Windowed(place(name).unwrap_or(usize::MAX))
@@ -392,17 +447,25 @@ impl Catalogue {
         let slot_of = |name: &str| used.slots.iter().position(|held| held == name);
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
         let declared = self.declarations.iter().map(|declaration| &declaration.name);
-        let built_in = self.entries.iter().filter(|(_, entry)| {
-            matches!(
-                entry.source,
-                EntrySource::Text(_) | EntrySource::Cluster(_) | EntrySource::Refereed(_)
-            )
+        let declared = declared.filter(|name| wanted.contains(*name));
+        let shown = |name: &str| context.columns == Columns::All || slot_of(name).is_some();
+        // The referee's finding is in the decision.
+        let built_in = self.entries.iter().filter(|(name, entry)| match entry.source {
+            EntrySource::Text(_) | EntrySource::Cluster(_) => shown(name),
+            EntrySource::Kept(at) => at != OUTCOME && shown(name),
+            _ => false,
         });
-        let columns = declared
+        let columns: Vec<_> = declared
             .chain(built_in.map(|(name, _)| name))
             .chain(&used.attributes)
             .map(column)
             .collect();
+        let read = || slots.iter().copied().chain(columns.iter().map(|(.., source)| *source));
+        let keepers = Keepers::of(read().filter_map(|source| match source {
+            SlotSource::Kept(at) => Some(at),
+            _ => None,
+        }));
+        let linked = read().any(|source| matches!(source, SlotSource::Cluster(_)));
         let computed = formulas
             .iter()
             .map(|(name, _)| slot_of(name))
@@ -422,7 +485,9 @@ impl Catalogue {
             computed,
             columns,
             lexicon,
-            clusters: context.clusters,
+            keepers,
+            clusters: context.clusters.filter(|_| linked),
+            graph_tick: context.graph_tick,
             zone: context.zone.clone(),
         }
     }

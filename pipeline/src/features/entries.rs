@@ -1,11 +1,10 @@
 //! The entries of the catalogue that nobody declares: fields, attributes, built-in features.
 
-mod referee;
-
 use std::collections::BTreeMap;
 
-use super::catalogue::{Cluster, Refereed};
+use super::catalogue::Cluster;
 use super::declare::{Agg, Body, Declaration, Window, Windowed};
+use super::kept;
 use super::plan::Source;
 use super::text::{self, Lexicon};
 use crate::event::{FIELDS, FieldId, Kind, KindSet, Schema, Type};
@@ -80,13 +79,13 @@ pub(super) enum EntrySource {
     /// Index among the declarations.
     Declared(usize),
     Text(usize),
-    Outcome,
-    Refereed(Refereed),
+    /// Place among the kept features.
+    Kept(usize),
     Cluster(Cluster),
     Attribute,
 }
 
-fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -> Entry {
+pub(super) fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, unit: &str) -> Entry {
     Entry {
         kind,
         name_zh: String::new(),
@@ -135,7 +134,7 @@ pub(super) fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexi
         entry.misleads = text.misleads;
         entries.insert(text.name, entry);
     }
-    referee::add(entries);
+    kept::add(entries);
     let clusters = [
         (
             "devices.cluster_accounts",

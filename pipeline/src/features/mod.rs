@@ -4,12 +4,16 @@
 //! workers that own its keys; [`catalogue`] is the list of all names that a condition may use.
 
 pub mod catalogue;
+pub(crate) mod built_in;
 pub mod entries;
 pub mod declare;
+pub(crate) mod kept;
 pub mod devices;
+pub(crate) mod funds;
 pub mod plan;
 pub(crate) mod requests;
 pub mod side_by_side;
+pub(crate) mod social;
 pub(crate) mod state;
 pub mod cost;
 pub mod text;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::catalogue::{Features, Formula, SlotSource};
 use super::declare::Window;
+use super::kept::Keepers;
 use super::plan::{Definition, Plan};
 use crate::event::Type;
 use crate::expr::Zone;
@@ -41,6 +42,8 @@ pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
     let mut plan = Plan::new(&first.schema, definitions);
     let families: Vec<_> = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
     let (plan, columns) = (Arc::new(plan), columns(&in_turn));
+    let keepers = in_turn.iter().map(|(_, features)| features.keepers).reduce(Keepers::and);
+    let clusters = in_turn.iter().find_map(|(_, features)| features.clusters);
     let mut full_from: Option<BTreeMap<usize, i64>> = None;
     in_turn
         .into_iter()
@@ -60,6 +63,8 @@ pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
             let full: BTreeMap<usize, i64> = places.iter().map(full).collect();
             features.rewire(&plan, &places, &columns);
             features.families.clone_from(&families);
+            features.keepers = keepers.unwrap_or(features.keepers);
+            features.clusters = clusters;
             features.warming = full
                 .iter()
                 .map(|(at, from)| (*at, *from))

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::gather::Gathered;
 use super::{Cell, Column, Hours, Row, Section, Unit, Words};
 use super::{places, scenes};
-use crate::simulate::fidelity::dwell::{Flow, TOLD_DAYS_MIN};
+use crate::simulate::fidelity::dwell::Flow;
 use crate::simulate::fidelity::tables::Packet;
-use crate::simulate::figures::{GroupType, TURNOVER_TENTHS};
+use crate::simulate::figures::{GroupType, TURNOVER_DAYS_MIN, TURNOVER_TENTHS};
 
 /// The half-hours of a day.
 const HALF_HOURS: usize = 48;
@@ -327,10 +327,10 @@ fn money(gathered: &Gathered) -> Section {
         "红包资金按先进先出，至余额（或来源未知）转账、提现为止；账户所收多数属于某类资金时才计入该类。\
          周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长",
     )];
-    if gathered.tables.days < TOLD_DAYS_MIN {
+    if gathered.tables.days < TURNOVER_DAYS_MIN {
         notes.push(Words::new(
-            format!("in less than {TOLD_DAYS_MIN} days turnover cannot be told well"),
-            format!("不足 {TOLD_DAYS_MIN} 天时周转率不可靠"),
+            format!("in less than {TURNOVER_DAYS_MIN} days turnover cannot be told well"),
+            format!("不足 {TURNOVER_DAYS_MIN} 天时周转率不可靠"),
         ));
     }
     Section {

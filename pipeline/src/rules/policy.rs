@@ -10,6 +10,7 @@ use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Lang, Message};
 use crate::document::Reader;
 use crate::expr::{Zone, format_duration};
+use crate::features::catalogue::Columns;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -33,6 +34,8 @@ pub struct Policy {
     pub time_zone: String,
     /// After how long without a record a partition at its end is idle.
     pub idle_ms: i64,
+    /// Which built-in features a run computes and stores.
+    pub columns: Columns,
     /// How devices link accounts.
     pub devices: Devices,
     /// Verdicts on accounts.
@@ -118,6 +121,7 @@ impl Default for Policy {
             graph_tick: 10_000,
             time_zone: "Asia/Shanghai".to_owned(),
             idle_ms: 5_000,
+            columns: Columns::All,
             devices: Devices { clusters: true, hub_limit: 50, window: 30 * DAY_MS },
             accounts: verdicts,
             groups: verdicts,
@@ -142,6 +146,7 @@ impl Policy {
                 "graph_tick",
                 "time_zone",
                 "idle_ms",
+                "features",
                 "devices",
                 "clusters",
                 "verdicts",
@@ -150,6 +155,13 @@ impl Policy {
         let mut policy = Policy::default();
         policy.read_bands(&mut reader, root);
         policy.read_times(&mut reader, root);
+        if let Some(features) = reader.table(root, "features") {
+            reader.known_keys(features, &["columns"]);
+            if let Some(text) = reader.string(features, "columns") {
+                let choices = [("all", Columns::All), ("used", Columns::Used)];
+                set(&mut policy.columns, reader.choice("columns", &text, &choices));
+            }
+        }
         if let Some(devices) = reader.table(root, "devices") {
             reader.known_keys(devices, &["hub_limit"]);
             let hub_limit = reader.integer(devices, "hub_limit", 2..=1_000_000);
@@ -173,9 +185,10 @@ impl Policy {
         (policy, reader.finish())
     }
 
-    /// One line a setting, in a fixed order: what the rules hash is taken over.
+    /// One line a setting, in a fixed order: what the rules hash is taken over. Which columns are
+    /// stored changes no decision.
     pub fn canonical(&self) -> String {
-        format!("{self:?}")
+        format!("{:?}", Policy { columns: Columns::All, ..self.clone() })
     }
 
     /// The settings that hold for a run as a whole, with their values: its order of events and

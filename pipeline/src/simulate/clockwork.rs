@@ -15,6 +15,7 @@ pub(super) use super::agenda::Act;
 use super::agenda::Agenda;
 use super::closed::{Subject, What};
 use super::figures::{DAY, HOUR};
+use super::options::Customs;
 use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
 use super::random::Rng;
 use super::world::{Account, Event, Group, Member, SchemeId, World};
@@ -44,6 +45,9 @@ pub(super) struct Bank {
     watched: HashMap<u32, Watched, BuildHasherDefault<FxHasher>>,
     refused: BTreeMap<Refusal, u64>,
     rng: Rng,
+    /// How likely a password is mistyped.
+    slips: f64,
+    slip_rng: Rng,
 }
 
 /// A packet.
@@ -66,6 +70,10 @@ struct Watched {
 
 /// The word that opens a packet with a password.
 const PASSWORD: &str = "恭喜发财";
+/// What a slip makes of it.
+const PASSWORD_MISTYPED: &str = "恭喜发才";
+/// So long it takes to type it again, from and to, ms.
+const RETYPED_MS: (i64, i64) = (2_500, 15_000);
 /// So often what must be true of the engine is asserted, in commands.
 const BATCH_COMMANDS: u64 = 4096;
 /// What people put into their wallets when they find them empty, fen.
@@ -73,7 +81,7 @@ const TOPUPS_FEN: [i64; 7] = [5_000, 10_000, 10_000, 20_000, 30_000, 50_000, 100
 
 impl Bank {
     /// With the longest hold where transactions are decided on, in ms.
-    pub(super) fn new(seed: u64, hold: Option<i64>) -> Bank {
+    pub(super) fn new(seed: u64, hold: Option<i64>, customs: Customs) -> Bank {
         // Where nothing is decided on, nothing waits or is held. Ids need not be known for longer
         // than a packet can be open and its sending held.
         let hold_hours_max = hold.map_or(1, |hold| (hold / HOUR) as u32);
@@ -98,6 +106,8 @@ impl Bank {
             watched: HashMap::default(),
             refused: BTreeMap::new(),
             rng: Rng::named(seed, "topup", 0),
+            slips: customs.password_slips_percent as f64 / 100.0,
+            slip_rng: Rng::named(seed, "slips", 0),
         }
     }
 }
@@ -426,13 +436,20 @@ impl World {
         let known = self.bank.packets[packet as usize];
         let actor = self.acting(account, scheme);
         let (id, claimer) = (self.names.packet(packet), self.names.account(actor));
-        let guess = known.password.then(|| command::password_digest(id.as_str(), PASSWORD));
+        let bank = &mut self.bank;
+        let slip = known.password && bank.slips > 0.0 && bank.slip_rng.chance(bank.slips);
+        let typed = if slip { PASSWORD_MISTYPED } else { PASSWORD };
+        let guess = known.password.then(|| command::password_digest(id.as_str(), typed));
         let reply = self.ask(Command::Claim {
             account: claimer.as_str(),
             packet: id.as_str(),
             guess,
             tie: Tie::None,
         });
+        if slip && reply.result == Err(Refusal::PasswordWrong) {
+            let time = self.now + self.bank.slip_rng.between(RETYPED_MS.0, RETYPED_MS.1);
+            return self.plan(time, Act::Claim { packet, account, scheme });
+        }
         if let Ok(Done::Claimed { amount, .. }) = reply.result {
             let amount_fen = amount.0 as i64;
             let event = self.act(Kind::Claim, actor);
@@ -504,6 +521,9 @@ impl World {
         });
         match reply.result {
             Ok(_) => {
+                if fund == Fund::Balance {
+                    self.spent(from, amount_fen);
+                }
                 let event = self.act(Kind::Transfer, from);
                 self.emit(Event {
                     counterparty: Some(to),
@@ -538,6 +558,7 @@ impl World {
         let amount = Fen(fen as u64);
         let reply = self.ask(Command::Withdraw { account: account.as_str(), amount });
         if reply.result.is_ok() {
+            self.spent(who, fen);
             let event = self.act(Kind::Withdraw, who);
             let amount_fen = Some(fen);
             self.emit(Event { amount_fen, funding: "balance", scheme, ..event });

@@ -100,6 +100,15 @@ pub const OLDER_WATCHERS_PERMILLE: u64 = 830;
 /// How often money turns over in a day (周转率), in tenths: among family and friends, in business
 /// and in gambling.
 pub const TURNOVER_TENTHS: [i64; 3] = [18, 32, 57];
+/// Flows of money out of packets: in the order of [`TURNOVER_TENTHS`], then all others.
+pub const FLOWS: usize = TURNOVER_FLOWS + 1;
+/// Flows of which the document gives the turnover.
+pub const TURNOVER_FLOWS: usize = TURNOVER_TENTHS.len();
+/// How often money turns over can be told of what came in so long before the end, by flow, in ms: by
+/// then nearly all of it has moved.
+pub const TURNOVER_TOLD_MS: [i64; TURNOVER_FLOWS] = [7 * DAY, 5 * DAY, 3 * DAY];
+/// In fewer days that cannot be seen.
+pub const TURNOVER_DAYS_MIN: i64 = 12;
 /// How long money stays with a gambler.
 pub const GAMBLING_STAY: Stay = Stay { dwell_ms: 40 * MINUTE, kept_hours: 35 };
 /// Mean sent a day by a member of a group of strangers who sends, in fen (客单价).

@@ -1,8 +1,8 @@
 //! What is true of events, accounts and groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::world::{Group, Scheme, World};
+use super::world::{Group, Scheme, SchemeId, World};
 
 /// What is true of an event, an account or a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,28 +25,40 @@ pub struct Label {
 
 /// The labels of a world, sorted by subject.
 pub(super) fn of(world: &World) -> Vec<Label> {
+    of_known(world, &BTreeSet::new())
+}
+
+/// The labels of a world in which some schemes are not known, sorted by subject.
+pub(super) fn of_known(world: &World, missed: &BTreeSet<SchemeId>) -> Vec<Label> {
     let mut labels = BTreeMap::new();
     // Fraud first: a subject has one label, and what it did for a ring outweighs the rest.
     for fraud in [true, false] {
-        of_accounts(world, fraud, &mut labels);
-        of_groups(world, fraud, &mut labels);
+        of_accounts(world, missed, fraud, &mut labels);
+        of_groups(world, missed, fraud, &mut labels);
     }
     let mut labels: Vec<Label> = labels.into_values().collect();
-    labels.extend(of_events(world));
+    labels.extend(of_events(world, missed));
     labels.sort_unstable();
     labels
 }
 
-fn of_events(world: &World) -> impl Iterator<Item = Label> + '_ {
-    world.labelled.iter().map(|&(event, time, scheme)| {
+fn of_events<'w>(
+    world: &'w World,
+    missed: &'w BTreeSet<SchemeId>,
+) -> impl Iterator<Item = Label> + 'w {
+    let known = |(_, _, scheme): &&(u64, i64, SchemeId)| !missed.contains(scheme);
+    world.labelled.iter().filter(known).map(|&(event, time, scheme)| {
         let scheme = world.scheme(scheme);
         let known_at = time.max(scheme.detectable_from()) + scheme.known_after;
         label("event", world.names.event(event).as_str(), scheme, None, known_at)
     })
 }
 
-fn of_accounts(world: &World, fraud: bool, labels: &mut Labels) {
-    for scheme in &world.schemes {
+fn of_accounts(world: &World, missed: &BTreeSet<SchemeId>, fraud: bool, labels: &mut Labels) {
+    for (at, scheme) in world.schemes.iter().enumerate() {
+        if missed.contains(&SchemeId(at as u32)) {
+            continue;
+        }
         let known_at = scheme.detectable_from() + scheme.known_after;
         for &(account, role, guilty) in &scheme.roles {
             if guilty == fraud {
@@ -59,8 +71,11 @@ fn of_accounts(world: &World, fraud: bool, labels: &mut Labels) {
     }
 }
 
-fn of_groups(world: &World, fraud: bool, labels: &mut Labels) {
+fn of_groups(world: &World, missed: &BTreeSet<SchemeId>, fraud: bool, labels: &mut Labels) {
     for (at, info) in world.groups.iter().enumerate() {
+        if info.scheme.is_some_and(|scheme| missed.contains(&scheme)) {
+            continue;
+        }
         let scheme = info.scheme.map(|scheme| world.scheme(scheme));
         if scheme.is_some_and(|scheme| scheme.fraud) != fraud {
             continue;

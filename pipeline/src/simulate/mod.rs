@@ -38,6 +38,8 @@ mod labels;
 mod life;
 pub mod names;
 mod negatives;
+mod noise;
+mod options;
 mod outside;
 mod output;
 mod packets;
@@ -49,6 +51,7 @@ mod separation;
 mod society;
 #[cfg(test)]
 mod tests;
+mod turnover;
 mod words;
 pub mod world;
 
@@ -59,6 +62,7 @@ use std::sync::mpsc::sync_channel;
 pub use self::closed::{DeskWork, Ended, Flow, Honest, Money, Report, RingMoney, terminal};
 pub use self::fidelity::Row;
 pub use self::labels::Label;
+pub use self::options::{Customs, Noise};
 pub use self::scenario::{
     DIFFICULTIES, Difficulty, Festival, Negative, NegativeKind, Reactions, Ring, Scenario,
     Typology, Variant,

@@ -1,6 +1,7 @@
 //! A population on disk: `events.parquet`, `labels.parquet`, and what they were made from.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::figures::GroupType;
 use super::labels::{self, Label};
 use super::life::ordinary_days;
 use super::names::{Id, Names};
+use super::noise;
 use super::scenario::Scenario;
 use super::world::{Event, World};
 use crate::diagnostic::{Failure, Message};
@@ -30,6 +32,10 @@ use crate::event::{self, FieldId};
 pub(super) const FRAME_KEY: &str = "hongxian.population";
 /// Written down here: days of members of family groups and of others, on days like any other.
 pub(super) const MEMBERS_KEY: &str = "hongxian.member-days";
+/// What is known of the events.
+pub(super) const LABELS: &str = "labels.parquet";
+/// What is true of them, where something else is known.
+pub(super) const TRUTH: &str = "truth.parquet";
 /// Populations of more accounts are packed with less care, else it takes longer than making them.
 const ACCOUNTS_PACKED: i64 = 5_000;
 
@@ -82,7 +88,8 @@ impl Output {
         }
     }
 
-    /// Ends `events.parquet` and writes `labels.parquet`.
+    /// Ends `events.parquet` and writes `labels.parquet`; where that is not the truth, also
+    /// `truth.parquet`.
     pub(super) fn finish(mut self, world: &World, scenario: &Scenario) -> Result<(), Failure> {
         if let Some(error) = self.error {
             return Err(error);
@@ -90,11 +97,23 @@ impl Output {
         let [strong, weak] = member_days(world, scenario);
         let days = format!("{strong};{weak}");
         self.writer.append_key_value_metadata(KeyValue::new(MEMBERS_KEY.to_owned(), days));
-        let labels = &labels::of(world);
         let path = self.dir.join("events.parquet");
         self.writer.close().map_err(|error| unwritable(&path, &error))?;
-        let path = self.dir.join("labels.parquet");
-        write_labels(labels, &path, self.careful).map_err(|error| unwritable(&path, &error))
+        let write = |labels: &[Label], name: &str| {
+            let path = self.dir.join(name);
+            write_labels(labels, &path, self.careful).map_err(|error| unwritable(&path, &error))
+        };
+        let truth = labels::of(world);
+        if !scenario.noise.any() {
+            // What another scenario left there would be taken for the truth of this one.
+            let path = self.dir.join(TRUTH);
+            return match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(&path, &error)),
+                _ => write(&truth, LABELS),
+            };
+        }
+        write(&truth, TRUTH)?;
+        write(&noise::labels(world, scenario.noise), LABELS)
     }
 }
 

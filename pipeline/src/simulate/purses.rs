@@ -3,10 +3,13 @@
 
 use super::clockwork::Act;
 use super::figures::{
-    DAY, GAMBLING_STAY, GroupType, HOUR, MINUTE, RECIRCULATED_PERMILLE, Stay, TURNOVER_TENTHS,
+    DAY, FLOWS, GAMBLING_STAY, GroupType, HOUR, MINUTE, RECIRCULATED_PERMILLE, Stay,
+    TURNOVER_TENTHS,
 };
 use super::packets::{Fund, Transfer};
 use super::random::{Deck, Rng, normal_quantile};
+use super::scenario::Scenario;
+use super::turnover::Turnover;
 use super::world::{Account, Group, World};
 
 /// Waits are drawn so much shorter than the document's median stay, in hundredths: over a long wait
@@ -26,13 +29,24 @@ pub(super) struct Purses {
     kept: [i64; CLASSES],
     /// How long it stays, about: fen times ms.
     stays: [i128; CLASSES],
+    /// The same as it will be measured, where the days are enough for that.
+    turnover: Option<Turnover>,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = FLOWS;
 /// What is reckoned when money comes in is more or less than what becomes of it: by so much, in
 /// thousandths.
 const STAYS_PERMILLE: [i128; 3] = [1010, 1050, 770];
 const GAMBLING: usize = 2;
+/// Money that has stayed a percent too long is answered by stays that are so many percent shorter.
+const STEER: i64 = 4;
+/// Stays that are so much too long, in thousandths, are ended at the next occasion.
+const OVERSTAYED_PERMILLE: i64 = 1010;
+/// For so long money that was left is left again.
+const POSTPONED_MAX_MS: i64 = 2 * DAY;
+
+/// The document's median stays, by class.
+const MEDIANS: [i64; CLASSES] = [3 * HOUR, 90 * MINUTE, GAMBLING_STAY.dwell_ms, 3 * HOUR];
 
 /// What one account has of packets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +67,7 @@ struct Purse {
 }
 
 impl Purses {
-    pub(super) fn new(seed: u64) -> Purses {
+    pub(super) fn new(seed: u64, scenario: &Scenario) -> Purses {
         const CARDS: usize = 60;
         let z = |at: usize| normal_quantile((at as f64 + 0.5) / CARDS as f64);
         Purses {
@@ -65,6 +79,7 @@ impl Purses {
             received: [0; CLASSES],
             kept: [0; CLASSES],
             stays: [0; CLASSES],
+            turnover: Turnover::new(scenario),
         }
     }
 
@@ -72,7 +87,10 @@ impl Purses {
     /// of the money that stays is the document's.
     fn keep(&mut self, class: usize) -> bool {
         if class == GAMBLING {
-            return self.stays_permille(class) < 1000 && self.rng.chance(0.3);
+            // Else that is decided when it would be spent.
+            return self.turnover.is_none()
+                && self.stays_permille(class) < 1000
+                && self.rng.chance(0.3);
         }
         let wanted = 1000 - RECIRCULATED_PERMILLE + KEPT_MORE_PERMILLE[class];
         let behind = self.kept[class] * 1000 < self.received[class] * wanted;
@@ -83,10 +101,46 @@ impl Purses {
 impl Purses {
     /// How long money of a class stays, in thousandths of what the document's turnover makes of it.
     fn stays_permille(&self, class: usize) -> i64 {
+        if let Some(turnover) = &self.turnover {
+            return turnover.stays_permille(class);
+        }
         let Some(turnover) = TURNOVER_TENTHS.get(class) else { return 1000 };
         let wanted = i128::from(self.received[class]) * i128::from(DAY * 10 / turnover);
         let wanted = wanted * STAYS_PERMILLE[class] / 1000;
         (self.stays[class] * 1000 / wanted.max(1)) as i64
+    }
+
+    /// How much longer or shorter than usual what is left stays, in thousandths, to make up for
+    /// what the stays until now were too short or too long.
+    fn steer_permille(&self, class: usize) -> i64 {
+        let stays = self.stays_permille(class).max(1);
+        match self.turnover {
+            Some(_) => (1000 - (stays - 1000) * STEER).clamp(500, 1_500),
+            None => (1_000_000 / stays).clamp(700, 1_400),
+        }
+    }
+
+    /// How long somebody at the table waits, in thousandths of the usual: such that half of the
+    /// money moves on within the document's stay.
+    fn hurry_permille(&self) -> i64 {
+        let Some(turnover) = &self.turnover else { return 1000 };
+        (1000 + (turnover.quick_permille(GAMBLING) - 500) * STEER).clamp(600, 1_600)
+    }
+
+    /// When an account's money is due that would be spent now: later if it was left for days and the
+    /// money of its class has not stayed for long enough. At the table that is when it is left.
+    fn postpone(&mut self, account: Account, now: i64) -> Option<i64> {
+        let purse = &mut self.purses[account.0 as usize];
+        let turnover = self.turnover.as_mut().filter(|_| purse.kept || purse.class == GAMBLING)?;
+        let more = turnover.short_ms(account.0 as usize, purse.class, now).min(POSTPONED_MAX_MS);
+        let least = if purse.kept { MINUTE } else { DAY };
+        if more < least || !purse.kept && self.rng.chance(0.5) {
+            return None;
+        }
+        purse.kept = true;
+        (purse.due, purse.planned) = (now + more, now + more);
+        turnover.postponed(account.0 as usize, purse.due);
+        Some(purse.due)
     }
 }
 
@@ -97,6 +151,7 @@ impl World {
         if person.ringed || person.shop {
             return;
         }
+        let hired = person.hired;
         let (class, stay) = self.stay(group);
         let now = self.now;
         let purses = &mut self.purses;
@@ -109,7 +164,7 @@ impl World {
             let kept = purses.keep(class);
             let days = stay.kept_hours * HOUR;
             // Longer or shorter, as the turnover until now has it.
-            let steer = (1_000_000 / purses.stays_permille(class).max(1)).clamp(700, 1_400);
+            let steer = purses.steer_permille(class);
             let days = if class == GAMBLING { days } else { days * steer / 1000 };
             let due = now + purses.rng.between(days * 3 / 4, days * 5 / 4);
             let dwell_ms = stay.dwell_ms;
@@ -125,15 +180,18 @@ impl World {
                 class,
             };
         }
+        let overstayed =
+            purses.turnover.is_some() && purses.stays_permille(class) > OVERSTAYED_PERMILLE;
+        let hurry = purses.hurry_permille();
         let purse = &mut purses.purses[account.0 as usize];
-        if purse.kept && class == GAMBLING && purse.class != GAMBLING {
+        if purse.kept && class == GAMBLING && (purse.class != GAMBLING || overstayed) {
             // Who gambles leaves nothing where it is.
             (purse.kept, purse.first, purse.moment) = (false, now, 0);
         }
         purse.fen += fen;
         if purse.kept {
             // Nor does money that moves faster wait for money that moves slower.
-            let days = stay.kept_hours * HOUR;
+            let days = stay.kept_hours * HOUR / if overstayed { 3 } else { 1 };
             purse.due = purse.due.min(now + days * (750 + purse.patience % 500) / 1000);
             if purse.due > now + DAY {
                 purses.kept[class] += fen;
@@ -150,11 +208,15 @@ impl World {
                 purse.patience = (1000 + purse.patience) / 2;
             }
             let wait = (purse.dwell_ms * purse.patience / 1000).clamp(MINUTE, 5 * DAY);
+            let wait = if class == GAMBLING { wait * hurry / 1000 } else { wait };
             let mean = (purse.moment / i128::from(purse.fen)) as i64;
             purse.due = (purse.first + mean + wait).max(now + 1_000);
         }
         let due = purse.due;
         purses.stays[class] += i128::from(fen) * i128::from(due - now);
+        if let Some(turnover) = purses.turnover.as_mut().filter(|_| !hired) {
+            turnover.received(account.0 as usize, class, now, fen, due);
+        }
         // What falls due later than planned is found out when the time has come.
         let purse = &mut purses.purses[account.0 as usize];
         if due < purse.planned {
@@ -181,6 +243,14 @@ impl World {
         (class, Stay { dwell_ms: stay.dwell_ms * WAIT_PERCENT[class] / 100, ..stay })
     }
 
+    /// Somebody has spent of the balance.
+    pub(super) fn spent(&mut self, account: Account, fen: i64) {
+        let hired = self.person(account).hired;
+        if let Some(turnover) = self.purses.turnover.as_mut().filter(|_| !hired) {
+            turnover.paid(account.0 as usize, self.now, fen, MEDIANS);
+        }
+    }
+
     /// Somebody spends what packets have brought, unless more has come in and the time is later.
     pub(super) fn spend(&mut self, account: Account) {
         let purse = &mut self.purses.purses[account.0 as usize];
@@ -195,7 +265,10 @@ impl World {
             }
             return;
         }
-        let fen = std::mem::take(&mut purse.fen);
+        if let Some(due) = self.purses.postpone(account, self.now) {
+            return self.plan(due, Act::Spend(account));
+        }
+        let fen = std::mem::take(&mut self.purses.purses[account.0 as usize].fen);
         let mut rng = std::mem::replace(&mut self.purses.rng, Rng::named(0, "", 0));
         self.pay_out(account, fen, &mut rng);
         self.purses.rng = rng;

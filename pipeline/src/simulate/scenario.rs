@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::reactions::Reactions;
 
 use super::figures::{DAY, GroupType};
+use super::options::{self, Customs, Noise};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::document::Reader;
 use crate::event::{TIME_MAX, TIME_MIN};
@@ -28,6 +29,10 @@ pub struct Scenario {
     pub groups: [i64; 4],
     /// The festival, if one falls into the days.
     pub festival: Option<Festival>,
+    /// What people do that not every population shows.
+    pub customs: Customs,
+    /// What investigators do not know or get wrong.
+    pub noise: Noise,
     /// Rings of fraud.
     pub rings: Vec<Ring>,
     /// Honest people who look like fraud.
@@ -142,6 +147,8 @@ pub struct Ring {
     pub until: Option<i64>,
     /// What is not as it was before.
     pub variant: Variant,
+    /// How many players a gambling ring's group has; else as few as the difficulty has it.
+    pub players: Option<i64>,
 }
 
 /// So many occurrences of honest behaviour that resembles fraud.
@@ -165,6 +172,8 @@ const ACCOUNTS: (i64, i64) = (200, 1_000_000);
 const GROUPS: (i64, i64) = (2, 200_000);
 const PEAK: (i64, i64) = (1, 100);
 const COUNT: (i64, i64) = (0, 10_000);
+/// The largest groups that reports tell of have some 400 members.
+const PLAYERS: (i64, i64) = (8, 400);
 
 impl Scenario {
     /// Reads a scenario file; all its mistakes are reported at once. With a difficulty, all rings
@@ -202,13 +211,15 @@ impl Scenario {
 }
 
 fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 12] = [
         "title",
         "start",
         "days",
         "accounts",
         "groups",
         "festival",
+        "customs",
+        "labels",
         "difficulty",
         "ring",
         "negative",
@@ -225,6 +236,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         (Some(start), Some(days)) => read_festival(reader, root, start, days),
         _ => None,
     };
+    let (customs, noise) = (options::customs(reader, root), options::noise(reader, root));
     // What a ring does not say of itself the file says of all.
     let usual = match root.contains_key("difficulty") {
         true => choice(reader, root, "difficulty", DIFFICULTIES),
@@ -242,6 +254,8 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         accounts: accounts?,
         groups: groups?,
         festival,
+        customs,
+        noise,
         rings,
         negatives,
         reactions: reactions?,
@@ -292,7 +306,8 @@ fn read_ring(
     usual: Option<Difficulty>,
     (start, days): (i64, i64),
 ) -> Option<Ring> {
-    reader.known_keys(table, &["typology", "difficulty", "count", "from", "until", "variant"]);
+    let known = ["typology", "difficulty", "count", "from", "until", "variant", "players"];
+    reader.known_keys(table, &known);
     let typology = choice(reader, table, "typology", Typology::ALL);
     let difficulty = match (table.contains_key("difficulty"), usual) {
         (false, Some(usual)) => Some(usual),
@@ -321,8 +336,9 @@ fn read_ring(
         true => choice(reader, table, "variant", &VARIANTS)?,
         false => Variant::Usual,
     };
+    let players = reader.integer(table, "players", PLAYERS.0..=PLAYERS.1);
     let (typology, difficulty, count) = (typology?, difficulty?, count?);
-    Some(Ring { typology, difficulty, count, from, until, variant })
+    Some(Ring { typology, difficulty, count, from, until, variant, players })
 }
 
 fn read_negative(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Negative> {
@@ -431,13 +447,16 @@ count = 2
             .replace("days = 7", "days = 700\ndayz = 7")
             .replace("2024-02-06", "6 Feb")
             .replace("stranger = 2", "strangers = 2")
-            .replace("device-farm", "device-firm");
+            .replace("device-farm", "device-firm")
+            .replace("festival =", "labels = { missed_percent = 101, misses = 1 }\nfestival =");
         let found = codes(&bad);
         let found: Vec<(&str, &str)> = found.iter().map(|(c, t)| (*c, t.as_str())).collect();
         for wanted in [
             ("bad-date", "\"6 Feb\""),
             ("out-of-bounds", "700"),
             ("unknown-key", "dayz"),
+            ("out-of-bounds", "101"),
+            ("unknown-key", "misses"),
             ("unknown-key", "strangers"),
             ("unknown-value", "\"device-firm\""),
         ] {

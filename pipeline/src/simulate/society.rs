@@ -19,7 +19,7 @@ const OLDER_CONTACTS_PERMILLE: u64 = 120;
 pub(super) fn settle(world: &mut World, scenario: &Scenario) {
     let zones = zones(&scenario.groups);
     settle_families(world, scenario, &zones[GroupType::Family as usize]);
-    give_traits(world);
+    give_traits(world, scenario);
     open_shops(world, scenario);
     for kind in [GroupType::Interest, GroupType::Business, GroupType::Stranger] {
         gather(world, kind, &zones[kind as usize]);
@@ -105,7 +105,11 @@ fn add_relative(world: &mut World, home: u32, rng: &mut Rng) -> Account {
     world.add_person(age, lives, rng)
 }
 
-fn give_traits(world: &mut World) {
+fn give_traits(world: &mut World, scenario: &Scenario) {
+    if scenario.customs.watchers_by_family {
+        let mut rng = world.rng("watchers", 0);
+        spread(&mut world.people, Age::Older, OLDER_WATCHERS_PERMILLE, &mut rng);
+    }
     let mut rng = world.rng("traits", 0);
     let mut give = |people: &mut [Person], age: Age, permille: u64, set: fn(&mut Person)| {
         let mut able: Vec<usize> = (0..people.len()).filter(|&at| people[at].age == age).collect();
@@ -121,7 +125,20 @@ fn give_traits(world: &mut World) {
     give(people, Age::Young, YOUNG_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
     give(people, Age::Middle, MIDDLE_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
     give(people, Age::Older, OLDER_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
-    give(people, Age::Older, OLDER_WATCHERS_PERMILLE, |person| person.watches = true);
+    if !scenario.customs.watchers_by_family {
+        give(people, Age::Older, OLDER_WATCHERS_PERMILLE, |person| person.watches = true);
+    }
+}
+
+/// Makes so many of an age watchers, evenly in the order of people, who come family by family: then
+/// also of a few hundred of them the share is the document's.
+fn spread(people: &mut [Person], age: Age, permille: u64, rng: &mut Rng) {
+    let mut due = rng.below(1000);
+    for person in people.iter_mut().filter(|person| person.age == age) {
+        due += permille;
+        person.watches = due >= 1000;
+        due %= 1000;
+    }
 }
 
 /// One shop for every hundred accounts, and a few at least.

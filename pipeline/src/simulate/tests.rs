@@ -6,13 +6,14 @@ use std::path::Path;
 
 use super::figures::DAY;
 use super::labels::Label;
-use super::world::{Account, Event, World};
+use super::world::{Account, Age, Event, SchemeId, World};
 use super::*;
 use crate::event::{Kind, NULL_INT};
 use crate::packet::finding::Finding;
 use crate::packet::limits::Limits;
 use crate::packet::plays::TABLE;
 use crate::packet::referee::{Law, PacketEvent, Referee};
+use crate::packet::reply::Refusal;
 
 /// A week with every typology and every look-alike.
 fn small() -> Scenario {
@@ -219,6 +220,93 @@ fn losers_in_mine_groups_pay_the_sender_within_a_minute() {
         });
         assert!(lost, "{payment:?}");
     }
+}
+
+/// A mistyped password is typed again: every packet still obeys the laws, and nobody gives up.
+#[test]
+fn mistyped_passwords_are_typed_again() {
+    let mut scenario = small();
+    scenario.customs.password_slips_percent = 30;
+    let claimed = |events: &[Event]| events.iter().filter(|one| one.kind == Kind::Claim).count();
+    let (world, events) = made(&scenario, 1);
+    check_laws(&events);
+    let slips = world.refusals().get(&Refusal::PasswordWrong).copied().unwrap_or(0);
+    assert!(slips > 300, "{slips}");
+    let (world, without) = made(&small(), 1);
+    assert_eq!(world.refusals().get(&Refusal::PasswordWrong), None);
+    let (with, without) = (claimed(&events), claimed(&without));
+    assert!(with.abs_diff(without) * 100 < without, "{with} {without}");
+}
+
+#[test]
+fn a_ring_has_as_many_players_as_the_scenario_says() {
+    let mut scenario = small();
+    for ring in &mut scenario.rings {
+        ring.players = Some(150);
+    }
+    let (world, events) = made(&scenario, 1);
+    check_laws(&events);
+    let gambles = |scheme: SchemeId| world.scheme(scheme).gambles();
+    let groups: Vec<_> =
+        world.groups.iter().filter(|group| group.scheme.is_some_and(gambles)).collect();
+    assert!(groups.len() > 5);
+    for group in groups {
+        assert!(group.members.len() > 140, "{} {}", group.name, group.members.len());
+    }
+}
+
+/// The watchers among the elderly are the document's share of any part of the families.
+#[test]
+fn watchers_are_spread_over_the_families() {
+    let mut scenario = small();
+    scenario.customs.watchers_by_family = true;
+    let (world, _) = made(&scenario, 1);
+    let ordinary = &world.people[..world.ordinary as usize];
+    let older: Vec<_> = ordinary.iter().filter(|person| person.age == Age::Older).collect();
+    for part in older.chunks(100) {
+        let watchers = part.iter().filter(|person| person.watches).count() * 1000;
+        assert!(watchers.abs_diff(part.len() * 830) <= 1000, "{watchers} of {}", part.len());
+    }
+}
+
+#[test]
+fn noisy_labels_miss_accuse_and_come_late_and_the_truth_stays() {
+    let mut scenario = small();
+    scenario.noise = Noise { missed_percent: 25, wrong_percent: 10, late_days: 5 };
+    let dir = tempfile::tempdir().unwrap();
+    command(&scenario, 1, dir.path()).unwrap();
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let (events, truth) = (read("events.parquet"), read("truth.parquet"));
+    assert_ne!(truth, read("labels.parquet"));
+
+    let (world, _) = made(&scenario, 1);
+    let truth_of: BTreeMap<(&str, String), Label> = labels::of(&world)
+        .into_iter()
+        .map(|label| ((label.subject_kind, label.subject_id.clone()), label))
+        .collect();
+    let known = noise::labels(&world, scenario.noise);
+    let accounts = |fraud: bool, labels: &mut dyn Iterator<Item = &Label>| {
+        labels.filter(|one| one.subject_kind == "account" && one.fraud == fraud).count()
+    };
+    let (mut wrong, mut late) = (0, 0);
+    for label in &known {
+        let is = &truth_of[&(label.subject_kind, label.subject_id.clone())];
+        wrong += usize::from(label.fraud && !is.fraud && label.subject_kind == "account");
+        late += usize::from(label.known_at > is.known_at);
+        assert!(label.fraud || !is.fraud || label.typology != is.typology, "{label:?}");
+        assert!(label.known_at >= is.known_at || label.typology != is.typology);
+    }
+    let found = accounts(true, &mut known.iter()) - wrong;
+    let all = accounts(true, &mut truth_of.values());
+    assert!(found < all && found * 10 > all * 5, "{found} of {all}");
+    assert!(wrong.abs_diff(found / 10) <= 1, "{wrong} beside {found}");
+    assert!(late * 10 > known.iter().filter(|one| one.known_at.is_some()).count() * 9);
+
+    // Without noise the events are the same, and the labels are the truth.
+    scenario.noise = Noise::default();
+    command(&scenario, 1, dir.path()).unwrap();
+    assert_eq!((events, truth), (read("events.parquet"), read("labels.parquet")));
+    assert!(!dir.path().join("truth.parquet").exists());
 }
 
 /// The sample in the repository is what anyone gets from its scenario, to the byte.

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use hongxian::event::{Schema, Type};
+use hongxian::features::catalogue::Columns;
 use hongxian::features::declare;
 
 use super::support::{Ev, START, chunk, features_of, job, options};
@@ -34,7 +35,8 @@ fn a_run_ends_when_a_worker_fails() {
         ..Ev::default()
     };
     let events: Vec<Ev> = (0..400).map(event).collect();
-    let job = job(vec![chunk(&events)], features_of(&schema, read.list, None), true);
+    let job =
+        job(vec![chunk(&events)], features_of(&schema, read.list, (None, Columns::Used)), true);
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // Who waits has gone where this comes too late.

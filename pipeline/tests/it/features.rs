@@ -13,6 +13,7 @@ use hongxian::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, DEVICE_ID, EVENT_ID, EVENT_TIME,
     GROUP_ID, KIND, Kind, PACKET_ID, Position, Raw, RejectCode, SEQ, Schema, TEXT, Type, VERIFIED,
 };
+use hongxian::features::catalogue::Columns;
 use hongxian::features::declare;
 use hongxian::source::order::{Arrivals, Ordered};
 use jiff::tz::TimeZone;
@@ -480,7 +481,7 @@ fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut, one_in: usize) -> Result<(),
     refused.sort_unstable();
     prop_assert_eq!((ordered.duplicates, codes), (duplicates, refused));
 
-    let job = job_of(ordered, features_of(&schema, read.list, None));
+    let job = job_of(ordered, features_of(&schema, read.list, (None, Columns::Used)));
     let found = rows(&job, options(cut.workers, cut.tick, cut.batch));
     let transactions: Vec<usize> =
         (0..kept.len()).filter(|at| kept[*at].kind.is_transaction()).collect();

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
+mod built_in;
 mod changes;
 mod clusters;
 mod code_words;
@@ -9,6 +10,7 @@ mod enforce;
 mod failure;
 mod features;
 mod finished;
+mod funds;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
@@ -21,6 +23,7 @@ mod rule_sets;
 mod rules_check;
 mod sorting;
 mod state;
+mod social;
 mod stories;
 mod support;
 mod tidy;

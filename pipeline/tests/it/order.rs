@@ -7,7 +7,7 @@ use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
 use proptest::prelude::*;
 
-use crate::support::{Ev, Row, START, chunk, features, job, options, rows};
+use crate::support::{Ev, Row, START, chunk, declared_features, features, job, options, rows};
 
 const MINUTE: i64 = 60_000;
 
@@ -87,7 +87,7 @@ fn claim(id: &str, after: i64, account: &str, group: &str, fen: i64) -> Ev {
 
 fn answers(chunks: &[&[Ev]], sorted: bool, cut: (usize, i64, usize)) -> Vec<(String, Row)> {
     let chunks = chunks.iter().map(|events| chunk(events)).collect();
-    let job = job(chunks, features(declared(), None), sorted);
+    let job = job(chunks, declared_features(declared()), sorted);
     let mut options = options(cut.0, cut.1, cut.2);
     options.sorted = sorted;
     rows(&job, options)
@@ -219,7 +219,7 @@ fn quiet_keys_are_dropped() {
     let events: Vec<Ev> = (0..20_000)
         .map(|at| claim(&format!("e{at}"), at * MINUTE, &format!("u{at}"), "g", 1))
         .collect();
-    let job = job(vec![chunk(&events)], features(declarations, None), true);
+    let job = job(vec![chunk(&events)], declared_features(declarations), true);
     let (summary, _) = hongxian::backtest::decide(&job, options(2, 1_000, 64)).unwrap();
     assert!(!summary.state.is_empty());
     for (family, usage) in summary.state {

@@ -55,6 +55,7 @@ fn a_good_directory_is_described() {
     let directory = tempfile::tempdir().unwrap();
     let rules = directory.path();
     write(rules, "features.toml", FEATURES);
+    write(rules, "policy.toml", "[features]\ncolumns = \"used\"\n");
     write(rules, "behaviour/one.toml", &rule("live", "behaviour.many", ""));
     write(rules, "funds/two.toml", &rule("shadow", "amount_fen > 1", ""));
     write(rules, "funds/three.toml", &rule("draft", "amount_fen > 1", ""));

@@ -6,7 +6,7 @@ use hongxian::dataflow::Summary;
 use hongxian::event::Schema;
 use hongxian::features::declare;
 
-use crate::support::{Ev, START, chunk, features, job, options};
+use crate::support::{Ev, START, chunk, declared_features, job, options};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -75,7 +75,7 @@ fn days(days: i64, announced: bool) -> Vec<Ev> {
 fn run(events: &[Ev], toml: &str) -> Summary {
     let (read, wrong) = declare::read(Path::new("features.toml"), toml, &Schema::default());
     assert_eq!(wrong, []);
-    let job = job(vec![chunk(events)], features(read.list, None), true);
+    let job = job(vec![chunk(events)], declared_features(read.list), true);
     hongxian::backtest::decide(&job, options(2, 1_000, 1_000)).unwrap().0
 }
 

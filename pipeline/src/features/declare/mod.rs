@@ -16,6 +16,7 @@ mod parse;
 
 use std::ops::Range;
 
+pub(crate) use parse::read_built_in;
 pub use parse::{Declarations, read};
 
 use crate::event::KindSet;
@@ -101,7 +102,7 @@ pub enum Window {
     Span(i64),
     /// The calendar day so far.
     Day,
-    /// Everything since the start; attributes of accounts and groups only.
+    /// Everything since the start; attributes of accounts and groups, and what is built in.
     Forever,
 }
 
@@ -130,6 +131,9 @@ pub enum Agg {
     Quantile(String, f64),
     /// Milliseconds since the latest event before the transaction.
     SinceLast,
+    /// Milliseconds since the first event ever; only built-in features have it, for what it keeps
+    /// stays for good.
+    SinceFirst,
     /// The transaction's amount over the mean amount of the events.
     RatioToMean,
     /// The share of a field's most frequent value.

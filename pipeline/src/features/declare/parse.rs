@@ -29,8 +29,26 @@ pub struct Declarations {
 
 /// Reads the declarations of a file, and everything that is wrong with them.
 pub fn read(file: &Path, text: &str, schema: &Schema) -> (Declarations, Vec<Diagnostic>) {
-    let mut parser =
-        Parser { reader: Reader::new(file, text), schema, found: Declarations::default() };
+    read_as(file, text, schema, false)
+}
+
+/// Reads what the program itself declares, with all that only it may say.
+pub(crate) fn read_built_in(
+    file: &Path,
+    text: &str,
+    schema: &Schema,
+) -> (Declarations, Vec<Diagnostic>) {
+    read_as(file, text, schema, true)
+}
+
+fn read_as(
+    file: &Path,
+    text: &str,
+    schema: &Schema,
+    built_in: bool,
+) -> (Declarations, Vec<Diagnostic>) {
+    let (reader, found) = (Reader::new(file, text), Declarations::default());
+    let mut parser = Parser { reader, schema, built_in, found };
     let root = parser.reader.parse();
     parser.walk(root.get_ref(), "");
     parser.found.list.sort_by_key(|declaration| declaration.span.start);
@@ -40,7 +58,13 @@ pub fn read(file: &Path, text: &str, schema: &Schema) -> (Declarations, Vec<Diag
 struct Parser<'p> {
     reader: Reader<'p>,
     schema: &'p Schema,
+    /// Whether the program itself declares: then a window may be "ever".
+    built_in: bool,
     found: Declarations,
+}
+
+fn is_ever(window: &Spanned<DeValue<'_>>) -> bool {
+    matches!(window.get_ref(), DeValue::String(text) if text == "ever")
 }
 
 impl<'p> Parser<'p> {
@@ -291,6 +315,9 @@ impl<'p> Parser<'p> {
         {
             return Some(Window::Day);
         }
+        if self.built_in && table.get("window").is_some_and(is_ever) {
+            return Some(Window::Forever);
+        }
         self.reader.duration(table, "window", 1..=WINDOW_MS_MAX).map(Window::Span)
     }
 
@@ -326,6 +353,9 @@ impl<'p> Parser<'p> {
 
     fn agg(&mut self, table: &DeTable<'p>, span: &Range<usize>) -> Option<Agg> {
         let name = self.reader.string(table, "agg")?;
+        if self.built_in && name.get_ref() == "since_first" {
+            return Some(Agg::SinceFirst);
+        }
         let form = self.reader.choice("agg", &name, &FORMS)?;
         if !matches!(form, Form::Quantile)
             && let Some((key, _)) = table.get_key_value("q")

@@ -121,6 +121,7 @@ impl Family {
                 (self.latest(stream, window, field(name), kind), kind)
             }
             Agg::SinceLast => (self.since_last(stream, window), Type::Int),
+            Agg::SinceFirst => (self.since_first(stream, window), Type::Int),
             Agg::Distinct(name) => {
                 let cell = self.recents(stream, window, field(name));
                 (Read::Distinct { cell }, Type::Int)
@@ -172,6 +173,7 @@ impl Family {
                 recents: Vec::new(),
                 latest: Vec::new(),
                 newest: None,
+                oldest: None,
                 lifetime: 0,
                 stays: false,
             });
@@ -414,5 +416,15 @@ impl Family {
         };
         self.streams[stream].newest = Some(cell);
         Read::SinceLast { window, cell }
+    }
+
+    fn since_first(&mut self, stream: usize, window: Window) -> Read {
+        self.outlives(stream, window);
+        let cell = match self.streams[stream].oldest {
+            Some(cell) => cell,
+            None => self.cell(1),
+        };
+        self.streams[stream].oldest = Some(cell);
+        Read::SinceFirst { cell }
     }
 }

@@ -118,6 +118,8 @@ pub(crate) struct Stream {
     pub(crate) latest: Vec<Latest>,
     /// Cell of the newest event's time, where some feature asks for it.
     pub(crate) newest: Option<usize>,
+    /// Cell of the first event's time, where some feature asks for it.
+    pub(crate) oldest: Option<usize>,
     /// How long after an event something of it may still be in a window that has an end.
     pub(crate) lifetime: i64,
     /// Whether something of it stays for good: attributes of accounts and groups.
@@ -221,6 +223,7 @@ pub(crate) enum Read {
     Distinct { cell: usize },
     Quantile { quantile: usize },
     SinceLast { window: Window, cell: usize },
+    SinceFirst { cell: usize },
     TopShare { tally: usize, window: usize, cells: usize },
     Entropy { cells: usize },
 }

@@ -240,6 +240,11 @@ impl KeyState<'_> {
         if let Some(cell) = stream.newest {
             self.cells[cell] = request.time as u64;
         }
+        if let Some(cell) = stream.oldest
+            && self.cells[cell] == 0
+        {
+            self.cells[cell] = request.time as u64;
+        }
         for latest in &stream.latest {
             let mut word = request.words[latest.word];
             if word == null_word(latest.kind) || (latest.kind == Type::Double && is_nan(word)) {
@@ -382,6 +387,10 @@ impl KeyState<'_> {
                 }
                 (now - time) as u64
             }
+            Read::SinceFirst { cell } => match self.cells[cell] as i64 {
+                0 => NULL_INT as u64,
+                first => (now - first) as u64,
+            },
             Read::TopShare { tally, window, cells } => double(match self.cells[cells] {
                 0 => None,
                 total => Some(f64::from(self.tallies[tally].top(window)) / total as f64),
@@ -503,7 +512,7 @@ fn is_nan(word: u64) -> bool {
 }
 
 /// Population standard deviation: n sum x^2 - (sum x)^2 is exact; division and root come last.
-fn stddev(sum: i128, squares: i128, count: u64) -> f64 {
+pub(crate) fn stddev(sum: i128, squares: i128, count: u64) -> f64 {
     let n = i128::from(count);
     let spread = match (n.checked_mul(squares), sum.checked_mul(sum)) {
         (Some(squares), Some(square)) => (squares - square) as f64,

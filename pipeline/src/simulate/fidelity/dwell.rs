@@ -15,12 +15,6 @@ pub(crate) enum Flow {
     Other,
 }
 
-/// How often money turns over can be told of what came in so long before the end, by flow: by then
-/// nearly all of it has moved.
-const TOLD_MS: [i64; 4] = [7 * DAY, 5 * DAY, 3 * DAY, 7 * DAY];
-/// In a week that cannot be seen.
-pub(crate) const TOLD_DAYS_MIN: i64 = 12;
-
 /// Money that came in.
 struct Receipt {
     flow: Flow,
@@ -35,6 +29,8 @@ struct Stay {
     since: i64,
     ms: i64,
     fen: i64,
+    /// Whether most of what had come in by the time it went out was of its flow.
+    mostly: bool,
 }
 
 #[derive(Default)]
@@ -65,9 +61,10 @@ impl Books {
             let part = fen.min(oldest.left_fen);
             oldest.left_fen -= part;
             fen -= part;
-            let (flow, since) = (oldest.flow, oldest.time);
-            book.stays.push(Stay { flow, since, ms: time - since, fen: part });
-            if oldest.left_fen == 0 {
+            let (flow, since, left_fen) = (oldest.flow, oldest.time, oldest.left_fen);
+            let mostly = book.mostly(flow);
+            book.stays.push(Stay { flow, since, ms: time - since, fen: part, mostly });
+            if left_fen == 0 {
                 book.waiting.pop_front();
             }
         }
@@ -78,14 +75,16 @@ impl Books {
     pub(crate) fn turnover(&self, flow: Flow, end: i64) -> Of {
         let (mut out, mut time) = (0_i128, 0_i128);
         let mut samples = 0;
-        let told = |since: i64| since < end - TOLD_MS[flow as usize];
-        for book in self.0.values().filter(|book| book.mostly(flow)) {
-            for stay in book.stays.iter().filter(|stay| stay.flow == flow && told(stay.since)) {
+        let told = |since: i64| since < end - told_ms(flow);
+        for book in self.0.values() {
+            let of_flow = |stay: &&Stay| stay.flow == flow && stay.mostly;
+            for stay in book.stays.iter().filter(of_flow).filter(|stay| told(stay.since)) {
                 out += i128::from(stay.fen);
                 time += i128::from(stay.fen) * i128::from(stay.ms);
                 samples += 1;
             }
-            for rest in book.waiting.iter().filter(|rest| rest.flow == flow && told(rest.time)) {
+            let of_flow = |rest: &&Receipt| rest.flow == flow && book.mostly(flow);
+            for rest in book.waiting.iter().filter(of_flow).filter(|rest| told(rest.time)) {
                 time += i128::from(rest.left_fen) * i128::from(end - rest.time);
             }
         }
@@ -97,9 +96,9 @@ impl Books {
         let mut stays: Vec<(i64, i64)> = self
             .0
             .values()
-            .filter(|book| book.mostly(flow))
             .flat_map(|book| &book.stays)
-            .filter(|stay| stay.flow == flow && stay.ms <= DAY && stay.since < end - DAY)
+            .filter(|stay| stay.flow == flow && stay.mostly)
+            .filter(|stay| stay.ms <= DAY && stay.since < end - DAY)
             .map(|stay| (stay.ms, stay.fen))
             .collect();
         (median(&mut stays) as f64 / MINUTE as f64, stays.len())
@@ -134,8 +133,16 @@ impl Books {
     }
 }
 
+/// So long before the end money of a flow has come in, for its turnover to be told; of other money
+/// as long as of that which stays longest.
+fn told_ms(flow: Flow) -> i64 {
+    let told = figures::TURNOVER_TOLD_MS;
+    told.get(flow as usize).copied().unwrap_or(told[0])
+}
+
 impl Book {
-    /// Where money of several flows comes together its stay belongs to none of them.
+    /// Where money of several flows has come together its stay belongs to none of them, unless most
+    /// of it is of one.
     fn mostly(&self, flow: Flow) -> bool {
         self.received[flow as usize] * 2 >= self.received.iter().sum()
     }
@@ -152,7 +159,7 @@ pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
         let of = books.turnover(flow, end);
         let figure = format!("8 {name}: outflow a day over mean balance");
         let target = target as f64 / 10.0;
-        rows.push(match tables.days < TOLD_DAYS_MIN {
+        rows.push(match tables.days < figures::TURNOVER_DAYS_MIN {
             true => Row::context(figure, target, of),
             false => Row::near(figure, target, 5.0, of),
         });

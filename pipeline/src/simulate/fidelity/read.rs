@@ -12,7 +12,7 @@ use super::tables::{AccountSeen, Packet, Tables};
 use crate::diagnostic::{Failure, Message};
 use crate::event::Kind;
 use crate::simulate::figures::{GroupType, MINUTE};
-use crate::simulate::output::{FRAME_KEY, MEMBERS_KEY};
+use crate::simulate::output::{FRAME_KEY, LABELS, MEMBERS_KEY, TRUTH};
 
 /// What a label says of an event.
 #[derive(Clone, Copy)]
@@ -25,7 +25,9 @@ struct Part {
 /// Reads a population.
 pub(super) fn tables(dir: &Path) -> Result<Tables, Failure> {
     let mut tables = Tables::default();
-    let path = dir.join("labels.parquet");
+    // The figures are those of the truth.
+    let path = Some(dir.join(TRUTH)).filter(|path| path.exists());
+    let path = path.unwrap_or_else(|| dir.join(LABELS));
     let parts = labels(&path, &mut tables).map_err(|error| unreadable(&path, &*error))?;
     let path = dir.join("events.parquet");
     events(&path, &parts, &mut tables).map_err(|error| unreadable(&path, &*error))?;

@@ -31,17 +31,20 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     let first = (world.midnight(day) + hour * HOUR).max(world.start + HOUR);
     let scheme = world.fraud(ring.typology, ROUNDS_TELLING, rng);
     world.role(scheme, banker, "banker", true);
+    let regulars = by(difficulty, 12, 10, 9);
     let mut crowds: Vec<Vec<Account>> = Vec::new();
     for &agent in agents {
         world.role(scheme, agent, "agent", true);
-        crowds.push(public(world, by(difficulty, 12, 10, 9), rng));
+        crowds.push(public(world, ring.players.unwrap_or(regulars), rng));
     }
     for night in 0..NIGHTS {
         for (at, (&agent, players)) in agents.iter().zip(&mut crowds).enumerate() {
             if night > 0 {
                 // The group is given up, most players move on together and a few are new.
-                players.truncate(players.len() * 4 / 5);
-                players.extend(public(world, 2, rng));
+                let left = players.len() * 4 / 5;
+                let new = if ring.players.is_some() { players.len() - left } else { 2 };
+                players.truncate(left);
+                players.extend(public(world, new as i64, rng));
                 players.sort_unstable();
                 players.dedup();
             }

@@ -90,7 +90,9 @@ impl Lure {
                 .collect();
             let mut own = rng.split();
             world.send_then(time, offer, takers, move |world, shares| {
-                let claimers: Vec<Account> = shares.iter().map(|share| share.account).collect();
+                // Whoever lent the account that is paid may be in the group, and pays nothing.
+                let claimers = shares.iter().map(|share| share.account);
+                let claimers: Vec<Account> = claimers.filter(|&who| who != till).collect();
                 for victim in own.sample(&claimers, buyers) {
                     charge(world, victim, till, difficulty, scheme, &mut own);
                 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{anyhow, by, open_group, pick_day, public, recruit, section, takers, yuan};
+use super::{Crowd, anyhow, by, open_group, pick_day, recruit, section, takers, yuan};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Share, Transfer};
 use crate::simulate::random::Rng;
@@ -21,21 +21,21 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 2, rng);
     let house = recruit(world, HOUSE, difficulty, rng);
-    let players = public(world, by(difficulty, 24, 20, 16), rng);
+    let crowd = Crowd::drawn(world, ring, by(difficulty, 24, 20, 16), rng);
     let begins = by(difficulty, HOUR, rng.between(17, 24) * HOUR, rng.between(18, 21) * HOUR);
     let opens = world.midnight(day) + begins;
     let scheme = world.fraud(ring.typology, LOSSES_TELLING, rng);
     for &account in &house {
         world.role(scheme, account, "banker", true);
     }
-    for &account in &players {
+    for &account in crowd.regulars() {
         world.role(scheme, account, "player", false);
     }
-    let members: Vec<Account> = house.iter().chain(&players).copied().collect();
+    let members: Vec<Account> = house.iter().chain(&crowd.everybody).copied().collect();
     let name = section("group.gambling", difficulty);
     let group = open_group(world, &name, &members, opens, scheme, rng);
     let variant = ring.variant;
-    let table = Rc::new(Table { group, scheme, difficulty, variant, house, players });
+    let table = Rc::new(Table { group, scheme, difficulty, variant, house, crowd });
     for night in 0..2 {
         night_at(world, &table, opens + night * 24 * HOUR, rng);
     }
@@ -47,7 +47,7 @@ struct Table {
     difficulty: Difficulty,
     variant: Variant,
     house: Vec<Account>,
-    players: Vec<Account>,
+    crowd: Crowd,
 }
 
 fn night_at(world: &mut World, table: &Rc<Table>, opens: i64, rng: &mut Rng) {
@@ -95,7 +95,7 @@ impl Table {
             platform: "wechat",
             scheme: Some(self.scheme),
         };
-        let players = rng.sample(&self.players, shares as usize);
+        let players = self.crowd.seats(world, self.scheme, shares as usize, rng);
         let slow = by(self.difficulty, 3_000, 6_000, 8_000);
         let takers =
             takers(&players, self.scheme, rng, |rng| 400 + rng.around(slow, 0.9).min(25_000));

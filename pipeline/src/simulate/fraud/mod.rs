@@ -110,6 +110,46 @@ fn public(world: &World, count: i64, rng: &mut Rng) -> Vec<Account> {
     found
 }
 
+/// Those who play in a group of a ring: the regulars first, and in a large group many who mostly
+/// watch.
+struct Crowd {
+    everybody: Vec<Account>,
+    regulars: usize,
+}
+
+impl Crowd {
+    /// So many regulars of a scheme, and as many others as the ring's groups are large.
+    fn drawn(world: &mut World, ring: &Ring, regulars: i64, rng: &mut Rng) -> Crowd {
+        let everybody = public(world, ring.players.unwrap_or(0).max(regulars), rng);
+        Crowd { everybody, regulars: regulars as usize }
+    }
+
+    fn regulars(&self) -> &[Account] {
+        &self.everybody[..self.regulars]
+    }
+
+    /// Who plays a round: mostly regulars. Whoever does is a player, also for the labels.
+    fn seats(
+        &self,
+        world: &mut World,
+        scheme: SchemeId,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Vec<Account> {
+        let (regulars, others) = self.everybody.split_at(self.regulars);
+        let guests = if others.is_empty() { 0 } else { count / GUESTS_ONE_IN };
+        let mut seated = rng.sample(regulars, count - guests);
+        for guest in rng.sample(others, guests) {
+            world.role(scheme, guest, "player", false);
+            seated.push(guest);
+        }
+        seated
+    }
+}
+
+/// In a large group one in so many who play a round is no regular.
+const GUESTS_ONE_IN: usize = 4;
+
 /// A group that a ring opens at a time; its members join within the half-hour before.
 fn open_group(
     world: &mut World,

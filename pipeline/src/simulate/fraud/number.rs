@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::{
-    anyhow, by, open_group, paid, pick_day, public, recruit, section, share_of, takers, yuan,
+    Crowd, anyhow, by, open_group, paid, pick_day, recruit, section, share_of, takers, yuan,
 };
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Share};
@@ -22,16 +22,16 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 1, rng);
     let crew = recruit(world, 2, difficulty, rng);
-    let players = public(world, by(difficulty, 30, 24, 18), rng);
+    let crowd = Crowd::drawn(world, ring, by(difficulty, 30, 24, 18), rng);
     let hour = by(difficulty, 1, rng.between(13, 21), rng.between(10, 20));
     let opens = (world.midnight(day) + hour * HOUR).max(world.start + HOUR);
     let scheme = world.fraud(ring.typology, ROUNDS_TELLING, rng);
     world.role(scheme, crew[0], "banker", true);
     world.role(scheme, crew[1], "agent", true);
-    for &player in &players {
+    for &player in crowd.regulars() {
         world.role(scheme, player, "player", false);
     }
-    let members: Vec<Account> = crew.iter().chain(&players).copied().collect();
+    let members: Vec<Account> = crew.iter().chain(&crowd.everybody).copied().collect();
     let name = section("group.gambling", difficulty);
     let group = open_group(world, &name, &members, opens, scheme, rng);
     let text = world.words.say(&section("chat.gambling", difficulty), &[], rng);
@@ -43,7 +43,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         niu_niu: ring.typology == Typology::GamblingNiuNiu,
         banker: crew[0],
         agent: crew[1],
-        players,
+        crowd,
     };
     let game = Rc::new(game);
     let mut time = opens + MINUTE;
@@ -62,14 +62,14 @@ struct Game {
     niu_niu: bool,
     banker: Account,
     agent: Account,
-    players: Vec<Account>,
+    crowd: Crowd,
 }
 
 impl Game {
     fn round(self: Rc<Self>, world: &mut World, rng: &mut Rng) {
         let count = rng.between(3, 5) as usize;
         let mut bets = Vec::new();
-        for player in rng.sample(&self.players, count) {
+        for player in self.crowd.seats(world, self.scheme, count, rng) {
             let fen = by(
                 self.difficulty,
                 100 * *rng.pick(&[50, 100, 200, 300, 500]),

@@ -1,34 +1,17 @@
-//! What the referee knows, as entries of the catalogue.
+//! What the referee knows, of a packet and of an account.
 
-use std::collections::BTreeMap;
+use super::{Row, RowKind};
+use crate::packet::finding::Finding;
 
-use super::{Entry, EntrySource, entry};
-use crate::event::Type;
-use crate::features::catalogue::Refereed;
-
-pub(super) fn add(entries: &mut BTreeMap<String, Entry>) {
-    for row in ROWS {
-        let mut entry = entry(row.kind, row.source.clone(), row.doc, row.doc_zh, row.unit);
-        entry.misleads = row.misleads.to_owned();
-        entries.insert(row.name.to_owned(), entry);
-    }
+fn finding(word: u8) -> &'static str {
+    Finding::ALL.get(usize::from(word)).map_or("", |finding| finding.name())
 }
 
-struct Row {
-    name: &'static str,
-    kind: Type,
-    source: EntrySource,
-    doc: &'static str,
-    doc_zh: &'static str,
-    unit: &'static str,
-    misleads: &'static str,
-}
-
-const ROWS: &[Row] = &[
+/// In the order of a packet's answer, see [`crate::packet::requests`].
+pub(super) const PACKET: &[Row] = &[
     Row {
         name: "packet.outcome",
-        kind: Type::Str,
-        source: EntrySource::Outcome,
+        kind: RowKind::Name(finding),
         doc: "the referee's finding on a send or claim: ok, or the law that it breaks",
         doc_zh: "裁判对发包或领取的结论:ok 或所违反的规则",
         unit: "",
@@ -39,29 +22,8 @@ const ROWS: &[Row] = &[
                    or late, and for the first of claims at one moment whose source gives no seq",
     },
     Row {
-        name: "packet.shares_taken",
-        kind: Type::Int,
-        source: EntrySource::Refereed(Refereed::SharesTaken),
-        doc: "shares of this packet that were taken, this claim included; claims that the engine \
-              would have refused take none",
-        doc_zh: "该红包已被领取的份数(含本次);规则本应拒绝的领取不计",
-        unit: "shares",
-        misleads: "null where the sending was not seen",
-    },
-    Row {
-        name: "packet.left_fen",
-        kind: Type::Int,
-        source: EntrySource::Refereed(Refereed::LeftFen),
-        doc: "money of this packet that nobody has claimed, after this claim",
-        doc_zh: "本次领取之后该红包尚未被领取的金额",
-        unit: "fen",
-        misleads: "null where the sending was not seen; a claim that was blocked has still taken \
-                   its share",
-    },
-    Row {
         name: "packet.share_rank",
-        kind: Type::Double,
-        source: EntrySource::Refereed(Refereed::ShareRank),
+        kind: RowKind::Double,
         doc: "where this claim's share stands among all that the double-mean law could have drawn \
               in its place: 0 the smallest, 1 the largest, and a half is the mean of honest shares",
         doc_zh: "本次所得在二倍均值法于该位次可能抽出的全部金额中的位置:0 最小,1 最大,\
@@ -73,8 +35,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "packet.split_deviation",
-        kind: Type::Double,
-        source: EntrySource::Refereed(Refereed::SplitDeviation),
+        kind: RowKind::Double,
         doc: "how far the ranks of this packet's shares so far are from the law: with y the rank \
               less a half and v its variance, 12 (sum y)^2 / n + 180 (sum (y^2 - v))^2 / n, \
               Neyman's smooth test of order 2 (1937); by honest luck over 9.2 in one packet of 100, \
@@ -88,9 +49,39 @@ const ROWS: &[Row] = &[
                    with fewer than 10 possible amounts do not count",
     },
     Row {
+        name: "packet.shares_taken",
+        kind: RowKind::Int,
+        doc: "shares of this packet that were taken, this claim included; claims that the engine \
+              would have refused take none",
+        doc_zh: "该红包已被领取的份数(含本次);规则本应拒绝的领取不计",
+        unit: "shares",
+        misleads: "null where the sending was not seen",
+    },
+    Row {
+        name: "packet.left_fen",
+        kind: RowKind::Int,
+        doc: "money of this packet that nobody has claimed, after this claim",
+        doc_zh: "本次领取之后该红包尚未被领取的金额",
+        unit: "fen",
+        misleads: "null where the sending was not seen; a claim that was blocked has still taken \
+                   its share",
+    },
+    Row {
+        name: "devices.claim_latency_ms",
+        kind: RowKind::Int,
+        doc: "time from the sending of this claim's packet to the claim",
+        doc_zh: "从发出红包到本次领取的时延",
+        unit: "ms",
+        misleads: "a timed packet is sent before it can be claimed; null on all but claims and where \
+                   the sending was not seen; negative where the claim's clock was behind",
+    },
+];
+
+/// In the order of an account's answer.
+pub(super) const ACCOUNT: &[Row] = &[
+    Row {
         name: "packet.luck_30d",
-        kind: Type::Double,
-        source: EntrySource::Refereed(Refereed::Luck),
+        kind: RowKind::Double,
         doc: "how lucky the acting account's drawn shares of 30 days were for their places: the sum \
               of rank less a half over sqrt(n / 12), of the latest 1000; by honest luck over 3 for \
               one account of 740",
@@ -102,8 +93,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "packet.refund_faults_30d",
-        kind: Type::Int,
-        source: EntrySource::Refereed(Refereed::RefundFaults),
+        kind: RowKind::Count,
         doc: "refunds to the acting account in 30 days that broke a law of the packet: to another \
               than its sender, twice, too early, of another amount than was left, or of an unknown \
               packet; of the latest 100",
@@ -116,8 +106,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "packet.refund_finding",
-        kind: Type::Str,
-        source: EntrySource::Refereed(Refereed::RefundFinding),
+        kind: RowKind::Name(finding),
         doc: "the referee's finding on the latest of these refunds",
         doc_zh: "其中最近一笔退款所违反的规则",
         unit: "",
