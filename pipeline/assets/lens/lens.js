@@ -64,7 +64,7 @@ function figure(cell, unit) {
 
 function section(one) {
   const cell = (column, cell) => el('td', null, figure(cell, column.unit),
-    cell.document ? el('span', { class: 'soft' }, ` (${cell.document})`) : null);
+    cell.document ? el('span', { class: 'soft' }, cell.document === '*' ? ' *' : ` (${cell.document})`) : null);
   return [
     el('h2', null, word(one.title)),
     el('section', { class: 'card' },
