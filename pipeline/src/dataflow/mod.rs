@@ -6,6 +6,7 @@
 mod clusters;
 mod funds;
 mod packets;
+mod social;
 mod steps;
 
 use std::any::Any;
@@ -165,6 +166,7 @@ fn work(
             .map(|family| wiring.family(&events, family))
             .chain(wiring.referee(&events))
             .chain(wiring.funds(&events))
+            .chain(wiring.social(&events))
             .collect();
         let changes = match job.features().clusters {
             Some(options) => {

@@ -13,6 +13,7 @@ pub(crate) mod funds;
 pub mod plan;
 pub(crate) mod requests;
 pub mod side_by_side;
+pub(crate) mod social;
 pub(crate) mod state;
 pub mod cost;
 pub mod text;

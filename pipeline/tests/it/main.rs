@@ -21,6 +21,7 @@ mod rule_sets;
 mod rules_check;
 mod sorting;
 mod state;
+mod social;
 mod stories;
 mod support;
 mod tidy;

@@ -12,6 +12,7 @@
 pub(crate) mod components;
 pub(crate) mod edges;
 pub(crate) mod groups;
+pub(crate) mod latency;
 pub(crate) mod view;
 
 /// What a cluster is.
