@@ -100,6 +100,7 @@ pub fn run(
     let schema = Arc::new(intake.schema()?);
     let timetable = changes::load(request.rules.as_deref(), &intake.changes(), &schema)?;
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
+    let hashes = Hashes::of(&intake, request.labels.as_deref())?;
     let mut stopwatch = Stopwatch::default();
     let times = times(timetable.policy());
     let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
@@ -151,6 +152,7 @@ pub fn run(
         changes,
         epoch,
         files: &files,
+        hashes,
         times,
         rejects: &rejects,
         origins: &origins,
@@ -254,6 +256,7 @@ struct Whole<'w> {
     /// The epoch of the last decision.
     epoch: usize,
     files: &'w [(PathBuf, FileRead)],
+    hashes: Hashes,
     times: Option<Times>,
     rejects: &'w [Reject],
     origins: &'w [Origin],
@@ -420,6 +423,12 @@ impl Whole<'_> {
         };
         document["rules"] = toml_edit::value(path(&self.request.rules));
         document["labels"] = toml_edit::value(path(&self.request.labels));
+        if let Some(hash) = &self.hashes.labels {
+            document["labels_blake3"] = toml_edit::value(hash);
+        }
+        let policy = self.job.epochs[self.epoch].scorer.policy();
+        document["time_zone"] = toml_edit::value(&policy.time_zone);
+        document["dedup_window_ms"] = toml_edit::value(policy.dedup_window);
         document["tick_ms"] = toml_edit::value(self.request.options.tick);
         if let (Events::Log { path, .. }, Some(times)) = (&self.request.events, self.times) {
             document["input_log"] = toml_edit::value(path.display().to_string());
@@ -437,6 +446,9 @@ impl Whole<'_> {
             input["blake3"] = toml_edit::value(&fact.hash);
             if let Some(map) = maps.get(at).or(maps.first()) {
                 input["map"] = toml_edit::value(map.display().to_string());
+                if let Some(hash) = self.hashes.maps.get(at) {
+                    input["map_blake3"] = toml_edit::value(hash);
+                }
             }
             inputs.push(input);
         }
@@ -446,6 +458,32 @@ impl Whole<'_> {
             document["changes"] = toml_edit::Item::ArrayOfTables(changes);
         }
         document.to_string()
+    }
+}
+
+/// The hashes of what a run read beside its events, so that who reads it again sees a change.
+struct Hashes {
+    labels: Option<String>,
+    /// Of the mapping file of each input; empty where the inputs have none.
+    maps: Vec<String>,
+}
+
+impl Hashes {
+    fn of(intake: &Intake, labels: Option<&Path>) -> Result<Hashes, Failure> {
+        let hex = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+        let labels = labels.map(|path| {
+            let failed =
+                |error| environment(format!("cannot read {} again: {error}", path.display()));
+            fs::read(path).map(|bytes| hex(&bytes)).map_err(failed)
+        });
+        let maps = match intake {
+            Intake::Files(inputs) => {
+                let mappings = inputs.iter().filter_map(|input| input.mapping.as_ref());
+                mappings.map(|mapping| hex(mapping.text().as_bytes())).collect()
+            }
+            Intake::Log(_) => Vec::new(),
+        };
+        Ok(Hashes { labels: labels.transpose()?, maps })
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::reading::Reading;
 use super::{Shown, duration, print, size};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::report::{self, ReportInput, Screen};
 use crate::run::{Events, Request, run as run_backtest};
-use crate::source::Progress;
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
 const BATCH: usize = 65_536;
@@ -117,16 +115,9 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         sort_memory: arguments.sort_memory,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    let progress = Reading { bar: bar(), interrupted: interrupted.clone() };
+    let progress = Reading::begin(&interrupted);
     let outcome = run_backtest(&request, &progress, interrupted.clone());
-    progress.bar.finish_and_clear();
+    progress.end();
     let outcome = outcome?;
     if arguments.json {
         print(&format!("{:#}\n", outcome.metrics));
@@ -138,33 +129,4 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         print(&format!("\n{}\n", arguments.out.join("report.html").display()));
     }
     if outcome.facts.partial { Err(Failure::Partial) } else { Ok(()) }
-}
-
-/// A bar on standard error while files are read; hidden where that is no terminal.
-struct Reading {
-    bar: ProgressBar,
-    interrupted: Arc<AtomicBool>,
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}");
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-impl Progress for Reading {
-    fn begin(&self, bytes: u64) {
-        self.bar.set_length(bytes);
-    }
-
-    fn advance(&self, bytes: u64, _records: u64) {
-        self.bar.inc(bytes);
-    }
-
-    fn stop(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
 }

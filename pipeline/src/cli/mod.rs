@@ -2,7 +2,10 @@
 
 mod backtest;
 mod digest;
+mod lens;
 mod packet;
+mod profile;
+mod reading;
 mod rules;
 mod simulate;
 mod text;
@@ -13,6 +16,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::{Failure, Lang};
+use crate::finished::FinishedRun;
 
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
 #[derive(Parser)]
@@ -43,12 +47,20 @@ enum Command {
     Rules(rules::Command),
     /// Print the decisions digest of a run directory or of a file of decision lines
     Digest(digest::Arguments),
+    /// The tables of the domain document over the events of a run
+    ///
+    /// Types of groups by hour, mean packet and scene, turnover and stay of money, ties, regions,
+    /// ages and platforms, each beside the document's figure where it has one. Nothing in it is
+    /// about a single person: a figure of fewer than ten accounts is hidden.
+    Lens(lens::Arguments),
     /// Make a population of events and labels from a scenario
     Simulate(simulate::Arguments),
+    /// What an account does in a run, with whom, and what was decided on it
+    Profile(profile::Arguments),
     /// The reference packet engine on its own
     #[command(subcommand)]
     Packet(packet::Command),
-    /// Match texts against phrases
+    /// Match texts against phrases, and find new ones
     #[command(subcommand)]
     Text(text::Command),
     /// Print a completion script for a shell
@@ -87,9 +99,11 @@ pub fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments, shown),
         Command::Rules(command) => rules::run(&command, shown),
         Command::Digest(arguments) => digest::run(&arguments),
+        Command::Lens(arguments) => lens::run(&arguments, shown),
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
+        Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
-        Command::Text(command) => text::run(&command),
+        Command::Text(command) => text::run(&command, shown),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());
@@ -137,6 +151,16 @@ fn size(text: &str) -> Result<usize, String> {
         .zip(shift)
         .and_then(|(number, unit)| number.checked_mul(unit))
         .ok_or_else(|| "write a number and a unit (B, KiB, MiB, GiB, TiB), such as 4GiB".to_owned())
+}
+
+/// A run directory, and on standard error what whoever reads it should know.
+fn opened(directory: &std::path::Path, shown: Shown) -> Result<FinishedRun, Failure> {
+    let run = FinishedRun::open(directory)?;
+    for note in run.notes() {
+        let word = if shown.lang == Lang::Zh { "注意" } else { "note" };
+        eprintln!("{word}: {}", note.text(shown.lang));
+    }
+    Ok(run)
 }
 
 /// A failure of the environment, told the same in both languages.

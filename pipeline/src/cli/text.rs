@@ -1,11 +1,15 @@
 //! `hongxian text`.
 
 use std::io::{BufRead as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{environment, print};
+use super::reading::Reading;
+use super::{Shown, environment, opened, print};
 use crate::diagnostic::{Failure, Message, Sources};
+use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory};
+use crate::report::Screen;
 use crate::stopwatch::ThreadTime;
 
 #[derive(clap::Subcommand)]
@@ -28,13 +32,73 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Find code words that no phrase knows in the texts of a run
+    ///
+    /// Short terms that people say before they pay one account, again and again, and that hardly
+    /// anybody else says, ranked for an analyst: with who, where and when, what was paid after them,
+    /// examples, and a line for a phrase file. Text is all that is looked at, and whom the speaker
+    /// pays within ten minutes; a term is a lead and no finding.
+    Discover {
+        /// Run directory of a backtest; its inputs are read again
+        run: PathBuf,
+        /// Phrase files that are known [default: all of the rules of the run]
+        #[arg(long, num_args = 1..)]
+        phrases: Vec<PathBuf>,
+        /// How many terms are listed
+        #[arg(long, default_value_t = 20)]
+        top: u16,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
+        Command::Discover { run, phrases, top, json } => {
+            discover(run, phrases, usize::from(*top), *json, shown)
+        }
         Command::Scan { phrases } => scan(phrases),
         Command::Bench { phrases, rounds, json } => bench(phrases, *rounds, *json),
     }
+}
+
+fn discover(
+    directory: &Path,
+    phrases: &[PathBuf],
+    top: usize,
+    json: bool,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let run = opened(directory, shown)?;
+    let lexicon = match (phrases, run.rules()) {
+        ([], Some(rules)) => known(&rules.join("text").join("phrases"))?,
+        ([], None) => known(Path::new(""))?,
+        _ => lexicon(phrases)?,
+    };
+    let progress = Reading::begin(&Arc::default());
+    let events = run.events(&progress);
+    progress.end();
+    let found = discover::discover(&events?, &lexicon, top)?;
+    if json {
+        let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
+        print(&format!("{json:#}\n"));
+        return Ok(());
+    }
+    let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
+    print(&discover::terminal(&found, run.zone(), screen));
+    Ok(())
+}
+
+/// The phrases of a directory; none where there is no such directory.
+fn known(directory: &Path) -> Result<Lexicon, Failure> {
+    let files = match directory.is_dir() {
+        true => {
+            read_directory(directory).map_err(|found| Failure::Input(found, Sources::default()))?
+        }
+        false => Vec::new(),
+    };
+    from_files(&files)
 }
 
 fn scan(phrases: &[PathBuf]) -> Result<(), Failure> {
@@ -124,13 +188,17 @@ fn lexicon(phrases: &[PathBuf]) -> Result<Lexicon, Failure> {
         })?;
         files.push((path.clone(), text));
     }
-    let mut sources = Sources::default();
     if phrases.is_empty() {
         files = read_directory(&PathBuf::from("rules/text/phrases"))
             .map_err(|found| Failure::Input(found, Sources::default()))?;
     }
-    for (path, text) in &files {
+    from_files(&files)
+}
+
+fn from_files(files: &[(PathBuf, String)]) -> Result<Lexicon, Failure> {
+    let mut sources = Sources::default();
+    for (path, text) in files {
         sources.add(path, text.clone());
     }
-    Lexicon::from_files(&files).map_err(|found| Failure::Input(found, sources))
+    Lexicon::from_files(files).map_err(|found| Failure::Input(found, sources))
 }

@@ -16,12 +16,17 @@ const ECHARTS: &str = include_str!("../../assets/echarts/echarts.min.js");
 /// The report as one HTML file.
 pub fn html(input: &ReportInput<'_>) -> String {
     let data = serde_json::to_string(input).expect("a report has no keys but strings");
+    page(input.title, &data, &[WORDS, PLOTS, PAGE].concat())
+}
+
+/// A page of the report's look: `script` draws it from the JSON in `data`.
+pub(crate) fn page(title: &str, data: &str, script: &str) -> String {
     let parts = [
-        ("title", text(input.title)),
+        ("title", text(title)),
         ("style", STYLE.to_owned()),
-        ("data", script_json(&data)),
+        ("data", script_json(data)),
         ("echarts", ECHARTS.to_owned()),
-        ("script", [WORDS, PLOTS, PAGE].concat()),
+        ("script", script.to_owned()),
     ];
     fill(TEMPLATE, &parts)
 }

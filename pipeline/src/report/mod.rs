@@ -7,7 +7,9 @@ mod terminal;
 use serde::Serialize;
 
 pub use html::html;
+pub(crate) use html::page;
 pub use terminal::{Screen, terminal};
+pub(crate) use terminal::{grouped, printable, yuan};
 
 use crate::judge::Judgement;
 use crate::source::order::OnDisk;

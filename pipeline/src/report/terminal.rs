@@ -488,7 +488,7 @@ fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
 }
 
 /// Event text is hostile: what could move the cursor, or the reading direction, is replaced.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let unsafe_char = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -508,7 +508,7 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// Digits in groups of three.
-fn grouped(value: u64) -> String {
+pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -526,7 +526,7 @@ fn moment(time: i64) -> String {
 }
 
 /// Fen as yuan, exactly.
-fn yuan(fen: i64) -> String {
+pub(crate) fn yuan(fen: i64) -> String {
     format!("{}.{:02}", grouped(fen.unsigned_abs() / 100), fen.unsigned_abs() % 100)
 }
 

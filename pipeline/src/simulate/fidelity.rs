@@ -6,9 +6,9 @@ use std::path::Path;
 use super::figures::{self, GroupType, Zone};
 use crate::diagnostic::Failure;
 
-mod dwell;
+pub(crate) mod dwell;
 mod read;
-mod tables;
+pub(crate) mod tables;
 
 use self::tables::Tables;
 
@@ -65,7 +65,7 @@ impl Row {
 }
 
 /// A value and of how many it is.
-type Of = (f64, usize);
+pub(crate) type Of = (f64, usize);
 
 /// What `hongxian simulate --check` does: sets the figures of the document beside those of the
 /// population in a directory.
@@ -238,10 +238,15 @@ fn regions(tables: &Tables, rows: &mut Vec<Row>) {
 }
 
 fn ages(tables: &Tables, rows: &mut Vec<Row>) {
-    let of = tables.relays_joined();
+    let of = tables.relays_joined("18-25");
     rows.push(Row::within("19 18 to 25: join relays, %", 73.0, 2.0, of));
-    rows.push(Row::within("20 26 to 45: widen contacts, %", 41.0, 2.0, tables.contacts_widened()));
-    rows.push(Row::within("21 46 and more: rather watch, %", 83.0, 2.0, tables.watchers()));
+    rows.push(Row::within(
+        "20 26 to 45: widen contacts, %",
+        41.0,
+        2.0,
+        tables.contacts_widened("26-45"),
+    ));
+    rows.push(Row::within("21 46 and more: rather watch, %", 83.0, 2.0, tables.watchers("46+")));
 }
 
 fn share(part: usize, whole: usize) -> Of {

@@ -3,11 +3,13 @@
 mod built_in;
 mod changes;
 mod clusters;
+mod code_words;
 mod cost;
 mod digest;
 mod enforce;
 mod failure;
 mod features;
+mod finished;
 mod funds;
 mod input_log;
 #[cfg(unix)]

@@ -32,6 +32,7 @@ mod reach;
 mod runs;
 mod sound;
 mod splits;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ pub use phrases::{
     Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
     WEIGHT_DEFAULT, WEIGHT_MAX,
 };
+pub use symbols::BREAK;
 
 /// A category that every lexicon has, even when no phrase is in it.
 struct Category {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Row;
 use super::tables::Tables;
+use super::{Of, Row};
 use crate::simulate::figures::{self, DAY, GroupType, MINUTE};
 
 /// The flows of which the document gives the dwell, and all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Family,
     Business,
     Gambling,
@@ -43,18 +43,18 @@ struct Book {
 
 /// The books of ordinary people.
 #[derive(Default)]
-pub(super) struct Books(BTreeMap<u32, Book>);
+pub(crate) struct Books(BTreeMap<u32, Book>);
 
 impl Books {
     /// A packet brought somebody money.
-    pub(super) fn receive(&mut self, account: u32, flow: Flow, time: i64, fen: i64) {
+    pub(crate) fn receive(&mut self, account: u32, flow: Flow, time: i64, fen: i64) {
         let book = self.0.entry(account).or_default();
         book.waiting.push_back(Receipt { flow, time, left_fen: fen });
         book.received[flow as usize] += fen;
     }
 
     /// Somebody spent of the balance.
-    pub(super) fn pay(&mut self, account: u32, time: i64, mut fen: i64) {
+    pub(crate) fn pay(&mut self, account: u32, time: i64, mut fen: i64) {
         let Some(book) = self.0.get_mut(&account) else { return };
         while fen > 0 {
             let Some(oldest) = book.waiting.front_mut() else { break };
@@ -69,29 +69,14 @@ impl Books {
             }
         }
     }
-}
 
-impl Book {
-    /// Where money of several flows has come together its stay belongs to none of them, unless most
-    /// of it is of one.
-    fn mostly(&self, flow: Flow) -> bool {
-        self.received[flow as usize] * 2 >= self.received.iter().sum()
-    }
-}
-
-pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
-    let books = &tables.books.0;
-    let flows = [
-        ("family", Flow::Family, GroupType::Family.habits().stay.dwell_ms),
-        ("business", Flow::Business, GroupType::Business.habits().stay.dwell_ms),
-        ("gambling", Flow::Gambling, figures::GAMBLING_STAY.dwell_ms),
-    ];
-    let end = tables.end();
-    for ((name, flow, _), target) in flows.into_iter().zip(figures::TURNOVER_TENTHS) {
+    /// What moved on a day over the mean of what lay there, of money that came in early enough for
+    /// that to be told before `end`.
+    pub(crate) fn turnover(&self, flow: Flow, end: i64) -> Of {
         let (mut out, mut time) = (0_i128, 0_i128);
         let mut samples = 0;
-        let told = |since: i64| since < end - figures::TURNOVER_TOLD_MS[flow as usize];
-        for book in books.values() {
+        let told = |since: i64| since < end - told_ms(flow);
+        for book in self.0.values() {
             let of_flow = |stay: &&Stay| stay.flow == flow && stay.mostly;
             for stay in book.stays.iter().filter(of_flow).filter(|stay| told(stay.since)) {
                 out += i128::from(stay.fen);
@@ -103,46 +88,90 @@ pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
                 time += i128::from(rest.left_fen) * i128::from(end - rest.time);
             }
         }
-        let actual = out as f64 * DAY as f64 / time.max(1) as f64;
-        let figure = format!("8 {name}: outflow a day over mean balance");
-        let target = target as f64 / 10.0;
-        rows.push(match tables.days < figures::TURNOVER_DAYS_MIN {
-            true => Row::context(figure, target, (actual, samples)),
-            false => Row::near(figure, target, 5.0, (actual, samples)),
-        });
+        (out as f64 * DAY as f64 / time.max(1) as f64, samples)
     }
-    for (name, flow, target) in flows {
-        let mut stays: Vec<(i64, i64)> = books
+
+    /// Minutes that half of the money which moved on within a day had stayed.
+    pub(crate) fn stay_minutes(&self, flow: Flow, end: i64) -> Of {
+        let mut stays: Vec<(i64, i64)> = self
+            .0
             .values()
             .flat_map(|book| &book.stays)
             .filter(|stay| stay.flow == flow && stay.mostly)
             .filter(|stay| stay.ms <= DAY && stay.since < end - DAY)
             .map(|stay| (stay.ms, stay.fen))
             .collect();
-        let minutes = |ms: i64| ms as f64 / MINUTE as f64;
-        let of = (minutes(median(&mut stays)), stays.len());
-        let figure = format!("9 {name}: median stay of money, minutes");
-        rows.push(Row::near(figure, minutes(target), 10.0, of));
+        (median(&mut stays) as f64 / MINUTE as f64, stays.len())
     }
-    recirculated(tables, rows);
+
+    /// Hundredths of the money that moved on within a day. What came in during the last day is left
+    /// out, since the events end before it is known what became of it.
+    pub(crate) fn recirculated(&self, end: i64) -> Of {
+        let known = end - DAY;
+        let (mut within, mut later, mut samples) = (0, 0, 0);
+        for book in self.0.values() {
+            for stay in book.stays.iter().filter(|stay| stay.since < known) {
+                *if stay.ms <= DAY { &mut within } else { &mut later } += stay.fen;
+                samples += 1;
+            }
+            later +=
+                book.waiting.iter().filter(|r| r.time < known).map(|r| r.left_fen).sum::<i64>();
+        }
+        (within as f64 * 100.0 / (within + later).max(1) as f64, samples)
+    }
+
+    /// What came in of a flow, in fen, and on how many accounts it was most of what came in.
+    pub(crate) fn received(&self, flow: Flow) -> (i64, usize) {
+        let fen = self.0.values().map(|book| book.received[flow as usize]).sum();
+        let mostly = |book: &&Book| book.received[flow as usize] > 0 && book.mostly(flow);
+        (fen, self.0.values().filter(mostly).count())
+    }
+
+    /// How many accounts received anything.
+    pub(crate) fn accounts(&self) -> usize {
+        self.0.len()
+    }
 }
 
-/// What came in during the last day is left out, since the events end before it is known what
-/// became of it.
-fn recirculated(tables: &Tables, rows: &mut Vec<Row>) {
-    let known = tables.end() - DAY;
-    let (mut within, mut later, mut samples) = (0, 0, 0);
-    for book in tables.books.0.values() {
-        for stay in book.stays.iter().filter(|stay| stay.since < known) {
-            *if stay.ms <= DAY { &mut within } else { &mut later } += stay.fen;
-            samples += 1;
-        }
-        later += book.waiting.iter().filter(|r| r.time < known).map(|r| r.left_fen).sum::<i64>();
+/// So long before the end money of a flow has come in, for its turnover to be told; of other money
+/// as long as of that which stays longest.
+fn told_ms(flow: Flow) -> i64 {
+    let told = figures::TURNOVER_TOLD_MS;
+    told.get(flow as usize).copied().unwrap_or(told[0])
+}
+
+impl Book {
+    /// Where money of several flows has come together its stay belongs to none of them, unless most
+    /// of it is of one.
+    fn mostly(&self, flow: Flow) -> bool {
+        self.received[flow as usize] * 2 >= self.received.iter().sum()
+    }
+}
+
+pub(super) fn rows(tables: &Tables, rows: &mut Vec<Row>) {
+    let (books, end) = (&tables.books, tables.end());
+    let flows = [
+        ("family", Flow::Family, GroupType::Family.habits().stay.dwell_ms),
+        ("business", Flow::Business, GroupType::Business.habits().stay.dwell_ms),
+        ("gambling", Flow::Gambling, figures::GAMBLING_STAY.dwell_ms),
+    ];
+    for ((name, flow, _), target) in flows.into_iter().zip(figures::TURNOVER_TENTHS) {
+        let of = books.turnover(flow, end);
+        let figure = format!("8 {name}: outflow a day over mean balance");
+        let target = target as f64 / 10.0;
+        rows.push(match tables.days < figures::TURNOVER_DAYS_MIN {
+            true => Row::context(figure, target, of),
+            false => Row::near(figure, target, 5.0, of),
+        });
+    }
+    for (name, flow, target) in flows {
+        let figure = format!("9 {name}: median stay of money, minutes");
+        let target = target as f64 / MINUTE as f64;
+        rows.push(Row::near(figure, target, 10.0, books.stay_minutes(flow, end)));
     }
     let target = figures::RECIRCULATED_PERMILLE as f64 / 10.0;
-    let actual = within as f64 * 100.0 / (within + later).max(1) as f64;
     let figure = "11 moves on within a day, % of money";
-    rows.push(Row::within(figure, target, 1.0, (actual, samples)));
+    rows.push(Row::within(figure, target, 1.0, books.recirculated(end)));
 }
 
 /// The value below which half of the weight lies.

@@ -8,7 +8,6 @@ use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::dwell::Flow;
 use super::tables::{AccountSeen, Packet, Tables};
 use crate::diagnostic::{Failure, Message};
 use crate::event::Kind;
@@ -193,7 +192,7 @@ impl Columns<'_> {
                 let scheme = part.is_some_and(|part| !part.peak);
                 tables.claimed(packet, account, scheme);
                 if !tables.accounts.get(&account).is_some_and(|seen| seen.ringed) {
-                    let flow = flow(tables, group);
+                    let flow = tables.flow(group);
                     tables.books.receive(account, flow, time, fen);
                 }
             }
@@ -203,19 +202,6 @@ impl Columns<'_> {
             _ => {}
         }
         Ok(())
-    }
-}
-
-fn flow(tables: &Tables, group: Option<u32>) -> Flow {
-    let Some(group) = group else { return Flow::Family };
-    match tables.groups.get(&group) {
-        Some(group) if group.gambles => Flow::Gambling,
-        Some(group) => match group.kind {
-            Some(GroupType::Family) => Flow::Family,
-            Some(GroupType::Business) => Flow::Business,
-            _ => Flow::Other,
-        },
-        None => Flow::Other,
     }
 }
 

@@ -3,49 +3,49 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Of;
-use super::dwell::Books;
+use super::dwell::{Books, Flow};
 use crate::simulate::figures::{DAY, GroupType, HOUR, Zone, zone_of};
 
 /// A packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
-    pub(super) time: i64,
-    pub(super) sender: u32,
-    pub(super) group: Option<u32>,
-    pub(super) fen: i64,
-    pub(super) fraud: bool,
+pub(crate) struct Packet {
+    pub(crate) time: i64,
+    pub(crate) sender: u32,
+    pub(crate) group: Option<u32>,
+    pub(crate) fen: i64,
+    pub(crate) fraud: bool,
     /// Of ordinary life: no part of a fraud or of a look-alike, the rush at midnight excepted.
-    pub(super) ordinary: bool,
-    pub(super) relay: bool,
+    pub(crate) ordinary: bool,
+    pub(crate) relay: bool,
     /// Of the task that it pays; 0 where it pays none.
-    pub(super) stars: u8,
+    pub(crate) stars: u8,
 }
 
 /// A group.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct GroupSeen {
-    pub(super) kind: Option<GroupType>,
-    pub(super) fraud: bool,
-    pub(super) gambles: bool,
-    pub(super) province: u32,
+pub(crate) struct GroupSeen {
+    pub(crate) kind: Option<GroupType>,
+    pub(crate) fraud: bool,
+    pub(crate) gambles: bool,
+    pub(crate) province: u32,
     /// Whether it was there when the stream opened.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
     /// Ordinary packets, and those of relays.
     packets: usize,
     relays: usize,
 }
 
 impl GroupSeen {
-    pub(super) fn settled_in(&self, zone: Zone) -> bool {
+    pub(crate) fn settled_in(&self, zone: Zone) -> bool {
         self.settled && zone_of(self.province) == zone
     }
 }
 
 /// An account.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AccountSeen {
-    pub(super) age_band: String,
-    pub(super) ringed: bool,
+pub(crate) struct AccountSeen {
+    pub(crate) age_band: String,
+    pub(crate) ringed: bool,
 }
 
 /// Somebody in a group.
@@ -57,29 +57,29 @@ struct Member {
 
 /// All that is remembered.
 #[derive(Default)]
-pub(super) struct Tables {
-    pub(super) start: i64,
-    pub(super) days: i64,
-    pub(super) ordinary_days: BTreeSet<i64>,
-    pub(super) packets: Vec<Packet>,
-    pub(super) groups: BTreeMap<u32, GroupSeen>,
-    pub(super) accounts: BTreeMap<u32, AccountSeen>,
+pub(crate) struct Tables {
+    pub(crate) start: i64,
+    pub(crate) days: i64,
+    pub(crate) ordinary_days: BTreeSet<i64>,
+    pub(crate) packets: Vec<Packet>,
+    pub(crate) groups: BTreeMap<u32, GroupSeen>,
+    pub(crate) accounts: BTreeMap<u32, AccountSeen>,
     members: BTreeMap<(u32, u32), Member>,
     /// Fraudulent ones and all.
-    pub(super) transactions: [usize; 2],
+    pub(crate) transactions: [usize; 2],
     /// Sends and claims in groups of strong ties and of weak ones, on ordinary days.
-    pub(super) acts: [usize; 2],
+    pub(crate) acts: [usize; 2],
     /// Days of their members.
-    pub(super) member_days: [usize; 2],
-    pub(super) books: Books,
+    pub(crate) member_days: [usize; 2],
+    pub(crate) books: Books,
 }
 
 impl Tables {
-    pub(super) fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         self.start + self.days * DAY
     }
 
-    pub(super) fn half_hour(&self, time: i64) -> usize {
+    pub(crate) fn half_hour(&self, time: i64) -> usize {
         ((time - self.start).rem_euclid(DAY) / (HOUR / 2)) as usize
     }
 
@@ -88,11 +88,11 @@ impl Tables {
     }
 
     /// Somebody did something in a group.
-    pub(super) fn present(&mut self, group: u32, account: u32) {
+    pub(crate) fn present(&mut self, group: u32, account: u32) {
         self.members.entry((group, account)).or_default();
     }
 
-    pub(super) fn sent(&mut self, packet: Packet) {
+    pub(crate) fn sent(&mut self, packet: Packet) {
         if let Some(group) = packet.group {
             self.count(packet);
             let group = self.groups.entry(group).or_default();
@@ -102,7 +102,7 @@ impl Tables {
         self.packets.push(packet);
     }
 
-    pub(super) fn claimed(&mut self, packet: Packet, claimer: u32, scheme: bool) {
+    pub(crate) fn claimed(&mut self, packet: Packet, claimer: u32, scheme: bool) {
         let Some(group) = packet.group else { return };
         if !scheme {
             self.count(packet);
@@ -124,7 +124,7 @@ impl Tables {
     }
 
     /// Packets of ordinary life in groups of a type.
-    pub(super) fn ordinary(&self, kind: GroupType) -> impl Iterator<Item = &Packet> {
+    pub(crate) fn ordinary(&self, kind: GroupType) -> impl Iterator<Item = &Packet> {
         self.packets
             .iter()
             .filter(move |packet| packet.ordinary && self.kind_of(packet) == Some(kind))
@@ -134,8 +134,23 @@ impl Tables {
         self.groups.get(&packet.group?)?.kind
     }
 
+    /// What brings the money that is claimed in a group; what goes from one to another outside of
+    /// groups goes among family and friends.
+    pub(crate) fn flow(&self, group: Option<u32>) -> Flow {
+        let Some(group) = group else { return Flow::Family };
+        match self.groups.get(&group) {
+            Some(group) if group.gambles => Flow::Gambling,
+            Some(group) => match group.kind {
+                Some(GroupType::Family) => Flow::Family,
+                Some(GroupType::Business) => Flow::Business,
+                _ => Flow::Other,
+            },
+            None => Flow::Other,
+        }
+    }
+
     /// Amounts of ordinary packets of a zone's groups.
-    pub(super) fn in_zone(&self, zone: Zone, kind: Option<GroupType>) -> impl Iterator<Item = i64> {
+    pub(crate) fn in_zone(&self, zone: Zone, kind: Option<GroupType>) -> impl Iterator<Item = i64> {
         let there = move |packet: &&Packet| {
             let group = packet.group.and_then(|group| self.groups.get(&group));
             packet.ordinary
@@ -147,7 +162,7 @@ impl Tables {
     }
 
     /// Yuan of a sender in a group on a day when he sends.
-    pub(super) fn member_day(&self, kind: GroupType) -> Of {
+    pub(crate) fn member_day(&self, kind: GroupType) -> Of {
         let mut days = BTreeSet::new();
         let mut fen = 0;
         for packet in self.ordinary(kind) {
@@ -163,10 +178,10 @@ impl Tables {
         }
     }
 
-    /// Of the young in whose groups there were relays, those who joined one.
-    pub(super) fn relays_joined(&self) -> Of {
+    /// Of an age band, in whose groups there were relays, those who joined one.
+    pub(crate) fn relays_joined(&self, band: &str) -> Of {
         const ASKED_MIN: usize = 3;
-        let young = self.of_age("18-25");
+        let band = self.of_age(band);
         let mut asked: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for (&(group, account), member) in &self.members {
             let relays = self.groups.get(&group).map_or(0, |group| group.relays);
@@ -176,15 +191,15 @@ impl Tables {
         }
         let asked: Vec<(usize, usize)> = asked
             .into_iter()
-            .filter(|(account, (offered, _))| young(*account) && *offered >= ASKED_MIN)
+            .filter(|(account, (offered, _))| band(*account) && *offered >= ASKED_MIN)
             .map(|(_, counts)| counts)
             .collect();
         super::share(asked.iter().filter(|(_, joined)| *joined > 0).count(), asked.len())
     }
 
-    /// Of those of middle age, the ones who are in groups other than of family.
-    pub(super) fn contacts_widened(&self) -> Of {
-        let middle = self.of_age("26-45");
+    /// Of an age band, the ones who are in groups other than of family.
+    pub(crate) fn contacts_widened(&self, band: &str) -> Of {
+        let band = self.of_age(band);
         let mut wide = BTreeSet::new();
         for &(group, account) in self.members.keys() {
             let known = self.groups.get(&group).filter(|group| group.settled);
@@ -194,15 +209,15 @@ impl Tables {
         }
         // Shops have no group at all.
         let somewhere: BTreeSet<u32> = self.members.keys().map(|key| key.1).collect();
-        let all = somewhere.iter().filter(|account| middle(**account)).count();
-        super::share(wide.iter().filter(|account| middle(**account)).count(), all)
+        let all = somewhere.iter().filter(|account| band(**account)).count();
+        super::share(wide.iter().filter(|account| band(**account)).count(), all)
     }
 
-    /// Of those of 46 and more to whom many packets were offered, the ones who took hardly any.
-    pub(super) fn watchers(&self) -> Of {
+    /// Of an age band, to whom many packets were offered, the ones who took hardly any.
+    pub(crate) fn watchers(&self, band: &str) -> Of {
         const OFFERED_MIN: usize = 14;
         const TAKEN_PERCENT_MAX: usize = 18;
-        let older = self.of_age("46+");
+        let band = self.of_age(band);
         let mut offered: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for (&(group, account), member) in &self.members {
             let packets = self.groups.get(&group).map_or(0, |group| group.packets);
@@ -212,7 +227,7 @@ impl Tables {
         }
         let offered: Vec<(usize, usize)> = offered
             .into_iter()
-            .filter(|(account, (all, _))| older(*account) && *all >= OFFERED_MIN)
+            .filter(|(account, (all, _))| band(*account) && *all >= OFFERED_MIN)
             .map(|(_, counts)| counts)
             .collect();
         let watch = |(all, taken): &&(usize, usize)| taken * 100 <= all * TAKEN_PERCENT_MAX;

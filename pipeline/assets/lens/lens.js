@@ -1,0 +1,196 @@
+'use strict';
+// The page of a lens: tables and plots built from the data, and built again when the language or
+// the colours change. Text from a run is set as text nodes only.
+
+const data = JSON.parse(document.getElementById('data').textContent);
+const COLOURS = ['#4a7fb5', '#e0a528', '#4c9f8b', '#8a63a8', '#b8102a', '#7a8699'];
+const WORDS = {
+  subtitle: ['The population as the document describes it', '按文档口径看总体'],
+  span: ['{0} events, {1} to {2} ({3} days)', '{0} 个事件，{1} 至 {2}（{3} 天）'],
+  types: ['Types of groups: {0}', '群类型来源：{0}'],
+  legend: ['In grey: the document\'s figure. <{0}: fewer than {0} accounts, hidden. –: nothing to measure.', '灰色为文档数值。<{0}：不足 {0} 个账户，已隐藏。–：无可度量。'],
+  hours: ['When packets are sent', '红包发放时段'],
+  hoursHow: ['Share of a type\'s packets in each half-hour of the day. Shaded: the hours that the document names for the type chosen.', '各类群的红包在一天各半小时的占比；阴影为文档所述该类活跃时段。'],
+  means: ['Mean packet', '单包均值'],
+  meansHow: ['Yuan, beside the document\'s figure.', '单位元，与文档数值对照。'],
+  money: ['How long money stays', '资金滞留'],
+  moneyHow: ['Minutes, median of what moves on within a day, beside the document\'s figure.', '分钟，一天内转出部分的中位数，与文档数值对照。'],
+  here: ['this run', '本次运行'],
+  document: ['document', '文档'],
+  share: ['% of packets', '占红包 %'],
+  made: ['Made from the run with digest {0}. Nothing here is about a single person; age and region are shown and never score.', '来自决策摘要为 {0} 的运行。本页不含任何个人信息；年龄与地域仅供展示，不参与评分。'],
+};
+
+const state = { lang: 'en', type: 0 };
+let charts = [];
+
+const say = (key, ...parts) =>
+  WORDS[key][state.lang === 'zh' ? 1 : 0].replace(/\{(\d)\}/g, (_, at) => parts[at]);
+const word = (words) => words[state.lang];
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const pad = (value) => String(value).padStart(2, '0');
+const clock = (half) => `${pad(Math.floor(half / 2))}:${half % 2 ? '30' : '00'}`;
+
+/** An element; attributes whose value is false are left out, children may be nested or absent. */
+function el(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name === 'onclick') element.onclick = value;
+    else if (value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Text of a run: isolated, and without characters that are not seen or turn what is. */
+const foreign = (text) =>
+  el('bdi', null, text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd'));
+
+function pressable(label, pressed, onclick) {
+  return el('button', { type: 'button', 'aria-pressed': String(pressed), onclick }, label);
+}
+
+function number(value, unit) {
+  const places = { count: 0, minutes: 0, percent: 1, yuan: 2, number: 2 }[unit];
+  if (unit === 'clock') return clock(value * 2);
+  return value.toLocaleString('en-US', { minimumFractionDigits: places, maximumFractionDigits: places });
+}
+
+function figure(cell, unit) {
+  if (cell.small) return `<${data.small_cell}`;
+  if (cell.value === null) return cell.document ? '–' : '';
+  return number(cell.value, unit);
+}
+
+function section(one) {
+  const cell = (column, cell) => el('td', null, figure(cell, column.unit),
+    cell.document ? el('span', { class: 'soft' }, ` (${cell.document})`) : null);
+  return [
+    el('h2', null, word(one.title)),
+    el('section', { class: 'card' },
+      el('div', { class: 'scroll' }, el('table', null,
+        el('thead', null, el('tr', null, el('th', { scope: 'col', class: 'word' }, ''),
+          one.columns.map((column) => el('th', { scope: 'col' }, word(column.name))))),
+        el('tbody', null, one.rows.map((row) => el('tr', null,
+          el('td', { class: 'word' }, foreign(word(row.name))),
+          row.cells.map((value, at) => cell(one.columns[at], value)))))),
+      ),
+      one.notes.map((note) => el('p', { class: 'how' }, foreign(word(note))))),
+  ];
+}
+
+/** What all plots share. */
+function base(extra) {
+  return {
+    animation: false,
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colour('ink') },
+    grid: { left: 12, right: 30, top: 40, bottom: 4, containLabel: true },
+    legend: { top: 0, left: 0, itemWidth: 12, itemHeight: 10, textStyle: { color: colour('ink') } },
+    tooltip: {
+      trigger: 'axis', confine: true, backgroundColor: colour('card'), borderColor: colour('line'),
+      textStyle: { color: colour('ink'), fontSize: 13 },
+    },
+    ...extra,
+  };
+}
+
+function axis(extra) {
+  return {
+    nameTextStyle: { color: colour('soft') },
+    axisLabel: { color: colour('soft'), hideOverlap: true },
+    axisLine: { lineStyle: { color: colour('line') } },
+    axisTick: { show: false },
+    splitLine: { lineStyle: { color: colour('line') } },
+    ...extra,
+  };
+}
+
+/** A card with a plot; drawn once the page is laid out. */
+function plot(title, how, option, above) {
+  const canvas = el('div', { class: 'plot', role: 'img', 'aria-label': title });
+  charts.push({ canvas, option });
+  return el('section', { class: 'card' }, el('h3', null, title), el('p', { class: 'how' }, how), above, canvas);
+}
+
+function hoursPlot() {
+  const chosen = data.hours[state.type];
+  const area = chosen && chosen.active
+    ? { silent: true, itemStyle: { color: colour('line'), opacity: 0.55 }, data: [[{ xAxis: clock(chosen.active[0]) }, { xAxis: clock(chosen.active[1]) }]] }
+    : undefined;
+  return base({
+    xAxis: axis({ type: 'category', boundaryGap: false, data: Array.from({ length: 48 }, (_, half) => clock(half)), splitLine: { show: false } }),
+    yAxis: axis({ type: 'value', name: say('share') }),
+    series: data.hours.map((line, at) => ({
+      name: word(line.name), type: 'line', symbol: 'none', step: 'end',
+      lineStyle: { width: at === state.type ? 3 : 1.2, color: COLOURS[at % COLOURS.length] },
+      itemStyle: { color: COLOURS[at % COLOURS.length] },
+      data: line.percent, markArea: at === state.type ? area : undefined,
+    })),
+  });
+}
+
+/** This run beside the document: the cells of a column that have both. */
+function beside(id, columnId) {
+  const one = data.sections.find((section) => section.id === id);
+  const at = one.columns.findIndex((column) => column.id === columnId);
+  return one.rows.map((row) => ({ name: word(row.name), cell: row.cells[at], unit: one.columns[at].unit }))
+    .filter(({ cell }) => cell.value !== null || cell.document);
+}
+
+function besidePlot(rows) {
+  const label = (unit) => ({ show: true, position: 'top', color: colour('ink'), formatter: ({ value }) => (value === null || Number.isNaN(value) ? '' : number(value, unit)) });
+  const unit = rows.length ? rows[0].unit : 'number';
+  const bars = (name, fill, values) => ({ name, type: 'bar', barMaxWidth: 38, itemStyle: { color: fill }, label: label(unit), data: values });
+  const told = (text) => (text && Number.isFinite(Number(text)) ? Number(text) : null);
+  return base({
+    xAxis: axis({ type: 'category', data: rows.map((row) => row.name), splitLine: { show: false } }),
+    yAxis: axis({ type: 'value' }),
+    series: [
+      bars(say('here'), colour('accent'), rows.map((row) => row.cell.value)),
+      bars(say('document'), colour('allow'), rows.map((row) => told(row.cell.document))),
+    ],
+  });
+}
+
+function header() {
+  const choose = (lang) => () => { state.lang = lang; render(); };
+  return [
+    el('div', { class: 'name' }, el('h1', null, foreign(data.run)),
+      el('p', { class: 'soft' }, `${say('subtitle')} · ${say('span', data.events.toLocaleString('en-US'), data.from, data.to, data.days)}`)),
+    el('nav', { class: 'choice', 'aria-label': 'language' },
+      pressable('English', state.lang === 'en', choose('en')), pressable('中文', state.lang === 'zh', choose('zh'))),
+  ];
+}
+
+/** Builds the page anew, keeping the reader's place. */
+function render() {
+  for (const { chart } of charts) if (chart) chart.dispose();
+  charts = [];
+  document.documentElement.lang = state.lang;
+  const place = window.scrollY;
+  const types = el('div', { class: 'choice' }, data.hours.map((line, at) =>
+    pressable(word(line.name), at === state.type, () => { state.type = at; render(); })));
+  const parts = [
+    el('div', { class: 'card note' }, say('legend', data.small_cell), ' ', say('types', word(data.group_types))),
+    el('h2', null, say('hours')),
+    plot(say('hours'), say('hoursHow'), hoursPlot, types),
+    el('div', { class: 'grid halves', style: 'margin-top: 14px' },
+      plot(say('means'), say('meansHow'), () => besidePlot(beside('groups', 'mean'))),
+      plot(say('money'), say('moneyHow'), () => besidePlot(beside('money', 'stay')))),
+    data.sections.map(section),
+    el('footer', null, say('made', data.decisions_digest)),
+  ];
+  document.getElementById('header').replaceChildren(...header());
+  document.getElementById('main').replaceChildren(...parts.flat(Infinity).filter(Boolean));
+  for (const one of charts) {
+    one.chart = echarts.init(one.canvas, null, { renderer: 'svg' });
+    one.chart.setOption(one.option());
+  }
+  window.scrollTo(0, place);
+}
+
+const wanted = location.hash.slice(1) || navigator.language || 'en';
+state.lang = wanted.startsWith('zh') ? 'zh' : 'en';
+window.addEventListener('resize', () => charts.forEach(({ chart }) => chart.resize()));
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
+render();

@@ -1,0 +1,45 @@
+//! `hongxian lens`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::reading::Reading;
+use super::{Shown, environment, opened, print};
+use crate::diagnostic::Failure;
+use crate::lens;
+use crate::report::Screen;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Run directory of a backtest; its inputs are read again
+    run: PathBuf,
+    /// HTML file to write as well: tables and plots, offline, in both languages
+    #[arg(long, value_name = "FILE.html")]
+    out: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let run = opened(&arguments.run, shown)?;
+    let progress = Reading::begin(&Arc::default());
+    let lens = lens::look(&run, &progress);
+    progress.end();
+    let lens = lens?;
+    if let Some(out) = &arguments.out {
+        std::fs::write(out, lens::html(&lens))
+            .map_err(|error| environment(format!("cannot write {}: {error}", out.display())))?;
+    }
+    if arguments.json {
+        let json = serde_json::to_value(&lens).map_err(|error| environment(error.to_string()))?;
+        print(&format!("{json:#}\n"));
+        return Ok(());
+    }
+    let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
+    print(&lens::terminal(&lens, screen));
+    if let Some(out) = &arguments.out {
+        print(&format!("\n{}\n", out.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `hongxian profile`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::reading::Reading;
+use super::{Shown, environment, opened, print};
+use crate::diagnostic::Failure;
+use crate::profile;
+use crate::report::Screen;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Run directory of a backtest; its inputs are read again
+    run: PathBuf,
+    /// Account id
+    account: String,
+    /// Look only at the last so many days of the run
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    days: Option<u32>,
+    /// Print one JSON object, with more decisions and all features that moved
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let run = opened(&arguments.run, shown)?;
+    let progress = Reading::begin(&Arc::default());
+    let profile = profile::look(&run, &arguments.account, arguments.days, &progress);
+    progress.end();
+    let profile = profile?;
+    if arguments.json {
+        let json =
+            serde_json::to_value(&profile).map_err(|error| environment(error.to_string()))?;
+        print(&format!("{json:#}\n"));
+        return Ok(());
+    }
+    let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
+    print(&profile::terminal(&profile, screen));
+    Ok(())
+}

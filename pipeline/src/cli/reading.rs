@@ -1,0 +1,54 @@
+//! A bar on standard error while files are read, and Ctrl-C in the meantime.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::source::Progress;
+
+/// Hidden where standard error is no terminal.
+pub(super) struct Reading {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Reading {
+    /// A bar, and a handler by which the first Ctrl-C sets `interrupted` and the second ends the
+    /// program.
+    pub(super) fn begin(interrupted: &Arc<AtomicBool>) -> Reading {
+        let flag = interrupted.clone();
+        // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        });
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}");
+        let bar = match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Reading { bar, interrupted: interrupted.clone() }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Reading {
+    fn begin(&self, bytes: u64) {
+        self.bar.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64, _records: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn stop(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,342 @@
+//! A run that is over, opened again: what was run, and its events, decisions, features, verdicts
+//! and labels.
+//!
+//! `run.toml` names the inputs with their hashes. They are read again through the very code that
+//! read them for the backtest ([`crate::source`]), and come out in the same total order. An input
+//! that has changed, or is gone, is refused: whatever would be told of it would not be about this
+//! run. Decisions and features have a row a transaction, in the same order as the transactions
+//! among the events.
+
+mod tables;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+pub use self::tables::{Decided, Entity, Reason};
+
+use crate::diagnostic::{Failure, Message};
+use crate::expr::Zone;
+use crate::judge::Labels;
+use crate::rules::Policy;
+use crate::source::intake::{Intake, Taken};
+use crate::source::log::{InputLog, Times};
+use crate::source::mapping::Mapping;
+use crate::source::order::{Ordered, Slice, SortMemory};
+use crate::source::{FileRead, Input, Progress};
+
+/// Events that are handed over together: few enough to stay in the cache of a core.
+const SLICE_EVENTS: usize = 1 << 16;
+
+/// The directory of a run that came to its end.
+#[derive(Debug)]
+pub struct FinishedRun {
+    directory: PathBuf,
+    facts: RunFile,
+    metrics: serde_json::Value,
+    zone: Zone,
+    notes: Vec<Message>,
+}
+
+/// `run.toml`, as far as it is needed to read a run again.
+#[derive(Debug, Deserialize)]
+struct RunFile {
+    decisions_digest: String,
+    #[serde(default)]
+    partial: bool,
+    #[serde(default)]
+    rules: String,
+    #[serde(default)]
+    labels: String,
+    labels_blake3: Option<String>,
+    time_zone: Option<String>,
+    dedup_window_ms: Option<i64>,
+    input_log: Option<String>,
+    #[serde(default)]
+    allowed_lateness_ms: i64,
+    #[serde(default)]
+    max_ahead_ms: i64,
+    #[serde(default)]
+    inputs: Vec<InputEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InputEntry {
+    path: String,
+    blake3: String,
+    map: Option<String>,
+    map_blake3: Option<String>,
+}
+
+/// The events of a run, in the order in which they were decided on.
+#[derive(Debug)]
+pub struct Events {
+    ordered: Ordered,
+    /// How many of them the run came to.
+    reached: usize,
+}
+
+impl Events {
+    /// How many events the run came to.
+    pub fn len(&self) -> usize {
+        self.reached
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.reached == 0
+    }
+
+    /// The events as they are read, for whoever runs them again.
+    pub fn ordered(&self) -> &Ordered {
+        &self.ordered
+    }
+
+    /// Events in order, whoever put them there.
+    pub fn of(ordered: Ordered) -> Events {
+        Events { reached: ordered.len(), ordered }
+    }
+
+    /// The effective time of the last event that the run came to; 0 where there is none.
+    ///
+    /// # Errors
+    /// When events that were sorted on disk cannot be read back.
+    pub fn end(&self) -> Result<i64, Failure> {
+        let Some(last) = self.reached.checked_sub(1) else { return Ok(0) };
+        let slice = self.ordered.slice(last..last + 1, 0).map_err(Failure::Environment)?;
+        Ok(slice.effective[0])
+    }
+
+    /// Hands over all events in order, a slice at a time.
+    ///
+    /// # Errors
+    /// When events that were sorted on disk cannot be read back.
+    pub fn each_slice(&self, each: &mut dyn FnMut(&Slice)) -> Result<(), Failure> {
+        let mut start = 0;
+        while start < self.reached {
+            let end = (start + SLICE_EVENTS).min(self.reached);
+            each(&self.ordered.slice(start..end, 0).map_err(Failure::Environment)?);
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+impl FinishedRun {
+    /// Opens a run directory.
+    ///
+    /// # Errors
+    /// When it is none, or the run in it did not come to its end (usage, exit 2).
+    pub fn open(directory: &Path) -> Result<FinishedRun, Failure> {
+        let path = directory.join("run.toml");
+        let text = fs::read_to_string(&path).map_err(|_| no_run(directory))?;
+        let facts: RunFile = toml::from_str(&text).map_err(|error| {
+            let error = error.message().to_owned();
+            damaged(&path, &error)
+        })?;
+        let path = directory.join("metrics.json");
+        let metrics = fs::read(&path).map_err(|error| damaged(&path, &error.to_string()))?;
+        let metrics =
+            serde_json::from_slice(&metrics).map_err(|error| damaged(&path, &error.to_string()))?;
+        let mut notes = Vec::new();
+        if facts.dedup_window_ms.is_none() || facts.time_zone.is_none() {
+            notes.push(Message::new(
+                "an earlier version made this run, which did not write down its time zone and \
+                 dedup window: the defaults of the policy are taken",
+                "该运行由旧版本生成，未记录时区与去重窗口：按策略默认值处理",
+            ));
+        }
+        let name = facts.time_zone.clone().unwrap_or_else(|| Policy::default().time_zone);
+        let zone = Zone::new(&name)
+            .ok_or_else(|| damaged(&directory.join("run.toml"), "its time zone is unknown"))?;
+        Ok(FinishedRun { directory: directory.to_owned(), facts, metrics, zone, notes })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The digest of its decisions.
+    pub fn decisions_digest(&self) -> &str {
+        &self.facts.decisions_digest
+    }
+
+    /// The rules directory, as it was given; none where there were no rules.
+    pub fn rules(&self) -> Option<&Path> {
+        Some(self.facts.rules.as_str()).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// What stands in metrics.json.
+    pub fn metrics(&self) -> &serde_json::Value {
+        &self.metrics
+    }
+
+    /// The zone of its hours and days.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Whether it was interrupted and holds only what it had done.
+    pub fn partial(&self) -> bool {
+        self.facts.partial
+    }
+
+    /// What whoever reads it should know.
+    pub fn notes(&self) -> &[Message] {
+        &self.notes
+    }
+
+    /// Reads its inputs again.
+    ///
+    /// # Errors
+    /// When an input or a mapping file has changed since, or is gone (exit 2).
+    pub fn events(&self, progress: &dyn Progress) -> Result<Events, Failure> {
+        self.check_there()?;
+        let intake = self.intake()?;
+        let schema = Arc::new(intake.schema()?);
+        let policy = Policy::default();
+        let times = Times {
+            allowed_lateness: self.facts.allowed_lateness_ms,
+            max_ahead: self.facts.max_ahead_ms,
+        };
+        let folder = self.directory.clone();
+        let memory = SortMemory { bytes: crate::run::SORT_MEMORY, folder };
+        let Taken { events, files, .. } = intake.take(&schema, times, memory, progress)?;
+        self.check_unchanged(&files)?;
+        let dedup_window = self.facts.dedup_window_ms.unwrap_or(policy.dedup_window);
+        let ordered = events.finish(dedup_window, &|| progress.stop())?;
+        let reached = self.reached().unwrap_or(ordered.len());
+        if reached > ordered.len() || (reached < ordered.len() && !self.facts.partial) {
+            let (now, then) = (ordered.len(), reached);
+            return Err(Failure::Usage(Message::new(
+                format!(
+                    "{now} events are read where the run had {then}: run the backtest again \
+                     with this version"
+                ),
+                format!("读到 {now} 个事件，而运行时为 {then} 个：请用当前版本重新回测"),
+            )));
+        }
+        Ok(Events { ordered, reached })
+    }
+
+    /// The labels that it was judged by; none where it had none.
+    ///
+    /// # Errors
+    /// When the file has changed since, or is gone (exit 2).
+    pub fn labels(&self) -> Result<Option<Labels>, Failure> {
+        if self.facts.labels.is_empty() {
+            return Ok(None);
+        }
+        let path = Path::new(&self.facts.labels);
+        let bytes = fs::read(path).map_err(|_| gone(&[path]))?;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        if self.facts.labels_blake3.as_ref().is_some_and(|then| *then != hash) {
+            return Err(changed(&[path]));
+        }
+        Labels::read(path).map(Some)
+    }
+
+    fn reached(&self) -> Option<usize> {
+        let counts = self.metrics.get("counts")?;
+        let count = |name: &str| counts.get(name)?.as_u64();
+        Some((count("decided")? + count("applied")?) as usize)
+    }
+
+    fn intake(&self) -> Result<Intake, Failure> {
+        if let Some(log) = &self.facts.input_log {
+            let lateness = Some(self.facts.allowed_lateness_ms);
+            let log = InputLog::open(Path::new(log))?.with_lateness(lateness);
+            return Ok(Intake::Log(Box::new(log)));
+        }
+        let input = |entry: &InputEntry| {
+            let mapping = match &entry.map {
+                None => None,
+                Some(map) => {
+                    let mapping = Mapping::load(Path::new(map))?;
+                    let hash = blake3::hash(mapping.text().as_bytes()).to_hex().to_string();
+                    if entry.map_blake3.as_ref().is_some_and(|then| *then != hash) {
+                        return Err(changed(&[Path::new(map)]));
+                    }
+                    Some(Arc::new(mapping))
+                }
+            };
+            Ok(Input { path: PathBuf::from(&entry.path), mapping })
+        };
+        let inputs = self.facts.inputs.iter().map(input);
+        Ok(Intake::Files(inputs.collect::<Result<_, Failure>>()?))
+    }
+
+    fn check_there(&self) -> Result<(), Failure> {
+        let inputs = self.facts.inputs.iter();
+        let paths = inputs.flat_map(|input| [Some(&input.path), input.map.as_ref()]).flatten();
+        let missing: Vec<&Path> = paths.map(Path::new).filter(|path| !path.exists()).collect();
+        if missing.is_empty() { Ok(()) } else { Err(gone(&missing)) }
+    }
+
+    fn check_unchanged(&self, files: &[(PathBuf, FileRead)]) -> Result<(), Failure> {
+        let then = |path: &Path| {
+            let entry = self.facts.inputs.iter().find(|entry| Path::new(&entry.path) == path);
+            entry.map(|entry| entry.blake3.as_str())
+        };
+        let differs = |(path, file): &&(PathBuf, FileRead)| {
+            let now = blake3::Hash::from(file.hash).to_hex();
+            then(path).is_none_or(|then| then != now.as_str())
+        };
+        let other: Vec<&Path> =
+            files.iter().filter(differs).map(|(path, _)| path.as_path()).collect();
+        if other.is_empty() { Ok(()) } else { Err(changed(&other)) }
+    }
+}
+
+fn no_run(directory: &Path) -> Failure {
+    let directory = directory.display();
+    Failure::Usage(Message::new(
+        format!(
+            "{directory} is no finished run: it has no run.toml, which `hongxian backtest --out` \
+             writes last"
+        ),
+        format!(
+            "{directory} 不是已完成的运行目录：缺少 run.toml（hongxian backtest --out 最后写入）"
+        ),
+    ))
+}
+
+fn damaged(path: &Path, error: &str) -> Failure {
+    let path = path.display();
+    Failure::Usage(Message::new(
+        format!("cannot read {path}: {error}"),
+        format!("无法读取 {path}：{error}"),
+    ))
+}
+
+fn names(paths: &[&Path]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    names.join(", ")
+}
+
+fn gone(paths: &[&Path]) -> Failure {
+    let names = names(paths);
+    Failure::Usage(Message::new(
+        format!(
+            "an input of this run is not there: {names}; paths in run.toml are as seen from \
+             where the backtest was started, so start this command there too"
+        ),
+        format!(
+            "该运行的输入文件不存在：{names}；run.toml 中的路径相对于回测启动目录，请在同一目录执行"
+        ),
+    ))
+}
+
+fn changed(paths: &[&Path]) -> Failure {
+    let names = names(paths);
+    Failure::Usage(Message::new(
+        format!(
+            "an input has changed since this run read it: {names}; run the backtest again, or \
+             bring the file back"
+        ),
+        format!("输入文件在该运行之后已被改动：{names}；请重新回测，或恢复原文件"),
+    ))
+}

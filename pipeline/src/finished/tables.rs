@@ -1,0 +1,264 @@
+//! The Parquet files of a run, read back row by row or by columns.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, Schema, TimestampMillisecondType};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::{FinishedRun, damaged};
+use crate::diagnostic::Failure;
+
+/// One reason of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The rule, or the verdict that raised it.
+    pub rule: String,
+    /// What it added to the score.
+    pub score: i64,
+    /// What it says to a person.
+    pub text: String,
+}
+
+/// A decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Its place among the transactions, from 0: the row of its features too.
+    pub row: usize,
+    /// The transaction.
+    pub event_id: String,
+    /// When it happened, ms.
+    pub event_time: i64,
+    /// Its kind.
+    pub kind: String,
+    /// Who acts.
+    pub account_id: String,
+    /// The other side; empty where there is none.
+    pub counterparty_id: String,
+    /// The group; empty where there is none.
+    pub group_id: String,
+    /// What moves, in fen.
+    pub amount_fen: i64,
+    /// What was decided.
+    pub decision: String,
+    /// From 0 to 1000.
+    pub score: i64,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// A verdict on an account or a group at the end of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// `account` or `group`.
+    pub subject_kind: String,
+    /// Its id.
+    pub subject_id: String,
+    /// `restrict` or `ban`.
+    pub verdict: String,
+    /// Since when, ms.
+    pub since: i64,
+    /// Until when, ms; none: until it is lifted by hand.
+    pub until: Option<i64>,
+}
+
+impl FinishedRun {
+    /// Hands over, in order, the decisions on transactions whose account and counterparty are
+    /// `wanted`.
+    ///
+    /// # Errors
+    /// When decisions.parquet cannot be read.
+    pub fn decisions(
+        &self,
+        wanted: &dyn Fn(&str, &str) -> bool,
+        each: &mut dyn FnMut(Decided),
+    ) -> Result<(), Failure> {
+        const COLUMNS: [&str; 10] = [
+            "event_id",
+            "event_time",
+            "kind",
+            "account_id",
+            "counterparty_id",
+            "group_id",
+            "amount_fen",
+            "decision",
+            "score",
+            "reasons",
+        ];
+        let mut first = 0;
+        self.read("decisions.parquet", &|name| COLUMNS.contains(&name), &mut |batch| {
+            read_decisions(batch, first, wanted, each)?;
+            first += batch.num_rows();
+            Ok(())
+        })
+    }
+
+    /// The names of its features, in order.
+    ///
+    /// # Errors
+    /// When features.parquet cannot be read.
+    pub fn feature_names(&self) -> Result<Vec<String>, Failure> {
+        let path = self.directory().join("features.parquet");
+        let schema = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        Ok(names.filter(|name| name != "event_id").collect())
+    }
+
+    /// Hands over features of all transactions, a batch of rows at a time, with the place of its
+    /// first row among the transactions; `wanted` says which columns are read.
+    ///
+    /// # Errors
+    /// When features.parquet cannot be read.
+    pub fn features(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+        each: &mut dyn FnMut(usize, &RecordBatch),
+    ) -> Result<(), Failure> {
+        let mut first = 0;
+        self.read("features.parquet", wanted, &mut |batch| {
+            each(first, batch);
+            first += batch.num_rows();
+            Ok(())
+        })
+    }
+
+    /// The verdicts on accounts and groups at its end.
+    ///
+    /// # Errors
+    /// When entities.parquet cannot be read.
+    pub fn entities(&self) -> Result<Vec<Entity>, Failure> {
+        let mut found = Vec::new();
+        self.read("entities.parquet", &|_| true, &mut |batch| {
+            let (kinds, ids) = (strings(batch, "subject_kind")?, strings(batch, "subject_id")?);
+            let verdicts = strings(batch, "verdict")?;
+            let (since, until) = (times(batch, "since")?, times(batch, "until")?);
+            for row in 0..batch.num_rows() {
+                found.push(Entity {
+                    subject_kind: kinds.value(row).to_owned(),
+                    subject_id: ids.value(row).to_owned(),
+                    verdict: verdicts.value(row).to_owned(),
+                    since: since.value(row),
+                    until: until.is_valid(row).then(|| until.value(row)),
+                });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn read(
+        &self,
+        file: &str,
+        wanted: &dyn Fn(&str) -> bool,
+        each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        let path = self.directory().join(file);
+        scan(&path, wanted, each).map_err(|error| damaged(&path, &error))
+    }
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
+}
+
+fn scan(
+    path: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
+    let builder = open(path)?;
+    let roots = roots(builder.schema(), wanted);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let reader = builder.with_projection(mask).with_batch_size(1 << 13).build();
+    for batch in reader.map_err(|error| error.to_string())? {
+        each(&batch.map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+    let named = |(at, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
+        wanted(field.name()).then_some(at)
+    };
+    schema.fields().iter().enumerate().filter_map(named).collect()
+}
+
+fn read_decisions(
+    batch: &RecordBatch,
+    first: usize,
+    wanted: &dyn Fn(&str, &str) -> bool,
+    each: &mut dyn FnMut(Decided),
+) -> Result<(), String> {
+    let [ids, kinds, accounts, others, groups, decisions] =
+        ["event_id", "kind", "account_id", "counterparty_id", "group_id", "decision"]
+            .map(|name| strings(batch, name));
+    let (ids, kinds, accounts) = (ids?, kinds?, accounts?);
+    let (others, groups, decisions) = (others?, groups?, decisions?);
+    let (amounts, scores) = (ints(batch, "amount_fen")?, ints(batch, "score")?);
+    let event_times = times(batch, "event_time")?;
+    let reasons = column(batch, "reasons")?;
+    let reasons = reasons.as_list_opt::<i32>().ok_or("its reasons are no lists")?;
+    for row in 0..batch.num_rows() {
+        if !wanted(accounts.value(row), others.value(row)) {
+            continue;
+        }
+        each(Decided {
+            row: first + row,
+            event_id: ids.value(row).to_owned(),
+            event_time: event_times.value(row),
+            kind: kinds.value(row).to_owned(),
+            account_id: accounts.value(row).to_owned(),
+            counterparty_id: others.value(row).to_owned(),
+            group_id: groups.value(row).to_owned(),
+            amount_fen: amounts.value(row),
+            decision: decisions.value(row).to_owned(),
+            score: scores.value(row),
+            reasons: read_reasons(&reasons.value(row))?,
+        });
+    }
+    Ok(())
+}
+
+fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
+    let items = items.as_struct_opt().ok_or("its reasons are no records")?;
+    let column = |name: &str| items.column_by_name(name).ok_or(format!("a reason has no {name}"));
+    let (rules, texts) = (text(column("rule")?)?, text(column("text")?)?);
+    let scores = column("score")?.as_primitive_opt::<Int64Type>().ok_or("a score is no integer")?;
+    let reason = |at| Reason {
+        rule: rules.value(at).to_owned(),
+        score: scores.value(at),
+        text: texts.value(at).to_owned(),
+    };
+    Ok((0..items.len()).map(reason).collect())
+}
+
+fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
+    batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))
+}
+
+fn text(array: &ArrayRef) -> Result<StringArray, String> {
+    let plain = cast(array, &DataType::Utf8).map_err(|error| error.to_string())?;
+    Ok(plain.as_string::<i32>().clone())
+}
+
+/// A column of texts, also of a dictionary; the value of a null is empty.
+fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
+    text(column(batch, name)?)
+}
+
+fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+    let found = column(batch, name)?.as_primitive_opt::<Int64Type>().cloned();
+    found.ok_or_else(|| format!("the column {name} has no integers"))
+}
+
+fn times(
+    batch: &RecordBatch,
+    name: &str,
+) -> Result<arrow::array::TimestampMillisecondArray, String> {
+    let found = column(batch, name)?.as_primitive_opt::<TimestampMillisecondType>().cloned();
+    found.ok_or_else(|| format!("the column {name} has no times"))
+}

@@ -1,0 +1,401 @@
+//! What is remembered of the events of a run, for the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array as _, AsArray as _};
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+
+use super::Words;
+use crate::diagnostic::Failure;
+use crate::event::{
+    ACCOUNT_ID, AGE_BAND, AMOUNT_FEN, EVENT_TIME, FUNDING, GROUP_ID, Kind, PACKET_ID, PLATFORM,
+    PLAY, REGION, TEXT, Value,
+};
+use crate::finished::{Events, FinishedRun};
+use crate::judge::{Labels, Subject};
+use crate::simulate::fidelity::tables::{Packet, Tables};
+use crate::simulate::figures::{DAY, GroupType};
+use crate::source::Progress;
+use crate::source::order::Slice;
+
+/// The feature that tells the type of a transaction's group.
+const TYPE_FEATURE: &str = "social.group.type";
+/// Columns of one's own that may tell the type of a group, on its event.
+const TYPE_EXTRAS: [&str; 2] = ["extra.group_type", "extra.type"];
+/// Where neither tells, a group is of no known type.
+const UNKNOWN: &str = "";
+
+/// Whence the types of groups come: the first of these that tells of any group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TypeSource {
+    /// The feature `social.group.type`.
+    Features,
+    /// The roles of groups in the labels, as the generator writes them.
+    Labels,
+    /// A column of one's own on group events.
+    Events,
+    /// Nothing tells.
+    None,
+}
+
+impl TypeSource {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            TypeSource::Features => "features",
+            TypeSource::Labels => "labels",
+            TypeSource::Events => "events",
+            TypeSource::None => "none",
+        }
+    }
+
+    pub(super) fn words(self) -> Words {
+        match self {
+            TypeSource::Features => Words::new(
+                "the feature social.group.type, by what most of a group's transactions have",
+                "特征 social.group.type，取群内多数交易的值",
+            ),
+            TypeSource::Labels => Words::new(
+                "the labels of groups: the role of honest ones, the typology of others",
+                "群标签：正常群取角色，其余取类型",
+            ),
+            TypeSource::Events => Words::new("the type on group events", "群事件上的类型列"),
+            TypeSource::None => Words::new(
+                "nothing in this run tells the types of groups, so all are unknown: rules with \
+                 the feature social.group.type, or labels of groups, would",
+                "本次运行没有群类型信息，全部计为未知；可使用特征 social.group.type 或群标签",
+            ),
+        }
+    }
+}
+
+/// Everything that the tables are made of.
+pub(super) struct Gathered {
+    pub(super) tables: Tables,
+    pub(super) source: TypeSource,
+    pub(super) events: usize,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// Who is in which group.
+    pub(super) members: BTreeMap<u32, BTreeSet<u32>>,
+    /// By what was said with it: the scenes of a packet, beside its number in the tables.
+    pub(super) memos: Vec<(u32, Option<usize>)>,
+    /// By platform: who acts, packets, fen.
+    pub(super) platforms: BTreeMap<String, Platform>,
+    /// The ages that occur.
+    pub(super) ages: BTreeSet<String>,
+    /// The province of an account, where an event of it tells one.
+    pub(super) provinces: BTreeMap<u32, u32>,
+    /// Groups that are banned at the end, and groups that labels call fraud.
+    pub(super) banned: BTreeSet<u32>,
+    pub(super) found: BTreeSet<u32>,
+}
+
+/// What goes on on a platform.
+#[derive(Default)]
+pub(super) struct Platform {
+    pub(super) accounts: BTreeSet<u32>,
+    pub(super) packets: usize,
+    pub(super) fen: i64,
+}
+
+/// Reads a run and gathers what the tables need.
+pub(super) fn gather(run: &FinishedRun, progress: &dyn Progress) -> Result<Gathered, Failure> {
+    let events = run.events(progress)?;
+    let labels = run.labels()?;
+    let mut gatherer = Gatherer::default();
+    let (types, source) = types(run, &events, labels.as_ref())?;
+    let banned = run.entities()?;
+    let banned: BTreeSet<String> = banned
+        .into_iter()
+        .filter(|entity| entity.subject_kind == "group" && entity.verdict == "ban")
+        .map(|entity| entity.subject_id)
+        .collect();
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    events.each_slice(&mut |slice| {
+        for row in 0..slice.chunk.len() {
+            let time = slice.chunk.int(EVENT_TIME, row);
+            (first, last) = (first.min(time), last.max(time));
+        }
+    })?;
+    if events.is_empty() {
+        (first, last) = (0, 0);
+    }
+    let tables = &mut gatherer.tables;
+    tables.start = run.zone().day_start(first);
+    tables.days = (last - tables.start).div_euclid(DAY) + 1;
+    tables.ordinary_days = (0..tables.days).collect();
+    gatherer.groups_of(&types);
+    events.each_slice(&mut |slice| gatherer.slice(slice))?;
+    let ids = |wanted: &dyn Fn(&str) -> bool| {
+        let found = gatherer.groups.0.iter().filter(|(id, _)| wanted(id));
+        found.map(|(_, at)| *at).collect::<BTreeSet<u32>>()
+    };
+    let is_fraud = |id: &str| {
+        let label = labels.as_ref().and_then(|labels| labels.get(Subject::Group, id));
+        label.is_some_and(|label| label.fraud)
+    };
+    let (banned, found) = (ids(&|id| banned.contains(id)), ids(&is_fraud));
+    let members = gatherer.members();
+    Ok(Gathered {
+        source,
+        events: events.len(),
+        first,
+        last,
+        members,
+        memos: gatherer.memos,
+        platforms: gatherer.platforms,
+        ages: gatherer.ages,
+        provinces: gatherer.provinces,
+        banned,
+        found,
+        tables: gatherer.tables,
+    })
+}
+
+/// The types of groups by id, of the first source that knows any.
+fn types(
+    run: &FinishedRun,
+    events: &Events,
+    labels: Option<&Labels>,
+) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
+    let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
+    if run.feature_names()?.iter().any(|name| name == TYPE_FEATURE) {
+        let types = types_by_feature(run, events)?;
+        if known(&types) {
+            return Ok((types, TypeSource::Features));
+        }
+    }
+    let (mut labelled, mut told) = (BTreeMap::new(), BTreeMap::new());
+    events.each_slice(&mut |slice| {
+        let chunk = &slice.chunk;
+        let extra = TYPE_EXTRAS.iter().find_map(|name| chunk.schema().find(name));
+        for row in 0..chunk.len() {
+            let group = chunk.str(GROUP_ID, row);
+            if group.is_empty() || labelled.contains_key(group) && chunk.kind(row) != Kind::Group {
+                continue;
+            }
+            let kind = labels.map_or(UNKNOWN, |labels| label_type(labels, group));
+            labelled.insert(group.to_owned(), kind.to_owned());
+            if let Some(Value::Str(kind)) = extra.map(|field| chunk.value(field, row)) {
+                told.insert(group.to_owned(), kind.to_owned());
+            }
+        }
+    })?;
+    Ok(match (known(&labelled), known(&told)) {
+        (true, _) => (labelled, TypeSource::Labels),
+        (_, true) => (told, TypeSource::Events),
+        _ => (BTreeMap::new(), TypeSource::None),
+    })
+}
+
+fn label_type<'l>(labels: &'l Labels, group: &str) -> &'l str {
+    let Some(label) = labels.get(Subject::Group, group) else { return UNKNOWN };
+    let name = |at: Option<u16>, of: &'l [String]| at.map(|at| of[usize::from(at)].as_str());
+    if label.fraud {
+        let typology = name(label.typology, labels.typologies()).unwrap_or(UNKNOWN);
+        return if typology.starts_with("gambling") { "gambling" } else { UNKNOWN };
+    }
+    name(label.role, labels.roles()).unwrap_or(UNKNOWN)
+}
+
+fn types_by_feature(
+    run: &FinishedRun,
+    events: &Events,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut names: Vec<String> = Vec::new();
+    let mut of_row: Vec<u8> = Vec::new();
+    run.features(&|name| name == TYPE_FEATURE, &mut |_, batch| {
+        let Some(column) = batch.column(0).as_string_opt::<i32>() else { return };
+        for row in 0..column.len() {
+            if column.is_null(row) {
+                of_row.push(u8::MAX);
+                continue;
+            }
+            let name = column.value(row);
+            let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
+                names.push(name.to_owned());
+                names.len() - 1
+            });
+            of_row.push(at.min(254) as u8);
+        }
+    })?;
+    let mut counts: BTreeMap<String, BTreeMap<u8, u64>> = BTreeMap::new();
+    let mut transaction = 0;
+    events.each_slice(&mut |slice| {
+        for row in 0..slice.chunk.len() {
+            if !slice.chunk.kind(row).is_transaction() {
+                continue;
+            }
+            let kind = of_row.get(transaction).copied().unwrap_or(u8::MAX);
+            transaction += 1;
+            let group = slice.chunk.str(GROUP_ID, row);
+            if !group.is_empty() && kind != u8::MAX {
+                *counts.entry(group.to_owned()).or_default().entry(kind).or_default() += 1;
+            }
+        }
+    })?;
+    let most = |counts: BTreeMap<u8, u64>| {
+        // Of two that are as frequent, the one that came up first in the run.
+        let most =
+            counts.into_iter().max_by_key(|(kind, count)| (*count, std::cmp::Reverse(*kind)));
+        most.and_then(|(kind, _)| names.get(usize::from(kind)).cloned()).unwrap_or_default()
+    };
+    Ok(counts.into_iter().map(|(group, counts)| (group, most(counts))).collect())
+}
+
+/// Ids as numbers, in the order in which they came up.
+#[derive(Default)]
+struct Numbers(HashMap<String, u32, Xxh3DefaultBuilder>);
+
+impl Numbers {
+    fn of(&mut self, id: &str) -> Option<u32> {
+        if id.is_empty() {
+            return None;
+        }
+        if let Some(at) = self.0.get(id) {
+            return Some(*at);
+        }
+        let at = self.0.len() as u32;
+        self.0.insert(id.to_owned(), at);
+        Some(at)
+    }
+}
+
+#[derive(Default)]
+struct Gatherer {
+    tables: Tables,
+    accounts: Numbers,
+    groups: Numbers,
+    packets: Numbers,
+    /// When somebody was first seen in a group.
+    since: BTreeMap<(u32, u32), i64>,
+    memos: Vec<(u32, Option<usize>)>,
+    platforms: BTreeMap<String, Platform>,
+    ages: BTreeSet<String>,
+    provinces: BTreeMap<u32, u32>,
+}
+
+impl Gatherer {
+    fn groups_of(&mut self, types: &BTreeMap<String, String>) {
+        for (id, name) in types {
+            let Some(at) = self.groups.of(id) else { continue };
+            let group = self.tables.groups.entry(at).or_default();
+            group.kind = GroupType::ALL.into_iter().find(|kind| kind.name() == name);
+            group.gambles = name == "gambling";
+        }
+    }
+
+    fn slice(&mut self, slice: &Slice) {
+        for row in 0..slice.chunk.len() {
+            self.event(slice, row);
+        }
+    }
+
+    fn event(&mut self, slice: &Slice, row: usize) {
+        let chunk = &slice.chunk;
+        let kind = chunk.kind(row);
+        let time = chunk.int(EVENT_TIME, row);
+        let group = self.groups.of(chunk.str(GROUP_ID, row));
+        if let Some(group) = group {
+            let seen = self.tables.groups.entry(group).or_default();
+            // The document tells of all groups, and not only of those that were there at first.
+            seen.settled = true;
+            if kind == Kind::Group {
+                seen.province = province(chunk.str(REGION, row)).unwrap_or(0);
+            }
+        }
+        let Some(account) = self.accounts.of(chunk.str(ACCOUNT_ID, row)) else { return };
+        if let Some(province) = province(chunk.str(REGION, row)).filter(|_| kind != Kind::Group) {
+            self.provinces.insert(account, province);
+        }
+        if let Some(group) = group.filter(|_| kind != Kind::Group && kind != Kind::Refund) {
+            self.tables.present(group, account);
+            self.since.entry((group, account)).or_insert(time);
+        }
+        let fen = chunk.int(AMOUNT_FEN, row);
+        let known = chunk.str(FUNDING, row);
+        match kind {
+            Kind::Account => {
+                let age = chunk.str(AGE_BAND, row).to_owned();
+                self.ages.insert(age.clone());
+                self.tables.accounts.entry(account).or_default().age_band = age;
+            }
+            Kind::Send => {
+                self.platform(chunk.str(PLATFORM, row), account, Some(fen));
+                let relay = chunk.str(PLAY, row) == "relay";
+                self.sent(
+                    chunk.str(PACKET_ID, row),
+                    chunk.str(TEXT, row),
+                    Packet {
+                        time,
+                        sender: account,
+                        group,
+                        fen,
+                        fraud: false,
+                        ordinary: true,
+                        relay,
+                        stars: 0,
+                    },
+                );
+            }
+            Kind::Claim => {
+                self.platform(chunk.str(PLATFORM, row), account, None);
+                let packet = self.packets.0.get(chunk.str(PACKET_ID, row)).copied();
+                if let Some(packet) = packet.map(|at| self.tables.packets[at as usize]) {
+                    self.tables.claimed(packet, account, false);
+                }
+                let flow = self.tables.flow(group);
+                self.tables.books.receive(account, flow, time, fen);
+            }
+            Kind::Transfer | Kind::Withdraw if matches!(known, "" | "balance") => {
+                self.tables.books.pay(account, time, fen);
+            }
+            _ => {}
+        }
+        if kind == Kind::Send && known == "balance" {
+            self.tables.books.pay(account, time, fen);
+        }
+    }
+
+    fn sent(&mut self, id: &str, memo: &str, packet: Packet) {
+        let at = self.tables.packets.len() as u32;
+        if !id.is_empty() {
+            self.packets.0.insert(id.to_owned(), at);
+        }
+        if !memo.is_empty() {
+            self.memos.push((at, super::scenes::scene(memo)));
+        }
+        self.tables.sent(packet);
+    }
+
+    fn platform(&mut self, name: &str, account: u32, sent: Option<i64>) {
+        if !self.platforms.contains_key(name) {
+            self.platforms.insert(name.to_owned(), Platform::default());
+        }
+        let Some(platform) = self.platforms.get_mut(name) else { return };
+        platform.accounts.insert(account);
+        platform.packets += usize::from(sent.is_some());
+        platform.fen += sent.unwrap_or(0);
+    }
+
+    /// Who is in which group; and how long they are, for the tables.
+    fn members(&mut self) -> BTreeMap<u32, BTreeSet<u32>> {
+        let end = self.tables.end();
+        let mut members: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for (&(group, account), &since) in &self.since {
+            members.entry(group).or_default().insert(account);
+            if let Some(kind) = self.tables.groups.get(&group).and_then(|group| group.kind) {
+                let days = ((end - since) as f64 / DAY as f64).max(1.0) as usize;
+                self.tables.member_days[usize::from(kind != GroupType::Family)] += days;
+            }
+        }
+        members
+    }
+}
+
+/// The province of a code of GB/T 2260: its first two digits.
+fn province(region: &str) -> Option<u32> {
+    let digits = region.get(..2).filter(|two| two.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse::<u32>().ok().map(|code| code * 10_000)
+}

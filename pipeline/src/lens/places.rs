@@ -1,0 +1,204 @@
+//! Where groups and people are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gather::Gathered;
+use super::sections::{Class, column, mean, row, share, summed};
+use super::{Cell, Section, Unit, Words};
+use crate::simulate::figures::{BANNED_PROVINCES, GroupType, Zone, zone_of};
+
+/// The provinces that are listed; those of fewer accounts are one row.
+const PROVINCES_SHOWN: usize = 12;
+
+pub(super) fn regions(gathered: &Gathered) -> Section {
+    let zones = [
+        (Some(Zone::Delta), "deltas", "Pearl and Yangtze deltas", "珠三角、长三角"),
+        (Some(Zone::Inland), "inland", "middle and west", "中西部"),
+        (Some(Zone::Rest), "rest", "rest of the country", "其他地区"),
+        (None, "unknown", "unknown", "未知"),
+    ];
+    let zone = |at: u32| {
+        let province = gathered.tables.groups.get(&at).map_or(0, |group| group.province);
+        (province != 0).then(|| zone_of(province))
+    };
+    let mut rows = Vec::new();
+    for (here, id, name, zh) in zones {
+        let groups = gathered.groups_of(|at| zone(at) == here);
+        if groups.is_empty() {
+            continue;
+        }
+        let people = gathered.people(&groups);
+        let of = |kind: GroupType| {
+            let class = Class::Type(kind);
+            let those: BTreeSet<u32> =
+                groups.iter().copied().filter(|at| gathered.class(*at) == class).collect();
+            let people = gathered.people(&those);
+            let cell = match people {
+                0 => Cell::count(0, 0),
+                _ => Cell::of(share(those.len(), groups.len()), people),
+            };
+            let packets = gathered.packets_of(class);
+            (cell, mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here))))
+        };
+        let ((business, business_mean), (family, _)) =
+            (of(GroupType::Business), of(GroupType::Family));
+        let packets = gathered.tables.packets.iter();
+        let all_mean = mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here)));
+        let delta = here == Some(Zone::Delta);
+        let inland = here == Some(Zone::Inland);
+        let beside = |cell: Cell, holds: bool, text: &str| match holds {
+            true => cell.beside(text),
+            false => cell,
+        };
+        let cells = vec![
+            Cell::count(groups.len(), people),
+            Cell::count(people, people),
+            beside(business, delta, ">60"),
+            beside(business_mean, delta, "35.8"),
+            beside(family, inland, "78"),
+            beside(all_mean, inland, "12.4"),
+        ];
+        rows.push(row(id, Words::new(name, zh), cells));
+    }
+    Section {
+        id: "regions",
+        title: Words::new("Regions of groups", "地域分布（群）"),
+        columns: vec![
+            summed("groups", ("groups", "群数"), Unit::Count),
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            column("business", ("of business, %", "商业群 %"), Unit::Percent),
+            column("business_mean", ("their mean, yuan", "其单包均值"), Unit::Yuan),
+            column("family", ("of family, %", "亲友群 %"), Unit::Percent),
+            column("mean", ("mean of all, yuan", "全部均值"), Unit::Yuan),
+        ],
+        rows,
+        notes: Vec::new(),
+    }
+}
+
+pub(super) fn provinces(gathered: &Gathered) -> Section {
+    let tables = &gathered.tables;
+    let mut people: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for (account, province) in &gathered.provinces {
+        people.entry(*province).or_default().insert(*account);
+    }
+    let mut order: Vec<u32> = people.keys().copied().collect();
+    order.sort_by_key(|code| (std::cmp::Reverse(people[code].len()), *code));
+    let line = |id: String, name: Words, codes: &BTreeSet<u32>| {
+        let accounts: usize =
+            codes.iter().filter_map(|code| people.get(code)).map(BTreeSet::len).sum();
+        let there = |at: &u32| tables.groups.get(at).is_some_and(|g| codes.contains(&g.province));
+        let groups = gathered.groups_of(|at| there(&at));
+        let part = |of: &BTreeSet<u32>| {
+            let those: BTreeSet<u32> = of.iter().copied().filter(there).collect();
+            match those.len() {
+                0 => Cell::count(0, 0),
+                count => Cell::of(share(count, of.len()), gathered.people(&those)),
+            }
+        };
+        let cells = vec![
+            Cell::count(accounts, accounts),
+            Cell::count(groups.len(), gathered.people(&groups)),
+            part(&gathered.banned),
+            part(&gathered.found),
+        ];
+        row(id, name, cells)
+    };
+    let mut rows = Vec::new();
+    for code in order.iter().take(PROVINCES_SHOWN) {
+        rows.push(line(code.to_string(), province_name(*code), &BTreeSet::from([*code])));
+    }
+    let rest: BTreeSet<u32> = order.iter().skip(PROVINCES_SHOWN).copied().collect();
+    if !rest.is_empty() {
+        rows.push(line("other".to_owned(), Words::new("all others", "其余"), &rest));
+    }
+    let mut three = line(
+        "three".to_owned(),
+        Words::new("Shandong, Henan, Hebei", "山东、河南、河北"),
+        &BANNED_PROVINCES.into_iter().collect(),
+    );
+    three.cells[2] = std::mem::take(&mut three.cells[2]).beside("62");
+    three.cells[3] = std::mem::take(&mut three.cells[3]).beside("62");
+    rows.push(three);
+    Section {
+        id: "provinces",
+        title: Words::new("Provinces", "省份"),
+        columns: vec![
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            summed("groups", ("groups", "群数"), Unit::Count),
+            summed("banned", ("of banned groups, %", "占被封群 %"), Unit::Percent),
+            summed("found", ("of groups found fraud, %", "占认定欺诈群 %"), Unit::Percent),
+        ],
+        rows,
+        notes: vec![Words::new(
+            format!(
+                "{} groups are banned at the end of the run; labels call {} fraud",
+                gathered.banned.len(),
+                gathered.found.len()
+            ),
+            format!(
+                "运行结束时被封群 {} 个；标签认定欺诈群 {} 个",
+                gathered.banned.len(),
+                gathered.found.len()
+            ),
+        )],
+    }
+}
+
+/// The name of a province by its code of GB/T 2260.
+fn province_name(code: u32) -> Words {
+    const NAMES: [(u32, &str, &str); 34] = [
+        (11, "Beijing", "北京"),
+        (12, "Tianjin", "天津"),
+        (13, "Hebei", "河北"),
+        (14, "Shanxi", "山西"),
+        (15, "Inner Mongolia", "内蒙古"),
+        (21, "Liaoning", "辽宁"),
+        (22, "Jilin", "吉林"),
+        (23, "Heilongjiang", "黑龙江"),
+        (31, "Shanghai", "上海"),
+        (32, "Jiangsu", "江苏"),
+        (33, "Zhejiang", "浙江"),
+        (34, "Anhui", "安徽"),
+        (35, "Fujian", "福建"),
+        (36, "Jiangxi", "江西"),
+        (37, "Shandong", "山东"),
+        (41, "Henan", "河南"),
+        (42, "Hubei", "湖北"),
+        (43, "Hunan", "湖南"),
+        (44, "Guangdong", "广东"),
+        (45, "Guangxi", "广西"),
+        (46, "Hainan", "海南"),
+        (50, "Chongqing", "重庆"),
+        (51, "Sichuan", "四川"),
+        (52, "Guizhou", "贵州"),
+        (53, "Yunnan", "云南"),
+        (54, "Tibet", "西藏"),
+        (61, "Shaanxi", "陕西"),
+        (62, "Gansu", "甘肃"),
+        (63, "Qinghai", "青海"),
+        (64, "Ningxia", "宁夏"),
+        (65, "Xinjiang", "新疆"),
+        (71, "Taiwan", "台湾"),
+        (81, "Hong Kong", "香港"),
+        (82, "Macau", "澳门"),
+    ];
+    let found = NAMES.iter().find(|(two, ..)| two * 10_000 == code);
+    let unknown = || Words::new(code.to_string(), code.to_string());
+    found.map_or_else(unknown, |(_, en, zh)| Words::new(*en, *zh))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::figures::PROVINCES;
+
+    #[test]
+    fn provinces_of_the_document_have_names() {
+        for (code, ..) in PROVINCES {
+            assert_ne!(province_name(*code).en, code.to_string());
+        }
+        assert_eq!(province_name(990_000).en, "990000");
+        assert_eq!(BANNED_PROVINCES.map(|code| province_name(code).zh), ["山东", "河南", "河北"]);
+    }
+}

@@ -1,0 +1,506 @@
+//! The tables, one function each, with the document's figures beside their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gather::Gathered;
+use super::{Cell, Column, Hours, Row, Section, Unit, Words};
+use super::{places, scenes};
+use crate::simulate::fidelity::dwell::Flow;
+use crate::simulate::fidelity::tables::Packet;
+use crate::simulate::figures::{GroupType, TURNOVER_DAYS_MIN, TURNOVER_TENTHS};
+
+/// The half-hours of a day.
+const HALF_HOURS: usize = 48;
+/// A class of groups: a type of the document, gambling, or unknown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Type(GroupType),
+    Gambling,
+    Unknown,
+}
+
+pub(super) const CLASSES: [Class; 6] = [
+    Class::Type(GroupType::Family),
+    Class::Type(GroupType::Interest),
+    Class::Type(GroupType::Business),
+    Class::Type(GroupType::Stranger),
+    Class::Gambling,
+    Class::Unknown,
+];
+
+impl Class {
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Class::Type(kind) => kind.name(),
+            Class::Gambling => "gambling",
+            Class::Unknown => "unknown",
+        }
+    }
+
+    pub(super) fn name(self) -> Words {
+        let zh = match self {
+            Class::Type(GroupType::Family) => "亲友群",
+            Class::Type(GroupType::Interest) => "兴趣群",
+            Class::Type(GroupType::Business) => "商业群",
+            Class::Type(GroupType::Stranger) => "陌生人群",
+            Class::Gambling => "赌博群",
+            Class::Unknown => "未知",
+        };
+        Words::new(self.id(), zh)
+    }
+}
+
+impl Gathered {
+    pub(super) fn class(&self, group: u32) -> Class {
+        match self.tables.groups.get(&group) {
+            Some(group) if group.gambles => Class::Gambling,
+            Some(group) => group.kind.map_or(Class::Unknown, Class::Type),
+            None => Class::Unknown,
+        }
+    }
+
+    pub(super) fn packets_of(&self, class: Class) -> impl Iterator<Item = &Packet> + Clone {
+        let packets = self.tables.packets.iter();
+        packets.filter(move |packet| packet.group.is_some_and(|at| self.class(at) == class))
+    }
+
+    pub(super) fn groups_of(&self, wanted: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+        self.tables.groups.keys().copied().filter(|at| wanted(*at)).collect()
+    }
+
+    /// The accounts in some groups.
+    pub(super) fn people(&self, groups: &BTreeSet<u32>) -> usize {
+        let members = groups.iter().filter_map(|group| self.members.get(group)).flatten();
+        members.collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// All tables.
+pub(super) fn all(gathered: &Gathered) -> Vec<Section> {
+    vec![
+        volume(gathered),
+        groups(gathered),
+        scenes::section(gathered),
+        money(gathered),
+        ties(gathered),
+        places::regions(gathered),
+        places::provinces(gathered),
+        ages(gathered),
+        platforms(gathered),
+    ]
+}
+
+pub(super) fn column(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
+    Column { id, name: Words::new(name.0, name.1), unit, adds_up: false }
+}
+
+/// A column whose rows add up to a total that is known.
+pub(super) fn summed(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
+    Column { adds_up: true, ..column(id, name, unit) }
+}
+
+pub(super) fn row(id: impl Into<String>, name: Words, cells: Vec<Cell>) -> Row {
+    Row { id: id.into(), name, cells }
+}
+
+pub(super) fn senders<'p>(packets: impl Iterator<Item = &'p Packet>) -> usize {
+    packets.map(|packet| packet.sender).collect::<BTreeSet<_>>().len()
+}
+
+pub(super) fn share(part: usize, whole: usize) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
+
+/// The mean of packets in yuan, of so many senders.
+pub(super) fn mean<'p>(packets: impl Iterator<Item = &'p Packet> + Clone) -> Cell {
+    let (mut fen, mut count) = (0, 0_i64);
+    for packet in packets.clone() {
+        fen += packet.fen;
+        count += 1;
+    }
+    Cell::of(fen as f64 / 100.0 / count.max(1) as f64, senders(packets))
+}
+
+fn volume(gathered: &Gathered) -> Section {
+    let packets = &gathered.tables.packets;
+    let in_groups = packets.iter().filter(|packet| packet.group.is_some());
+    let all = senders(packets.iter());
+    let a_day = packets.len() as f64 / gathered.tables.days.max(1) as f64;
+    let through = share(in_groups.clone().count(), packets.len());
+    let cells = vec![
+        Cell::count(packets.len(), all),
+        Cell::of(a_day, all).beside("1,000,000,000"),
+        Cell::of(through, senders(in_groups)).beside("30"),
+        mean(packets.iter()).beside("7.67"),
+    ];
+    Section {
+        id: "volume",
+        title: Words::new("Red packets", "红包总量"),
+        columns: vec![
+            column("packets", ("packets", "红包数"), Unit::Count),
+            column("packets_a_day", ("a day", "日均"), Unit::Count),
+            column("through_groups", ("through groups, %", "经群发放 %"), Unit::Percent),
+            column("mean", ("mean, yuan", "均值（元）"), Unit::Yuan),
+        ],
+        rows: vec![row("all", Words::new("all", "全部"), cells)],
+        notes: vec![Words::new(
+            "7.67 yuan: 2.8 trillion yuan a year over 1,000 million packets a day",
+            "7.67 元：年交易额 2.8 万亿元除以日均 10 亿次",
+        )],
+    }
+}
+
+fn groups(gathered: &Gathered) -> Section {
+    let in_groups = gathered.tables.packets.iter().filter(|packet| packet.group.is_some());
+    let all_packets = in_groups.clone().count();
+    let mut rows = Vec::new();
+    for class in CLASSES {
+        let groups = gathered.groups_of(|at| gathered.class(at) == class);
+        if groups.is_empty() {
+            continue;
+        }
+        rows.push(class_row(gathered, class, &groups, all_packets));
+    }
+    let groups = gathered.groups_of(|_| true);
+    let people = gathered.people(&groups);
+    let mut cells = vec![
+        Cell::count(groups.len(), people),
+        Cell::count(people, people),
+        Cell::count(all_packets, senders(in_groups.clone())),
+        mean(in_groups),
+    ];
+    cells.resize_with(8, Cell::default);
+    rows.push(row("all", Words::new("all", "全部"), cells));
+    Section {
+        id: "groups",
+        title: Words::new("Types of groups", "社群类型"),
+        columns: vec![
+            summed("groups", ("groups", "群数"), Unit::Count),
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            summed("packets", ("packets", "红包数"), Unit::Count),
+            column("mean", ("mean, yuan", "单包均值（元）"), Unit::Yuan),
+            column("busiest", ("busiest", "最活跃"), Unit::Clock),
+            column("active", ("active, %", "活跃时段 %"), Unit::Percent),
+            column("from_1_to_20", ("1–20 yuan, %", "1-20元 %"), Unit::Percent),
+            column("from_5_to_50", ("5–50 yuan, %", "5-50元 %"), Unit::Percent),
+        ],
+        rows,
+        notes: vec![
+            gathered.source.words(),
+            Words::new(
+                "active: share of packets in the document's hours, which stand beside the busiest \
+                 half-hour; no figure is given for it",
+                "活跃时段：落在文档所述时段（见“最活跃”列）内的红包占比，文档未给出数值",
+            ),
+        ],
+    }
+}
+
+fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_packets: usize) -> Row {
+    let packets = || gathered.packets_of(class);
+    let (count, who) = (packets().count(), senders(packets()));
+    debug_assert!(count <= all_packets, "a class is a part of all");
+    let people = gathered.people(groups);
+    let within = |low: i64, high: i64| {
+        let within = packets().filter(|packet| (low..=high).contains(&packet.fen));
+        Cell::of(share(within.count(), count), who)
+    };
+    let mut halves = [0_usize; HALF_HOURS];
+    packets().for_each(|packet| halves[gathered.tables.half_hour(packet.time)] += 1);
+    let busiest = (0..HALF_HOURS).rev().max_by_key(|&at| halves[at]).unwrap_or(0);
+    let mut cells = vec![
+        Cell::count(groups.len(), people),
+        Cell::count(people, people),
+        Cell::count(count, who),
+        mean(packets()),
+        Cell::of(busiest as f64 / 2.0, who),
+        Cell::default(),
+        within(100, 2_000),
+        within(500, 5_000),
+    ];
+    let document = |cell: &mut Cell, text: &str| *cell = std::mem::take(cell).beside(text);
+    let Class::Type(kind) = class else { return row(class.id(), class.name(), cells) };
+    if let Some((mean, hours)) = told(kind) {
+        let (from, to) = kind.habits().active;
+        cells[5] = Cell::of(share(halves[from..to].iter().sum(), count), who);
+        document(&mut cells[3], mean);
+        document(&mut cells[4], hours);
+    }
+    match kind {
+        GroupType::Family => document(&mut cells[6], "mostly"),
+        GroupType::Interest => document(&mut cells[7], "67"),
+        _ => {}
+    }
+    row(class.id(), class.name(), cells)
+}
+
+/// The document's mean packet and active hours of a type.
+fn told(kind: GroupType) -> Option<(&'static str, &'static str)> {
+    match kind {
+        GroupType::Family => Some(("8.7", "20:00-22:00")),
+        GroupType::Interest => Some(("15.2", "19:30-21:00")),
+        GroupType::Business => Some(("28.5", "14:00-16:00")),
+        GroupType::Stranger => None,
+    }
+}
+
+/// What went on at which hour, by type.
+pub(super) fn hours(gathered: &Gathered) -> Vec<Hours> {
+    let mut found = Vec::new();
+    for class in CLASSES {
+        let mut halves = vec![(0_usize, BTreeSet::new()); HALF_HOURS];
+        for packet in gathered.packets_of(class) {
+            let (count, who) = &mut halves[gathered.tables.half_hour(packet.time)];
+            *count += 1;
+            who.insert(packet.sender);
+        }
+        let all: usize = halves.iter().map(|(count, _)| count).sum();
+        if all == 0 {
+            continue;
+        }
+        let percent = |(count, who): &(usize, BTreeSet<u32>)| {
+            let count = Cell::count(*count, who.len()).value;
+            count.map(|count| count * 100.0 / all as f64)
+        };
+        let active = match class {
+            Class::Type(kind) => told(kind).map(|_| kind.habits().active),
+            _ => None,
+        };
+        let mut percent: Vec<Option<f64>> = halves.iter().map(percent).collect();
+        hide_one_more(&halves, &mut percent);
+        found.push(Hours { id: class.id(), name: class.name(), percent, active });
+    }
+    found
+}
+
+/// All add up to the whole: one alone that is hidden could be had by subtraction.
+fn hide_one_more(halves: &[(usize, BTreeSet<u32>)], percent: &mut [Option<f64>]) {
+    if percent.iter().filter(|value| value.is_none()).count() == 1 {
+        let open = (0..HALF_HOURS).filter(|at| percent[*at].is_some() && halves[*at].0 > 0);
+        if let Some(least) = open.min_by_key(|at| halves[*at].0) {
+            percent[least] = None;
+        }
+    }
+}
+
+fn money(gathered: &Gathered) -> Section {
+    let (books, end) = (&gathered.tables.books, gathered.tables.end());
+    let flows = [
+        (Flow::Family, "family", "among family and friends", "亲友互发"),
+        (Flow::Business, "business", "business rebates", "商业返利"),
+        (Flow::Gambling, "gambling", "gambling", "赌博资金"),
+        (Flow::Other, "other", "other groups", "其他群"),
+    ];
+    let stays = ["180", "90", "40"];
+    let mut rows = Vec::new();
+    for (at, (flow, id, name, zh)) in flows.into_iter().enumerate() {
+        let (fen, who) = books.received(flow);
+        let (turnover, told) = books.turnover(flow, end);
+        let turnover = if told == 0 { f64::NAN } else { turnover };
+        let (minutes, stayed) = books.stay_minutes(flow, end);
+        let minutes = if stayed == 0 { f64::NAN } else { minutes };
+        let mut cells = vec![
+            Cell::count(who, who),
+            Cell::of(fen as f64 / 100.0, who),
+            Cell::of(turnover, who),
+            Cell::of(minutes, who),
+            Cell::default(),
+        ];
+        if let (Some(turnover), Some(stay)) = (TURNOVER_TENTHS.get(at), stays.get(at)) {
+            let turnover = format!("{:.1}", *turnover as f64 / 10.0);
+            cells[2] = std::mem::take(&mut cells[2]).beside(turnover);
+            cells[3] = std::mem::take(&mut cells[3]).beside(*stay);
+        }
+        rows.push(row(id, Words::new(name, zh), cells));
+    }
+    let (within, told) = books.recirculated(end);
+    let within = if told == 0 { f64::NAN } else { within };
+    let who = books.accounts();
+    let mut cells = vec![Cell::count(who, who)];
+    cells.resize_with(4, Cell::default);
+    cells.push(Cell::of(within, who).beside("91"));
+    rows.push(row("all", Words::new("all", "全部"), cells));
+    let mut notes = vec![Words::new(
+        "money of packets, first in first out, until a transfer or withdrawal from the balance (or \
+         of unknown funding); by flow only where most of what an account received is of it. \
+         Turnover: outflow a day over mean balance. Stay: median of what moves on within a day",
+        "红包资金按先进先出，至余额（或来源未知）转账、提现为止；账户所收多数属于某类资金时才计入该类。\
+         周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长",
+    )];
+    if gathered.tables.days < TURNOVER_DAYS_MIN {
+        notes.push(Words::new(
+            format!("in less than {TURNOVER_DAYS_MIN} days turnover cannot be told well"),
+            format!("不足 {TURNOVER_DAYS_MIN} 天时周转率不可靠"),
+        ));
+    }
+    Section {
+        id: "money",
+        title: Words::new("Turnover and stay of money", "资金周转与滞留"),
+        columns: vec![
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            column("received", ("received, yuan", "收到（元）"), Unit::Yuan),
+            column("turnover", ("turnover a day", "周转率（次/日）"), Unit::Number),
+            column("stay", ("stay, minutes", "滞留（分钟）"), Unit::Minutes),
+            column("within_a_day", ("on within a day, %", "24小时内流转 %"), Unit::Percent),
+        ],
+        rows,
+        notes,
+    }
+}
+
+fn ties(gathered: &Gathered) -> Section {
+    let tables = &gathered.tables;
+    let strong = |at: u32| gathered.class(at) == Class::Type(GroupType::Family);
+    let weak = |at: u32| matches!(gathered.class(at), Class::Type(_)) && !strong(at);
+    let mut rows = Vec::new();
+    let kinds = [("strong", "强关系"), ("weak", "弱关系")];
+    for (at, (name, zh)) in kinds.into_iter().enumerate() {
+        let belongs = |group: u32| if at == 0 { strong(group) } else { weak(group) };
+        let people = gathered.people(&gathered.groups_of(belongs));
+        let days = tables.member_days[at];
+        let month = if days == 0 { f64::NAN } else { tables.acts[at] as f64 / days as f64 * 30.4 };
+        let packets = tables.packets.iter().filter(|packet| packet.group.is_some_and(belongs));
+        let cells = vec![
+            Cell::count(people, people),
+            Cell::of(month, people).beside(["12.7", "45.3"][at]),
+            mean(packets),
+            Cell::default(),
+        ];
+        rows.push(row(name, Words::new(name, zh), cells));
+    }
+    for (kind, document) in [(GroupType::Family, "15"), (GroupType::Stranger, "22")] {
+        let (class, (yuan, days)) = (Class::Type(kind), tables.member_day(kind));
+        let groups = gathered.groups_of(|at| gathered.class(at) == class);
+        let people = gathered.people(&groups);
+        let who = senders(gathered.packets_of(class));
+        let yuan = if days == 0 { f64::NAN } else { yuan };
+        let cells = vec![
+            Cell::count(people, people),
+            Cell::default(),
+            Cell::default(),
+            Cell::of(yuan, who).beside(document),
+        ];
+        rows.push(row(class.id(), class.name(), cells));
+    }
+    Section {
+        id: "ties",
+        title: Words::new("Ties", "社交关系"),
+        columns: vec![
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            column("acts", ("acts a member and month", "月均互动（次）"), Unit::Number),
+            column("mean", ("mean packet, yuan", "单包均值（元）"), Unit::Yuan),
+            column("sender_day", ("sent a sender and day, yuan", "客单价（元）"), Unit::Yuan),
+        ],
+        rows,
+        notes: vec![Words::new(
+            "strong: family groups; weak: groups of interest, business and strangers. Acts: packets \
+             sent and claimed; a member counts from when it was first seen in the group",
+            "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计",
+        )],
+    }
+}
+
+fn ages(gathered: &Gathered) -> Section {
+    let tables = &gathered.tables;
+    let mut sent: BTreeMap<&str, (BTreeSet<u32>, usize, i64)> = BTreeMap::new();
+    for packet in &tables.packets {
+        let age = tables.accounts.get(&packet.sender).map_or("", |seen| seen.age_band.as_str());
+        let (who, count, fen) = sent.entry(age).or_default();
+        who.insert(packet.sender);
+        *count += 1;
+        *fen += packet.fen;
+    }
+    let mut rows = Vec::new();
+    for age in &gathered.ages {
+        let accounts = tables.accounts.values().filter(|seen| seen.age_band == *age).count();
+        let none = (BTreeSet::new(), 0, 0);
+        let (who, count, fen) = sent.get(age.as_str()).unwrap_or(&none);
+        let measured = |(percent, of): (f64, usize), known: &str, document: &str| {
+            let cell = if of == 0 { Cell::default() } else { Cell::of(percent, of) };
+            if age == known { cell.beside(document) } else { cell }
+        };
+        let cells = vec![
+            Cell::count(accounts, accounts),
+            Cell::count(*count, who.len()),
+            Cell::of(*fen as f64 / 100.0 / (*count).max(1) as f64, who.len()),
+            measured(tables.relays_joined(age), "18-25", "73"),
+            measured(tables.contacts_widened(age), "26-45", "41"),
+            measured(tables.watchers(age), "46+", "83"),
+        ];
+        let name = match age.as_str() {
+            "" => Words::new("unknown", "未知"),
+            known => Words::new(known, known),
+        };
+        rows.push(row(age.clone(), name, cells));
+    }
+    Section {
+        id: "ages",
+        title: Words::new("Age bands", "年龄层"),
+        columns: vec![
+            column("accounts", ("accounts", "账户"), Unit::Count),
+            column("packets", ("packets sent", "发出红包"), Unit::Count),
+            column("mean", ("mean, yuan", "均值（元）"), Unit::Yuan),
+            column("relays", ("join relays, %", "参与接龙 %"), Unit::Percent),
+            column("contacts", ("widen contacts, %", "拓展人脉 %"), Unit::Percent),
+            column("watchers", ("rather watch, %", "只看少抢 %"), Unit::Percent),
+        ],
+        rows,
+        notes: vec![Words::new(
+            "join relays: of those with three relay packets in their groups; widen contacts: are in \
+             a group other than of family; rather watch: claim at most 18 % of 14 packets or more \
+             in their groups. Age is shown and never scores",
+            "参与接龙：群内出现过至少三个接龙红包者；拓展人脉：在亲友群以外的群中；只看少抢：群内至少 14 \
+             个红包而领取不超过 18%。年龄仅供展示，不参与评分",
+        )],
+    }
+}
+
+fn platforms(gathered: &Gathered) -> Section {
+    let people = |name: &str| gathered.platforms.get(name).map_or(0, |one| one.accounts.len());
+    let wechat = people("wechat");
+    let all: usize = gathered.platforms.values().map(|one| one.packets).sum();
+    let mut rows = Vec::new();
+    for (id, name, zh, document) in [
+        ("wechat", "WeChat", "微信", None),
+        ("alipay", "Alipay", "支付宝", Some("<33")),
+        ("douyin", "Douyin", "抖音", Some("60")),
+        ("other", "other", "其他", None),
+        ("", "unknown", "未知", None),
+    ] {
+        let Some(platform) = gathered.platforms.get(id) else { continue };
+        let who = platform.accounts.len();
+        let ratio = if wechat == 0 || id.is_empty() {
+            Cell::default()
+        } else {
+            Cell::of(share(who, wechat), who.min(wechat))
+        };
+        let cells = vec![
+            Cell::count(who, who),
+            Cell::count(platform.packets, who),
+            Cell::of(share(platform.packets, all), who),
+            Cell::of(platform.fen as f64 / 100.0 / platform.packets.max(1) as f64, who),
+            match document {
+                Some(document) => ratio.beside(document),
+                None => ratio,
+            },
+        ];
+        let id = if id.is_empty() { "unknown" } else { id };
+        rows.push(row(id, Words::new(name, zh), cells));
+    }
+    Section {
+        id: "platforms",
+        title: Words::new("Platforms", "平台"),
+        columns: vec![
+            column("accounts", ("who sends or claims", "收发账户"), Unit::Count),
+            summed("packets", ("packets", "红包数"), Unit::Count),
+            summed("share", ("of packets, %", "占比 %"), Unit::Percent),
+            column("mean", ("mean, yuan", "均值（元）"), Unit::Yuan),
+            column("of_wechat", ("accounts, % of WeChat's", "账户为微信的 %"), Unit::Percent),
+        ],
+        rows,
+        notes: vec![Words::new(
+            "60: Douyin's participants in the spring festival of 2022",
+            "60：2022 年春节抖音红包活动参与人次",
+        )],
+    }
+}

@@ -1,0 +1,150 @@
+//! A lens on the terminal.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{Cell, Lens, SMALL_CELL, Section, Unit, Words};
+use crate::diagnostic::Lang;
+use crate::report::{Screen, grouped, printable};
+
+/// Levels of a bar of one character, from none to all.
+const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// The lens as text of at most 100 columns.
+pub fn terminal(lens: &Lens, screen: Screen) -> String {
+    let lang = screen.lang;
+    let mut out = String::new();
+    let run = printable(&lens.run);
+    let head = match lang {
+        Lang::En => format!(
+            "{run}: {} events, {} to {} ({} days)\nin brackets: the document's figure; <{}: fewer \
+             accounts, hidden; -: nothing to measure\n",
+            grouped(lens.events as u64),
+            lens.from,
+            lens.to,
+            lens.days,
+            lens.small_cell
+        ),
+        Lang::Zh => format!(
+            "{run}：{} 个事件，{} 至 {}（{} 天）\n括号内为文档数值；<{} 表示账户过少已隐藏；- 表示无可度量\n",
+            grouped(lens.events as u64),
+            lens.from,
+            lens.to,
+            lens.days,
+            lens.small_cell
+        ),
+    };
+    out.push_str(&head);
+    for section in &lens.sections {
+        table(section, screen, &mut out);
+        if section.id == "groups" {
+            hours(lens, screen, &mut out);
+        }
+    }
+    out
+}
+
+fn heading(title: &Words, screen: Screen, out: &mut String) {
+    let bold = if screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    out.push_str(&format!("\n{}{}{}\n", bold.0, title.text(screen.lang), bold.1));
+}
+
+fn table(section: &Section, screen: Screen, out: &mut String) {
+    heading(&section.title, screen, out);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.force_no_tty();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(screen.width.min(100));
+    let names = section.columns.iter().map(|column| column.name.text(screen.lang));
+    table.set_header(std::iter::once("").chain(names));
+    for row in &section.rows {
+        let cells = row.cells.iter().zip(&section.columns);
+        let cells = cells.map(|(cell, column)| shown(cell, column.unit));
+        table.add_row(std::iter::once(printable(row.name.text(screen.lang))).chain(cells));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for line in table.trim_fmt().lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    for note in &section.notes {
+        note_lines(note.text(screen.lang), out);
+    }
+}
+
+/// A note in lines that fit.
+fn note_lines(text: &str, out: &mut String) {
+    const COLUMNS: usize = 96;
+    let mut width = 0;
+    out.push_str("  ");
+    for word in text.split_inclusive([' ', '，', '；', '。', '：']) {
+        let columns: usize = word.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum();
+        if width > 0 && width + columns > COLUMNS {
+            out.push_str("\n  ");
+            width = 0;
+        }
+        out.push_str(word);
+        width += columns;
+    }
+    out.push('\n');
+}
+
+/// A figure with the document's beside it.
+fn shown(cell: &Cell, unit: Unit) -> String {
+    let value = match cell.value {
+        Some(value) => number(value, unit),
+        None if cell.small => format!("<{SMALL_CELL}"),
+        None => "-".to_owned(),
+    };
+    match &cell.document {
+        Some(document) => format!("{value} ({document})"),
+        None if cell.value.is_none() && !cell.small => String::new(),
+        None => value,
+    }
+}
+
+fn number(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Count => grouped(libm::round(value) as u64),
+        Unit::Yuan => {
+            let fen = libm::round(value * 100.0) as u64;
+            format!("{}.{:02}", grouped(fen / 100), fen % 100)
+        }
+        Unit::Percent => format!("{value:.1}"),
+        Unit::Minutes => format!("{value:.0}"),
+        Unit::Number => format!("{value:.2}"),
+        Unit::Clock => format!("{:02}:{:02}", value as u64, (value * 60.0) as u64 % 60),
+    }
+}
+
+/// A bar a half-hour, each type against its own busiest one.
+fn hours(lens: &Lens, screen: Screen, out: &mut String) {
+    let title = Words::new("Packets by half-hour of the day", "一天各半小时的红包");
+    heading(&title, screen, out);
+    let wide =
+        |text: &str| -> usize { text.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum() };
+    out.push_str(&format!("{:12}0     3     6     9     12    15    18    21\n", ""));
+    for line in &lens.hours {
+        let most = line.percent.iter().flatten().fold(0.0_f64, |most, value| most.max(*value));
+        let bar = |value: &Option<f64>| match value {
+            None => '·',
+            Some(value) if most > 0.0 => LEVELS[libm::ceil(value / most * 8.0) as usize],
+            Some(_) => ' ',
+        };
+        let bars: String = line.percent.iter().map(bar).collect();
+        let name = line.name.text(screen.lang);
+        let pad = " ".repeat(12_usize.saturating_sub(wide(name)));
+        let active = line.active.map(|(from, to)| {
+            let at = |half: usize| format!("{:02}:{:02}", half / 2, half % 2 * 30);
+            format!("  ({}-{})", at(from), at(to))
+        });
+        out.push_str(&format!("{name}{pad}{bars}{}\n", active.unwrap_or_default()));
+    }
+    let note = Words::new(
+        "a type's tallest bar is its busiest half-hour; ·: fewer than 10 senders",
+        "每类以其最活跃半小时为最高；·：发送者不足 10 人",
+    );
+    note_lines(note.text(screen.lang), out);
+}

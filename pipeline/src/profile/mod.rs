@@ -1,0 +1,351 @@
+//! What an account does in a run, with whom, and what was decided on it.
+//!
+//! Everything is taken from the run's own events, decisions, features, verdicts and labels. What is
+//! not known is said. Age and region are attributes like others and no finding.
+
+mod features;
+mod gather;
+mod shown;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use self::features::Trend;
+pub use self::shown::terminal;
+
+use self::gather::{Gatherer, nearest};
+use crate::diagnostic::{Failure, Message};
+use crate::expr::Zone;
+use crate::finished::{Decided, FinishedRun};
+use crate::judge::Subject;
+use crate::source::Progress;
+
+/// Counterparties, groups and devices that are told of, the largest first.
+const LISTED_MAX: usize = 10;
+/// Decisions that are told of, the latest first.
+const DECISIONS_MAX: usize = 1_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// One account.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Profile {
+    /// Its id.
+    pub account: String,
+    /// The days before the end of the run that are looked at; none: all.
+    pub days: Option<u32>,
+    /// When it was first and last seen, by the run's clock.
+    pub first_seen: String,
+    /// When it was last seen.
+    pub last_seen: String,
+    /// Age, region and the like, as the last event tells them.
+    pub attributes: BTreeMap<&'static str, String>,
+    /// What it does, by kind of event.
+    pub kinds: BTreeMap<String, Moved>,
+    /// Money that others moved to it: transfers to it, and its shares of their packets.
+    pub received: Moved,
+    /// Money that went from it to others: transfers, and others' shares of its packets.
+    pub paid: Moved,
+    /// With whom, the most money first.
+    pub counterparties: Vec<Counterparty>,
+    /// How many counterparties there are.
+    pub counterparties_all: usize,
+    /// In which groups, the most events first.
+    pub groups: Vec<GroupSeen>,
+    /// How many groups there are.
+    pub groups_all: usize,
+    /// Its events in each hour of the day.
+    pub hours: [u32; 24],
+    /// Its events on each weekday, Monday first.
+    pub weekdays: [u32; 7],
+    /// On what devices, the most events first.
+    pub devices: Vec<Device>,
+    /// How many devices there are.
+    pub devices_all: usize,
+    /// Its features on its own transactions, those that moved.
+    pub features: Vec<Trend>,
+    /// Decisions on its own transactions by decision.
+    pub decisions_by: BTreeMap<String, u64>,
+    /// The latest decisions that are not allow, and why.
+    pub decisions: Vec<Decision>,
+    /// Verdicts on it at the end of the run.
+    pub verdicts: Vec<Verdict>,
+    /// What was found true of it.
+    pub finding: Option<Finding>,
+    /// What is not known.
+    pub unknown: Vec<Unknown>,
+}
+
+/// How often and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// How often.
+    pub count: u64,
+    /// How much, in fen.
+    pub fen: i64,
+}
+
+impl Moved {
+    fn add(&mut self, fen: Option<i64>) {
+        self.count += 1;
+        self.fen += fen.unwrap_or(0);
+    }
+}
+
+/// Somebody with whom it exchanges money.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counterparty {
+    /// Its id.
+    pub id: String,
+    /// From the account to it.
+    pub paid: Moved,
+    /// From it to the account.
+    pub received: Moved,
+}
+
+/// A group in which it acts.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupSeen {
+    /// Its id.
+    pub id: String,
+    /// The last name that a group event gives; empty where none does.
+    pub name: String,
+    /// The account's events in it.
+    pub events: u64,
+    /// Packets that it sent there.
+    pub sent: Moved,
+    /// Shares that it claimed there.
+    pub claimed: Moved,
+    /// First and last event.
+    pub first_seen: String,
+    /// Last event.
+    pub last_seen: String,
+}
+
+/// A device on which it was.
+#[derive(Clone, Debug, Serialize)]
+pub struct Device {
+    /// Its id.
+    pub id: String,
+    /// The account's events on it.
+    pub events: u64,
+    /// First event of the account on it.
+    pub first_seen: String,
+    /// Last event of the account on it.
+    pub last_seen: String,
+    /// Other accounts that were on it at any time of the run.
+    pub other_accounts: usize,
+}
+
+/// A decision, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Decision {
+    /// The transaction.
+    pub event_id: String,
+    /// When, by the run's clock.
+    pub time: String,
+    /// Its kind.
+    pub kind: String,
+    /// In fen.
+    pub amount_fen: i64,
+    /// The other side; empty where there is none.
+    pub counterparty: String,
+    /// What was decided.
+    pub decision: String,
+    /// From 0 to 1000.
+    pub score: i64,
+    /// The rules that hit and what they say.
+    pub reasons: Vec<Why>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct Why {
+    /// The rule.
+    pub rule: String,
+    /// What it added.
+    pub score: i64,
+    /// What it says.
+    pub text: String,
+}
+
+/// A verdict at the end of the run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// `restrict` or `ban`.
+    pub verdict: String,
+    /// Since when.
+    pub since: String,
+    /// Until when; none: until it is lifted by hand.
+    pub until: Option<String>,
+}
+
+/// A label.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// Fraud, or honest.
+    pub fraud: bool,
+    /// What kind.
+    pub typology: Option<String>,
+    /// As what it took part.
+    pub role: Option<String>,
+    /// When it became known.
+    pub known_at: Option<String>,
+}
+
+/// Something that the run does not tell.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unknown {
+    /// English.
+    pub en: String,
+    /// Chinese.
+    pub zh: String,
+}
+
+/// Looks at an account; with `days`, at its last so many days before the end of the run.
+///
+/// # Errors
+/// When the run cannot be read again, and (the answer is no) when the account does not occur in it.
+pub fn look(
+    run: &FinishedRun,
+    account: &str,
+    days: Option<u32>,
+    progress: &dyn Progress,
+) -> Result<Profile, Failure> {
+    let events = run.events(progress)?;
+    let end = events.end()?;
+    let from = days.map_or(i64::MIN, |days| end.saturating_sub(i64::from(days) * DAY_MS));
+    let mut gatherer = Gatherer::new(account, from, run.zone());
+    events.each_slice(&mut |slice| gatherer.own(slice))?;
+    if !gatherer.occurs() {
+        let near = nearest(&events, account)?;
+        return Err(absent(account, &near));
+    }
+    events.each_slice(&mut |slice| gatherer.others(slice))?;
+    let mut profile = gatherer.profile();
+    profile.days = days;
+    decisions(run, account, from, &mut profile)?;
+    verdicts(run, account, &mut profile)?;
+    unknown(run, &mut profile);
+    Ok(profile)
+}
+
+fn absent(account: &str, near: &[String]) -> Failure {
+    let account = crate::report::printable(account);
+    let near: Vec<String> = near.iter().map(|id| crate::report::printable(id)).collect();
+    let (en, zh) = match near.is_empty() {
+        true => (String::new(), String::new()),
+        false => {
+            let near = near.join(", ");
+            (format!("; the nearest ids: {near}"), format!("；相近的账户：{near}"))
+        }
+    };
+    Failure::No(Message::new(
+        format!("no account {account} occurs in this run{en}"),
+        format!("该运行中没有账户 {account}{zh}"),
+    ))
+}
+
+fn decisions(
+    run: &FinishedRun,
+    account: &str,
+    from: i64,
+    profile: &mut Profile,
+) -> Result<(), Failure> {
+    let mut own: Vec<Decided> = Vec::new();
+    let mut rows = Vec::new();
+    run.decisions(&|acts, _| acts == account, &mut |decided| {
+        if decided.event_time < from {
+            return;
+        }
+        rows.push(decided.row);
+        *profile.decisions_by.entry(decided.decision.clone()).or_default() += 1;
+        if decided.decision != "allow" {
+            own.push(decided);
+        }
+    })?;
+    let zone = run.zone();
+    profile.decisions =
+        own.into_iter().rev().take(DECISIONS_MAX).map(|one| decision(one, zone)).collect();
+    profile.features = features::trends(run, &rows)?;
+    Ok(())
+}
+
+fn decision(decided: Decided, zone: &Zone) -> Decision {
+    let why = |reason: crate::finished::Reason| Why {
+        rule: reason.rule,
+        score: reason.score,
+        text: reason.text,
+    };
+    Decision {
+        event_id: decided.event_id,
+        time: zone.moment(decided.event_time),
+        kind: decided.kind,
+        amount_fen: decided.amount_fen,
+        counterparty: decided.counterparty_id,
+        decision: decided.decision,
+        score: decided.score,
+        reasons: decided.reasons.into_iter().map(why).collect(),
+    }
+}
+
+fn verdicts(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), Failure> {
+    let zone = run.zone();
+    let entities = run.entities()?.into_iter();
+    let own = entities.filter(|one| one.subject_kind == "account" && one.subject_id == account);
+    profile.verdicts = own
+        .map(|one| Verdict {
+            verdict: one.verdict,
+            since: zone.moment(one.since),
+            until: one.until.map(|until| zone.moment(until)),
+        })
+        .collect();
+    let Some(labels) = run.labels()? else {
+        profile.unknown.push(Unknown {
+            en: "what was found true of it: the run had no labels".to_owned(),
+            zh: "事后认定：该运行没有标签".to_owned(),
+        });
+        return Ok(());
+    };
+    let name = |at: Option<u16>, of: &[String]| at.map(|at| of[usize::from(at)].clone());
+    profile.finding = labels.get(Subject::Account, account).map(|label| Finding {
+        fraud: label.fraud,
+        typology: name(label.typology, labels.typologies()),
+        role: name(label.role, labels.roles()),
+        known_at: label.known_at.map(|at| zone.moment(at)),
+    });
+    if profile.finding.is_none() {
+        profile.unknown.push(Unknown {
+            en: "what was found true of it: no label names it".to_owned(),
+            zh: "事后认定：标签中没有该账户".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn unknown(run: &FinishedRun, profile: &mut Profile) {
+    let mut say = |en: &str, zh: &str| {
+        profile.unknown.push(Unknown { en: en.to_owned(), zh: zh.to_owned() });
+    };
+    let known = |name: &str| profile.attributes.contains_key(name);
+    let absent: Vec<&str> = ["age_band", "region", "registered_at", "verified"]
+        .into_iter()
+        .filter(|name| !known(name))
+        .collect();
+    if !absent.is_empty() {
+        let names = absent.join(", ");
+        say(
+            &format!("attributes that no event tells: {names}"),
+            &format!("事件未提供的属性：{names}"),
+        );
+    }
+    if profile.devices_all == 0 {
+        say("devices: no event of it names one", "设备：其事件均未注明设备");
+    }
+    if profile.groups_all == 0 {
+        say("groups: it acts in none that is named", "群：没有在任何已知群中活动");
+    }
+    if run.partial() {
+        say("what came after the run was interrupted", "运行中断之后的情况");
+    }
+}

@@ -1,0 +1,329 @@
+//! A profile on the terminal.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{Moved, Profile, Trend};
+use crate::diagnostic::Lang;
+use crate::report::{Screen, grouped, printable, yuan};
+
+/// Decisions and features that are shown; `--json` has more.
+const SHOWN_MAX: usize = 15;
+/// Levels of a bar of one character.
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Characters of a name of a group that are shown.
+const NAME_CHARS: usize = 24;
+
+/// The profile as text of at most 100 columns; ids and event text are escaped.
+pub fn terminal(profile: &Profile, screen: Screen) -> String {
+    let mut page = Page { out: String::new(), screen };
+    page.head(profile);
+    page.counterparties(profile);
+    page.groups(profile);
+    page.when(profile);
+    page.devices(profile);
+    page.features(profile);
+    page.decisions(profile);
+    page.findings(profile);
+    page.out
+}
+
+struct Page {
+    out: String,
+    screen: Screen,
+}
+
+impl Page {
+    fn say<'s>(&self, en: &'s str, zh: &'s str) -> &'s str {
+        match self.screen.lang {
+            Lang::En => en,
+            Lang::Zh => zh,
+        }
+    }
+
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.out.push_str(line.as_ref().trim_end());
+        self.out.push('\n');
+    }
+
+    fn heading(&mut self, en: &str, zh: &str, shown: usize, all: usize) {
+        let bold = if self.screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let title = self.say(en, zh).to_owned();
+        let of = match (shown < all, self.screen.lang) {
+            (false, _) => String::new(),
+            (true, Lang::En) => format!(" ({shown} of {})", grouped(all as u64)),
+            (true, Lang::Zh) => format!("（{} 中的 {shown}）", grouped(all as u64)),
+        };
+        self.line(format!("\n{}{title}{}{of}", bold.0, bold.1));
+    }
+
+    /// A table; the first `words` columns are words, the others are numbers.
+    fn table(&mut self, header: &[&str], words: usize, rows: Vec<Vec<String>>) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.force_no_tty();
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(self.screen.width.min(100));
+        if !header.is_empty() {
+            table.set_header(header.to_vec());
+        }
+        table.add_rows(rows);
+        for column in table.column_iter_mut().skip(words) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let text = table.trim_fmt();
+        text.lines().for_each(|line| self.line(line));
+    }
+
+    fn head(&mut self, profile: &Profile) {
+        let account = printable(&profile.account);
+        let seen = match profile.first_seen.is_empty() {
+            true => self.say("no event in these days", "该时段内没有事件").to_owned(),
+            false => format!("{} .. {}", profile.first_seen, profile.last_seen),
+        };
+        let days = profile.days.map(|days| match self.screen.lang {
+            Lang::En => format!("  (last {days} days of the run)"),
+            Lang::Zh => format!("（运行最后 {days} 天）"),
+        });
+        self.line(format!("{account}  {seen}{}", days.unwrap_or_default()));
+        let attributes: Vec<String> = profile
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("{name} {}", printable(value)))
+            .collect();
+        if !attributes.is_empty() {
+            self.line(attributes.join("  "));
+        }
+        self.heading("what it does", "行为", 0, 0);
+        let mut rows: Vec<Vec<String>> = profile
+            .kinds
+            .iter()
+            .map(|(kind, moved)| {
+                let fen = if moved.fen > 0 { yuan(moved.fen) } else { String::new() };
+                vec![kind.clone(), grouped(moved.count), fen]
+            })
+            .collect();
+        let total =
+            |name: &str, moved: Moved| vec![name.to_owned(), grouped(moved.count), yuan(moved.fen)];
+        rows.push(total(self.say("= paid to others", "= 付给他人"), profile.paid));
+        rows.push(total(self.say("= received from others", "= 收自他人"), profile.received));
+        let header = ["", self.say("count", "次数"), self.say("yuan", "元")];
+        self.table(&header, 1, rows);
+    }
+
+    fn counterparties(&mut self, profile: &Profile) {
+        let all = profile.counterparties_all;
+        self.heading("with whom", "往来对象", profile.counterparties.len(), all);
+        let header = [
+            self.say("account", "账户"),
+            self.say("paid, yuan", "付出（元）"),
+            self.say("times", "次数"),
+            self.say("received, yuan", "收到（元）"),
+            self.say("times", "次数"),
+        ];
+        let rows = profile.counterparties.iter().map(|one| {
+            vec![
+                printable(&one.id),
+                yuan(one.paid.fen),
+                grouped(one.paid.count),
+                yuan(one.received.fen),
+                grouped(one.received.count),
+            ]
+        });
+        let rows = rows.collect();
+        self.table(&header, 1, rows);
+    }
+
+    fn groups(&mut self, profile: &Profile) {
+        if profile.groups.is_empty() {
+            return;
+        }
+        self.heading("in which groups", "所在群", profile.groups.len(), profile.groups_all);
+        let header = [
+            self.say("group", "群"),
+            self.say("name", "名称"),
+            self.say("events", "事件"),
+            self.say("sent, yuan", "发出（元）"),
+            self.say("claimed, yuan", "领取（元）"),
+            self.say("last", "最近"),
+        ];
+        let rows = profile.groups.iter().map(|one| {
+            vec![
+                printable(&one.id),
+                printable(&one.name).chars().take(NAME_CHARS).collect(),
+                grouped(one.events),
+                yuan(one.sent.fen),
+                yuan(one.claimed.fen),
+                one.last_seen.chars().take(10).collect(),
+            ]
+        });
+        let rows = rows.collect();
+        self.table(&header, 2, rows);
+    }
+
+    fn when(&mut self, profile: &Profile) {
+        self.heading("when", "时间分布", 0, 0);
+        let bars = |counts: &[u32]| -> String {
+            let values: Vec<Option<f64>> = counts.iter().map(|c| Some(f64::from(*c))).collect();
+            sparkline(&values)
+        };
+        let hours = bars(&profile.hours);
+        let most = (0..24).rev().max_by_key(|at| profile.hours[*at]).unwrap_or(0);
+        let (name, busiest) = (self.say("hours 0-23", "小时 0-23"), self.say("most at", "最多在"));
+        self.line(format!("{name}  {hours}  {busiest} {most}:00"));
+        let days = bars(&profile.weekdays);
+        let name = self.say("Mon to Sun", "周一至周日");
+        self.line(format!("{name}  {days}"));
+    }
+
+    fn devices(&mut self, profile: &Profile) {
+        if profile.devices.is_empty() {
+            return;
+        }
+        self.heading("on what devices", "设备", profile.devices.len(), profile.devices_all);
+        let header = [
+            self.say("device", "设备"),
+            self.say("events", "事件"),
+            self.say("first", "首次"),
+            self.say("last", "最近"),
+            self.say("other accounts", "其他账户"),
+        ];
+        let rows = profile.devices.iter().map(|one| {
+            let minute = |time: &str| time.chars().take(16).collect::<String>().replace('T', " ");
+            vec![
+                printable(&one.id),
+                grouped(one.events),
+                minute(&one.first_seen),
+                minute(&one.last_seen),
+                grouped(one.other_accounts as u64),
+            ]
+        });
+        let rows = rows.collect();
+        self.table(&header, 1, rows);
+    }
+
+    fn features(&mut self, profile: &Profile) {
+        if profile.features.is_empty() {
+            return;
+        }
+        let shown = profile.features.len().min(SHOWN_MAX);
+        self.heading("features that moved", "变动的特征", shown, profile.features.len());
+        let header = [
+            self.say("feature", "特征"),
+            self.say("first", "首个"),
+            self.say("last", "最近"),
+            self.say("largest", "最大"),
+            self.say("over its transactions", "随交易变化"),
+        ];
+        let row = |trend: &Trend| {
+            vec![
+                trend.name.clone(),
+                number(trend.first),
+                number(trend.last),
+                number(trend.largest),
+                sparkline(&trend.points),
+            ]
+        };
+        let rows = profile.features.iter().take(SHOWN_MAX).map(row).collect();
+        self.table(&header, 1, rows);
+    }
+
+    fn decisions(&mut self, profile: &Profile) {
+        let alerts = profile.decisions.len();
+        self.heading("decisions", "决策", alerts.min(SHOWN_MAX), alerts);
+        let mix: Vec<String> = ["allow", "review", "hold", "block"]
+            .iter()
+            .filter_map(|name| {
+                let count = profile.decisions_by.get(*name)?;
+                Some(format!("{name} {}", grouped(*count)))
+            })
+            .collect();
+        let none = self.say("none: it made no transaction", "无：没有发起交易").to_owned();
+        self.line(if mix.is_empty() { none } else { mix.join("  ") });
+        for one in profile.decisions.iter().take(SHOWN_MAX) {
+            let other = printable(&one.counterparty);
+            let to = if other.is_empty() { String::new() } else { format!(" ({other})") };
+            self.line(format!(
+                "{}  {} {}  {} {} yuan{to}  {}",
+                one.time.chars().take(19).collect::<String>().replace('T', " "),
+                one.decision,
+                one.score,
+                one.kind,
+                yuan(one.amount_fen),
+                printable(&one.event_id),
+            ));
+            for why in &one.reasons {
+                let text: String = printable(&why.text).chars().take(60).collect();
+                self.line(format!("    +{} {}: {text}", why.score, printable(&why.rule)));
+            }
+        }
+    }
+
+    fn findings(&mut self, profile: &Profile) {
+        self.heading("verdicts and findings", "处置与认定", 0, 0);
+        if profile.verdicts.is_empty() {
+            let none = self.say("no verdict at the end of the run", "运行结束时无处置").to_owned();
+            self.line(none);
+        }
+        for one in &profile.verdicts {
+            let until = one.until.clone();
+            let until =
+                until.unwrap_or_else(|| self.say("it is lifted by hand", "人工解除").to_owned());
+            self.line(format!("{}  {} .. {until}", one.verdict, one.since));
+        }
+        if let Some(found) = &profile.finding {
+            let label = match found.fraud {
+                true => self.say("found: fraud", "认定：欺诈"),
+                false => self.say("found: honest", "认定：正常"),
+            };
+            let mut line = label.to_owned();
+            for part in [&found.typology, &found.role, &found.known_at].into_iter().flatten() {
+                line.push_str("  ");
+                line.push_str(&printable(part));
+            }
+            self.line(line);
+        }
+        if !profile.unknown.is_empty() {
+            self.heading("not known", "未知", 0, 0);
+        }
+        for one in &profile.unknown {
+            let text = self.say(&one.en, &one.zh).to_owned();
+            self.line(text);
+        }
+    }
+}
+
+/// A bar a value, the largest to the top; a gap where there is none.
+fn sparkline(values: &[Option<f64>]) -> String {
+    let known = || values.iter().flatten().copied();
+    let (low, high) = (known().fold(0.0, f64::min), known().fold(0.0, f64::max));
+    let bar = |value: &Option<f64>| match value {
+        None => ' ',
+        Some(_) if high <= low => LEVELS[0],
+        Some(value) => {
+            let part = (value - low) / (high - low);
+            LEVELS[(libm::round(part * 7.0) as usize).min(7)]
+        }
+    };
+    values.iter().map(bar).collect()
+}
+
+/// As short as it is exact enough to read.
+fn number(value: f64) -> String {
+    if value == libm::trunc(value) && value.abs() < 1e15 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", grouped(value.abs() as u64));
+    }
+    format!("{value:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_and_numbers_read_well() {
+        assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.5)]), "▁ █▅");
+        assert_eq!(sparkline(&[Some(0.0), Some(0.0)]), "▁▁");
+        assert_eq!([1234.0, -5.0, 0.25, 1.0].map(number), ["1,234", "-5", "0.250", "1"]);
+    }
+}

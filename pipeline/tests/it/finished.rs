@@ -1,0 +1,318 @@
+//! The commands that read a run that is over, `lens`, `profile` and `text discover`, by the program
+//! itself, against sums over the rows of the CSV.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::support::{START, workspace};
+
+const HEADER: &str = "event_id,event_time,kind,account_id,counterparty_id,group_id,packet_id,\
+                      amount_fen,shares,funding,device_id,region,platform,age_band,text";
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 86_400_000;
+/// The word that nobody's list has.
+const CODE: &str = "雪椋";
+
+/// The rows of a small world: a family of twelve, a shop's group of twelve, a family of three. In
+/// the shop's group people say a word and pay the dealer.
+fn world() -> String {
+    let mut csv = format!("{HEADER}\n");
+    let mut id = 0;
+    let mut row = |time: i64, rest: &str| {
+        id += 1;
+        writeln!(csv, "e{id:05},{time},{rest}").unwrap();
+    };
+    let member = |group: &str, at: i64| format!("acct-{group}-{at:02}");
+    for (group, region, size) in
+        [("fam", "510000", 12), ("biz", "440000", 12), ("few", "510000", 3)]
+    {
+        row(START, &format!("group,,,g-{group},,,,,,{region},,,{group} name"));
+        for at in 0..size {
+            let (who, age) = (member(group, at), ["18-25", "26-45"][at as usize % 2]);
+            row(START, &format!("account,{who},,,,,,,,{region},,{age},"));
+            row(START + 1, &format!("join,{who},,g-{group},,,,,,,,,"));
+        }
+    }
+    let mut packet = 0;
+    for day in 0..14 {
+        for (group, size, fen, hour) in
+            [("fam", 12, 800, 0), ("biz", 12, 3_000, 18), ("few", 3, 500, 0)]
+        {
+            for at in 0..size {
+                packet += 1;
+                let time = START + day * DAY + (hour * 60 + at) * MINUTE;
+                let (who, other) = (member(group, at), member(group, (at + 1) % size));
+                let (fen, device) = (fen + 10 * at, format!("dev-{group}-{}", at % 4));
+                let platform = if group == "few" { "alipay" } else { "wechat" };
+                let place = format!("g-{group},p{packet:04}");
+                row(
+                    time,
+                    &format!("send,{who},,{place},{fen},2,bank,{device},,{platform},,新年好"),
+                );
+                row(
+                    time + MINUTE,
+                    &format!("claim,{other},{who},{place},{},,,{device},,{platform},,", fen / 2),
+                );
+            }
+        }
+        for at in 1..8 {
+            let (who, time) = (member("biz", at), START + day * DAY + at * 7 * MINUTE);
+            let text = if at == 3 {
+                format!("\"来{at}份{CODE}\u{1b}[31m<script>\"")
+            } else {
+                format!("{at}份{CODE}")
+            };
+            row(time, &format!("message,{who},,g-biz,,,,,,,,,{text}"));
+            row(
+                time + MINUTE / 2,
+                &format!(
+                    "transfer,{who},acct-biz-00,,,{},,balance,dev-biz-{},,wechat,,",
+                    at * 1_000,
+                    at % 4
+                ),
+            );
+            let talk = ["吃了吗", "明天见", "收到了", "好的呀"][(day as usize + at as usize) % 4];
+            row(time + 3 * 60 * MINUTE, &format!("message,{who},,g-fam,,,,,,,,,{talk}"));
+        }
+    }
+    csv
+}
+
+const LABELS: &str = "subject_kind,subject_id,label,typology,role\n\
+                      group,g-fam,honest,,family\ngroup,g-biz,honest,,business\n\
+                      group,g-few,honest,,family\naccount,acct-biz-00,fraud,coded-settlement,collector\n";
+
+/// A row of the CSV by column.
+type Row = BTreeMap<String, String>;
+
+fn rows(csv: &str) -> Vec<Row> {
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let row = |record: csv::StringRecord| {
+        header.iter().zip(&record).map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect()
+    };
+    reader.records().map(|record| row(record.unwrap())).collect()
+}
+
+fn fen(row: &Row) -> i64 {
+    row["amount_fen"].parse().unwrap()
+}
+
+fn hongxian(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.current_dir(directory).args(arguments).arg("--lang=en").output().unwrap()
+}
+
+/// A directory with the world, decided.
+fn decided() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("events.csv"), world()).unwrap();
+    fs::write(directory.path().join("labels.csv"), LABELS).unwrap();
+    let rules = workspace().join("rules");
+    let rules = format!("--rules={}", rules.display());
+    let done = hongxian(
+        directory.path(),
+        &["backtest", "events.csv", "--labels=labels.csv", &rules, "--out=run", "--json"],
+    );
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    directory
+}
+
+fn json(done: &Output) -> Value {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn cell<'v>(lens: &'v Value, section: &str, row: &str, column: &str) -> &'v Value {
+    let of = |list: &'v Value, id: &str| {
+        let found = list.as_array().unwrap().iter().enumerate().find(|(_, one)| one["id"] == id);
+        found.unwrap_or_else(|| panic!("no {id} in {section}"))
+    };
+    let section_found = of(&lens["sections"], section).1;
+    let (at, _) = of(&section_found["columns"], column);
+    &of(&section_found["rows"], row).1["cells"][at]
+}
+
+#[test]
+fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
+    let directory = decided();
+    let lens = hongxian(directory.path(), &["lens", "run", "--json", "--out=lens.html"]);
+    let text = String::from_utf8(lens.stdout.clone()).unwrap();
+    let lens = json(&lens);
+    let rows = rows(&world());
+    assert_eq!(lens["group_types_from"], "labels");
+    assert_eq!(lens["events"], rows.len());
+    for (kind, groups, document) in
+        [("family", &["g-fam", "g-few"][..], "8.7"), ("business", &["g-biz"], "28.5")]
+    {
+        let sends: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row["kind"] == "send" && groups.contains(&row["group_id"].as_str()))
+            .collect();
+        let sum: i64 = sends.iter().map(|row| fen(row)).sum();
+        assert_eq!(cell(&lens, "groups", kind, "packets")["value"], sends.len() as f64);
+        let mean = cell(&lens, "groups", kind, "mean");
+        let expected = sum as f64 / 100.0 / sends.len() as f64;
+        assert!((mean["value"].as_f64().unwrap() - expected).abs() < 1e-9, "{kind}: {mean}");
+        assert_eq!(mean["document"], document);
+        assert_eq!(cell(&lens, "groups", kind, "groups")["value"], groups.len() as f64);
+    }
+    // The run begins at 20:00 by the clock of Shanghai, when the family sends; the shop's group does
+    // so eighteen hours later.
+    assert_eq!(cell(&lens, "groups", "family", "busiest")["value"], 20.0);
+    assert_eq!(cell(&lens, "groups", "business", "busiest")["value"], 14.0);
+    assert_eq!(cell(&lens, "scenes", "family", "festival")["value"], 100.0);
+    // Three accounts are on Alipay: hidden, and with them what would give them away.
+    for platform in ["alipay", "wechat"] {
+        let packets = cell(&lens, "platforms", platform, "packets");
+        assert!(packets["value"].is_null() && packets["small"] == true, "{platform}: {packets}");
+    }
+    let page = fs::read_to_string(directory.path().join("lens.html")).unwrap();
+    let shown = hongxian(directory.path(), &["lens", "run"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for out in [&text, &page, &shown] {
+        assert!(!out.contains("acct-"), "an account is named");
+    }
+    assert!(shown.contains("<10") && shown.contains("(8.7)"), "{shown}");
+    let wide =
+        |line: &&str| line.chars().map(|c| 1 + usize::from(c >= '\u{2e80}')).sum::<usize>() > 100;
+    assert_eq!(shown.lines().find(wide), None, "{shown}");
+    assert!(page.contains("default-src 'none'") && !page.contains("{{"), "it stands on its own");
+}
+
+#[test]
+fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
+    let directory = decided();
+    let account = "acct-biz-00";
+    let profile = json(&hongxian(directory.path(), &["profile", "run", account, "--json"]));
+    let rows = rows(&world());
+    let moved = |wanted: &dyn Fn(&Row) -> bool| {
+        let found: Vec<&Row> = rows.iter().filter(|row| wanted(row)).collect();
+        let sum: i64 = found.iter().map(|row| fen(row)).sum();
+        serde_json::json!({ "count": found.len(), "fen": sum })
+    };
+    let is = |row: &Row, kind: &str, account_id: &str, other: &str| {
+        row["kind"] == kind && row["account_id"] == account_id && row["counterparty_id"] == other
+    };
+    // The one who pays most: transfers to it, and what it claimed of that one's packets.
+    let top = &profile["counterparties"][0];
+    let id = top["id"].as_str().unwrap().to_owned();
+    assert_eq!(id, "acct-biz-07", "who sends seven thousand fen a day");
+    let received = |row: &Row| is(row, "transfer", &id, account) || is(row, "claim", account, &id);
+    assert_eq!(top["received"], moved(&received));
+    let paid = |row: &Row| is(row, "transfer", account, &id) || is(row, "claim", &id, account);
+    assert_eq!(top["paid"], moved(&paid));
+    let all_received = |row: &Row| {
+        row["kind"] == "transfer" && row["counterparty_id"] == account
+            || row["kind"] == "claim" && row["account_id"] == account
+    };
+    assert_eq!(profile["received"], moved(&all_received));
+    let own = |row: &&Row| row["account_id"] == account;
+    let own_sends = |row: &Row| own(&row) && row["kind"] == "send";
+    assert_eq!(profile["kinds"]["send"], moved(&own_sends));
+    let hours: u64 = profile["hours"].as_array().unwrap().iter().map(|h| h.as_u64().unwrap()).sum();
+    assert_eq!(hours, rows.iter().filter(own).count() as u64);
+    let decided: u64 =
+        profile["decisions_by"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    let transactions =
+        rows.iter().filter(own).filter(|row| ["send", "claim"].contains(&row["kind"].as_str()));
+    assert_eq!(decided, transactions.count() as u64);
+    for device in profile["devices"].as_array().unwrap() {
+        let there: BTreeSet<&str> = rows
+            .iter()
+            .filter(|row| row["device_id"] == device["id"].as_str().unwrap())
+            .map(|row| row["account_id"].as_str())
+            .filter(|other| *other != account)
+            .collect();
+        assert_eq!(device["other_accounts"], there.len(), "{device}");
+    }
+    assert_eq!(profile["finding"]["typology"], "coded-settlement");
+    assert_eq!(profile["attributes"]["age_band"], "18-25");
+    assert_eq!(profile["groups"][0]["name"], "biz name");
+    let moved = profile["features"].as_array().unwrap();
+    assert!(!moved.is_empty(), "some features of it moved");
+    // Two days of it.
+    let short = ["profile", "run", account, "--json", "--days=2"];
+    let short = json(&hongxian(directory.path(), &short));
+    let last: i64 = rows.iter().map(|row| row["event_time"].parse().unwrap()).max().unwrap();
+    let late = |row: &Row| {
+        all_received(row) && row["event_time"].parse::<i64>().unwrap() >= last - 2 * DAY
+    };
+    let count = rows.iter().filter(|row| late(row)).count();
+    assert_eq!(short["received"]["count"], count);
+    let shown = hongxian(directory.path(), &["profile", "run", account]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("found: fraud") && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[test]
+fn a_word_that_is_paid_for_is_found_with_what_was_paid() {
+    let directory = decided();
+    let run = ["text", "discover", "run", "--json"];
+    let found = json(&hongxian(directory.path(), &run));
+    let term = &found["terms"][0];
+    assert!(term["term"].as_str().unwrap().contains(CODE), "{term}");
+    let rows = rows(&world());
+    let said: Vec<&Row> = rows.iter().filter(|row| row["text"].contains(CODE)).collect();
+    assert_eq!(term["count"], said.len());
+    let paid: i64 = rows.iter().filter(|row| row["kind"] == "transfer").map(fen).sum();
+    assert_eq!(term["settled_fen"], paid, "every transfer of this world follows the word");
+    assert_eq!(term["payee_ids"], serde_json::json!(["acct-biz-00"]));
+    assert_eq!(term["group_ids"], serde_json::json!(["g-biz"]));
+    assert_eq!(term["speakers"], 7);
+    // Its line is one of a phrase file, and with it the word is new no more.
+    let line = term["phrase_line"].as_str().unwrap();
+    fs::write(directory.path().join("new.txt"), format!("{line}\n")).unwrap();
+    let known = ["text", "discover", "run", "--json", "--phrases", "new.txt"];
+    let known = json(&hongxian(directory.path(), &known));
+    let again = known["terms"].as_array().unwrap().iter();
+    assert!(again.clone().all(|one| !one["term"].as_str().unwrap().contains(CODE)), "{known}");
+    let shown = hongxian(directory.path(), &["text", "discover", "run"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(CODE) && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[test]
+fn what_is_not_this_run_is_refused() {
+    let directory = decided();
+    let said = |arguments: &[&str]| {
+        let done = hongxian(directory.path(), arguments);
+        (done.status.code().unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, words) = said(&["profile", "run", "acct-biz-0"]);
+    assert!(code == 1 && words.contains("acct-biz-00"), "{code} {words}");
+    let (code, words) = said(&["lens", "."]);
+    assert!(code == 2 && words.contains("no finished run"), "{code} {words}");
+    let path = directory.path().join("run/run.toml");
+    let whole = fs::read_to_string(&path).unwrap();
+    let old: Vec<&str> = whole
+        .lines()
+        .filter(|line| {
+            !["time_zone", "dedup_window_ms", "labels_blake3"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
+        .collect();
+    fs::write(&path, old.join("\n")).unwrap();
+    let (code, words) = said(&["lens", "run", "--json"]);
+    assert!(code == 0 && words.contains("earlier version"), "{code} {words}");
+    fs::write(&path, whole).unwrap();
+    fs::write(directory.path().join("labels.csv"), LABELS.replace("g-few", "g-new")).unwrap();
+    let (code, words) = said(&["lens", "run"]);
+    assert!(code == 2 && words.contains("labels.csv") && words.contains("changed"), "{words}");
+    fs::write(directory.path().join("labels.csv"), LABELS).unwrap();
+    let events = directory.path().join("events.csv");
+    fs::write(&events, world().replace("acct-few-00", "acct-few-09")).unwrap();
+    for command in [&["lens", "run"][..], &["profile", "run", "x"], &["text", "discover", "run"]] {
+        let (code, words) = said(command);
+        assert!(code == 2 && words.contains("events.csv") && words.contains("changed"), "{words}");
+    }
+    fs::remove_file(&events).unwrap();
+    let (code, words) = said(&["lens", "run"]);
+    assert!(code == 2 && words.contains("events.csv") && words.contains("not there"), "{words}");
+}
