@@ -112,6 +112,7 @@ pub(crate) fn features_of(
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
+    let clusters = clusters.map(Into::into);
     let context = Context { conditions, lists, zone, clusters, columns };
     let (mut catalogue, wrong) =
         Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);
