@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod backtest;
+mod devices;
 mod digest;
 mod packet;
 mod rules;
@@ -51,6 +52,9 @@ enum Command {
     /// Match texts against phrases
     #[command(subcommand)]
     Text(text::Command),
+    /// Measure how fast clusters of accounts are kept up to date
+    #[command(subcommand)]
+    Devices(devices::Command),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command),
+        Command::Devices(command) => devices::run(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());

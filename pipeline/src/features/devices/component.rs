@@ -60,7 +60,6 @@ impl Large {
         if other.groups.len() > self.groups.len() {
             std::mem::swap(&mut self.groups, &mut other.groups);
         }
-        #[expect(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
         for (group, count) in other.groups {
             self.count(group, count);
         }

@@ -16,8 +16,7 @@ pub(crate) mod edges;
 mod forest;
 pub(crate) mod groups;
 pub(crate) mod linkage;
-#[cfg(test)]
-mod linkage_tests;
+pub(crate) mod load;
 mod spread;
 pub(crate) mod view;
 

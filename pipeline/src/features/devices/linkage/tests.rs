@@ -9,11 +9,11 @@ use differential_dataflow::input::Input as _;
 use differential_dataflow::operators::iterate::Iterate as _;
 use proptest::prelude::*;
 
-use super::ClusterOptions;
-use super::edges::{EdgeChange, EdgeStep, SharedEdges};
-use super::groups::Membership;
-use super::linkage::{Linkage, Moment};
-use super::view::ClusterView;
+use super::{Linkage, Moment};
+use crate::features::devices::ClusterOptions;
+use crate::features::devices::edges::{EdgeChange, EdgeStep, SharedEdges};
+use crate::features::devices::groups::Membership;
+use crate::features::devices::view::ClusterView;
 
 /// An account's component: its smallest account, how many accounts, how many groups.
 type Found = BTreeMap<u128, (String, i64, i64)>;
