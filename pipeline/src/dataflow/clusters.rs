@@ -49,7 +49,9 @@ impl Wiring<'_> {
         let family = self.job.features().cluster_family();
         let keeper = Keeper::new(clusters.clone(), family, self.reached.clone());
         let (replies, memberships) = account_groups(groups, edges.clone(), keeper);
-        let changes = graph(edges, memberships);
+        let (reached, of) = (self.reached.clone(), clusters.clone());
+        let last = move || of.known(reached.load(Ordering::Relaxed));
+        let changes = graph(edges, memberships, last);
         (replies, self.annotate(events, changes, clusters))
     }
 
@@ -106,6 +108,12 @@ impl Wiring<'_> {
     }
 }
 
+/// The devices of a worker are kept in so many parts: all that changes at one graph tick is many
+/// milliseconds of work, and other operators have their turn between two parts.
+const PARTS: usize = 16;
+/// From so many changes on they do.
+const CHANGES_A_TURN: usize = 2_000;
+
 /// Requests to the keeper of each value that links: the account that acted with it.
 fn link_requests(prepared: &Prepared, links: &[Link], to: &Addressing) -> Vec<Requests> {
     let slice = &prepared.slice;
@@ -157,14 +165,19 @@ fn shared_edges<'s>(
     reached: Arc<AtomicI64>,
 ) -> StreamVec<'s, u64, EdgeChange> {
     let of_link = |link: &Link| SharedEdges::new(clusters.of(link));
-    let mut links: Vec<SharedEdges> = clusters.links.iter().map(of_link).collect();
+    let parts = clusters.links.iter().flat_map(|link| (0..PARTS).map(move |_| of_link(link)));
+    let mut parts: Vec<SharedEdges> = parts.collect();
+    let scope = requests.scope();
     requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
         Exchange::new(|requests: &Requests| u64::from(requests.destination)),
         "Devices: shared edges",
-        |initial, _| {
+        |initial, info| {
+            let activator = scope.activator_for(info.address);
             let mut held = Some(initial);
             let mut waiting: BTreeMap<u64, Vec<Requests>> = BTreeMap::new();
             let mut changes = Vec::new();
+            // A pass over all parts: until when, and which part is next.
+            let mut pass: Option<(Option<u64>, usize)> = None;
             move |(input, frontier), output| {
                 input.for_each_stamp(|stamp, batches| {
                     let Some(&time) = stamp.least() else { return };
@@ -176,27 +189,40 @@ fn shared_edges<'s>(
                     if frontier.less_equal(step.key()) {
                         break;
                     }
-                    for requests in step.remove() {
-                        for at in 0..requests.rows.len() {
-                            let (device, name) = (requests.hashes[at], requests.texts.get(at));
-                            let account = whole(&requests.words[2 * at..2 * at + 2]);
-                            let link = &mut links[requests.streams[at] as usize];
-                            link.see(device, account, name, requests.times[at]);
-                        }
-                    }
+                    step.remove().iter().for_each(|requests| see(&mut parts, requests));
                 }
-                let known = frontier.frontier().first().copied();
+                let now = frontier.frontier().first().copied();
+                let (known, mut next) = pass.take().unwrap_or((now, 0));
                 let until = known.map(|known| known as i64);
                 let until = until.unwrap_or_else(|| reached.load(Ordering::Relaxed));
-                links.iter_mut().for_each(|link| link.advance(until, &mut changes));
+                while next < parts.len() && changes.len() < CHANGES_A_TURN {
+                    parts[next].advance(until, &mut changes);
+                    next += 1;
+                }
                 output.session(&capability).give_iterator(changes.drain(..));
-                match known {
-                    Some(known) => capability.downgrade(&known),
-                    None => held = None,
+                if next < parts.len() {
+                    pass = Some((known, next));
+                } else if let Some(known) = known {
+                    capability.downgrade(&known);
+                } else {
+                    held = None;
+                    return;
+                }
+                if pass.is_some() || known != now {
+                    activator.activate();
                 }
             }
         },
     )
+}
+
+fn see(parts: &mut [SharedEdges], requests: &Requests) {
+    for at in 0..requests.rows.len() {
+        let (device, name) = (requests.hashes[at], requests.texts.get(at));
+        let account = whole(&requests.words[2 * at..2 * at + 2]);
+        let part = requests.streams[at] as usize * PARTS + (device >> 80) as usize % PARTS;
+        parts[part].see(device, account, name, requests.times[at]);
+    }
 }
 
 /// Keyed by account: counts groups, and tells the groups of linked accounts.

@@ -509,7 +509,8 @@ fn check(
         let ids: Vec<String> = (0..kept.len()).map(id).collect();
         kept.iter_mut().zip(ids).for_each(|(event, id)| event.cluster = id);
     }
-    let job = job_of(ordered, features_of(&schema, read.list, (clusters, Columns::Used)));
+    let job =
+        job_of(ordered, features_of(&schema, read.list, (clusters.map(Into::into), Columns::Used)));
     let found = rows(&job, options(cut.workers, cut.tick, cut.batch));
     let transactions: Vec<usize> =
         (0..kept.len()).filter(|at| kept[*at].kind.is_transaction()).collect();

@@ -20,10 +20,12 @@ const OWNER: u64 = 0;
 /// So many visits are done at a time, a few milliseconds: then other operators have their turn.
 const VISITS: u64 = 20_000;
 
-/// How clusters change, told to every worker in the order of moments.
+/// How clusters change, told to every worker in the order of moments. `last` is the last moment
+/// that anyone asks of, once there are no more events: of later ones the memberships are not told.
 pub(super) fn graph<'s>(
     edges: StreamVec<'s, u64, EdgeChange>,
     memberships: StreamVec<'s, u64, Change<Membership>>,
+    last: impl Fn() -> i64 + 'static,
 ) -> StreamVec<'s, u64, Changes> {
     let mut builder = OperatorBuilder::new("Devices: clusters".to_owned(), edges.scope());
     let scope = edges.scope();
@@ -51,8 +53,11 @@ pub(super) fn graph<'s>(
             });
             let Some(capability) = &mut held else { return };
             let until = |at: usize| frontiers[at].frontier().first().copied();
-            let known = until(0).into_iter().chain(until(1)).min();
-            let is_whole = |time: i64| known.is_none_or(|known| time < known as i64);
+            let (edges_known, told) = (until(0), until(1));
+            let is_whole = |time: i64| {
+                edges_known.is_none_or(|known| time < known as i64)
+                    && told.map_or_else(|| time <= last(), |told| time < told as i64)
+            };
             let limit = linkage.visits() + VISITS;
             while linkage.visits() < limit {
                 if !linkage.is_busy() {
@@ -70,7 +75,7 @@ pub(super) fn graph<'s>(
                 activator.activate();
                 return;
             }
-            match known {
+            match edges_known.into_iter().chain(told).min() {
                 Some(known) => capability.downgrade(&known),
                 None => held = None,
             }
