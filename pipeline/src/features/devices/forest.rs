@@ -3,13 +3,15 @@
 //! Link-cut trees (Sleator and Tarjan, 1983): each tree is divided into paths, and each path is a
 //! splay tree by depth. An operation costs O(log n) amortised, whatever the shape of the trees.
 
+use super::slab::Slab;
+
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Nodes by number. A node that was never linked is a tree of its own.
 #[derive(Default)]
 pub(crate) struct Forest {
-    nodes: Vec<Node>,
+    nodes: Slab<Node>,
     /// The way from a node up to the root of its splay tree.
     way: Vec<u32>,
 }
@@ -118,7 +120,7 @@ impl Forest {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
+        self.nodes.bytes()
     }
 
     fn root_at(&mut self, node: u32) {

@@ -17,6 +17,7 @@ mod forest;
 pub(crate) mod groups;
 pub(crate) mod linkage;
 pub(crate) mod load;
+mod slab;
 mod spread;
 pub(crate) mod view;
 

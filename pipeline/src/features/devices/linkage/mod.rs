@@ -23,12 +23,13 @@ use super::component::{Component, LARGE, Large};
 use super::edges::EdgeChange;
 use super::forest::{Forest, NONE};
 use super::groups::Membership;
+use super::slab::Slab;
 use super::spread::Spread;
 use super::view::{Changes, Described};
 
 /// One in two to the power of so many new edges of the forest is the occasion of an access
 /// anywhere in it: a path that only ever grew at its end would have a splay tree as deep.
-const SHAKES: u32 = 3;
+const SHAKES: u32 = 1;
 
 /// So many visits take about as long as an operation of a large forest.
 const FOREST_VISITS: u64 = 30;
@@ -39,15 +40,15 @@ pub(crate) struct Linkage {
     accounts: Spread<u128, u32>,
     devices: Spread<u128, u32>,
     edge_of: Spread<(u32, u32), u32>,
-    sites: Vec<Site>,
+    sites: Slab<Site>,
     /// In the same places.
-    vertices: Vec<Vertex>,
+    vertices: Slab<Vertex>,
     free_vertices: Vec<u32>,
-    edges: Vec<Edge>,
+    edges: Slab<Edge>,
     free_edges: Vec<u32>,
     /// Vertex `v` is its node `2 v`, edge `e` its node `2 e + 1`.
     forest: Forest,
-    components: Vec<Component>,
+    components: Slab<Component>,
     free_components: Vec<u32>,
     groups: Groups,
     /// What the moment in hand has changed so far.
@@ -125,10 +126,10 @@ impl Linkage {
         self.accounts.bytes()
             + self.devices.bytes()
             + self.edge_of.bytes()
-            + self.sites.capacity() * size_of::<Site>()
-            + self.vertices.capacity() * size_of::<Vertex>()
-            + self.edges.capacity() * size_of::<Edge>()
-            + self.components.capacity() * size_of::<Component>()
+            + self.sites.bytes()
+            + self.vertices.bytes()
+            + self.edges.bytes()
+            + self.components.bytes()
             + self.forest.bytes()
     }
 
@@ -163,6 +164,7 @@ impl Linkage {
             self.forest.replace(ends, lightest, edge_node(edge));
             self.edges[lightest as usize / 2].in_forest = false;
             self.edges[edge as usize].in_forest = true;
+            self.shake();
         }
     }
 
@@ -173,6 +175,11 @@ impl Linkage {
         self.edges[edge as usize].in_forest = true;
         self.forest.link(edge_node(edge), vertex_node(account));
         self.forest.link(vertex_node(device), edge_node(edge));
+        self.shake();
+    }
+
+    /// Now and then accesses any node of the forest.
+    fn shake(&mut self) {
         self.turn = self.turn.wrapping_mul(0x2c92_77b5).wrapping_add(0xac56_4b05);
         if self.turn >> (32 - SHAKES) == 0 {
             let any = (u64::from(self.turn << SHAKES) * self.forest.len() as u64) >> 32;
@@ -211,7 +218,9 @@ impl Linkage {
             return *vertex;
         }
         let vertex = place(&mut self.free_vertices, &mut self.vertices);
-        self.sites.resize(self.vertices.len(), Site::default());
+        if vertex as usize == self.sites.len() {
+            self.sites.push(Site::default());
+        }
         let component = place(&mut self.free_components, &mut self.components);
         let (born, is_account) = (self.sites[vertex as usize].born.wrapping_add(1), name.is_some());
         let site = Site { first: NONE, component, born, is_account, is_touched: false };
@@ -422,7 +431,7 @@ fn edge_node(edge: u32) -> u32 {
 }
 
 /// A free place of a slab, or a new one.
-fn place<T: Default>(free: &mut Vec<u32>, slab: &mut Vec<T>) -> u32 {
+fn place<T: Default>(free: &mut Vec<u32>, slab: &mut Slab<T>) -> u32 {
     free.pop().unwrap_or_else(|| {
         slab.push(T::default());
         (slab.len() - 1) as u32

@@ -2,6 +2,7 @@
 
 use super::{Edge, Site};
 use crate::features::devices::forest::NONE;
+use crate::features::devices::slab::Slab;
 use crate::features::devices::spread::Spread;
 
 /// A walk through one tree of the forest, an edge at a time.
@@ -23,7 +24,7 @@ pub(super) struct Groups {
 }
 
 impl Walk {
-    pub(super) fn begin(&mut self, sites: &[Site], from: u32) {
+    pub(super) fn begin(&mut self, sites: &Slab<Site>, from: u32) {
         self.reached.clear();
         self.reached.push((from, NONE));
         self.at = 0;
@@ -31,7 +32,7 @@ impl Walk {
     }
 
     /// Looks at one edge, or goes on to the next vertex; false at the end.
-    pub(super) fn step(&mut self, sites: &[Site], edges: &[Edge]) -> bool {
+    pub(super) fn step(&mut self, sites: &Slab<Site>, edges: &Slab<Edge>) -> bool {
         let (vertex, by) = self.reached[self.at];
         if self.next == NONE {
             self.at += 1;
