@@ -1,14 +1,18 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+
+use compact_str::CompactString;
 
 use crate::decision::DecisionBatch;
 use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
+use crate::features::devices::Clusters;
 use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::kept::{self, OUTCOME, RowKind};
+use crate::features::plan::Source;
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
 use crate::job::{Epoch, Job};
@@ -29,6 +33,16 @@ pub(crate) struct Prepared {
     /// For each condition of the plan, whether it holds in each row.
     holds: Vec<Vec<bool>>,
     pub(crate) keys: RefCell<Keys>,
+    /// What links the account of each event to others; nothing is known of an account alone.
+    linked: OnceCell<Vec<Option<OwnLinked>>>,
+}
+
+/// A cluster as of an event: its size, its number of groups, and its id.
+#[derive(Clone)]
+struct OwnLinked {
+    accounts: i64,
+    groups: i64,
+    id: CompactString,
 }
 
 impl Prepared {
@@ -41,6 +55,35 @@ impl Prepared {
     /// The digit that each row's text announces, which is the last of the text features.
     pub(crate) fn bet_digits(&self) -> &[i64] {
         self.texts.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what is known of the cluster of each event's account; `keyed` says whether that is a
+    /// key of some family, and else only transactions ask.
+    pub(crate) fn annotate(&self, view: &mut ClusterView, clusters: &Clusters, keyed: bool) {
+        let [accounts] = self.keys_of([ACCOUNT_ID]);
+        let slice = &self.slice;
+        let mut keys = Vec::with_capacity(if keyed { accounts.len() } else { 0 });
+        let mut linked = vec![None; accounts.len()];
+        for (row, &account) in accounts.iter().enumerate() {
+            view.advance(clusters.known(slice.effective[row]));
+            let is_transaction = slice.chunk.kind(row).is_transaction();
+            let found = (keyed || is_transaction).then(|| view.linked(account.hash)).flatten();
+            if keyed {
+                keys.push(found.map_or(account, |linked| Key::of(linked.id.as_bytes())));
+            }
+            if is_transaction {
+                linked[row] = found.map(|Linked { id, accounts, groups }| OwnLinked {
+                    accounts,
+                    groups,
+                    id: id.into(),
+                });
+            }
+        }
+        if keyed {
+            self.keys.borrow_mut().put(Source::Cluster, keys.into());
+        }
+        let first = self.linked.set(linked).is_ok();
+        assert!(first, "a slice is annotated once");
     }
 
     /// Whether the event at `row` passes a condition of the plan.
@@ -65,6 +108,7 @@ pub(crate) fn prepare(
         texts,
         holds: Vec::new(),
         keys: RefCell::default(),
+        linked: OnceCell::new(),
     };
     prepared.holds = holds(&prepared, features);
     prepared
@@ -170,13 +214,11 @@ pub(crate) struct Gatherer {
     /// For each family or keeper and each lookup, the features in the order of the replies'
     /// values: those of the plan, and after them the kept ones.
     outputs: Vec<Vec<Vec<usize>>>,
-    /// The clusters, as of the transaction in hand.
-    pub(crate) view: ClusterView,
 }
 
 /// What is known of the cluster of each transaction's account.
 #[derive(Default)]
-struct Clusters {
+struct Known {
     accounts: Vec<i64>,
     groups: Vec<i64>,
     ids: Strings,
@@ -200,11 +242,11 @@ impl Gatherer {
             })
             .chain(kept)
             .collect();
-        Gatherer { outputs, view: ClusterView::default() }
+        Gatherer { outputs }
     }
 
     /// Decides the transactions of a slice.
-    pub(crate) fn score(&mut self, job: &Job, prepared: &Prepared, replies: &[Replies]) -> Scored {
+    pub(crate) fn score(&self, job: &Job, prepared: &Prepared, replies: &[Replies]) -> Scored {
         let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
@@ -216,7 +258,7 @@ impl Gatherer {
             let cold = batch.rows.partition_point(cold);
             gathered[feature].forget(cold);
         }
-        let clusters = self.clusters(features, &batch, replies);
+        let clusters = self.clusters(features, prepared, &batch, replies);
         let kept = features.plan.features.len();
         let mut columns =
             Columns { prepared, gathered: &mut gathered, kept, clusters: &clusters, replies };
@@ -263,14 +305,15 @@ impl Gatherer {
 
     /// The cluster of each transaction's account, as of its moment; empty where nobody asks.
     fn clusters(
-        &mut self,
+        &self,
         features: &Features,
+        prepared: &Prepared,
         batch: &DecisionBatch,
         replies: &[Replies],
-    ) -> Clusters {
-        let mut clusters = Clusters::default();
-        let Some(options) = features.clusters else {
-            return clusters;
+    ) -> Known {
+        let mut known = Known::default();
+        let Some(linked) = prepared.linked.get() else {
+            return known;
         };
         let slice = &batch.slice;
         let mut own = vec![0; slice.chunk.len()];
@@ -282,15 +325,15 @@ impl Gatherer {
         }
         for &row in &batch.rows {
             let row = row as usize;
-            self.view.advance(options.known(slice.effective[row]));
-            let account = slice.chunk.str(ACCOUNT_ID, row);
-            let alone = Linked { id: account, accounts: 1, groups: own[row] };
-            let linked = self.view.linked(account).unwrap_or(alone);
-            clusters.accounts.push(linked.accounts);
-            clusters.groups.push(linked.groups);
-            clusters.ids.push(linked.id);
+            let alone = (1, own[row], slice.chunk.str(ACCOUNT_ID, row));
+            let (accounts, groups, id) = linked[row]
+                .as_ref()
+                .map_or(alone, |linked| (linked.accounts, linked.groups, linked.id.as_str()));
+            known.accounts.push(accounts);
+            known.groups.push(groups);
+            known.ids.push(id);
         }
-        clusters
+        known
     }
 
     fn gather(
@@ -381,7 +424,7 @@ struct Columns<'c> {
     gathered: &'c mut [Gathered],
     /// Where the kept features begin among the gathered ones.
     kept: usize,
-    clusters: &'c Clusters,
+    clusters: &'c Known,
     replies: &'c [Replies],
 }
 
@@ -496,7 +539,7 @@ impl<'c> Columns<'c> {
     }
 }
 
-impl Clusters {
+impl Known {
     fn value(&self, cluster: Cluster, at: usize) -> Value<'_> {
         if self.accounts.is_empty() {
             return Value::Null;

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod backtest;
+mod devices;
 mod digest;
 mod lens;
 mod packet;
@@ -63,6 +64,9 @@ enum Command {
     /// Match texts against phrases, and find new ones
     #[command(subcommand)]
     Text(text::Command),
+    /// Measure how fast clusters of accounts are kept up to date
+    #[command(subcommand)]
+    Devices(devices::Command),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command, shown),
+        Command::Devices(command) => devices::run(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());

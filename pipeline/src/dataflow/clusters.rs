@@ -1,53 +1,146 @@
-//! The clusters' part of the dataflow: keyed by device, through differential, keyed by account.
+//! The clusters' part of the dataflow: keyed by device, by account, on the one worker that has the
+//! graph, and then what is known of them beside each slice.
+
+mod graph;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use differential_dataflow::AsCollection;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
-use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Capability, Concatenate};
+use timely::progress::Antichain;
 
-use crate::event::{ACCOUNT_ID, DEVICE_ID, GROUP_ID};
-use crate::features::devices::components::{group_counts, labels, sizes};
-use crate::features::devices::edges::{Edge, SharedEdges};
+use super::{Events, Wiring};
+use crate::event::{ACCOUNT_ID, GROUP_ID};
+use crate::features::devices::edges::{EdgeChange, EdgeStep, SharedEdges};
 use crate::features::devices::groups::{AccountGroups, Membership};
-use crate::features::devices::view::ClusterChange;
-use crate::features::devices::{Change, ClusterOptions};
+use crate::features::devices::view::{Changes, ClusterView};
+use crate::features::devices::{Change, ClusterOptions, Clusters, Link};
 use crate::features::state::LOOK_AHEAD;
 use crate::gather::Prepared;
 use crate::keyed::{Addressing, Key, Replies, Requests, halves, whole};
 
-type LabelChange = ((String, String), u64, isize);
-/// A change of what is known of clusters, when, and by how much.
-pub(super) type ViewChange = (ClusterChange, i64, isize);
+use graph::graph;
 
-/// Requests to the keeper of each event's device: the account that acted there.
-pub(super) fn device_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
+impl Wiring<'_> {
+    /// The clusters of accounts: how many groups each account acted in, and the events with the
+    /// cluster of each one's account.
+    pub(super) fn clusters<'s>(
+        &self,
+        events: &Events<'s>,
+        clusters: &Clusters,
+    ) -> (StreamVec<'s, u64, Replies>, Events<'s>) {
+        let (index, peers) = (self.index, self.peers);
+        let to = move |rank| Addressing { origin: index, peers, first: rank };
+        let links = clusters.links.clone();
+        let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
+            link_requests(prepared, &links, &to(prepared.rank))
+        });
+        let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
+            group_requests(prepared, &to(prepared.rank))
+        });
+        let edges = shared_edges(devices, clusters, self.reached.clone());
+        let family = self.job.features().cluster_family();
+        let keeper = Keeper::new(clusters.clone(), family, self.reached.clone());
+        let (replies, memberships) = account_groups(groups, edges.clone(), keeper);
+        let (reached, of) = (self.reached.clone(), clusters.clone());
+        let last = move || of.known(reached.load(Ordering::Relaxed));
+        let changes = graph(edges, memberships, last);
+        (replies, self.annotate(events, changes, clusters))
+    }
+
+    /// Puts beside each slice what is known of the clusters of its accounts, once it is.
+    fn annotate<'s>(
+        &self,
+        events: &Events<'s>,
+        changes: StreamVec<'s, u64, Changes>,
+        clusters: &Clusters,
+    ) -> Events<'s> {
+        let clusters = clusters.clone();
+        let keyed = self.job.features().families.iter().any(|family| family.uses_clusters());
+        let mut builder = OperatorBuilder::new("Clusters of slices".to_owned(), events.scope());
+        let mut events = builder.new_input(events.clone(), Pipeline);
+        let mut changes = builder.new_input(changes, Pipeline);
+        // How clusters change holds a step back only as far as the step looks, one to two graph
+        // ticks behind it: the operator's own capability says when it is done.
+        let with = |input| (input, Antichain::from_elem(Default::default()));
+        let (annotated, stream) = builder.new_output_connection::<Vec<_>, _>([with(0)]);
+        let mut annotated =
+            OutputBuilder::<_, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::from(annotated);
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Rc<Prepared>>)> = BTreeMap::new();
+            let mut view = ClusterView::default();
+            move |frontiers| {
+                let mut annotated = annotated.activate();
+                events.for_each_stamp(|stamp, slices| {
+                    let Some(&time) = stamp.least() else { return };
+                    let Some(capability) = stamp.retain_least(0) else {
+                        return;
+                    };
+                    let held = waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
+                    held.1.extend(slices.flat_map(|slices| slices.drain(..)));
+                });
+                changes.for_each_stamp(|_, changes| {
+                    changes.flat_map(|changes| changes.drain(..)).for_each(|one| view.take(one));
+                });
+                while let Some(step) = waiting.first_entry() {
+                    let last = step.get().1.iter().filter_map(|one| one.slice.effective.last());
+                    let seen = last.max().map(|last| clusters.known(*last).max(0) as u64);
+                    if seen.is_some_and(|seen| frontiers[1].less_equal(&seen)) {
+                        break;
+                    }
+                    let (capability, slices) = step.remove();
+                    for slice in &slices {
+                        slice.annotate(&mut view, &clusters, keyed);
+                    }
+                    annotated.session(&capability).give_iterator(slices.into_iter());
+                }
+            }
+        });
+        stream
+    }
+}
+
+/// The devices of a worker are kept in so many parts: all that changes at one graph tick is many
+/// milliseconds of work, and other operators have their turn between two parts.
+const PARTS: usize = 16;
+/// From so many changes on they do.
+const CHANGES_A_TURN: usize = 2_000;
+
+/// Requests to the keeper of each value that links: the account that acted with it.
+fn link_requests(prepared: &Prepared, links: &[Link], to: &Addressing) -> Vec<Requests> {
     let slice = &prepared.slice;
     let mut batches = Requests::batches(to, slice.chunk.len(), 2);
-    let [devices, accounts] = prepared.keys_of([DEVICE_ID, ACCOUNT_ID]);
-    for row in 0..slice.chunk.len() {
-        let (device, account) = (devices[row], accounts[row]);
-        if device == Key::NULL || account == Key::NULL {
-            continue;
+    let [accounts] = prepared.keys_of([ACCOUNT_ID]);
+    for (at, link) in links.iter().enumerate() {
+        let columns: Vec<Rc<[Key]>> =
+            link.fields.iter().flat_map(|field| prepared.keys_of([*field])).collect();
+        let name = Key::of(link.name.as_bytes());
+        for row in 0..slice.chunk.len() {
+            let account = accounts[row];
+            let value = columns.iter().fold(name, |key, column| key.join(column[row]));
+            if value == Key::NULL || account == Key::NULL {
+                continue;
+            }
+            let batch = &mut batches[value.group() % to.peers];
+            batch.push(row, value, slice.effective[row], at as u32, 0);
+            batch.words.extend(halves(account.hash));
+            batch.texts.push(slice.chunk.str(ACCOUNT_ID, row));
         }
-        let batch = &mut batches[device.group() % to.peers];
-        batch.push(row, device, slice.effective[row], 1, 0);
-        batch.words.extend(halves(account.hash));
-        batch.texts.push(slice.chunk.str(ACCOUNT_ID, row));
     }
     batches
 }
 
 /// Requests to the keeper of each event's account: the group in which it acted, and for
 /// transactions the question in how many it did.
-pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
+fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
     let slice = &prepared.slice;
     let mut batches = Requests::batches(to, slice.chunk.len(), 2);
     let [accounts, groups] = prepared.keys_of([ACCOUNT_ID, GROUP_ID]);
@@ -66,19 +159,25 @@ pub(super) fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Reques
 
 /// Keyed by device: how the edges that link accounts change. `reached` is the last moment of the
 /// run, once there is no more.
-pub(super) fn shared_edges<'s>(
+fn shared_edges<'s>(
     requests: StreamVec<'s, u64, Requests>,
-    options: ClusterOptions,
+    clusters: &Clusters,
     reached: Arc<AtomicI64>,
-) -> StreamVec<'s, u64, Change<Edge>> {
-    requests.unary_frontier::<CapacityContainerBuilder<Vec<Change<Edge>>>, _, _, _>(
+) -> StreamVec<'s, u64, EdgeChange> {
+    let of_link = |link: &Link| SharedEdges::new(clusters.of(link));
+    let parts = clusters.links.iter().flat_map(|link| (0..PARTS).map(move |_| of_link(link)));
+    let mut parts: Vec<SharedEdges> = parts.collect();
+    let scope = requests.scope();
+    requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
         Exchange::new(|requests: &Requests| u64::from(requests.destination)),
         "Devices: shared edges",
-        |initial, _| {
+        |initial, info| {
+            let activator = scope.activator_for(info.address);
             let mut held = Some(initial);
-            let mut state = SharedEdges::new(options);
             let mut waiting: BTreeMap<u64, Vec<Requests>> = BTreeMap::new();
             let mut changes = Vec::new();
+            // A pass over all parts: until when, and which part is next.
+            let mut pass: Option<(Option<u64>, usize)> = None;
             move |(input, frontier), output| {
                 input.for_each_stamp(|stamp, batches| {
                     let Some(&time) = stamp.least() else { return };
@@ -90,69 +189,55 @@ pub(super) fn shared_edges<'s>(
                     if frontier.less_equal(step.key()) {
                         break;
                     }
-                    for requests in step.remove() {
-                        for at in 0..requests.rows.len() {
-                            let (device, name) = (requests.hashes[at], requests.texts.get(at));
-                            let account = whole(&requests.words[2 * at..2 * at + 2]);
-                            state.see(device, account, name, requests.times[at]);
-                        }
-                    }
+                    step.remove().iter().for_each(|requests| see(&mut parts, requests));
                 }
-                let known = frontier.frontier().first().copied();
-                let end = || reached.load(Ordering::Relaxed);
-                state.advance(known.map_or_else(end, |known| known as i64), &mut changes);
+                let now = frontier.frontier().first().copied();
+                let (known, mut next) = pass.take().unwrap_or((now, 0));
+                let until = known.map(|known| known as i64);
+                let until = until.unwrap_or_else(|| reached.load(Ordering::Relaxed));
+                while next < parts.len() && changes.len() < CHANGES_A_TURN {
+                    parts[next].advance(until, &mut changes);
+                    next += 1;
+                }
                 output.session(&capability).give_iterator(changes.drain(..));
-                match known {
-                    Some(known) => capability.downgrade(&known),
-                    None => held = None,
+                if next < parts.len() {
+                    pass = Some((known, next));
+                } else if let Some(known) = known {
+                    capability.downgrade(&known);
+                } else {
+                    held = None;
+                    return;
+                }
+                if pass.is_some() || known != now {
+                    activator.activate();
                 }
             }
         },
     )
 }
 
-/// From the edges on: the answers to group requests, and how clusters change, on every worker.
-pub(super) fn clusters<'s>(
-    edges: StreamVec<'s, u64, Change<Edge>>,
-    requests: StreamVec<'s, u64, Requests>,
-    options: ClusterOptions,
-    family: u32,
-    reached: &Arc<AtomicI64>,
-) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
-    let labels = labels(edges.as_collection()).consolidate();
-    let (replies, memberships) =
-        account_groups(requests, labels.clone().inner, options, family, reached.clone());
-    let memberships = memberships.as_collection();
-    let groups = group_counts(labels.clone(), memberships)
-        .inner
-        .map(|((label, groups), time, by)| (ClusterChange::Groups(label, groups), time as i64, by));
-    let sizes = sizes(labels.clone())
-        .inner
-        .map(|((label, size), time, by)| (ClusterChange::Size(label, size), time as i64, by));
-    let labels = labels.inner.map(|((account, label), time, by)| {
-        (ClusterChange::Label(account, label), time as i64, by)
-    });
-    let scope = labels.scope();
-    let changes = scope.concatenate([groups, sizes, labels]).broadcast();
-    (replies, changes)
+fn see(parts: &mut [SharedEdges], requests: &Requests) {
+    for at in 0..requests.rows.len() {
+        let (device, name) = (requests.hashes[at], requests.texts.get(at));
+        let account = whole(&requests.words[2 * at..2 * at + 2]);
+        let part = requests.streams[at] as usize * PARTS + (device >> 80) as usize % PARTS;
+        parts[part].see(device, account, name, requests.times[at]);
+    }
 }
 
 /// Keyed by account: counts groups, and tells the groups of linked accounts.
 fn account_groups<'s>(
     requests: StreamVec<'s, u64, Requests>,
-    labels: StreamVec<'s, u64, LabelChange>,
-    options: ClusterOptions,
-    family: u32,
-    reached: Arc<AtomicI64>,
+    edges: StreamVec<'s, u64, EdgeChange>,
+    mut keeper: Keeper,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
     let mut builder =
         OperatorBuilder::new("Devices: groups of accounts".to_owned(), requests.scope());
     let by_worker = Exchange::new(|requests: &Requests| u64::from(requests.destination));
-    let by_account = Exchange::new(|((account, _), _, _): &LabelChange| {
-        Key::of(account.as_bytes()).group() as u64
-    });
+    let by_account =
+        Exchange::new(|change: &EdgeChange| Key { hash: change.account, check: 0 }.group() as u64);
     let mut requests = builder.new_input(requests, by_worker);
-    let mut labels = builder.new_input(labels, by_account);
+    let mut edges = builder.new_input(edges, by_account);
     let (replies, replies_stream) = builder.new_output::<Vec<Replies>>();
     let (memberships, memberships_stream) = builder.new_output::<Vec<Change<Membership>>>();
     let mut replies = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(replies);
@@ -160,7 +245,6 @@ fn account_groups<'s>(
     builder.build(move |mut capabilities| {
         let mut held = capabilities.pop();
         drop(capabilities);
-        let mut keeper = Keeper::new(options, family, reached);
         move |frontiers| {
             let (mut replies, mut memberships) = (replies.activate(), memberships.activate());
             requests.for_each_stamp(|stamp, batches| {
@@ -171,10 +255,15 @@ fn account_groups<'s>(
                 let held = keeper.waiting.entry(time).or_insert_with(|| (capability, Vec::new()));
                 held.1.extend(batches.flat_map(|batches| batches.drain(..)));
             });
-            labels.for_each_stamp(|_, changes| {
-                for ((account, _), time, by) in changes.flat_map(|changes| changes.drain(..)) {
-                    let moment = keeper.labels.entry(time as i64).or_default();
-                    *moment.entry(account).or_default() += by;
+            edges.for_each_stamp(|_, changes| {
+                for change in changes.flat_map(|changes| changes.drain(..)) {
+                    let by = match change.step {
+                        EdgeStep::Link { .. } => 1,
+                        EdgeStep::Cut => -1,
+                        EdgeStep::Hold { .. } => continue,
+                    };
+                    let moment = keeper.edges.entry(change.at).or_default();
+                    *moment.entry(change.account).or_default() += by;
                 }
             });
             let until = |at: usize| frontiers[at].frontier().first().copied();
@@ -200,33 +289,34 @@ fn account_groups<'s>(
     (replies_stream, memberships_stream)
 }
 
-/// Brings requests and labels together in the order of time.
+/// Brings requests and edges together in the order of time.
 struct Keeper {
-    options: ClusterOptions,
+    clusters: Clusters,
     family: u32,
     /// The last moment of the run, once there is no more.
     reached: Arc<AtomicI64>,
     state: AccountGroups,
     waiting: BTreeMap<u64, (Capability<u64>, Vec<Requests>)>,
-    /// For each moment, which accounts gain or lose a label; a change of label is neither.
-    labels: BTreeMap<i64, BTreeMap<String, isize>>,
+    /// For each moment, how many edges accounts gain or lose.
+    edges: BTreeMap<i64, BTreeMap<u128, i64>>,
     changes: Vec<Change<Membership>>,
 }
 
 impl Keeper {
-    fn new(options: ClusterOptions, family: u32, reached: Arc<AtomicI64>) -> Keeper {
+    fn new(clusters: Clusters, family: u32, reached: Arc<AtomicI64>) -> Keeper {
+        let Clusters { graph_tick, window, .. } = clusters;
         Keeper {
-            options,
+            state: AccountGroups::new(ClusterOptions { graph_tick, window, hub_limit: 0 }),
+            clusters,
             family,
             reached,
-            state: AccountGroups::new(options),
             waiting: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            edges: BTreeMap::new(),
             changes: Vec::new(),
         }
     }
 
-    /// The next step of which all requests are there, and all labels as of its transactions.
+    /// The next step of which all requests are there, and all edges as of its transactions.
     fn next_step(
         &mut self,
         events: Option<u64>,
@@ -237,7 +327,7 @@ impl Keeper {
             return None;
         }
         let last = step.get().1.iter().flat_map(|requests| requests.times.last()).max();
-        let needed = last.map_or(0, |last| self.options.known(*last));
+        let needed = last.map_or(0, |last| self.clusters.known(*last));
         if known.is_some_and(|known| known as i64 <= needed) {
             return None;
         }
@@ -254,7 +344,7 @@ impl Keeper {
                 self.state.look_ahead(requests.hashes[at..].iter().take(LOOK_AHEAD).copied());
             }
             let (account, time) = (requests.hashes[at], requests.times[at]);
-            let moment = self.options.known(time);
+            let moment = self.clusters.known(time);
             self.step_until(moment);
             if group != [0, 0] {
                 self.state.act(account, [group[0], group[1]], time);
@@ -268,12 +358,12 @@ impl Keeper {
         replies
     }
 
-    /// Applies labels and what falls due, in order, until a moment that is known whole.
+    /// Applies edges and what falls due, in order, until a moment that is known whole.
     fn step_until(&mut self, moment: i64) {
         loop {
             let due = self.state.next_due();
-            let labelled = self.labels.keys().next().copied();
-            let Some(now) = due.into_iter().chain(labelled).min() else {
+            let linked = self.edges.keys().next().copied();
+            let Some(now) = due.into_iter().chain(linked).min() else {
                 return;
             };
             if now > moment {
@@ -282,12 +372,9 @@ impl Keeper {
             if due == Some(now) {
                 self.state.step(now, &mut self.changes);
             }
-            for (account, by) in self.labels.remove(&now).unwrap_or_default() {
-                let key = Key::of(account.as_bytes()).hash;
-                match by {
-                    0 => {}
-                    1.. => self.state.link(key, &account, now, &mut self.changes),
-                    _ => self.state.unlink(key, now, &mut self.changes),
+            for (account, by) in self.edges.remove(&now).unwrap_or_default() {
+                if by != 0 {
+                    self.state.link(account, by, now, &mut self.changes);
                 }
             }
         }
@@ -295,10 +382,10 @@ impl Keeper {
 
     /// Applies what no request to come can look behind, and says from when on there may be more.
     fn catch_up(&mut self, events: Option<u64>, known: Option<u64>) -> Option<u64> {
-        // Requests that wait for labels look as far back as those that have not come.
+        // Requests that wait for edges look as far back as those that have not come.
         let first = events.into_iter().chain(self.waiting.keys().next().copied()).min();
         let end = || self.reached.load(Ordering::Relaxed);
-        let moment = self.options.known(first.map_or_else(end, |first| first as i64));
+        let moment = self.clusters.known(first.map_or_else(end, |first| first as i64));
         let settled = known.map_or(moment, |known| moment.min(known as i64 - 1));
         self.step_until(settled);
         if first.is_none() && settled == moment {

@@ -24,16 +24,13 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::progress::Antichain;
 
 pub use self::steps::{Live, Next, Planned, Steps};
 
-use self::clusters::{ViewChange, clusters, device_requests, group_requests, shared_edges};
 use crate::diagnostic::Message;
-use crate::features::devices::ClusterOptions;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
 use crate::features::state::{FamilyState, Usage};
@@ -162,22 +159,23 @@ fn work(
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
         let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
-        let mut replies: Vec<_> = (0..job.features().families.len())
-            .map(|family| wiring.family(&events, family))
-            .chain(wiring.referee(&events))
-            .chain(wiring.funds(&events))
-            .chain(wiring.social(&events))
-            .collect();
-        let changes = match job.features().clusters {
-            Some(options) => {
-                let (counts, changes) = wiring.clusters(&events, options);
+        let mut replies = wiring.referee(&events);
+        replies.extend(wiring.funds(&events));
+        replies.extend(wiring.social(&events));
+        let annotated = match &job.features().clusters {
+            Some(clusters) => {
+                let (counts, annotated) = wiring.clusters(&events, clusters);
                 replies.push(counts);
-                changes
+                annotated
             }
-            None => empty(scope),
+            None => events.clone(),
         };
+        for (at, family) in job.features().families.iter().enumerate() {
+            let events = if family.uses_clusters() { &annotated } else { &events };
+            replies.push(wiring.family(events, at));
+        }
         let replies = scope.concatenate(replies);
-        wiring.score(events, replies, changes, sink).probe_with(&probe);
+        wiring.score(annotated, replies, sink).probe_with(&probe);
     });
     let goes_on = || !failed.load(Ordering::Relaxed);
     steps.wake(std::thread::current());
@@ -368,31 +366,11 @@ impl Wiring<'_> {
         )
     }
 
-    /// The clusters of accounts: how many groups each account acted in, and how clusters change.
-    fn clusters<'s>(
-        &self,
-        events: &Events<'s>,
-        options: ClusterOptions,
-    ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, ViewChange>) {
-        let (index, peers) = (self.index, self.peers);
-        let to = move |rank| Addressing { origin: index, peers, first: rank };
-        let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
-            device_requests(prepared, &to(prepared.rank))
-        });
-        let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
-            group_requests(prepared, &to(prepared.rank))
-        });
-        let edges = shared_edges(devices, options, self.reached.clone());
-        let family = self.job.features().cluster_family();
-        clusters(edges, groups, options, family, self.reached)
-    }
-
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
     fn score<'s>(
         &self,
         events: Events<'s>,
         replies: StreamVec<'s, u64, Replies>,
-        changes: StreamVec<'s, u64, ViewChange>,
         sink: SyncSender<Scored>,
     ) -> StreamVec<'s, u64, ()> {
         let job = self.job.clone();
@@ -402,15 +380,12 @@ impl Wiring<'_> {
         let mut events = builder.new_input(events, Pipeline);
         let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
         let mut replies = builder.new_input(replies, to_origin);
-        let mut changes = builder.new_input(changes, Pipeline);
-        // How clusters change holds a step back only as far as the step looks, one to two graph
-        // ticks behind it: the operator's own capability says when it is done.
         let with = |input| (input, Antichain::from_elem(Default::default()));
         let (_, done) = builder.new_output_connection::<Vec<()>, _>([with(0), with(1)]);
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
-            let mut gatherer = Gatherer::new(job.features());
+            let gatherer = Gatherer::new(job.features());
             move |frontiers| {
                 events.for_each_stamp(|stamp, slices| {
                     let Some(&time) = stamp.least() else { return };
@@ -426,17 +401,9 @@ impl Wiring<'_> {
                     let held = waiting.entry(time).or_default();
                     held.replies.extend(batches.flat_map(|batches| batches.drain(..)));
                 });
-                changes.for_each_stamp(|_, changes| {
-                    for (change, time, by) in changes.flat_map(|changes| changes.drain(..)) {
-                        gatherer.view.take(change, time, by);
-                    }
-                });
                 while let Some(step) = waiting.first_entry() {
                     let time = *step.key();
-                    let seen = step.get().clusters_seen(&job);
-                    if frontiers[..2].iter().any(|frontier| frontier.less_equal(&time))
-                        || seen.is_some_and(|seen| frontiers[2].less_equal(&seen))
-                    {
+                    if frontiers.iter().any(|frontier| frontier.less_equal(&time)) {
                         break;
                     }
                     let gathering = step.remove();
@@ -469,15 +436,6 @@ struct Gathering {
     capability: Option<Capability<u64>>,
     slices: Vec<Rc<Prepared>>,
     replies: Vec<Replies>,
-}
-
-impl Gathering {
-    /// The latest moment as of which a transaction of the step sees clusters.
-    fn clusters_seen(&self, job: &Job) -> Option<u64> {
-        let options = job.features().clusters?;
-        let last = self.slices.iter().flat_map(|prepared| prepared.slice.effective.last()).max()?;
-        Some(options.known(*last).max(0) as u64)
-    }
 }
 
 fn family_requests(

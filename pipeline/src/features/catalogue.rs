@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::built_in;
 use super::cost::FamilyCost;
 use super::declare::{Agg, Body, Declaration, Windowed};
-use super::devices::ClusterOptions;
+use super::devices::Clusters;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
 use super::kept::{self, Keeper, Keepers, OUTCOME};
 use super::plan::{Definition, Family, Plan};
@@ -132,7 +132,7 @@ pub struct Context<'c> {
     /// The time zone of `hour`, `weekday` and the window "day".
     pub zone: &'c Arc<Zone>,
     /// How clusters of accounts are made; none: the cluster features are null.
-    pub clusters: Option<ClusterOptions>,
+    pub clusters: Option<Clusters>,
     /// Features over graphs are as of whole multiples of this, in ms.
     pub graph_tick: i64,
     /// Which built-in features there are in the output.
@@ -160,7 +160,7 @@ pub struct Features {
     /// The keepers that something asks.
     pub(crate) keepers: Keepers,
     /// How clusters of accounts are made; none where nothing asks for them.
-    pub(crate) clusters: Option<ClusterOptions>,
+    pub(crate) clusters: Option<Clusters>,
     /// Features over graphs are as of whole multiples of this, in ms.
     pub(crate) graph_tick: i64,
     pub(crate) zone: Arc<Zone>,
@@ -465,7 +465,8 @@ impl Catalogue {
             SlotSource::Kept(at) => Some(at),
             _ => None,
         }));
-        let linked = read().any(|source| matches!(source, SlotSource::Cluster(_)));
+        let linked = read().any(|source| matches!(source, SlotSource::Cluster(_)))
+            || plan.families.iter().any(Family::uses_clusters);
         let computed = formulas
             .iter()
             .map(|(name, _)| slot_of(name))
@@ -486,7 +487,7 @@ impl Catalogue {
             columns,
             lexicon,
             keepers,
-            clusters: context.clusters.filter(|_| linked),
+            clusters: context.clusters.clone().filter(|_| linked),
             graph_tick: context.graph_tick,
             zone: context.zone.clone(),
         }

@@ -19,6 +19,11 @@ impl Keys {
         self.columns[at].1.clone()
     }
 
+    /// Takes the keys of a source that the events themselves do not say.
+    pub(crate) fn put(&mut self, source: Source, keys: Rc<[Key]>) {
+        self.columns.push((source, keys));
+    }
+
     fn column(&mut self, chunk: &Chunk, source: Source) -> usize {
         if let Some(at) = self.columns.iter().position(|(held, _)| *held == source) {
             return at;
@@ -37,11 +42,12 @@ impl Keys {
     }
 }
 
-/// The key of one value.
+/// The key of one value; the cluster's is put beside, or there are no clusters.
 pub(crate) fn key_of(chunk: &Chunk, source: Source, row: usize) -> Key {
     match source {
         Source::Payer => Key::of(chunk.payer(row).as_bytes()),
         Source::Payee => Key::of(chunk.payee(row).as_bytes()),
+        Source::Cluster => Key::NULL,
         Source::Field(field) => match chunk.column(field) {
             Column::Int(values) if values[row] != NULL_INT => Key::of(&values[row].to_le_bytes()),
             Column::Double(values) if !values[row].is_nan() => {
@@ -131,7 +137,7 @@ impl Requests {
     fn carry(&mut self, chunk: &Chunk, keys: &Keys, carried: &Carried, column: usize, row: usize) {
         let int = || match carried.source {
             Source::Field(field) => chunk.int(field, row),
-            Source::Payer | Source::Payee => NULL_INT,
+            Source::Payer | Source::Payee | Source::Cluster => NULL_INT,
         };
         match carried.form {
             Form::Int => self.words.push(int() as u64),
@@ -156,6 +162,7 @@ impl Requests {
         let text = match (source, kind) {
             (Source::Payer, _) => chunk.payer(row),
             (Source::Payee, _) => chunk.payee(row),
+            (Source::Cluster, _) => unreachable!("a declaration keeps no text of a cluster"),
             (Source::Field(field), Type::Str) => chunk.str(field, row),
             (Source::Field(field), _) => return word_of(chunk, field, row),
         };

@@ -43,7 +43,7 @@ pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
     let families: Vec<_> = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
     let (plan, columns) = (Arc::new(plan), columns(&in_turn));
     let keepers = in_turn.iter().map(|(_, features)| features.keepers).reduce(Keepers::and);
-    let clusters = in_turn.iter().find_map(|(_, features)| features.clusters);
+    let clusters = in_turn.iter().find_map(|(_, features)| features.clusters.clone());
     let mut full_from: Option<BTreeMap<usize, i64>> = None;
     in_turn
         .into_iter()
@@ -64,7 +64,7 @@ pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
             features.rewire(&plan, &places, &columns);
             features.families.clone_from(&families);
             features.keepers = keepers.unwrap_or(features.keepers);
-            features.clusters = clusters;
+            features.clusters.clone_from(&clusters);
             features.warming = full
                 .iter()
                 .map(|(at, from)| (*at, *from))

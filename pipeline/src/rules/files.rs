@@ -77,7 +77,7 @@ impl Files {
             let message = Message::new("there is no such directory", "没有该目录");
             return Err(Failure::file("no-directory", directory, message, None));
         }
-        files.read_policy();
+        files.read_policy(schema);
         files.read_conditions();
         files.read_lists();
         files.read_features(schema);
@@ -152,9 +152,9 @@ impl Files {
         Some((path, text))
     }
 
-    fn read_policy(&mut self) {
+    fn read_policy(&mut self, schema: &Schema) {
         let Some((path, text)) = self.part("policy.toml") else { return };
-        let (policy, wrong) = Policy::read(&path, &text);
+        let (policy, wrong) = Policy::read(&path, &text, schema);
         self.zone = zone(&policy);
         self.policy = policy;
         self.found.extend(wrong);

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod file;
 mod files;
 pub mod fmt;
+pub mod links;
 pub mod lists;
 pub mod overview;
 mod params;

@@ -6,9 +6,11 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::file::FLOORS;
+use super::links::{self, LinkPolicy};
 use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Lang, Message};
 use crate::document::Reader;
+use crate::event::Schema;
 use crate::expr::{Zone, format_duration};
 use crate::features::catalogue::Columns;
 
@@ -36,7 +38,7 @@ pub struct Policy {
     pub idle_ms: i64,
     /// Which built-in features a run computes and stores.
     pub columns: Columns,
-    /// How devices link accounts.
+    /// How devices, and what else may, link accounts.
     pub devices: Devices,
     /// Verdicts on accounts.
     pub accounts: VerdictPolicy,
@@ -53,15 +55,15 @@ pub struct Bands {
     pub block: i64,
 }
 
-/// How devices link accounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How devices, and what else may, link accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices {
     /// Whether clusters are computed.
     pub clusters: bool,
-    /// Devices with more accounts than this link nobody.
-    pub hub_limit: i64,
     /// How long an event on a device links.
     pub window: i64,
+    /// What links accounts, by name.
+    pub links: Vec<LinkPolicy>,
 }
 
 /// When decisions add up to a verdict on an account or a group.
@@ -122,7 +124,11 @@ impl Default for Policy {
             time_zone: "Asia/Shanghai".to_owned(),
             idle_ms: 5_000,
             columns: Columns::All,
-            devices: Devices { clusters: true, hub_limit: 50, window: 30 * DAY_MS },
+            devices: Devices {
+                clusters: true,
+                window: 30 * DAY_MS,
+                links: vec![LinkPolicy::device(links::HUB_LIMIT)],
+            },
             accounts: verdicts,
             groups: verdicts,
         }
@@ -130,8 +136,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads a policy file: what it says, and every mistake in it.
-    pub fn read(file: &Path, text: &str) -> (Policy, Vec<Diagnostic>) {
+    /// Reads a policy file for events of a schema: what it says, and every mistake in it.
+    pub fn read(file: &Path, text: &str, schema: &Schema) -> (Policy, Vec<Diagnostic>) {
         let mut reader = Reader::new(file, text);
         let root = reader.parse();
         let root = root.get_ref();
@@ -162,17 +168,7 @@ impl Policy {
                 set(&mut policy.columns, reader.choice("columns", &text, &choices));
             }
         }
-        if let Some(devices) = reader.table(root, "devices") {
-            reader.known_keys(devices, &["hub_limit"]);
-            let hub_limit = reader.integer(devices, "hub_limit", 2..=1_000_000);
-            set(&mut policy.devices.hub_limit, hub_limit);
-        }
-        if let Some(clusters) = reader.table(root, "clusters") {
-            reader.known_keys(clusters, &["enabled", "window"]);
-            let held = &mut policy.devices;
-            set(&mut held.clusters, reader.boolean(clusters, "enabled"));
-            set(&mut held.window, reader.duration(clusters, "window", 1..=90 * DAY_MS));
-        }
+        policy.devices.read(&mut reader, root, schema);
         if let Some(verdicts) = reader.table(root, "verdicts") {
             reader.known_keys(verdicts, &["account", "group"]);
             if let Some(account) = reader.table(verdicts, "account") {
@@ -194,7 +190,7 @@ impl Policy {
     /// The settings that hold for a run as a whole, with their values: its order of events and
     /// what it keeps depend on them.
     pub fn fixed_settings(&self) -> [(&'static str, Message); 10] {
-        let Devices { clusters, hub_limit, window } = self.devices;
+        let Devices { clusters, window, ref links } = self.devices;
         // What a file says in a word or a number is shown as it stands there.
         let plain = |value: String| Message::new(value.clone(), value);
         let lasting = |ms| plain(format_duration(ms));
@@ -204,7 +200,7 @@ impl Policy {
             ("dedup_window", lasting(self.dedup_window)),
             ("allowed_lateness", lasting(self.allowed_lateness)),
             ("max_ahead", lasting(self.max_ahead)),
-            ("devices.hub_limit", plain(hub_limit.to_string())),
+            ("clusters.links", links::told(links)),
             ("clusters.enabled", plain(clusters.to_string())),
             ("clusters.window", lasting(window)),
             ("verdicts.account", self.accounts.told()),
@@ -256,6 +252,24 @@ impl Policy {
                 });
                 reader.fail("unknown-zone", zone.span(), message, hint);
             }
+        }
+    }
+}
+
+impl Devices {
+    fn read(&mut self, reader: &mut Reader<'_>, root: &DeTable<'_>, schema: &Schema) {
+        let mut hub_limit = None;
+        if let Some(devices) = reader.table(root, "devices") {
+            reader.known_keys(devices, &["hub_limit"]);
+            hub_limit = reader.integer(devices, "hub_limit", links::HUB_LIMITS);
+        }
+        let device = LinkPolicy::device(hub_limit.unwrap_or(links::HUB_LIMIT));
+        self.links = vec![device];
+        if let Some(clusters) = reader.table(root, "clusters") {
+            reader.known_keys(clusters, &["enabled", "window", "links"]);
+            set(&mut self.clusters, reader.boolean(clusters, "enabled"));
+            set(&mut self.window, reader.duration(clusters, "window", 1..=90 * DAY_MS));
+            links::read(&mut self.links, reader, clusters, schema, hub_limit.is_some());
         }
     }
 }
@@ -346,7 +360,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Policy, Vec<Diagnostic>) {
-        Policy::read(Path::new("policy.toml"), text)
+        Policy::read(Path::new("policy.toml"), text, &Schema::default())
     }
 
     #[test]
@@ -358,6 +372,27 @@ mod tests {
         assert_eq!(read("").0, Policy::default());
         let (policy, _) = read("[verdicts.account]\nban = { decisions = 2 }\n");
         assert_eq!(policy.accounts.ban.map(|ban| (ban.decisions, ban.lasts)), Some((2, None)));
+    }
+
+    #[test]
+    fn links_are_the_devices_and_what_else_is_said() {
+        let names = |text: &str| -> Vec<(String, String, i64)> {
+            let (policy, wrong) = read(text);
+            assert_eq!(wrong, [], "{text}");
+            let link =
+                |link: &LinkPolicy| (link.name.clone(), link.fields.join("+"), link.hub_limit);
+            policy.devices.links.iter().map(link).collect()
+        };
+        let device = |limit| ("device".to_owned(), "device_id".to_owned(), limit);
+        assert_eq!(names(""), [device(50)]);
+        assert_eq!(names("[devices]\nhub_limit = 9"), [device(9)]);
+        assert_eq!(names("[clusters.links.device]\nhub_limit = 9"), [device(9)]);
+        let ip = ("ip".to_owned(), "ip+region".to_owned(), 50);
+        let text = "[clusters.links.ip]\nfields = ['ip', 'region']\n";
+        assert_eq!(names(text), [device(50), ip.clone()]);
+        let text = format!("{text}[clusters.links.device]\nenabled = false\n");
+        assert_eq!(names(&text), [ip]);
+        assert_eq!(names("[clusters.links.ip]\nfields = ['ip']\nenabled = false"), [device(50)]);
     }
 
     /// The shipped file says of itself that it holds the defaults.
@@ -381,6 +416,16 @@ mod tests {
             ("[verdicts.account]\nban = true", "wrong-type"),
             ("[verdicts.account]\nban = { floor = 'allow' }", "unknown-value"),
             ("[verdicts.acount]", "unknown-key"),
+            ("[devices]\nhub_limit = 1", "out-of-bounds"),
+            ("[clusters.links.ip]\nhub_limit = 20", "missing-key"),
+            ("[clusters.links.ip]\nfields = ['ipp']", "unknown-field"),
+            ("[clusters.links.ip]\nfields = ['account_id']", "links-to-itself"),
+            ("[clusters.links.ip]\nfields = ['ip', 'ip']", "repeated-field"),
+            ("[clusters.links.ip]\nfields = []", "empty"),
+            ("[clusters.links.ip]\nfields = ['ip']\nhub_limt = 9", "unknown-key"),
+            ("[clusters.links.ip]\nfields = ['ip']\nhub_limit = 1", "out-of-bounds"),
+            ("[clusters.links.device]\nfields = 3", "wrong-type"),
+            ("[devices]\nhub_limit = 9\n[clusters.links.device]\nhub_limit = 8", "said-twice"),
         ];
         for (text, code) in rows {
             let codes: Vec<&str> = read(text).1.iter().map(|one| one.code).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::file::{RuleFile, Status};
 use super::files::{Files, empty_lexicon};
+use super::links::LinkPolicy;
 use super::policy::Policy;
 use super::template::Template;
 use super::{canonical, check};
@@ -15,7 +16,7 @@ use crate::event::{KindSet, Schema, Type};
 use crate::expr::{Constant, Program, Slot};
 use crate::features::catalogue::{Catalogue, Context, Features};
 use crate::features::declare::Body;
-use crate::features::devices::ClusterOptions;
+use crate::features::devices::{Clusters, Link};
 
 /// A rule ready to run.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     files.found.extend(wrong);
     let (conditions, lists, zone) =
         (files.conditions.clone(), files.lists.clone(), files.zone.clone());
-    let clusters = cluster_options(&files.policy);
+    let clusters = clusters_of(&files.policy, schema);
     let (graph_tick, columns) = (files.policy.graph_tick, files.policy.columns);
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
     let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
@@ -120,11 +121,16 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     }
 }
 
-fn cluster_options(policy: &Policy) -> Option<ClusterOptions> {
-    policy.devices.clusters.then_some(ClusterOptions {
+fn clusters_of(policy: &Policy, schema: &Schema) -> Option<Clusters> {
+    let link = |link: &LinkPolicy| Link {
+        name: link.name.clone(),
+        fields: link.fields.iter().filter_map(|field| schema.find(field)).collect(),
+        hub_limit: link.hub_limit as usize,
+    };
+    policy.devices.clusters.then(|| Clusters {
         graph_tick: policy.graph_tick,
         window: policy.devices.window,
-        hub_limit: policy.devices.hub_limit as usize,
+        links: policy.devices.links.iter().map(link).collect(),
     })
 }
 

@@ -15,13 +15,15 @@ use hongxian::event::{
 };
 use hongxian::features::catalogue::Columns;
 use hongxian::features::declare;
+use hongxian::features::devices::ClusterOptions;
 use hongxian::source::order::{Arrivals, Ordered};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::oracle::{
-    Condition, Ev, OracleAgg, OracleDecl, OracleValue, OracleWindow, feature, sort_totally,
+    CLUSTER_WINDOW_MS, Condition, Ev, OracleAgg, OracleDecl, OracleValue, OracleWindow, cluster,
+    feature, sort_totally,
 };
 use crate::support::{START, features_of, job_of, options, rows};
 
@@ -31,7 +33,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// Fields under which events are filed, and those of the transaction that look them up.
-const KEYS: [(&[&str], &[&str]); 20] = [
+const KEYS: [(&[&str], &[&str]); 26] = [
     (&["account_id"], &["account_id"]),
     (&["account_id"], &["payer_id"]),
     (&["account_id"], &["payee_id"]),
@@ -52,7 +54,15 @@ const KEYS: [(&[&str], &[&str]); 20] = [
     (&["group_id", "payer_id"], &["group_id", "payee_id"]),
     (&["account_id", "counterparty_id"], &["counterparty_id", "account_id"]),
     (&["device_id", "group_id", "kind"], &["device_id", "group_id", "kind"]),
+    (&["cluster_id"], &["cluster_id"]),
+    (&["cluster_id", "packet_id"], &["cluster_id", "packet_id"]),
+    (&["cluster_id"], &["payer_id"]),
+    (&["account_id"], &["cluster_id"]),
+    (&["counterparty_id", "cluster_id"], &["cluster_id", "cluster_id"]),
+    (&["group_id", "cluster_id"], &["group_id", "cluster_id"]),
 ];
+/// From here on the keys are of clusters.
+const CLUSTER_KEYS: usize = 20;
 
 /// Conditions, and what they mean of an event. What cannot be evaluated does not hold.
 const CONDITIONS: [(&str, Condition); 10] = [
@@ -136,6 +146,10 @@ const GAPS: [i64; 26] = [
     90 * DAY,
     91 * DAY,
 ];
+
+/// Gaps after which accounts are linked, are still, or are no more.
+const CLUSTER_GAPS: [i64; 10] =
+    [0, 1, 999, SECOND, 2 * SECOND, 30 * SECOND, MINUTE, HOUR, 10 * DAY, CLUSTER_WINDOW_MS];
 
 /// What accounts and groups were last said to be.
 const ATTRIBUTES: [(&str, Kind, &str, &str, &str); 6] = [
@@ -225,6 +239,8 @@ impl Drawn {
 
     fn agg(&self, toml: &mut String) -> OracleAgg {
         let (int, any) = (INTS[self.field.index(INTS.len())], ANY[self.field.index(ANY.len())]);
+        // What quantile it would be says whether clusters are counted, which cannot be kept.
+        let any = if self.agg >= 11 && self.q == 0 { "cluster_id" } else { any };
         let q = QUANTILES[self.q];
         let divisor = self.divisor.map(|divisor| DIVISORS[divisor]);
         let (name, agg) = match self.agg {
@@ -346,6 +362,7 @@ fn history(
                 amount_fen: (kind.has_amount() || amount == 888).then_some(amount),
                 text: named("t", text),
                 verified,
+                cluster: String::new(),
                 rate: [None, Some(-0.0), Some(0.0), Some(0.25), Some(1.5)][rate],
             });
         }
@@ -454,7 +471,13 @@ fn agrees(found: &str, expected: &OracleValue) -> bool {
 }
 
 /// Runs the program and looks at every feature of each transaction, or of one in so many.
-fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut, one_in: usize) -> Result<(), TestCaseError> {
+fn check(
+    drawn: &[Drawn],
+    events: &[Ev],
+    cut: &Cut,
+    clusters: Option<ClusterOptions>,
+    one_in: usize,
+) -> Result<(), TestCaseError> {
     let schema = schema();
     let mut toml = String::new();
     let declared: Vec<(String, OracleDecl)> = drawn
@@ -475,13 +498,19 @@ fn check(drawn: &[Drawn], events: &[Ev], cut: &Cut, one_in: usize) -> Result<(),
     };
     let ordered = Ordered::new(schema.clone(), arrivals, cut.dedup_window, true);
     sort_totally(&mut events);
-    let (kept, duplicates, mut refused) = without_repeats(&events, cut.dedup_window);
+    let (mut kept, duplicates, mut refused) = without_repeats(&events, cut.dedup_window);
     let mut codes: Vec<RejectCode> = ordered.refused.iter().map(|refused| refused.code).collect();
     codes.sort_unstable();
     refused.sort_unstable();
     prop_assert_eq!((ordered.duplicates, codes), (duplicates, refused));
 
-    let job = job_of(ordered, features_of(&schema, read.list, (None, Columns::Used)));
+    if let Some(ClusterOptions { graph_tick, hub_limit, .. }) = clusters {
+        let id = |at| cluster(&kept, at, graph_tick, hub_limit).id;
+        let ids: Vec<String> = (0..kept.len()).map(id).collect();
+        kept.iter_mut().zip(ids).for_each(|(event, id)| event.cluster = id);
+    }
+    let job =
+        job_of(ordered, features_of(&schema, read.list, (clusters.map(Into::into), Columns::Used)));
     let found = rows(&job, options(cut.workers, cut.tick, cut.batch));
     let transactions: Vec<usize> =
         (0..kept.len()).filter(|at| kept[*at].kind.is_transaction()).collect();
@@ -533,7 +562,7 @@ proptest! {
     ) {
         // Plain files are put in order first; a partition's order of arrival makes its watermark.
         let events = if cut.lateness.is_some() { events } else { shuffled };
-        check(&drawn, &with_repeats(events, &repeats, cut.dedup_window), &cut, 1)?;
+        check(&drawn, &with_repeats(events, &repeats, cut.dedup_window), &cut, None, 1)?;
     }
 }
 
@@ -561,6 +590,30 @@ proptest! {
             include_current: true,
         };
         let drawn: Vec<Drawn> = (0..14).map(every).collect();
-        check(&drawn, &events, &cut, 5)?;
+        check(&drawn, &events, &cut, None, 5)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// An event is filed under the cluster that its account was in as of the event's own moment,
+    /// and stays there, however clusters join and break.
+    #[test]
+    fn events_are_filed_and_looked_up_by_the_cluster_of_their_time(
+        drawn in prop::collection::vec((drawn(), CLUSTER_KEYS..KEYS.len(), 0usize..4), 1..16),
+        events in history(1..100, &CLUSTER_GAPS, 0..9),
+        graph_tick in prop::sample::select(vec![SECOND, MINUTE, HOUR]),
+        hub_limit in 2usize..5,
+        cut in cut(),
+    ) {
+        // Most are keyed by clusters; the others stand in plain families beside them.
+        let keyed = |(drawn, key, which): (Drawn, usize, usize)| match which {
+            0 => drawn,
+            _ => Drawn { key, ..drawn },
+        };
+        let drawn: Vec<Drawn> = drawn.into_iter().map(keyed).collect();
+        let window = CLUSTER_WINDOW_MS;
+        check(&drawn, &events, &cut, Some(ClusterOptions { graph_tick, window, hub_limit }), 1)?;
     }
 }

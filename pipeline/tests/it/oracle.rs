@@ -27,6 +27,8 @@ pub(crate) struct Ev {
     pub(crate) verified: Option<bool>,
     /// A column of one's own: `extra.rate`.
     pub(crate) rate: Option<f64>,
+    /// `cluster_id`: the cluster of its account as of its own moment, once that is worked out.
+    pub(crate) cluster: String,
 }
 
 /// The value of a field or of a feature.
@@ -104,6 +106,7 @@ impl Ev {
             "amount_fen" => int(self.amount_fen),
             "text" => string(&self.text),
             "verified" => self.verified.map_or(Null, Bool),
+            "cluster_id" => string(&self.cluster),
             "extra.rate" => self.rate.map_or(Null, Double),
             "payer_id" => match self.kind {
                 Kind::Send | Kind::Transfer | Kind::Withdraw => string(&self.account),
@@ -261,7 +264,7 @@ pub(crate) struct OracleCluster {
 }
 
 /// How far back devices link accounts.
-const CLUSTER_WINDOW_MS: i64 = 30 * 86_400_000;
+pub(crate) const CLUSTER_WINDOW_MS: i64 = 30 * 86_400_000;
 
 /// The cluster of the account that acts in `events[at]`, as of the last whole graph tick before
 /// the one in which it acts; a device with more than `hub_limit` accounts links no one.
@@ -329,6 +332,7 @@ mod tests {
             text: String::new(),
             verified: None,
             rate: None,
+            cluster: String::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use hongxian::event::{
 use hongxian::expr::Zone;
 use hongxian::features::catalogue::{Columns, Context};
 use hongxian::features::declare::Declaration;
-use hongxian::features::devices::ClusterOptions;
+use hongxian::features::devices::{ClusterOptions, Clusters};
 use hongxian::features::text::Lexicon;
 use hongxian::features::{Catalogue, Features};
 use hongxian::job::Job;
@@ -100,6 +100,14 @@ pub(crate) fn features(
     declarations: Vec<Declaration>,
     clusters: Option<ClusterOptions>,
 ) -> Features {
+    linked_features(declarations, clusters.map(Into::into))
+}
+
+/// The same with any links.
+pub(crate) fn linked_features(
+    declarations: Vec<Declaration>,
+    clusters: Option<Clusters>,
+) -> Features {
     features_of(&Arc::new(Schema::default()), declarations, (clusters, Columns::All))
 }
 
@@ -111,13 +119,13 @@ pub(crate) fn declared_features(declarations: Vec<Declaration>) -> Features {
 pub(crate) fn features_of(
     schema: &Arc<Schema>,
     declarations: Vec<Declaration>,
-    (clusters, columns): (Option<ClusterOptions>, Columns),
+    (clusters, columns): (Option<Clusters>, Columns),
 ) -> Features {
     let lexicon = Arc::new(Lexicon::from_files(&[]).unwrap());
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
-    let graph_tick = clusters.map_or(GRAPH_TICK, |clusters| clusters.graph_tick);
+    let graph_tick = clusters.as_ref().map_or(GRAPH_TICK, |clusters| clusters.graph_tick);
     let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
     let (mut catalogue, wrong) =
         Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);

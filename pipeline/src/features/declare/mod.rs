@@ -19,6 +19,7 @@ use std::ops::Range;
 pub(crate) use parse::read_built_in;
 pub use parse::{Declarations, read};
 
+use super::plan::CLUSTER_ID;
 use crate::event::KindSet;
 
 /// The keys of a feature's table, in the order in which they are written.
@@ -93,6 +94,17 @@ pub struct Windowed {
     pub window: Window,
     /// Whether the transaction itself counts, where it contributes.
     pub include_current: bool,
+}
+
+impl Windowed {
+    /// Whether it files, looks up or counts by the cluster of an account.
+    pub(crate) fn uses_clusters(&self) -> bool {
+        let field = match &self.agg {
+            Agg::Distinct(field) | Agg::TopShare(field) | Agg::Entropy(field, _) => Some(field),
+            _ => None,
+        };
+        self.key.iter().chain(&self.at).chain(field).any(|name| name == CLUSTER_ID)
+    }
 }
 
 /// How far back a windowed feature looks.

@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Reader, Text, suggest};
 use crate::event::{AMOUNT_FEN, FIELDS, Kind, KindSet, Schema, Type};
 use crate::expr;
-use crate::features::plan::Source;
+use crate::features::plan::{CLUSTER_ID, Source};
 use crate::features::state::QUANTILE_UNIT;
 
 /// The keys that only a windowed feature has.
@@ -301,7 +301,7 @@ impl<'p> Parser<'p> {
             return Some(source.kind(self.schema));
         }
         let known = self.schema.fields().iter().map(|field| field.name.as_str());
-        let hint = suggest(name.get_ref(), known.chain(["payer_id", "payee_id"]));
+        let hint = suggest(name.get_ref(), known.chain(["payer_id", "payee_id", CLUSTER_ID]));
         let name_ = name.get_ref();
         let message =
             Message::new(format!("`{name_}` is not a field"), format!("`{name_}` 不是字段"));
@@ -371,6 +371,11 @@ impl<'p> Parser<'p> {
             }
             Form::Number(agg) => agg(self.number_field(table)?),
             Form::Any(agg) => agg(self.any_field(table, span)?.into_inner()),
+            Form::Kept(agg) => {
+                let field = self.any_field(table, span)?;
+                self.refuse_cluster(&field)?;
+                agg(field.into_inner())
+            }
             Form::Quantile => {
                 let field = self.number_field(table);
                 let q = self.quantile(table, span);
@@ -410,6 +415,23 @@ impl<'p> Parser<'p> {
         let field = self.reader.string(table, "field")?;
         self.field(&field)?;
         Some(field)
+    }
+
+    /// Clusters are counted and told apart; no event has the text of one to be kept.
+    fn refuse_cluster(&mut self, field: &Text) -> Option<()> {
+        if field.get_ref() != CLUSTER_ID {
+            return Some(());
+        }
+        let message = Message::new(
+            format!("`{CLUSTER_ID}` can be counted, but not kept"),
+            format!("`{CLUSTER_ID}` 可以计数,但不能保留其值"),
+        );
+        let hint = Message::new(
+            "count it with `distinct`, `top_share` or `entropy`, or put it in `key`",
+            "用 `distinct`、`top_share` 或 `entropy` 计数,或放入 `key`",
+        );
+        self.reader.fail("cluster-not-kept", field.span(), message, Some(hint));
+        None
     }
 
     fn quantile(&mut self, table: &DeTable<'p>, span: &Range<usize>) -> Option<f64> {
@@ -464,6 +486,8 @@ enum Form {
     Number(fn(String) -> Agg),
     /// A field of any type.
     Any(fn(String) -> Agg),
+    /// A field of any type whose value is kept.
+    Kept(fn(String) -> Agg),
     /// A field of integers and `q`.
     Quantile,
     /// A field of any type, or the remainder of one of integers.
@@ -475,8 +499,8 @@ const FORMS: [(&str, Form); 14] = [
     ("sum", Form::Number(Agg::Sum)),
     ("min", Form::Number(Agg::Min)),
     ("max", Form::Number(Agg::Max)),
-    ("first", Form::Any(Agg::First)),
-    ("last", Form::Any(Agg::Last)),
+    ("first", Form::Kept(Agg::First)),
+    ("last", Form::Kept(Agg::Last)),
     ("mean", Form::Number(Agg::Mean)),
     ("stddev", Form::Number(Agg::Stddev)),
     ("distinct", Form::Any(Agg::Distinct)),
@@ -559,6 +583,9 @@ mod tests {
             ("where = '1 +'", "", "unexpected-end"),
             ("approx = true", "", "not-approximate"),
             ("expr = '1'", "", "meaningless-key"),
+            ("key = ['clustr_id']", "key", "unknown-field"),
+            ("agg = 'last'\nfield = 'cluster_id'", "agg", "cluster-not-kept"),
+            ("agg = 'sum'\nfield = 'cluster_id'", "agg", "aggregate-needs-int"),
         ];
         for (line, instead, code) in rows {
             let kept = whole

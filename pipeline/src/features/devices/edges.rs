@@ -2,22 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 
-use super::{Change, ClusterOptions};
+use super::ClusterOptions;
+use super::spread::Spread;
 use crate::event::Strings;
 
 /// Up to so many accounts of a device are searched one by one.
 const FEW: usize = 16;
 
-/// An edge between an account and a device that 128 bits stand for.
-pub(crate) type Edge = (String, u128);
+/// How an edge between an account and a device changes; 128 bits stand for each of the two.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EdgeChange {
+    /// The moment from which on it is so.
+    pub(crate) at: i64,
+    pub(crate) account: u128,
+    pub(crate) device: u128,
+    pub(crate) step: EdgeStep,
+}
+
+/// What becomes of an edge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum EdgeStep {
+    /// It is there; as far as is known, until that moment. The account's id comes with it.
+    Link { name: CompactString, until: i64 },
+    /// It stays until that moment, as far as is known. This is told before it would have gone.
+    Hold { until: i64 },
+    /// It is gone: its time has come, or its device has too many accounts, or only one.
+    Cut,
+}
 
 /// The accounts of each device, with when each was last seen there.
 pub(crate) struct SharedEdges {
     options: ClusterOptions,
-    devices: HashMap<u128, Accounts, FxBuildHasher>,
+    devices: Spread<u128, Accounts>,
     /// What becomes true at a moment to come.
     arrivals: BTreeMap<i64, Arrivals>,
     /// When each edge is to be looked at again: device and account.
@@ -41,7 +60,7 @@ struct Seen {
 
 /// An account on a device.
 struct Account {
-    name: Box<str>,
+    name: CompactString,
     last: i64,
 }
 
@@ -55,7 +74,7 @@ impl SharedEdges {
     pub(crate) fn new(options: ClusterOptions) -> SharedEdges {
         SharedEdges {
             options,
-            devices: HashMap::default(),
+            devices: Spread::default(),
             arrivals: BTreeMap::new(),
             due: BTreeMap::new(),
         }
@@ -78,7 +97,7 @@ impl SharedEdges {
     }
 
     /// Says how the linking edges change until `until`, the end of what is known.
-    pub(crate) fn advance(&mut self, until: i64, changes: &mut Vec<Change<Edge>>) {
+    pub(crate) fn advance(&mut self, until: i64, changes: &mut Vec<EdgeChange>) {
         loop {
             let next = [self.arrivals.keys().next(), self.due.keys().next()];
             let Some(now) = next.into_iter().flatten().min().copied() else {
@@ -91,11 +110,14 @@ impl SharedEdges {
         }
     }
 
-    fn step(&mut self, now: i64, changes: &mut Vec<Change<Edge>>) {
+    fn step(&mut self, now: i64, changes: &mut Vec<EdgeChange>) {
         let mut touched: BTreeMap<u128, Touched> = BTreeMap::new();
         let arrivals = self.arrivals.remove(&now).unwrap_or_default();
         for (at, seen) in arrivals.seen.iter().enumerate() {
-            let accounts = self.devices.entry(seen.device).or_insert(Accounts::Few(Vec::new()));
+            if self.options.leaves(seen.time) <= now {
+                continue; // The window is shorter than a tick.
+            }
+            let accounts = self.devices.entry(seen.device, || Accounts::Few(Vec::new()));
             if let Some(held) = accounts.get_mut(seen.account) {
                 held.last = held.last.max(seen.time);
                 continue;
@@ -103,7 +125,7 @@ impl SharedEdges {
             let touch = touched.entry(seen.device).or_insert_with(|| Touched::new(accounts.len()));
             let name = arrivals.names.get(at);
             accounts.insert(seen.account, Account { name: name.into(), last: seen.time });
-            touch.added.push(name.into());
+            touch.added.push(seen.account);
             let again = self.due.entry(self.options.leaves(seen.time)).or_default();
             again.push((seen.device, seen.account));
         }
@@ -115,18 +137,20 @@ impl SharedEdges {
                 continue;
             };
             let leaves = self.options.leaves(held.last);
+            let count = accounts.len();
+            let touch = touched.entry(device).or_insert_with(|| Touched::new(count));
             if leaves > now {
                 self.due.entry(leaves).or_default().push((device, account));
-                continue;
+                touch.held.push(account);
+            } else if accounts.remove(account).is_some() {
+                touch.removed.push(account);
             }
-            let touch = touched.entry(device).or_insert_with(|| Touched::new(accounts.len()));
-            touch.removed.extend(accounts.remove(account).map(|account| account.name));
         }
         for (device, touch) in touched {
             let Some(accounts) = self.devices.get(&device) else {
                 continue;
             };
-            self.tell(device, accounts, &touch, now as u64, changes);
+            self.tell(device, accounts, &touch, now, changes);
             if accounts.len() == 0 {
                 self.devices.remove(&device);
             }
@@ -139,24 +163,43 @@ impl SharedEdges {
         device: u128,
         accounts: &Accounts,
         touch: &Touched,
-        now: u64,
-        changes: &mut Vec<Change<Edge>>,
+        now: i64,
+        changes: &mut Vec<EdgeChange>,
     ) {
         let links = |count: usize| (2..=self.options.hub_limit).contains(&count);
-        let mut change = |account: &str, by| {
-            changes.push(((account.to_owned(), device), now, by));
+        let mut change = |account: u128, step| {
+            changes.push(EdgeChange { at: now, account, device, step });
+        };
+        let until = |account: &Account| self.options.leaves(account.last);
+        let link = |account: &Account| {
+            let (name, until) = (account.name.clone(), until(account));
+            EdgeStep::Link { name, until }
         };
         match (links(touch.before), links(accounts.len())) {
             (false, false) => {}
-            (false, true) => accounts.each(|account| change(account, 1)),
+            (false, true) => accounts.each(|key, account| change(key, link(account))),
             (true, false) => {
-                accounts.each(|account| change(account, -1));
-                touch.removed.iter().for_each(|account| change(account, -1));
-                touch.added.iter().for_each(|account| change(account, 1));
+                let mut added = touch.added.clone();
+                added.sort_unstable();
+                accounts.each(|key, _| {
+                    if added.binary_search(&key).is_err() {
+                        change(key, EdgeStep::Cut);
+                    }
+                });
+                touch.removed.iter().for_each(|account| change(*account, EdgeStep::Cut));
             }
             (true, true) => {
-                touch.removed.iter().for_each(|account| change(account, -1));
-                touch.added.iter().for_each(|account| change(account, 1));
+                touch.removed.iter().for_each(|account| change(*account, EdgeStep::Cut));
+                for key in &touch.held {
+                    if let Some(account) = accounts.get(*key) {
+                        change(*key, EdgeStep::Hold { until: until(account) });
+                    }
+                }
+                for key in &touch.added {
+                    if let Some(account) = accounts.get(*key) {
+                        change(*key, link(account));
+                    }
+                }
             }
         }
     }
@@ -165,13 +208,14 @@ impl SharedEdges {
 /// What happens to a device at one moment.
 struct Touched {
     before: usize,
-    added: Vec<Box<str>>,
-    removed: Vec<Box<str>>,
+    added: Vec<u128>,
+    held: Vec<u128>,
+    removed: Vec<u128>,
 }
 
 impl Touched {
     fn new(before: usize) -> Touched {
-        Touched { before, added: Vec::new(), removed: Vec::new() }
+        Touched { before, added: Vec::new(), held: Vec::new(), removed: Vec::new() }
     }
 }
 
@@ -217,12 +261,24 @@ impl Accounts {
         }
     }
 
-    fn each(&self, mut found: impl FnMut(&str)) {
+    fn get(&self, account: u128) -> Option<&Account> {
         match self {
             Accounts::Few(accounts) => {
-                accounts.iter().for_each(|(_, account)| found(&account.name))
+                let found = accounts.iter().find(|(held, _)| *held == account);
+                found.map(|(_, account)| account)
             }
-            Accounts::Many(accounts) => accounts.values().for_each(|account| found(&account.name)),
+            Accounts::Many(accounts) => accounts.get(&account),
+        }
+    }
+
+    fn each(&self, mut found: impl FnMut(u128, &Account)) {
+        match self {
+            Accounts::Few(accounts) => {
+                accounts.iter().for_each(|(key, account)| found(*key, account))
+            }
+            Accounts::Many(accounts) => {
+                accounts.iter().for_each(|(key, account)| found(*key, account))
+            }
         }
     }
 }
@@ -251,31 +307,45 @@ mod tests {
                 if at % cut == 0 {
                     edges.advance(time, &mut changes);
                 }
-                seen.push((time, format!("u{account}"), u128::from(device)));
+                seen.push((time, u128::from(account), u128::from(device)));
                 edges.see(u128::from(device), u128::from(account), &format!("u{account}"), time);
             }
             edges.advance(time, &mut changes);
             for moment in (0..=time).step_by(graph_tick as usize) {
-                let mut told: BTreeMap<(String, u128), isize> = BTreeMap::new();
-                for (edge, at, by) in &changes {
-                    if *at as i64 <= moment {
-                        *told.entry(edge.clone()).or_default() += by;
+                let mut told: BTreeMap<(u128, u128), i64> = BTreeMap::new();
+                for change in changes.iter().filter(|change| change.at <= moment) {
+                    let edge = (change.account, change.device);
+                    match &change.step {
+                        EdgeStep::Link { until, name } => {
+                            prop_assert_eq!(name.as_str(), format!("u{}", change.account));
+                            prop_assert_eq!(told.insert(edge, *until), None, "linked twice");
+                        }
+                        EdgeStep::Hold { until } => {
+                            let before = told.insert(edge, *until);
+                            let in_time = before.is_some_and(|held| change.at <= held);
+                            prop_assert!(in_time, "held after it would have gone");
+                        }
+                        EdgeStep::Cut => {
+                            let before = told.remove(&edge);
+                            let in_time = before.is_some_and(|held| change.at <= held);
+                            prop_assert!(in_time, "there is no edge after its time");
+                        }
                     }
                 }
-                told.retain(|_, count| *count != 0);
-                let mut linked: BTreeMap<u128, BTreeSet<&str>> = BTreeMap::new();
+                let mut linked: BTreeMap<u128, BTreeSet<u128>> = BTreeMap::new();
                 for (at, account, device) in &seen {
                     if *at < moment && *at >= moment - window {
-                        linked.entry(*device).or_default().insert(account);
+                        linked.entry(*device).or_default().insert(*account);
                     }
                 }
                 linked.retain(|_, accounts| (2..=hub_limit).contains(&accounts.len()));
-                let expected: BTreeMap<(String, u128), isize> = linked
+                let expected: BTreeSet<(u128, u128)> = linked
                     .iter()
                     .flat_map(|(device, accounts)| {
-                        accounts.iter().map(|account| ((account.to_string(), *device), 1))
+                        accounts.iter().map(|account| (*account, *device))
                     })
                     .collect();
+                let told: BTreeSet<(u128, u128)> = told.into_keys().collect();
                 prop_assert_eq!(told, expected, "as of {}", moment);
             }
         }

@@ -10,8 +10,8 @@ use crate::features::state::LOOK_AHEAD;
 use crate::features::state::recents::Recents;
 use crate::keyed::{KEY_GROUPS, Key};
 
-/// An account and a group, for which 128 bits stand.
-pub(crate) type Membership = (String, [u64; 2]);
+/// An account and a group; 128 bits stand for each.
+pub(crate) type Membership = (u128, [u64; 2]);
 
 /// The groups of each account.
 pub(crate) struct AccountGroups {
@@ -41,8 +41,8 @@ struct Act {
 #[derive(Default)]
 struct Account {
     groups: Recents,
-    /// Its id, while a device links it to others.
-    linked: Option<Box<str>>,
+    /// How many edges link it to others.
+    edges: u32,
     /// Whether it is due to be looked at.
     watched: bool,
 }
@@ -75,45 +75,31 @@ impl AccountGroups {
     pub(crate) fn count(&mut self, account: u128, now: i64) -> i64 {
         match part(&mut self.accounts, account).map.get_mut(&account) {
             Some(state) => {
-                state.expire(&self.options, now, |_, _| {});
+                state.expire(&self.options, now, |_| {});
                 state.groups.len() as i64
             }
             None => 0,
         }
     }
 
-    /// A device begins to link an account at `now`: from here on its groups are told.
+    /// At `now` an account has so many edges more or fewer. While it has one its groups are told.
     pub(crate) fn link(
         &mut self,
         account: u128,
-        id: &str,
+        edges: i64,
         now: i64,
         changes: &mut Vec<Change<Membership>>,
     ) {
         let state = part(&mut self.accounts, account).map.entry(account).or_default();
-        state.expire(&self.options, now, |_, _| {});
-        for group in state.groups.each() {
-            changes.push(((id.to_owned(), group), now as u64, 1));
-        }
-        state.linked = Some(id.into());
-        watch(state, account, &self.options, &mut self.due);
-    }
-
-    /// No device links an account any more at `now`.
-    pub(crate) fn unlink(
-        &mut self,
-        account: u128,
-        now: i64,
-        changes: &mut Vec<Change<Membership>>,
-    ) {
-        let Some(state) = part(&mut self.accounts, account).map.get_mut(&account) else {
-            return;
-        };
-        let Some(id) = state.linked.take() else {
-            return;
-        };
-        for group in state.groups.each() {
-            changes.push(((id.to_string(), group), now as u64, -1));
+        let before = state.edges;
+        let after = i64::from(before) + edges;
+        state.edges = u32::try_from(after).expect("an edge goes once, after it came");
+        if before == 0 && after > 0 {
+            state.expire(&self.options, now, |_| {});
+            changes.extend(state.groups.each().map(|group| ((account, group), now, 1)));
+            watch(state, account, &self.options, &mut self.due);
+        } else if before > 0 && after == 0 {
+            changes.extend(state.groups.each().map(|group| ((account, group), now, -1)));
         }
     }
 
@@ -142,8 +128,8 @@ impl AccountGroups {
                 continue;
             };
             state.watched = false;
-            state.expire(&self.options, now, |id, group| {
-                changes.push(((id.to_owned(), group), now as u64, -1));
+            state.expire(&self.options, now, |group| {
+                changes.push(((account, group), now, -1));
             });
             watch(state, account, &self.options, &mut self.due);
         }
@@ -153,13 +139,13 @@ impl AccountGroups {
         let accounts = part(&mut self.accounts, act.account);
         accounts.sweep_when_grown(now - self.options.window);
         let state = accounts.map.entry(act.account).or_default();
-        if state.linked.is_none() {
-            state.expire(&self.options, now, |_, _| {});
+        if state.edges == 0 {
+            state.expire(&self.options, now, |_| {});
         }
         let is_new = state.groups.see(act.group, act.time, &mut [], std::iter::empty());
-        if let Some(id) = &state.linked {
+        if state.edges > 0 {
             if is_new {
-                changes.push(((id.to_string(), act.group), now as u64, 1));
+                changes.push(((act.account, act.group), now, 1));
             }
             watch(state, act.account, &self.options, &mut self.due);
         }
@@ -173,7 +159,7 @@ fn watch(
     options: &ClusterOptions,
     due: &mut BTreeMap<i64, Vec<u128>>,
 ) {
-    if state.linked.is_none() || state.watched {
+    if state.edges == 0 || state.watched {
         return;
     }
     if let Some(oldest) = state.groups.oldest() {
@@ -198,7 +184,7 @@ impl Accounts {
             return;
         }
         self.map.retain(|_, account| {
-            account.linked.is_some() || account.groups.newest().is_some_and(|last| last >= oldest)
+            account.edges > 0 || account.groups.newest().is_some_and(|last| last >= oldest)
         });
         self.survivors = self.map.len();
     }
@@ -207,12 +193,12 @@ impl Accounts {
 impl Account {
     /// Forgets the groups that the window does not hold any more at `now`, and tells them of a
     /// linked account.
-    fn expire(&mut self, options: &ClusterOptions, now: i64, mut gone: impl FnMut(&str, [u64; 2])) {
+    fn expire(&mut self, options: &ClusterOptions, now: i64, mut gone: impl FnMut([u64; 2])) {
         while self.groups.oldest().is_some_and(|last| last < now - options.window) {
             if let Some(group) = self.groups.forget_oldest()
-                && let Some(id) = &self.linked
+                && self.edges > 0
             {
-                gone(id, group);
+                gone(group);
             }
         }
         self.groups.compact(&mut [], std::iter::empty());

@@ -19,7 +19,7 @@ impl Plan {
     /// Plans the features, in the order of declaration; every name must be of the schema.
     pub(crate) fn new(schema: &Schema, features: Vec<Definition>) -> Plan {
         let mut plan = Plan::default();
-        let mut by_key: BTreeMap<Vec<Source>, usize> = BTreeMap::new();
+        let mut by_key: BTreeMap<(Vec<Source>, bool), usize> = BTreeMap::new();
         let mut by_text: BTreeMap<String, usize> = BTreeMap::new();
         for Definition { name, windowed } in &features {
             let over = windowed.over;
@@ -38,11 +38,13 @@ impl Plan {
             let full = |family: &Family| {
                 family.streams.len() == BITS_MAX || family.lookups.len() == BITS_MAX
             };
-            let family = match by_key.get(&key) {
+            // What waits for clusters holds up nothing that does not.
+            let by = (key, windowed.uses_clusters());
+            let family = match by_key.get(&by) {
                 Some(&family) if !full(&plan.families[family]) => family,
                 _ => {
-                    plan.families.push(Family::new(key.clone()));
-                    by_key.insert(key, plan.families.len() - 1);
+                    plan.families.push(Family::new(by.0.clone()));
+                    by_key.insert(by, plan.families.len() - 1);
                     plan.families.len() - 1
                 }
             };

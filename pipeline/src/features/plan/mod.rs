@@ -9,6 +9,9 @@ mod build;
 use super::declare::{Window, Windowed};
 use crate::event::{FieldId, KindSet, Schema, Type};
 
+/// What the cluster of an event's account is called where events are filed and counted.
+pub(crate) const CLUSTER_ID: &str = "cluster_id";
+
 /// A value of an event that a key or an aggregate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
@@ -18,6 +21,8 @@ pub enum Source {
     Payer,
     /// The derived `payee_id`.
     Payee,
+    /// `cluster_id`: the cluster of the event's account as of the event's own moment.
+    Cluster,
 }
 
 impl Source {
@@ -26,6 +31,7 @@ impl Source {
         match name {
             "payer_id" => Some(Source::Payer),
             "payee_id" => Some(Source::Payee),
+            CLUSTER_ID => Some(Source::Cluster),
             name => schema.find(name).map(Source::Field),
         }
     }
@@ -34,7 +40,7 @@ impl Source {
     pub fn kind(self, schema: &Schema) -> Type {
         match self {
             Source::Field(field) => schema.field(field).kind,
-            Source::Payer | Source::Payee => Type::Str,
+            Source::Payer | Source::Payee | Source::Cluster => Type::Str,
         }
     }
 }
@@ -251,12 +257,20 @@ impl Family {
         self.carried.iter().map(|carried| carried.form.words()).sum()
     }
 
+    /// Whether its requests are made of the clusters of accounts, and so wait until those are known.
+    pub(crate) fn uses_clusters(&self) -> bool {
+        let looked_up = self.lookups.iter().flat_map(|lookup| &lookup.at);
+        let carried = self.carried.iter().map(|carried| &carried.source);
+        self.key.iter().chain(looked_up).chain(carried).any(|source| *source == Source::Cluster)
+    }
+
     /// The family's name: its key.
     pub(crate) fn name(&self, schema: &Schema) -> String {
         let names = self.key.iter().map(|source| match source {
             Source::Field(field) => schema.field(*field).name.as_str(),
             Source::Payer => "payer_id",
             Source::Payee => "payee_id",
+            Source::Cluster => CLUSTER_ID,
         });
         names.collect::<Vec<_>>().join(", ")
     }

@@ -478,7 +478,7 @@ fn what_holds_for_a_run_cannot_change_inside() {
         ("dedup_window = '1d'", "dedup_window"),
         ("allowed_lateness = '1s'", "allowed_lateness"),
         ("max_ahead = '1m'", "max_ahead"),
-        ("[devices]\nhub_limit = 7", "devices.hub_limit"),
+        ("[devices]\nhub_limit = 7", "clusters.links"),
         ("[clusters]\nenabled = false", "clusters.enabled"),
         ("[clusters]\nwindow = '1d'", "clusters.window"),
         ("[verdicts.account]\nenforce = true", "verdicts.account"),

@@ -1,0 +1,65 @@
+//! `hongxian devices`.
+
+use super::print;
+use crate::diagnostic::Failure;
+use crate::features::devices::load::{Load, Measured, measure};
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Put a load through the graph of accounts and devices on one core: hubs, a giant cluster,
+    /// and edges that go as fast as they come
+    Bench {
+        /// Events of accounts on devices
+        #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        events: u64,
+        /// Accounts
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        accounts: u64,
+        /// Devices
+        #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
+        devices: u64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Failure> {
+    let Command::Bench { events, accounts, devices, json } = *command;
+    let load = Load { events, accounts, devices };
+    let measured = measure(load);
+    print(&if json {
+        let mut report = serde_json::json!(measured);
+        report["events"] = events.into();
+        report["accounts"] = accounts.into();
+        report["devices"] = devices.into();
+        format!("{report}\n")
+    } else {
+        told(load, &measured)
+    });
+    Ok(())
+}
+
+fn told(load: Load, measured: &Measured) -> String {
+    let Load { events, accounts, devices } = load;
+    let Measured { links, cuts, edges_max, cluster_accounts_max, .. } = measured;
+    format!(
+        "{events} events of {accounts} accounts on {devices} devices, one core, processor time\n\
+         {links} edges came and {cuts} went; at most {edges_max} at once, and \
+         {cluster_accounts_max} accounts in one cluster\n\
+         {:.0} new edges a second, each of which goes again; the view of a worker takes {:.2} s \
+         beside {:.2} s\n\
+         longest tick {:.1} ms (with {} changes); longest piece {:.2} ms, 99.9 % up to {:.2} ms; \
+         longest change of a view {:.1} ms\n\
+         {:.0} MB for the graph, without names and groups of accounts\n",
+        measured.links_a_second,
+        measured.view_seconds,
+        measured.graph_seconds,
+        measured.tick_ms_max,
+        measured.tick_changes_max,
+        measured.piece_ms_max,
+        measured.piece_ms_p999,
+        measured.view_ms_max,
+        measured.graph_bytes as f64 / 1e6,
+    )
+}
