@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::reading::Reading;
 use super::{Shown, environment, opened, print};
 use crate::diagnostic::Failure;
-use crate::lens;
+use crate::lens::{self, TypeSource};
 use crate::report::Screen;
 
 #[derive(clap::Args)]
@@ -16,6 +16,10 @@ pub(super) struct Arguments {
     /// HTML file to write as well: tables and plots, offline, in both languages
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
+    /// Whence the types of groups come: features (social.group.type), labels (the role of honest
+    /// groups), events (extra.group_type on group events) [default: the first that tells of any]
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    group_types: Option<TypeSource>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -24,7 +28,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
     let progress = Reading::begin(&Arc::default());
-    let lens = lens::look(&run, &progress);
+    let lens = lens::look(&run, arguments.group_types, &progress);
     progress.end();
     let lens = lens?;
     if let Some(out) = &arguments.out {
@@ -42,4 +46,9 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         print(&format!("\n{}\n", out.display()));
     }
     Ok(())
+}
+
+fn source(text: &str) -> Result<TypeSource, String> {
+    let found = TypeSource::ALL.into_iter().find(|source| source.name() == text);
+    found.ok_or_else(|| "features, labels or events".to_owned())
 }

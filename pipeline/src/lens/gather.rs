@@ -28,7 +28,7 @@ const UNKNOWN: &str = "";
 
 /// Whence the types of groups come: the first of these that tells of any group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TypeSource {
+pub enum TypeSource {
     /// The feature `social.group.type`.
     Features,
     /// The roles of groups in the labels, as the generator writes them.
@@ -40,7 +40,11 @@ pub(super) enum TypeSource {
 }
 
 impl TypeSource {
-    pub(super) fn name(self) -> &'static str {
+    /// Every source that may tell, in the order in which they are asked.
+    pub const ALL: [TypeSource; 3] = [TypeSource::Features, TypeSource::Labels, TypeSource::Events];
+
+    /// Its name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
         match self {
             TypeSource::Features => "features",
             TypeSource::Labels => "labels",
@@ -100,11 +104,15 @@ pub(super) struct Platform {
 }
 
 /// Reads a run and gathers what the tables need.
-pub(super) fn gather(run: &FinishedRun, progress: &dyn Progress) -> Result<Gathered, Failure> {
+pub(super) fn gather(
+    run: &FinishedRun,
+    wanted: Option<TypeSource>,
+    progress: &dyn Progress,
+) -> Result<Gathered, Failure> {
     let events = run.events(progress)?;
     let labels = run.labels()?;
     let mut gatherer = Gatherer::default();
-    let (types, source) = types(run, &events, labels.as_ref())?;
+    let (types, source) = types(run, &events, labels.as_ref(), wanted)?;
     let banned = run.entities()?;
     let banned: BTreeSet<String> = banned
         .into_iter()
@@ -158,9 +166,12 @@ fn types(
     run: &FinishedRun,
     events: &Events,
     labels: Option<&Labels>,
+    wanted: Option<TypeSource>,
 ) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
     let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
-    if run.feature_names()?.iter().any(|name| name == TYPE_FEATURE) {
+    let asked = |source| wanted.is_none_or(|wanted| wanted == source);
+    let has_feature = run.feature_names()?.iter().any(|name| name == TYPE_FEATURE);
+    if asked(TypeSource::Features) && has_feature {
         let types = types_by_feature(run, events)?;
         if known(&types) {
             return Ok((types, TypeSource::Features));
@@ -182,7 +193,8 @@ fn types(
             }
         }
     })?;
-    Ok(match (known(&labelled), known(&told)) {
+    let labels = asked(TypeSource::Labels) && known(&labelled);
+    Ok(match (labels, asked(TypeSource::Events) && known(&told)) {
         (true, _) => (labelled, TypeSource::Labels),
         (_, true) => (told, TypeSource::Events),
         _ => (BTreeMap::new(), TypeSource::None),

@@ -14,6 +14,7 @@ mod shown;
 
 use serde::Serialize;
 
+pub use self::gather::TypeSource;
 pub use self::page::html;
 pub use self::shown::terminal;
 
@@ -188,12 +189,17 @@ pub struct Hours {
     pub active: Option<(usize, usize)>,
 }
 
-/// Looks at the events of a run.
+/// Looks at the events of a run; the types of groups are taken from `types`, or else from the first
+/// source that tells of any.
 ///
 /// # Errors
 /// When the run cannot be read again.
-pub fn look(run: &FinishedRun, progress: &dyn Progress) -> Result<Lens, Failure> {
-    let gathered = gather::gather(run, progress)?;
+pub fn look(
+    run: &FinishedRun,
+    types: Option<TypeSource>,
+    progress: &dyn Progress,
+) -> Result<Lens, Failure> {
+    let gathered = gather::gather(run, types, progress)?;
     let mut sections = sections::all(&gathered);
     sections.iter_mut().for_each(hide_neighbours);
     let zone = run.zone();

@@ -144,7 +144,8 @@ fn cell<'v>(lens: &'v Value, section: &str, row: &str, column: &str) -> &'v Valu
 #[test]
 fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     let directory = decided();
-    let lens = hongxian(directory.path(), &["lens", "run", "--json", "--out=lens.html"]);
+    let labelled = "--group-types=labels";
+    let lens = hongxian(directory.path(), &["lens", "run", labelled, "--json", "--out=lens.html"]);
     let text = String::from_utf8(lens.stdout.clone()).unwrap();
     let lens = json(&lens);
     let rows = rows(&world());
@@ -176,7 +177,9 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
         assert!(packets["value"].is_null() && packets["small"] == true, "{platform}: {packets}");
     }
     let page = fs::read_to_string(directory.path().join("lens.html")).unwrap();
-    let shown = hongxian(directory.path(), &["lens", "run"]);
+    let guessed = json(&hongxian(directory.path(), &["lens", "run", "--json"]));
+    assert_eq!(guessed["group_types_from"], "features", "they are asked first");
+    let shown = hongxian(directory.path(), &["lens", "run", labelled]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     for out in [&text, &page, &shown] {
         assert!(!out.contains("acct-"), "an account is named");
