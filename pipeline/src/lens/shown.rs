@@ -83,6 +83,7 @@ fn note_lines(text: &str, out: &mut String) {
     for word in text.split_inclusive([' ', '，', '；', '。', '：']) {
         let columns: usize = word.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum();
         if width > 0 && width + columns > COLUMNS {
+            out.truncate(out.trim_end().len());
             out.push_str("\n  ");
             width = 0;
         }
