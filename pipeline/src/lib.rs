@@ -5,7 +5,8 @@
 //! it. An event is read and checked ([`source`], [`event`]), put in its place in the total order
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
-//! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]).
+//! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that is over is
+//! opened again by [`finished`], and looked at by [`lens`], [`discover`] and [`profile`].
 //!
 //! ```
 //! use std::sync::Arc;

@@ -309,6 +309,22 @@ fn what_is_not_this_run_is_refused() {
     let (code, words) = said(&["lens", "run", "--json"]);
     assert!(code == 0 && words.contains("earlier version"), "{code} {words}");
     fs::write(&path, whole).unwrap();
+    // An interrupted run is about the events that it came to; another has all of its input's.
+    let path_metrics = directory.path().join("run/metrics.json");
+    let metrics = fs::read_to_string(&path_metrics).unwrap();
+    let mut fewer: Value = serde_json::from_str(&metrics).unwrap();
+    let applied = fewer["counts"]["applied"].as_u64().unwrap() - 5;
+    let reached = applied + fewer["counts"]["decided"].as_u64().unwrap();
+    fewer["counts"]["applied"] = applied.into();
+    fs::write(&path_metrics, fewer.to_string()).unwrap();
+    let (code, words) = said(&["lens", "run"]);
+    assert!(code == 2 && words.contains("backtest again"), "{code} {words}");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replace("partial = false", "partial = true")).unwrap();
+    let partial = json(&hongxian(directory.path(), &["lens", "run", "--json"]));
+    assert_eq!(partial["events"], reached);
+    fs::write(&path, whole).unwrap();
+    fs::write(&path_metrics, metrics).unwrap();
     fs::write(directory.path().join("labels.csv"), LABELS.replace("g-few", "g-new")).unwrap();
     let (code, words) = said(&["lens", "run"]);
     assert!(code == 2 && words.contains("labels.csv") && words.contains("changed"), "{words}");
