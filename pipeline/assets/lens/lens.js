@@ -64,7 +64,7 @@ function figure(cell, unit) {
 
 function section(one) {
   const cell = (column, cell) => el('td', null, figure(cell, column.unit),
-    cell.document ? el('span', { class: 'soft' }, ` (${cell.document})`) : null);
+    cell.document ? el('span', { class: 'soft' }, cell.document === '*' ? ' *' : ` (${cell.document})`) : null);
   return [
     el('h2', null, word(one.title)),
     el('section', { class: 'card' },
@@ -138,12 +138,15 @@ function beside(id, columnId) {
 }
 
 function besidePlot(rows) {
-  const label = (unit) => ({ show: true, position: 'top', color: colour('ink'), formatter: ({ value }) => (value === null || Number.isNaN(value) ? '' : number(value, unit)) });
+  const label = (unit) => ({ show: true, position: 'top', fontSize: 11, color: colour('ink'), formatter: ({ value }) => (value === null || Number.isNaN(value) ? '' : number(value, unit)) });
   const unit = rows.length ? rows[0].unit : 'number';
-  const bars = (name, fill, values) => ({ name, type: 'bar', barMaxWidth: 38, itemStyle: { color: fill }, label: label(unit), data: values });
+  const bars = (name, fill, values) => ({ name, type: 'bar', barMaxWidth: 38, barGap: '18%', itemStyle: { color: fill }, label: label(unit), data: values });
   const told = (text) => (text && Number.isFinite(Number(text)) ? Number(text) : null);
   return base({
-    xAxis: axis({ type: 'category', data: rows.map((row) => row.name), splitLine: { show: false } }),
+    xAxis: axis({
+      type: 'category', data: rows.map((row) => row.name), splitLine: { show: false },
+      axisLabel: { color: colour('soft'), interval: 0, width: 78, overflow: 'break' },
+    }),
     yAxis: axis({ type: 'value' }),
     series: [
       bars(say('here'), colour('accent'), rows.map((row) => row.cell.value)),

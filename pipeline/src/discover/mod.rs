@@ -15,7 +15,9 @@
 //!   once each;
 //! - *rarity*: the share of all speakers who say it. What one in fifty says is half everyday; what
 //!   has more than [`COLLECTORS_MAX`] collectors is everyday wholly;
-//! - *burst*: how improbable its densest three days are, given how much was said in them.
+//! - *burst*: how improbable its densest three days are, given how much was said in them;
+//! - *known*: the share of its texts in which a phrase hits something else: these are found without
+//!   it.
 //!
 //! The score is ten times the decimal logarithm of one plus their product, so that ten more is ten
 //! times as much. Of terms that share two symbols and a collector, the best stands for all; a term
@@ -132,6 +134,8 @@ pub struct Parts {
     pub everyday: f64,
     /// The surprise of its densest days.
     pub burst: f64,
+    /// From 0 to 1: texts in which a phrase hits something else.
+    pub known: f64,
 }
 
 type Fast<K, V> = HashMap<K, V, Xxh3DefaultBuilder>;
@@ -361,6 +365,7 @@ fn rank(
             repetition: f64::from(again) / f64::from(pair.count),
             everyday: one.speakers.len() as f64 / everyone.len().max(1) as f64,
             burst: burst(&one.days, one.count, &said_on, all),
+            known: f64::from(one.hit) / f64::from(one.count),
         };
         ranked.push((*term, payee, parts.score(), parts));
     }
@@ -375,7 +380,8 @@ impl Parts {
             / (1.0 + self.spread as f64)
             * (REPEATED_LEAST + self.repetition)
             / (1.0 + self.everyday / EVERYDAY_SHARE)
-            * (1.0 + self.burst / (self.burst + BURST_HALF));
+            * (1.0 + self.burst / (self.burst + BURST_HALF))
+            * (1.0 - self.known);
         10.0 * libm::log10(1.0 + product)
     }
 }

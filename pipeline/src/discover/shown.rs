@@ -14,11 +14,11 @@ pub fn terminal(found: &Discovery, zone: &Zone, screen: Screen) -> String {
     let mut out = match lang {
         Lang::En => format!(
             "{} texts; terms that no phrase knows, the likeliest code words first. 10 more in score \
-             is ten\ntimes as much; below about 10, wedding wishes and class fees are as likely\n",
+             is ten\ntimes as much; below about 17, wedding wishes and class fees are as likely\n",
             grouped(found.texts as u64)
         ),
         Lang::Zh => format!(
-            "{} 条文本；未被词表收录的用语，最像暗语者在前。分值每高 10 即强十倍；\n约 10 分以下，婚礼祝福、\
+            "{} 条文本；未被词表收录的用语，最像暗语者在前。分值每高 10 即强十倍；\n约 17 分以下，婚礼祝福、\
              班费之类也会出现\n",
             grouped(found.texts as u64)
         ),

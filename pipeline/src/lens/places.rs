@@ -92,6 +92,7 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
         let part = |of: &BTreeSet<u32>| {
             let those: BTreeSet<u32> = of.iter().copied().filter(there).collect();
             match those.len() {
+                _ if of.is_empty() => Cell::default(),
                 0 => Cell::count(0, 0),
                 count => Cell::of(share(count, of.len()), gathered.people(&those)),
             }

@@ -6,6 +6,9 @@ use super::{Cell, Section, Unit, Words};
 use crate::simulate::fidelity::tables::Packet;
 use crate::simulate::figures::GroupType;
 
+/// In the place of a figure, where the document only names something.
+pub(super) const NAMED: &str = "*";
+
 /// What a packet is for.
 struct Scene {
     /// Its name for programs.
@@ -66,7 +69,7 @@ const SCENES: [Scene; 8] = [
     },
     Scene {
         id: "recruiting",
-        name: ("recruiting", "拉新"),
+        name: ("recruit", "拉新"),
         words: &["拉新", "推广", "地推", "拉人", "邀请"],
         of: Some(GroupType::Business),
     },
@@ -105,7 +108,7 @@ pub(super) fn section(gathered: &Gathered) -> Section {
                 _ => Cell::of(share(there.count(), memos.len()), who),
             };
             let named = scene.of.is_some_and(|kind| class == Class::Type(kind));
-            cells.push(if named { cell.beside("named") } else { cell });
+            cells.push(if named { cell.beside(NAMED) } else { cell });
         }
         rows.push(row(class.id(), class.name(), cells));
     }
@@ -117,9 +120,9 @@ pub(super) fn section(gathered: &Gathered) -> Section {
         columns: std::iter::once(memos).chain(SCENES.iter().map(scene)).collect(),
         rows,
         notes: vec![Words::new(
-            "named: the document names this scene for the type. A memo counts for the first scene \
+            "*: the document names this scene for the type. A memo counts for the first scene \
              whose words it has",
-            "named：文档将该场景列为该类型的高频场景；留言计入首个匹配词语的场景",
+            "*：文档将该场景列为该类型的高频场景；留言计入首个匹配词语的场景",
         )],
     }
 }

@@ -178,11 +178,11 @@ fn groups(gathered: &Gathered) -> Section {
             summed("groups", ("groups", "群数"), Unit::Count),
             column("accounts", ("accounts", "账户"), Unit::Count),
             summed("packets", ("packets", "红包数"), Unit::Count),
-            column("mean", ("mean, yuan", "单包均值（元）"), Unit::Yuan),
+            column("mean", ("mean ¥", "单包均值（元）"), Unit::Yuan),
             column("busiest", ("busiest", "最活跃"), Unit::Clock),
-            column("active", ("active, %", "活跃时段 %"), Unit::Percent),
-            column("from_1_to_20", ("1–20 yuan, %", "1-20元 %"), Unit::Percent),
-            column("from_5_to_50", ("5–50 yuan, %", "5-50元 %"), Unit::Percent),
+            column("active", ("active %", "活跃时段 %"), Unit::Percent),
+            column("from_1_to_20", ("¥1–20 %", "1-20元 %"), Unit::Percent),
+            column("from_5_to_50", ("¥5–50 %", "5-50元 %"), Unit::Percent),
         ],
         rows,
         notes: vec![
@@ -237,9 +237,9 @@ fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_pack
 /// The document's mean packet and active hours of a type.
 fn told(kind: GroupType) -> Option<(&'static str, &'static str)> {
     match kind {
-        GroupType::Family => Some(("8.7", "20:00-22:00")),
-        GroupType::Interest => Some(("15.2", "19:30-21:00")),
-        GroupType::Business => Some(("28.5", "14:00-16:00")),
+        GroupType::Family => Some(("8.7", "20-22")),
+        GroupType::Interest => Some(("15.2", "19:30-21")),
+        GroupType::Business => Some(("28.5", "14-16")),
         GroupType::Stranger => None,
     }
 }
@@ -323,9 +323,10 @@ fn money(gathered: &Gathered) -> Section {
     let mut notes = vec![Words::new(
         "money of packets, first in first out, until a transfer or withdrawal from the balance (or \
          of unknown funding); by flow only where most of what an account received is of it. \
-         Turnover: outflow a day over mean balance. Stay: median of what moves on within a day",
+         Turnover: outflow a day over mean balance. Stay: median of what moves on within a day. \
+         Whoever runs a game and keeps the takings is in it too",
         "红包资金按先进先出，至余额（或来源未知）转账、提现为止；账户所收多数属于某类资金时才计入该类。\
-         周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长",
+         周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。庄家等留存资金者也计入",
     )];
     if gathered.tables.days < TURNOVER_DAYS_MIN {
         notes.push(Words::new(
@@ -394,8 +395,8 @@ fn ties(gathered: &Gathered) -> Section {
         rows,
         notes: vec![Words::new(
             "strong: family groups; weak: groups of interest, business and strangers. Acts: packets \
-             sent and claimed; a member counts from when it was first seen in the group",
-            "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计",
+             sent and claimed; a member counts from when it was first seen in the group, and who never acts is not seen",
+            "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计，从不活动者不可见",
         )],
     }
 }

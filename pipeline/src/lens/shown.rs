@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use super::scenes::NAMED;
 use super::{Cell, Lens, SMALL_CELL, Section, Unit, Words};
 use crate::diagnostic::Lang;
 use crate::report::{Screen, grouped, printable};
@@ -99,6 +100,7 @@ fn shown(cell: &Cell, unit: Unit) -> String {
         None => "-".to_owned(),
     };
     match &cell.document {
+        Some(document) if document == NAMED => format!("{value} {NAMED}"),
         Some(document) => format!("{value} ({document})"),
         None if cell.value.is_none() && !cell.small => String::new(),
         None => value,

@@ -73,7 +73,7 @@ const KNOWN: [(&str, &str); 6] = [
 /// A word that is planted less often than this settles nothing that could be seen.
 const PLANTED_MIN: u64 = 12;
 /// What stands among the first ten: all. The rings of these populations settle forty times and more
-/// with one payee, where a word is worth its place from a score of some ten on.
+/// with one payee, where a word is worth its place from a score of some twenty on.
 const TOP: usize = 10;
 /// Of the first twenty, at most so many are noise: with five planted words there are fifteen places
 /// for others. The bankers' own tokens (d50, 鸭大) take half of these, and the rest is what a person
