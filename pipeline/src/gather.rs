@@ -81,6 +81,11 @@ impl Prepared {
         assert!(first, "a slice is annotated once");
     }
 
+    /// The digit that each row's text announces, which is the last of the text features.
+    pub(crate) fn bet_digits(&self) -> &[i64] {
+        self.texts.last().map_or(&[], Vec::as_slice)
+    }
+
     /// Whether the event at `row` passes a condition of the plan.
     pub(crate) fn passes(&self, condition: usize, row: usize) -> bool {
         self.holds[condition][row]

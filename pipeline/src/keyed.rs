@@ -105,6 +105,18 @@ impl Replies {
     }
 }
 
+/// Where each request of a slice stands, batch and place, in the order of rows: of each row first
+/// what there is to tell, by batch, and then the lookups that see it. No batch has both.
+pub(crate) fn by_row(batches: &[Requests]) -> impl Iterator<Item = (usize, usize)> {
+    let mut order = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
+    for (nth, batch) in (0_u32..).zip(batches) {
+        let places = batch.rows.iter().zip(&batch.lookups).zip(0_u32..);
+        order.extend(places.map(|((row, lookups), at)| (*row, *lookups != 0, nth, at)));
+    }
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, nth, at)| (nth as usize, at as usize))
+}
+
 /// The word of a text that is null.
 pub(crate) const NULL_TEXT: u64 = u64::MAX;
 

@@ -4,7 +4,9 @@
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
 mod clusters;
+mod funds;
 mod packets;
+mod social;
 mod steps;
 
 use std::any::Any;
@@ -158,6 +160,8 @@ fn work(
         let events = scope.input_from(&mut input);
         let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
         let mut replies = wiring.referee(&events);
+        replies.extend(wiring.funds(&events));
+        replies.extend(wiring.social(&events));
         let annotated = match &job.features().clusters {
             Some(clusters) => {
                 let (counts, annotated) = wiring.clusters(&events, clusters);

@@ -1,21 +1,23 @@
-//! The referee's two families: packets, and the accounts that are told what was found of their
-//! shares and refunds.
+//! The referee's families: packets, the accounts that are told what was found of their shares and
+//! refunds, and the devices that are told of the claims on them.
 //!
-//! What a packet's keeper finds goes on to the account's keeper within the same step. That one
+//! What a packet's keeper finds goes on to the other keepers within the same step. Each of them
 //! waits for the step to be whole, as every keeper does, and then has both what there is to tell
 //! and the lookups; so nothing waits for an answer to itself.
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::vec::Partition;
 
 use super::{Events, Wiring, Work};
-use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, PACKET_ID};
+use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, DEVICE_ID, FieldId, GROUP_ID, PACKET_ID};
+use crate::features::devices::latency::Latencies;
 use crate::features::kept::Keeper;
 use crate::features::state::Usage;
 use crate::gather::Prepared;
-use crate::keyed::{Addressing, Replies, Requests};
-use crate::packet::requests::{FortunesState, RefereeState, account_lookups, packet_requests};
+use crate::keyed::{Addressing, Key, Replies, Requests};
+use crate::packet::requests::{FortunesState, RefereeState, packet_requests};
 
 impl Wiring<'_> {
     /// Answers about the packets of each transaction and, where something asks for them, about
@@ -25,28 +27,40 @@ impl Wiring<'_> {
         let (index, peers) = (self.index, self.peers);
         let to = move |first| Addressing { origin: index, peers, first };
         let requests = self.ask(events, "Requests: packets", move |prepared: &Prepared| {
-            let keys = prepared.keys_of([PACKET_ID, ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID]);
+            let keys =
+                prepared.keys_of([PACKET_ID, ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, DEVICE_ID]);
             packet_requests(&prepared.slice, &keys, &to(prepared.rank))
         });
         let features = self.job.features();
         let packets = self.packets(requests, features.kept_family(Keeper::Packets));
-        let (answers, tidings) = packets.ok_err(|found| found);
-        if !features.keepers.has(Keeper::Fortunes) {
-            return vec![answers];
+        let (packets, tidings) = packets.ok_err(|found| found);
+        let mut answers = vec![packets];
+        let mut tidings = tidings.partition(2, |(to, requests)| (to as u64, requests)).into_iter();
+        let (Some(shares), Some(claims)) = (tidings.next(), tidings.next()) else {
+            unreachable!("it is parted in two");
+        };
+        if features.keepers.has(Keeper::Fortunes) {
+            let asked = self.ask(events, "Requests: accounts of packets", move |prepared| {
+                lookups(prepared, ACCOUNT_ID, &to(prepared.rank))
+            });
+            let requests = events.scope().concatenate([asked, shares]);
+            answers.push(self.accounts(requests, features.kept_family(Keeper::Fortunes)));
         }
-        let lookups = self.ask(events, "Requests: accounts of packets", move |prepared| {
-            let [accounts] = prepared.keys_of([ACCOUNT_ID]);
-            account_lookups(&prepared.slice, &accounts, &to(prepared.rank))
-        });
-        let requests = events.scope().concatenate([lookups, tidings]);
-        vec![answers, self.accounts(requests, features.kept_family(Keeper::Fortunes))]
+        if features.keepers.has(Keeper::Latencies) {
+            let asked = self.ask(events, "Requests: devices of claims", move |prepared| {
+                lookups(prepared, DEVICE_ID, &to(prepared.rank))
+            });
+            let requests = events.scope().concatenate([asked, claims]);
+            answers.push(self.latencies(requests, features.kept_family(Keeper::Latencies)));
+        }
+        answers
     }
 
     fn packets<'s>(
         &self,
         requests: StreamVec<'s, u64, Requests>,
         family: u32,
-    ) -> StreamVec<'s, u64, Result<Replies, Requests>> {
+    ) -> StreamVec<'s, u64, Result<Replies, (usize, Requests)>> {
         let mut state = RefereeState::new(self.peers);
         self.keyed(requests, "packet: referee", move |work| match work {
             Work::Apply(batches, found) => {
@@ -54,7 +68,9 @@ impl Wiring<'_> {
                     let mut replies = Replies::to(requests, family);
                     let tidings = state.apply(requests, &mut replies);
                     found.push(Ok(replies));
-                    found.extend(tidings.into_iter().map(Err));
+                    for (to, batches) in tidings.into_iter().enumerate() {
+                        found.extend(batches.into_iter().map(|batch| Err((to, batch))));
+                    }
                 }
                 Usage::default()
             }
@@ -81,4 +97,34 @@ impl Wiring<'_> {
             }
         })
     }
+
+    fn latencies<'s>(
+        &self,
+        requests: StreamVec<'s, u64, Requests>,
+        family: u32,
+    ) -> StreamVec<'s, u64, Replies> {
+        let mut state = Latencies::new();
+        self.keyed(requests, "devices: claims", move |work| match work {
+            Work::Apply(batches, found) => {
+                let mut replies = Replies::to(&batches[0], family);
+                state.apply(batches, &mut replies);
+                found.push(replies);
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+}
+
+/// Lookups of a slice's transactions under the keys of a field, a batch for each worker.
+fn lookups(prepared: &Prepared, field: FieldId, to: &Addressing) -> Vec<Requests> {
+    let slice = &prepared.slice;
+    let [keys] = prepared.keys_of([field]);
+    let mut batches = Requests::batches(to, slice.chunk.len(), 0);
+    for (row, key) in keys.iter().enumerate() {
+        if slice.chunk.kind(row).is_transaction() && *key != Key::NULL {
+            batches[key.group() % to.peers].push(row, *key, slice.effective[row], 0, 1);
+        }
+    }
+    batches
 }

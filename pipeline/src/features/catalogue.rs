@@ -133,6 +133,8 @@ pub struct Context<'c> {
     pub zone: &'c Arc<Zone>,
     /// How clusters of accounts are made; none: the cluster features are null.
     pub clusters: Option<Clusters>,
+    /// Features over graphs are as of whole multiples of this, in ms.
+    pub graph_tick: i64,
     /// Which built-in features there are in the output.
     pub columns: Columns,
 }
@@ -159,6 +161,8 @@ pub struct Features {
     pub(crate) keepers: Keepers,
     /// How clusters of accounts are made; none where nothing asks for them.
     pub(crate) clusters: Option<Clusters>,
+    /// Features over graphs are as of whole multiples of this, in ms.
+    pub(crate) graph_tick: i64,
     pub(crate) zone: Arc<Zone>,
 }
 
@@ -484,6 +488,7 @@ impl Catalogue {
             lexicon,
             keepers,
             clusters: context.clusters.clone().filter(|_| linked),
+            graph_tick: context.graph_tick,
             zone: context.zone.clone(),
         }
     }

@@ -79,6 +79,8 @@ pub struct Ruling {
     pub shares_taken: Option<i64>,
     /// Fen that were not; none where the sending was not seen.
     pub left: Option<i64>,
+    /// Of a claim: ms since the sending; none where it was not seen.
+    pub latency: Option<i64>,
 }
 
 /// What is held against packets, in the stream's units.
@@ -181,7 +183,8 @@ impl Referee {
             Kind::Claim => {
                 let packet = self.packet(event);
                 let (finding, share_rank) = packet.claim(event, &law);
-                packet.ruling(finding, share_rank)
+                let latency = packet.sending.map(|sending| event.event_time - sending.at);
+                Ruling { latency, ..packet.ruling(finding, share_rank) }
             }
             Kind::Refund => match self.find(event) {
                 Some(packet) => {
@@ -247,6 +250,7 @@ impl Ruling {
             split_deviation: None,
             shares_taken: None,
             left: None,
+            latency: None,
         }
     }
 }
@@ -288,6 +292,7 @@ impl Packet {
             split_deviation: self.ranks.deviation(),
             shares_taken: Some(self.claims),
             left: Some(sending.total.saturating_sub(self.claimed)),
+            latency: None,
         }
     }
 

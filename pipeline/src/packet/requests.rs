@@ -9,22 +9,22 @@ use super::luck::Fortunes;
 use super::plays::{Rules, TABLE};
 use super::referee::{Law, PacketEvent, Referee, Ruling};
 use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
-use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, halves, whole};
+use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, by_row, halves, whole};
 use crate::source::order::Slice;
 
 /// Words of a request about a packet: head, amount, shares on a send and the counterparty on a
-/// claim, account (two), group.
-const WORDS: usize = 6;
+/// claim, account (two), group, device (two).
+const WORDS: usize = 8;
 
 /// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund.
 const RANK: u32 = 1;
 const FAULT: u32 = 2;
 
 /// The requests of a slice's packet events, a batch for each worker; `keys` are those of packets,
-/// accounts, counterparties and groups.
+/// accounts, counterparties, groups and devices.
 pub(crate) fn packet_requests(
     slice: &Slice,
-    [packets, accounts, counterparties, groups]: &[Rc<[Key]>; 4],
+    [packets, accounts, counterparties, groups, devices]: &[Rc<[Key]>; 5],
     to: &Addressing,
 ) -> Vec<Requests> {
     let chunk = &slice.chunk;
@@ -45,6 +45,7 @@ pub(crate) fn packet_requests(
             _ => (0, counterparties[row].hash as u64),
         };
         let [low, high] = halves(accounts[row].hash);
+        let device = halves(devices[row].hash);
         let batch = &mut batches[key.group() % to.peers];
         let lookup = u32::from(kind.is_transaction());
         batch.push(row, key, slice.effective[row], 1, lookup);
@@ -55,6 +56,8 @@ pub(crate) fn packet_requests(
             low,
             high,
             groups[row].hash as u64,
+            device[0],
+            device[1],
         ]);
     }
     batches
@@ -69,21 +72,9 @@ fn play_at(place: u64) -> Option<&'static Rules> {
     TABLE.get((place as usize).checked_sub(1)?)
 }
 
-/// Lookups of the accounts of a slice's transactions, a batch for each worker.
-pub(crate) fn account_lookups(slice: &Slice, accounts: &[Key], to: &Addressing) -> Vec<Requests> {
-    let chunk = &slice.chunk;
-    let mut batches = Requests::batches(to, chunk.len(), 0);
-    for (row, key) in accounts.iter().enumerate() {
-        if chunk.kind(row).is_transaction() && *key != Key::NULL {
-            batches[key.group() % to.peers].push(row, *key, slice.effective[row], 0, 1);
-        }
-    }
-    batches
-}
-
 /// The words of an answer about a packet: finding, rank of the share, deviation of the split,
-/// shares taken, fen left.
-fn answer(ruling: &Ruling) -> [u64; 5] {
+/// shares taken, fen left, ms since the sending.
+fn answer(ruling: &Ruling) -> [u64; 6] {
     let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
     [
         ruling.finding as u64,
@@ -91,6 +82,7 @@ fn answer(ruling: &Ruling) -> [u64; 5] {
         ruling.split_deviation.unwrap_or(f64::NAN).to_bits(),
         ruling.shares_taken.unwrap_or(NULL_INT) as u64,
         ruling.left.unwrap_or(NULL_INT) as u64,
+        ruling.latency.unwrap_or(NULL_INT) as u64,
     ]
 }
 
@@ -106,15 +98,19 @@ impl RefereeState {
         RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::new(law)).collect(), peers }
     }
 
-    /// Judges requests that are in total order. Returns what their accounts are to be told of, a
-    /// batch for each worker that there is something for.
-    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) -> Vec<Requests> {
+    /// Judges requests that are in total order. Returns what their accounts and their devices are
+    /// to be told of, each a batch for each worker that there is something for.
+    pub(crate) fn apply(
+        &mut self,
+        requests: &Requests,
+        replies: &mut Replies,
+    ) -> [Vec<Requests>; 2] {
         let to = Addressing {
             origin: requests.origin as usize,
             peers: self.peers,
             first: requests.first,
         };
-        let mut tidings = Requests::batches(&to, 0, 0);
+        let mut tidings = [Requests::batches(&to, 0, 0), Requests::batches(&to, 0, 0)];
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
             let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
             let event = event_of(key, requests.times[at], words);
@@ -127,6 +123,12 @@ impl RefereeState {
                 replies.lookups.push(1);
                 replies.values.extend(answer(&ruling));
             }
+            let device = Key { hash: whole(&words[6..]), check: 0 };
+            if let Some(latency) = ruling.latency.filter(|_| device != Key::NULL) {
+                let batch = &mut tidings[1][device.group() % self.peers];
+                batch.push(row as usize, device, event.time, 1, 0);
+                batch.words.push(latency as u64);
+            }
             let (stream, word) = match (event.kind, ruling.share_rank) {
                 (Kind::Refund, _) if ruling.finding != Finding::Ok => {
                     (FAULT, ruling.finding as u64)
@@ -135,12 +137,14 @@ impl RefereeState {
                 _ => continue,
             };
             let account = Key { hash: event.account, check: 0 };
-            let batch = &mut tidings[account.group() % self.peers];
+            let batch = &mut tidings[0][account.group() % self.peers];
             batch.push(row as usize, account, event.time, stream, 0);
             batch.words.push(word);
         }
-        tidings.retain(|batch| !batch.rows.is_empty());
-        tidings
+        tidings.each_mut().map(|batches| {
+            batches.retain(|batch| !batch.rows.is_empty());
+            std::mem::take(batches)
+        })
     }
 
     /// How many packets are remembered.
@@ -170,28 +174,18 @@ fn event_of(key: Key, time: i64, words: &[u64]) -> PacketEvent {
 /// One worker's part of the accounts.
 pub(crate) struct FortunesState {
     groups: Vec<Fortunes>,
-    /// Where each request of a step stands: row, then batch, then place in it.
-    order: Vec<(u32, u32, u32)>,
 }
 
 impl FortunesState {
     pub(crate) fn new() -> FortunesState {
         let groups = (0..KEY_GROUPS).map(|_| Fortunes::default()).collect();
-        FortunesState { groups, order: Vec::new() }
+        FortunesState { groups }
     }
 
     /// Applies the batches of one slice: of each row first what there is to tell, then lookups.
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
-        self.order.clear();
-        for (nth, batch) in batches.iter().enumerate() {
-            let places = batch.rows.iter().zip(0..);
-            self.order.extend(places.map(|(row, at)| (*row, nth as u32, at)));
-        }
-        // Batches with lookups carry no words, and come last of a row.
-        let lookup = |nth: u32| batches[nth as usize].words.is_empty();
-        self.order.sort_unstable_by_key(|(row, nth, at)| (*row, lookup(*nth), *nth, *at));
-        for &(row, nth, at) in &self.order {
-            let (batch, at) = (&batches[nth as usize], at as usize);
+        for (nth, at) in by_row(batches) {
+            let batch = &batches[nth];
             let (account, time) = (batch.hashes[at], batch.times[at]);
             let fortunes = &mut self.groups[Key { hash: account, check: 0 }.group()];
             match batch.streams[at] {
@@ -202,7 +196,7 @@ impl FortunesState {
                 }
                 _ => {
                     let Some(known) = fortunes.of(account, time) else { continue };
-                    replies.rows.push(row);
+                    replies.rows.push(batch.rows[at]);
                     replies.lookups.push(1);
                     replies.values.extend([
                         known.luck.unwrap_or(f64::NAN).to_bits(),

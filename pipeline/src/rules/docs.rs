@@ -66,6 +66,7 @@ fn heading(family: &str) -> String {
         "packet" => "红包",
         "payee" => "收款方",
         "payer" => "付款方",
+        "social" => "社交",
         "text" => "文本",
         other => return other.to_owned(),
     };

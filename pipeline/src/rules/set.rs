@@ -86,9 +86,9 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     let (conditions, lists, zone) =
         (files.conditions.clone(), files.lists.clone(), files.zone.clone());
     let clusters = clusters_of(&files.policy, schema);
-    let columns = files.policy.columns;
+    let (graph_tick, columns) = (files.policy.graph_tick, files.policy.columns);
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
-    let context = Context { conditions, lists, zone, clusters, columns };
+    let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
     let mut broken: BTreeSet<String> = files.declarations.broken.iter().cloned().collect();
     let order = catalogue.settle(&context).unwrap_or_else(|wrong| {
         files.found.extend(wrong);

@@ -83,19 +83,41 @@ fn expected(events: &[Ev], at: usize) -> Row {
     give("devices.known_for".to_owned(), known_for.map(|ms| ms.to_string()));
     let new = known_for.map(|ms| (ms < 24 * HOUR).to_string());
     give("devices.new_for_account".to_owned(), new);
+    let waited = latency(seen, now);
+    give("devices.claim_latency_ms".to_owned(), waited.map(|ms| ms.to_string()));
+    let same = seen.iter().enumerate().filter(|(_, ev)| within(ev, 24) && ev.device == now.device);
+    let waits: Vec<i64> = same.filter_map(|(at, ev)| latency(&events[..at], ev)).collect();
+    let spread = (device && !waits.is_empty()).then(|| format!("{:?}", spread(&waits)));
+    give("devices.claim_latency_spread_24h".to_owned(), spread);
     row
 }
 
-/// Gap, kind, account, other side, group, device, fen.
-type Part = (i64, usize, u8, u8, u8, u8, i64);
+/// How long after the sending of its packet, if that was seen before, a claim is.
+fn latency(before: &[Ev], claim: &Ev) -> Option<i64> {
+    if claim.kind != "claim" || claim.packet.is_empty() {
+        return None;
+    }
+    let send = before.iter().find(|ev| ev.kind == "send" && ev.packet == claim.packet)?;
+    Some(claim.time - send.time)
+}
+
+/// Population standard deviation, of integers and with division and root last.
+fn spread(values: &[i64]) -> f64 {
+    let n = values.len() as i64;
+    let (sum, squares) = values.iter().fold((0, 0), |(sum, squares), x| (sum + x, squares + x * x));
+    ((n * squares - sum * sum) as f64 / (n as f64 * n as f64)).sqrt()
+}
+
+/// Gap, kind, account, other side, group, device, packet, fen.
+type Part = (i64, usize, u8, u8, u8, u8, u8, i64);
 
 fn events() -> impl Strategy<Value = Vec<Ev>> {
     let gap = prop_oneof![Just(0), 1..HOUR, Just(24 * HOUR), 20 * HOUR..40 * HOUR];
-    let event = (gap, 0usize..KINDS.len(), 1u8..5, 0u8..5, 0u8..4, 0u8..4, 0i64..900);
+    let event = (gap, 0usize..KINDS.len(), 1u8..5, 0u8..5, 0u8..4, 0u8..4, 0u8..4, 0i64..900);
     prop::collection::vec(event, 1..70).prop_map(|parts| {
         let mut time = START;
         let mut build = |(at, part): (usize, Part)| {
-            let (gap, kind, account, other, group, device, fen) = part;
+            let (gap, kind, account, other, group, device, packet, fen) = part;
             let numbered = |name: &str, number: u8| match number {
                 0 => String::new(),
                 number => format!("{name}{number}"),
@@ -109,6 +131,11 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
                 counterparty: numbered("u", other),
                 group: numbered("g", group),
                 device: numbered("d", device),
+                // A packet of one day: the referee forgets it days after its last event.
+                packet: match numbered("p", packet) {
+                    name if name.is_empty() => name,
+                    name => format!("{name}-{}", time.div_euclid(24 * HOUR)),
+                },
                 amount: Some(fen),
                 ..Ev::default()
             }

@@ -8,6 +8,7 @@ mod digest;
 mod enforce;
 mod failure;
 mod features;
+mod funds;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
@@ -20,6 +21,7 @@ mod rule_sets;
 mod rules_check;
 mod sorting;
 mod state;
+mod social;
 mod stories;
 mod support;
 mod tidy;

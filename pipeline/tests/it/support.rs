@@ -7,8 +7,8 @@ use std::sync::Arc;
 use hongxian::dataflow::Options;
 use hongxian::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, ChunkBuilder, Column, DEVICE_ID, EVENT_ID,
-    EVENT_TIME, GROUP_ID, KIND, NULL_INT, PACKET_ID, PLAY, Position, Raw, SEQ, SHARES, Schema,
-    TEXT,
+    EVENT_TIME, FUNDING, GROUP_ID, KIND, NULL_INT, PACKET_ID, PLAY, Position, Raw, SEQ, SHARES,
+    Schema, TEXT,
 };
 use hongxian::expr::Zone;
 use hongxian::features::catalogue::{Columns, Context};
@@ -20,6 +20,9 @@ use hongxian::job::Job;
 use hongxian::rules::{Policy, RuleSet};
 use hongxian::score::Scorer;
 use hongxian::source::order::{Arrivals, Ordered};
+
+/// The graph tick of tests without clusters.
+const GRAPH_TICK: i64 = 10_000;
 
 /// The folder of the whole repository.
 pub(crate) fn workspace() -> PathBuf {
@@ -43,6 +46,7 @@ pub(crate) struct Ev {
     pub(crate) text: String,
     pub(crate) shares: Option<i64>,
     pub(crate) play: &'static str,
+    pub(crate) funding: &'static str,
 }
 
 /// A start for tests' clocks: 2024-02-09T12:00:00Z.
@@ -85,6 +89,7 @@ pub(crate) fn chunk(events: &[Ev]) -> Chunk {
             (TEXT, Raw::Str(ev.text.as_bytes())),
             (SHARES, int(ev.shares)),
             (PLAY, Raw::Str(ev.play.as_bytes())),
+            (FUNDING, Raw::Str(ev.funding.as_bytes())),
         ];
         builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
     }
@@ -120,7 +125,8 @@ pub(crate) fn features_of(
     let zone = Arc::new(Zone::new("Asia/Shanghai").expect("the zone"));
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
-    let context = Context { conditions, lists, zone, clusters, columns };
+    let graph_tick = clusters.as_ref().map_or(GRAPH_TICK, |clusters| clusters.graph_tick);
+    let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
     let (mut catalogue, wrong) =
         Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);
     assert_eq!(wrong, []);

@@ -15,6 +15,7 @@ mod component;
 pub(crate) mod edges;
 mod forest;
 pub(crate) mod groups;
+pub(crate) mod latency;
 pub(crate) mod linkage;
 pub(crate) mod load;
 mod slab;

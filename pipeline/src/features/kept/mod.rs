@@ -4,10 +4,14 @@
 //! declared here, row by row, and gathered as the answers of the declared families are: a reply
 //! names the lookups that it answers by bit, and has the words of their rows in order.
 
+mod funds;
+mod groups;
 mod referee;
+mod ties;
 
 use std::collections::BTreeMap;
 
+use super::devices::latency;
 use super::entries::{Entry, EntrySource, entry};
 use crate::event::Type;
 
@@ -18,11 +22,31 @@ pub(crate) enum Keeper {
     Packets,
     /// The luck and refunds of accounts, keyed by account.
     Fortunes,
+    /// When packets are claimed, keyed by device.
+    Latencies,
+    /// What accounts' money did in the last 24 hours, keyed by account.
+    Flows,
+    /// Money that reaches accounts through others, keyed by account.
+    Chains,
+    /// Money that goes in a circle: every worker has the whole graph.
+    Cycles,
+    /// The money of groups, keyed by group.
+    Groups,
+    /// Where two accounts deal with each other, keyed by the pair.
+    Ties,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 2] =
-    [(Keeper::Packets, &[referee::PACKET]), (Keeper::Fortunes, &[referee::ACCOUNT])];
+const KEEPERS: [(Keeper, &[&[Row]]); 8] = [
+    (Keeper::Packets, &[referee::PACKET]),
+    (Keeper::Fortunes, &[referee::ACCOUNT]),
+    (Keeper::Latencies, &[latency::ROWS]),
+    (Keeper::Flows, &funds::FLOWS),
+    (Keeper::Chains, &funds::CHAINS),
+    (Keeper::Cycles, &funds::CYCLES),
+    (Keeper::Groups, &[groups::GROUP]),
+    (Keeper::Ties, &[ties::TIE]),
+];
 
 /// The place of `packet.outcome` among the kept features.
 pub(crate) const OUTCOME: usize = 0;

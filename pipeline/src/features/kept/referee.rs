@@ -66,6 +66,15 @@ pub(super) const PACKET: &[Row] = &[
         misleads: "null where the sending was not seen; a claim that was blocked has still taken \
                    its share",
     },
+    Row {
+        name: "devices.claim_latency_ms",
+        kind: RowKind::Int,
+        doc: "time from the sending of this claim's packet to the claim",
+        doc_zh: "从发出红包到本次领取的时延",
+        unit: "ms",
+        misleads: "a timed packet is sent before it can be claimed; null on all but claims and where \
+                   the sending was not seen; negative where the claim's clock was behind",
+    },
 ];
 
 /// In the order of an account's answer.

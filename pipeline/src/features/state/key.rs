@@ -512,7 +512,7 @@ fn is_nan(word: u64) -> bool {
 }
 
 /// Population standard deviation: n sum x^2 - (sum x)^2 is exact; division and root come last.
-fn stddev(sum: i128, squares: i128, count: u64) -> f64 {
+pub(crate) fn stddev(sum: i128, squares: i128, count: u64) -> f64 {
     let n = i128::from(count);
     let spread = match (n.checked_mul(squares), sum.checked_mul(sum)) {
         (Some(squares), Some(square)) => (squares - square) as f64,

@@ -1,7 +1,7 @@
 //! The state of one family: what is kept of each key, and how a request changes and reads it.
 
 mod key;
-mod quantile;
+pub(crate) mod quantile;
 pub(crate) mod recents;
 mod ring;
 mod tally;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+pub(crate) use key::stddev;
 use key::{KeyState, Request, Texts, outputs};
 pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// The values of a window in two sorted halves, the split at the quantile's rank, so that reading
 /// it is one look and a change moves at most one value across.
 #[derive(Debug, Default)]
-pub(super) struct Quantile {
+pub(crate) struct Quantile {
     low: Half,
     high: Half,
 }
@@ -20,7 +20,7 @@ struct Half {
 pub(crate) const QUANTILE_UNIT: u64 = 1_000_000;
 
 impl Quantile {
-    pub(super) fn insert(&mut self, value: i64, q: u64) {
+    pub(crate) fn insert(&mut self, value: i64, q: u64) {
         match self.low.counts.last_key_value() {
             Some((&last, _)) if value <= last => self.low.insert(value),
             _ => self.high.insert(value),
@@ -28,7 +28,7 @@ impl Quantile {
         self.balance(q);
     }
 
-    pub(super) fn remove(&mut self, value: i64, q: u64) {
+    pub(crate) fn remove(&mut self, value: i64, q: u64) {
         match self.low.counts.last_key_value() {
             Some((&last, _)) if value <= last => self.low.remove(value),
             _ => self.high.remove(value),
@@ -37,12 +37,12 @@ impl Quantile {
     }
 
     /// The nearest-rank quantile: the value of rank ceil(q n), at least 1.
-    pub(super) fn value(&self) -> Option<i64> {
+    pub(crate) fn value(&self) -> Option<i64> {
         self.low.counts.last_key_value().map(|(value, _)| *value)
     }
 
     /// Heap bytes in use, roughly: a B-tree node is about two thirds full.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         (self.low.counts.len() + self.high.counts.len()) * 18
     }
 

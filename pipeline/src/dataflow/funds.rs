@@ -1,0 +1,109 @@
+//! The keepers of accounts' funds: flows, money that reaches accounts through others, and cycles.
+//!
+//! Who passes money on tells the keeper of its payee within the same step, as the referee's packets
+//! tell their accounts (see `packets`).
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Concatenate;
+
+use super::{Events, Wiring, Work};
+use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID};
+use crate::features::funds::GraphTick;
+use crate::features::funds::keepers::{FlowsState, GraphState, PassingState, ReachedState};
+use crate::features::funds::requests::{
+    SliceKeys, flow_requests, graph_requests, hop_requests, side_lookups,
+};
+use crate::features::kept::Keeper;
+use crate::features::state::Usage;
+use crate::gather::Prepared;
+use crate::keyed::{Addressing, Replies, Requests};
+use crate::source::order::Slice;
+
+impl Wiring<'_> {
+    /// Answers about the funds of each transaction's payer and payee, as far as something asks.
+    pub(super) fn funds<'s>(&self, events: &Events<'s>) -> Vec<StreamVec<'s, u64, Replies>> {
+        let features = self.job.features();
+        let mut answers = Vec::new();
+        if features.keepers.has(Keeper::Flows) {
+            answers.push(self.flows(events, features.kept_family(Keeper::Flows)));
+        }
+        if features.keepers.has(Keeper::Chains) {
+            answers.push(self.chains(events, features.kept_family(Keeper::Chains)));
+        }
+        if features.keepers.has(Keeper::Cycles) {
+            answers.push(self.cycles(events, features.kept_family(Keeper::Cycles)));
+        }
+        answers
+    }
+
+    /// What a slice asks, by the keys of its accounts, counterparties and groups.
+    fn ask_of_sides<'s>(
+        &self,
+        events: &Events<'s>,
+        name: &str,
+        ask: fn(&Slice, &SliceKeys, &Addressing) -> Vec<Requests>,
+    ) -> StreamVec<'s, u64, Requests> {
+        let (origin, peers) = (self.index, self.peers);
+        self.ask(events, name, move |prepared: &Prepared| {
+            let keys = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID]);
+            let to = Addressing { origin, peers, first: prepared.rank };
+            ask(&prepared.slice, &keys, &to)
+        })
+    }
+
+    fn flows<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
+        let requests = self.ask_of_sides(events, "Requests: flows of funds", flow_requests);
+        let mut state = FlowsState::new();
+        self.keyed(requests, "funds: flows", move |work| match work {
+            Work::Apply(batches, found) => {
+                for requests in batches {
+                    let mut replies = Replies::to(requests, family);
+                    state.apply(requests, &mut replies);
+                    found.push(replies);
+                }
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+
+    fn chains<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
+        let hops = self.ask_of_sides(events, "Requests: hops of money", hop_requests);
+        let lookups = self.ask_of_sides(events, "Requests: chains of money", side_lookups);
+        let mut passing = PassingState::new(self.peers);
+        let tidings = self.keyed(hops, "funds: passing on", move |work| match work {
+            Work::Apply(batches, found) => {
+                batches.iter().for_each(|requests| found.extend(passing.apply(requests)));
+                Usage::default()
+            }
+            Work::Measure => passing.usage(),
+        });
+        let mut reached = ReachedState::new(GraphTick(self.job.features().graph_tick));
+        let requests = events.scope().concatenate([lookups, tidings]);
+        self.keyed(requests, "funds: chains", move |work| match work {
+            Work::Apply(batches, found) => {
+                let mut replies = Replies::to(&batches[0], family);
+                reached.apply(batches, &mut replies);
+                found.push(replies);
+                Usage::default()
+            }
+            Work::Measure => reached.usage(),
+        })
+    }
+
+    fn cycles<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
+        let requests = self.ask_of_sides(events, "Requests: cycles of money", graph_requests);
+        let mut state = GraphState::new(GraphTick(self.job.features().graph_tick));
+        self.keyed(requests, "funds: cycles", move |work| match work {
+            Work::Apply(batches, found) => {
+                for requests in batches {
+                    let mut replies = Replies::to(requests, family);
+                    state.apply(requests, &mut replies);
+                    found.push(replies);
+                }
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! The keepers of groups and of ties between two accounts.
+
+use timely::dataflow::StreamVec;
+
+use super::{Events, Wiring, Work};
+use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, PACKET_ID};
+use crate::features::kept::Keeper;
+use crate::features::social::groups::GroupsState;
+use crate::features::social::requests::{group_requests, tie_requests};
+use crate::features::social::ties::TiesState;
+use crate::features::state::Usage;
+use crate::gather::Prepared;
+use crate::keyed::{Addressing, Replies};
+
+impl Wiring<'_> {
+    /// Answers about the group of each transaction, and about its payer and payee, where something
+    /// asks for them.
+    pub(super) fn social<'s>(&self, events: &Events<'s>) -> Vec<StreamVec<'s, u64, Replies>> {
+        let keepers = self.job.features().keepers;
+        let mut answers = Vec::new();
+        if keepers.has(Keeper::Groups) {
+            answers.push(self.groups(events));
+        }
+        if keepers.has(Keeper::Ties) {
+            answers.push(self.ties(events));
+        }
+        answers
+    }
+
+    fn groups<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
+        let (index, peers) = (self.index, self.peers);
+        let requests = self.ask(events, "Requests: groups", move |prepared: &Prepared| {
+            let keys = prepared.keys_of([GROUP_ID, ACCOUNT_ID, COUNTERPARTY_ID, PACKET_ID]);
+            let to = Addressing { origin: index, peers, first: prepared.rank };
+            group_requests(&prepared.slice, prepared.bet_digits(), &keys, &to)
+        });
+        let family = self.job.features().kept_family(Keeper::Groups);
+        let mut state = GroupsState::new();
+        self.keyed(requests, "group: money", move |work| match work {
+            Work::Apply(batches, found) => {
+                for requests in batches {
+                    let mut replies = Replies::to(requests, family);
+                    state.apply(requests, &mut replies);
+                    found.push(replies);
+                }
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+
+    fn ties<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
+        let (index, peers) = (self.index, self.peers);
+        let requests = self.ask(events, "Requests: ties", move |prepared: &Prepared| {
+            let keys = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID]);
+            let to = Addressing { origin: index, peers, first: prepared.rank };
+            tie_requests(&prepared.slice, &keys, &to)
+        });
+        let family = self.job.features().kept_family(Keeper::Ties);
+        let mut state = TiesState::new();
+        self.keyed(requests, "pair: ties", move |work| match work {
+            Work::Apply(batches, found) => {
+                for requests in batches {
+                    let mut replies = Replies::to(requests, family);
+                    state.apply(requests, &mut replies);
+                    found.push(replies);
+                }
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! What the money of a group says of it.
+
+use super::{Row, RowKind};
+
+/// In the order of a group's answer, see [`crate::features::social::groups`].
+pub(super) const GROUP: &[Row] = &[
+    Row {
+        name: "funds.group.turnover_24h",
+        kind: RowKind::Int,
+        doc: "money that members put into this group in 24 hours: its packets when they are sent \
+              and transfers in it, this one included; null without a group",
+        doc_zh: "24小时内成员在该群投入的总额:发出的红包(按发出时)与群内转账(含本笔);无群时为空",
+        unit: "fen",
+        misleads: "a packet counts in full, also if half of it goes back; the same fen sent on \
+                   twice count twice",
+    },
+    Row {
+        name: "funds.group.net_winner_share_24h",
+        kind: RowKind::Double,
+        doc: "the largest net gain of a member of this group in 24 hours over \
+              funds.group.turnover_24h; a member's net gain is what it received (claims, transfers \
+              to it, refunds) less what it paid (packets, transfers); 0 when nobody gains, null \
+              when nothing was put in",
+        doc_zh: "24小时内该群净收益最大的成员的净收益与投入总额之比;净收益为所得(领取、收到转账、退款)\
+                 减去所付(发包、转账);无人净得时为 0,无投入时为空",
+        unit: "share",
+        misleads: "a collector of a dinner's shares and a birthday child win as a banker does; \
+                   claims of packets and refunds of them that were sent before the window count as \
+                   gains, so that it can be above 1; money that a banker pays or takes outside the \
+                   group is not seen",
+    },
+    Row {
+        name: "funds.group.rake_24h",
+        kind: RowKind::Int,
+        doc: "money that stays with those who pay least: of the members with any packet, claim, \
+              refund or transfer in this group in 24 hours, those who paid the least fen (often \
+              none; all who paid equally little), and the sum of their net gains as in \
+              funds.group.net_winner_share_24h, losses not set off; 0 when there are none, null \
+              without a group",
+        doc_zh: "24小时内留在付出最少者手中的金额:在该群有发包、领取、退款或转账的成员中,\
+                 付出最少者(并列者均计)的净收益之和(亏损不抵);没有时为 0,无群时为空",
+        unit: "fen",
+        misleads: "it cannot tell a banker who never pays from relatives who only claim: in a \
+                   family it is what the children got; a banker who sends one packet pays more than \
+                   those and drops out; read it beside funds.group.turnover_24h and \
+                   social.group.type",
+    },
+    Row {
+        name: "funds.group.mine_payouts_24h",
+        kind: RowKind::Int,
+        doc: "payments of mine packets' losers (扫雷) in this group in 24 hours. A loss is a claim \
+              whose share ends in the digit that its packet's text announces (text.bet_digit); the \
+              packet is the latest sent in this group under the claim's packet_id within 24 hours \
+              before it, of more than 0 fen, and by another than the claimer. A transfer in this \
+              group of more than 0 fen from the loser to the packet's sender, within 60 seconds \
+              after the loss, pays one loss, and each loss is paid once: of the latest 8 losses of \
+              the two, the oldest one unpaid that makes the ratio of payment to packet, in lowest \
+              terms, one that a payment of the 24 hours before has, or else the oldest one unpaid. \
+              All payments of the window count but the first of each ratio; null without a group",
+        doc_zh: "24小时内该群扫雷赔付的次数。所领金额尾数等于红包文字所报雷号(text.bet_digit)即为中雷;\
+                 红包取领取前24小时内本群同 packet_id 最近一次、金额大于 0 且非本人所发者。中雷后60秒内\
+                 中雷者在本群向发包人的转账(大于 0)赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,\
+                 取使赔付与红包金额之比(约分后)与此前24小时内某次赔付相同的最早未赔者,没有则取最早未赔者。\
+                 窗口内的赔付除每种比例的首次外均计;无群时为空",
+        unit: "payments",
+        misleads: "payments outside the group, by packets instead of transfers or after more than \
+                   a minute are not seen: a game settled like that has 0; two friends who pass the \
+                   same round amounts to and fro after a packet named 100-6 can have 1",
+    },
+    Row {
+        name: "social.group.stranger_share_24h",
+        kind: RowKind::Double,
+        doc: "share of this group's claims in 24 hours at which the claimer and the packet's \
+              sender were strangers: neither had claimed from the other or paid the other by \
+              transfer in this group in the 30 days before the claim; claims of one's own packets \
+              and without a counterparty do not count; null when no claim does",
+        doc_zh: "24小时内该群的领取中,领取人与发包人此前30天在本群互无领取和转账的占比;\
+                 领取自己红包或无对方账号者不计;没有可计的领取时为空",
+        unit: "share",
+        misleads: "in a new group, and at the start of a history, all are strangers; who met in \
+                   another group is a stranger here",
+    },
+    Row {
+        name: "social.group.claim_latency_p10_1h",
+        kind: RowKind::Int,
+        doc: "of the claims in this group in an hour, how long after its packet came the fastest \
+              tenth (nearest rank: the smallest value such that a tenth of all are no larger); by \
+              effective times, to the packet's latest sending in this group within 24 hours before \
+              the claim; claims whose sending was not seen do not count; null when none does",
+        doc_zh: "1小时内该群领取距发包时长的第10百分位(最近秩);按生效时间,\
+                 取领取前24小时内该红包在本群最近一次发出;未见发包的领取不计,没有时为空",
+        unit: "ms",
+        misleads: "a plug-in (外挂) in the group makes it small, and so does a lively evening; of a \
+                   few claims it is the fastest one",
+    },
+    Row {
+        name: "social.group.claim_latency_p50_1h",
+        kind: RowKind::Int,
+        doc: "the median of the times from packet to claim in this group in an hour, as \
+              social.group.claim_latency_p10_1h",
+        doc_zh: "1小时内该群领取距发包时长的中位数,口径同 social.group.claim_latency_p10_1h",
+        unit: "ms",
+        misleads: "packets found in the morning make it hours",
+    },
+    Row {
+        name: "social.group.claim_latency_p90_1h",
+        kind: RowKind::Int,
+        doc: "the slow end of the times from packet to claim in this group in an hour (nearest \
+              rank of 90 %), as social.group.claim_latency_p10_1h",
+        doc_zh: "1小时内该群领取距发包时长的第90百分位,口径同 social.group.claim_latency_p10_1h",
+        unit: "ms",
+        misleads: "one sleeper in a small group; of fewer than ten claims it is the slowest one",
+    },
+    Row {
+        name: "social.group.claim_latency_spread_1h",
+        kind: RowKind::Int,
+        doc: "social.group.claim_latency_p90_1h less social.group.claim_latency_p10_1h: people \
+              are spread out, programs and gamblers who wait for the packet are not",
+        doc_zh: "第90与第10百分位领取时长之差:普通人分散,外挂和守包的赌客集中",
+        unit: "ms",
+        misleads: "0 for a single claim: ask for a number of claims beside it",
+    },
+];

@@ -1,0 +1,108 @@
+//! The keeper of groups: requests keyed by group, answered in total order.
+
+use super::group::{Deal, Group, Id, Known};
+use super::states::States;
+use crate::event::{Kind, NULL_INT};
+use crate::features::state::{LOOK_AHEAD, Usage};
+use crate::keyed::{Key, Replies, Requests};
+
+/// Words of a request: head, amount, account, counterparty, packet.
+pub(crate) const WORDS: usize = 5;
+
+/// A deal as the words of a request.
+pub(crate) fn words_of(
+    kind: Kind,
+    digit: i64,
+    amount: i64,
+    [account, counterparty, packet]: [Id; 3],
+) -> [u64; WORDS] {
+    let digit = if digit == NULL_INT { 0 } else { digit as u64 + 1 };
+    [kind as u64 | digit << 8, amount as u64, account.0, counterparty.0, packet.0]
+}
+
+/// The deal of these words, with its amount.
+fn deal_of(words: &[u64]) -> (Deal, i64) {
+    let [head, amount, account, counterparty, packet] = *words else {
+        unreachable!("requests are cut by their words")
+    };
+    let [account, counterparty, packet] = [account, counterparty, packet].map(Id);
+    let deal = match Kind::ALL[(head & 0xff) as usize] {
+        Kind::Send => {
+            let digit = (head >> 8).checked_sub(1).map(|digit| digit as u8);
+            Deal::Send { sender: account, packet, digit }
+        }
+        Kind::Claim => Deal::Claim { claimer: account, sender: counterparty, packet },
+        Kind::Refund => Deal::Refund { to: account },
+        _ => Deal::Transfer { payer: account, payee: counterparty },
+    };
+    (deal, amount as i64)
+}
+
+/// One worker's part of the groups.
+pub(crate) struct GroupsState {
+    groups: States<Group>,
+}
+
+impl GroupsState {
+    pub(crate) fn new() -> GroupsState {
+        GroupsState { groups: States::new() }
+    }
+
+    /// Applies requests that are in total order, and answers them in the same order.
+    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+        let mut words = requests.words.chunks_exact(WORDS);
+        for at in 0..requests.rows.len() {
+            if at % LOOK_AHEAD == 0 {
+                self.look_ahead(&requests.hashes[at..]);
+            }
+            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
+            let time = requests.times[at];
+            let deal = if requests.streams[at] == 0 { None } else { words.next() };
+            let group = match deal.map(deal_of) {
+                Some((deal, fen)) => {
+                    let group = self.groups.entry(key, time);
+                    group.take(deal, fen, time);
+                    Some(group)
+                }
+                None => self.groups.find(key, time),
+            };
+            if requests.lookups[at] != 0 {
+                let known = group.map_or_else(Known::default, |group| group.known(time));
+                replies.rows.push(requests.rows[at]);
+                replies.lookups.push(requests.lookups[at]);
+                replies.values.extend(answer(&known));
+            }
+        }
+    }
+
+    /// Reads what is kept of the groups that come next: the waits for memory then overlap.
+    fn look_ahead(&self, hashes: &[u128]) {
+        let touch =
+            |hash: &u128| self.groups.peek(Key { hash: *hash, check: 0 }).map_or(0, Group::touch);
+        let hashes = hashes.iter().take(LOOK_AHEAD);
+        std::hint::black_box(hashes.map(touch).fold(0, |all, word| all ^ word));
+    }
+
+    /// What the state takes up now; a walk over everything, for the report.
+    pub(crate) fn usage(&self) -> Usage {
+        self.groups.usage()
+    }
+}
+
+/// The words of an answer, in the order of the rows of the catalogue.
+fn answer(known: &Known) -> [u64; 9] {
+    let int = |value: Option<i64>| value.unwrap_or(NULL_INT) as u64;
+    let double = |value: Option<f64>| value.unwrap_or(f64::NAN).to_bits();
+    let [low, middle, high] = known.latency.map(int);
+    [
+        known.turnover as u64,
+        double(known.net_winner_share),
+        known.rake as u64,
+        known.mine_payouts as u64,
+        double(known.stranger_share),
+        low,
+        middle,
+        high,
+        int(known.latency_spread()),
+    ]
+}

@@ -1,0 +1,126 @@
+//! Payments that look like what the loser of a mine packet (扫雷) owes: whoever draws a share that
+//! ends in the announced digit pays the packet's sender a fixed multiple of the packet.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::group::{Id, MONEY_WINDOW_MS, give_back};
+
+/// How long after a losing claim a payment can be for it.
+pub(crate) const SETTLED_WITHIN_MS: i64 = 60_000;
+/// Of the losing claims of one member of packets of one sender only so many, the latest, can be
+/// paid for: who loses more in a minute is no person, and a payment must not search thousands.
+pub(crate) const LOSSES_MAX: usize = 8;
+
+/// The losses and payments of one group.
+#[derive(Debug, Default)]
+pub(super) struct Mines {
+    /// Losses by loser and sender, oldest first.
+    losses: HashMap<(Id, Id), VecDeque<Loss>, FxBuildHasher>,
+    /// When losses of whom came, oldest first; also of those that gave way to later ones.
+    order: VecDeque<(i64, (Id, Id))>,
+    /// Payments of the window by when they were made, and how often each ratio occurs among them.
+    payments: VecDeque<(i64, Ratio)>,
+    ratios: HashMap<Ratio, u32, FxBuildHasher>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    time: i64,
+    /// The amount of the packet.
+    face: i64,
+    settled: bool,
+}
+
+/// A payment over the amount of its packet, in lowest terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Ratio(i64, i64);
+
+impl Mines {
+    /// `loser` drew the announced digit from a packet of `face` fen.
+    pub(super) fn lost(&mut self, loser: Id, sender: Id, face: i64, time: i64) {
+        let losses = self.losses.entry((loser, sender)).or_default();
+        if losses.len() == LOSSES_MAX {
+            losses.pop_front();
+        }
+        losses.push_back(Loss { time, face, settled: false });
+        self.order.push_back((time, (loser, sender)));
+    }
+
+    /// A transfer: it settles the oldest open loss with a ratio that was seen before, or else the
+    /// oldest open loss.
+    pub(super) fn paid(&mut self, payer: Id, payee: Id, fen: i64, time: i64) {
+        let Some(losses) = self.losses.get_mut(&(payer, payee)) else { return };
+        if fen == 0 {
+            return;
+        }
+        let ratios = &self.ratios;
+        let mut open = losses.iter_mut().filter(|loss| !loss.settled);
+        let Some(first) = open.next() else { return };
+        let known = |face: i64| ratios.contains_key(&Ratio::of(fen, face));
+        let loss = if known(first.face) {
+            first
+        } else {
+            open.find(|loss| known(loss.face)).unwrap_or(first)
+        };
+        loss.settled = true;
+        let ratio = Ratio::of(fen, loss.face);
+        self.payments.push_back((time, ratio));
+        *self.ratios.entry(ratio).or_default() += 1;
+    }
+
+    /// Payments of the window but for the first of each ratio.
+    pub(super) fn payouts(&self) -> i64 {
+        (self.payments.len() - self.ratios.len()) as i64
+    }
+
+    /// Lets go what no window holds at `now`. Whether anything is left.
+    pub(super) fn expire(&mut self, now: i64) -> bool {
+        let until = now.saturating_sub(SETTLED_WITHIN_MS);
+        while let Some((time, pair)) = self.order.front().filter(|(time, _)| *time <= until) {
+            if let Some(losses) = self.losses.get_mut(pair) {
+                if losses.front().is_some_and(|loss| loss.time <= *time) {
+                    losses.pop_front();
+                }
+                if losses.is_empty() {
+                    self.losses.remove(pair);
+                }
+            }
+            self.order.pop_front();
+        }
+        let until = now.saturating_sub(MONEY_WINDOW_MS);
+        while let Some((_, ratio)) = self.payments.front().filter(|(time, _)| *time <= until) {
+            if let Some(count) = self.ratios.get_mut(ratio) {
+                *count -= 1;
+                if *count == 0 {
+                    self.ratios.remove(ratio);
+                }
+            }
+            self.payments.pop_front();
+        }
+        give_back(&mut self.order);
+        give_back(&mut self.payments);
+        !self.order.is_empty() || !self.payments.is_empty()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        const LOSSES_BYTES: usize = 4 * size_of::<Loss>();
+        self.losses.capacity() * (size_of::<((Id, Id), VecDeque<Loss>)>() + 1)
+            + self.losses.len() * LOSSES_BYTES
+            + self.order.capacity() * size_of::<(i64, (Id, Id))>()
+            + self.payments.capacity() * size_of::<(i64, Ratio)>()
+            + self.ratios.capacity() * (size_of::<(Ratio, u32)>() + 1)
+    }
+}
+
+impl Ratio {
+    fn of(paid: i64, face: i64) -> Ratio {
+        let (mut common, mut rest) = (paid, face);
+        while rest != 0 {
+            (common, rest) = (rest, common % rest);
+        }
+        Ratio(paid / common, face / common)
+    }
+}

@@ -1,0 +1,13 @@
+//! Groups and the people in them: what a group's money does, how fast and between whom it is
+//! claimed, and in how many groups two people meet.
+
+mod claims;
+pub(crate) mod group;
+pub(crate) mod groups;
+mod members;
+mod mines;
+pub(crate) mod requests;
+mod states;
+#[cfg(test)]
+mod tests;
+pub(crate) mod ties;

@@ -1,0 +1,300 @@
+//! The state of groups and ties against their oracle, over random histories with ties in time,
+//! long pauses and few people.
+
+#[path = "../../../tests/it/social/oracle.rs"]
+mod oracle;
+
+use proptest::prelude::*;
+
+use super::group::{Deal as Deed, Group, Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
+use super::groups::{GroupsState, WORDS, words_of};
+use super::mines::SETTLED_WITHIN_MS;
+use super::requests::pair;
+use super::states::{Ending, States};
+use super::ties::TiesState;
+use crate::event::{Kind, NULL_INT};
+use crate::keyed::{Addressing, Key, Replies, Requests, halves};
+use oracle::{Deal, Known, What};
+
+/// Who acts towards whom about which packet in which group; the last of each but the first is null.
+type Who = (usize, usize, usize, usize);
+
+/// A pause, and the deal after it.
+type Parts = (i64, What, Who, i64, Option<i64>);
+
+const DAY: i64 = 86_400_000;
+
+/// Everybody does everything, in three groups.
+fn bustle() -> impl Strategy<Value = Parts> {
+    let pauses = vec![0i64, 0, 1, 500, 20_000, 59_999, 600_000, 3_600_000];
+    let what = prop::sample::select(vec![
+        What::Send,
+        What::Claim,
+        What::Claim,
+        What::Transfer,
+        What::Refund,
+        What::Withdraw,
+    ]);
+    let who = (0usize..4, 0usize..5, 0usize..4, 0usize..3);
+    let amount = prop::sample::select(vec![0i64, 1, 2, 5, 10, 11, 12, 15, 20]);
+    (prop::sample::select(pauses), what, who, amount, prop::option::of(0i64..3))
+}
+
+/// One host announces a digit, and players lose and pay.
+fn game() -> impl Strategy<Value = Parts> {
+    let pauses = vec![0i64, 0, 0, 0, 0, 1, 5_000, 20_000, 30_000, 60_000, DAY - 60_000, DAY];
+    let whats = vec![What::Send, What::Claim, What::Claim, What::Claim, What::Transfer];
+    let player = prop::sample::select(vec![0usize, 0, 1, 1, 1]);
+    let deal = (prop::sample::select(whats), player, 0usize..3, 0usize..3, 0usize..4);
+    (prop::sample::select(pauses), deal).prop_map(|(pause, (what, player, packet, face, share))| {
+        let amount = match what {
+            What::Claim => [1, 11, 21, 2][share],
+            What::Send => [10, 20, 0][face],
+            _ => [0, 10, 20, 30][share],
+        };
+        let (account, other) = if what == What::Send { (0, 4) } else { (player, 0) };
+        (pause, what, (account, other, packet, 0), amount, Some(1))
+    })
+}
+
+/// Little happens, at the ends of windows.
+fn months() -> impl Strategy<Value = Parts> {
+    let pauses = vec![0i64, 1, DAY - 1, DAY, 15 * DAY, 30 * DAY - 1, 30 * DAY];
+    let whats = vec![What::Send, What::Claim, What::Transfer, What::Withdraw];
+    let who = (0usize..2, 0usize..2, 0usize..1, 0usize..2);
+    (prop::sample::select(pauses), prop::sample::select(whats), who, 0i64..9, Just(None))
+}
+
+fn deals() -> impl Strategy<Value = Vec<Deal>> {
+    let many = |parts: BoxedStrategy<Parts>| prop::collection::vec(parts, 1..200);
+    let parts = prop_oneof![many(bustle().boxed()), many(game().boxed()), many(months().boxed())];
+    parts.prop_map(|parts| {
+        let mut time = 0;
+        let deal = |(pause, what, (account, other, packet, group), amount, digit): Parts| {
+            time += pause;
+            let id = |name: &str, at: usize, none: usize| {
+                if at == none { String::new() } else { format!("{name}{at}") }
+            };
+            let two = matches!(what, What::Claim | What::Transfer);
+            let of_packet = matches!(what, What::Send | What::Claim);
+            Deal {
+                time,
+                what,
+                group: id("g", group, 2),
+                account: id("u", account, usize::MAX),
+                counterparty: if two { id("u", other, 4) } else { String::new() },
+                packet: if of_packet { id("p", packet, 3) } else { String::new() },
+                amount,
+                digit: digit.filter(|_| what == What::Send),
+            }
+        };
+        parts.into_iter().map(deal).collect()
+    })
+}
+
+fn key(text: &str) -> Key {
+    Key::of(text.as_bytes())
+}
+
+/// The requests about groups and about ties.
+fn requests(deals: &[Deal]) -> [Requests; 2] {
+    let to = Addressing { origin: 0, peers: 1, first: 0 };
+    let mut groups = Requests::batches(&to, deals.len(), WORDS).remove(0);
+    let mut ties = Requests::batches(&to, deals.len(), 2).remove(0);
+    for (row, deal) in deals.iter().enumerate() {
+        let kind = match deal.what {
+            What::Send => Kind::Send,
+            What::Claim => Kind::Claim,
+            What::Refund => Kind::Refund,
+            What::Transfer => Kind::Transfer,
+            What::Withdraw => Kind::Withdraw,
+        };
+        let (group, account) = (key(&deal.group), key(&deal.account));
+        let other = key(&deal.counterparty);
+        if group != Key::NULL {
+            let contributes = u32::from(deal.what != What::Withdraw);
+            let lookup = u32::from(deal.what != What::Refund);
+            groups.push(row, group, deal.time, contributes, lookup);
+            if contributes != 0 {
+                let ids = [account, other, key(&deal.packet)].map(|key| Id(key.hash as u64));
+                let digit = deal.digit.unwrap_or(NULL_INT);
+                groups.words.extend(words_of(kind, digit, deal.amount, ids));
+            }
+        }
+        if matches!(deal.what, What::Claim | What::Transfer) && other != Key::NULL {
+            let contributes = u32::from(account != other && group != Key::NULL);
+            ties.push(row, pair(account, other), deal.time, contributes, 1);
+            if contributes != 0 {
+                ties.words.extend(halves(group.hash));
+            }
+        }
+    }
+    [groups, ties]
+}
+
+fn known(words: &[u64]) -> Known {
+    let int = |word: u64| Some(word as i64).filter(|value| *value != NULL_INT);
+    let double = |word: u64| Some(f64::from_bits(word)).filter(|value| !value.is_nan());
+    Known {
+        turnover: words[0] as i64,
+        net_winner_share: double(words[1]),
+        rake: words[2] as i64,
+        mine_payouts: words[3] as i64,
+        stranger_share: double(words[4]),
+        latency: [5, 6, 7].map(|at| int(words[at])),
+        latency_spread: int(words[8]),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn equals_the_oracle(deals in deals()) {
+        let [groups, ties] = requests(&deals);
+        let mut replies = Replies::to(&groups, 0);
+        GroupsState::new().apply(&groups, &mut replies);
+        let mut answers = replies.rows.iter().zip(replies.values.chunks_exact(9)).peekable();
+        for (row, deal) in deals.iter().enumerate() {
+            let wanted = oracle::group(&deals, row).filter(|_| deal.what != What::Refund);
+            let given = answers.next_if(|(at, _)| **at == row as u32).map(|(_, words)| known(words));
+            prop_assert_eq!(given, wanted, "row {}", row);
+        }
+        let mut replies = Replies::to(&ties, 0);
+        TiesState::new().apply(&ties, &mut replies);
+        let mut answers = replies.rows.iter().zip(&replies.values).peekable();
+        for row in 0..deals.len() {
+            let given = answers.next_if(|(at, _)| **at == row as u32).map(|(_, word)| *word as i64);
+            prop_assert_eq!(given, oracle::tie_groups(&deals, row), "row {}", row);
+        }
+    }
+}
+
+/// Sends, claims and transfers of one group, applied one by one.
+struct Told {
+    group: Group,
+    time: i64,
+}
+
+impl Told {
+    fn begin() -> Told {
+        Told { group: Group::default(), time: 0 }
+    }
+
+    fn after(&mut self, pause: i64, deal: Deed, fen: i64) -> super::group::Known {
+        self.time += pause;
+        self.group.take(deal, fen, self.time);
+        self.group.known(self.time)
+    }
+}
+
+const HOST: Id = Id(1);
+const PLAYER: Id = Id(2);
+
+fn sent(packet: u64) -> Deed {
+    Deed::Send { sender: HOST, packet: Id(packet), digit: Some(6) }
+}
+
+fn claimed(packet: u64) -> Deed {
+    Deed::Claim { claimer: PLAYER, sender: HOST, packet: Id(packet) }
+}
+
+const PAID: Deed = Deed::Transfer { payer: PLAYER, payee: HOST };
+
+#[test]
+fn a_game_by_hand() {
+    let mut told = Told::begin();
+    told.after(0, sent(7), 10_000);
+    let known = told.after(5_000, claimed(7), 1_426);
+    assert_eq!((known.turnover, known.rake, known.latency), (10_000, 1_426, [Some(5_000); 3]));
+    assert_eq!((known.net_winner_share, known.stranger_share), (Some(0.1426), Some(1.0)));
+    // The first payment of a ratio only makes it known.
+    assert_eq!(told.after(59_999, PAID, 12_000).mine_payouts, 0);
+    told.after(0, sent(8), 5_000);
+    told.after(0, claimed(8), 6);
+    assert_eq!(told.after(0, PAID, 6_000).mine_payouts, 1, "6/5 again");
+    assert_eq!(told.after(0, PAID, 6_000).mine_payouts, 1, "nothing is owed any more");
+    told.after(0, sent(9), 5_000);
+    told.after(0, claimed(9), 16);
+    assert_eq!(told.after(60_000, PAID, 6_000).mine_payouts, 1, "too late");
+    told.after(0, sent(10), 5_000);
+    told.after(0, claimed(10), 15);
+    assert_eq!(told.after(0, PAID, 6_000).mine_payouts, 1, "15 does not end in 6");
+}
+
+#[test]
+fn of_many_losses_the_latest_can_be_paid() {
+    let mut told = Told::begin();
+    for packet in 1..=9 {
+        told.after(1, sent(packet), 1_000);
+        told.after(1, claimed(packet), 106);
+    }
+    // The loss that gave way leaves the minute first, and takes no other with it.
+    told.time = SETTLED_WITHIN_MS + 2;
+    for payment in 0..8 {
+        assert_eq!(told.after(0, PAID, 1_000).mine_payouts, payment);
+    }
+    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 7, "no ninth");
+}
+
+#[test]
+fn a_ratio_is_known_for_a_day() {
+    for (pause, payouts) in [(MONEY_WINDOW_MS - 1, 1), (MONEY_WINDOW_MS, 0)] {
+        let mut told = Told::begin();
+        told.after(0, sent(1), 1_000);
+        told.after(0, claimed(1), 6);
+        told.after(0, PAID, 1_000);
+        told.after(pause, sent(2), 3_000);
+        told.after(0, claimed(2), 6);
+        assert_eq!(told.after(0, PAID, 3_000).mine_payouts, payouts);
+    }
+}
+
+/// Few latencies are kept in another way than many.
+#[test]
+fn latencies_of_a_crowd() {
+    let mut told = Told::begin();
+    told.after(0, sent(1), 1_000);
+    let mut held = Vec::new();
+    for at in 0..1_500i64 {
+        // A crowd for a while, then a claim now and then, and a crowd again.
+        let pause = if (600..700).contains(&at) { 150_000 } else { (at * 7_919) % 13 * 1_000 };
+        if at % 25 == 0 {
+            told.after(0, sent(1), 1_000);
+            held.push((told.time, None));
+        }
+        let known = told.after(pause, claimed(1), 5);
+        let sent_at = held.iter().rev().find(|(_, latency)| latency.is_none()).expect("sent").0;
+        held.push((told.time, Some(told.time - sent_at)));
+        let inside = held.iter().filter(|(time, _)| *time > told.time - 3_600_000);
+        let mut sorted: Vec<i64> = inside.filter_map(|(_, latency)| *latency).collect();
+        sorted.sort_unstable();
+        let rank = |percent: usize| Some(sorted[(percent * sorted.len()).div_ceil(100) - 1]);
+        assert_eq!(known.latency, [10, 50, 90].map(rank), "claim {at}");
+    }
+}
+
+/// What a burst of a day leaves behind takes up no room after it, and nothing is left in the end.
+#[test]
+fn memory_follows_what_windows_hold() {
+    let mut told = Told::begin();
+    for member in 0..20_000 {
+        told.after(1, sent(member), 1_000);
+        let (claimer, packet) = (Id(9 + member), Id(member));
+        told.after(1, Deed::Claim { claimer, sender: HOST, packet }, 6);
+        told.after(1, Deed::Transfer { payer: claimer, payee: HOST }, 1_000);
+    }
+    assert!(told.group.heap_bytes() > 20_000 * 200);
+    told.after(MONEY_WINDOW_MS, sent(1), 5);
+    // Who knows whom stays for longer, and is let go as well.
+    told.after(KNOWN_WINDOW_MS, sent(2), 5);
+    assert!(told.group.heap_bytes() < 10_000, "{}", told.group.heap_bytes());
+
+    let mut groups: States<Group> = States::new();
+    for at in 0..100_000i64 {
+        let time = at * KNOWN_WINDOW_MS / 1_000;
+        groups.entry(key(&at.to_string()), time).take(sent(1), 5, time);
+        let few = at % 1_000 > 0 || groups.usage().keys < 12_000;
+        assert!(few, "a thousand are in the window");
+    }
+}

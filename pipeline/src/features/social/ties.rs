@@ -1,0 +1,96 @@
+//! Keyed by pair: in which groups two accounts deal with each other.
+
+use super::states::{Ending, States};
+use crate::features::state::Usage;
+use crate::features::state::recents::Recents;
+use crate::keyed::{Key, Replies, Requests};
+
+/// The window of ties: 30 days.
+pub(crate) const TIE_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
+
+/// The groups in which one pair dealt, in the order in which it last did in each.
+#[derive(Debug, Default)]
+pub(crate) struct Tie {
+    groups: Recents,
+}
+
+impl Tie {
+    /// The pair deals in a group; events come in total order.
+    pub(crate) fn take(&mut self, group: [u64; 2], time: i64) {
+        self.expire(time);
+        self.groups.see(group, time, &mut [], std::iter::empty());
+    }
+
+    /// In how many groups it dealt.
+    pub(crate) fn groups(&mut self, time: i64) -> i64 {
+        self.expire(time);
+        self.groups.len() as i64
+    }
+
+    fn expire(&mut self, time: i64) {
+        let until = time.saturating_sub(TIE_WINDOW_MS);
+        while self.groups.oldest().is_some_and(|last| last <= until) {
+            self.groups.forget_oldest();
+        }
+        self.groups.compact(&mut [], std::iter::empty());
+    }
+}
+
+impl Ending for Tie {
+    const LONGEST_MS: i64 = TIE_WINDOW_MS;
+
+    fn ends(&self) -> i64 {
+        self.groups.newest().map_or(i64::MIN, |last| last.saturating_add(TIE_WINDOW_MS))
+    }
+
+    fn rest(&mut self, time: i64) {
+        self.expire(time);
+    }
+
+    fn events(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.groups.heap_bytes()
+    }
+}
+
+/// One worker's part of the ties.
+pub(crate) struct TiesState {
+    ties: States<Tie>,
+}
+
+impl TiesState {
+    pub(crate) fn new() -> TiesState {
+        TiesState { ties: States::new() }
+    }
+
+    /// Applies requests that are in total order, and answers them in the same order.
+    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+        let mut words = requests.words.chunks_exact(2);
+        for at in 0..requests.rows.len() {
+            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
+            let time = requests.times[at];
+            let group = if requests.streams[at] == 0 { None } else { words.next() };
+            let tie = match group {
+                Some(words) => {
+                    let tie = self.ties.entry(key, time);
+                    tie.take([words[0], words[1]], time);
+                    Some(tie)
+                }
+                None => self.ties.find(key, time),
+            };
+            if requests.lookups[at] != 0 {
+                replies.rows.push(requests.rows[at]);
+                replies.lookups.push(requests.lookups[at]);
+                replies.values.push(tie.map_or(0, |tie| tie.groups(time)) as u64);
+            }
+        }
+    }
+
+    /// What the state takes up now; a walk over everything, for the report.
+    pub(crate) fn usage(&self) -> Usage {
+        self.ties.usage()
+    }
+}
