@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::gather::Gathered;
-use super::{Cell, Column, Hours, Row, Section, Unit, Words};
+use super::{Cell, Column, Hours, Row, SMALL_CELL, Section, Unit, Words};
 use super::{places, scenes};
 use crate::simulate::fidelity::dwell::Flow;
 use crate::simulate::fidelity::tables::Packet;
@@ -412,8 +412,14 @@ fn ages(gathered: &Gathered) -> Section {
         *fen += packet.fen;
     }
     let mut rows = Vec::new();
+    let mut few = 0;
     for age in &gathered.ages {
         let accounts = tables.accounts.values().filter(|seen| seen.age_band == *age).count();
+        // The very name of a band could tell of somebody.
+        if accounts < SMALL_CELL {
+            few += accounts;
+            continue;
+        }
         let none = (BTreeSet::new(), 0, 0);
         let (who, count, fen) = sent.get(age.as_str()).unwrap_or(&none);
         let measured = |(percent, of): (f64, usize), known: &str, document: &str| {
@@ -433,6 +439,11 @@ fn ages(gathered: &Gathered) -> Section {
             known => Words::new(known, known),
         };
         rows.push(row(age.clone(), name, cells));
+    }
+    if few > 0 {
+        let mut cells = vec![Cell::count(few, few)];
+        cells.resize_with(6, Cell::default);
+        rows.push(row("other", Words::new("all others", "其余"), cells));
     }
     Section {
         id: "ages",

@@ -142,8 +142,8 @@ fn plant(chunks: &[Chunk], labels: &Labels) -> Planted {
 
 fn read(path: &Path) -> (Arc<hongxian::event::Schema>, Vec<Chunk>) {
     let inputs = [Input::plain(path)];
-    let schema = Arc::new(source::schema(&inputs).unwrap());
-    let read = source::read_all(&inputs, &schema, &()).unwrap();
+    let schema = Arc::new(source::schema(&inputs).expect("a schema"));
+    let read = source::read_all(&inputs, &schema, &()).expect("events");
     assert!(read.rejects.is_empty(), "all are events");
     (schema, read.chunks)
 }
@@ -152,9 +152,9 @@ fn read(path: &Path) -> (Arc<hongxian::event::Schema>, Vec<Chunk>) {
 /// twenty are noise: neither planted nor mostly said in fraud.
 fn measure(seed: u64) -> (Vec<&'static str>, Vec<&'static str>, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = Scenario::parse(Path::new("scenario.toml"), SCENARIO).unwrap();
-    simulate::command(&scenario, seed, directory.path()).unwrap();
-    let labels = Labels::read(&directory.path().join("labels.parquet")).unwrap();
+    let scenario = Scenario::parse(Path::new("scenario.toml"), SCENARIO).expect("a scenario");
+    simulate::command(&scenario, seed, directory.path()).expect("a population");
+    let labels = Labels::read(&directory.path().join("labels.parquet")).expect("labels");
     let (_, chunks) = read(&directory.path().join("events.parquet"));
     let planted = plant(&chunks, &labels);
     let path = directory.path().join("planted.jsonl");
@@ -173,7 +173,7 @@ fn measure(seed: u64) -> (Vec<&'static str>, Vec<&'static str>, Vec<String>) {
     let arrivals = Arrivals { chunks: chunks.into_iter().map(Arc::new).collect(), effective: None };
     let events = Events::of(Ordered::new(schema, arrivals, 7 * 86_400_000, true));
     let lexicon = Lexicon::load(&workspace().join("rules/text/phrases")).expect("the phrases");
-    let found = discover(&events, &lexicon, 20).unwrap().terms;
+    let found = discover(&events, &lexicon, 20).expect("terms").terms;
     let is_planted = |term: &Found| planted.used.keys().any(|word| term.term.contains(word));
     let words = planted.used.iter().filter(|(_, count)| **count >= PLANTED_MIN);
     let (hit, missed): (Vec<&str>, Vec<&str>) = words

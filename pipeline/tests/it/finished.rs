@@ -33,7 +33,10 @@ fn world() -> String {
     {
         row(START, &format!("group,,,g-{group},,,,,,{region},,,{group} name"));
         for at in 0..size {
-            let (who, age) = (member(group, at), ["18-25", "26-45"][at as usize % 2]);
+            let who = member(group, at);
+            // A band of one's own could tell who one is.
+            let alone = group == "few" && at == 0;
+            let age = if alone { "secret-band" } else { ["18-25", "26-45"][at as usize % 2] };
             row(START, &format!("account,{who},,,,,,,,{region},,{age},"));
             row(START + 1, &format!("join,{who},,g-{group},,,,,,,,,"));
         }
@@ -177,6 +180,7 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     for out in [&text, &page, &shown] {
         assert!(!out.contains("acct-"), "an account is named");
+        assert!(!out.contains("secret-band"), "a band of one is named");
     }
     assert!(shown.contains("<10") && shown.contains("(8.7)"), "{shown}");
     let wide =
@@ -315,4 +319,65 @@ fn what_is_not_this_run_is_refused() {
     fs::remove_file(&events).unwrap();
     let (code, words) = said(&["lens", "run"]);
     assert!(code == 2 && words.contains("events.csv") && words.contains("not there"), "{words}");
+}
+
+/// Foreign data through a mapping file, whose change is one of the run's input.
+#[test]
+fn a_mapped_run_is_read_again_through_its_mapping() {
+    let directory = tempfile::tempdir().unwrap();
+    let payments = "id,when,from,to,yuan\n\
+                    p1,2024-03-01 10:00:00,ada,bo,12.50\n\
+                    p2,2024-03-01 11:00:00,ada,bo,0.01\n\
+                    p3,2024-03-02 10:00:00,bo,ada,3.00\n";
+    let mapping = "[fields]\nevent_id = \"id\"\n\
+                   event_time = { column = \"when\", format = \"%Y-%m-%d %H:%M:%S\", zone = \"UTC\" }\n\
+                   kind = { constant = \"transfer\" }\naccount_id = \"from\"\n\
+                   counterparty_id = \"to\"\namount_fen = { column = \"yuan\", unit = \"yuan\" }\n";
+    fs::write(directory.path().join("payments.csv"), payments).unwrap();
+    fs::write(directory.path().join("map.toml"), mapping).unwrap();
+    let rules = format!("--rules={}", workspace().join("rules").display());
+    let backtest = ["backtest", "payments.csv", "--map=map.toml", &rules, "--out=run", "--json"];
+    json(&hongxian(directory.path(), &backtest));
+    let profile = json(&hongxian(directory.path(), &["profile", "run", "ada", "--json"]));
+    assert_eq!(profile["paid"], serde_json::json!({ "count": 2, "fen": 1_251 }));
+    assert_eq!(profile["received"], serde_json::json!({ "count": 1, "fen": 300 }));
+    let lens = json(&hongxian(directory.path(), &["lens", "run", "--json"]));
+    assert_eq!(lens["group_types_from"], "none", "there are no groups in it");
+    fs::write(directory.path().join("map.toml"), mapping.replace("\"yuan\" }", "\"fen\" }"))
+        .unwrap();
+    let done = hongxian(directory.path(), &["profile", "run", "ada"]);
+    let words = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(2) && words.contains("map.toml"), "{words}");
+}
+
+/// A log has late events, and they come in the order in which they were decided on.
+#[test]
+fn a_run_of_an_input_log_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("log/partitions")).unwrap();
+    let header = "version = 1\npartitions = 1\nallowed_lateness = \"1m\"\n";
+    fs::write(directory.path().join("log/log.toml"), header).unwrap();
+    let mut lines = String::new();
+    for (offset, minute) in [0, 10, 2, 11].into_iter().enumerate() {
+        let time = START + minute * MINUTE;
+        writeln!(
+            lines,
+            "{{\"offset\":{offset},\"append_time\":{},\"value\":{{\"event_id\":\"e{offset}\",\
+             \"event_time\":{time},\"kind\":\"transfer\",\"account_id\":\"ada\",\
+             \"counterparty_id\":\"bo\",\"amount_fen\":100}}}}",
+            START + 60 * MINUTE
+        )
+        .unwrap();
+    }
+    fs::write(directory.path().join("log/partitions/0.jsonl"), &lines).unwrap();
+    let rules = format!("--rules={}", workspace().join("rules").display());
+    let backtest = ["backtest", "--input-log=log", &rules, "--out=run", "--json"];
+    json(&hongxian(directory.path(), &backtest));
+    let profile = json(&hongxian(directory.path(), &["profile", "run", "bo", "--json"]));
+    assert_eq!(profile["received"], serde_json::json!({ "count": 4, "fen": 400 }));
+    fs::write(directory.path().join("log/partitions/0.jsonl"), lines.replace("100}", "200}"))
+        .unwrap();
+    let done = hongxian(directory.path(), &["profile", "run", "bo"]);
+    let words = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(2) && words.contains("0.jsonl"), "{words}");
 }
