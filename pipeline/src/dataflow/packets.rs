@@ -56,6 +56,7 @@ impl Wiring<'_> {
         answers
     }
 
+    #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
     fn packets<'s>(
         &self,
         requests: StreamVec<'s, u64, Requests>,
