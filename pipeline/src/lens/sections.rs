@@ -178,7 +178,7 @@ fn groups(gathered: &Gathered) -> Section {
             summed("groups", ("groups", "群数"), Unit::Count),
             column("accounts", ("accounts", "账户"), Unit::Count),
             summed("packets", ("packets", "红包数"), Unit::Count),
-            column("mean", ("mean ¥", "单包均值（元）"), Unit::Yuan),
+            column("mean", ("mean ¥", "均值（元）"), Unit::Yuan),
             column("busiest", ("busiest", "最活跃"), Unit::Clock),
             column("active", ("active %", "活跃时段 %"), Unit::Percent),
             column("from_1_to_20", ("¥1–20 %", "1-20元 %"), Unit::Percent),
@@ -189,8 +189,8 @@ fn groups(gathered: &Gathered) -> Section {
             gathered.source.words(),
             Words::new(
                 "active: share of packets in the document's hours, which stand beside the busiest \
-                 half-hour; no figure is given for it",
-                "活跃时段：落在文档所述时段（见“最活跃”列）内的红包占比，文档未给出数值",
+                 half-hour. *: the document says that most are, and no more",
+                "活跃时段：落在文档所述时段（见“最活跃”列）内的红包占比。*：文档只说集中于此区间",
             ),
         ],
     }
@@ -227,7 +227,7 @@ fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_pack
         document(&mut cells[4], hours);
     }
     match kind {
-        GroupType::Family => document(&mut cells[6], "mostly"),
+        GroupType::Family => document(&mut cells[6], scenes::NAMED),
         GroupType::Interest => document(&mut cells[7], "67"),
         _ => {}
     }
