@@ -121,6 +121,8 @@ function hoursPlot() {
     ? { silent: true, itemStyle: { color: colour('line'), opacity: 0.55 }, data: [[{ xAxis: clock(chosen.active[0]) }, { xAxis: clock(chosen.active[1]) }]] }
     : undefined;
   return base({
+    // Room for the name of the axis below the legend.
+    grid: { left: 12, right: 30, top: 64, bottom: 4, containLabel: true },
     xAxis: axis({ type: 'category', boundaryGap: false, data: Array.from({ length: 48 }, (_, half) => clock(half)), splitLine: { show: false } }),
     yAxis: axis({ type: 'value', name: say('share') }),
     series: data.hours.map((line, at) => ({
