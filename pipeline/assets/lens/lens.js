@@ -150,7 +150,7 @@ function besidePlot(rows) {
   return base({
     xAxis: axis({
       type: 'category', data: rows.map((row) => row.name), splitLine: { show: false },
-      axisLabel: { color: colour('soft'), interval: 0, width: 78, overflow: 'break' },
+      axisLabel: { color: colour('soft'), interval: 0, width: 78, overflow: 'break', lineHeight: 14 },
     }),
     yAxis: axis({ type: 'value' }),
     series: [
