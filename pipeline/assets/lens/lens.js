@@ -1,4 +1,3 @@
-'use strict';
 // The page of a lens: tables and plots built from the data, and built again when the language or
 // the colours change. Text from a run is set as text nodes only.
 
@@ -30,28 +29,7 @@ let charts = [];
 const say = (key, ...parts) =>
   WORDS[key][state.lang === 'zh' ? 1 : 0].replace(/\{(\d)\}/g, (_, at) => parts[at]);
 const word = (words) => words[state.lang];
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const pad = (value) => String(value).padStart(2, '0');
 const clock = (half) => `${pad(Math.floor(half / 2))}:${half % 2 ? '30' : '00'}`;
-
-/** An element; attributes whose value is false are left out, children may be nested or absent. */
-function el(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (name === 'onclick') element.onclick = value;
-    else if (value !== false && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-/** Text of a run: isolated, and without characters that are not seen or turn what is. */
-const foreign = (text) =>
-  el('bdi', null, text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd'));
-
-function pressable(label, pressed, onclick) {
-  return el('button', { type: 'button', 'aria-pressed': String(pressed), onclick }, label);
-}
 
 function number(value, unit) {
   const places = { count: 0, minutes: 0, percent: 1, yuan: 2, number: 2 }[unit];
@@ -80,32 +58,6 @@ function section(one) {
       ),
       one.notes.map((note) => el('p', { class: 'how' }, foreign(word(note))))),
   ];
-}
-
-/** What all plots share. */
-function base(extra) {
-  return {
-    animation: false,
-    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colour('ink') },
-    grid: { left: 12, right: 30, top: 40, bottom: 4, containLabel: true },
-    legend: { top: 0, left: 0, itemWidth: 12, itemHeight: 10, textStyle: { color: colour('ink') } },
-    tooltip: {
-      trigger: 'axis', confine: true, backgroundColor: colour('card'), borderColor: colour('line'),
-      textStyle: { color: colour('ink'), fontSize: 13 },
-    },
-    ...extra,
-  };
-}
-
-function axis(extra) {
-  return {
-    nameTextStyle: { color: colour('soft') },
-    axisLabel: { color: colour('soft'), hideOverlap: true },
-    axisLine: { lineStyle: { color: colour('line') } },
-    axisTick: { show: false },
-    splitLine: { lineStyle: { color: colour('line') } },
-    ...extra,
-  };
 }
 
 /** A card with a plot; drawn once the page is laid out. */

@@ -8,28 +8,6 @@ const totalOf = (mix, what) => VERDICTS.reduce((sum, verdict) => sum + mix[verdi
 const alertsOf = (mix) => totalOf(mix, 'count') - mix.allow.count;
 let charts = [];
 
-/** An element; attributes whose value is false are left out, children may be nested or absent. */
-function el(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (name === 'onclick') element.onclick = value;
-    else if (value !== false && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-/**
- * An id or other text of an event: isolated, so that its reading direction stays its own, and
- * without the characters that are not seen or turn what is.
- */
-const foreign = (text) =>
-  el('bdi', null, text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd'));
-
-function pressable(label, pressed, onclick) {
-  return el('button', { type: 'button', 'aria-pressed': String(pressed), onclick }, label);
-}
-
 /** A card with a plot; drawn once the page is laid out. */
 function plot(title, how, option, height) {
   const canvas = el('div', { class: 'plot', role: 'img', 'aria-label': title });

@@ -7,43 +7,12 @@ const VERDICTS = ['allow', 'review', 'hold', 'block'];
 /** Colours for rules: told apart also by those who see red and green alike. */
 const RULE_COLOURS = ['#4a7fb5', '#e0a528', '#b8102a', '#4c9f8b', '#8a63a8', '#e0702a', '#7a8699', '#c77aa5'];
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
 /** Text from events, safe inside the HTML of a tooltip. */
 const escapeHtml = (text) =>
   String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const dot = (fill) =>
   `<span style="display:inline-block;width:9px;height:9px;border-radius:3px;margin-right:6px;background:${fill}"></span>`;
-
-/** What all plots share. */
-function base(extra) {
-  return {
-    animation: false,
-    // Texts are measured with this family, so it has to be the one they are shown in.
-    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colour('ink') },
-    grid: { left: 12, right: 30, top: 40, bottom: 4, containLabel: true },
-    legend: { top: 0, left: 0, itemWidth: 12, itemHeight: 10, textStyle: { color: colour('ink') } },
-    tooltip: {
-      trigger: 'axis', confine: true, backgroundColor: colour('card'), borderColor: colour('line'),
-      textStyle: { color: colour('ink'), fontSize: 13 },
-    },
-    ...extra,
-  };
-}
-
-function axis(extra) {
-  return {
-    nameTextStyle: { color: colour('soft') },
-    axisLabel: { color: colour('soft'), hideOverlap: true },
-    axisLine: { lineStyle: { color: colour('line') } },
-    axisTick: { show: false },
-    splitLine: { lineStyle: { color: colour('line') } },
-    ...extra,
-  };
-}
-
-const pad = (value) => String(value).padStart(2, '0');
 
 /** A time by the clock of the run, not by that of the reader. */
 function localTime(ms, offset, withTime) {

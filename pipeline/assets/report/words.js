@@ -1,4 +1,3 @@
-'use strict';
 // Every word of the page, in English and Chinese. {0}, {1} are filled in by `say`.
 const WORDS = {
   subtitle: ['Backtest report', '回测报告'],

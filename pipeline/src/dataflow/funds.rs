@@ -53,18 +53,11 @@ impl Wiring<'_> {
 
     fn flows<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
         let requests = self.ask_of_sides(events, "Requests: flows of funds", flow_requests);
-        let mut state = FlowsState::new();
-        self.keyed(requests, "funds: flows", move |work| match work {
-            Work::Apply(batches, found) => {
-                for requests in batches {
-                    let mut replies = Replies::to(requests, family);
-                    state.apply(requests, &mut replies);
-                    found.push(replies);
-                }
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
-        })
+        let state = FlowsState::new();
+        let apply = |state: &mut FlowsState, batches: &[Requests], replies: &mut Replies| {
+            batches.iter().for_each(|requests| state.apply(requests, replies));
+        };
+        self.answers(requests, ("funds: flows", family), state, apply, FlowsState::usage)
     }
 
     fn chains<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
@@ -78,32 +71,18 @@ impl Wiring<'_> {
             }
             Work::Measure => passing.usage(),
         });
-        let mut reached = ReachedState::new(GraphTick(self.job.features().graph_tick));
+        let reached = ReachedState::new(GraphTick(self.job.features().graph_tick));
         let requests = events.scope().concatenate([lookups, tidings]);
-        self.keyed(requests, "funds: chains", move |work| match work {
-            Work::Apply(batches, found) => {
-                let mut replies = Replies::to(&batches[0], family);
-                reached.apply(batches, &mut replies);
-                found.push(replies);
-                Usage::default()
-            }
-            Work::Measure => reached.usage(),
-        })
+        let chains = ("funds: chains", family);
+        self.answers(requests, chains, reached, ReachedState::apply, ReachedState::usage)
     }
 
     fn cycles<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
         let requests = self.ask_of_sides(events, "Requests: cycles of money", graph_requests);
-        let mut state = GraphState::new(GraphTick(self.job.features().graph_tick));
-        self.keyed(requests, "funds: cycles", move |work| match work {
-            Work::Apply(batches, found) => {
-                for requests in batches {
-                    let mut replies = Replies::to(requests, family);
-                    state.apply(requests, &mut replies);
-                    found.push(replies);
-                }
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
-        })
+        let state = GraphState::new(GraphTick(self.job.features().graph_tick));
+        let apply = |state: &mut GraphState, batches: &[Requests], replies: &mut Replies| {
+            batches.iter().for_each(|requests| state.apply(requests, replies));
+        };
+        self.answers(requests, ("funds: cycles", family), state, apply, GraphState::usage)
     }
 }

@@ -262,18 +262,11 @@ impl Wiring<'_> {
         let asked = family.clone();
         let ask = move |prepared: &Prepared| family_requests(&asked, prepared, index, peers);
         let requests = self.ask(events, &format!("Requests: by {name}"), ask);
-        let mut state = FamilyState::new(family, self.job.features().zone.clone());
-        self.keyed(requests, &name, move |work| match work {
-            Work::Apply(batches, found) => {
-                for requests in batches {
-                    let mut replies = Replies::to(requests, at as u32);
-                    state.apply(requests, &mut replies);
-                    found.push(replies);
-                }
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
-        })
+        let state = FamilyState::new(family, self.job.features().zone.clone());
+        let apply = |state: &mut FamilyState, batches: &[Requests], replies: &mut Replies| {
+            batches.iter().for_each(|requests| state.apply(requests, replies));
+        };
+        self.answers(requests, (&name, at as u32), state, apply, FamilyState::usage)
     }
 
     /// Makes each slice's requests, a batch for each worker.
@@ -364,6 +357,26 @@ impl Wiring<'_> {
                 }
             },
         )
+    }
+
+    /// Brings requests to a keeper whose answers have the number `family`.
+    fn answers<'s, S: 'static>(
+        &self,
+        requests: StreamVec<'s, u64, Requests>,
+        (name, family): (&str, u32),
+        mut state: S,
+        apply: fn(&mut S, &[Requests], &mut Replies),
+        usage: fn(&S) -> Usage,
+    ) -> StreamVec<'s, u64, Replies> {
+        self.keyed(requests, name, move |work| match work {
+            Work::Apply(batches, found) => {
+                let mut replies = Replies::to(&batches[0], family);
+                apply(&mut state, batches, &mut replies);
+                found.push(replies);
+                Usage::default()
+            }
+            Work::Measure => usage(&state),
+        })
     }
 
     /// Gathers the replies of each slice, scores its transactions and sends the decisions off.

@@ -44,14 +44,27 @@ impl Wiring<'_> {
                 lookups(prepared, ACCOUNT_ID, &to(prepared.rank))
             });
             let requests = events.scope().concatenate([asked, shares]);
-            answers.push(self.accounts(requests, features.kept_family(Keeper::Fortunes)));
+            let name = ("packet: accounts", features.kept_family(Keeper::Fortunes));
+            let usage = |state: &FortunesState| {
+                let (keys, events) = state.len();
+                Usage { keys: keys as u64, events: events as u64, bytes: 0 }
+            };
+            answers.push(self.answers(
+                requests,
+                name,
+                FortunesState::new(),
+                FortunesState::apply,
+                usage,
+            ));
         }
         if features.keepers.has(Keeper::Latencies) {
             let asked = self.ask(events, "Requests: devices of claims", move |prepared| {
                 lookups(prepared, DEVICE_ID, &to(prepared.rank))
             });
             let requests = events.scope().concatenate([asked, claims]);
-            answers.push(self.latencies(requests, features.kept_family(Keeper::Latencies)));
+            let name = ("devices: claims", features.kept_family(Keeper::Latencies));
+            let (apply, usage) = (Latencies::apply, Latencies::usage);
+            answers.push(self.answers(requests, name, Latencies::new(), apply, usage));
         }
         answers
     }
@@ -76,43 +89,6 @@ impl Wiring<'_> {
                 Usage::default()
             }
             Work::Measure => Usage { keys: state.len() as u64, ..Usage::default() },
-        })
-    }
-
-    fn accounts<'s>(
-        &self,
-        requests: StreamVec<'s, u64, Requests>,
-        family: u32,
-    ) -> StreamVec<'s, u64, Replies> {
-        let mut state = FortunesState::new();
-        self.keyed(requests, "packet: accounts", move |work| match work {
-            Work::Apply(batches, found) => {
-                let mut replies = Replies::to(&batches[0], family);
-                state.apply(batches, &mut replies);
-                found.push(replies);
-                Usage::default()
-            }
-            Work::Measure => {
-                let (keys, events) = state.len();
-                Usage { keys: keys as u64, events: events as u64, bytes: 0 }
-            }
-        })
-    }
-
-    fn latencies<'s>(
-        &self,
-        requests: StreamVec<'s, u64, Requests>,
-        family: u32,
-    ) -> StreamVec<'s, u64, Replies> {
-        let mut state = Latencies::new();
-        self.keyed(requests, "devices: claims", move |work| match work {
-            Work::Apply(batches, found) => {
-                let mut replies = Replies::to(&batches[0], family);
-                state.apply(batches, &mut replies);
-                found.push(replies);
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
         })
     }
 }

@@ -2,15 +2,14 @@
 
 use timely::dataflow::StreamVec;
 
-use super::{Events, Wiring, Work};
+use super::{Events, Wiring};
 use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, PACKET_ID};
 use crate::features::kept::Keeper;
 use crate::features::social::groups::GroupsState;
 use crate::features::social::requests::{group_requests, tie_requests};
 use crate::features::social::ties::TiesState;
-use crate::features::state::Usage;
 use crate::gather::Prepared;
-use crate::keyed::{Addressing, Replies};
+use crate::keyed::{Addressing, Replies, Requests};
 
 impl Wiring<'_> {
     /// Answers about the group of each transaction, and about its payer and payee, where something
@@ -35,18 +34,11 @@ impl Wiring<'_> {
             group_requests(&prepared.slice, prepared.bet_digits(), &keys, &to)
         });
         let family = self.job.features().kept_family(Keeper::Groups);
-        let mut state = GroupsState::new();
-        self.keyed(requests, "group: money", move |work| match work {
-            Work::Apply(batches, found) => {
-                for requests in batches {
-                    let mut replies = Replies::to(requests, family);
-                    state.apply(requests, &mut replies);
-                    found.push(replies);
-                }
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
-        })
+        let apply = |state: &mut GroupsState, batches: &[Requests], replies: &mut Replies| {
+            batches.iter().for_each(|requests| state.apply(requests, replies));
+        };
+        let name = ("group: money", family);
+        self.answers(requests, name, GroupsState::new(), apply, GroupsState::usage)
     }
 
     fn ties<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
@@ -57,17 +49,10 @@ impl Wiring<'_> {
             tie_requests(&prepared.slice, &keys, &to)
         });
         let family = self.job.features().kept_family(Keeper::Ties);
-        let mut state = TiesState::new();
-        self.keyed(requests, "pair: ties", move |work| match work {
-            Work::Apply(batches, found) => {
-                for requests in batches {
-                    let mut replies = Replies::to(requests, family);
-                    state.apply(requests, &mut replies);
-                    found.push(replies);
-                }
-                Usage::default()
-            }
-            Work::Measure => state.usage(),
-        })
+        let apply = |state: &mut TiesState, batches: &[Requests], replies: &mut Replies| {
+            batches.iter().for_each(|requests| state.apply(requests, replies));
+        };
+        let name = ("pair: ties", family);
+        self.answers(requests, name, TiesState::new(), apply, TiesState::usage)
     }
 }

@@ -8,6 +8,7 @@ use super::ReportInput;
 
 const TEMPLATE: &str = include_str!("../../assets/report/report.html");
 const STYLE: &str = include_str!("../../assets/report/report.css");
+const COMMON: &str = include_str!("../../assets/report/common.js");
 const WORDS: &str = include_str!("../../assets/report/words.js");
 const PLOTS: &str = include_str!("../../assets/report/plots.js");
 const PAGE: &str = include_str!("../../assets/report/page.js");
@@ -19,14 +20,15 @@ pub fn html(input: &ReportInput<'_>) -> String {
     page(input.title, &data, &[WORDS, PLOTS, PAGE].concat())
 }
 
-/// A page of the report's look: `script` draws it from the JSON in `data`.
+/// A page of the report's look: `script` draws it from the JSON in `data`, with what all pages
+/// share before it.
 pub(crate) fn page(title: &str, data: &str, script: &str) -> String {
     let parts = [
         ("title", text(title)),
         ("style", STYLE.to_owned()),
         ("data", script_json(data)),
         ("echarts", ECHARTS.to_owned()),
-        ("script", script.to_owned()),
+        ("script", [COMMON, script].concat()),
     ];
     fill(TEMPLATE, &parts)
 }
