@@ -150,6 +150,16 @@ impl Requests {
         (0..to.peers as u32).map(batch).collect()
     }
 
+    /// The key of the request at `at`.
+    pub(crate) fn key(&self, at: usize) -> Key {
+        Key { hash: self.hashes[at], check: self.checks[at] }
+    }
+
+    /// The keys of the requests from `at` on.
+    pub(crate) fn keys_from(&self, at: usize) -> impl Iterator<Item = Key> {
+        (at..self.rows.len()).map(|at| self.key(at))
+    }
+
     /// Adds a request; the words that it carries come after.
     pub(crate) fn push(&mut self, row: usize, key: Key, time: i64, streams: u32, lookups: u32) {
         self.rows.push(row as u32);

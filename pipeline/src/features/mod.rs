@@ -15,6 +15,7 @@ pub(crate) mod requests;
 pub mod side_by_side;
 pub(crate) mod social;
 pub(crate) mod state;
+pub(crate) mod state_map;
 pub mod cost;
 pub mod text;
 

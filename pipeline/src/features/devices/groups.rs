@@ -8,6 +8,7 @@ use rustc_hash::FxBuildHasher;
 use super::{Change, ClusterOptions};
 use crate::features::state::LOOK_AHEAD;
 use crate::features::state::recents::Recents;
+use crate::features::state_map::SWEEP_MS;
 use crate::keyed::{KEY_GROUPS, Key};
 
 /// An account and a group; 128 bits stand for each.
@@ -29,6 +30,8 @@ pub(crate) struct AccountGroups {
 struct Accounts {
     map: HashMap<u128, Account, FxBuildHasher>,
     survivors: usize,
+    /// When the next sweep is due at the latest.
+    sweep_at: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -137,7 +140,7 @@ impl AccountGroups {
 
     fn enter(&mut self, act: Act, now: i64, changes: &mut Vec<Change<Membership>>) {
         let accounts = part(&mut self.accounts, act.account);
-        accounts.sweep_when_grown(now - self.options.window);
+        accounts.sweep_when_due(now, self.options.window);
         let state = accounts.map.entry(act.account).or_default();
         if state.edges == 0 {
             state.expire(&self.options, now, |_| {});
@@ -177,16 +180,21 @@ fn key_group(account: u128) -> usize {
 }
 
 impl Accounts {
-    /// Forgets accounts that are not linked and of which nothing is in the window any more.
-    fn sweep_when_grown(&mut self, oldest: i64) {
+    /// Forgets accounts that are not linked and of which nothing is in the window any more: when
+    /// they have doubled since the last time, or a day has passed.
+    fn sweep_when_due(&mut self, now: i64, window: i64) {
         const ACCOUNTS_MIN: usize = 32;
-        if self.map.len() < 2 * self.survivors + ACCOUNTS_MIN {
+        if self.map.len() < 2 * self.survivors + ACCOUNTS_MIN && now < self.sweep_at {
             return;
         }
         self.map.retain(|_, account| {
-            account.edges > 0 || account.groups.newest().is_some_and(|last| last >= oldest)
+            account.edges > 0 || account.groups.newest().is_some_and(|last| last >= now - window)
         });
+        if self.map.len() * 8 < self.map.capacity() {
+            self.map.shrink_to(2 * self.map.len());
+        }
         self.survivors = self.map.len();
+        self.sweep_at = now.saturating_add(SWEEP_MS);
     }
 }
 

@@ -4,11 +4,10 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
-
 use crate::features::kept::{Row, RowKind};
 use crate::features::state::{Usage, stddev};
-use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, by_row};
+use crate::features::state_map::{KeyedState, StateMap, give_back};
+use crate::keyed::{Key, Replies, Requests, by_row};
 
 /// How far back the spread looks.
 const WINDOW_MS: i64 = 24 * 3_600_000;
@@ -28,18 +27,12 @@ pub(crate) const ROWS: &[Row] = &[Row {
 
 /// One worker's part of the devices.
 pub(crate) struct Latencies {
-    groups: Vec<Devices>,
+    devices: StateMap<Device>,
 }
 
-/// The devices of one key group.
+/// What was claimed on one device.
 #[derive(Default)]
-struct Devices {
-    map: HashTable<Device>,
-    survivors: usize,
-}
-
 struct Device {
-    id: u128,
     /// Time and latency of each claim in the window, in ms.
     claims: VecDeque<(i64, i64)>,
     sum: i128,
@@ -48,20 +41,21 @@ struct Device {
 
 impl Latencies {
     pub(crate) fn new() -> Latencies {
-        Latencies { groups: (0..KEY_GROUPS).map(|_| Devices::default()).collect() }
+        Latencies { devices: StateMap::new() }
     }
 
     /// Applies the batches of one slice: of each row first the claim, then the lookup.
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
         for (nth, at) in by_row(batches) {
-            let batch = &batches[nth];
-            let (device, time) = (batch.hashes[at], batch.times[at]);
-            let group = &mut self.groups[Key { hash: device, check: 0 }.group()];
+            let (batch, time) = (&batches[nth], batches[nth].times[at]);
+            // The packet's keeper knows no more of a device than its hash.
+            let key = Key { check: 0, ..batch.key(at) };
             if batch.lookups[at] == 0 {
-                group.claimed(device, time, batch.words[at] as i64);
+                self.devices.entry(key, time).claimed(time, batch.words[at] as i64);
                 continue;
             }
-            let Some(spread) = group.spread(device, time) else { continue };
+            let device = self.devices.get(key);
+            let Some(spread) = device.and_then(|device| device.spread(time)) else { continue };
             replies.rows.push(batch.rows[at]);
             replies.lookups.push(1);
             replies.values.push(spread.to_bits());
@@ -69,54 +63,54 @@ impl Latencies {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        for device in self.groups.iter().flat_map(|group| group.map.iter()) {
-            usage.keys += 1;
-            usage.events += device.claims.len() as u64;
-            usage.bytes += (size_of::<Device>() + device.claims.capacity() * 16) as u64;
-        }
-        usage
-    }
-}
-
-impl Devices {
-    fn claimed(&mut self, id: u128, time: i64, latency: i64) {
-        if self.map.len() >= 2 * self.survivors + 64 {
-            self.map.retain(|device| {
-                device.expire(time);
-                !device.claims.is_empty()
-            });
-            self.survivors = self.map.len();
-        }
-        let new = || Device { id, claims: VecDeque::new(), sum: 0, squares: 0 };
-        let entry = self.map.entry(id as u64, |device| device.id == id, |held| held.id as u64);
-        let device = entry.or_insert_with(new).into_mut();
-        device.expire(time);
-        device.claims.push_back((time, latency));
-        device.count(latency, 1);
-    }
-
-    fn spread(&mut self, id: u128, time: i64) -> Option<f64> {
-        let device = self.map.find_mut(id as u64, |device| device.id == id)?;
-        device.expire(time);
-        let count = device.claims.len() as u64;
-        (count > 0).then(|| stddev(device.sum, device.squares, count))
+        self.devices.usage()
     }
 }
 
 impl Device {
-    fn expire(&mut self, now: i64) {
-        while let Some(&(time, latency)) = self.claims.front()
-            && time <= now - WINDOW_MS
-        {
-            self.claims.pop_front();
-            self.count(latency, -1);
-        }
+    fn claimed(&mut self, time: i64, latency: i64) {
+        self.expire(time);
+        self.claims.push_back((time, latency));
+        self.count(latency, 1);
+    }
+
+    fn spread(&mut self, time: i64) -> Option<f64> {
+        self.expire(time);
+        let count = self.claims.len() as u64;
+        (count > 0).then(|| stddev(self.sum, self.squares, count))
     }
 
     fn count(&mut self, latency: i64, by: i128) {
         let latency = i128::from(latency);
         self.sum += by * latency;
         self.squares += by * latency * latency;
+    }
+}
+
+impl KeyedState for Device {
+    fn expire(&mut self, moment: i64) {
+        while let Some(&(time, latency)) = self.claims.front()
+            && time <= moment - WINDOW_MS
+        {
+            self.claims.pop_front();
+            self.count(latency, -1);
+        }
+        give_back(&mut self.claims);
+    }
+
+    fn is_over(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    fn touch(&self) -> u64 {
+        self.claims.front().map_or(0, |(time, _)| *time as u64)
+    }
+
+    fn events(&self) -> usize {
+        self.claims.len()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.claims.capacity() * size_of::<(i64, i64)>()
     }
 }

@@ -9,9 +9,9 @@
 
 use std::collections::VecDeque;
 
-use super::accounts::Kept;
 use super::flows::WINDOW_MS;
 use crate::features::state::recents::Recents;
+use crate::features::state_map::{KeyedState, give_back};
 
 /// What an account received in the last 24 hours and has not passed on.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl Passing {
     }
 }
 
-impl Kept for Passing {
+impl KeyedState for Passing {
     fn expire(&mut self, moment: i64) {
         while self.held.front().is_some_and(|held| held.time <= moment - WINDOW_MS) {
             self.held.pop_front();
@@ -90,13 +90,6 @@ impl Kept for Passing {
 
     fn heap_bytes(&self) -> usize {
         self.held.capacity() * size_of::<Held>()
-    }
-}
-
-/// Gives room back where most of it is empty; accounts that are over are forgotten by sweeps.
-fn give_back<T>(queue: &mut VecDeque<T>) {
-    if queue.capacity() > 8 * queue.len() + 32 {
-        queue.shrink_to(2 * queue.len());
     }
 }
 
@@ -132,7 +125,7 @@ impl Reached {
     }
 }
 
-impl Kept for Reached {
+impl KeyedState for Reached {
     fn expire(&mut self, moment: i64) {
         while let Some(link) = self.links.get(self.counting)
             && link.time < moment

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-use super::accounts::Kept;
+use crate::features::state_map::KeyedState;
 
 /// The window, in ms: an event counts while `t - 24 h < its effective time <= t`.
 pub(crate) const WINDOW_MS: i64 = 86_400_000;
@@ -145,7 +145,7 @@ impl Flows {
     }
 }
 
-impl Kept for Flows {
+impl KeyedState for Flows {
     fn expire(&mut self, moment: i64) {
         let Some(day) = &mut self.day else { return };
         while day.entries.front().is_some_and(|entry| entry.time <= moment - WINDOW_MS) {

@@ -1,6 +1,5 @@
 //! The keepers of accounts' funds as keyed families: what is asked of them, and their answers.
 
-use super::accounts::{Accounts, Kept};
 use super::chains::{Passing, Reached, Through};
 pub(crate) use super::cycles::COUNTERPARTIES_MAX;
 use super::cycles::{Cycle, Graph};
@@ -8,6 +7,7 @@ use super::flows::{Flow, Flowed, Flows};
 use super::{GraphTick, Usage};
 use crate::event::NULL_INT;
 use crate::features::state::LOOK_AHEAD;
+use crate::features::state_map::StateMap;
 use crate::keyed::{Addressing, Key, Replies, Requests, whole};
 
 /// Lookups, by bit: the account as the payer and as the payee of a transaction.
@@ -24,12 +24,12 @@ pub(crate) fn stream_of(flow: Flow) -> u32 {
 
 /// One worker's part of the accounts' flows.
 pub(crate) struct FlowsState {
-    accounts: Accounts<Flows>,
+    accounts: StateMap<Flows>,
 }
 
 impl FlowsState {
     pub(crate) fn new() -> FlowsState {
-        FlowsState { accounts: Accounts::new() }
+        FlowsState { accounts: StateMap::new() }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.
@@ -37,10 +37,9 @@ impl FlowsState {
         let mut words = requests.words.iter();
         for at in 0..requests.rows.len() {
             if at % LOOK_AHEAD == 0 {
-                self.accounts.look_ahead(next_keys(requests, at));
+                self.accounts.look_ahead(requests.keys_from(at));
             }
-            let (key, time, streams) =
-                (key(requests, at), requests.times[at], requests.streams[at]);
+            let (key, time, streams) = (requests.key(at), requests.times[at], requests.streams[at]);
             let state = if streams == 0 {
                 self.accounts.get(key)
             } else {
@@ -61,7 +60,7 @@ impl FlowsState {
 
     /// What the state takes up now.
     pub(crate) fn usage(&self) -> Usage {
-        usage(&self.accounts)
+        self.accounts.usage()
     }
 }
 
@@ -74,14 +73,14 @@ pub(crate) const HOP_OUT: u32 = 2;
 
 /// One worker's part of the accounts that pass money on.
 pub(crate) struct PassingState {
-    accounts: Accounts<Passing>,
+    accounts: StateMap<Passing>,
     peers: usize,
     through: Vec<Through>,
 }
 
 impl PassingState {
     pub(crate) fn new(peers: usize) -> PassingState {
-        PassingState { accounts: Accounts::new(), peers, through: Vec::new() }
+        PassingState { accounts: StateMap::new(), peers, through: Vec::new() }
     }
 
     /// Applies requests that are in total order. Returns what payees are to be told of, a batch
@@ -95,9 +94,9 @@ impl PassingState {
         let mut tidings = Requests::batches(&to, 0, 0);
         for (at, words) in requests.words.chunks_exact(PASSING_WORDS).enumerate() {
             if at % LOOK_AHEAD == 0 {
-                self.accounts.look_ahead(next_keys(requests, at));
+                self.accounts.look_ahead(requests.keys_from(at));
             }
-            let (key, time) = (key(requests, at), requests.times[at]);
+            let (key, time) = (requests.key(at), requests.times[at]);
             let fen = words[0] as i64;
             if requests.streams[at] == HOP_IN {
                 self.accounts.entry(key, time).receive(time, words[1], words[2], fen);
@@ -118,13 +117,13 @@ impl PassingState {
 
     /// What the state takes up now.
     pub(crate) fn usage(&self) -> Usage {
-        usage(&self.accounts)
+        self.accounts.usage()
     }
 }
 
 /// One worker's part of the accounts that money reaches through others.
 pub(crate) struct ReachedState {
-    accounts: Accounts<Reached>,
+    accounts: StateMap<Reached>,
     tick: GraphTick,
     /// The moment of the first event of the slice: what it does not see, none to come does.
     moment: i64,
@@ -134,7 +133,7 @@ pub(crate) struct ReachedState {
 
 impl ReachedState {
     pub(crate) fn new(tick: GraphTick) -> ReachedState {
-        ReachedState { accounts: Accounts::new(), tick, moment: i64::MIN, order: Vec::new() }
+        ReachedState { accounts: StateMap::new(), tick, moment: i64::MIN, order: Vec::new() }
     }
 
     /// Applies the batches of one slice: first what there is to tell, in the order of rows, which
@@ -153,17 +152,17 @@ impl ReachedState {
         let first = batches.iter().filter_map(|batch| batch.times.first()).min();
         self.moment = first.map_or(self.moment, |first| self.tick.known(*first));
         for places in order.chunks(LOOK_AHEAD) {
-            let told = |(_, nth, at): &(u32, u32, u32)| key(&batches[*nth as usize], *at as usize);
+            let told = |(_, nth, at): &(u32, u32, u32)| batches[*nth as usize].key(*at as usize);
             self.accounts.look_ahead(places.iter().map(told));
             places.iter().for_each(|place| self.tell(batches, *place));
         }
         for requests in asked.iter().map(|nth| &batches[*nth]) {
             for at in 0..requests.rows.len() {
                 if at % LOOK_AHEAD == 0 {
-                    self.accounts.look_ahead(next_keys(requests, at));
+                    self.accounts.look_ahead(requests.keys_from(at));
                 }
                 let moment = self.tick.known(requests.times[at]);
-                let state = self.accounts.get(key(requests, at));
+                let state = self.accounts.get(requests.key(at));
                 let (fen, groups) = state.map_or((0, 0), |state| state.at(moment));
                 let fen = i64::try_from(fen).unwrap_or(i64::MAX);
                 answer(requests, at, &[fen as u64, groups as u64], replies);
@@ -175,13 +174,13 @@ impl ReachedState {
     fn tell(&mut self, batches: &[Requests], (_, nth, at): (u32, u32, u32)) {
         let (batch, at) = (&batches[nth as usize], at as usize);
         let (time, words) = (batch.times[at], &batch.words[2 * at..2 * at + 2]);
-        let reached = self.accounts.entry(key(batch, at), self.moment);
+        let reached = self.accounts.entry(batch.key(at), self.moment);
         reached.reach(time, (words[0], words[1] as i64));
     }
 
     /// What the state takes up now.
     pub(crate) fn usage(&self) -> Usage {
-        usage(&self.accounts)
+        self.accounts.usage()
     }
 }
 
@@ -203,7 +202,7 @@ impl GraphState {
     /// Applies requests that are in total order, and answers those of the worker's own events.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         for (at, words) in requests.words.chunks_exact(GRAPH_WORDS).enumerate() {
-            let (payer, time) = (key(requests, at), requests.times[at]);
+            let (payer, time) = (requests.key(at), requests.times[at]);
             let payee = Key { hash: whole(words), check: words[2] as u32 };
             if at % LOOK_AHEAD == 0 {
                 self.look_ahead(requests, at);
@@ -238,7 +237,7 @@ impl GraphState {
     fn look_ahead(&self, requests: &Requests, at: usize) {
         let words = requests.words.chunks_exact(GRAPH_WORDS).skip(at).take(LOOK_AHEAD);
         let payees = words.map(|words| Key { hash: whole(words), check: words[2] as u32 });
-        self.graph.look_ahead(next_keys(requests, at).chain(payees));
+        self.graph.look_ahead(requests.keys_from(at).take(LOOK_AHEAD).chain(payees));
     }
 
     /// What the state takes up now.
@@ -246,15 +245,6 @@ impl GraphState {
         let (keys, events, bytes) = self.graph.usage();
         Usage { keys, events, bytes }
     }
-}
-
-fn key(requests: &Requests, at: usize) -> Key {
-    Key { hash: requests.hashes[at], check: requests.checks[at] }
-}
-
-/// The keys that are looked up together from `at` on.
-fn next_keys(requests: &Requests, at: usize) -> impl Iterator<Item = Key> {
-    (at..requests.rows.len().min(at + LOOK_AHEAD)).map(|at| key(requests, at))
 }
 
 /// Answers a request: the same words for each of its lookups.
@@ -265,11 +255,6 @@ fn answer(requests: &Requests, at: usize, words: &[u64], replies: &mut Replies) 
     for _ in 0..lookups.count_ones() {
         replies.values.extend_from_slice(words);
     }
-}
-
-fn usage<S: Kept>(accounts: &Accounts<S>) -> Usage {
-    let (keys, events, bytes) = accounts.usage();
-    Usage { keys, events, bytes }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! `flows` is exact to the event; `chains` and `cycles` are as of the moments of the graph, see
 //! [`GraphTick`]. `requests` says what a slice of events asks, and `keepers` answers.
 
-mod accounts;
 mod chains;
 mod cycles;
 mod flows;

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::group::{Id, NOBODY, give_back, give_back_map};
+use super::group::{Id, NOBODY, give_back_map};
 use crate::features::state::quantile::{QUANTILE_UNIT, Quantile};
+use crate::features::state_map::give_back;
 
 /// The window of latencies: an hour.
 pub(crate) const LATENCY_WINDOW_MS: i64 = 3_600_000;
@@ -61,6 +62,10 @@ impl Packets {
         give_back_map(&mut self.by_id);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Reads the oldest, to have it near.
     pub(super) fn touch(&self) -> u64 {
         self.order.front().map_or(0, |(_, packet)| packet.0)
@@ -97,6 +102,10 @@ impl Latencies {
             }
         }
         give_back(&mut self.claims);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
     }
 
     pub(super) fn quantiles(&self) -> [Option<i64>; QUANTILES.len()] {

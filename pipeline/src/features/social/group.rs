@@ -8,8 +8,8 @@ use rustc_hash::FxBuildHasher;
 use super::claims::{Latencies, Packets};
 use super::members::Members;
 use super::mines::Mines;
-use super::states::Ending;
 use crate::features::state::recents::Recents;
+use crate::features::state_map::{KeyedState, give_back};
 
 /// The window of a group's money, of its packets and of its strangers: a day.
 pub(crate) const MONEY_WINDOW_MS: i64 = 24 * 3_600_000;
@@ -79,8 +79,6 @@ pub(crate) struct Group {
     latencies: Latencies,
     /// Few groups play.
     mines: Option<Box<Mines>>,
-    /// When the latest event came.
-    last: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +103,6 @@ impl Group {
     /// Takes an event; events come in total order, `time` is the effective one.
     pub(crate) fn take(&mut self, deal: Deal, fen: i64, time: i64) {
         self.expire(time);
-        self.last = time;
         let (from, to) = match deal {
             Deal::Send { sender, .. } => (sender, NOBODY),
             Deal::Claim { claimer, .. } => (NOBODY, claimer),
@@ -132,14 +129,6 @@ impl Group {
             }
             Deal::Refund { .. } => {}
         }
-    }
-
-    /// Reads what an event will read first, to have it near.
-    pub(crate) fn touch(&self) -> u64 {
-        let oldest = self.payments.front().map_or(0, |payment| payment.time);
-        let newest = self.payments.back().map_or(0, |payment| payment.time);
-        let own = self.members.touch() ^ self.latencies.touch() ^ self.packets.touch();
-        own ^ self.pairs.touch() ^ (oldest ^ newest) as u64
     }
 
     /// What is known as of `time`, which is not before any event.
@@ -181,7 +170,9 @@ impl Group {
             self.mines.get_or_insert_default().lost(claimer, sent.sender, sent.face, time);
         }
     }
+}
 
+impl KeyedState for Group {
     fn expire(&mut self, time: i64) {
         let day = time.saturating_sub(MONEY_WINDOW_MS);
         while let Some(payment) = self.payments.front().filter(|payment| payment.time <= day) {
@@ -208,17 +199,18 @@ impl Group {
             self.mines = None;
         }
     }
-}
 
-impl Ending for Group {
-    const LONGEST_MS: i64 = KNOWN_WINDOW_MS;
-
-    fn ends(&self) -> i64 {
-        self.last.saturating_add(KNOWN_WINDOW_MS)
+    fn is_over(&self) -> bool {
+        let Group { payments, pairs, packets, latencies, mines, .. } = self;
+        let quiet = payments.is_empty() && packets.is_empty() && latencies.is_empty();
+        quiet && pairs.len() == 0 && mines.is_none()
     }
 
-    fn rest(&mut self, time: i64) {
-        self.expire(time);
+    fn touch(&self) -> u64 {
+        let oldest = self.payments.front().map_or(0, |payment| payment.time);
+        let newest = self.payments.back().map_or(0, |payment| payment.time);
+        let own = self.members.touch() ^ self.latencies.touch() ^ self.packets.touch();
+        own ^ self.pairs.touch() ^ (oldest ^ newest) as u64
     }
 
     fn events(&self) -> usize {
@@ -250,15 +242,8 @@ fn pair(one: Id, other: Id) -> [u64; 2] {
     [low.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high.0, low.0]
 }
 
-/// So much room is kept, however little of it is in use.
+/// So much room of a map is kept, however little of it is in use.
 const ROOM_KEPT: usize = 16;
-
-/// Gives room back where most of it is free: that takes less time than it took to fill.
-pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
-    if queue.capacity() > ROOM_KEPT && queue.len() * 8 < queue.capacity() {
-        queue.shrink_to(2 * queue.len());
-    }
-}
 
 /// Gives room back where most of it is free.
 pub(super) fn give_back_map<V>(map: &mut HashMap<Id, V, FxBuildHasher>) {

@@ -1,10 +1,10 @@
 //! The keeper of groups: requests keyed by group, answered in total order.
 
 use super::group::{Deal, Group, Id, Known};
-use super::states::States;
 use crate::event::{Kind, NULL_INT};
 use crate::features::state::{LOOK_AHEAD, Usage};
-use crate::keyed::{Key, Replies, Requests};
+use crate::features::state_map::StateMap;
+use crate::keyed::{Replies, Requests};
 
 /// Words of a request: head, amount, account, counterparty, packet.
 pub(crate) const WORDS: usize = 5;
@@ -40,12 +40,12 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
 
 /// One worker's part of the groups.
 pub(crate) struct GroupsState {
-    groups: States<Group>,
+    groups: StateMap<Group>,
 }
 
 impl GroupsState {
     pub(crate) fn new() -> GroupsState {
-        GroupsState { groups: States::new() }
+        GroupsState { groups: StateMap::new() }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.
@@ -53,9 +53,9 @@ impl GroupsState {
         let mut words = requests.words.chunks_exact(WORDS);
         for at in 0..requests.rows.len() {
             if at % LOOK_AHEAD == 0 {
-                self.look_ahead(&requests.hashes[at..]);
+                self.groups.look_ahead(requests.keys_from(at));
             }
-            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
+            let key = requests.key(at);
             let time = requests.times[at];
             let deal = if requests.streams[at] == 0 { None } else { words.next() };
             let group = match deal.map(deal_of) {
@@ -64,7 +64,7 @@ impl GroupsState {
                     group.take(deal, fen, time);
                     Some(group)
                 }
-                None => self.groups.find(key, time),
+                None => self.groups.get(key),
             };
             if requests.lookups[at] != 0 {
                 let known = group.map_or_else(Known::default, |group| group.known(time));
@@ -73,14 +73,6 @@ impl GroupsState {
                 replies.values.extend(answer(&known));
             }
         }
-    }
-
-    /// Reads what is kept of the groups that come next: the waits for memory then overlap.
-    fn look_ahead(&self, hashes: &[u128]) {
-        let touch =
-            |hash: &u128| self.groups.peek(Key { hash: *hash, check: 0 }).map_or(0, Group::touch);
-        let hashes = hashes.iter().take(LOOK_AHEAD);
-        std::hint::black_box(hashes.map(touch).fold(0, |all, word| all ^ word));
     }
 
     /// What the state takes up now; a walk over everything, for the report.

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::group::{Id, MONEY_WINDOW_MS, give_back};
+use super::group::{Id, MONEY_WINDOW_MS};
+use crate::features::state_map::give_back;
 
 /// How long after a losing claim a payment can be for it.
 pub(crate) const SETTLED_WITHIN_MS: i64 = 60_000;

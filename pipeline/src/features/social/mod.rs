@@ -7,7 +7,6 @@ pub(crate) mod groups;
 mod members;
 mod mines;
 pub(crate) mod requests;
-mod states;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ties;

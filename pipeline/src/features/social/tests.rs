@@ -10,9 +10,9 @@ use super::group::{Deal as Deed, Group, Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
 use super::mines::SETTLED_WITHIN_MS;
 use super::requests::pair;
-use super::states::{Ending, States};
 use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
+use crate::features::state_map::{KeyedState, StateMap};
 use crate::keyed::{Addressing, Key, Replies, Requests, halves};
 use oracle::{Deal, Known, What};
 
@@ -290,7 +290,7 @@ fn memory_follows_what_windows_hold() {
     told.after(KNOWN_WINDOW_MS, sent(2), 5);
     assert!(told.group.heap_bytes() < 10_000, "{}", told.group.heap_bytes());
 
-    let mut groups: States<Group> = States::new();
+    let mut groups: StateMap<Group> = StateMap::new();
     for at in 0..100_000i64 {
         let time = at * KNOWN_WINDOW_MS / 1_000;
         groups.entry(key(&at.to_string()), time).take(sent(1), 5, time);

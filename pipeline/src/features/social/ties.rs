@@ -1,9 +1,9 @@
 //! Keyed by pair: in which groups two accounts deal with each other.
 
-use super::states::{Ending, States};
-use crate::features::state::Usage;
 use crate::features::state::recents::Recents;
-use crate::keyed::{Key, Replies, Requests};
+use crate::features::state::{LOOK_AHEAD, Usage};
+use crate::features::state_map::{KeyedState, StateMap};
+use crate::keyed::{Replies, Requests};
 
 /// The window of ties: 30 days.
 pub(crate) const TIE_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
@@ -26,7 +26,9 @@ impl Tie {
         self.expire(time);
         self.groups.len() as i64
     }
+}
 
+impl KeyedState for Tie {
     fn expire(&mut self, time: i64) {
         let until = time.saturating_sub(TIE_WINDOW_MS);
         while self.groups.oldest().is_some_and(|last| last <= until) {
@@ -34,17 +36,13 @@ impl Tie {
         }
         self.groups.compact(&mut [], std::iter::empty());
     }
-}
 
-impl Ending for Tie {
-    const LONGEST_MS: i64 = TIE_WINDOW_MS;
-
-    fn ends(&self) -> i64 {
-        self.groups.newest().map_or(i64::MIN, |last| last.saturating_add(TIE_WINDOW_MS))
+    fn is_over(&self) -> bool {
+        self.groups.len() == 0
     }
 
-    fn rest(&mut self, time: i64) {
-        self.expire(time);
+    fn touch(&self) -> u64 {
+        self.groups.touch()
     }
 
     fn events(&self) -> usize {
@@ -58,19 +56,22 @@ impl Ending for Tie {
 
 /// One worker's part of the ties.
 pub(crate) struct TiesState {
-    ties: States<Tie>,
+    ties: StateMap<Tie>,
 }
 
 impl TiesState {
     pub(crate) fn new() -> TiesState {
-        TiesState { ties: States::new() }
+        TiesState { ties: StateMap::new() }
     }
 
     /// Applies requests that are in total order, and answers them in the same order.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let mut words = requests.words.chunks_exact(2);
         for at in 0..requests.rows.len() {
-            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
+            if at % LOOK_AHEAD == 0 {
+                self.ties.look_ahead(requests.keys_from(at));
+            }
+            let key = requests.key(at);
             let time = requests.times[at];
             let group = if requests.streams[at] == 0 { None } else { words.next() };
             let tie = match group {
@@ -79,7 +80,7 @@ impl TiesState {
                     tie.take([words[0], words[1]], time);
                     Some(tie)
                 }
-                None => self.ties.find(key, time),
+                None => self.ties.get(key),
             };
             if requests.lookups[at] != 0 {
                 replies.rows.push(requests.rows[at]);
