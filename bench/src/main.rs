@@ -87,6 +87,9 @@ enum Job {
     Batch,
     /// Four key families, twenty features, clusters, 1,000 phrases, fifty rules.
     Full,
+    /// The full job with every feature that is built in, as a rules directory has it that says
+    /// nothing else.
+    Everything,
 }
 
 impl Job {
@@ -94,8 +97,43 @@ impl Job {
         match self {
             Job::Batch => "batch-job",
             Job::Full => "full-job",
+            Job::Everything => "everything",
         }
     }
+
+    /// The rules directory of the job.
+    fn rules(self, root: &Path, work: &Path) -> Result<PathBuf, String> {
+        let bench = root.join("bench");
+        match self {
+            Job::Batch | Job::Full => Ok(bench.join(self.name())),
+            Job::Everything => {
+                let rules = work.join(self.name());
+                if rules.exists() {
+                    fs::remove_dir_all(&rules).map_err(fail(&rules))?;
+                }
+                copy(&bench.join(Job::Full.name()), &rules)?;
+                let policy = rules.join("policy.toml");
+                fs::remove_file(&policy).map_err(fail(&policy))?;
+                Ok(rules)
+            }
+        }
+    }
+}
+
+/// Copies a directory and what is in it.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(fail(to))?;
+    for entry in fs::read_dir(from).map_err(fail(from))? {
+        let from = entry.map_err(fail(from))?.path();
+        let Some(name) = from.file_name() else { continue };
+        let to = to.join(name);
+        if from.is_dir() {
+            copy(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).map_err(fail(&from))?;
+        }
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -129,7 +167,7 @@ fn run_backtest(backtest: &Backtest) -> Result<(), String> {
     if let Some(binary) = &backtest.baseline_binary {
         programs.push(("baseline".to_owned(), binary.clone()));
     }
-    let rules = root.join("bench").join(backtest.job.name());
+    let rules = backtest.job.rules(&root, &backtest.work)?;
     // Alternately, so that whatever else the machine does falls on all alike.
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); programs.len()];
     for turn in 1..=backtest.runs {

@@ -2,6 +2,7 @@
 //! `metrics.json`.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,6 +27,9 @@ pub(crate) struct Run {
     pub(crate) digest: String,
     /// Seconds by stage, in the order of the file.
     pub(crate) stages: Vec<(String, f64)>,
+    /// Seconds that the workers spent on each family of features, its requests and its state, and on
+    /// what belongs to none; the dearest first.
+    pub(crate) families: Vec<(String, f64)>,
     /// Bytes of state a live key, less [`EVENT_BYTES`] for each event that a ring still holds.
     pub(crate) bytes_a_key: Option<f64>,
 }
@@ -104,9 +108,23 @@ impl Run {
             decided: metrics["counts"]["decided"].as_u64()?,
             digest: metrics["decisions_digest"].as_str()?.to_owned(),
             stages: stages.into_iter().flatten().collect(),
+            families: families_of(&metrics["operators"]),
             bytes_a_key: (keys > 0.0).then_some(bytes / keys),
         })
     }
+}
+
+/// Adds up the operators of each family, which are named after it: `account_id: state`.
+fn families_of(operators: &Value) -> Vec<(String, f64)> {
+    let mut families: BTreeMap<&str, f64> = BTreeMap::new();
+    for (name, seconds) in operators.as_object().into_iter().flatten() {
+        let family = name.strip_suffix(": state").or_else(|| name.strip_suffix(": requests"));
+        *families.entry(family.unwrap_or(name)).or_default() += seconds.as_f64().unwrap_or(0.0);
+    }
+    let named = families.into_iter().map(|(name, seconds)| (name.to_owned(), seconds));
+    let mut families: Vec<(String, f64)> = named.collect();
+    families.sort_by(|one, other| other.1.total_cmp(&one.1));
+    families
 }
 
 fn json(text: &str, from: &Path) -> Result<Value, String> {
@@ -129,10 +147,12 @@ mod tests {
                 "device_id": { "keys": 1, "bytes": 4, "events": 0 },
                 "packet: referee": { "keys": 9, "bytes": 0, "events": 0 },
             },
+            "operators": { "account_id: state": 0.5, "account_id: requests": 0.25, "score": 1.0 },
         });
         let run = Run::read(&measured, &metrics).unwrap();
         assert_eq!((run.decided, run.digest.as_str()), (10, "d"));
         assert_eq!(run.stages, [("read".to_owned(), 0.5), ("rules".to_owned(), 0.25)]);
+        assert_eq!(run.families, [("score".to_owned(), 1.0), ("account_id".to_owned(), 0.75)]);
         assert_eq!(run.bytes_a_key, Some(25.0));
         assert!(Run::read(&measured, &serde_json::json!({})).is_none());
     }

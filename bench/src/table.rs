@@ -6,6 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::measure::Run;
 
+/// A family that took less is not shown.
+const FAMILY_SECONDS_MIN: f64 = 0.005;
+
+/// The parts of a run's time.
+type PartsOf = fn(&Run) -> &Vec<(String, f64)>;
+
 /// What was run.
 pub(crate) struct Job<'a> {
     pub(crate) name: &'a str,
@@ -24,7 +30,7 @@ struct Row {
 /// A table with one column a program and, beside a baseline, the ratio to it.
 pub(crate) fn text(job: &Job, columns: &[(String, Vec<Run>)]) -> String {
     let mut out = format!(
-        "{}: {} events, {} workers on {} cores, median of {} runs\n\n{:<18}",
+        "{}: {} events, {} workers on {} cores, median of {} runs\n\n{:<28}",
         job.name,
         grouped(job.events as f64),
         job.workers,
@@ -38,7 +44,7 @@ pub(crate) fn text(job: &Job, columns: &[(String, Vec<Run>)]) -> String {
     }
     let _ = writeln!(out, "{}", if columns.len() > 1 { "     ratio" } else { "" });
     for row in rows(job, columns) {
-        let _ = write!(out, "{:<18}", row.name);
+        let _ = write!(out, "{:<28}", row.name);
         for figure in &row.figures {
             let figure = figure.map_or("-".to_owned(), |figure| shown(figure, row.unit));
             let _ = write!(out, "{figure:>20}");
@@ -101,11 +107,16 @@ fn rows(job: &Job, columns: &[(String, Vec<Run>)]) -> Vec<Row> {
         row("peak memory", "bytes", &|run| Some(run.peak_bytes as f64)),
         row("bytes a live key", "", &|run| run.bytes_a_key),
     ];
-    for (stage, _) in &columns[0].1[0].stages {
-        rows.push(row(&format!("stage {stage}"), "s", &|run| {
-            let found = run.stages.iter().find(|(name, _)| name == stage);
-            found.map(|(_, seconds)| *seconds)
-        }));
+    let first = &columns[0].1[0];
+    let parts: [(&str, PartsOf, f64); 2] =
+        [("stage", |run| &run.stages, 0.0), ("family", |run| &run.families, FAMILY_SECONDS_MIN)];
+    for (kind, of, least) in parts {
+        for (part, _) in of(first).iter().filter(|(_, seconds)| *seconds >= least) {
+            rows.push(row(&format!("{kind} {part}"), "s", &|run| {
+                let found = of(run).iter().find(|(name, _)| name == part);
+                found.map(|(_, seconds)| *seconds)
+            }));
+        }
     }
     rows
 }
@@ -154,6 +165,7 @@ mod tests {
             decided: 1_000_000,
             digest: "d".to_owned(),
             stages: vec![("read".to_owned(), read)],
+            families: vec![("device_id".to_owned(), 2.0 * read), ("idle".to_owned(), 0.0)],
             bytes_a_key: None,
         }
     }
@@ -179,6 +191,7 @@ mod tests {
                 "peak memory 3.0 MiB 3.0 MiB 1.000",
                 "bytes a live key - -",
                 "stage read 0.500 s 1.000 s 0.500",
+                "family device_id 1.000 s 2.000 s 0.500",
             ]
         );
         let json = json(&job, &columns);

@@ -383,6 +383,7 @@ impl Whole<'_> {
             "judgement": judgement,
             "sorted_on_disk": facts.sorted_on_disk,
             "state": self.summary.state,
+            "operators": self.summary.operators,
             "timings": timings,
             "workers": self.request.options.workers,
             "partial": facts.partial,

@@ -39,10 +39,10 @@ impl Wiring<'_> {
         let (index, peers) = (self.index, self.peers);
         let to = move |rank| Addressing { origin: index, peers, first: rank };
         let links = clusters.links.clone();
-        let devices = self.ask(events, "Requests: devices", move |prepared: &Prepared| {
+        let devices = self.ask(events, "clusters: links", move |prepared: &Prepared| {
             link_requests(prepared, &links, &to(prepared.rank))
         });
-        let groups = self.ask(events, "Requests: groups of accounts", move |prepared| {
+        let groups = self.ask(events, "clusters: groups", move |prepared| {
             group_requests(prepared, &to(prepared.rank))
         });
         let edges = shared_edges(devices, clusters, self.reached.clone());
@@ -64,7 +64,7 @@ impl Wiring<'_> {
     ) -> Events<'s> {
         let clusters = clusters.clone();
         let keyed = self.job.features().families.iter().any(|family| family.uses_clusters());
-        let mut builder = OperatorBuilder::new("Clusters of slices".to_owned(), events.scope());
+        let mut builder = OperatorBuilder::new("clusters: of slices".to_owned(), events.scope());
         let mut events = builder.new_input(events.clone(), Pipeline);
         let mut changes = builder.new_input(changes, Pipeline);
         // How clusters change holds a step back only as far as the step looks, one to two graph
@@ -170,7 +170,7 @@ fn shared_edges<'s>(
     let scope = requests.scope();
     requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
         Exchange::new(|requests: &Requests| u64::from(requests.destination)),
-        "Devices: shared edges",
+        "clusters: links: state",
         |initial, info| {
             let activator = scope.activator_for(info.address);
             let mut held = Some(initial);
@@ -231,8 +231,7 @@ fn account_groups<'s>(
     edges: StreamVec<'s, u64, EdgeChange>,
     mut keeper: Keeper,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
-    let mut builder =
-        OperatorBuilder::new("Devices: groups of accounts".to_owned(), requests.scope());
+    let mut builder = OperatorBuilder::new("clusters: groups: state".to_owned(), requests.scope());
     let by_worker = Exchange::new(|requests: &Requests| u64::from(requests.destination));
     let by_account =
         Exchange::new(|change: &EdgeChange| Key { hash: change.account, check: 0 }.group() as u64);

@@ -52,7 +52,7 @@ impl Wiring<'_> {
     }
 
     fn flows<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
-        let requests = self.ask_of_sides(events, "Requests: flows of funds", flow_requests);
+        let requests = self.ask_of_sides(events, "funds: flows", flow_requests);
         let state = FlowsState::new();
         let apply = |state: &mut FlowsState, batches: &[Requests], replies: &mut Replies| {
             batches.iter().for_each(|requests| state.apply(requests, replies));
@@ -61,8 +61,8 @@ impl Wiring<'_> {
     }
 
     fn chains<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
-        let hops = self.ask_of_sides(events, "Requests: hops of money", hop_requests);
-        let lookups = self.ask_of_sides(events, "Requests: chains of money", side_lookups);
+        let hops = self.ask_of_sides(events, "funds: passing on", hop_requests);
+        let lookups = self.ask_of_sides(events, "funds: chains", side_lookups);
         let mut passing = PassingState::new(self.peers);
         let tidings = self.keyed(hops, "funds: passing on", move |work| match work {
             Work::Apply(batches, found) => {
@@ -78,7 +78,7 @@ impl Wiring<'_> {
     }
 
     fn cycles<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
-        let requests = self.ask_of_sides(events, "Requests: cycles of money", graph_requests);
+        let requests = self.ask_of_sides(events, "funds: cycles", graph_requests);
         let state = GraphState::new(GraphTick(self.job.features().graph_tick));
         let apply = |state: &mut GraphState, batches: &[Requests], replies: &mut Replies| {
             batches.iter().for_each(|requests| state.apply(requests, replies));

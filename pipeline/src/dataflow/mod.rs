@@ -5,6 +5,7 @@
 
 mod clusters;
 mod funds;
+mod operators;
 mod packets;
 mod social;
 mod steps;
@@ -29,6 +30,8 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 use timely::progress::Antichain;
 
 pub use self::steps::{Live, Next, Planned, Steps};
+
+use self::operators::OperatorTimes;
 
 use crate::diagnostic::Message;
 use crate::features::plan::Family;
@@ -73,6 +76,8 @@ pub struct Summary {
     pub state: BTreeMap<String, StateUse>,
     /// Time by stage, summed over workers.
     pub stopwatch: Stopwatch,
+    /// Seconds by operator, summed over workers.
+    pub operators: BTreeMap<String, f64>,
 }
 
 /// What one family's state took up at the end.
@@ -116,6 +121,9 @@ pub fn run(
         summary.steps = summary.steps.min(part.steps);
         summary.events += part.events;
         summary.stopwatch.add(&part.stopwatch);
+        for (operator, seconds) in part.operators {
+            *summary.operators.entry(operator).or_default() += seconds;
+        }
         for (family, usage) in part.state {
             let total = summary.state.entry(family).or_default();
             total.keys += usage.keys;
@@ -156,6 +164,7 @@ fn work(
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
     let probe = ProbeHandle::new();
     let summary = Rc::new(RefCell::new(Summary::default()));
+    let times = OperatorTimes::listen(worker);
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
         let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
@@ -214,6 +223,7 @@ fn work(
     while worker.has_dataflows() && goes_on() {
         worker.step_or_park(PARKED_MAX);
     }
+    summary.operators = times.seconds(worker);
     Ok(summary)
 }
 
@@ -261,7 +271,7 @@ impl Wiring<'_> {
         let (index, peers) = (self.index, self.peers);
         let asked = family.clone();
         let ask = move |prepared: &Prepared| family_requests(&asked, prepared, index, peers);
-        let requests = self.ask(events, &format!("Requests: by {name}"), ask);
+        let requests = self.ask(events, &name, ask);
         let state = FamilyState::new(family, self.job.features().zone.clone());
         let apply = |state: &mut FamilyState, batches: &[Requests], replies: &mut Replies| {
             batches.iter().for_each(|requests| state.apply(requests, replies));
@@ -269,17 +279,17 @@ impl Wiring<'_> {
         self.answers(requests, (&name, at as u32), state, apply, FamilyState::usage)
     }
 
-    /// Makes each slice's requests, a batch for each worker.
+    /// Makes each slice's requests to a family or keeper, a batch for each worker.
     fn ask<'s>(
         &self,
         events: &Events<'s>,
-        name: &str,
+        family: &str,
         ask: impl Fn(&Prepared) -> Vec<Requests> + 'static,
     ) -> StreamVec<'s, u64, Requests> {
         let summary = self.summary.clone();
         events.clone().unary::<CapacityContainerBuilder<Vec<Requests>>, _, _, _>(
             Pipeline,
-            name,
+            &format!("{family}: requests"),
             |_, _| {
                 move |input, output| {
                     input.for_each_stamp(|stamp, slices| {
@@ -312,7 +322,7 @@ impl Wiring<'_> {
         let label = name.to_owned();
         requests.unary_frontier::<CapacityContainerBuilder<Vec<Found>>, _, _, _>(
             Exchange::new(|requests: &Requests| u64::from(requests.destination)),
-            &format!("State: by {name}"),
+            &format!("{name}: state"),
             |initial, _| {
                 drop(initial);
                 let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Requests>)> = BTreeMap::new();
@@ -389,7 +399,7 @@ impl Wiring<'_> {
         let job = self.job.clone();
         let (index, peers) = (self.index, self.peers);
         let summary = self.summary.clone();
-        let mut builder = OperatorBuilder::new("Gather and score".to_owned(), events.scope());
+        let mut builder = OperatorBuilder::new("gather and score".to_owned(), events.scope());
         let mut events = builder.new_input(events, Pipeline);
         let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
         let mut replies = builder.new_input(replies, to_origin);

@@ -26,7 +26,7 @@ impl Wiring<'_> {
     pub(super) fn referee<'s>(&self, events: &Events<'s>) -> Vec<StreamVec<'s, u64, Replies>> {
         let (index, peers) = (self.index, self.peers);
         let to = move |first| Addressing { origin: index, peers, first };
-        let requests = self.ask(events, "Requests: packets", move |prepared: &Prepared| {
+        let requests = self.ask(events, "packet: referee", move |prepared: &Prepared| {
             let keys =
                 prepared.keys_of([PACKET_ID, ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID, DEVICE_ID]);
             packet_requests(&prepared.slice, &keys, &to(prepared.rank))
@@ -40,7 +40,7 @@ impl Wiring<'_> {
             unreachable!("it is parted in two");
         };
         if features.keepers.has(Keeper::Fortunes) {
-            let asked = self.ask(events, "Requests: accounts of packets", move |prepared| {
+            let asked = self.ask(events, "packet: accounts", move |prepared| {
                 lookups(prepared, ACCOUNT_ID, &to(prepared.rank))
             });
             let requests = events.scope().concatenate([asked, shares]);
@@ -58,7 +58,7 @@ impl Wiring<'_> {
             ));
         }
         if features.keepers.has(Keeper::Latencies) {
-            let asked = self.ask(events, "Requests: devices of claims", move |prepared| {
+            let asked = self.ask(events, "devices: claims", move |prepared| {
                 lookups(prepared, DEVICE_ID, &to(prepared.rank))
             });
             let requests = events.scope().concatenate([asked, claims]);

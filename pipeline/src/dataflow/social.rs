@@ -28,7 +28,7 @@ impl Wiring<'_> {
 
     fn groups<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
         let (index, peers) = (self.index, self.peers);
-        let requests = self.ask(events, "Requests: groups", move |prepared: &Prepared| {
+        let requests = self.ask(events, "group: money", move |prepared: &Prepared| {
             let keys = prepared.keys_of([GROUP_ID, ACCOUNT_ID, COUNTERPARTY_ID, PACKET_ID]);
             let to = Addressing { origin: index, peers, first: prepared.rank };
             group_requests(&prepared.slice, prepared.bet_digits(), &keys, &to)
@@ -43,7 +43,7 @@ impl Wiring<'_> {
 
     fn ties<'s>(&self, events: &Events<'s>) -> StreamVec<'s, u64, Replies> {
         let (index, peers) = (self.index, self.peers);
-        let requests = self.ask(events, "Requests: ties", move |prepared: &Prepared| {
+        let requests = self.ask(events, "pair: ties", move |prepared: &Prepared| {
             let keys = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID]);
             let to = Addressing { origin: index, peers, first: prepared.rank };
             tie_requests(&prepared.slice, &keys, &to)

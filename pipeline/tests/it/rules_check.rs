@@ -108,8 +108,12 @@ fn what_is_shipped_is_described_as_it_runs() {
     let metrics: Value = serde_json::from_str(&metrics).unwrap();
     assert_eq!(found["rules_hash"], metrics["rules_hash"]);
     let families = found["families"].as_array().unwrap().iter().map(|family| &family["family"]);
-    for family in families {
-        assert!(metrics["state"].get(family.as_str().unwrap()).is_some(), "{family}");
+    for family in families.map(|family| family.as_str().unwrap()) {
+        assert!(metrics["state"].get(family).is_some(), "{family}");
+        for part in ["requests", "state"] {
+            let spent = &metrics["operators"][format!("{family}: {part}")];
+            assert!(spent.as_f64() > Some(0.0), "what {family} costs, {part}");
+        }
     }
     let columns = super::digest::read_parquet(&directory.path().join("features.parquet"));
     let columns = columns.schema();
