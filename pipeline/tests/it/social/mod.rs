@@ -180,6 +180,8 @@ fn profile(events: &[Ev], at: usize, mine_payouts: i64) -> Row {
     for (at, name) in names.iter().enumerate() {
         give(&format!("{name}_score"), text(points.map(|points| points[at])));
     }
+    let hours = if best.as_deref() == Some("business") { afternoon } else { evening };
+    give("off_hours_share_30d", text(best.as_ref().and(hours).map(|share| 1.0 - share)));
     give("type", best.unwrap_or("null".to_owned()));
     give("mean_packet_30d", text(mean));
     give("packets_30d", sends.len().to_string());
