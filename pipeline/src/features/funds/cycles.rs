@@ -13,6 +13,8 @@
 //! cut at once when it grows too large, and stops being cut only at the end: so none is cut that
 //! is not at the moment, and no list that is searched is longer than the limit.
 
+mod four;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
 
@@ -31,7 +33,7 @@ pub(crate) const COUNTERPARTIES_MAX: usize = 64;
 /// What is known of the cycles through an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cycle {
-    /// Hops of the shortest: 2 or 3.
+    /// Hops of the shortest: 2 or 3, or 4 where such were sought.
     pub(crate) hops: Option<i64>,
     /// Edges of the account that were left out because an account on them is cut.
     pub(crate) left_out: usize,
@@ -55,7 +57,7 @@ pub(crate) struct Graph {
     due: BTreeMap<i64, Vec<Edge>>,
     /// Accounts of which something went: perhaps they are to be cut no more, or forgotten.
     shrunk: Vec<u32>,
-    /// Room for the third accounts of cycles.
+    /// Room for accounts of cycles.
     thirds: Vec<u32>,
     moment: i64,
 }
@@ -416,7 +418,7 @@ impl IndexMut<u32> for Pages {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::oracle::{Hop, cycle};
+    use super::super::oracle::{Hop, cycle, cycle4};
     use super::*;
 
     const HOUR: i64 = 3_600_000;
@@ -460,6 +462,12 @@ mod tests {
                     let (hops, left_out) = cycle(&hops[..=at], account, moment, most);
                     let slot = graph.find(key(account), hop.time);
                     let found = slot.map_or_else(Cycle::default, |slot| graph.of(slot));
+                    prop_assert_eq!(found, Cycle { hops, left_out }, "of {} at {}", account, at);
+                }
+                for account in 1..9 {
+                    let (hops, left_out) = cycle4(&hops[..=at], account, moment, most);
+                    let slot = graph.find(key(account), hop.time);
+                    let found = slot.map_or_else(Cycle::default, |slot| graph.up_to_four(slot));
                     prop_assert_eq!(found, Cycle { hops, left_out }, "of {} at {}", account, at);
                 }
             }
