@@ -25,7 +25,7 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// Workers, tick and batch at the ends of what is promised.
-const CUTS: [(usize, i64, usize); 9] = [
+const CUTS: [Cut; 9] = [
     (1, 1_000, 10_000),
     (1, 5, 1),
     (2, 5, 1),
@@ -36,6 +36,15 @@ const CUTS: [(usize, i64, usize); 9] = [
     (8, 1_000, 64),
     (8, 5, 10_000),
 ];
+
+type Cut = (usize, i64, usize);
+
+/// Each of the workers, ticks and batches with each of the others.
+fn all_cuts() -> Vec<Cut> {
+    let batches = |workers, tick| [1, 64, 10_000].map(|batch| (workers, tick, batch));
+    let ticks = |workers| [5, 1_000, HOUR].into_iter().flat_map(move |tick| batches(workers, tick));
+    [1, 2, 3, 4, 8].into_iter().flat_map(ticks).collect()
+}
 
 /// What is asked of each transaction's payer and payee.
 const NAMES: [&str; 4] = [
@@ -187,7 +196,7 @@ fn job(events: &[Ev], rules: &Path) -> Arc<Job> {
     Arc::new(Job::new(events, features, scorer, Default::default()))
 }
 
-fn found(job: &Arc<Job>, cut: (usize, i64, usize)) -> BTreeMap<String, Found> {
+fn found(job: &Arc<Job>, cut: Cut) -> BTreeMap<String, Found> {
     let (_, parts) = hongxian::backtest::decide(job, options(cut.0, cut.1, cut.2)).unwrap();
     let columns = job.features().columns();
     let places = NAMES.map(|name| columns.iter().position(|(held, ..)| held == name).unwrap());
@@ -255,12 +264,13 @@ proptest! {
     fn decisions_that_depend_on_decisions_are_the_same_however_cut(
         events in events(),
         graph_tick in prop::sample::select(vec![1, 7, 1_000, HOUR]),
+        cut in prop::sample::select(all_cuts()),
     ) {
         let directory = tempfile::tempdir().unwrap();
         write_rules(directory.path(), &policy(graph_tick, "used"), 7);
         let job = job(&events, directory.path());
         let expected = expected(&events, graph_tick, None);
-        for cut in CUTS {
+        for cut in CUTS.into_iter().chain([cut]) {
             prop_assert_eq!(&found(&job, cut), &expected, "cut {:?}", cut);
         }
     }
@@ -270,7 +280,7 @@ proptest! {
     fn a_replay_with_a_change_of_rules_keeps_its_alerts(
         events in events(),
         change in any::<prop::sample::Index>(),
-        cut in prop::sample::select(CUTS.to_vec()),
+        cut in prop::sample::select(all_cuts()),
     ) {
         let change = (change.get(&events).time, 8);
         let record = |(offset, ev): (usize, &Ev)| Record {
@@ -336,7 +346,7 @@ fn a_circle_of_four_is_seen_for_exactly_a_day() {
         events[0].time -= later;
         events.push(transfer(4, START + DAY + 1_000, "u1", "u9", 1));
         let job = job(&events, directory.path());
-        for cut in CUTS {
+        for cut in all_cuts() {
             let found = found(&job, cut);
             assert_eq!(found["e004"].1[0], hops, "{later} ms, cut {cut:?}");
             assert_eq!(found, expected(&events, 1_000, None));
@@ -361,7 +371,7 @@ fn a_hub_two_payments_away_hides_a_circle_and_that_is_said() {
         let last = events.len();
         events.push(transfer(last, START + 20_000, "u1", "u9", 1));
         let job = job(&events, directory.path());
-        for cut in CUTS {
+        for cut in all_cuts() {
             let found = found(&job, cut);
             let (decision, values) = &found[&format!("e{last:03}")];
             assert_eq!(values[..2], [hops, left_out], "{customers}, cut {cut:?}");
