@@ -38,7 +38,8 @@ impl Wiring<'_> {
             .map(|(keeper, ask)| (features.kept_family(keeper), ask))
             .collect::<Vec<_>>();
         if !asked.is_empty() {
-            let state = GraphState::new(GraphTick(features.graph_tick), asked);
+            let tick = GraphTick(features.graph_tick);
+            let state = GraphState::new(tick, features.counterparties_max, asked);
             answers.push(self.cycles(events, state));
         }
         answers

@@ -5,9 +5,10 @@
 //! matter. Each worker has the whole graph, for a cycle goes through any accounts; it counts the
 //! cycles through each account as edges come and go, so that a lookup costs nothing.
 //!
-//! Accounts with more counterparties on a side than [`COUNTERPARTIES_MAX`] are *cut*: they lie on
-//! no cycle that is found. Whether an account is cut is a function of the graph, and a lookup says
-//! how many edges of its account lead to or from one that is.
+//! Accounts with more counterparties on a side than a limit are *cut*: they lie on no cycle that is
+//! found. Whether an account is cut is a function of the graph, and a lookup says how many edges of
+//! its account lead to or from one that is. The cost of an edge grows with the limit, and that of
+//! cutting an account with its square.
 //!
 //! From moment to moment, first all edges go that go, and then those come that come. An account is
 //! cut at once when it grows too large, and stops being cut only at the end: so none is cut that
@@ -26,10 +27,6 @@ use super::neighbours::{Payees, Payers, in_both};
 use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{KEY_GROUPS, Key, halves, whole};
 
-/// An account with more distinct payees, or payers, than this in 24 hours is cut. The cost of an
-/// edge grows with it, and that of cutting an account with its square; people pay fewer in a day.
-pub(crate) const COUNTERPARTIES_MAX: usize = 64;
-
 /// What is known of the cycles through an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cycle {
@@ -46,6 +43,7 @@ pub(crate) struct Slot(u32);
 /// The graph as of a moment, and the edges that come after it.
 pub(crate) struct Graph {
     tick: GraphTick,
+    /// An account with more distinct payees, or payers, than this in 24 hours is cut.
     most: usize,
     accounts: Pages,
     free: Vec<u32>,
@@ -476,7 +474,7 @@ mod tests {
 
     #[test]
     fn what_is_over_is_forgotten() {
-        let mut graph = Graph::new(GraphTick(10_000), COUNTERPARTIES_MAX);
+        let mut graph = Graph::new(GraphTick(10_000), 64);
         for at in 0..10_000 {
             let time = at as i64 * HOUR;
             graph.hop(time, key(at), key(at + 1));

@@ -2,7 +2,6 @@
 
 use super::accounts::{Accounts, Kept};
 use super::chains::{Passing, Reached, Through};
-pub(crate) use super::cycles::COUNTERPARTIES_MAX;
 use super::cycles::{Cycle, Graph, Slot};
 use super::flows::{Flow, Flowed, Flows};
 use super::{GraphTick, Usage};
@@ -205,8 +204,8 @@ pub(crate) struct GraphState {
 }
 
 impl GraphState {
-    pub(crate) fn new(tick: GraphTick, asked: Vec<(u32, Ask)>) -> GraphState {
-        GraphState { graph: Graph::new(tick, COUNTERPARTIES_MAX), asked }
+    pub(crate) fn new(tick: GraphTick, most: usize, asked: Vec<(u32, Ask)>) -> GraphState {
+        GraphState { graph: Graph::new(tick, most), asked }
     }
 
     /// Applies requests that are in total order, and answers those of the worker's own events.
@@ -314,7 +313,7 @@ mod tests {
     fn accounts_of_fifty_days_take_up_about_one_days_memory() {
         let tick = GraphTick(10_000);
         let mut flows = FlowsState::new();
-        let mut graph = GraphState::new(tick, vec![(0, CYCLES), (1, LONG_CYCLES)]);
+        let mut graph = GraphState::new(tick, 64, vec![(0, CYCLES), (1, LONG_CYCLES)]);
         let (mut passing, mut reached) = (PassingState::new(1), ReachedState::new(tick));
         for account in 0..50 * ACCOUNTS {
             let time = account * DAY / ACCOUNTS;
