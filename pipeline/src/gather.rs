@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use crate::decision::DecisionBatch;
-use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
+use crate::alerts::Share;
+use crate::decision::{DecisionBatch, Verdict};
+use crate::event::{
+    ACCOUNT_ID, COUNTERPARTY_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value,
+};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
 use crate::features::devices::Clusters;
 use crate::features::devices::view::{ClusterView, Linked};
-use crate::features::kept::{self, OUTCOME, RowKind};
+use crate::features::funds::requests::sides;
+use crate::features::kept::{self, OF_ALERTED, OUTCOME, RowKind};
 use crate::features::plan::Source;
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
@@ -214,6 +218,9 @@ pub(crate) struct Gatherer {
     /// For each family or keeper and each lookup, the features in the order of the replies'
     /// values: those of the plan, and after them the kept ones.
     outputs: Vec<Vec<Vec<usize>>>,
+    /// The features of the payer, and of the payee, that are null unless there was an alert on
+    /// them.
+    of_alerted: [Vec<usize>; 2],
 }
 
 /// What is known of the cluster of each transaction's account.
@@ -242,11 +249,21 @@ impl Gatherer {
             })
             .chain(kept)
             .collect();
-        Gatherer { outputs }
+        let of_alerted = &kept::lookups()[OF_ALERTED as usize];
+        let place = |at: &usize| planned + at;
+        let of_side = |side: usize| of_alerted[side].iter().map(place).collect();
+        Gatherer { outputs, of_alerted: [of_side(0), of_side(1)] }
     }
 
-    /// Decides the transactions of a slice.
-    pub(crate) fn score(&self, job: &Job, prepared: &Prepared, replies: &[Replies]) -> Scored {
+    /// Decides the transactions of a slice; `share` is there where a feature depends on earlier
+    /// decisions.
+    pub(crate) fn score(
+        &self,
+        job: &Job,
+        prepared: &Prepared,
+        replies: &[Replies],
+        mut share: Option<&mut Share<'_>>,
+    ) -> Scored {
         let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
@@ -266,8 +283,19 @@ impl Gatherer {
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
         let mut decider = scorer.decider();
+        let [accounts, counterparties] = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID]);
         for at in 0..batch.rows.len() {
             let row = batch.rows[at];
+            let (kind, time) = (slice.chunk.kind(row as usize), slice.effective[row as usize]);
+            let (account, counterparty) = (accounts[row as usize], counterparties[row as usize]);
+            if let Some(share) = &share {
+                let (payer, payee) = sides(kind, account, counterparty);
+                for (side, features) in [payer, payee].into_iter().zip(&self.of_alerted) {
+                    if !share.is_alerted(side, time) {
+                        features.iter().for_each(|feature| columns.forget(*feature, at));
+                    }
+                }
+            }
             fill_own(prepared, features, &own, row as usize, &mut values);
             columns.fill(&given, at, &mut values);
             let amount = slice.chunk.int(crate::event::AMOUNT_FEN, row as usize);
@@ -278,8 +306,12 @@ impl Gatherer {
                 }
                 column.push(value);
             }
-            let kind = slice.chunk.kind(row as usize);
-            decider.decide(kind, &values, columns.outcome(at), &mut batch);
+            let verdict = decider.decide(kind, &values, columns.outcome(at), &mut batch);
+            if let Some(share) = &mut share
+                && verdict != Verdict::Allow
+            {
+                share.alert(account, time);
+            }
         }
         let rows = &batch.rows;
         let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
@@ -484,6 +516,13 @@ impl<'c> Columns<'c> {
                 }
                 _ => Value::Null,
             },
+        }
+    }
+
+    /// Makes one value null.
+    fn forget(&mut self, feature: usize, at: usize) {
+        if let Gathered::Int(values) = &mut self.gathered[feature] {
+            values[at] = NULL_INT;
         }
     }
 

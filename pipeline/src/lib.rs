@@ -34,6 +34,7 @@ pub mod verdicts;
 pub mod sink;
 pub mod job;
 pub mod changes;
+mod alerts;
 pub mod gather;
 pub mod dataflow;
 pub mod backtest;

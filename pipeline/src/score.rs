@@ -107,14 +107,14 @@ pub(crate) struct Decider<'s> {
 }
 
 impl Decider<'_> {
-    /// Decides one transaction and appends the decision.
+    /// Decides one transaction and appends the decision, which is returned too.
     pub(crate) fn decide(
         &mut self,
         kind: Kind,
         row: &[Value<'_>],
         outcome: Option<Finding>,
         batch: &mut DecisionBatch,
-    ) {
+    ) -> Verdict {
         let scorer = self.scorer;
         self.hits.clear();
         self.shadow.clear();
@@ -152,6 +152,7 @@ impl Decider<'_> {
         batch.shadow_hits.end();
         self.push_evidence(row, batch);
         batch.outcomes.push(outcome.map_or("", Finding::name));
+        verdict
     }
 
     /// For each rule, how often it could not be evaluated.

@@ -9,7 +9,9 @@ use timely::dataflow::operators::Concatenate;
 use super::{Events, Wiring, Work};
 use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, GROUP_ID};
 use crate::features::funds::GraphTick;
-use crate::features::funds::keepers::{FlowsState, GraphState, PassingState, ReachedState};
+use crate::features::funds::keepers::{
+    CYCLES, FlowsState, GraphState, LONG_CYCLES, PassingState, ReachedState,
+};
 use crate::features::funds::requests::{
     SliceKeys, flow_requests, graph_requests, hop_requests, side_lookups,
 };
@@ -30,8 +32,15 @@ impl Wiring<'_> {
         if features.keepers.has(Keeper::Chains) {
             answers.push(self.chains(events, features.kept_family(Keeper::Chains)));
         }
-        if features.keepers.has(Keeper::Cycles) {
-            answers.push(self.cycles(events, features.kept_family(Keeper::Cycles)));
+        let asked = [(Keeper::Cycles, CYCLES), (Keeper::LongCycles, LONG_CYCLES)]
+            .into_iter()
+            .filter(|(keeper, _)| features.keepers.has(*keeper))
+            .map(|(keeper, ask)| (features.kept_family(keeper), ask))
+            .collect::<Vec<_>>();
+        if !asked.is_empty() {
+            let tick = GraphTick(features.graph_tick);
+            let state = GraphState::new(tick, features.counterparties_max, asked);
+            answers.push(self.cycles(events, state));
         }
         answers
     }
@@ -77,12 +86,18 @@ impl Wiring<'_> {
         self.answers(requests, chains, reached, ReachedState::apply, ReachedState::usage)
     }
 
-    fn cycles<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
+    fn cycles<'s>(
+        &self,
+        events: &Events<'s>,
+        mut state: GraphState,
+    ) -> StreamVec<'s, u64, Replies> {
         let requests = self.ask_of_sides(events, "funds: cycles", graph_requests);
-        let state = GraphState::new(GraphTick(self.job.features().graph_tick));
-        let apply = |state: &mut GraphState, batches: &[Requests], replies: &mut Replies| {
-            batches.iter().for_each(|requests| state.apply(requests, replies));
-        };
-        self.answers(requests, ("funds: cycles", family), state, apply, GraphState::usage)
+        self.keyed(requests, "funds: cycles", move |work| match work {
+            Work::Apply(batches, found) => {
+                batches.iter().for_each(|requests| state.apply(requests, found));
+                Usage::default()
+            }
+            Work::Measure => state.usage(),
+        })
     }
 }

@@ -7,6 +7,7 @@ mod clusters;
 mod funds;
 mod operators;
 mod packets;
+mod score;
 mod social;
 mod steps;
 
@@ -16,18 +17,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
-use timely::progress::Antichain;
 
 pub use self::steps::{Live, Next, Planned, Steps};
 
@@ -37,7 +36,7 @@ use crate::diagnostic::Message;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
 use crate::features::state::{FamilyState, Usage};
-use crate::gather::{Gatherer, Prepared, prepare};
+use crate::gather::{Prepared, prepare};
 use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
 use crate::sink::Scored;
@@ -91,6 +90,16 @@ pub struct StateUse {
     pub bytes: u64,
 }
 
+impl Summary {
+    /// Adds to a family's state: a key with many features has several.
+    fn add_state(&mut self, family: &str, usage: Usage) {
+        let total = self.state.entry(family.to_owned()).or_default();
+        total.keys += usage.keys;
+        total.events += usage.events;
+        total.bytes += usage.bytes;
+    }
+}
+
 /// Runs all steps through the dataflow; decisions go to `sink`, slice by slice. An error is a
 /// worker that panicked or could not read its events: the others then stop.
 pub fn run(
@@ -101,7 +110,7 @@ pub fn run(
 ) -> Result<Summary, String> {
     let config = timely::Config::process(options.workers);
     let (job, steps, sink) = (job.clone(), steps.clone(), sink.clone());
-    let shared = Shared { failed: AtomicBool::new(false), reached: Arc::default() };
+    let shared = Shared::default();
     let guards = timely::execute(config, move |worker| {
         let all = AssertUnwindSafe(|| work(worker, &job, options, &*steps, sink.clone(), &shared));
         let done = catch_unwind(all);
@@ -135,12 +144,37 @@ pub fn run(
 }
 
 /// What the workers of a run share.
+#[derive(Default)]
 struct Shared {
     /// Whether one has failed.
     failed: AtomicBool,
+    begun: Mutex<Begun>,
     /// The end of the last step of which any of them has read its share. An operator that sees that
     /// there is no more sees it as it stays, for then no worker reads any more.
     reached: Arc<AtomicI64>,
+}
+
+/// How far the workers are. All of them read the same steps, also where the run is interrupted: one
+/// that had read a step more would wait for ever for what the others tell of it.
+#[derive(Default)]
+struct Begun {
+    /// The steps that some worker reads or has read.
+    steps: usize,
+    /// Whether there are no more.
+    ended: bool,
+}
+
+impl Shared {
+    /// Whether a worker that has read the first `done` steps may read the next one.
+    fn begin(&self, done: usize, interrupted: bool) -> bool {
+        // Who panicked here had changed nothing.
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.ended |= interrupted;
+        if !begun.ended {
+            begun.steps = begun.steps.max(done + 1);
+        }
+        done < begun.steps
+    }
 }
 
 /// What is said of a worker that panicked; the panic itself has said where on standard error.
@@ -158,8 +192,9 @@ fn work(
     options: Options,
     steps: &dyn Steps,
     sink: SyncSender<Scored>,
-    Shared { failed, reached }: &Shared,
+    shared: &Shared,
 ) -> Result<Summary, String> {
+    let Shared { failed, reached, .. } = shared;
     let (index, peers) = (worker.index(), worker.peers());
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
     let probe = ProbeHandle::new();
@@ -190,14 +225,15 @@ fn work(
     steps.wake(std::thread::current());
     let mut done = 0;
     let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
-    while goes_on() && !job.interrupted.load(Ordering::Relaxed) {
+    let interrupted = || job.interrupted.load(Ordering::Relaxed);
+    while goes_on() {
         let step = match steps.next(done) {
-            Next::Step(step) => step,
-            Next::Wait => {
+            Next::Step(step) if shared.begin(done, interrupted()) => step,
+            Next::Wait if !interrupted() || shared.begin(done, true) => {
                 worker.step_or_park(PARKED_MAX);
                 continue;
             }
-            Next::End => break,
+            _ => break,
         };
         let share = share(&step.events, index, peers);
         let prepared = read(job, steps, done, &step, share, &mut summary.borrow_mut())?;
@@ -357,12 +393,7 @@ impl Wiring<'_> {
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
                         let usage = state(Work::Measure);
-                        let mut summary = summary.borrow_mut();
-                        // A key with many features has several families.
-                        let total = summary.state.entry(label.clone()).or_default();
-                        total.keys += usage.keys;
-                        total.events += usage.events;
-                        total.bytes += usage.bytes;
+                        summary.borrow_mut().add_state(&label, usage);
                     }
                 }
             },
@@ -388,61 +419,6 @@ impl Wiring<'_> {
             Work::Measure => usage(&state),
         })
     }
-
-    /// Gathers the replies of each slice, scores its transactions and sends the decisions off.
-    fn score<'s>(
-        &self,
-        events: Events<'s>,
-        replies: StreamVec<'s, u64, Replies>,
-        sink: SyncSender<Scored>,
-    ) -> StreamVec<'s, u64, ()> {
-        let job = self.job.clone();
-        let (index, peers) = (self.index, self.peers);
-        let summary = self.summary.clone();
-        let mut builder = OperatorBuilder::new("gather and score".to_owned(), events.scope());
-        let mut events = builder.new_input(events, Pipeline);
-        let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
-        let mut replies = builder.new_input(replies, to_origin);
-        let with = |input| (input, Antichain::from_elem(Default::default()));
-        let (_, done) = builder.new_output_connection::<Vec<()>, _>([with(0), with(1)]);
-        builder.build(move |capabilities| {
-            drop(capabilities);
-            let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
-            let gatherer = Gatherer::new(job.features());
-            move |frontiers| {
-                events.for_each_stamp(|stamp, slices| {
-                    let Some(&time) = stamp.least() else { return };
-                    let Some(capability) = stamp.retain_least(0) else {
-                        return;
-                    };
-                    let held = waiting.entry(time).or_default();
-                    held.capability = Some(capability);
-                    held.slices.extend(slices.flat_map(|slices| slices.drain(..)));
-                });
-                replies.for_each_stamp(|stamp, batches| {
-                    let Some(&time) = stamp.least() else { return };
-                    let held = waiting.entry(time).or_default();
-                    held.replies.extend(batches.flat_map(|batches| batches.drain(..)));
-                });
-                while let Some(step) = waiting.first_entry() {
-                    let time = *step.key();
-                    if frontiers.iter().any(|frontier| frontier.less_equal(&time)) {
-                        break;
-                    }
-                    let gathering = step.remove();
-                    for prepared in &gathering.slices {
-                        let scored = summary.borrow_mut().stopwatch.time(Stage::Rules, || {
-                            let scored = gatherer.score(&job, prepared, &gathering.replies);
-                            Scored { part: prepared.slice.step * peers + index, ..scored }
-                        });
-                        // The receiver ends early only after an error that it reports itself.
-                        let _ = sink.send(scored);
-                    }
-                }
-            }
-        });
-        done
-    }
 }
 
 /// What is asked of a keyed operator's state.
@@ -450,15 +426,6 @@ enum Work<'w, Found> {
     /// All batches of one slice of a step, slice by slice in total order.
     Apply(&'w [Requests], &'w mut Vec<Found>),
     Measure,
-}
-
-/// The slices of a step that wait for their replies.
-#[derive(Default)]
-struct Gathering {
-    /// Holds the step open until it is scored.
-    capability: Option<Capability<u64>>,
-    slices: Vec<Rc<Prepared>>,
-    replies: Vec<Replies>,
 }
 
 fn family_requests(

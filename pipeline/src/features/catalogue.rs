@@ -135,6 +135,8 @@ pub struct Context<'c> {
     pub clusters: Option<Clusters>,
     /// Features over graphs are as of whole multiples of this, in ms.
     pub graph_tick: i64,
+    /// An account with more payees, or payers, than this in 24 hours is on no cycle of money.
+    pub counterparties_max: usize,
     /// Which built-in features there are in the output.
     pub columns: Columns,
 }
@@ -163,6 +165,8 @@ pub struct Features {
     pub(crate) clusters: Option<Clusters>,
     /// Features over graphs are as of whole multiples of this, in ms.
     pub(crate) graph_tick: i64,
+    /// An account with more payees, or payers, than this in 24 hours is on no cycle of money.
+    pub(crate) counterparties_max: usize,
     pub(crate) zone: Arc<Zone>,
 }
 
@@ -489,6 +493,7 @@ impl Catalogue {
             keepers,
             clusters: context.clusters.clone().filter(|_| linked),
             graph_tick: context.graph_tick,
+            counterparties_max: context.counterparties_max,
             zone: context.zone.clone(),
         }
     }

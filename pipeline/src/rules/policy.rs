@@ -40,6 +40,8 @@ pub struct Policy {
     pub columns: Columns,
     /// How devices, and what else may, link accounts.
     pub devices: Devices,
+    /// An account with more payees, or payers, than this in 24 hours is on no cycle of money.
+    pub counterparties_max: i64,
     /// Verdicts on accounts.
     pub accounts: VerdictPolicy,
     /// Verdicts on groups.
@@ -111,6 +113,12 @@ const BAN: Threshold = Threshold {
 /// The times of so many decisions are kept for each subject, so the number has a limit.
 const DECISIONS_MAX: i64 = 1_000;
 
+/// People pay fewer in a day, and shops more.
+const COUNTERPARTIES_MAX: i64 = 64;
+/// With two an account can be on a cycle and pay somebody else. What an edge costs grows with the
+/// limit, and what cutting an account costs with its square.
+const COUNTERPARTIES: RangeInclusive<i64> = 2..=1_000;
+
 impl Default for Policy {
     fn default() -> Self {
         let verdicts = VerdictPolicy { restrict: Some(RESTRICT), ban: Some(BAN), enforce: false };
@@ -129,6 +137,7 @@ impl Default for Policy {
                 window: 30 * DAY_MS,
                 links: vec![LinkPolicy::device(links::HUB_LIMIT)],
             },
+            counterparties_max: COUNTERPARTIES_MAX,
             accounts: verdicts,
             groups: verdicts,
         }
@@ -155,6 +164,7 @@ impl Policy {
                 "features",
                 "devices",
                 "clusters",
+                "funds",
                 "verdicts",
             ],
         );
@@ -169,6 +179,11 @@ impl Policy {
             }
         }
         policy.devices.read(&mut reader, root, schema);
+        if let Some(funds) = reader.table(root, "funds") {
+            reader.known_keys(funds, &["counterparties_max"]);
+            let most = reader.integer(funds, "counterparties_max", COUNTERPARTIES);
+            set(&mut policy.counterparties_max, most);
+        }
         if let Some(verdicts) = reader.table(root, "verdicts") {
             reader.known_keys(verdicts, &["account", "group"]);
             if let Some(account) = reader.table(verdicts, "account") {
@@ -189,7 +204,7 @@ impl Policy {
 
     /// The settings that hold for a run as a whole, with their values: its order of events and
     /// what it keeps depend on them.
-    pub fn fixed_settings(&self) -> [(&'static str, Message); 10] {
+    pub fn fixed_settings(&self) -> [(&'static str, Message); 11] {
         let Devices { clusters, window, ref links } = self.devices;
         // What a file says in a word or a number is shown as it stands there.
         let plain = |value: String| Message::new(value.clone(), value);
@@ -203,6 +218,7 @@ impl Policy {
             ("clusters.links", links::told(links)),
             ("clusters.enabled", plain(clusters.to_string())),
             ("clusters.window", lasting(window)),
+            ("funds.counterparties_max", plain(self.counterparties_max.to_string())),
             ("verdicts.account", self.accounts.told()),
             ("verdicts.group", self.groups.told()),
         ]
@@ -417,6 +433,7 @@ mod tests {
             ("[verdicts.account]\nban = { floor = 'allow' }", "unknown-value"),
             ("[verdicts.acount]", "unknown-key"),
             ("[devices]\nhub_limit = 1", "out-of-bounds"),
+            ("[funds]\ncounterparties_max = 1", "out-of-bounds"),
             ("[clusters.links.ip]\nhub_limit = 20", "missing-key"),
             ("[clusters.links.ip]\nfields = ['ipp']", "unknown-field"),
             ("[clusters.links.ip]\nfields = ['account_id']", "links-to-itself"),

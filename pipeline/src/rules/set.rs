@@ -87,8 +87,10 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
         (files.conditions.clone(), files.lists.clone(), files.zone.clone());
     let clusters = clusters_of(&files.policy, schema);
     let (graph_tick, columns) = (files.policy.graph_tick, files.policy.columns);
+    let counterparties_max = files.policy.counterparties_max as usize;
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
-    let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
+    let context =
+        Context { conditions, lists, zone, clusters, graph_tick, counterparties_max, columns };
     let mut broken: BTreeSet<String> = files.declarations.broken.iter().cloned().collect();
     let order = catalogue.settle(&context).unwrap_or_else(|wrong| {
         files.found.extend(wrong);

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside, as one program so that it links once.
 
+mod alerts;
 mod built_in;
 mod changes;
 mod clusters;

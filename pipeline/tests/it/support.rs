@@ -126,7 +126,9 @@ pub(crate) fn features_of(
     let (conditions, lists) = (BTreeMap::new(), BTreeMap::new());
     let (conditions, lists, zone) = (&conditions, &lists, &zone);
     let graph_tick = clusters.as_ref().map_or(GRAPH_TICK, |clusters| clusters.graph_tick);
-    let context = Context { conditions, lists, zone, clusters, graph_tick, columns };
+    let counterparties_max = 64;
+    let context =
+        Context { conditions, lists, zone, clusters, graph_tick, counterparties_max, columns };
     let (mut catalogue, wrong) =
         Catalogue::new(schema.clone(), (Path::new("features.toml"), ""), declarations, &lexicon);
     assert_eq!(wrong, []);

@@ -5,13 +5,16 @@
 //! matter. Each worker has the whole graph, for a cycle goes through any accounts; it counts the
 //! cycles through each account as edges come and go, so that a lookup costs nothing.
 //!
-//! Accounts with more counterparties on a side than [`COUNTERPARTIES_MAX`] are *cut*: they lie on
-//! no cycle that is found. Whether an account is cut is a function of the graph, and a lookup says
-//! how many edges of its account lead to or from one that is.
+//! Accounts with more counterparties on a side than a limit are *cut*: they lie on no cycle that is
+//! found. Whether an account is cut is a function of the graph, and a lookup says how many edges of
+//! its account lead to or from one that is. The cost of an edge grows with the limit, and that of
+//! cutting an account with its square.
 //!
 //! From moment to moment, first all edges go that go, and then those come that come. An account is
 //! cut at once when it grows too large, and stops being cut only at the end: so none is cut that
 //! is not at the moment, and no list that is searched is longer than the limit.
+
+mod four;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
@@ -24,14 +27,10 @@ use super::neighbours::{Payees, Payers, in_both};
 use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{KEY_GROUPS, Key, halves, whole};
 
-/// An account with more distinct payees, or payers, than this in 24 hours is cut. The cost of an
-/// edge grows with it, and that of cutting an account with its square; people pay fewer in a day.
-pub(crate) const COUNTERPARTIES_MAX: usize = 64;
-
 /// What is known of the cycles through an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cycle {
-    /// Hops of the shortest: 2 or 3.
+    /// Hops of the shortest: 2 or 3, or 4 where such were sought.
     pub(crate) hops: Option<i64>,
     /// Edges of the account that were left out because an account on them is cut.
     pub(crate) left_out: usize,
@@ -44,6 +43,7 @@ pub(crate) struct Slot(u32);
 /// The graph as of a moment, and the edges that come after it.
 pub(crate) struct Graph {
     tick: GraphTick,
+    /// An account with more distinct payees, or payers, than this in 24 hours is cut.
     most: usize,
     accounts: Pages,
     free: Vec<u32>,
@@ -55,7 +55,7 @@ pub(crate) struct Graph {
     due: BTreeMap<i64, Vec<Edge>>,
     /// Accounts of which something went: perhaps they are to be cut no more, or forgotten.
     shrunk: Vec<u32>,
-    /// Room for the third accounts of cycles.
+    /// Room for accounts of cycles.
     thirds: Vec<u32>,
     moment: i64,
 }
@@ -416,7 +416,7 @@ impl IndexMut<u32> for Pages {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::oracle::{Hop, cycle};
+    use super::super::oracle::{Hop, cycle, cycle4};
     use super::*;
 
     const HOUR: i64 = 3_600_000;
@@ -462,13 +462,19 @@ mod tests {
                     let found = slot.map_or_else(Cycle::default, |slot| graph.of(slot));
                     prop_assert_eq!(found, Cycle { hops, left_out }, "of {} at {}", account, at);
                 }
+                for account in 1..9 {
+                    let (hops, left_out) = cycle4(&hops[..=at], account, moment, most);
+                    let slot = graph.find(key(account), hop.time);
+                    let found = slot.map_or_else(Cycle::default, |slot| graph.up_to_four(slot));
+                    prop_assert_eq!(found, Cycle { hops, left_out }, "of {} at {}", account, at);
+                }
             }
         }
     }
 
     #[test]
     fn what_is_over_is_forgotten() {
-        let mut graph = Graph::new(GraphTick(10_000), COUNTERPARTIES_MAX);
+        let mut graph = Graph::new(GraphTick(10_000), 64);
         for at in 0..10_000 {
             let time = at as i64 * HOUR;
             graph.hop(time, key(at), key(at + 1));

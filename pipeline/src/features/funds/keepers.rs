@@ -1,8 +1,7 @@
 //! The keepers of accounts' funds as keyed families: what is asked of them, and their answers.
 
 use super::chains::{Passing, Reached, Through};
-pub(crate) use super::cycles::COUNTERPARTIES_MAX;
-use super::cycles::{Cycle, Graph};
+use super::cycles::{Cycle, Graph, Slot};
 use super::flows::{Flow, Flowed, Flows};
 use super::{GraphTick, Usage};
 use crate::event::NULL_INT;
@@ -189,18 +188,30 @@ pub(crate) const GRAPH_WORDS: usize = 3;
 /// The stream of a claim or transfer from one account to another.
 pub(crate) const EDGE: u32 = 1;
 
+/// What is known of an account in the graph.
+type Ask = fn(&mut Graph, Slot) -> Cycle;
+
+/// The cycles that can be asked for: those of up to three accounts, and those of up to four.
+pub(crate) const CYCLES: Ask = |graph, slot| graph.of(slot);
+pub(crate) const LONG_CYCLES: Ask = Graph::up_to_four;
+
 /// The whole graph of payments, which each worker has.
 pub(crate) struct GraphState {
     graph: Graph,
+    /// What is asked, with the number of its answers.
+    asked: Vec<(u32, Ask)>,
 }
 
 impl GraphState {
-    pub(crate) fn new(tick: GraphTick) -> GraphState {
-        GraphState { graph: Graph::new(tick, COUNTERPARTIES_MAX) }
+    pub(crate) fn new(tick: GraphTick, most: usize, asked: Vec<(u32, Ask)>) -> GraphState {
+        GraphState { graph: Graph::new(tick, most), asked }
     }
 
     /// Applies requests that are in total order, and answers those of the worker's own events.
-    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+    pub(crate) fn apply(&mut self, requests: &Requests, found: &mut Vec<Replies>) {
+        let first = found.len();
+        found.extend(self.asked.iter().map(|(family, _)| Replies::to(requests, *family)));
+        let found = &mut found[first..];
         for (at, words) in requests.words.chunks_exact(GRAPH_WORDS).enumerate() {
             let (payer, time) = (requests.key(at), requests.times[at]);
             let payee = Key { hash: whole(words), check: words[2] as u32 };
@@ -222,13 +233,16 @@ impl GraphState {
             if lookups == 0 {
                 continue;
             }
-            replies.rows.push(requests.rows[at]);
-            replies.lookups.push(lookups);
-            for (bit, slot) in [PAYER, PAYEE].into_iter().zip(slots) {
-                if lookups & bit != 0 {
-                    let cycle = slot.map_or_else(Cycle::default, |slot| self.graph.of(slot));
-                    let hops = cycle.hops.unwrap_or(NULL_INT);
-                    replies.values.extend([hops as u64, cycle.left_out as u64]);
+            for (replies, (_, ask)) in found.iter_mut().zip(&self.asked) {
+                replies.rows.push(requests.rows[at]);
+                replies.lookups.push(lookups);
+                for (bit, slot) in [PAYER, PAYEE].into_iter().zip(slots) {
+                    if lookups & bit != 0 {
+                        let ask = |slot| ask(&mut self.graph, slot);
+                        let cycle = slot.map_or_else(Cycle::default, ask);
+                        let hops = cycle.hops.unwrap_or(NULL_INT);
+                        replies.values.extend([hops as u64, cycle.left_out as u64]);
+                    }
                 }
             }
         }
@@ -283,7 +297,8 @@ mod tests {
     #[test]
     fn accounts_of_fifty_days_take_up_about_one_days_memory() {
         let tick = GraphTick(10_000);
-        let (mut flows, mut graph) = (FlowsState::new(), GraphState::new(tick));
+        let mut flows = FlowsState::new();
+        let mut graph = GraphState::new(tick, 64, vec![(0, CYCLES), (1, LONG_CYCLES)]);
         let (mut passing, mut reached) = (PassingState::new(1), ReachedState::new(tick));
         for account in 0..50 * ACCOUNTS {
             let time = account * DAY / ACCOUNTS;
@@ -301,7 +316,7 @@ mod tests {
             assert!(passing.apply(&into).is_empty());
             reached.apply(&batches, &mut Replies::default());
             let edge = one(payer, time, (EDGE, PAYER), &[low, high, check]);
-            graph.apply(&edge, &mut Replies::default());
+            graph.apply(&edge, &mut Vec::new());
         }
         let day = 2 * ACCOUNTS as u64;
         // Sweeps wait until a key group has 32 accounts, or a window has passed.

@@ -114,16 +114,59 @@ pub(super) fn chained(hops: &[Hop], account: u64, moment: i64) -> (i128, usize) 
     (fen, groups.len())
 }
 
+/// The edges from payer to payee as of `moment`, and the accounts with more than `most`
+/// counterparties on a side.
+fn graph(hops: &[Hop], moment: i64, most: usize) -> (BTreeSet<(u64, u64)>, BTreeSet<u64>) {
+    let seen = hops.iter().filter(|hop| hop.time < moment && hop.time >= moment - DAY);
+    let edges: BTreeSet<(u64, u64)> = seen.map(|hop| (hop.payer, hop.payee)).collect();
+    let large = |one: &u64| {
+        let paid = edges.iter().filter(|(payer, _)| payer == one).count();
+        let paying = edges.iter().filter(|(_, payee)| payee == one).count();
+        paid > most || paying > most
+    };
+    let cut = edges.iter().flat_map(|(payer, payee)| [*payer, *payee]).filter(large).collect();
+    (edges, cut)
+}
+
+/// The shortest cycle of up to four accounts through `account`, over all simple paths, and the
+/// edges that were left out: its own, and where there is none of two or three also those of the
+/// accounts that it paid or was paid by.
+pub(super) fn cycle4(hops: &[Hop], account: u64, moment: i64, most: usize) -> (Option<i64>, usize) {
+    let (edges, cut) = graph(hops, moment, most);
+    let mut paths = vec![vec![account]];
+    let mut shortest = None;
+    for length in 1..=4 {
+        let mut longer = Vec::new();
+        for path in &paths {
+            for (_, to) in edges.iter().filter(|(from, _)| Some(from) == path.last()) {
+                let kept = !cut.contains(to) && !cut.contains(&account);
+                if kept && *to == account {
+                    shortest = shortest.or(Some(length));
+                } else if kept && !path.contains(to) {
+                    longer.push(path.iter().copied().chain([*to]).collect());
+                }
+            }
+        }
+        paths = longer;
+    }
+    let mut near = BTreeSet::from([account]);
+    if !matches!(shortest, Some(2 | 3)) && !cut.contains(&account) {
+        let others = edges.iter().filter(|(payer, payee)| *payer == account || *payee == account);
+        near.extend(others.flat_map(|(payer, payee)| [*payer, *payee]));
+        near.retain(|one| !cut.contains(one));
+    }
+    let is_left_out = |(payer, payee): &&(u64, u64)| {
+        (near.contains(payer) || near.contains(payee))
+            && (cut.contains(payer) || cut.contains(payee))
+    };
+    (shortest, edges.iter().filter(is_left_out).count())
+}
+
 /// The shortest cycle through `account` as of `moment`, and how many of its edges were left out
 /// because an account on them has more than `most` counterparties on a side.
 pub(super) fn cycle(hops: &[Hop], account: u64, moment: i64, most: usize) -> (Option<i64>, usize) {
-    let seen = hops.iter().filter(|hop| hop.time < moment && hop.time >= moment - DAY);
-    let edges: BTreeSet<(u64, u64)> = seen.map(|hop| (hop.payer, hop.payee)).collect();
-    let cut = |one: u64| {
-        let paid = edges.iter().filter(|(payer, _)| *payer == one).count();
-        let paying = edges.iter().filter(|(_, payee)| *payee == one).count();
-        paid > most || paying > most
-    };
+    let (edges, cut) = graph(hops, moment, most);
+    let cut = |one: u64| cut.contains(&one);
     let own = edges.iter().filter(|(payer, payee)| *payer == account || *payee == account);
     let left_out = own.filter(|(payer, payee)| cut(*payer) || cut(*payee)).count();
     let kept: BTreeSet<(u64, u64)> =

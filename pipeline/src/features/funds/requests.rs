@@ -12,7 +12,7 @@ use crate::source::order::Slice;
 pub(crate) type SliceKeys = [Rc<[Key]>; 3];
 
 /// Who pays and who is paid, either of them null where there is none.
-fn sides(kind: Kind, account: Key, counterparty: Key) -> (Key, Key) {
+pub(crate) fn sides(kind: Kind, account: Key, counterparty: Key) -> (Key, Key) {
     match kind {
         Kind::Send | Kind::Withdraw => (account, Key::NULL),
         Kind::Claim => (counterparty, account),

@@ -135,8 +135,9 @@ macro_rules! cycles {
                 unit: "hops",
                 misleads: "friends who pay each other back; the order in time and the amounts do \
                            not matter, so that money need not have gone around; one to two graph \
-                           ticks old; accounts with more than 64 distinct payees or payers in the \
-                           24 hours are cut and lie on no cycle: cycle_cut_24h says when",
+                           ticks old; accounts with more distinct payees or payers in the 24 hours \
+                           than counterparties_max (64 unless policy.toml says otherwise) are cut \
+                           and lie on no cycle: cycle_cut_24h says when",
             },
             Row {
                 name: concat!("funds.", $side, ".cycle_cut_24h"),
@@ -144,11 +145,12 @@ macro_rules! cycles {
                 doc: concat!(
                     "edges of the ", $side, " in the graph of cycle_24h that were left out when \
                      its cycles were sought, because it or the account at their other end had \
-                     more than 64 distinct payees or payers; 0: every cycle was found",
+                     more distinct payees or payers than counterparties_max; 0: every cycle was \
+                     found",
                 ),
                 doc_zh: concat!(
                     "查找 cycle_24h 时", $side_zh, "被略去的边数:其本身或对方的不同收款方或付款方\
-                     超过64个;0 表示未遗漏任何闭环",
+                     超过 counterparties_max 个;0 表示未遗漏任何闭环",
                 ),
                 unit: "edges",
                 misleads: "a shop or an organiser among the counterparties is enough",
@@ -157,19 +159,67 @@ macro_rules! cycles {
     };
 }
 
+/// The rows of the keeper of long cycles for a side, in the order of its answers.
+macro_rules! long_cycles {
+    ($side:literal, $side_zh:literal) => {
+        &[
+            Row {
+                name: concat!("funds.", $side, ".cycle4_24h"),
+                kind: RowKind::Int,
+                doc: concat!(
+                    "hops of the shortest directed cycle of money through the ", $side, ", 2, 3 or \
+                     4, in the graph of cycle_24h, if before T there was an alert on the ", $side,
+                    ": a decision other than allow by the rules on what it did; null where there \
+                     is no such cycle, and where there was no alert",
+                ),
+                doc_zh: concat!(
+                    "经过", $side_zh, "的最短资金闭环的跳数(2、3 或 4),图同 cycle_24h;\
+                     仅限 T 之前规则曾对", $side_zh, "的行为作出放行以外决定的账号;\
+                     没有闭环或没有此类决定则为空",
+                ),
+                unit: "hops",
+                misleads: "as cycle_24h; an alert counts for ever, also one that was wrong, and \
+                           other rules make other alerts; the floors of enforced verdicts are no \
+                           alerts; accounts with more distinct payees or payers than \
+                           counterparties_max are on no cycle: cycle4_cut_24h says when",
+            },
+            Row {
+                name: concat!("funds.", $side, ".cycle4_cut_24h"),
+                kind: RowKind::Int,
+                doc: concat!(
+                    "edges that were left out when cycle4_24h was sought: those of cycle_cut_24h \
+                     and, unless a cycle of 2 or 3 hops was found, those between accounts that \
+                     the ", $side, " paid or was paid by and accounts with more distinct payees \
+                     or payers than counterparties_max; 0: every cycle was found; null where none was sought, for \
+                     there was no alert on the ", $side, " before T",
+                ),
+                doc_zh: concat!(
+                    "查找 cycle4_24h 时略去的边数:cycle_cut_24h 的边,以及(未找到2或3跳闭环时)",
+                    $side_zh, "的收付款对方与不同收款方或付款方超过 counterparties_max 个的账号之间的边;\
+                     0 表示未遗漏任何闭环;T 之前没有放行以外的决定则为空",
+                ),
+                unit: "edges",
+                misleads: "a shop two payments away is enough",
+            },
+        ]
+    };
+}
+
 pub(super) const FLOWS: [&[Row]; 2] = [flows!("payer", "付款方"), flows!("payee", "收款方")];
 pub(super) const CHAINS: [&[Row]; 2] = [chains!("payer", "付款方"), chains!("payee", "收款方")];
 pub(super) const CYCLES: [&[Row]; 2] = [cycles!("payer", "付款方"), cycles!("payee", "收款方")];
+pub(super) const LONG_CYCLES: [&[Row]; 2] =
+    [long_cycles!("payer", "付款方"), long_cycles!("payee", "收款方")];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::funds::keepers::COUNTERPARTIES_MAX;
 
     #[test]
     fn the_limit_is_said_where_it_bites() {
-        let most = COUNTERPARTIES_MAX.to_string();
-        let says = |row: &Row| row.doc.contains(&most) || row.misleads.contains(&most);
-        assert!(CYCLES.iter().copied().flatten().all(says));
+        let says = |row: &Row| {
+            [row.doc, row.misleads].iter().any(|text| text.contains("counterparties_max"))
+        };
+        assert!(CYCLES.iter().chain(&LONG_CYCLES).copied().flatten().all(says));
     }
 }

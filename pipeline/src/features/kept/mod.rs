@@ -30,6 +30,8 @@ pub(crate) enum Keeper {
     Chains,
     /// Money that goes in a circle: every worker has the whole graph.
     Cycles,
+    /// The same graph, asked for longer cycles through accounts on which there was an alert.
+    LongCycles,
     /// The money of groups, keyed by group.
     Groups,
     /// Where two accounts deal with each other, keyed by the pair.
@@ -37,19 +39,24 @@ pub(crate) enum Keeper {
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 8] = [
+const KEEPERS: [(Keeper, &[&[Row]]); 9] = [
     (Keeper::Packets, &[referee::PACKET]),
     (Keeper::Fortunes, &[referee::ACCOUNT]),
     (Keeper::Latencies, &[latency::ROWS]),
     (Keeper::Flows, &funds::FLOWS),
     (Keeper::Chains, &funds::CHAINS),
     (Keeper::Cycles, &funds::CYCLES),
+    (Keeper::LongCycles, &funds::LONG_CYCLES),
     (Keeper::Groups, &[groups::GROUP]),
     (Keeper::Ties, &[ties::TIE]),
 ];
 
 /// The place of `packet.outcome` among the kept features.
 pub(crate) const OUTCOME: usize = 0;
+
+/// The keeper whose answers about the payer and the payee are only for those on whom there was an
+/// alert.
+pub(crate) const OF_ALERTED: Keeper = Keeper::LongCycles;
 
 /// A feature that a keeper answers.
 pub(crate) struct Row {

@@ -481,6 +481,7 @@ fn what_holds_for_a_run_cannot_change_inside() {
         ("[devices]\nhub_limit = 7", "clusters.links"),
         ("[clusters]\nenabled = false", "clusters.enabled"),
         ("[clusters]\nwindow = '1d'", "clusters.window"),
+        ("[funds]\ncounterparties_max = 9", "funds.counterparties_max"),
         ("[verdicts.account]\nenforce = true", "verdicts.account"),
         ("[verdicts.group]\nban = false", "verdicts.group"),
     ];
