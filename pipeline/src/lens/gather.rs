@@ -77,6 +77,9 @@ impl TypeSource {
 pub(super) struct Gathered {
     pub(super) tables: Tables,
     pub(super) source: TypeSource,
+    /// The types that the source names of any group, and whether it names gambling.
+    pub(super) named: Vec<GroupType>,
+    pub(super) names_gambling: bool,
     pub(super) events: usize,
     pub(super) first: i64,
     pub(super) last: i64,
@@ -86,8 +89,6 @@ pub(super) struct Gathered {
     pub(super) memos: Vec<(u32, Option<usize>)>,
     /// By platform: who acts, packets, fen.
     pub(super) platforms: BTreeMap<String, Platform>,
-    /// The ages that occur.
-    pub(super) ages: BTreeSet<String>,
     /// The province of an account, where an event of it tells one.
     pub(super) provinces: BTreeMap<u32, u32>,
     /// Groups that are banned at the end, and groups that labels call fraud.
@@ -112,7 +113,7 @@ pub(super) fn gather(
     let events = run.events(progress)?;
     let labels = run.labels()?;
     let mut gatherer = Gatherer::default();
-    let (types, source) = types(run, &events, labels.as_ref(), wanted)?;
+    let (types, source) = types(run, &events, labels.as_ref(), (wanted, progress))?;
     let banned = run.entities()?;
     let banned: BTreeSet<String> = banned
         .into_iter()
@@ -120,7 +121,7 @@ pub(super) fn gather(
         .map(|entity| entity.subject_id)
         .collect();
     let (mut first, mut last) = (i64::MAX, i64::MIN);
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             let time = slice.chunk.int(EVENT_TIME, row);
             (first, last) = (first.min(time), last.max(time));
@@ -131,10 +132,13 @@ pub(super) fn gather(
     }
     let tables = &mut gatherer.tables;
     tables.start = run.zone().day_start(first);
-    tables.days = (last - tables.start).div_euclid(DAY) + 1;
+    tables.days = match events.is_empty() {
+        true => 0,
+        false => (last - tables.start).div_euclid(DAY) + 1,
+    };
     tables.ordinary_days = (0..tables.days).collect();
     gatherer.groups_of(&types);
-    events.each_slice(&mut |slice| gatherer.slice(slice))?;
+    events.each_slice(progress, &mut |slice| gatherer.slice(slice))?;
     let ids = |wanted: &dyn Fn(&str) -> bool| {
         let found = gatherer.groups.0.iter().filter(|(id, _)| wanted(id));
         found.map(|(_, at)| *at).collect::<BTreeSet<u32>>()
@@ -145,15 +149,17 @@ pub(super) fn gather(
     };
     let (banned, found) = (ids(&|id| banned.contains(id)), ids(&is_fraud));
     let members = gatherer.members();
+    let named = |name: &str| types.values().any(|kind| kind == name);
     Ok(Gathered {
         source,
+        named: GroupType::ALL.into_iter().filter(|kind| named(kind.name())).collect(),
+        names_gambling: named("gambling"),
         events: events.len(),
         first,
         last,
         members,
         memos: gatherer.memos,
         platforms: gatherer.platforms,
-        ages: gatherer.ages,
         provinces: gatherer.provinces,
         banned,
         found,
@@ -166,19 +172,19 @@ fn types(
     run: &FinishedRun,
     events: &Events,
     labels: Option<&Labels>,
-    wanted: Option<TypeSource>,
+    (wanted, progress): (Option<TypeSource>, &dyn Progress),
 ) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
     let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
     let asked = |source| wanted.is_none_or(|wanted| wanted == source);
     let has_feature = run.feature_names()?.iter().any(|name| name == TYPE_FEATURE);
     if asked(TypeSource::Features) && has_feature {
-        let types = types_by_feature(run, events)?;
+        let types = types_by_feature(run, events, progress)?;
         if known(&types) {
             return Ok((types, TypeSource::Features));
         }
     }
     let (mut labelled, mut told) = (BTreeMap::new(), BTreeMap::new());
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         let chunk = &slice.chunk;
         let extra = TYPE_EXTRAS.iter().find_map(|name| chunk.schema().find(name));
         for row in 0..chunk.len() {
@@ -214,6 +220,7 @@ fn label_type<'l>(labels: &'l Labels, group: &str) -> &'l str {
 fn types_by_feature(
     run: &FinishedRun,
     events: &Events,
+    progress: &dyn Progress,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut names: Vec<String> = Vec::new();
     let mut of_row: Vec<u8> = Vec::new();
@@ -234,7 +241,7 @@ fn types_by_feature(
     })?;
     let mut counts: BTreeMap<String, BTreeMap<u8, u64>> = BTreeMap::new();
     let mut transaction = 0;
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             if !slice.chunk.kind(row).is_transaction() {
                 continue;
@@ -284,7 +291,6 @@ struct Gatherer {
     since: BTreeMap<(u32, u32), i64>,
     memos: Vec<(u32, Option<usize>)>,
     platforms: BTreeMap<String, Platform>,
-    ages: BTreeSet<String>,
     provinces: BTreeMap<u32, u32>,
 }
 
@@ -313,8 +319,9 @@ impl Gatherer {
             let seen = self.tables.groups.entry(group).or_default();
             // The document tells of all groups, and not only of those that were there at first.
             seen.settled = true;
-            if kind == Kind::Group {
-                seen.province = province(chunk.str(REGION, row)).unwrap_or(0);
+            // An event that tells of no region takes none away.
+            if let (Kind::Group, Some(province)) = (kind, province(chunk.str(REGION, row))) {
+                seen.province = province;
             }
         }
         let Some(account) = self.accounts.of(chunk.str(ACCOUNT_ID, row)) else { return };
@@ -329,9 +336,10 @@ impl Gatherer {
         let known = chunk.str(FUNDING, row);
         match kind {
             Kind::Account => {
-                let age = chunk.str(AGE_BAND, row).to_owned();
-                self.ages.insert(age.clone());
-                self.tables.accounts.entry(account).or_default().age_band = age;
+                let seen = self.tables.accounts.entry(account).or_default();
+                if let Value::Str(age) = chunk.value(AGE_BAND, row) {
+                    seen.age_band = age.to_owned();
+                }
             }
             Kind::Send => {
                 self.platform(chunk.str(PLATFORM, row), account, Some(fen));

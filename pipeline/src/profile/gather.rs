@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::expr::Zone;
 use crate::finished::Events;
+use crate::source::Progress;
 use crate::source::order::Slice;
 
 /// Ids that are proposed where an account does not occur.
@@ -222,18 +223,27 @@ impl<'g> Gatherer<'g> {
     }
 }
 
-/// The ids of the run that are most like one that does not occur.
-pub(super) fn nearest(events: &Events, account: &str) -> Result<Vec<String>, Failure> {
+/// The ids of the run that are most like one that does not occur: of three letters at most one is
+/// another, for else it is another id.
+pub(super) fn nearest(
+    events: &Events,
+    account: &str,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, Failure> {
     let mut seen: HashSet<String> = HashSet::new();
     let mut best: BTreeSet<(usize, String)> = BTreeSet::new();
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             for id in [ACCOUNT_ID, COUNTERPARTY_ID].map(|field| slice.chunk.str(field, row)) {
                 if id.is_empty() || seen.contains(id) {
                     continue;
                 }
                 seen.insert(id.to_owned());
-                best.insert((strsim::damerau_levenshtein(id, account), id.to_owned()));
+                let distance = strsim::damerau_levenshtein(id, account);
+                if distance * 3 > account.chars().count().max(id.chars().count()) {
+                    continue;
+                }
+                best.insert((distance, id.to_owned()));
                 if best.len() > NEAREST_MAX {
                     best.pop_last();
                 }
