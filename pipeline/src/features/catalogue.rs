@@ -1,6 +1,8 @@
 //! The catalogue: every name that a condition, a rule or a report may use, with its type and
 //! meaning, and how its value is come by.
 
+mod settle;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -266,60 +268,10 @@ impl Catalogue {
         &self.entries
     }
 
-    /// Finds the types of the computed features, in an order in which each finds what it needs.
-    /// Rules can be compiled only after that.
-    pub fn settle(&mut self, context: &Context<'_>) -> Result<Vec<String>, Vec<Diagnostic>> {
-        let mut waiting: BTreeMap<String, (Ast, std::ops::Range<usize>, std::ops::Range<usize>)> =
-            BTreeMap::new();
-        let mut diagnostics = Vec::new();
-        for declaration in &self.declarations {
-            let Body::Expr { source, span } = &declaration.body else {
-                continue;
-            };
-            match expr::parse(source) {
-                Ok(ast) => {
-                    let entry = (ast, span.clone(), declaration.span.clone());
-                    waiting.insert(declaration.name.clone(), entry);
-                }
-                Err(errors) => diagnostics.extend(self.located(errors, span)),
-            }
-        }
-        if !diagnostics.is_empty() {
-            return Err(diagnostics);
-        }
-        let mut order = Vec::new();
-        while !waiting.is_empty() {
-            let needs = |ast: &Ast, conditions: &BTreeMap<String, Ast>| {
-                names_of(ast, conditions).iter().any(|name| waiting.contains_key(name))
-            };
-            let ready = waiting.iter().find(|(_, (ast, ..))| !needs(ast, context.conditions));
-            let Some((name, (ast, start, _))) = ready else {
-                let (name, (_, _, span)) = waiting.iter().next().expect("it is not empty");
-                return Err(vec![self.cycle(name, span.clone())]);
-            };
-            let (name, start) = (name.clone(), start.clone());
-            // What is built in uses nothing until it is used itself.
-            let before = self.is_built_in(&name).then(|| self.used.borrow().clone());
-            match expr::compile(ast, &self.environment(context, &BTreeMap::new())) {
-                Ok(program) => {
-                    if let Some(entry) = self.entries.get_mut(&name) {
-                        entry.kind = program.kind();
-                    }
-                    order.push(name.clone());
-                }
-                // A name that it reads is declared with another type: there is no such feature.
-                Err(_) if before.is_some() => drop(self.entries.remove(&name)),
-                Err(errors) => {
-                    diagnostics.extend(self.located(errors, &start));
-                    order.push(name.clone());
-                }
-            }
-            waiting.remove(&name);
-            if let Some(before) = before {
-                *self.used.borrow_mut() = before;
-            }
-        }
-        if diagnostics.is_empty() { Ok(order) } else { Err(diagnostics) }
+    /// The features that are computed from other values, built-in ones included.
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &str> {
+        let is_computed = |one: &&Declaration| matches!(one.body, Body::Expr { .. });
+        self.declarations.iter().filter(is_computed).map(|one| one.name.as_str())
     }
 
     /// Compiles all features, once the rules have named what they use.
@@ -361,10 +313,6 @@ impl Catalogue {
         }
         let plan = Plan::new(&self.schema, definitions);
         Ok(self.assemble(plan, (conditions, programs), &wanted, lexicon, context))
-    }
-
-    fn is_built_in(&self, name: &str) -> bool {
-        self.declarations[self.own..].iter().any(|declaration| declaration.name == name)
     }
 
     /// The declarations that are computed: those of the file, and of the built-in ones all or
@@ -545,19 +493,6 @@ impl Catalogue {
     fn located(&self, errors: Vec<ExprError>, literal: &std::ops::Range<usize>) -> Vec<Diagnostic> {
         let locate = |error| located(&self.file, &self.text, literal, error);
         errors.into_iter().map(locate).collect()
-    }
-
-    fn cycle(&self, name: &str, span: std::ops::Range<usize>) -> Diagnostic {
-        problem(
-            "feature-cycle",
-            &self.file,
-            span,
-            Message {
-                en: format!("the feature `{name}` needs itself"),
-                zh: format!("特征 `{name}` 依赖它自身"),
-            },
-            None,
-        )
     }
 
     fn not_own(&self, name: &str, span: std::ops::Range<usize>) -> Diagnostic {

@@ -29,7 +29,7 @@ use crate::event::{Kind, NULL_INT};
 const HOUR_MS: i64 = 3_600_000;
 /// A packet is remembered for this long after its last event, so that a late claim is still
 /// recognised as late and not as a claim of an unknown packet.
-const PACKET_KEPT_MS: i64 = 72 * HOUR_MS;
+pub(crate) const PACKET_KEPT_MS: i64 = 72 * HOUR_MS;
 /// How late a timer of a system may be that opens packets whose wait is over.
 const TIMER_LATE_MS: i64 = HOUR_MS;
 /// A stream whose packets do not tell their shares must not make the referee slow: so many
@@ -79,7 +79,8 @@ pub struct Ruling {
     pub shares_taken: Option<i64>,
     /// Fen that were not; none where the sending was not seen.
     pub left: Option<i64>,
-    /// Of a claim: ms since the sending; none where it was not seen.
+    /// Of a claim: ms since the sending, which is the first one known under the packet's id; none
+    /// where it was not seen, or is forgotten.
     pub latency: Option<i64>,
 }
 
@@ -104,6 +105,12 @@ impl Law {
             open_ms: i64::from(limits.open_hours) * HOUR_MS,
             opening_ms: opening_ms + TIMER_LATE_MS,
         }
+    }
+
+    /// How much longer a packet is remembered that nobody has claimed: it may be waiting to open,
+    /// and is open for a day then.
+    pub(crate) fn unclaimed_kept_ms(&self) -> i64 {
+        self.opening_ms + self.open_ms
     }
 
     /// What the engine would say of a sending, but for the packet's id.
@@ -277,7 +284,7 @@ impl Packet {
     /// A packet that nobody has claimed may still be waiting to open.
     fn is_forgotten(&self, now: i64, law: &Law) -> bool {
         let waits = self.claims == 0 && self.refunded_at.is_none() && self.sending.is_some();
-        let kept = PACKET_KEPT_MS + if waits { law.opening_ms + law.open_ms } else { 0 };
+        let kept = PACKET_KEPT_MS + if waits { law.unclaimed_kept_ms() } else { 0 };
         now > self.touched_at + kept
     }
 

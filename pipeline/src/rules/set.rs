@@ -15,7 +15,6 @@ use crate::diagnostic::{Diagnostic, Failure, Severity, Sources};
 use crate::event::{KindSet, Schema, Type};
 use crate::expr::{Constant, Program, Slot};
 use crate::features::catalogue::{Catalogue, Context, Features};
-use crate::features::declare::Body;
 use crate::features::devices::{Clusters, Link};
 
 /// A rule ready to run.
@@ -95,7 +94,7 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     let order = catalogue.settle(&context).unwrap_or_else(|wrong| {
         files.found.extend(wrong);
         // Their types are not known, so nothing can be said of a rule that uses one.
-        broken.extend(computed(&files).map(str::to_owned));
+        broken.extend(catalogue.computed().map(str::to_owned));
         Vec::new()
     });
     let rules = check::compile(&mut files, &catalogue, broken);
@@ -134,13 +133,6 @@ fn clusters_of(policy: &Policy, schema: &Schema) -> Option<Clusters> {
         window: policy.devices.window,
         links: policy.devices.links.iter().map(link).collect(),
     })
-}
-
-fn computed(files: &Files) -> impl Iterator<Item = &str> {
-    let declarations = files.declarations.list.iter();
-    declarations
-        .filter(|declaration| matches!(declaration.body, Body::Expr { .. }))
-        .map(|declaration| declaration.name.as_str())
 }
 
 impl RuleSet {

@@ -9,7 +9,8 @@ use hongxian::features::declare;
 use hongxian::rules::load;
 use proptest::prelude::*;
 
-use crate::support::{Ev, Row, START, chunk, features, job, options, rows};
+use crate::late;
+use crate::support::{Ev, Row, START, chunk, features, job, options, refereed, rows};
 
 const HOUR: i64 = 3_600_000;
 const KINDS: [&str; 12] = [
@@ -34,8 +35,9 @@ fn payee(ev: &Ev) -> &str {
     }
 }
 
-/// What the features of the transaction at `at` are by their definitions.
-fn expected(events: &[Ev], at: usize) -> Row {
+/// What the features of the transaction at `at` are by their definitions; of the claims those
+/// `refused` took no share.
+fn expected(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Row {
     let now = &events[at];
     let within = |ev: &&Ev, hours: i64| ev.time > now.time - hours * HOUR;
     let seen = &events[..=at];
@@ -83,23 +85,75 @@ fn expected(events: &[Ev], at: usize) -> Row {
     give("devices.known_for".to_owned(), known_for.map(|ms| ms.to_string()));
     let new = known_for.map(|ms| (ms < 24 * HOUR).to_string());
     give("devices.new_for_account".to_owned(), new);
-    let waited = latency(seen, now);
+    let waited = latency(events, at, refused);
     give("devices.claim_latency_ms".to_owned(), waited.map(|ms| ms.to_string()));
     let same = seen.iter().enumerate().filter(|(_, ev)| within(ev, 24) && ev.device == now.device);
-    let waits: Vec<i64> = same.filter_map(|(at, ev)| latency(&events[..at], ev)).collect();
+    let waits: Vec<i64> = same.filter_map(|(at, _)| latency(events, at, refused)).collect();
     let spread = (device && !waits.is_empty()).then(|| format!("{:?}", spread(&waits)));
     give("devices.claim_latency_spread_24h".to_owned(), spread);
     row
 }
 
-/// How long after the sending of its packet, if that was seen before, a claim is.
-fn latency(before: &[Ev], claim: &Ev) -> Option<i64> {
+/// What is known of a packet.
+#[derive(Default)]
+struct Packet {
+    /// When it was first sent.
+    sent: Option<i64>,
+    /// When its last event came.
+    last: i64,
+    /// Whether a share of it was taken, or it was refunded.
+    is_begun: bool,
+}
+
+impl Packet {
+    /// 72 hours after its last event; if it was sent and may still wait to open, later by its
+    /// longest wait and the day in which it is open: 193 hours and 2 seconds.
+    fn is_forgotten(&self, now: i64) -> bool {
+        let waits = self.sent.is_some() && !self.is_begun;
+        now > self.last + 72 * HOUR + if waits { 193 * HOUR + 2_000 } else { 0 }
+    }
+}
+
+/// How long after the first sending of its packet that is still known the claim at `at` happened.
+fn latency(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Option<i64> {
+    let claim = &events[at];
     if claim.kind != "claim" || claim.packet.is_empty() {
         return None;
     }
-    let send = before.iter().find(|ev| ev.kind == "send" && ev.packet == claim.packet)?;
-    Some(claim.time - send.time)
+    let mut packet: Option<Packet> = None;
+    for ev in events[..=at].iter().filter(|ev| ev.packet == claim.packet) {
+        packet = packet.filter(|packet| !packet.is_forgotten(ev.time));
+        if ["send", "claim"].contains(&ev.kind) {
+            packet.get_or_insert_default();
+        }
+        let Some(packet) =
+            packet.as_mut().filter(|_| ["send", "claim", "refund"].contains(&ev.kind))
+        else {
+            continue;
+        };
+        packet.last = ev.time;
+        match ev.kind {
+            "send" => {
+                packet.sent.get_or_insert(ev.time - ev.late);
+            }
+            "claim" => packet.is_begun |= !refused.contains(&ev.id),
+            _ => packet.is_begun |= packet.sent.is_some(),
+        }
+    }
+    Some(claim.time - claim.late - packet?.sent?)
 }
+
+/// The findings on claims that took no share; the referee has tests of its own.
+const REFUSALS: [&str; 8] = [
+    "after_refund",
+    "expired",
+    "other_sender",
+    "other_group",
+    "claimed_twice",
+    "too_many_claims",
+    "claim_of_nothing",
+    "overdrawn",
+];
 
 /// Population standard deviation, of integers and with division and root last.
 fn spread(values: &[i64]) -> f64 {
@@ -112,7 +166,13 @@ fn spread(values: &[i64]) -> f64 {
 type Part = (i64, usize, u8, u8, u8, u8, u8, i64);
 
 fn events() -> impl Strategy<Value = Vec<Ev>> {
-    let gap = prop_oneof![Just(0), 1..HOUR, Just(24 * HOUR), 20 * HOUR..40 * HOUR];
+    let long = vec![24 * HOUR, 72 * HOUR, 72 * HOUR + 1, 96 * HOUR, 265 * HOUR + 2_001];
+    let gap = prop_oneof![
+        2 => Just(0),
+        3 => 1..HOUR,
+        1 => prop::sample::select(long),
+        1 => 20 * HOUR..40 * HOUR
+    ];
     let event = (gap, 0usize..KINDS.len(), 1u8..5, 0u8..5, 0u8..4, 0u8..4, 0u8..4, 0i64..900);
     prop::collection::vec(event, 1..70).prop_map(|parts| {
         let mut time = START;
@@ -131,11 +191,8 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
                 counterparty: numbered("u", other),
                 group: numbered("g", group),
                 device: numbered("d", device),
-                // A packet of one day: the referee forgets it days after its last event.
-                packet: match numbered("p", packet) {
-                    name if name.is_empty() => name,
-                    name => format!("{name}-{}", time.div_euclid(24 * HOUR)),
-                },
+                // Ids are used again and again.
+                packet: numbered("p", packet),
                 amount: Some(fen),
                 ..Ev::default()
             }
@@ -150,16 +207,20 @@ proptest! {
     #[test]
     fn built_in_features_are_their_definitions(
         events in events(),
+        arrivals in late::arrivals(),
         workers in 1usize..4,
         batch in prop::sample::select(vec![1, 7, 10_000]),
     ) {
-        let job = job(vec![chunk(&events)], features(Vec::new(), None), true);
-        let rows: BTreeMap<String, Row> = rows(&job, options(workers, 1_000, batch)).into_iter().collect();
+        let (job, events) = late::job(events, arrivals.as_ref(), features(Vec::new(), None));
+        let found = refereed(&job, options(workers, 1_000, batch));
+        let refusals = found.iter().filter(|(_, outcome, _)| REFUSALS.contains(&outcome.as_str()));
+        let refused: BTreeSet<String> = refusals.map(|(id, ..)| id.clone()).collect();
+        let rows: BTreeMap<String, Row> = found.into_iter().map(|(id, _, row)| (id, row)).collect();
         for (at, ev) in events.iter().enumerate() {
             if !TRANSACTIONS.contains(&ev.kind) {
                 continue;
             }
-            for (name, value) in expected(&events, at) {
+            for (name, value) in expected(&events, at, &refused) {
                 prop_assert_eq!(&rows[&ev.id][&name], &value, "{} of {}", name, &ev.id);
             }
         }

@@ -6,7 +6,8 @@ use hongxian::event::{DEVICE_ID, GROUP_ID, PACKET_ID};
 use hongxian::features::devices::{ClusterOptions, Clusters, Link};
 use proptest::prelude::*;
 
-use crate::support::{Ev, START, chunk, features, job, linked_features, options, rows, seen};
+use crate::late;
+use crate::support::{Ev, START, features, linked_features, options, rows, seen};
 
 /// Accounts, distinct groups and smallest id of the account's component as of T.
 fn cluster(events: &[Ev], at: usize, options: &ClusterOptions) -> (usize, usize, String) {
@@ -58,6 +59,7 @@ proptest! {
     #[test]
     fn equal_breadth_first_search_however_cut(
         events in events(),
+        arrivals in late::arrivals(),
         graph_tick in prop::sample::select(vec![7, 50, 500]),
         window in prop::sample::select(vec![300, 2_000, 1_000_000]),
         hub_limit in 2usize..6,
@@ -67,7 +69,7 @@ proptest! {
     ) {
         let clusters = ClusterOptions { graph_tick, window, hub_limit };
         let features = features(Vec::new(), Some(clusters));
-        let job = job(vec![chunk(&events)], features, true);
+        let (job, events) = late::job(events, arrivals.as_ref(), features);
         for (id, row) in rows(&job, options(workers, tick, batch)) {
             let at = events.iter().position(|ev| ev.id == id).expect("the event");
             let (accounts, groups, smallest) = cluster(&events, at, &clusters);
@@ -145,6 +147,7 @@ proptest! {
     #[test]
     fn further_links_join_as_devices_do(
         events in linked_events(),
+        arrivals in late::arrivals(),
         graph_tick in prop::sample::select(vec![7, 50, 500]),
         window in prop::sample::select(vec![300, 2_000, 1_000_000]),
         hubs in (2usize..6, 2usize..4, 2usize..4),
@@ -164,7 +167,7 @@ proptest! {
         let clusters = Clusters { graph_tick, window, links: chosen.iter().map(link).collect() };
         let links: Vec<Linking> = chosen.iter().map(|at| all[*at].2).collect();
         let features = linked_features(Vec::new(), Some(clusters));
-        let job = job(vec![chunk(&events)], features, true);
+        let (job, events) = late::job(events, arrivals.as_ref(), features);
         for (id, row) in rows(&job, options(workers, 1_000, batch)) {
             let at = events.iter().position(|ev| ev.id == id).expect("the event");
             let (accounts, smallest) =

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hongxian::features::devices::ClusterOptions;
 use proptest::prelude::*;
 
+use crate::late;
 use crate::support::{Ev, Row, START, chunk, features, job, options, rows};
 
 const HOUR: i64 = 3_600_000;
@@ -55,9 +56,25 @@ fn moves(ev: &Ev, account: &str) -> bool {
     moved(&one, account) != (0, 0, 0)
 }
 
+/// The events that move an account's money, since it was last first seen: after 90 days without any
+/// it is forgotten.
+fn known<'e>(seen: &'e [Ev], account: &str, now: i64) -> Vec<&'e Ev> {
+    let mut own: Vec<&Ev> = Vec::new();
+    for ev in seen.iter().filter(|ev| moves(ev, account)) {
+        if own.last().is_some_and(|last| ev.time - last.time >= 90 * DAY) {
+            own.clear();
+        }
+        own.push(ev);
+    }
+    if own.last().is_some_and(|last| now - last.time >= 90 * DAY) {
+        own.clear();
+    }
+    own
+}
+
 /// Mean minutes of residence, share recirculated, turnover.
 fn flows(seen: &[Ev], account: &str, now: i64) -> [Option<f64>; 3] {
-    let own: Vec<&Ev> = seen.iter().filter(|ev| moves(ev, account)).collect();
+    let own = known(seen, account, now);
     let mut left: Vec<(i64, i64)> = Vec::new();
     let (mut received, mut matched, mut waited, mut spent) = (0, 0, 0, 0);
     for ev in own.iter().filter(|ev| ev.time > now - DAY) {
@@ -180,6 +197,7 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
         4 => 1..HOUR,
         1 => Just(DAY),
         1 => 20 * HOUR..30 * HOUR,
+        1 => prop::sample::select(vec![90 * DAY - 1, 90 * DAY, 91 * DAY]),
     ];
     let fen = prop_oneof![Just(0_i64), 1_i64..20, 1_i64..3_000];
     let funding = prop::sample::select(vec!["", "balance", "lingqiantong", "bank"]);
@@ -217,6 +235,7 @@ proptest! {
     #[test]
     fn funds_are_their_definitions_however_cut(
         events in events(),
+        arrivals in late::arrivals(),
         graph_tick in prop::sample::select(vec![7, 1_000, HOUR]),
         workers in 1usize..4,
         tick in prop::sample::select(vec![5, 1_000, HOUR]),
@@ -224,7 +243,7 @@ proptest! {
     ) {
         let clusters = ClusterOptions { graph_tick, ..ClusterOptions::default() };
         let features = features(Vec::new(), Some(clusters));
-        let job = job(vec![chunk(&events)], features, true);
+        let (job, events) = late::job(events, arrivals.as_ref(), features);
         let rows: BTreeMap<String, Row> =
             rows(&job, options(workers, tick, batch)).into_iter().collect();
         for (at, ev) in events.iter().enumerate() {

@@ -15,6 +15,7 @@ mod funds;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
+mod late;
 mod live;
 mod oracle;
 mod order;

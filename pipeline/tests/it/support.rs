@@ -35,6 +35,8 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) struct Ev {
     pub(crate) id: String,
     pub(crate) time: i64,
+    /// How much later than it happened it counts: `time` is then the effective time.
+    pub(crate) late: i64,
     pub(crate) kind: &'static str,
     pub(crate) account: String,
     pub(crate) counterparty: String,

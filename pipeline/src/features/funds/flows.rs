@@ -23,6 +23,11 @@ use crate::features::state_map::KeyedState;
 /// The window, in ms: an event counts while `t - 24 h < its effective time <= t`.
 pub(crate) const WINDOW_MS: i64 = 86_400_000;
 
+/// An account that moves nothing for so long is forgotten with its balance, and first seen anew: of
+/// accounts that were emptied elsewhere, or never again, not all can be kept for good. As long as
+/// the longest window of a declared feature, in ms.
+pub(crate) const BALANCE_KEPT_MS: i64 = 90 * WINDOW_MS;
+
 const MINUTE_MS: i128 = 60_000;
 
 /// How a movement of money concerns an account.
@@ -50,6 +55,8 @@ pub(crate) struct Flowed {
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
     balance: i128,
+    /// When the last movement came.
+    last: i64,
     day: Option<Box<Day>>,
 }
 
@@ -124,6 +131,7 @@ impl Flows {
             day.balances.spent += i128::from(fen);
         }
         self.balance = after(self.balance, flow, fen);
+        self.last = time;
     }
 
     /// The features at `time`, which is not before any movement.
@@ -147,13 +155,14 @@ impl Flows {
 
 impl KeyedState for Flows {
     fn expire(&mut self, moment: i64) {
-        let Some(day) = &mut self.day else { return };
+        let Some(day) = &mut self.day else { return self.forget_when_due(moment) };
         while day.entries.front().is_some_and(|entry| entry.time <= moment - WINDOW_MS) {
             day.pop();
         }
         let (held, room) = (day.entries.len(), day.entries.capacity());
         if held == 0 {
             self.day = None;
+            self.forget_when_due(moment);
         } else if room > 8 * held + 32 {
             day.entries.shrink_to(2 * held);
         }
@@ -178,6 +187,15 @@ impl KeyedState for Flows {
     fn heap_bytes(&self) -> usize {
         let of = |day: &Day| size_of::<Day>() + day.entries.capacity() * size_of::<Entry>();
         self.day.as_deref().map_or(0, of)
+    }
+}
+
+impl Flows {
+    /// Without movements for long enough, what was there is no longer known.
+    fn forget_when_due(&mut self, moment: i64) {
+        if self.last <= moment - BALANCE_KEPT_MS {
+            self.balance = 0;
+        }
     }
 }
 
@@ -367,7 +385,10 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn movements() -> impl Strategy<Value = Vec<Movement>> {
-        let gap = prop::sample::select(vec![0, 0, 1, 7, HOUR, 5 * HOUR, 11 * HOUR, 24 * HOUR]);
+        let short = prop::sample::select(vec![0, 0, 1, 7, HOUR, 5 * HOUR, 11 * HOUR, 24 * HOUR]);
+        let kept = BALANCE_KEPT_MS;
+        let long = prop::sample::select(vec![kept - 1, kept, kept + HOUR, 3 * kept]);
+        let gap = prop_oneof![40 => short, 1 => long];
         let flow = prop::sample::select(vec![
             Flow::Receipt,
             Flow::Receipt,
@@ -392,7 +413,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn equal_matching_from_scratch(history in movements(), later in 0..30 * HOUR) {
+        fn equal_matching_from_scratch(
+            history in movements(),
+            later in prop_oneof![0..30 * HOUR, BALANCE_KEPT_MS - 3..BALANCE_KEPT_MS + 30 * HOUR],
+        ) {
             let mut flows = Flows::default();
             for (at, movement) in history.iter().enumerate() {
                 flows.apply(movement.time, movement.flow, movement.fen);
@@ -439,6 +463,9 @@ mod tests {
         assert_eq!((flowed.residence_minutes, flowed.recirculated), (Some(60.0), Some(1.0)));
         assert_eq!(flows.at(25 * HOUR).recirculated, None, "no receipt is left");
         assert_eq!(flows.at(26 * HOUR).turnover, Some(0.0), "40 yuan lay still");
+        assert_eq!(flows.at(2 * HOUR + BALANCE_KEPT_MS - 1).turnover, Some(0.0));
         assert!(!flows.is_over());
+        assert_eq!(flows.at(2 * HOUR + BALANCE_KEPT_MS).turnover, None, "forgotten");
+        assert!(flows.is_over());
     }
 }

@@ -295,7 +295,7 @@ mod tests {
     /// On each of fifty days other accounts act: each receives 100 fen, passes all of it on to the
     /// next, and acts never again.
     #[test]
-    fn accounts_of_fifty_days_take_up_about_one_days_memory() {
+    fn accounts_with_nothing_left_take_up_about_one_days_memory() {
         let tick = GraphTick(10_000);
         let mut flows = FlowsState::new();
         let mut graph = GraphState::new(tick, 64, vec![(0, CYCLES), (1, LONG_CYCLES)]);
@@ -325,6 +325,21 @@ mod tests {
             assert!(usage.keys <= 2 * day, "{nth}: {usage:?}");
             assert!(usage.keys >= 100, "{nth}: {usage:?}");
         }
+    }
+
+    /// On each of 400 days other accounts receive something and never act again.
+    #[test]
+    fn accounts_with_something_left_take_up_90_days_memory() {
+        const A_DAY: i64 = 20;
+        let mut flows = FlowsState::new();
+        for account in 0..400 * A_DAY {
+            let time = account * DAY / A_DAY;
+            let request = one(key_of(account), time, (stream_of(Flow::Receipt), PAYEE), &[100]);
+            flows.apply(&request, &mut Replies::default());
+        }
+        // The sweeps of a key group may wait for a day, and for 32 accounts.
+        let keys = flows.usage().keys as i64;
+        assert!((90 * A_DAY..=3 * 90 * A_DAY).contains(&keys), "{keys}");
     }
 
     /// Two keepers tell one account within a slice; rows are in the order of time.

@@ -49,6 +49,10 @@ pub(super) fn flowed(history: &[Movement], now: i64) -> Flowed {
 
 /// Money spent in the window over the mean balance.
 fn turnover(history: &[Movement], now: i64) -> Option<f64> {
+    // An account is first seen anew after 90 days without movements: what was before is forgotten.
+    let next = |at: usize| history.get(at + 1).map_or(now, |movement| movement.time);
+    let quiet = (0..history.len()).rev().find(|at| next(*at) - history[*at].time >= 90 * DAY);
+    let history = &history[quiet.map_or(0, |at| at + 1)..];
     // First sight is anew after a day without movements in which nothing was left.
     let (mut sight, mut last, mut balance) = (now, i64::MIN, 0);
     let mut steps = Vec::new();

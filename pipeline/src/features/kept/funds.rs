@@ -34,12 +34,12 @@ macro_rules! flows {
                 doc: concat!(
                     "share of what the ", $side, " received in 24 hours (claims, transfers) that \
                      it has paid out again (packets sent, transfers, withdrawals), matched as for \
-                     residence_24h_minutes: 0 nothing, 1 all; null while nothing, or nothing but \
-                     0 fen, was received",
+                     residence_24h_minutes, transfers to oneself left out: 0 nothing, 1 all; null \
+                     while nothing, or nothing but 0 fen, was received",
                 ),
                 doc_zh: concat!(
                     "24小时内", $side_zh, "收入(领取、转入)中已再付出(发包、转账、提现)的比例,\
-                     匹配方式同 residence_24h_minutes:0 为全部留存,1 为全部付出;未收到资金时为空",
+                     匹配方式同 residence_24h_minutes,转给自己不计:0 为全部留存,1 为全部付出;未收到资金时为空",
                 ),
                 unit: "ratio",
                 misleads: "as residence_24h_minutes; an even exchange of packets among friends is \
@@ -53,12 +53,15 @@ macro_rules! flows {
                      packets sent and transfers that no bank card funded) over its balance, \
                      averaged over the time of the window, or since it was first seen if that is \
                      shorter; the balance begins at 0, grows by claims, transfers, refunds and \
-                     topups, and is never below 0; null while it was 0 all the time",
+                     topups, and is never below 0; transfers to oneself do not count; an account \
+                     that moves nothing for 90 days is forgotten and first seen anew; null while \
+                     the balance was 0 all the time",
                 ),
                 doc_zh: concat!(
                     "24小时内", $side_zh, "从余额付出的金额(发包、转账、提现,不含银行卡支付)\
                      与同期按时间加权的平均余额之比(首次出现不足24小时的自首次出现起算);\
-                     余额从 0 起,随领取、转入、退款、充值增加,不低于 0;余额一直为 0 时为空",
+                     余额从 0 起,随领取、转入、退款、充值增加,不低于 0;转给自己不计;\
+                     连续90天无资金变动的账号不再记得,再次出现时视为首次;余额一直为 0 时为空",
                 ),
                 unit: "ratio",
                 misleads: "the balance is of what the stream shows: what was there before, and \
@@ -67,7 +70,7 @@ macro_rules! flows {
                            has passed; lingqiantong is part of the balance, for moving money there \
                            is no event; a refund counts as balance also where a bank card paid; an \
                            account with nothing left that moves nothing for 24 hours is first seen \
-                           anew",
+                           anew, and so is any after 90 days: its savings begin at 0 again",
             },
         ]
     };
@@ -84,13 +87,13 @@ macro_rules! chains {
                     "money that reached the ", $side, " through exactly one other account: hops \
                      (claims and transfers, payer to payee) A -> X -> ", $side, " of three \
                      different accounts, where X passed on what A had given it in the 24 hours \
-                     before, oldest first in the order of events; second hops of the 24 hours \
-                     before T, which is the beginning of the graph tick before this one; 0 where \
-                     there is none",
+                     before, oldest first in the order of events; payments to oneself are no hops; \
+                     second hops of the 24 hours before T, which is the beginning of the graph \
+                     tick before this one; 0 where there is none",
                 ),
                 doc_zh: concat!(
                     "经恰好一个中间账号到达", $side_zh, "的金额:A→X→", $side_zh, "(领取或转账,三个不同账号),\
-                     X 将此前24小时内从 A 收到的资金按先进先出转出;第二跳在 T(上一图刻起点)之前24小时内;\
+                     X 将此前24小时内从 A 收到的资金按先进先出转出;付给自己不算一跳;第二跳在 T(上一图刻起点)之前24小时内;\
                      没有则为 0",
                 ),
                 unit: "fen",
@@ -125,12 +128,12 @@ macro_rules! cycles {
                 doc: concat!(
                     "hops of the shortest directed cycle of money through the ", $side, ", 2 or 3, \
                      in the graph whose edges are the claims and transfers from one account to \
-                     another (payer to payee) of the 24 hours before T, which is the beginning of \
-                     the graph tick before this one; null where there is none",
+                     another (payer to payee, never to oneself) of the 24 hours before T, which is \
+                     the beginning of the graph tick before this one; null where there is none",
                 ),
                 doc_zh: concat!(
                     "经过", $side_zh, "的最短资金闭环的跳数(2 或 3):图由 T(上一图刻起点)之前24小时内\
-                     账号之间的领取和转账(付款方→收款方)构成;没有则为空",
+                     账号之间的领取和转账(付款方→收款方)构成,付给自己不计;没有则为空",
                 ),
                 unit: "hops",
                 misleads: "friends who pay each other back; the order in time and the amounts do \

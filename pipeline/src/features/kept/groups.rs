@@ -48,24 +48,31 @@ pub(super) const GROUP: &[Row] = &[
     Row {
         name: "funds.group.mine_payouts_24h",
         kind: RowKind::Int,
-        doc: "payments of mine packets' losers (扫雷) in this group in 24 hours. A loss is a claim \
-              whose share ends in the digit that its packet's text announces (text.bet_digit); the \
-              packet is the latest sent in this group under the claim's packet_id within 24 hours \
-              before it, of more than 0 fen, and by another than the claimer. A transfer in this \
-              group of more than 0 fen from the loser to the packet's sender, within 60 seconds \
-              after the loss, pays one loss, and each loss is paid once: of the latest 8 losses of \
-              the two, the oldest one unpaid that makes the ratio of payment to packet, in lowest \
-              terms, one that a payment of the 24 hours before has, or else the oldest one unpaid. \
-              All payments of the window count but the first of each ratio; null without a group",
-        doc_zh: "24小时内该群扫雷赔付的次数。所领金额尾数等于红包文字所报雷号(text.bet_digit)即为中雷;\
-                 红包取领取前24小时内本群同 packet_id 最近一次、金额大于 0 且非本人所发者。中雷后60秒内\
-                 中雷者在本群向发包人的转账(大于 0)赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,\
-                 取使赔付与红包金额之比(约分后)与此前24小时内某次赔付相同的最早未赔者,没有则取最早未赔者。\
-                 窗口内的赔付除每种比例的首次外均计;无群时为空",
+        doc: "payments of mine packets' losers (扫雷) in this group in 24 hours whose ratio to \
+              their packet had been seen before in it. A loss is a claim whose share ends in the \
+              digit that its packet's text announces (text.bet_digit); the packet is that of \
+              social.group.claim_latency_p10_1h, of more than 0 fen, and by another than the \
+              claimer. A transfer in this group of more than 0 \
+              fen from the loser to the packet's sender, within 60 seconds after the loss, pays \
+              one loss, and each loss is paid once: of the latest 8 losses of the two, the oldest \
+              one unpaid that gives a ratio of payment to packet, in lowest terms, that was seen \
+              before, or else the oldest one unpaid. A ratio was seen before if, when the payment \
+              is made, another payment of the 30 days before it had it, among the 64 ratios that \
+              the group saw last; a payment that counts does so until it leaves the window; null \
+              without a group",
+        doc_zh: "24小时内该群扫雷赔付中比例已出现过的次数。所领金额尾数等于红包文字所报雷号\
+                 (text.bet_digit)即为中雷;红包按 social.group.claim_latency_p10_1h 的口径认定,\
+                 须金额大于 0 且非本人所发。中雷后60秒内中雷者在本群向发包人的转账(大于 0)\
+                 赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,取使赔付与红包金额之比\
+                 (约分后)已出现过的最早未赔者,没有则取最早未赔者。某比例已出现过,指赔付当时\
+                 此前30天内本群另有一次赔付为该比例,且在本群最近出现的 64 种比例之内;\
+                 计入的赔付在离开窗口前一直计入;无群时为空",
         unit: "payments",
-        misleads: "payments outside the group, by packets instead of transfers or after more than \
-                   a minute are not seen: a game settled like that has 0; two friends who pass the \
-                   same round amounts to and fro after a packet named 100-6 can have 1",
+        misleads: "payments outside the group, by transfers that name no group, by packets instead \
+                   of transfers or after more than a minute are not seen: a game settled like that \
+                   has 0; the first payment of a ratio never counts, nor do those of a game whose \
+                   losers pay a different ratio each time; two friends who pass the same round \
+                   amounts to and fro after a packet named 100-6 can have 1",
     },
     Row {
         name: "social.group.stranger_share_24h",
@@ -85,13 +92,20 @@ pub(super) const GROUP: &[Row] = &[
         kind: RowKind::Int,
         doc: "of the claims in this group in an hour, how long after its packet came the fastest \
               tenth (nearest rank: the smallest value such that a tenth of all are no larger); by \
-              effective times, to the packet's latest sending in this group within 24 hours before \
-              the claim; claims whose sending was not seen do not count; null when none does",
+              effective times, from the first sending in this group under the claim's packet_id, \
+              as devices.claim_latency_ms has it: that is forgotten 72 hours after the packet's \
+              last event in this group, and before its first claim or refund 193 hours and 2 \
+              seconds later than that; claims whose sending was not seen or is forgotten do not \
+              count; null when none does",
         doc_zh: "1小时内该群领取距发包时长的第10百分位(最近秩);按生效时间,\
-                 取领取前24小时内该红包在本群最近一次发出;未见发包的领取不计,没有时为空",
+                 自该 packet_id 在本群首次发出起算(同 devices.claim_latency_ms):红包在本群的最后一个\
+                 事件72小时后即不再记得,未被领取或退款的再晚193小时2秒;未见或不再记得发包的领取不计,\
+                 没有时为空",
         unit: "ms",
         misleads: "a plug-in (外挂) in the group makes it small, and so does a lively evening; of a \
-                   few claims it is the fastest one",
+                   few claims it is the fastest one; a claim more than 72 hours after the packet's \
+                   event before it does not count, and an id that is used again within them stands \
+                   for its first packet, which makes claims look slow",
     },
     Row {
         name: "social.group.claim_latency_p50_1h",
@@ -100,7 +114,8 @@ pub(super) const GROUP: &[Row] = &[
               social.group.claim_latency_p10_1h",
         doc_zh: "1小时内该群领取距发包时长的中位数,口径同 social.group.claim_latency_p10_1h",
         unit: "ms",
-        misleads: "packets found in the morning make it hours",
+        misleads: "packets found in the morning make it hours; as \
+                   social.group.claim_latency_p10_1h",
     },
     Row {
         name: "social.group.claim_latency_p90_1h",
@@ -109,7 +124,8 @@ pub(super) const GROUP: &[Row] = &[
               rank of 90 %), as social.group.claim_latency_p10_1h",
         doc_zh: "1小时内该群领取距发包时长的第90百分位,口径同 social.group.claim_latency_p10_1h",
         unit: "ms",
-        misleads: "one sleeper in a small group; of fewer than ten claims it is the slowest one",
+        misleads: "one sleeper in a small group; of fewer than ten claims it is the slowest one; as \
+                   social.group.claim_latency_p10_1h",
     },
     Row {
         name: "social.group.claim_latency_spread_1h",
@@ -118,6 +134,22 @@ pub(super) const GROUP: &[Row] = &[
               are spread out, programs and gamblers who wait for the packet are not",
         doc_zh: "第90与第10百分位领取时长之差:普通人分散,外挂和守包的赌客集中",
         unit: "ms",
-        misleads: "0 for a single claim: ask for a number of claims beside it",
+        misleads: "0 for a single claim: ask for a number of claims beside it; claims more than 72 \
+                   hours after their packet's event before them do not count",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::social::mines::{LOSSES_MAX, RATIOS_MAX};
+
+    #[test]
+    fn the_limits_of_mine_payments_are_said() {
+        let is_it = |row: &&Row| row.name == "funds.group.mine_payouts_24h";
+        let row = GROUP.iter().find(is_it).expect("it is there");
+        for said in [format!("latest {LOSSES_MAX} losses"), format!("{RATIOS_MAX} ratios")] {
+            assert!(row.doc.contains(&said), "{said}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
-//! The packets of a group's last day, and how long their claims took.
+//! The packets of a group that can still be claimed, and how long their claims took.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -8,27 +9,39 @@ use rustc_hash::FxBuildHasher;
 use super::group::{Id, NOBODY, give_back_map};
 use crate::features::state::quantile::{QUANTILE_UNIT, Quantile};
 use crate::features::state_map::give_back;
+use crate::packet::limits::Limits;
+use crate::packet::referee::{Law, PACKET_KEPT_MS};
 
 /// The window of latencies: an hour.
 pub(crate) const LATENCY_WINDOW_MS: i64 = 3_600_000;
 /// The quantiles that are kept.
 const QUANTILES: [u64; 3] = [QUANTILE_UNIT / 10, QUANTILE_UNIT / 2, QUANTILE_UNIT * 9 / 10];
 
-/// The packets sent in the money window.
+/// How much longer a packet is known whose shares nobody has claimed: as long as the referee knows
+/// it.
+static UNCLAIMED_KEPT_MS: LazyLock<i64> =
+    LazyLock::new(|| Law::new(&Limits::default()).unclaimed_kept_ms());
+
+/// The packets sent in the group that may still be claimed, known as the referee knows them.
 #[derive(Debug, Default)]
 pub(super) struct Packets {
     by_id: HashMap<Id, Sent, FxBuildHasher>,
-    /// When each was sent, oldest first; also of those that were sent again since.
+    /// When each was sent or last looked at, earliest first: the next look is due after
+    /// [`PACKET_KEPT_MS`].
     order: VecDeque<(i64, Id)>,
 }
 
-/// The sending of a packet.
+/// The sending of a packet: under an id that is used again, the first one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) time: i64,
     pub(super) sender: Id,
     pub(super) face: i64,
+    /// When the packet's last event came.
+    touched: i64,
     digit: Option<u8>,
+    /// Whether any of it was claimed, or went back.
+    is_begun: bool,
 }
 
 impl Sent {
@@ -36,27 +49,48 @@ impl Sent {
     pub(super) fn announces(&self, fen: i64) -> bool {
         self.digit.is_some_and(|digit| i64::from(digit) == fen % 10)
     }
+
+    fn is_forgotten(&self, now: i64) -> bool {
+        let waits = if self.is_begun { 0 } else { *UNCLAIMED_KEPT_MS };
+        now > self.touched + PACKET_KEPT_MS + waits
+    }
 }
 
 impl Packets {
+    /// A packet is sent. Under the id of one that is still known it changes nothing but when that
+    /// is forgotten.
     pub(super) fn sent(&mut self, packet: Id, sender: Id, face: i64, digit: Option<u8>, time: i64) {
-        if packet != NOBODY {
-            self.by_id.insert(packet, Sent { time, sender, face, digit });
-            self.order.push_back((time, packet));
+        if packet == NOBODY {
+            return;
+        }
+        let new = Sent { time, sender, face, touched: time, digit, is_begun: false };
+        match self.by_id.get_mut(&packet) {
+            Some(held) if held.is_forgotten(time) => *held = new,
+            Some(held) => held.touched = time,
+            None => {
+                self.by_id.insert(packet, new);
+                self.order.push_back((time, packet));
+            }
         }
     }
 
-    pub(super) fn of(&self, packet: Id) -> Option<Sent> {
-        self.by_id.get(&packet).copied()
+    /// A claim or the refund of a packet comes: how it was sent, if that is known.
+    pub(super) fn begun(&mut self, packet: Id, time: i64) -> Option<Sent> {
+        let sent = self.by_id.get_mut(&packet).filter(|sent| !sent.is_forgotten(time))?;
+        (sent.touched, sent.is_begun) = (time, true);
+        Some(*sent)
     }
 
-    /// Forgets what was sent until `until`.
-    pub(super) fn expire(&mut self, until: i64) {
-        while let Some((time, packet)) = self.order.front().filter(|(time, _)| *time <= until) {
-            if self.by_id.get(packet).is_some_and(|sent| sent.time == *time) {
-                self.by_id.remove(packet);
-            }
+    /// Lets go what is forgotten, at the latest when it has been so for as long as it was known.
+    pub(super) fn expire(&mut self, now: i64) {
+        let until = now - PACKET_KEPT_MS;
+        while let Some(&(_, packet)) = self.order.front().filter(|(time, _)| *time < until) {
             self.order.pop_front();
+            if self.by_id.get(&packet).is_some_and(|sent| !sent.is_forgotten(now)) {
+                self.order.push_back((now, packet));
+            } else {
+                self.by_id.remove(&packet);
+            }
         }
         give_back(&mut self.order);
         give_back_map(&mut self.by_id);

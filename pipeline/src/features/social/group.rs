@@ -11,7 +11,7 @@ use super::mines::Mines;
 use crate::features::state::recents::Recents;
 use crate::features::state_map::{KeyedState, give_back};
 
-/// The window of a group's money, of its packets and of its strangers: a day.
+/// The window of a group's money and of its strangers: a day.
 pub(crate) const MONEY_WINDOW_MS: i64 = 24 * 3_600_000;
 /// How long a dealing makes two people known to each other: 30 days. A group without money for so
 /// long is forgotten.
@@ -43,6 +43,7 @@ pub(crate) enum Deal {
     /// What was left of a packet goes back.
     Refund {
         to: Id,
+        packet: Id,
     },
     Transfer {
         payer: Id,
@@ -106,7 +107,7 @@ impl Group {
         let (from, to) = match deal {
             Deal::Send { sender, .. } => (sender, NOBODY),
             Deal::Claim { claimer, .. } => (NOBODY, claimer),
-            Deal::Refund { to } => (NOBODY, to),
+            Deal::Refund { to, .. } => (NOBODY, to),
             Deal::Transfer { payer, payee } => (payer, payee),
         };
         let meeting = self.meet(deal, time);
@@ -127,7 +128,9 @@ impl Group {
                     mines.paid(payer, payee, fen, time);
                 }
             }
-            Deal::Refund { .. } => {}
+            Deal::Refund { packet, .. } => {
+                self.packets.begun(packet, time);
+            }
         }
     }
 
@@ -164,7 +167,7 @@ impl Group {
     }
 
     fn claimed(&mut self, claimer: Id, packet: Id, fen: i64, time: i64) {
-        let Some(sent) = self.packets.of(packet) else { return };
+        let Some(sent) = self.packets.begun(packet, time) else { return };
         self.latencies.enter(time, time - sent.time);
         if sent.announces(fen) && sent.face > 0 && sent.sender != claimer {
             self.mines.get_or_insert_default().lost(claimer, sent.sender, sent.face, time);
@@ -191,7 +194,7 @@ impl KeyedState for Group {
             self.pairs.forget_oldest();
         }
         self.pairs.compact(&mut [], std::iter::empty());
-        self.packets.expire(day);
+        self.packets.expire(time);
         self.latencies.expire(time);
         if let Some(mines) = &mut self.mines
             && !mines.expire(time)

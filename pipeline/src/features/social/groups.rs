@@ -32,7 +32,7 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
             Deal::Send { sender: account, packet, digit }
         }
         Kind::Claim => Deal::Claim { claimer: account, sender: counterparty, packet },
-        Kind::Refund => Deal::Refund { to: account },
+        Kind::Refund => Deal::Refund { to: account, packet },
         _ => Deal::Transfer { payer: account, payee: counterparty },
     };
     (deal, amount as i64)

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::group::{Id, MONEY_WINDOW_MS};
+use super::group::{Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use crate::features::state_map::give_back;
 
 /// How long after a losing claim a payment can be for it.
@@ -14,6 +14,12 @@ pub(crate) const SETTLED_WITHIN_MS: i64 = 60_000;
 /// Of the losing claims of one member of packets of one sender only so many, the latest, can be
 /// paid for: who loses more in a minute is no person, and a payment must not search thousands.
 pub(crate) const LOSSES_MAX: usize = 8;
+/// How long after the last payment of a ratio another one repeats it: as long as people know each
+/// other.
+pub(crate) const RATIO_KNOWN_MS: i64 = KNOWN_WINDOW_MS;
+/// A group knows so many ratios, those last seen: a game has one or a few, and who pays a different
+/// one each time must not make a payment slow.
+pub(crate) const RATIOS_MAX: usize = 64;
 
 /// The losses and payments of one group.
 #[derive(Debug, Default)]
@@ -22,9 +28,10 @@ pub(super) struct Mines {
     losses: HashMap<(Id, Id), VecDeque<Loss>, FxBuildHasher>,
     /// When losses of whom came, oldest first; also of those that gave way to later ones.
     order: VecDeque<(i64, (Id, Id))>,
-    /// Payments of the window by when they were made, and how often each ratio occurs among them.
-    payments: VecDeque<(i64, Ratio)>,
-    ratios: HashMap<Ratio, u32, FxBuildHasher>,
+    /// When the payments of the window were made that repeated a ratio, oldest first.
+    payouts: VecDeque<i64>,
+    /// The ratios of payments with when each was last seen, the one longest not seen first.
+    ratios: VecDeque<(Ratio, i64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +43,7 @@ struct Loss {
 }
 
 /// A payment over the amount of its packet, in lowest terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ratio(i64, i64);
 
 impl Mines {
@@ -60,7 +67,10 @@ impl Mines {
         let ratios = &self.ratios;
         let mut open = losses.iter_mut().filter(|loss| !loss.settled);
         let Some(first) = open.next() else { return };
-        let known = |face: i64| ratios.contains_key(&Ratio::of(fen, face));
+        let known = |face: i64| {
+            let ratio = Ratio::of(fen, face);
+            ratios.iter().any(|(held, _)| *held == ratio)
+        };
         let loss = if known(first.face) {
             first
         } else {
@@ -68,13 +78,24 @@ impl Mines {
         };
         loss.settled = true;
         let ratio = Ratio::of(fen, loss.face);
-        self.payments.push_back((time, ratio));
-        *self.ratios.entry(ratio).or_default() += 1;
+        self.saw(ratio, time);
     }
 
-    /// Payments of the window but for the first of each ratio.
+    /// A payment with this ratio was made. Whether it repeats one is for good: what goes later
+    /// takes nothing from it.
+    fn saw(&mut self, ratio: Ratio, time: i64) {
+        if let Some(at) = self.ratios.iter().position(|(held, _)| *held == ratio) {
+            self.ratios.remove(at);
+            self.payouts.push_back(time);
+        } else if self.ratios.len() == RATIOS_MAX {
+            self.ratios.pop_front();
+        }
+        self.ratios.push_back((ratio, time));
+    }
+
+    /// Payments of the window that repeated a ratio.
     pub(super) fn payouts(&self) -> i64 {
-        (self.payments.len() - self.ratios.len()) as i64
+        self.payouts.len() as i64
     }
 
     /// Lets go what no window holds at `now`. Whether anything is left.
@@ -92,18 +113,16 @@ impl Mines {
             self.order.pop_front();
         }
         let until = now.saturating_sub(MONEY_WINDOW_MS);
-        while let Some((_, ratio)) = self.payments.front().filter(|(time, _)| *time <= until) {
-            if let Some(count) = self.ratios.get_mut(ratio) {
-                *count -= 1;
-                if *count == 0 {
-                    self.ratios.remove(ratio);
-                }
-            }
-            self.payments.pop_front();
+        while self.payouts.front().is_some_and(|time| *time <= until) {
+            self.payouts.pop_front();
+        }
+        let until = now.saturating_sub(RATIO_KNOWN_MS);
+        while self.ratios.front().is_some_and(|(_, last)| *last <= until) {
+            self.ratios.pop_front();
         }
         give_back(&mut self.order);
-        give_back(&mut self.payments);
-        !self.order.is_empty() || !self.payments.is_empty()
+        give_back(&mut self.payouts);
+        !self.order.is_empty() || !self.ratios.is_empty()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -111,8 +130,8 @@ impl Mines {
         self.losses.capacity() * (size_of::<((Id, Id), VecDeque<Loss>)>() + 1)
             + self.losses.len() * LOSSES_BYTES
             + self.order.capacity() * size_of::<(i64, (Id, Id))>()
-            + self.payments.capacity() * size_of::<(i64, Ratio)>()
-            + self.ratios.capacity() * (size_of::<(Ratio, u32)>() + 1)
+            + self.payouts.capacity() * size_of::<i64>()
+            + self.ratios.capacity() * size_of::<(Ratio, i64)>()
     }
 }
 

@@ -5,7 +5,7 @@ mod claims;
 pub(crate) mod group;
 pub(crate) mod groups;
 mod members;
-mod mines;
+pub(crate) mod mines;
 pub(crate) mod requests;
 #[cfg(test)]
 mod tests;

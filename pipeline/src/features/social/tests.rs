@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::group::{Deal as Deed, Group, Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use super::groups::{GroupsState, WORDS, words_of};
-use super::mines::SETTLED_WITHIN_MS;
+use super::mines::{RATIO_KNOWN_MS, RATIOS_MAX, SETTLED_WITHIN_MS};
 use super::requests::pair;
 use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
@@ -22,7 +22,8 @@ type Who = (usize, usize, usize, usize);
 /// A pause, and the deal after it.
 type Parts = (i64, What, Who, i64, Option<i64>);
 
-const DAY: i64 = 86_400_000;
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// Everybody does everything, in three groups.
 fn bustle() -> impl Strategy<Value = Parts> {
@@ -59,8 +60,22 @@ fn game() -> impl Strategy<Value = Parts> {
 
 /// Little happens, at the ends of windows.
 fn months() -> impl Strategy<Value = Parts> {
-    let pauses = vec![0i64, 1, DAY - 1, DAY, 15 * DAY, 30 * DAY - 1, 30 * DAY];
-    let whats = vec![What::Send, What::Claim, What::Transfer, What::Withdraw];
+    // A packet is known for three days after its last event, and unclaimed until the twelfth day.
+    let (kept, unclaimed) = (3 * DAY, 265 * HOUR + 2_000);
+    let pauses = vec![
+        0i64,
+        1,
+        DAY - 1,
+        DAY,
+        kept,
+        kept + 1,
+        unclaimed,
+        unclaimed + 1,
+        15 * DAY,
+        30 * DAY - 1,
+        30 * DAY,
+    ];
+    let whats = vec![What::Send, What::Claim, What::Refund, What::Transfer, What::Withdraw];
     let who = (0usize..2, 0usize..2, 0usize..1, 0usize..2);
     (prop::sample::select(pauses), prop::sample::select(whats), who, 0i64..9, Just(None))
 }
@@ -76,7 +91,7 @@ fn deals() -> impl Strategy<Value = Vec<Deal>> {
                 if at == none { String::new() } else { format!("{name}{at}") }
             };
             let two = matches!(what, What::Claim | What::Transfer);
-            let of_packet = matches!(what, What::Send | What::Claim);
+            let of_packet = matches!(what, What::Send | What::Claim | What::Refund);
             Deal {
                 time,
                 what,
@@ -237,33 +252,80 @@ fn of_many_losses_the_latest_can_be_paid() {
     assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 7, "no ninth");
 }
 
+/// A packet of `face` fen, a loss of it and a payment, all at once; what is known then.
+fn lost_and_paid(told: &mut Told, packet: u64, face: i64, fen: i64) -> i64 {
+    told.after(0, sent(packet), face);
+    told.after(0, claimed(packet), 6);
+    told.after(0, PAID, fen).mine_payouts
+}
+
 #[test]
-fn a_ratio_is_known_for_a_day() {
-    for (pause, payouts) in [(MONEY_WINDOW_MS - 1, 1), (MONEY_WINDOW_MS, 0)] {
+fn a_ratio_is_known_for_a_month() {
+    for (pause, payouts) in [(RATIO_KNOWN_MS - 1, 1), (RATIO_KNOWN_MS, 0)] {
         let mut told = Told::begin();
-        told.after(0, sent(1), 1_000);
-        told.after(0, claimed(1), 6);
-        told.after(0, PAID, 1_000);
-        told.after(pause, sent(2), 3_000);
-        told.after(0, claimed(2), 6);
-        assert_eq!(told.after(0, PAID, 3_000).mine_payouts, payouts);
+        lost_and_paid(&mut told, 1, 1_000, 1_000);
+        told.time += pause;
+        assert_eq!(lost_and_paid(&mut told, 2, 3_000, 3_000), payouts);
     }
+}
+
+/// Three payments of one ratio at 0, 10 and 20 h: the second and the third repeat it, and go on to
+/// do so when the first has left the window.
+#[test]
+fn a_payment_counts_by_what_was_seen_before_it_was_made() {
+    let mut told = Told::begin();
+    assert_eq!(lost_and_paid(&mut told, 1, 1_000, 1_200), 0);
+    told.time = 10 * HOUR;
+    assert_eq!(lost_and_paid(&mut told, 2, 1_000, 1_200), 1);
+    told.time = 20 * HOUR;
+    assert_eq!(lost_and_paid(&mut told, 3, 500, 600), 2);
+    for (hour, payouts) in [(25, 2), (34, 1), (44, 0)] {
+        assert_eq!(told.group.known(hour * HOUR).mine_payouts, payouts, "after {hour} h");
+    }
+}
+
+#[test]
+fn of_many_ratios_the_last_seen_are_known() {
+    let mut told = Told::begin();
+    for ratio in 1..=RATIOS_MAX as i64 {
+        assert_eq!(lost_and_paid(&mut told, ratio as u64, 1_000, 1_000 * ratio), 0);
+    }
+    // The first is seen again, so that the one more takes the place of the second.
+    assert_eq!(lost_and_paid(&mut told, 101, 1_000, 1_000), 1);
+    assert_eq!(lost_and_paid(&mut told, 102, 1_000, 999_000), 1);
+    assert_eq!(lost_and_paid(&mut told, 103, 1_000, 2_000), 1, "forgotten");
+    assert_eq!(lost_and_paid(&mut told, 104, 1_000, 1_000), 2);
+}
+
+#[test]
+fn an_id_that_is_used_again_stands_for_its_first_packet() {
+    let mut told = Told::begin();
+    told.after(0, sent(7), 1_000);
+    told.after(50, sent(7), 1_000);
+    assert_eq!(told.after(50, claimed(7), 5).latency[1], Some(100));
+    // Known to the millisecond for three days after its last event, and then another.
+    let kept = 3 * DAY;
+    assert_eq!(told.after(kept, claimed(7), 5).latency[1], Some(kept + 100));
+    assert_eq!(told.after(kept + 1, claimed(7), 5).latency[1], None, "forgotten");
+    told.after(0, sent(7), 1_000);
+    assert_eq!(told.after(9, claimed(7), 5).latency[1], Some(9));
 }
 
 /// Few latencies are kept in another way than many.
 #[test]
 fn latencies_of_a_crowd() {
     let mut told = Told::begin();
-    told.after(0, sent(1), 1_000);
+    let mut packet = 0;
     let mut held = Vec::new();
     for at in 0..1_500i64 {
         // A crowd for a while, then a claim now and then, and a crowd again.
         let pause = if (600..700).contains(&at) { 150_000 } else { (at * 7_919) % 13 * 1_000 };
         if at % 25 == 0 {
-            told.after(0, sent(1), 1_000);
+            packet += 1;
+            told.after(0, sent(packet), 1_000);
             held.push((told.time, None));
         }
-        let known = told.after(pause, claimed(1), 5);
+        let known = told.after(pause, claimed(packet), 5);
         let sent_at = held.iter().rev().find(|(_, latency)| latency.is_none()).expect("sent").0;
         held.push((told.time, Some(told.time - sent_at)));
         let inside = held.iter().filter(|(time, _)| *time > told.time - 3_600_000);

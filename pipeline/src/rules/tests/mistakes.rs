@@ -1,11 +1,13 @@
 //! What is said of bad files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{FEATURES, directory, loaded, rule, try_load};
 use crate::diagnostic::{Diagnostic, Failure, Lang, Sources, line_and_column, render};
 use crate::event::Schema;
+use crate::features::declare::{self, Body};
 use crate::rules;
 
 fn mistakes(files: &[(&str, &str)]) -> (Vec<Diagnostic>, Sources) {
@@ -239,6 +241,58 @@ fn each_mistake_of_a_directory_is_named() {
         let found = said(files).join("\n");
         assert!(found.starts_with(wanted), "{found}");
     }
+}
+
+/// Which built-in features read each built-in feature.
+fn readers_of_built_in() -> BTreeMap<String, Vec<String>> {
+    let text = include_str!("../../features/built_in.toml");
+    let (read, wrong) =
+        declare::read_built_in(Path::new("built_in.toml"), text, &Schema::default());
+    assert_eq!(wrong, []);
+    let mut readers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for declaration in &read.list {
+        let Body::Expr { source, .. } = &declaration.body else { continue };
+        for name in crate::expr::parse(source).unwrap().names() {
+            readers.entry(name).or_default().push(declaration.name.clone());
+        }
+    }
+    readers.retain(|name, _| read.list.iter().any(|declaration| declaration.name == *name));
+    readers
+}
+
+/// What is built in may be declared otherwise, but not so that other built-in features cannot be
+/// computed any more. What reads those is not told of as well.
+#[test]
+fn a_built_in_feature_keeps_a_type_that_its_readers_can_read() {
+    let readers = readers_of_built_in();
+    assert!(readers.len() > 15, "{readers:?}");
+    for (name, readers) in &readers {
+        let text = format!(
+            "[t.twice]\nexpr = \"{0} == {0}\"\n[{name}]\nover = [\"send\"]\nkey = [\"group_id\"]\n\
+             agg = \"last\"\nfield = \"text\"\nwindow = \"30d\"\ndoc = \"x\"\n",
+            readers[0],
+        );
+        let uses = rule(&[&format!("reason = \"{{{}}}\"", readers[0])]);
+        for policy in ["", "[features]\ncolumns = \"used\"\n"] {
+            let files =
+                [("policy.toml", policy), ("features.toml", &text), ("funds/x.toml", &uses)];
+            let found = said(&files);
+            assert_eq!(found.len(), 1, "{found:#?}");
+            // Shown is the last part of the name.
+            let column = name.rfind('.').map_or(2, |dot| dot + 3);
+            let start = format!("3:{column} built-in-type: `{name}` has the type string here");
+            assert!(found[0].starts_with(&start), "{found:#?}");
+            assert!(readers.iter().all(|one| found[0].contains(&format!("`{one}`"))), "{found:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_built_in_feature_that_would_need_itself_is_told_at_the_declaration() {
+    let text = "[t.a]\nexpr = \"amount_fen\"\n[social.group.sends_24h]\n\
+                expr = \"int(social.group.turns_24h)\"\n";
+    let wanted = "3:15 feature-cycle: the feature `social.group.sends_24h` needs itself";
+    assert_eq!(said(&[("features.toml", text)]), [wanted]);
 }
 
 /// A rule that uses a condition or a feature with a mistake has no mistake of its own.

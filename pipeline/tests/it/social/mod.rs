@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::support::{Ev, Row, START, chunk, features, job, options, rows};
+use crate::late;
+use crate::support::{Ev, Row, START, features, options, rows};
 use oracle::{Deal, Known, What};
 
 const HOUR: i64 = 3_600_000;
@@ -32,6 +33,10 @@ fn events() -> impl Strategy<Value = Vec<Ev>> {
         HOUR,
         5 * HOUR,
         DAY,
+        3 * DAY,
+        3 * DAY + 1,
+        265 * HOUR + 2_000,
+        265 * HOUR + 2_001,
         16 * DAY,
         30 * DAY,
     ]);
@@ -143,7 +148,7 @@ fn profile(events: &[Ev], at: usize, mine_payouts: i64) -> Row {
     let fen: i64 = sends.iter().filter_map(|ev| ev.amount).sum();
     let mean = finite(fen as f64 / count);
     let of_hours = |from: i64, to: i64| {
-        let hour = |ev: &&&Ev| (from..to).contains(&((ev.time / HOUR + 8) % 24));
+        let hour = |ev: &&&Ev| (from..to).contains(&(((ev.time - ev.late) / HOUR + 8) % 24));
         finite(sends.iter().filter(hour).count() as f64 / count)
     };
     let acts = within(30 * DAY, &["send", "claim"]).len() as f64;
@@ -241,11 +246,12 @@ proptest! {
     #[test]
     fn groups_and_ties_are_what_their_documentation_says(
         events in events(),
+        arrivals in late::arrivals(),
         workers in 1usize..4,
         tick in prop::sample::select(vec![5, 1_000, HOUR]),
         batch in prop::sample::select(vec![1, 7, 10_000]),
     ) {
-        let job = job(vec![chunk(&events)], features(Vec::new(), None), true);
+        let (job, events) = late::job(events, arrivals.as_ref(), features(Vec::new(), None));
         let deals = deals(&events);
         for (id, row) in rows(&job, options(workers, tick, batch)) {
             let at = events.iter().position(|ev| ev.id == id).expect("the event");

@@ -136,12 +136,35 @@ fn rake(day: &[&Deal]) -> i64 {
     members.values().filter(|(paid, _)| *paid == least).map(|(paid, got)| (got - paid).max(0)).sum()
 }
 
-/// The packet of a claim: the latest send of it in the group within a day before the claim.
+/// The sending of a claim's packet: the first of its id that is still known. It is forgotten 72
+/// hours after the packet's last event, and where it was not claimed or refunded 193 hours and 2
+/// seconds later than that.
 fn send_of<'d>(past: &[&'d Deal], claim: usize) -> Option<&'d Deal> {
+    struct Held<'d> {
+        send: &'d Deal,
+        last: i64,
+        begun: bool,
+    }
     let packet = &past[claim].packet;
-    let is_it = |deal: &&&Deal| deal.what == What::Send && deal.packet == *packet;
-    let send = past[..claim].iter().rfind(is_it)?;
-    (!packet.is_empty() && send.time > past[claim].time - DAY).then_some(*send)
+    let mut held: Option<Held> = None;
+    let of_packet = |deal: &&&Deal| !packet.is_empty() && deal.packet == *packet;
+    for deal in past[..=claim].iter().filter(of_packet) {
+        let waits = |begun: bool| if begun { 0 } else { 193 * HOUR + 2_000 };
+        held = held.filter(|held| deal.time <= held.last + 72 * HOUR + waits(held.begun));
+        match deal.what {
+            What::Send => match &mut held {
+                Some(held) => held.last = deal.time,
+                None => held = Some(Held { send: deal, last: deal.time, begun: false }),
+            },
+            What::Claim | What::Refund => {
+                if let Some(held) = &mut held {
+                    (held.last, held.begun) = (deal.time, true);
+                }
+            }
+            What::Transfer | What::Withdraw => {}
+        }
+    }
+    held.map(|held| held.send)
 }
 
 fn latencies(past: &[&Deal], now: i64) -> Vec<i64> {
@@ -184,10 +207,30 @@ struct Loss<'d> {
     settled: bool,
 }
 
+/// A transfer that pays a loss.
+struct Payment {
+    time: i64,
+    /// To the amount of the packet, in lowest terms.
+    ratio: (i64, i64),
+    /// Whether that ratio was seen before in the group, when the payment was made.
+    repeats: bool,
+}
+
+/// Whether a payment before `now` had this ratio: one of 30 days, and among the 64 ratios last seen.
+fn seen_before(payments: &[Payment], ratio: (i64, i64), now: i64) -> bool {
+    let recent = payments.iter().rev().take_while(|payment| payment.time > now - 30 * DAY);
+    let mut last_seen: Vec<(i64, i64)> = Vec::new();
+    for payment in recent {
+        if !last_seen.contains(&payment.ratio) {
+            last_seen.push(payment.ratio);
+        }
+    }
+    last_seen.iter().take(64).any(|seen| *seen == ratio)
+}
+
 fn mine_payouts(past: &[&Deal], now: i64) -> i64 {
     let mut losses: Vec<Loss> = Vec::new();
-    // When each payment was made, and its ratio to the packet in lowest terms.
-    let mut payments: Vec<(i64, (i64, i64))> = Vec::new();
+    let mut payments: Vec<Payment> = Vec::new();
     for (at, deal) in past.iter().enumerate() {
         if deal.what == What::Claim {
             let Some(send) = send_of(past, at) else { continue };
@@ -209,18 +252,16 @@ fn mine_payouts(past: &[&Deal], now: i64) -> i64 {
         let mut open: Vec<&mut Loss> = latest.filter(open).collect();
         open.reverse();
         let ratio = |loss: &Loss| lowest_terms(deal.amount, loss.send.amount);
-        let known = |loss: &&mut Loss| {
-            payments.iter().any(|(time, held)| *time > deal.time - DAY && *held == ratio(loss))
-        };
+        let known = |loss: &&mut Loss| seen_before(&payments, ratio(loss), deal.time);
         let taken = open.iter().position(known).unwrap_or(0);
         if let Some(loss) = open.get_mut(taken) {
             loss.settled = true;
-            payments.push((deal.time, ratio(loss)));
+            let ratio = ratio(loss);
+            let repeats = seen_before(&payments, ratio, deal.time);
+            payments.push(Payment { time: deal.time, ratio, repeats });
         }
     }
-    payments.retain(|(time, _)| *time > now - DAY);
-    let ratios: BTreeSet<(i64, i64)> = payments.iter().map(|(_, ratio)| *ratio).collect();
-    (payments.len() - ratios.len()) as i64
+    payments.iter().filter(|payment| payment.repeats && payment.time > now - DAY).count() as i64
 }
 
 fn lowest_terms(above: i64, below: i64) -> (i64, i64) {
