@@ -1,4 +1,5 @@
-//! Mistakes that a test makes in the engine, one at a time, to see that the simulation finds each.
+//! Mistakes that a test makes in the engine or its journal, one at a time, to see that the simulation
+//! finds each.
 //! In programs there are none of them, and asking for one costs nothing.
 
 /// A mistake. Its name says what the engine then does.
@@ -31,6 +32,15 @@ pub(crate) enum Bug {
     HeldIsForgotten,
     ForgottenIdKeepsItsPlace,
     PacketIdsAreNotRestored,
+    // Of the journal, from here on.
+    SyncIsLeftOut,
+    FailedSyncCounts,
+    FailedAppendCounts,
+    OldSegmentIsNotSynced,
+    SegmentNameIsNotSynced,
+    FrameCallsItselfDurable,
+    UnfinishedEndStays,
+    SnapshotRunsAhead,
 }
 
 #[cfg(not(test))]
@@ -39,7 +49,7 @@ pub(crate) const fn made(_: Bug) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use self::in_tests::{ALL, made, with};
+pub(crate) use self::in_tests::{ALL, OF_THE_JOURNAL, made, with};
 
 #[cfg(test)]
 mod in_tests {
@@ -47,7 +57,7 @@ mod in_tests {
 
     use super::Bug::{self, *};
 
-    /// Every one.
+    /// Every one of the engine.
     pub(crate) const ALL: [Bug; PacketIdsAreNotRestored as usize + 1] = [
         KnownIdRunsAgain,
         BodyIsNotCompared,
@@ -76,6 +86,18 @@ mod in_tests {
         HeldIsForgotten,
         ForgottenIdKeepsItsPlace,
         PacketIdsAreNotRestored,
+    ];
+
+    /// Every one of the journal.
+    pub(crate) const OF_THE_JOURNAL: [Bug; 8] = [
+        SyncIsLeftOut,
+        FailedSyncCounts,
+        FailedAppendCounts,
+        OldSegmentIsNotSynced,
+        SegmentNameIsNotSynced,
+        FrameCallsItselfDurable,
+        UnfinishedEndStays,
+        SnapshotRunsAhead,
     ];
 
     thread_local! {

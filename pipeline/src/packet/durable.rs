@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::command::Request;
 use super::draw::MasterSecret;
 use super::engine::{Engine, Rejected};
+use super::executor::{Executor, encode};
 use super::journal::ids::{BatchNumber, Head};
 use super::journal::{
     Batch, Header, Journal, JournalError, Options, Recovery, Replay, Signer, Storage, Touched,
@@ -68,18 +69,8 @@ pub struct Opened {
 /// The engine with its journal.
 #[derive(Debug)]
 pub struct Durable<S: Storage> {
-    engine: Engine,
+    executor: Executor,
     journal: Journal<S>,
-    batch: Building,
-}
-
-/// The batch that is being made.
-#[derive(Debug, Default)]
-struct Building {
-    clock: Time,
-    first: u64,
-    count: u32,
-    body: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -116,14 +107,17 @@ impl<S: Storage> Durable<S> {
             journal.sync()?;
         }
         let (engine, opened) = recover(&journal, recovery, limits, secret)?;
-        // A clock that has gone back since stands still, as it does within one run.
-        let batch = Building { clock: engine.clock().max(Time(0)), ..Building::default() };
-        Ok((Durable { engine, journal, batch }, opened))
+        Ok((Durable { executor: Executor::new(engine), journal }, opened))
     }
 
     /// The engine, as it is with all commands so far, those that are not durable too.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        self.executor.engine()
+    }
+
+    /// The engine that executes and the journal that writes, each to go its own way.
+    pub fn into_parts(self) -> (Executor, Journal<S>) {
+        (self.executor, self.journal)
     }
 
     /// The journal.
@@ -138,10 +132,7 @@ impl<S: Storage> Durable<S> {
 
     /// Begins a batch at what the caller's clock shows.
     pub fn begin(&mut self, clock: Time) {
-        self.batch.clock = clock.max(self.batch.clock);
-        self.batch.first = self.engine.commands();
-        self.batch.count = 0;
-        self.batch.body.clear();
+        self.executor.begin(clock);
     }
 
     /// Executes a command in the batch. Its reply may be told once the batch is durable; that of a
@@ -150,38 +141,7 @@ impl<S: Storage> Durable<S> {
     /// # Errors
     /// As [`Engine::apply`].
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Reply, Rejected> {
-        let start = self.batch.body.len();
-        append(&mut self.batch.body, request);
-        self.apply_written(request, start)
-    }
-
-    /// As [`apply`](Self::apply), for a caller that has the request's postcard bytes already.
-    ///
-    /// # Errors
-    /// As [`Engine::apply`].
-    pub fn apply_encoded(
-        &mut self,
-        request: &Request<'_>,
-        bytes: &[u8],
-    ) -> Result<Reply, Rejected> {
-        let start = self.batch.body.len();
-        self.batch.body.extend_from_slice(bytes);
-        self.apply_written(request, start)
-    }
-
-    /// Executes the request that the batch's body holds from a byte on.
-    fn apply_written(&mut self, request: &Request<'_>, start: usize) -> Result<Reply, Rejected> {
-        let Building { clock, count, body, .. } = &mut self.batch;
-        let before = self.engine.commands();
-        let reply = self.engine.apply_encoded(*clock, request, &body[start..]);
-        match &reply {
-            Ok(reply) if self.engine.commands() > before => {
-                append(body, &reply.result);
-                *count += 1;
-            }
-            _ => body.truncate(start),
-        }
-        reply
+        self.executor.apply(request)
     }
 
     /// Ends the batch: what has fallen due without a command is done, and the batch stands in the
@@ -194,23 +154,9 @@ impl<S: Storage> Durable<S> {
     /// # Panics
     /// When the engine is not as it must be: nobody may be told of the batch then.
     pub fn commit(&mut self) -> Result<Vec<Effect>, DurableError> {
-        let clock = self.batch.clock;
-        self.engine.advance(clock);
-        let effects = self.engine.take_effects();
-        if self.batch.count == 0 && effects.is_empty() {
-            return Ok(effects);
-        }
-        append(&mut self.batch.body, &effects);
-        let touched: Vec<Touched<'_>> = touched(&self.engine);
-        self.journal.append(&Batch {
-            first_sequence: Seq(self.batch.first),
-            count: self.batch.count,
-            time: clock,
-            body: &self.batch.body,
-            touched: &touched,
-        })?;
-        self.engine.end_batch();
-        Ok(effects)
+        let executed = self.executor.end();
+        executed.append_to(&mut self.journal)?;
+        Ok(executed.effects)
     }
 
     /// Makes all batches so far durable.
@@ -229,7 +175,7 @@ impl<S: Storage> Durable<S> {
     /// Those of the disk.
     pub fn snapshot(&mut self, signer: &Signer) -> Result<(), DurableError> {
         if let Some(mark) = self.journal.mark() {
-            self.journal.write_snapshot(&mark, &encode(&self.engine), signer)?;
+            self.journal.write_snapshot(&mark, &self.executor.state(), signer)?;
         }
         Ok(())
     }
@@ -399,36 +345,6 @@ fn touched(engine: &Engine) -> Vec<Touched<'_>> {
 
 fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8], number: u64) -> Result<(T, &'a [u8]), String> {
     postcard::take_from_bytes(bytes).map_err(|error| format!("command {number}: {error}"))
-}
-
-fn encode(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("what is in memory can be written to memory")
-}
-
-fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
-    postcard::serialize_with_flavor(value, Appending(bytes))
-        .expect("what is in memory can be written to memory");
-}
-
-/// Writes at the end of bytes that are there.
-struct Appending<'a>(&'a mut Vec<u8>);
-
-impl postcard::ser_flavors::Flavor for Appending<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //! allows stands in one file ([`limits`]), how packets are played in one table ([`plays`]).
 //!
 //! With its [`journal`] it is [`durable`]: nobody is told of a command before it is on disk, and
-//! what is on disk proves its own order.
+//! what is on disk proves its own order. A [`server`] executes batches while those before them are
+//! on their way to disk.
 //!
 //! The [`referee`] looks at a stream of events from elsewhere and says where it breaks these laws
 //! ([`finding`]), and [`luck`] whether its shares can have been drawn.
@@ -62,7 +63,9 @@ pub mod names;
 pub mod numbered;
 pub mod ledger;
 pub mod engine;
+pub mod executor;
 pub mod durable;
+pub mod server;
 pub mod json;
 pub mod finding;
 pub mod luck;

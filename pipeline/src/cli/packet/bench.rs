@@ -6,8 +6,8 @@
 //! it should have been sent to the answer of the last claim that got a share.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use super::place::{self, Keys};
 use crate::cli::{environment, print};
@@ -15,12 +15,12 @@ use crate::diagnostic::Failure;
 use crate::packet::command::{
     Command, Decision, Funding, PerMille, Play, Purse, Request, Send, Tie,
 };
-use crate::packet::durable::{BATCH_MAX, Durable};
+use crate::packet::durable::BATCH_MAX;
 use crate::packet::engine::{AHEAD, Engine};
-use crate::packet::journal::{Directory, Options, Trust};
+use crate::packet::journal::Begin;
 use crate::packet::limits::Limits;
-use crate::packet::reply::{Done, Refusal};
-use crate::packet::units::{Fen, Time};
+use crate::packet::server::Server;
+use crate::packet::units::Fen;
 
 /// Shares of a packet.
 const SHARES: u32 = 10;
@@ -50,8 +50,13 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let limits = Limits { decisions_awaited: !arguments.no_decisions, ..Limits::default() };
+    let (to_client, answers) = std::sync::mpsc::channel::<Vec<Answer>>();
+    let tell = move |answers: Vec<Answer>| {
+        // A client that has gone has heard all that it wanted.
+        to_client.send(answers).or(Ok(()))
+    };
     let mut server = match &arguments.journal {
-        None => Server::Memory(Box::new(Engine::new(limits, Keys::random()?.draws)), Time(0)),
+        None => Server::forgetful(Engine::new(limits, Keys::random()?.draws), tell),
         Some(directory) => {
             if directory.join(place::SECRET).exists() {
                 return Err(place::usage(
@@ -59,108 +64,48 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     format!("{} 中已有日志,请指定新目录", directory.display()),
                 ));
             }
-            open(directory, limits)?
+            place::server(directory, Some(limits), Begin::First, tell)?.0
         }
     };
     fill(&mut server, arguments.accounts)?;
-    let measured = measure(arguments, &mut server)?;
-    if let Server::Disk(durable, keys) = &mut server {
-        let checkpoint = durable.journal_mut().checkpoint(&keys.signer);
-        checkpoint.map_err(|error| place::failure(error.into()))?;
-    }
+    let measured = measure(arguments, &mut server, answers)?;
+    server.finish().map_err(place::stopped)?;
     print(&format!("{}\n", measured.json()));
     Ok(())
 }
 
-fn open(directory: &Path, limits: Limits) -> Result<Server, Failure> {
-    let keys = Keys::open(directory)?;
-    let storage = Directory::open(directory).map_err(|error| place::at(directory, &error))?;
-    let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
-    let options = Options { trust, ..Options::default() };
-    let (durable, _) =
-        Durable::open(storage, &options, Some(limits), &keys.draws).map_err(place::failure)?;
-    Ok(Server::Disk(Box::new(durable), Box::new(keys)))
-}
-
 /// Gives every account money to send.
-fn fill(server: &mut Server, accounts: u32) -> Result<(), Failure> {
-    let mut answers = Vec::new();
+fn fill(server: &mut Server<Vec<Answer>>, accounts: u32) -> Result<(), Failure> {
     let mut requests = Requests::default();
     for account in 0..accounts {
         requests.add(Ask::TopUp { account }, accounts);
         if requests.asks.len() == BATCH_MAX || account + 1 == accounts {
-            server.batch(std::slice::from_ref(&requests), &mut answers)?;
-            requests = Requests::default();
+            execute(server, &[std::mem::take(&mut requests)])?;
         }
     }
     Ok(())
 }
 
-/// The engine, with and without a journal.
-enum Server {
-    Memory(Box<Engine>, Time),
-    Disk(Box<Durable<Directory>>, Box<Keys>),
-}
-
-impl Server {
-    fn begin(&mut self) {
-        let now = place::clock();
-        match self {
-            Server::Memory(_, clock) => *clock = now,
-            Server::Disk(durable, _) => durable.begin(now),
+/// Executes requests as they come from clients: a batch.
+fn execute(server: &mut Server<Vec<Answer>>, requests: &[Requests]) -> Result<(), Failure> {
+    server.begin(place::clock());
+    let mut answers = Vec::with_capacity(requests.iter().map(|some| some.asks.len()).sum());
+    for requests in requests {
+        for block in requests.asks.chunks(AHEAD) {
+            let bytes: Vec<&[u8]> =
+                block.iter().map(|(_, range)| &requests.bytes[range.clone()]).collect();
+            let decoded: Vec<Request<'_>> = bytes
+                .iter()
+                .map(|bytes| postcard::from_bytes(bytes).expect("as it was sent"))
+                .collect();
+            server.execute(&decoded, Some(&bytes), |at, reply, _| {
+                let refused = reply.expect("every id is new").result.is_err();
+                answers.push((block[at].0, refused));
+            });
         }
     }
-
-    fn engine(&self) -> &Engine {
-        match self {
-            Server::Memory(engine, _) => engine,
-            Server::Disk(durable, _) => durable.engine(),
-        }
-    }
-
-    fn apply(&mut self, request: &Request<'_>, bytes: &[u8]) -> Result<Done, Refusal> {
-        let reply = match self {
-            Server::Memory(engine, clock) => engine.apply_encoded(*clock, request, bytes),
-            Server::Disk(durable, _) => durable.apply_encoded(request, bytes),
-        };
-        reply.expect("every id is new").result
-    }
-
-    /// Executes requests as they come from clients: a batch, durable at the end.
-    fn batch(&mut self, requests: &[Requests], answers: &mut Vec<Answer>) -> Result<(), Failure> {
-        self.begin();
-        answers.clear();
-        for requests in requests {
-            for block in requests.asks.chunks(AHEAD) {
-                let mut decoded = Vec::with_capacity(AHEAD);
-                for (_, range) in block {
-                    let bytes = &requests.bytes[range.clone()];
-                    let request: Request<'_> = postcard::from_bytes(bytes).expect("as it was sent");
-                    decoded.push(request);
-                }
-                self.engine().look_ahead(&decoded);
-                for ((ask, range), request) in block.iter().zip(&decoded) {
-                    let refused = self.apply(request, &requests.bytes[range.clone()]).is_err();
-                    answers.push((*ask, refused));
-                }
-            }
-        }
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<(), Failure> {
-        match self {
-            Server::Memory(engine, _) => {
-                engine.end_batch();
-                drop(engine.take_effects());
-            }
-            Server::Disk(durable, _) => {
-                durable.commit().map_err(place::failure)?;
-                durable.sync().map_err(place::failure)?;
-            }
-        }
-        Ok(())
-    }
+    server.end();
+    server.tell(answers).map_err(place::stopped)
 }
 
 /// What a client asks for. The packet's number tells the rest.
@@ -219,22 +164,20 @@ impl Measured {
 }
 
 /// Offers the load and measures until all that was offered is answered.
-fn measure(arguments: &Arguments, server: &mut Server) -> Result<Measured, Failure> {
+fn measure(
+    arguments: &Arguments,
+    server: &mut Server<Vec<Answer>>,
+    answers: Receiver<Vec<Answer>>,
+) -> Result<Measured, Failure> {
     let (to_server, requests) = sync_channel::<Requests>(1024);
-    let (to_client, answers) = std::sync::mpsc::channel::<Vec<Answer>>();
     let client = Client::new(arguments, to_server, answers);
     let cpu = cpu_ns()?;
     std::thread::scope(|scope| {
         let client = scope.spawn(move || client.run());
         let mut waiting = None;
-        let mut answers: Vec<Answer> = Vec::new();
         while let Some(batch) = next_batch(&requests, &mut waiting) {
-            server.batch(&batch, &mut answers)?;
-            if to_client.send(answers.clone()).is_err() {
-                break;
-            }
+            execute(server, &batch)?;
         }
-        drop(to_client);
         let mut measured = client.join().expect("the client does not panic");
         measured.cpu_ns = cpu_ns()? - cpu;
         Ok(measured)
@@ -388,18 +331,25 @@ impl Client {
     fn run(mut self) -> Measured {
         let start = place::clock();
         let mut sent = 0;
-        let mut unanswered = 0_u64;
+        // The accounts' first money is answered, too.
+        let mut unanswered = u64::from(self.accounts);
         loop {
             let since = place::clock().0 - start.0;
             let due = ((since as f64 / self.interval_ns) as u32 + 1).min(self.packets);
             let mut asks: Vec<Ask> = (sent..due).map(|packet| Ask::Send { packet }).collect();
             sent = due;
-            while let Ok(answers) = self.answers.try_recv() {
+            let mut heard = self.answers.try_recv();
+            while let Ok(answers) = heard {
                 unanswered -= answers.len() as u64;
                 let now = place::clock().0 - start.0;
                 for answer in answers {
                     self.react(answer, now, &mut asks);
                 }
+                heard = self.answers.try_recv();
+            }
+            if let Err(TryRecvError::Disconnected) = heard {
+                // The server had to stop.
+                break;
             }
             if !asks.is_empty() {
                 unanswered += asks.len() as u64;

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use crate::cli::environment;
 use crate::diagnostic::{Failure, Message};
 use crate::packet::draw::MasterSecret;
-use crate::packet::durable::DurableError;
-use crate::packet::journal::{JournalError, PublicKey, Signer};
+use crate::packet::durable::{Durable, DurableError, Opened};
+use crate::packet::journal::{Begin, Directory, JournalError, Options, PublicKey, Signer, Trust};
 use crate::packet::limits::Limits;
+use crate::packet::server::{Pace, Server, ServerError};
 use crate::packet::units::Time;
 
 /// Holds the secret of a journal, 64 hexadecimal digits: whoever has it knows every draw to come
@@ -77,6 +78,24 @@ impl Keys {
     }
 }
 
+/// A server that keeps its journal in a directory; it tells what batches come to, a `T` each.
+pub(super) fn server<T: Send + 'static>(
+    directory: &Path,
+    limits: Option<Limits>,
+    begin: Begin,
+    tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
+) -> Result<(Server<T>, Opened), Failure> {
+    let keys = Keys::open(directory)?;
+    let storage = Directory::open(directory).map_err(|error| at(directory, &error))?;
+    let beside = storage.beside();
+    let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
+    let options = Options { trust, begin, ..Options::default() };
+    let (durable, opened) =
+        Durable::open(storage, &options, limits, &keys.draws).map_err(failure)?;
+    let server = Server::durable(durable, Some(beside), keys.signer, Pace::default(), tell);
+    Ok((server, opened))
+}
+
 /// The public key of a journal, from a file.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
     let text = fs::read_to_string(path).map_err(|error| at(path, &error))?;
@@ -114,6 +133,14 @@ pub(super) fn failure(error: DurableError) -> Failure {
         DurableError::SecretDiffers
         | DurableError::LimitsDiffer
         | DurableError::Snapshot { .. } => Failure::Usage(Message::new(text.clone(), text)),
+    }
+}
+
+/// What stops a server is to the program.
+pub(super) fn stopped(error: ServerError) -> Failure {
+    match error {
+        ServerError::Durable(error) => failure(error),
+        ServerError::Telling(error) => environment(error.to_string()),
     }
 }
 

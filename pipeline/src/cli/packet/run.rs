@@ -1,27 +1,23 @@
 //! `hongxian packet run`.
 
-use std::io::{BufRead as _, BufWriter, Write as _};
-use std::ops::Range;
+use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::place::{self, Keys};
 use crate::cli::environment;
 use crate::diagnostic::Failure;
-use crate::packet::durable::{BATCH_MAX, Durable, Opened};
-use crate::packet::engine::{Engine, Rejected};
-use crate::packet::journal::{Directory, Options, Trust};
+use crate::packet::command::Request;
+use crate::packet::durable::{BATCH_MAX, Opened};
+use crate::packet::engine::Engine;
+use crate::packet::journal::Begin;
 use crate::packet::json::{self, Line, Outcome};
 use crate::packet::limits::Limits;
-use crate::packet::reply::{Effect, Reply};
+use crate::packet::server::{Server, ServerError};
 use crate::packet::units::Time;
 
 /// The longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// A snapshot is written after so many commands: executing as many again takes about a second.
-const SNAPSHOT_COMMANDS: u64 = 1_000_000;
-/// A checkpoint is written after so many batches.
-const CHECKPOINT_BATCHES: u64 = 10_000;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -29,6 +25,10 @@ pub(in crate::cli) struct Arguments {
     /// Without it everything is forgotten at the end.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
+    /// Read and check the journal from its first byte instead of from its newest snapshot on: damage
+    /// before that is otherwise found by `packet verify` alone
+    #[arg(long)]
+    whole: bool,
     /// Limits for a new journal, a TOML file [default: the shipped limits]
     #[arg(long, value_name = "FILE")]
     limits: Option<PathBuf>,
@@ -53,24 +53,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         limits = Some(Limits { decisions_awaited: false, ..given });
     }
     let lines = read_lines();
-    match &arguments.journal {
+    let print = |outcomes: Vec<u8>| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(&outcomes).and_then(|()| out.flush())
+    };
+    let server = match &arguments.journal {
         Some(directory) => {
-            let keys = Keys::open(directory)?;
-            let storage =
-                Directory::open(directory).map_err(|error| place::at(directory, &error))?;
-            let trust = Trust { key: Some(keys.signer.public().clone()), ..Trust::default() };
-            let options = Options { trust, ..Options::default() };
-            let (durable, opened) =
-                Durable::open(storage, &options, limits, &keys.draws).map_err(place::failure)?;
+            let begin = if arguments.whole { Begin::First } else { Begin::Snapshot };
+            let (server, opened) = place::server(directory, limits, begin, print)?;
             tell(&opened);
-            Journalled { durable, keys, commands: 0, batches: 0 }.serve(&lines, arguments.clock)
+            server
         }
         None => {
             let secret = Keys::random()?.draws;
-            let engine = Engine::new(limits.unwrap_or_default(), secret);
-            Forgetful { engine, clock: Time(0) }.serve(&lines, arguments.clock)
+            Server::forgetful(Engine::new(limits.unwrap_or_default(), secret), print)
         }
-    }
+    };
+    serve(server, &lines, arguments.clock)
 }
 
 /// What opening a journal found, for whoever started the program.
@@ -88,182 +87,96 @@ fn tell(opened: &Opened) {
     }
 }
 
-/// What executes batches of lines.
-trait Server: Sized {
-    /// Begins a batch.
-    fn begin(&mut self, clock: Time);
-    /// Executes a command of the batch.
-    fn apply(&mut self, request: &crate::packet::command::Request<'_>) -> Result<Reply, Rejected>;
-    /// The engine, with the effects of the batch so far.
-    fn engine(&self) -> &Engine;
-    /// Ends the batch and makes it durable. Gives its effects.
-    fn end(&mut self) -> Result<Vec<Effect>, Failure>;
-    /// The end of all.
-    fn finish(&mut self) -> Result<(), Failure>;
-
-    fn serve(mut self, lines: &Receiver<Read>, clock: Clock) -> Result<(), Failure> {
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        let mut batch: Vec<Vec<u8>> = Vec::new();
-        let mut number = 0;
-        while let Ok(first) = lines.recv() {
-            batch.clear();
-            for line in std::iter::once(first).chain(lines.try_iter().take(BATCH_MAX - 1)) {
-                batch.push(line.map_err(|error| environment(error.to_string()))?);
+/// Executes lines in batches, as many as wait, until there are no more.
+fn serve(mut server: Server<Vec<u8>>, lines: &Receiver<Read>, clock: Clock) -> Result<(), Failure> {
+    let mut before = 0;
+    let mut failed = None;
+    while failed.is_none()
+        && let Ok(first) = lines.recv()
+    {
+        let mut batch = Vec::new();
+        for line in std::iter::once(first).chain(lines.try_iter().take(BATCH_MAX - 1)) {
+            match line {
+                Ok(line) => batch.push(line),
+                Err(error) => failed = Some(environment(error.to_string())),
             }
-            number = self.batch(&batch, number, clock, &mut out)?;
-            out.flush().map_err(|error| environment(error.to_string()))?;
         }
-        self.finish()
+        execute(&mut server, &batch, before, clock).map_err(place::stopped)?;
+        before += batch.len() as u64;
     }
+    server.finish().map_err(place::stopped)?;
+    failed.map_or(Ok(()), Err)
+}
 
-    /// Executes lines as one batch or, where the clock is theirs, as one for each time.
-    fn batch(
-        &mut self,
-        lines: &[Vec<u8>],
-        before: u64,
-        clock: Clock,
-        out: &mut impl std::io::Write,
-    ) -> Result<u64, Failure> {
-        let parsed: Vec<Result<Line<'_>, String>> = lines.iter().map(|line| parse(line)).collect();
-        let mut answers: Vec<Answer<'_>> = Vec::with_capacity(parsed.len());
-        let mut effects: Vec<Effect> = Vec::new();
-        let mut now = match clock {
-            Clock::Machine => Some(place::clock()),
-            Clock::Commands => None,
+/// A command with the time at which it is executed, or what is wrong with its line.
+type Asked<'a> = Result<(Request<'a>, Time), String>;
+
+/// Executes lines as one batch or, where the clock is theirs, as one for each time.
+fn execute(
+    server: &mut Server<Vec<u8>>,
+    lines: &[Vec<u8>],
+    before: u64,
+    clock: Clock,
+) -> Result<(), ServerError> {
+    let now = place::clock();
+    let lines: Vec<Result<Line<'_>, String>> = lines.iter().map(|line| parse(line)).collect();
+    let asked = (before + 1..).zip(&lines).map(|(number, line)| {
+        let line = line.as_ref().map_err(Clone::clone);
+        let asked = line.and_then(|line| {
+            let moment = match (clock, line.at) {
+                (Clock::Machine, None) => now,
+                (Clock::Commands, Some(at)) => at.0,
+                (Clock::Machine, Some(_)) => {
+                    return Err("`at` is for --clock commands alone".to_owned());
+                }
+                (Clock::Commands, None) => {
+                    return Err("`at` is missing: --clock commands needs it".to_owned());
+                }
+            };
+            json::command(line).map(|request| (request, moment))
+        });
+        asked.map_err(|error| format!("line {number}: {error}"))
+    });
+    let asked: Vec<Asked<'_>> = asked.collect();
+    let mut rest = &asked[..];
+    while !rest.is_empty() {
+        let moment = rest.iter().flatten().next().map_or(now, |(_, moment)| *moment);
+        let other = |asked: &Asked<'_>| asked.as_ref().is_ok_and(|(_, at)| *at != moment);
+        let (batch, later) = rest.split_at(rest.iter().position(other).unwrap_or(rest.len()));
+        let outcomes = execute_batch(server, batch, moment);
+        server.tell(outcomes)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Executes a batch. Gives its outcomes, a line each.
+fn execute_batch(server: &mut Server<Vec<u8>>, asked: &[Asked<'_>], moment: Time) -> Vec<u8> {
+    let requests: Vec<Request<'_>> = asked.iter().flatten().map(|(request, _)| *request).collect();
+    let mut replies = Vec::with_capacity(requests.len());
+    server.begin(moment);
+    server.execute(&requests, None, |_, reply, effects| replies.push((reply, effects)));
+    let (effects, engine) = server.end();
+    // What happens after the last command, as the batch ends, is told with it.
+    if let Some((_, last)) = replies.last_mut() {
+        *last = effects.len();
+    }
+    let mut out = Vec::new();
+    let mut replies = replies.into_iter();
+    let mut told = 0;
+    for asked in asked {
+        let outcome = match asked {
+            Err(error) => Outcome::mistake(None, error.clone()),
+            Ok((request, _)) => {
+                let (reply, upto) = replies.next().expect("every command was executed");
+                let own = &effects[std::mem::replace(&mut told, upto)..upto];
+                json::outcome(request.id, reply, own, engine)
+            }
         };
-        let mut begun = false;
-        for (at, line) in parsed.iter().enumerate() {
-            let number = before + at as u64 + 1;
-            let request = match line {
-                Ok(line) => match (clock, line.at) {
-                    (Clock::Machine, Some(_)) => {
-                        Err("`at` is for --clock commands alone".to_owned())
-                    }
-                    (Clock::Commands, None) => {
-                        Err("`at` is missing: --clock commands needs it".to_owned())
-                    }
-                    (_, moment) => json::command(line).map(|request| (request, moment)),
-                },
-                Err(error) => Err(error.clone()),
-            };
-            let (request, moment) = match request {
-                Ok(request) => request,
-                Err(error) => {
-                    answers.push(Answer::Mistake(format!("line {number}: {error}")));
-                    continue;
-                }
-            };
-            let moment = moment.map(|moment| moment.0).or(now).unwrap_or_default();
-            if begun && now != Some(moment) {
-                effects.extend(self.end()?);
-                begun = false;
-            }
-            if !begun {
-                now = Some(moment);
-                self.begin(moment);
-                begun = true;
-            }
-            let first = effects.len() + self.engine().effects().len();
-            let reply = self.apply(&request);
-            let last = effects.len() + self.engine().effects().len();
-            answers.push(Answer::Reply(request.id, reply, first..last));
-        }
-        if begun {
-            effects.extend(self.end()?);
-        }
-        for answer in answers {
-            let outcome = match answer {
-                Answer::Mistake(error) => Outcome::mistake(None, error),
-                Answer::Reply(id, reply, range) => {
-                    json::outcome(id, reply, &effects[range], self.engine())
-                }
-            };
-            serde_json::to_writer(&mut *out, &outcome)
-                .map_err(|error| environment(error.to_string()))?;
-            out.write_all(b"\n").map_err(|error| environment(error.to_string()))?;
-        }
-        Ok(before + lines.len() as u64)
+        serde_json::to_writer(&mut out, &outcome).expect("an outcome can be written to memory");
+        out.push(b'\n');
     }
-}
-
-enum Answer<'a> {
-    Mistake(String),
-    /// With the effects between this command and the one before, by their places in the batch.
-    Reply(&'a str, Result<Reply, Rejected>, Range<usize>),
-}
-
-/// An engine whose journal is on disk.
-struct Journalled {
-    durable: Durable<Directory>,
-    keys: Keys,
-    /// Since the last snapshot.
-    commands: u64,
-    /// Since the last checkpoint.
-    batches: u64,
-}
-
-impl Server for Journalled {
-    fn begin(&mut self, clock: Time) {
-        self.durable.begin(clock);
-    }
-
-    fn apply(&mut self, request: &crate::packet::command::Request<'_>) -> Result<Reply, Rejected> {
-        self.commands += 1;
-        self.durable.apply(request)
-    }
-
-    fn engine(&self) -> &Engine {
-        self.durable.engine()
-    }
-
-    fn end(&mut self) -> Result<Vec<Effect>, Failure> {
-        let effects = self.durable.commit().map_err(place::failure)?;
-        self.durable.sync().map_err(place::failure)?;
-        self.batches += 1;
-        if self.commands >= SNAPSHOT_COMMANDS {
-            (self.commands, self.batches) = (0, 0);
-            self.durable.snapshot(&self.keys.signer).map_err(place::failure)?;
-        } else if self.batches >= CHECKPOINT_BATCHES {
-            self.batches = 0;
-            self.finish()?;
-        }
-        Ok(effects)
-    }
-
-    fn finish(&mut self) -> Result<(), Failure> {
-        let checkpoint = self.durable.journal_mut().checkpoint(&self.keys.signer);
-        checkpoint.map_err(|error| place::failure(error.into()))?;
-        Ok(())
-    }
-}
-
-/// An engine that is gone when the program ends.
-struct Forgetful {
-    engine: Engine,
-    clock: Time,
-}
-
-impl Server for Forgetful {
-    fn begin(&mut self, clock: Time) {
-        self.clock = clock;
-    }
-
-    fn apply(&mut self, request: &crate::packet::command::Request<'_>) -> Result<Reply, Rejected> {
-        self.engine.apply(self.clock, request)
-    }
-
-    fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    fn end(&mut self) -> Result<Vec<Effect>, Failure> {
-        self.engine.end_batch();
-        Ok(self.engine.take_effects())
-    }
-
-    fn finish(&mut self) -> Result<(), Failure> {
-        Ok(())
-    }
+    out
 }
 
 fn parse(line: &[u8]) -> Result<Line<'_>, String> {

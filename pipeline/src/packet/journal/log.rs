@@ -11,6 +11,7 @@ use super::snapshot::{self, Loaded, Mark};
 use super::storage::Storage;
 use super::touched::{PACKET_BYTES_MAX, Touched, heads_root};
 use super::verify::{Survey, log_leaf};
+use crate::packet::bugs::{Bug, made};
 
 /// A batch that the engine has applied.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,8 @@ impl<S: Storage> Journal<S> {
         let checked_from = begin.as_ref().map_or(BatchNumber(0), |(_, mark)| mark.batch);
         let survey = Survey::of(&storage, &options.trust, begin, |_| Ok(()))?;
         snapshot::remove_unfinished(&mut storage)?;
-        for cut in survey.torn.iter().chain(&survey.checkpoints.torn) {
+        let torn = survey.torn.iter().filter(|_| !made(Bug::UnfinishedEndStays));
+        for cut in torn.chain(&survey.checkpoints.torn) {
             storage.truncate(&cut.file, cut.offset)?;
             storage.sync(&cut.file)?;
         }
@@ -169,11 +171,18 @@ impl<S: Storage> Journal<S> {
                 journal.begin_segment()?;
             }
             // Only now is `durable` known: to begin a segment is to sync the one before it.
-            let header = Header { durable: journal.durable, ..header };
+            let durable = match made(Bug::FrameCallsItselfDurable) {
+                true => header.batch,
+                false => journal.durable,
+            };
+            let header = Header { durable, ..header };
             journal.buffer.clear();
             let header = frame::encode(&header, batch.body, &mut journal.buffer);
             let (name, bytes) = journal.segment.as_mut().expect("a segment was begun");
-            journal.storage.append(name, &journal.buffer)?;
+            let appended = journal.storage.append(name, &journal.buffer);
+            if !made(Bug::FailedAppendCounts) {
+                appended?;
+            }
             *bytes += header.frame_bytes();
             journal.tree.push(log_leaf(&header.hash, &header.heads_root));
             journal.follows = Follows::after(&header);
@@ -251,6 +260,9 @@ impl<S: Storage> Journal<S> {
         self.ready()?;
         if mark.batch >= self.next() {
             return Err(JournalError::NoSuchBatch(mark.batch));
+        }
+        if made(Bug::SnapshotRunsAhead) {
+            self.guarded(|journal| snapshot::write(&mut journal.storage, mark, state))?;
         }
         let checkpoint = self.checkpoint(signer)?;
         self.guarded(|journal| snapshot::write(&mut journal.storage, mark, state))?;
@@ -390,7 +402,13 @@ impl<S: Storage> Journal<S> {
     fn sync_segment(&mut self) -> std::io::Result<BatchNumber> {
         if self.durable < self.follows.batch {
             let (name, _) = self.segment.as_ref().expect("a batch was appended to it");
-            self.storage.sync(name)?;
+            let synced = match made(Bug::SyncIsLeftOut) {
+                true => Ok(()),
+                false => self.storage.sync(name),
+            };
+            if !made(Bug::FailedSyncCounts) {
+                synced?;
+            }
             self.durable = self.follows.batch;
         }
         Ok(self.durable)
@@ -399,10 +417,14 @@ impl<S: Storage> Journal<S> {
     /// Ends the segment and begins the next. What the old one holds is durable before the new one
     /// has a name, so only the last segment can ever be unfinished.
     fn begin_segment(&mut self) -> std::io::Result<()> {
-        self.sync_segment()?;
+        if !made(Bug::OldSegmentIsNotSynced) {
+            self.sync_segment()?;
+        }
         let name = segment_name(self.follows.batch);
         self.storage.create(&name)?;
-        self.storage.sync_directory()?;
+        if !made(Bug::SegmentNameIsNotSynced) {
+            self.storage.sync_directory()?;
+        }
         self.segment = Some((name, 0));
         Ok(())
     }

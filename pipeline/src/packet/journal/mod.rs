@@ -78,8 +78,8 @@
 //! # Limits
 //!
 //! Opening reads and hashes the whole journal, unless it is told to begin at the last snapshot
-//! ([`Begin`]). The file of checkpoints is read as a whole. Old segments are never removed. A
-//! snapshot is written by the thread that appends, which then has to wait.
+//! ([`Begin`]). The file of checkpoints is read as a whole. Old segments are never removed.
+//! [`Journal::write_snapshot`] has the thread that appends wait; [`snapshot::write_beside`] does not.
 
 pub mod ids;
 pub mod chain;

@@ -122,6 +122,15 @@ pub struct Loaded {
     pub passed_over: Vec<(String, SnapshotFault)>,
 }
 
+/// Writes a snapshot through a handle of its own, beside a journal that goes on: a checkpoint covers
+/// its mark already. One at a time may.
+///
+/// # Errors
+/// Those of the storage.
+pub fn write_beside<S: Storage>(storage: &mut S, mark: &Mark, state: &[u8]) -> std::io::Result<()> {
+    write(storage, mark, state)
+}
+
 /// Writes a snapshot and takes away those before the last [`KEPT`].
 pub(super) fn write<S: Storage>(storage: &mut S, mark: &Mark, state: &[u8]) -> std::io::Result<()> {
     let Mark { batch, frame, tree } = mark;

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One directory of named files. All calls are synchronous; names have no slash.
 ///
@@ -58,8 +59,8 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Held for as long as this value lives; none if it may only read.
-    lock: Option<File>,
+    /// Held for as long as this value or another handle beside it lives; none if it may only read.
+    lock: Option<Arc<File>>,
     /// Files appended to. A handle is kept until its file is synced, because the system tells of a
     /// failed write only to handles that were open at that time.
     open: BTreeMap<String, Open>,
@@ -96,7 +97,7 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(context(error)),
         }
-        Ok(Directory { path, lock: Some(file), open: BTreeMap::new() })
+        Ok(Directory { path, lock: Some(Arc::new(file)), open: BTreeMap::new() })
     }
 
     /// A directory to read from, also while another process writes to it. Every call that would
@@ -105,6 +106,11 @@ impl Directory {
         let path = path.into();
         fs::metadata(&path).map_err(|error| named(error, &path.to_string_lossy()))?;
         Ok(Directory { path, lock: None, open: BTreeMap::new() })
+    }
+
+    /// Another handle under the same lock, for files that this one leaves alone.
+    pub fn beside(&self) -> Directory {
+        Directory { path: self.path.clone(), lock: self.lock.clone(), open: BTreeMap::new() }
     }
 
     /// Where it is.

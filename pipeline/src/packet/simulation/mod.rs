@@ -4,14 +4,16 @@
 //! with an [`oracle`] that was written apart from it; after each batch everything that can be seen
 //! from outside is.
 //!
-//! A seed that fails says at which command and how to run it again. Disk faults have no place here
-//! yet: the world ends where the engine's bytes would be written.
+//! A seed that fails says at which command and how to run it again. The world ends where the
+//! engine's bytes would be written; [`restarts`] goes on from there, on a disk that fails.
 
 mod bounds;
 mod coverage;
+mod disk;
 mod interleavings;
 mod network;
 mod oracle;
+mod restarts;
 mod witness;
 mod workload;
 
@@ -449,11 +451,11 @@ fn run(seed: u64, clients: Clients) -> Result<Coverage, String> {
     Ok(world.coverage)
 }
 
-/// The seeds to run: those of the suite, or `HONGXIAN_SEEDS=from..to`.
-fn seeds_asked() -> Range<u64> {
+/// The seeds to run: those of a suite, or `HONGXIAN_SEEDS=from..to`.
+fn seeds_asked(suite: Range<u64>) -> Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test that is told how much to test")]
     let asked = std::env::var("HONGXIAN_SEEDS");
-    let Ok(asked) = asked else { return SEEDS };
+    let Ok(asked) = asked else { return suite };
     let parsed = asked
         .split_once("..")
         .and_then(|(from, to)| Some(from.trim().parse().ok()?..to.trim().parse().ok()?));
@@ -463,7 +465,7 @@ fn seeds_asked() -> Range<u64> {
 #[test]
 fn seeds() {
     let mut coverage = Coverage::default();
-    for seed in seeds_asked() {
+    for seed in seeds_asked(SEEDS) {
         match run(seed, Clients::WithinMemory) {
             Ok(of_seed) => coverage.add(&of_seed),
             Err(mistake) => panic!("seed {seed}: {mistake}"),
@@ -474,7 +476,7 @@ fn seeds() {
                 .unwrap_or_else(|mistake| panic!("seed {seed}, of old things: {mistake}"));
         }
     }
-    if seeds_asked() == SEEDS {
+    if seeds_asked(SEEDS) == SEEDS {
         coverage.assert_complete();
     }
     println!("{coverage}");

@@ -10,6 +10,7 @@ use crate::packet::reply::Settlement;
 use crate::packet::units::{Day, Fen, Span, Time};
 
 /// A die that falls the same way for the same seed (splitmix64, G. L. Steele and others, 2014).
+#[derive(Clone, Debug)]
 pub(super) struct Dice(u64);
 
 impl Dice {
