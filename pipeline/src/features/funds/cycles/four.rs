@@ -3,6 +3,10 @@
 
 use super::{Cycle, Graph, Slot};
 
+/// Bits by which most accounts that are not among some others are known without a search: enough
+/// for a few hundred, the accounts two hops away, and few enough to be cleared each time.
+const SLOTS: usize = 1 << 12;
+
 impl Graph {
     /// What is known of the cycles of up to four accounts through an account. Where there is none
     /// of two or three, the edges that were left out are also those of the accounts that it paid
@@ -26,13 +30,20 @@ impl Graph {
         let mut before = std::mem::take(&mut self.thirds);
         before.clear();
         payers.for_each(|payer| before.extend(self.accounts[payer].payers.list()));
-        before.sort_unstable();
+        let mut perhaps = [0_u64; SLOTS / 64];
+        for third in &before {
+            let bit = *third as usize % SLOTS;
+            perhaps[bit / 64] |= 1 << (bit % 64);
+        }
+        let is_before = |third: &u32| {
+            let bit = *third as usize % SLOTS;
+            perhaps[bit / 64] & (1 << (bit % 64)) != 0 && before.contains(third)
+        };
         let meets = |payee: u32| {
             let mut after = self.accounts[payee].payees.list().iter();
-            !before.is_empty()
-                && after.any(|(third, _)| before.binary_search(third).is_ok() && known(third))
+            after.any(|(third, _)| is_before(third) && known(third))
         };
-        if payees.into_iter().any(meets) {
+        if !before.is_empty() && payees.into_iter().any(meets) {
             cycle.hops = Some(4);
         }
         self.thirds = before;
