@@ -30,11 +30,14 @@ mod score;
 mod forest;
 mod calibrate;
 mod logistic;
-mod model;
 pub mod judge;
 mod train;
+mod card;
+mod model;
+pub mod onnx;
 
 pub use calibrate::{Levels, Method, Scale};
+pub use card::card;
 pub use forest::{
     BoostingConfig, ClassWeight, DEPTH_MAX, ForestConfig, IsolationConfig, TREES_MAX, TreeConfig,
     Work,

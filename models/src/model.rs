@@ -1,18 +1,26 @@
 //! A trained model: what it reads, how it scores, what it was made from, and its file.
 
+use std::path::Path;
+use std::{fs, io};
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bins::Edges;
 use crate::calibrate::Levels;
+use crate::card::card;
 use crate::forest::{BLOCK_ROWS, Flat, Scratch, TreesFile};
 use crate::inputs::{Derived, Input, NamesDiffer, derived, places};
 use crate::logistic::Logistic;
 use crate::table::{Column, Kind};
-use crate::train::Identity;
+use crate::train::{Identity, TrainingFacts};
 
 /// What an artefact of this shape says it is.
 const FORMAT: &str = "hongxian-model-2";
+/// The artefact within a model's directory.
+const MODEL_FILE: &str = "model.json";
+/// The card beside it.
+const CARD_FILE: &str = "card.md";
 /// The largest artefact that is read: some 20 million nodes.
 pub const ARTEFACT_BYTES_MAX: usize = 256 << 20;
 
@@ -52,8 +60,8 @@ pub(crate) struct Head {
     /// The hash of the catalogue that the inputs were computed with, as the caller gave it.
     pub(crate) catalogue_hash: String,
     pub(crate) levels: Levels,
-    /// Facts of the training, for people: see [`crate::TrainingFacts`].
-    pub(crate) training: serde_json::Value,
+    /// What it was made from; a model that was not judged has none.
+    pub(crate) training: Option<Box<TrainingFacts>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +84,9 @@ struct File<H> {
 /// Why a text is no artefact.
 #[derive(Debug, Error)]
 pub enum ArtefactError {
+    /// It cannot be read.
+    #[error("{0}: {1}")]
+    Read(String, io::Error),
     /// More than a model can be.
     #[error("{0} bytes are more than the {ARTEFACT_BYTES_MAX} of the largest model")]
     TooLarge(usize),
@@ -131,7 +142,7 @@ impl Model {
             inputs,
             catalogue_hash: identity.catalogue_hash.to_owned(),
             levels,
-            training: serde_json::Value::Null,
+            training: None,
         }
     }
 
@@ -139,8 +150,8 @@ impl Model {
         self.head.levels = levels;
     }
 
-    pub(crate) fn set_training(&mut self, facts: serde_json::Value) {
-        self.head.training = facts;
+    pub(crate) fn set_training(&mut self, facts: TrainingFacts) {
+        self.head.training = Some(Box::new(facts));
     }
 
     /// Its name.
@@ -168,9 +179,9 @@ impl Model {
         &self.head.levels
     }
 
-    /// The facts of its training as they stand in the artefact.
-    pub fn training(&self) -> &serde_json::Value {
-        &self.head.training
+    /// What it was made from, if it was judged.
+    pub fn training(&self) -> Option<&TrainingFacts> {
+        self.head.training.as_deref()
     }
 
     /// Finds the inputs among columns; an error names what is not there or of another kind.
@@ -288,6 +299,27 @@ impl Model {
         blake3::hash(self.to_json().as_bytes()).to_hex().to_string()
     }
 
+    /// Writes `model.json` and, for a model that was judged, `card.md` into a directory, which is made.
+    pub fn save(&self, directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        fs::write(directory.join(MODEL_FILE), self.to_json())?;
+        if let Some(facts) = self.training() {
+            fs::write(directory.join(CARD_FILE), card(self.name(), &self.hash(), facts))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the `model.json` of a directory, or a file of any name.
+    pub fn load(path: &Path) -> Result<Model, ArtefactError> {
+        let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
+        let read = |error| ArtefactError::Read(path.display().to_string(), error);
+        let bytes = fs::metadata(&path).map_err(read)?.len() as usize;
+        if bytes > ARTEFACT_BYTES_MAX {
+            return Err(ArtefactError::TooLarge(bytes));
+        }
+        Model::from_json(&fs::read_to_string(&path).map_err(read)?)
+    }
+
     /// Reads an artefact, and trusts none of it.
     pub fn from_json(text: &str) -> Result<Model, ArtefactError> {
         if text.len() > ARTEFACT_BYTES_MAX {
@@ -332,5 +364,184 @@ impl Explanation {
         moved.sort_by_key(|moved| (std::cmp::Reverse(moved.adds.unsigned_abs()), moved.input));
         moved.truncate(count);
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{JudgeConfig, Witness, judge};
+    use crate::table::{Codes, MISSING, Table};
+    use crate::train::{Trained, train};
+    use crate::{TrainConfig, Work};
+
+    const DAY: i64 = 86_400_000;
+
+    /// 3000 rows of 30 days, in rings of ten; a few columns with holes, and one that is constant.
+    pub(crate) fn table() -> Table {
+        let mut random = crate::random::Random::new(11, 0);
+        let rows = 3000;
+        let mut column = |name: &str, holes: bool| {
+            let value = |random: &mut crate::random::Random| {
+                let value = random.unit();
+                (!holes || random.below(5) > 0).then_some((value * 1000.0).round())
+            };
+            Column::new(name, (0..rows).map(|_| value(&mut random)))
+        };
+        let mut columns = vec![column("a", false), column("b", true), column("c|d", false)];
+        columns.push(Column::new("level", vec![Some(1.0); rows]));
+        let label = |row: usize| {
+            let b = columns[1].values[row];
+            columns[0].values[row] + if b.is_nan() { 300.0 } else { b } > 1300.0
+        };
+        let labels = (0..rows).map(label).collect();
+        let times = (0..rows as i64).map(|row| row * DAY / 100).collect();
+        let names: Vec<String> = (0..rows).map(|row| format!("ring-{}", row % 300)).collect();
+        let groups = Codes::new(names.iter().map(|name| Some(name.as_str())));
+        Table::new(columns, labels, times).unwrap().with_groups(groups).unwrap()
+    }
+
+    fn config(kind: &str) -> TrainConfig {
+        let text = format!(
+            r#"{{"model": {{"kind": "{kind}"}}, "split": {{"label_delay": {}, "by_group": true}},
+                "nulls": {{"columns": {{"b": "indicator"}}}}}}"#,
+            2 * DAY
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn judged(kind: &str, threads: usize) -> Trained {
+        let (table, config) = (table(), config(kind));
+        let work = Work { threads, ..Work::default() };
+        let identity = Identity { name: "test", catalogue_hash: "c0ffee" };
+        let mut trained = train(&table, &config, identity, work).unwrap();
+        let amounts: Vec<i64> = (0..3000).collect();
+        let cards: Vec<u64> = (0..3000).map(|row| row % 700).collect();
+        let names = ["ring", "mule"];
+        let typologies = Codes::new((0..3000).map(|row| Some(names[row % 2])));
+        let witness = Witness {
+            amounts_fen: Some(&amounts),
+            cards: Some(&cards),
+            typologies: Some(&typologies),
+        };
+        let judging = JudgeConfig { replicates: 20, ..JudgeConfig::default() };
+        let judgement = judge(&trained, &table, witness, &judging, 1, work);
+        trained.keep_facts("made up", &config, judgement);
+        trained
+    }
+
+    #[test]
+    fn every_kind_learns_explains_and_comes_back() {
+        let table = table();
+        for kind in ["logistic", "tree", "forest", "boosting"] {
+            let trained = judged(kind, 1);
+            let model = &trained.model;
+            let facts = model.training().unwrap();
+            let auc = facts.judgement.auc.unwrap();
+            assert!(auc.value > 0.9 && auc.low <= auc.value && auc.value <= auc.high, "{kind}");
+            let names: Vec<&str> = model.inputs().iter().map(|i| i.name.as_str()).collect();
+            assert_eq!(names, ["a", "b", "c|d"], "{kind}: the level column is left out");
+            let most = &facts.judgement.importances[0].input;
+            assert!(["a", "b"].contains(&most.as_str()), "{kind}: {most}");
+            let read = Model::from_json(&model.to_json()).unwrap();
+            assert_eq!(&read, model, "{kind}");
+            let rows: Vec<u32> = (0..3000).collect();
+            let raw = crate::raw_of(&read, &table, &rows);
+            for row in 0..3000 {
+                let mut values = table.row(row);
+                values.truncate(3);
+                assert_eq!(raw[row], model.raw(&values), "{kind} {row}");
+                let why = model.explain(&values);
+                let adds: i64 = why.contributions.iter().map(|c| c.adds).sum();
+                assert_eq!(why.bias + adds, raw[row], "{kind} {row}");
+                assert!((0..=1000).contains(&model.score(&values)));
+            }
+            assert_eq!(model.raw(&[f64::INFINITY; 3]), model.raw(&[MISSING; 3]), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_are_the_same_bytes() {
+        for kind in ["forest", "boosting", "logistic"] {
+            let (one, other) = (judged(kind, 1), judged(kind, 3));
+            assert_eq!(one.model.to_json(), other.model.to_json(), "{kind}");
+            assert_eq!(one.model.hash(), other.model.hash());
+        }
+    }
+
+    #[test]
+    fn a_directory_holds_the_model_and_its_card() {
+        let directory = std::env::temp_dir().join(format!("models-{}", std::process::id()));
+        let trained = judged("forest", 1);
+        trained.model.save(&directory).unwrap();
+        assert_eq!(Model::load(&directory).unwrap(), trained.model);
+        let card = fs::read_to_string(directory.join(CARD_FILE)).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        let wanted = [
+            "## Intended use",
+            "## Metrics",
+            "| AUC ROC | 0.9",
+            "| Card Precision@100 |",
+            "mule",
+            "| c\\|d |",
+            "column level has one value",
+            &trained.model.hash(),
+            "made up",
+        ];
+        for words in wanted {
+            assert!(card.contains(words), "{words:?} is not in the card:\n{card}");
+        }
+        assert!(matches!(Model::load(&directory), Err(ArtefactError::Read(..))));
+    }
+
+    #[test]
+    fn a_broken_artefact_is_refused() {
+        let model = judged("boosting", 1).model;
+        let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut json: serde_json::Value = serde_json::from_str(&model.to_json()).unwrap();
+            change(&mut json);
+            Model::from_json(&json.to_string()).unwrap_err().to_string()
+        };
+        let format = refused(&|json| json["head"]["format"] = "another".into());
+        assert!(format.contains("another") && format.contains(FORMAT), "{format}");
+        assert!(refused(&|json| json["head"]["kind"] = "logistic".into()).contains("kind"));
+        assert!(refused(&|json| json["head"]["levels"]["from"] = [3, 2].into()).contains("levels"));
+        assert!(refused(&|json| json["trees"]["edges"][0] = [3.0, 2.0].into()).contains("forest"));
+        assert!(refused(&|json| json["trees"]["edges"] = serde_json::json!([])).contains("forest"));
+        assert!(refused(&|json| json["more"] = 1.into()).contains("more"));
+    }
+
+    #[test]
+    fn a_column_that_knows_the_answer_is_named() {
+        let table = table();
+        let mut columns = table.columns().to_vec();
+        let knows = table.positive().iter().map(|label| Some(if *label { 0.0 } else { 1.0 }));
+        columns.push(Column::new("chargeback", knows));
+        let (labels, times) = (table.positive().to_vec(), table.times().to_vec());
+        let table = Table::new(columns, labels, times).unwrap();
+        let mut config = config("tree");
+        config.split.by_group = false;
+        let identity = Identity { name: "test", catalogue_hash: "c0ffee" };
+        let trained = train(&table, &config, identity, Work::default()).unwrap();
+        let said: Vec<String> = trained.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2);
+        assert!(said[0].contains("level"), "{said:?}");
+        assert!(said[1].contains("chargeback") && said[1].contains("1.0000"), "{said:?}");
+    }
+
+    #[test]
+    fn scores_are_calibrated_on_rows_of_their_own() {
+        for method in ["platt", "isotonic"] {
+            let mut config = config("forest");
+            config.calibration.method =
+                serde_json::from_value(serde_json::Value::from(method)).unwrap();
+            let (table, identity) = (table(), Identity { name: "t", catalogue_hash: "-" });
+            let trained = train(&table, &config, identity, Work::default()).unwrap();
+            let judging =
+                JudgeConfig { replicates: 1, importance_repeats: 0, ..JudgeConfig::default() };
+            let judgement =
+                judge(&trained, &table, Witness::default(), &judging, 1, Work::default());
+            assert!(judgement.calibration_error < 0.05, "{method} {}", judgement.calibration_error);
+        }
     }
 }

@@ -10,10 +10,10 @@ use crate::forest::{
     TreeConfig, TreesFile, VALUE_BITS, Work,
 };
 use crate::inputs::{Input, NullConfig, derived};
-use crate::judge;
+use crate::judge::{self, Judgement};
 use crate::logistic::{LOGIT_MAX, Logistic, LogisticConfig, LogisticError, Prepared};
 use crate::model::{Binding, Model, ModelKind, Scorer};
-use crate::split::{Split, SplitConfig, SplitError};
+use crate::split::{Split, SplitConfig, SplitError, SplitFacts};
 use crate::table::{Column, Table};
 
 /// From this area under the curve on, a single column tells the classes apart so well that it is
@@ -101,6 +101,24 @@ pub struct Trained {
     pub split: Split,
     /// What was noticed about columns.
     pub warnings: Vec<Warning>,
+}
+
+/// What an artefact keeps of its training, for the card and for whoever asks later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingFacts {
+    /// What the rows were, in the caller's words: a run, its hash, its period.
+    pub data: String,
+    /// The catalogue's hash, as in the model.
+    pub catalogue_hash: String,
+    /// The config of the training.
+    pub config: TrainConfig,
+    /// How the rows were divided.
+    pub split: SplitFacts,
+    /// What was noticed about columns.
+    pub warnings: Vec<Warning>,
+    /// The figures on the test rows.
+    pub judgement: Judgement,
 }
 
 /// Why there is no model.
@@ -211,6 +229,21 @@ pub fn train(
         model.set_levels(Levels::new(&curve, config.calibration.scale, -bounds, bounds));
     }
     Ok(Trained { model, split, warnings })
+}
+
+impl Trained {
+    /// Writes into the artefact what it was made from; the model's hash covers it.
+    pub fn keep_facts(&mut self, data: &str, config: &TrainConfig, judgement: Judgement) {
+        let facts = TrainingFacts {
+            data: data.to_owned(),
+            catalogue_hash: self.model.catalogue_hash().to_owned(),
+            config: config.clone(),
+            split: self.split.facts.clone(),
+            warnings: self.warnings.clone(),
+            judgement,
+        };
+        self.model.set_training(facts);
+    }
 }
 
 /// Trains an isolation forest on some rows of a table, without looking at the labels.

@@ -97,6 +97,11 @@ impl Tree {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn nodes(&self) -> usize {
+        self.splits.len()
+    }
+
     fn cut(&self, node: usize) -> Option<Cut> {
         let packed = self.splits[node].checked_sub(1)?;
         Some(Cut {
