@@ -7,194 +7,217 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::score::{FRACTION_BITS, score, to_fixed};
-use crate::table::{Column, Table};
+use crate::calibrate::Curve;
+use crate::forest::ClassWeight;
+use crate::inputs::{Input, NullPolicy};
+use crate::score::{FRACTION_BITS, to_fixed};
+use crate::table::Column;
 
 /// How far from its mean a value counts, in standard deviations: what lies beyond is no stronger
 /// evidence, and the bound keeps sums far from overflow.
 const DEVIATIONS_MAX: f64 = 64.0;
 /// The largest slope of the loss, a row, at which training counts as done.
 const SLOPE_A_ROW_MAX: f64 = 1e-4;
-/// What an artefact of this shape says it is.
-const FORMAT: &str = "hongxian-logistic-1";
 
-/// A trained model. It is made by [`Logistic::train`] or read by [`Logistic::from_json`].
+/// Logistic regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Logistic {
-    format: String,
-    /// The logit of a row in which every value is at its mean and none is missing.
-    intercept: i64,
-    inputs: Vec<Input>,
-}
-
-/// One input; the integers are in units of 2^-20 of a logit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    name: String,
-    mean: f64,
-    scale: f64,
-    /// For each standard deviation above the mean.
-    coefficient: i64,
-    /// Where the value is missing: it counts as its mean, and this is added.
-    when_missing: i64,
-}
-
-/// How to train.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// The weight of half the sum of the squared coefficients beside the loss; more than 0, or
-    /// classes that a line can part would have coefficients without bound.
-    pub alpha: f64,
+#[serde(deny_unknown_fields, default)]
+pub struct LogisticConfig {
+    /// The weights, each more than 0, of half the sum of the squared coefficients beside the loss.
+    /// The one that ranks best on the last rows of the training is taken, then trained with on all.
+    pub l2: Vec<f64>,
+    /// The share of the training rows, the latest, on which the path is judged.
+    pub validation_share: f64,
     /// The most steps.
     pub iterations_max: u64,
+    /// What a row with the label weighs.
+    pub class_weight: ClassWeight,
 }
 
-impl Default for Options {
+impl Default for LogisticConfig {
     fn default() -> Self {
-        Options { alpha: 1.0, iterations_max: 1000 }
+        LogisticConfig {
+            l2: vec![0.1, 1.0, 10.0, 100.0],
+            validation_share: 0.25,
+            iterations_max: 1000,
+            class_weight: ClassWeight::None,
+        }
     }
 }
 
 /// Why there is no model.
-#[derive(Debug, Error, PartialEq)]
-pub enum TrainError {
-    /// An option is out of its bounds.
-    #[error("alpha is {0}; it must be finite and more than 0")]
-    Alpha(f64),
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum LogisticError {
+    /// The path is empty or has a weight out of its bounds.
+    #[error("l2 is {0:?}; it wants weights that are finite and more than 0")]
+    Path(Vec<f64>),
+    /// linfa weighs rows alike.
+    #[error("a class weight of {0} is not a number of rows: it must be more than 0 and finite")]
+    Weight(f64),
     /// The optimiser gave up.
     #[error("the optimiser failed: {0}")]
     Optimiser(String),
     /// It stopped before it was done.
-    #[error("not done after {0} steps; allow more of them or a larger alpha")]
+    #[error("not done after {0} steps; allow more of them or a larger l2")]
     NotDone(u64),
 }
 
-/// Why a text is no artefact.
-#[derive(Debug, Error)]
-pub enum ArtefactError {
-    /// Not the JSON of a model.
-    #[error("not the artefact of a model: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Of another shape.
-    #[error("the format is {0:?}, and this program reads {FORMAT:?}")]
-    Format(String),
-    /// An input that no training leaves.
-    #[error("input {0} has a mean or a scale that cannot be")]
-    Input(String),
+/// Trained coefficients, in the order of the model's inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Logistic {
+    /// The logit of a row in which every value is at its mean and none is missing, in units of
+    /// 2^-20 as all integers here.
+    intercept: i64,
+    terms: Vec<Term>,
 }
 
-/// How the inputs of a model differ from the names that there are.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("the model wants {}, and these are not there", .missing.join(", "))]
-pub struct NamesDiffer {
-    /// What the model wants and is not there, in the model's order.
-    pub missing: Vec<String>,
+/// What one input adds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Term {
+    mean: f64,
+    scale: f64,
+    /// For each standard deviation above the mean.
+    coefficient: i64,
+    /// Where the value is missing: what it adds.
+    when_missing: i64,
 }
+
+/// Beyond 64 logits, in units of 2^-20, every score is 0 or 1000.
+pub(crate) const LOGIT_MAX: i64 = 64 << FRACTION_BITS;
 
 impl Logistic {
-    /// Fits a model to a table.
-    pub fn train(table: &Table, options: &Options) -> Result<Logistic, TrainError> {
-        if !options.alpha.is_finite() || options.alpha <= 0.0 {
-            return Err(TrainError::Alpha(options.alpha));
-        }
-        let inputs: Vec<Standardised> = table.columns().iter().map(Standardised::new).collect();
-        let (coefficients, intercept) = fit(&matrix(&inputs), table.positive(), options)?;
-        Ok(artefact(&inputs, &coefficients, intercept))
+    /// The probability of a logit.
+    pub(crate) const CURVE: Curve =
+        Curve::Logistic { slope: 1.0 / (1u32 << FRACTION_BITS) as f64, shift: 0.0 };
+
+    /// The logit, in units of 2^-20.
+    pub(crate) fn raw(&self, values: impl Iterator<Item = f64>) -> i64 {
+        let terms = self.terms.iter().zip(values);
+        self.intercept + terms.map(|(term, value)| term.adds(value)).sum::<i64>()
     }
 
-    /// The names of the inputs, in the order in which [`Logistic::predict`] takes them.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.inputs.iter().map(|input| input.name.as_str())
+    /// What each input of a row adds to the logit; with the bias that is the logit.
+    pub(crate) fn contributions(&self, values: &[f64]) -> (i64, Vec<i64>) {
+        let adds = self.terms.iter().zip(values).map(|(term, value)| term.adds(*value));
+        (self.intercept, adds.collect())
     }
 
-    /// Where each input stands among `available`; an error names all that are not there.
-    pub fn places(&self, available: &[&str]) -> Result<Vec<usize>, NamesDiffer> {
-        let found = self.names().map(|name| {
-            available.iter().position(|other| *other == name).ok_or_else(|| name.to_owned())
-        });
-        let (places, missing): (Vec<_>, Vec<_>) = found.partition(Result::is_ok);
-        if missing.is_empty() {
-            Ok(places.into_iter().flatten().collect())
-        } else {
-            Err(NamesDiffer { missing: missing.into_iter().filter_map(Result::err).collect() })
+    pub(crate) fn is_sound(&self, inputs: usize) -> bool {
+        // Coefficients so small that a thousand terms of 64 deviations cannot overflow.
+        let small = |units: i64| units.unsigned_abs() < 1 << 40;
+        self.terms.len() == inputs
+            && small(self.intercept)
+            && self.terms.iter().all(|term| {
+                term.mean.is_finite()
+                    && term.scale.is_finite()
+                    && term.scale > 0.0
+                    && small(term.coefficient)
+                    && small(term.when_missing)
+            })
+    }
+}
+
+impl Term {
+    fn adds(&self, value: f64) -> i64 {
+        if !value.is_finite() {
+            return self.when_missing;
         }
+        let deviations = to_fixed(standardise(value, self.mean, self.scale));
+        (i128::from(self.coefficient) * i128::from(deviations) >> FRACTION_BITS) as i64
+    }
+}
+
+/// Columns made ready for the optimiser, to be fitted with any weight of the path.
+pub(crate) struct Prepared {
+    inputs: Vec<Standardised>,
+    dataset: Dataset<f64, bool, ndarray::Ix1>,
+}
+
+impl Prepared {
+    /// Standardises some rows of the columns. Rows of the class that weighs more are there more than
+    /// once, since linfa has no weights: the weight is rounded to a whole number of times.
+    pub(crate) fn new(
+        columns: &[Column],
+        inputs: &[Input],
+        rows: &[u32],
+        positive: &[bool],
+        class_weight: ClassWeight,
+    ) -> Result<Prepared, LogisticError> {
+        let labels: Vec<bool> = rows.iter().map(|row| positive[*row as usize]).collect();
+        let weight = class_weight.weights(&labels)[1];
+        if !weight.is_finite() || weight <= 0.0 {
+            return Err(LogisticError::Weight(weight));
+        }
+        // Below 1, rows without the label are there more often.
+        let times = [(1.0 / weight).round().max(1.0) as usize, weight.round().max(1.0) as usize];
+        let repeated = |row: &u32| {
+            std::iter::repeat_n(*row as usize, times[usize::from(positive[*row as usize])])
+        };
+        let rows: Vec<usize> = rows.iter().flat_map(repeated).collect();
+        let inputs: Vec<Standardised> = columns
+            .iter()
+            .zip(inputs)
+            .map(|(column, input)| Standardised::new(column, input, &rows))
+            .collect();
+        let labels = rows.iter().map(|row| positive[*row]).collect();
+        let dataset = Dataset::new(matrix(&inputs), labels);
+        Ok(Prepared { inputs, dataset })
     }
 
-    /// The score of one row, 0 to 1000: the probability in thousandths. A value that is not finite
-    /// is missing.
-    ///
-    /// # Panics
-    /// If there are not as many values as inputs.
-    pub fn predict(&self, values: &[Option<f64>]) -> i64 {
-        assert_eq!(values.len(), self.inputs.len(), "one value an input");
-        let mut sum = i128::from(self.intercept) << FRACTION_BITS;
-        for (input, value) in self.inputs.iter().zip(values) {
-            sum += match value.filter(|value| value.is_finite()) {
-                Some(value) => {
-                    let deviations = standardise(value, input.mean, input.scale);
-                    i128::from(input.coefficient) * i128::from(to_fixed(deviations))
-                }
-                None => i128::from(input.when_missing) << FRACTION_BITS,
-            };
-        }
-        score(sum >> FRACTION_BITS)
-    }
-
-    /// The artefact.
-    pub fn to_json(&self) -> String {
-        // Names and finite numbers only: nothing in it can fail to be written.
-        serde_json::to_string_pretty(self).expect("a model is JSON")
-    }
-
-    /// Reads an artefact.
-    pub fn from_json(text: &str) -> Result<Logistic, ArtefactError> {
-        let model: Logistic = serde_json::from_str(text)?;
-        if model.format != FORMAT {
-            return Err(ArtefactError::Format(model.format));
-        }
-        let good =
-            |input: &&Input| input.mean.is_finite() && input.scale.is_finite() && input.scale > 0.0;
-        match model.inputs.iter().find(|input| !good(input)) {
-            Some(input) => Err(ArtefactError::Input(input.name.clone())),
-            None => Ok(model),
-        }
+    /// Fits the coefficients.
+    pub(crate) fn fit(&self, l2: f64, iterations_max: u64) -> Result<Logistic, LogisticError> {
+        let (coefficients, intercept) = fit(&self.dataset, l2, iterations_max)?;
+        Ok(artefact(&self.inputs, &coefficients, intercept))
     }
 }
 
 /// A column as the optimiser sees it: standard deviations from the mean of the values that are
 /// there, 0 for a missing one, and beside it which are missing.
-struct Standardised<'t> {
-    column: &'t Column,
+struct Standardised {
+    values: Vec<f64>,
     mean: f64,
     scale: f64,
+    /// What a missing value counts as, where the policy wants no weight of its own for it.
+    fill: Option<f64>,
     /// Share of rows in which the value is missing.
     missing_share: f64,
 }
 
-impl<'t> Standardised<'t> {
-    fn new(column: &'t Column) -> Self {
-        let present = column.present().count() as f64;
-        let mean = column.present().sum::<f64>() / present;
-        let squares: f64 = column.present().map(|value| (value - mean) * (value - mean)).sum();
-        let missing_share = 1.0 - present / column.values.len() as f64;
-        Standardised { column, mean, scale: (squares / present).sqrt(), missing_share }
+impl Standardised {
+    fn new(column: &Column, input: &Input, rows: &[usize]) -> Self {
+        let fill = input.fill.filter(|_| input.nulls == NullPolicy::Median);
+        let value = |row: &usize| {
+            let value = column.values[*row];
+            fill.filter(|_| value.is_nan()).unwrap_or(value)
+        };
+        let values: Vec<f64> = rows.iter().map(value).collect();
+        let present = || values.iter().copied().filter(|value| !value.is_nan());
+        let count = present().count() as f64;
+        let mean = present().sum::<f64>() / count;
+        let squares: f64 = present().map(|value| (value - mean) * (value - mean)).sum();
+        let missing_share = 1.0 - count / values.len() as f64;
+        // A column that is level in these rows, though not in all, has nothing to add.
+        let scale = libm::sqrt(squares / count);
+        let scale = if scale > 0.0 { scale } else { 1.0 };
+        Standardised { values, mean, scale, fill, missing_share }
     }
 
     fn value(&self, row: usize) -> f64 {
-        self.column.values[row].map_or(0.0, |value| standardise(value, self.mean, self.scale))
+        let value = self.values[row];
+        if value.is_nan() { 0.0 } else { standardise(value, self.mean, self.scale) }
     }
 
-    /// The scale of the indicator of missing values, which is standardised too so that alpha weighs
+    /// The scale of the indicator of missing values, which is standardised too so that l2 weighs
     /// on it as on the others; None if none is missing, and then it has no coefficient.
     fn missing_scale(&self) -> Option<f64> {
         let share = self.missing_share;
-        (share > 0.0).then(|| (share * (1.0 - share)).sqrt())
+        (share > 0.0).then(|| libm::sqrt(share * (1.0 - share)))
     }
 
     fn missing(&self, row: usize, scale: f64) -> f64 {
-        let is_missing = f64::from(u8::from(self.column.values[row].is_none()));
+        let is_missing = f64::from(u8::from(self.values[row].is_nan()));
         (is_missing - self.missing_share) / scale
     }
 }
@@ -205,7 +228,7 @@ fn standardise(value: f64, mean: f64, scale: f64) -> f64 {
 
 /// A column each for the values, then one for each indicator of missing values.
 fn matrix(inputs: &[Standardised]) -> Array2<f64> {
-    let rows = inputs[0].column.values.len();
+    let rows = inputs[0].values.len();
     let mut columns: Vec<Vec<f64>> =
         inputs.iter().map(|input| (0..rows).map(|row| input.value(row)).collect()).collect();
     for input in inputs {
@@ -217,22 +240,22 @@ fn matrix(inputs: &[Standardised]) -> Array2<f64> {
 }
 
 fn fit(
-    matrix: &Array2<f64>,
-    positive: &[bool],
-    options: &Options,
-) -> Result<(Array1<f64>, f64), TrainError> {
-    let dataset = Dataset::new(matrix.clone(), Array1::from(positive.to_vec()));
+    dataset: &Dataset<f64, bool, ndarray::Ix1>,
+    l2: f64,
+    iterations_max: u64,
+) -> Result<(Array1<f64>, f64), LogisticError> {
     let fitted = LogisticRegression::default()
-        .alpha(options.alpha)
-        .max_iterations(options.iterations_max)
+        .alpha(l2)
+        .max_iterations(iterations_max)
         .gradient_tolerance(SLOPE_A_ROW_MAX * 1e-3)
-        .fit(&dataset)
-        .map_err(|error| TrainError::Optimiser(error.to_string()))?;
+        .fit(dataset)
+        .map_err(|error| LogisticError::Optimiser(error.to_string()))?;
     // linfa calls the more frequent class positive, whatever its label is.
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
     let (coefficients, intercept) = (fitted.params() * sign, fitted.intercept() * sign);
-    if slope_a_row(matrix, positive, options.alpha, &coefficients, intercept) > SLOPE_A_ROW_MAX {
-        return Err(TrainError::NotDone(options.iterations_max));
+    let (matrix, positive) = (dataset.records(), dataset.targets());
+    if slope_a_row(matrix, positive, l2, &coefficients, intercept) > SLOPE_A_ROW_MAX {
+        return Err(LogisticError::NotDone(iterations_max));
     }
     Ok((coefficients, intercept))
 }
@@ -241,7 +264,7 @@ fn fit(
 /// or out of steps.
 fn slope_a_row(
     matrix: &Array2<f64>,
-    positive: &[bool],
+    positive: &Array1<bool>,
     alpha: f64,
     coefficients: &Array1<f64>,
     intercept: f64,
@@ -264,33 +287,36 @@ fn artefact(inputs: &[Standardised], coefficients: &Array1<f64>, intercept: f64)
     let mut of_missing = of_missing.iter();
     // The indicators' means go into the intercept, so that a value that is there adds nothing.
     let mut intercept = intercept;
-    let inputs = inputs
-        .iter()
-        .zip(of_values)
-        .map(|(input, coefficient)| {
-            let when_missing = input
-                .missing_scale()
-                .and_then(|scale| Some(of_missing.next()? / scale))
-                .unwrap_or(0.0);
-            intercept -= when_missing * input.missing_share;
-            Input {
-                name: input.column.name.clone(),
-                mean: input.mean,
-                scale: input.scale,
-                coefficient: to_fixed(*coefficient),
-                when_missing: to_fixed(when_missing),
-            }
-        })
-        .collect();
-    Logistic { format: FORMAT.to_owned(), intercept: to_fixed(intercept), inputs }
+    let term = |(input, coefficient): (&Standardised, &f64)| {
+        let mut when_missing =
+            input.missing_scale().and_then(|scale| Some(of_missing.next()? / scale)).unwrap_or(0.0);
+        intercept -= when_missing * input.missing_share;
+        if let Some(fill) = input.fill {
+            when_missing = coefficient * standardise(fill, input.mean, input.scale);
+        }
+        Term {
+            mean: input.mean,
+            scale: input.scale,
+            coefficient: to_fixed(*coefficient),
+            when_missing: to_fixed(when_missing),
+        }
+    };
+    let terms = inputs.iter().zip(of_values).map(term).collect();
+    Logistic { intercept: to_fixed(intercept), terms }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calibrate::{Levels, Scale};
+    use crate::table::MISSING;
+
+    fn score(logit: i64) -> i64 {
+        Levels::new(&Logistic::CURVE, Scale::Probability, -LOGIT_MAX, LOGIT_MAX).score(logit)
+    }
 
     /// 24 rows of three columns, the third with holes, and labels that depend on all of them.
-    fn table(swap_labels: bool) -> Table {
+    fn data(swap_labels: bool) -> (Vec<Column>, Vec<bool>) {
         let rows = 0..24i64;
         let amount = |i: i64| ((i * 37) % 101) as f64;
         let count = |i: i64| ((i * i * 7) % 13) as f64;
@@ -299,20 +325,28 @@ mod tests {
             let if_missing = if gap(i).is_none() { 20.0 } else { 0.0 };
             amount(i) + 9.0 * count(i) + if_missing + ((i * 29) % 23 * 2) as f64 > 95.0
         };
-        let column = |name: &str, value: &dyn Fn(i64) -> Option<f64>| Column {
-            name: name.to_owned(),
-            values: rows.clone().map(value).collect(),
-        };
         let columns = vec![
-            column("amount", &|i| Some(amount(i))),
-            column("count", &|i| Some(count(i))),
-            column("gap", &gap),
+            Column::new("amount", rows.clone().map(|i| Some(amount(i)))),
+            Column::new("count", rows.clone().map(|i| Some(count(i)))),
+            Column::new("gap", rows.clone().map(gap)),
         ];
-        Table::new(columns, rows.map(|i| fraud(i) != swap_labels).collect()).unwrap()
+        (columns, rows.map(|i| fraud(i) != swap_labels).collect())
     }
 
-    fn row(table: &Table, at: usize) -> Vec<Option<f64>> {
-        table.columns().iter().map(|column| column.values[at]).collect()
+    fn prepared(swap_labels: bool, policy: NullPolicy, weight: ClassWeight) -> Prepared {
+        let (columns, labels) = data(swap_labels);
+        let rows: Vec<u32> = (0..24).collect();
+        let inputs: Vec<Input> =
+            columns.iter().map(|column| Input::of(column, policy, &rows)).collect();
+        Prepared::new(&columns, &inputs, &rows, &labels, weight).unwrap()
+    }
+
+    fn model(swap_labels: bool) -> Logistic {
+        prepared(swap_labels, NullPolicy::Indicator, ClassWeight::None).fit(1.0, 1000).unwrap()
+    }
+
+    fn predict(model: &Logistic, columns: &[Column], row: usize) -> i64 {
+        score(model.raw(columns.iter().map(|column| column.values[row])))
     }
 
     /// scikit-learn 1.9.1: `LogisticRegression(C=1.0, tol=1e-12)` on the same standardised columns
@@ -327,82 +361,103 @@ mod tests {
 
     #[test]
     fn the_same_model_as_scikit_learn() {
-        let table = table(false);
-        let inputs: Vec<Standardised> = table.columns().iter().map(Standardised::new).collect();
-        let (coefficients, intercept) =
-            fit(&matrix(&inputs), table.positive(), &Options::default()).unwrap();
+        let prepared = prepared(false, NullPolicy::Indicator, ClassWeight::None);
+        let (coefficients, intercept) = fit(&prepared.dataset, 1.0, 1000).unwrap();
         for (found, expected) in coefficients.iter().zip(SCIKIT_COEFFICIENTS) {
             assert!((found - expected).abs() < 1e-4, "{coefficients} {SCIKIT_COEFFICIENTS:?}");
         }
         assert!((intercept - SCIKIT_INTERCEPT).abs() < 1e-4, "{intercept}");
-        let model = Logistic::train(&table, &Options::default()).unwrap();
+        let (model, (columns, _)) = (model(false), data(false));
         for (at, expected) in SCIKIT_SCORES.into_iter().enumerate() {
-            let score = model.predict(&row(&table, at));
+            let score = predict(&model, &columns, at);
             assert!((score - expected).abs() <= 1, "row {at}: {score}, scikit-learn {expected}");
         }
     }
 
     #[test]
+    fn scores_are_rounded_probabilities() {
+        // Probability in thousandths for logits, computed apart (1 / (1 + exp(-x))).
+        let rows = [
+            (-20.0, 0),  // 0.000002
+            (-8.0, 0),   // 0.335
+            (-7.0, 1),   // 0.911
+            (-1.0, 269), // 268.941
+            (0.0, 500),  // 500
+            (0.5, 622),  // 622.459
+            (1.0, 731),  // 731.059
+            (3.0, 953),  // 952.574
+            (7.0, 999),  // 999.089
+            (8.0, 1000), // 999.665
+            (20.0, 1000),
+        ];
+        for (logit, expected) in rows {
+            assert_eq!(score(to_fixed(logit)), expected, "logit {logit}");
+        }
+        assert_eq!((score(i64::MIN), score(i64::MAX)), (0, 1000));
+    }
+
+    #[test]
     fn scores_rise_with_the_label_whichever_class_is_the_larger() {
-        let (table, swapped) = (table(false), table(true));
-        let count = |table: &Table| table.positive().iter().filter(|label| **label).count();
-        assert_eq!((count(&table), count(&swapped)), (20, 4));
-        let model = Logistic::train(&table, &Options::default()).unwrap();
-        let other = Logistic::train(&swapped, &Options::default()).unwrap();
+        let (columns, labels) = data(false);
+        assert_eq!(labels.iter().filter(|label| **label).count(), 20);
+        let (model, other) = (model(false), model(true));
         for at in 0..24 {
-            let sum = model.predict(&row(&table, at)) + other.predict(&row(&table, at));
+            let sum = predict(&model, &columns, at) + predict(&other, &columns, at);
             assert!((999..=1001).contains(&sum), "row {at}: the scores add to {sum}");
         }
     }
 
     #[test]
-    fn an_artefact_scores_as_the_model_that_wrote_it() {
-        let table = table(false);
-        let model = Logistic::train(&table, &Options::default()).unwrap();
-        assert_eq!(Logistic::from_json(&model.to_json()).unwrap(), model);
-        let other = model.to_json().replace(FORMAT, "another-format");
-        assert!(matches!(Logistic::from_json(&other), Err(ArtefactError::Format(_))));
-        let mut broken = model.clone();
-        broken.inputs[1].scale = 0.0;
-        assert!(matches!(Logistic::from_json(&broken.to_json()), Err(ArtefactError::Input(_))));
-        assert!(matches!(Logistic::from_json("{}"), Err(ArtefactError::Json(_))));
-    }
-
-    #[test]
     fn extreme_and_missing_values_have_a_score() {
-        let model = Logistic::train(&table(false), &Options::default()).unwrap();
-        assert_eq!(model.predict(&[Some(1e300), Some(1e300), Some(-1e300)]), 1000);
-        assert_eq!(model.predict(&[Some(-1e300), Some(-1e300), Some(1e300)]), 0);
-        let none = model.predict(&[None, None, None]);
-        assert_eq!(model.predict(&[Some(f64::NAN), Some(f64::INFINITY), None]), none);
+        let model = model(false);
+        let of = |values: [f64; 3]| score(model.raw(values.into_iter()));
+        assert_eq!(of([1e300, 1e300, -1e300]), 1000);
+        assert_eq!(of([-1e300, -1e300, 1e300]), 0);
+        let none = of([MISSING; 3]);
+        assert_eq!(of([f64::NAN, f64::INFINITY, MISSING]), none);
         assert!((0..=1000).contains(&none));
     }
 
     #[test]
+    fn contributions_and_bias_are_the_logit() {
+        let (model, (columns, _)) = (model(false), data(false));
+        for row in 0..24 {
+            let values: Vec<f64> = columns.iter().map(|column| column.values[row]).collect();
+            let (bias, adds) = model.contributions(&values);
+            assert_eq!(bias + adds.iter().sum::<i64>(), model.raw(values.into_iter()));
+        }
+    }
+
+    #[test]
     fn a_column_that_was_never_missing_has_no_weight_for_it() {
-        let model = Logistic::train(&table(false), &Options::default()).unwrap();
-        let when_missing: Vec<bool> =
-            model.inputs.iter().map(|input| input.when_missing != 0).collect();
-        assert_eq!(when_missing, [false, false, true]);
-    }
-
-    #[test]
-    fn names_that_differ_are_named() {
-        let model = Logistic::train(&table(false), &Options::default()).unwrap();
-        assert_eq!(model.places(&["gap", "other", "count", "amount"]), Ok(vec![3, 2, 0]));
-        let missing = vec!["amount".to_owned(), "gap".to_owned()];
-        let differ = model.places(&["count"]).unwrap_err();
-        assert_eq!(differ, NamesDiffer { missing });
-        assert_eq!(differ.to_string(), "the model wants amount, gap, and these are not there");
-    }
-
-    #[test]
-    fn bad_options_and_too_few_steps_are_errors() {
-        let train = |alpha, iterations_max| {
-            Logistic::train(&table(false), &Options { alpha, iterations_max }).unwrap_err()
+        let when_missing = |policy| {
+            let model = prepared(false, policy, ClassWeight::None).fit(1.0, 1000).unwrap();
+            model.terms.iter().map(|term| term.when_missing != 0).collect::<Vec<_>>()
         };
-        assert_eq!(train(0.0, 100), TrainError::Alpha(0.0));
-        assert!(matches!(train(f64::NAN, 100), TrainError::Alpha(_)));
-        assert_eq!(train(1.0, 1), TrainError::NotDone(1));
+        assert_eq!(when_missing(NullPolicy::Indicator), [false, false, true]);
+        let (median, (columns, _)) = (
+            prepared(false, NullPolicy::Median, ClassWeight::None).fit(1.0, 1000).unwrap(),
+            data(false),
+        );
+        let mut row = [50.0, 5.0, MISSING];
+        let missing = median.raw(row.into_iter());
+        row[2] =
+            Input::of(&columns[2], NullPolicy::Median, &(0..24).collect::<Vec<_>>()).fill.unwrap();
+        assert!((missing - median.raw(row.into_iter())).abs() <= 1, "counts as the median");
+    }
+
+    #[test]
+    fn a_weight_of_the_label_raises_its_scores() {
+        let (columns, _) = data(true);
+        let heavy = prepared(true, NullPolicy::Indicator, ClassWeight::Balanced);
+        let (heavy, plain) = (heavy.fit(1.0, 1000).unwrap(), model(true));
+        let sum = |model| (0..24).map(|row| predict(model, &columns, row)).sum::<i64>();
+        assert!(sum(&heavy) > sum(&plain) + 2000, "{} {}", sum(&heavy), sum(&plain));
+    }
+
+    #[test]
+    fn too_few_steps_are_an_error() {
+        let prepared = prepared(false, NullPolicy::Indicator, ClassWeight::None);
+        assert_eq!(prepared.fit(1.0, 1).unwrap_err(), LogisticError::NotDone(1));
     }
 }

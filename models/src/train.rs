@@ -1,0 +1,471 @@
+//! From a table and a config to a model.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::bins::{Binned, Edges};
+use crate::calibrate::{Curve, Levels, Method, Scale};
+use crate::forest::{
+    self, BoostingConfig, DEPTH_MAX, Flat, ForestConfig, IsolationConfig, TREES_MAX, Tree,
+    TreeConfig, TreesFile, VALUE_BITS, Work,
+};
+use crate::inputs::{Input, NullConfig, derived};
+use crate::judge::{self, Judgement};
+use crate::logistic::{LOGIT_MAX, Logistic, LogisticConfig, LogisticError, Prepared};
+use crate::model::{Binding, Model, ModelKind, Scorer};
+use crate::split::{Split, SplitConfig, SplitError, SplitFacts};
+use crate::table::{Column, Table};
+
+/// From this area under the curve on, a single column tells the classes apart so well that it is
+/// more likely an answer than a feature.
+pub const LEAK_AUC: f64 = 0.99;
+
+/// Which model, and how it is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Trainer {
+    /// Logistic regression.
+    Logistic(LogisticConfig),
+    /// One decision tree.
+    Tree(TreeConfig),
+    /// A random forest.
+    Forest(ForestConfig),
+    /// Gradient boosting.
+    Boosting(BoostingConfig),
+}
+
+/// How raw scores are calibrated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalibrationConfig {
+    /// How raw scores become probabilities, on the split's calibration rows.
+    pub method: Method,
+    /// What a score says.
+    pub scale: Scale,
+}
+
+/// All that a training is given beside the table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Which model.
+    pub model: Trainer,
+    /// What all random choices come from.
+    #[serde(default = "seed")]
+    pub seed: u64,
+    /// Which rows train, calibrate and test.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// What becomes of missing values.
+    #[serde(default)]
+    pub nulls: NullConfig,
+    /// How raw scores are calibrated.
+    #[serde(default)]
+    pub calibration: CalibrationConfig,
+}
+
+/// What a model is called and what its inputs mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The name of the model.
+    pub name: &'a str,
+    /// The hash of the feature catalogue that the columns were computed with; the crate keeps it,
+    /// and whoever scores compares it.
+    pub catalogue_hash: &'a str,
+}
+
+/// What was noticed about a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// It has one value in all rows that train, and was left out.
+    Constant {
+        /// Its name.
+        column: String,
+    },
+    /// Alone it tells the classes apart nearly without error: it may know the answer.
+    Leaking {
+        /// Its name.
+        column: String,
+        /// The area under the curve of the column alone on the rows that train, whichever way up.
+        auc: f64,
+    },
+}
+
+/// A model and the rows that it was made from.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model.
+    pub model: Model,
+    /// Which rows trained, calibrated and test.
+    pub split: Split,
+    /// What was noticed about columns.
+    pub warnings: Vec<Warning>,
+}
+
+/// What an artefact keeps of its training, for the card and for whoever asks later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingFacts {
+    /// What the rows were, in the caller's words: a run, its hash, its period.
+    pub data: String,
+    /// The catalogue's hash, as in the model.
+    pub catalogue_hash: String,
+    /// The config of the training.
+    pub config: TrainConfig,
+    /// How the rows were divided.
+    pub split: SplitFacts,
+    /// What was noticed about columns.
+    pub warnings: Vec<Warning>,
+    /// The figures on the test rows.
+    pub judgement: Judgement,
+}
+
+/// Why there is no model.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum TrainError {
+    /// The rows cannot be divided.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The regression failed.
+    #[error(transparent)]
+    Logistic(#[from] LogisticError),
+    /// A setting is out of its bounds.
+    #[error("{name} is {value}; it must be {wanted}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// No column is left.
+    #[error("no column tells any row from another: {}", .0.join(", "))]
+    AllConstant(Vec<String>),
+    /// The null policy names a column that is not there.
+    #[error("the null policy names {0}, which is no column")]
+    UnknownColumn(String),
+    /// A calibration without rows of its own.
+    #[error(
+        "the calibration has no rows: give split.calibration_share, or calibration.method none"
+    )]
+    NoCalibrationRows,
+}
+
+fn seed() -> u64 {
+    1
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Warning::Constant { column } => {
+                write!(f, "column {column} has one value in all training rows and was left out")
+            }
+            Warning::Leaking { column, auc } => write!(
+                f,
+                "column {column} alone has an AUC of {auc:.4} on the training rows: does it know \
+                 the answer?"
+            ),
+        }
+    }
+}
+
+impl Trainer {
+    fn kind(&self) -> ModelKind {
+        match self {
+            Trainer::Logistic(_) => ModelKind::Logistic,
+            Trainer::Tree(_) => ModelKind::Tree,
+            Trainer::Forest(_) => ModelKind::Forest,
+            Trainer::Boosting(_) => ModelKind::Boosting,
+        }
+    }
+}
+
+/// Trains a model. The same table, config and seed give the same bytes, whatever the work's threads.
+pub fn train(
+    table: &Table,
+    config: &TrainConfig,
+    identity: Identity,
+    work: Work,
+) -> Result<Trained, TrainError> {
+    check(&config.model)?;
+    if let Some(unknown) = config
+        .nulls
+        .columns
+        .keys()
+        .find(|name| !table.columns().iter().any(|column| column.name == **name))
+    {
+        return Err(TrainError::UnknownColumn(unknown.clone()));
+    }
+    let split = config.split.split(table, config.seed)?;
+    if config.calibration.method != Method::None && split.calibration.is_empty() {
+        return Err(TrainError::NoCalibrationRows);
+    }
+    let (columns, mut warnings) = useful(table.columns(), &split.train)?;
+    let inputs: Vec<Input> = columns
+        .iter()
+        .map(|column| {
+            let policy = config.nulls.columns.get(&column.name);
+            Input::of(column, *policy.unwrap_or(&config.nulls.default), &split.train)
+        })
+        .collect();
+    warnings.extend(leaking(table, &columns, &split.train));
+    let (scorer, curve, bounds) = match &config.model {
+        Trainer::Logistic(logistic) => {
+            let logistic = path(table, &columns, &inputs, &split.train, logistic)?;
+            (Scorer::Logistic(logistic), Logistic::CURVE, LOGIT_MAX)
+        }
+        trees => grow(trees, table, &columns, &inputs, &split.train, config.seed, work),
+    };
+    let levels = Levels::new(&curve, config.calibration.scale, -bounds, bounds);
+    let kind = config.model.kind();
+    let mut model = Model::new(Model::head(identity, kind, inputs, levels), scorer);
+    if !split.calibration.is_empty() {
+        let raw = raw_of(&model, table, &split.calibration);
+        let labels = table.labels_of(&split.calibration);
+        let curve = Curve::fit(config.calibration.method, curve, &raw, &labels);
+        model.set_levels(Levels::new(&curve, config.calibration.scale, -bounds, bounds));
+    }
+    Ok(Trained { model, split, warnings })
+}
+
+impl Trained {
+    /// Writes into the artefact what it was made from; the model's hash covers it.
+    pub fn keep_facts(&mut self, data: &str, config: &TrainConfig, judgement: Judgement) {
+        let facts = TrainingFacts {
+            data: data.to_owned(),
+            catalogue_hash: self.model.catalogue_hash().to_owned(),
+            config: config.clone(),
+            split: self.split.facts.clone(),
+            warnings: self.warnings.clone(),
+            judgement,
+        };
+        self.model.set_training(facts);
+    }
+}
+
+/// Trains an isolation forest on some rows of a table, without looking at the labels.
+pub fn train_anomaly(
+    table: &Table,
+    rows: &[u32],
+    config: &IsolationConfig,
+    nulls: &NullConfig,
+    seed: u64,
+    identity: Identity,
+    work: Work,
+) -> Result<Model, TrainError> {
+    bounded("trees", config.trees, 1, TREES_MAX, "from 1 to 1000")?;
+    bounded("sample_rows", config.sample_rows, 2, 1 << 12, "from 2 to 4096")?;
+    let (columns, _) = useful(table.columns(), rows)?;
+    let policy = |column: &Column| *nulls.columns.get(&column.name).unwrap_or(&nulls.default);
+    let inputs: Vec<Input> =
+        columns.iter().map(|column| Input::of(column, policy(column), rows)).collect();
+    let values = derived_values(&columns, &inputs, rows);
+    let edges = values.iter().map(|values| forest::mixed_edges(values)).collect();
+    let binned = Binned::with_edges(&values, edges);
+    let trees = forest::isolate(&binned, config, seed, work);
+    let levels =
+        Levels::of(Scale::Probability, forest::levels_of_path_lengths(config, binned.rows()));
+    let head = Model::head(identity, ModelKind::Isolation, inputs, levels);
+    Ok(Model::new(head, flat(0, binned.edges, trees)))
+}
+
+/// The raw scores of some rows of a table that has the model's inputs.
+///
+/// # Panics
+/// If it has not.
+pub fn raw_of(model: &Model, table: &Table, rows: &[u32]) -> Vec<i64> {
+    model.raw_rows(table.columns(), &binding(model, table.columns()), rows)
+}
+
+fn binding(model: &Model, columns: &[Column]) -> Binding {
+    let names: Vec<_> = columns.iter().map(|column| (column.name.as_str(), column.kind)).collect();
+    model.bind(&names).unwrap_or_else(|differ| panic!("{differ}"))
+}
+
+fn bounded(
+    name: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+    wanted: &'static str,
+) -> Result<(), TrainError> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(TrainError::Setting { name, value: value.to_string(), wanted })
+    }
+}
+
+fn check(trainer: &Trainer) -> Result<(), TrainError> {
+    let share = |name, value: f64| {
+        let good = value > 0.0 && value <= 1.0;
+        let wanted = "more than 0 and at most 1";
+        good.then_some(()).ok_or(TrainError::Setting { name, value: value.to_string(), wanted })
+    };
+    let depth = |value| bounded("depth_max", value, 1, DEPTH_MAX, "from 1 to 64");
+    let trees = |value| bounded("trees", value, 1, TREES_MAX, "from 1 to 1000");
+    let weight = |weight| match weight {
+        forest::ClassWeight::Positive(value) if !(value > 0.0 && f64::is_finite(value)) => {
+            let wanted = "more than 0 and finite";
+            Err(TrainError::Setting { name: "class_weight", value: value.to_string(), wanted })
+        }
+        _ => Ok(()),
+    };
+    match trainer {
+        Trainer::Logistic(config) => {
+            let good = |l2: &f64| l2.is_finite() && *l2 > 0.0;
+            if config.l2.is_empty() || !config.l2.iter().all(good) {
+                return Err(LogisticError::Path(config.l2.clone()).into());
+            }
+            share("validation_share", config.validation_share)?;
+            weight(config.class_weight)
+        }
+        Trainer::Tree(config) => depth(config.depth_max).and(weight(config.class_weight)),
+        Trainer::Forest(config) => {
+            trees(config.trees)?;
+            depth(config.depth_max)?;
+            share("sample_share", config.sample_share)?;
+            weight(config.class_weight)
+        }
+        Trainer::Boosting(config) => {
+            trees(config.trees)?;
+            depth(config.depth_max)?;
+            share("learning_rate", config.learning_rate)?;
+            share("columns_share", config.columns_share)?;
+            share("rows_share", config.rows_share)?;
+            if !(config.l2 >= 0.0 && config.l2.is_finite()) {
+                let (value, wanted) = (config.l2.to_string(), "0 or more");
+                return Err(TrainError::Setting { name: "l2", value, wanted });
+            }
+            weight(config.class_weight)
+        }
+    }
+}
+
+/// The columns that differ somewhere in the rows that train; whether a value is there is a
+/// difference too.
+fn useful(columns: &[Column], rows: &[u32]) -> Result<(Vec<Column>, Vec<Warning>), TrainError> {
+    let differs = |column: &Column| {
+        let mut values = rows.iter().map(|row| column.values[*row as usize]);
+        let first = values.next().unwrap_or(f64::NAN);
+        values.any(|value| value != first && !(value.is_nan() && first.is_nan()))
+    };
+    let (useful, constant): (Vec<&Column>, Vec<&Column>) = columns.iter().partition(|c| differs(c));
+    if useful.is_empty() {
+        let names = constant.iter().map(|column| column.name.clone()).collect();
+        return Err(TrainError::AllConstant(names));
+    }
+    let warning = |column: &&Column| Warning::Constant { column: column.name.clone() };
+    let warnings = constant.iter().map(warning).collect();
+    Ok((useful.into_iter().cloned().collect(), warnings))
+}
+
+fn leaking(table: &Table, columns: &[Column], rows: &[u32]) -> Vec<Warning> {
+    let labels = table.labels_of(rows);
+    let mut warnings = Vec::new();
+    for column in columns {
+        // A missing value counts as lowest; the order of finite numbers is that of their bits.
+        let rank = |row: &u32| match column.values[*row as usize] {
+            value if value.is_nan() => i64::MIN,
+            value => ordered(value),
+        };
+        let ranks: Vec<i64> = rows.iter().map(rank).collect();
+        let auc = judge::auc(&ranks, &labels).unwrap_or(0.5);
+        let auc = auc.max(1.0 - auc);
+        if auc >= LEAK_AUC {
+            warnings.push(Warning::Leaking { column: column.name.clone(), auc });
+        }
+    }
+    warnings
+}
+
+/// An integer that is ordered as the number is.
+fn ordered(value: f64) -> i64 {
+    let bits = (value + 0.0).to_bits() as i64;
+    if bits < 0 { i64::MIN - bits } else { bits }
+}
+
+/// Tries the weights of the path on the last rows of the training, and trains with the best on all.
+fn path(
+    table: &Table,
+    columns: &[Column],
+    inputs: &[Input],
+    rows: &[u32],
+    config: &LogisticConfig,
+) -> Result<Logistic, TrainError> {
+    let prepared =
+        |rows: &[u32]| Prepared::new(columns, inputs, rows, table.positive(), config.class_weight);
+    let mut best = (f64::MIN, config.l2[0]);
+    let mut by_time = rows.to_vec();
+    by_time.sort_by_key(|row| (table.times()[*row as usize], *row));
+    let held_out = (rows.len() as f64 * config.validation_share) as usize;
+    let (fitted, validation) = by_time.split_at(rows.len() - held_out);
+    let both = |rows: &[u32]| {
+        let labels = table.labels_of(rows);
+        labels.contains(&true) && labels.contains(&false)
+    };
+    if config.l2.len() > 1 && both(fitted) && both(validation) {
+        let labels = table.labels_of(validation);
+        let prepared = prepared(fitted)?;
+        for l2 in &config.l2 {
+            let logistic = prepared.fit(*l2, config.iterations_max)?;
+            let raw: Vec<i64> = validation
+                .iter()
+                .map(|row| logistic.raw(columns.iter().map(|c| c.values[*row as usize])))
+                .collect();
+            let reached = judge::average_precision(&raw, &labels).unwrap_or(0.0);
+            if reached > best.0 {
+                best = (reached, *l2);
+            }
+        }
+    }
+    Ok(prepared(rows)?.fit(best.1, config.iterations_max)?)
+}
+
+fn derived_values(columns: &[Column], inputs: &[Input], rows: &[u32]) -> Vec<Vec<f64>> {
+    derived(inputs)
+        .iter()
+        .map(|derived| {
+            let values = &columns[derived.input].values;
+            rows.iter().map(|row| derived.value(values[*row as usize])).collect()
+        })
+        .collect()
+}
+
+fn grow(
+    trainer: &Trainer,
+    table: &Table,
+    columns: &[Column],
+    inputs: &[Input],
+    rows: &[u32],
+    seed: u64,
+    work: Work,
+) -> (Scorer, Curve, i64) {
+    let binned = Binned::new(&derived_values(columns, inputs, rows));
+    let labels = table.labels_of(rows);
+    let (base, trees) = match trainer {
+        Trainer::Forest(config) => (0, forest::forest(&binned, &labels, config, seed, work)),
+        Trainer::Boosting(config) => forest::boost(&binned, &labels, config, seed, work),
+        Trainer::Tree(config) => (0, forest::tree(&binned, &labels, config)),
+        Trainer::Logistic(_) => unreachable!("a regression has no trees"),
+    };
+    let unit = f64::from(1u32 << VALUE_BITS);
+    let (curve, bounds) = match trainer {
+        Trainer::Boosting(_) => {
+            (Curve::Logistic { slope: 1.0 / unit, shift: 0.0 }, 64 << VALUE_BITS)
+        }
+        _ => {
+            let most = (trees.len() as i64) << VALUE_BITS;
+            (Curve::Share { slope: 1.0 / most as f64 }, most)
+        }
+    };
+    (flat(base, binned.edges, trees), curve, bounds)
+}
+
+fn flat(base: i64, edges: Vec<Edges>, trees: Vec<Tree>) -> Scorer {
+    let file = TreesFile { base, edges, trees };
+    Scorer::Trees(Flat::new(file).expect("what was grown is sound"))
+}
