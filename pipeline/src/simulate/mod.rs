@@ -21,7 +21,7 @@
 //! "#;
 //! let scenario = Scenario::parse("village.toml".as_ref(), text)?;
 //! let mut events = 0;
-//! simulate::run(&scenario, 1, |batch| events += batch.len());
+//! simulate::run(&scenario, 1, |batch| events += batch.len())?;
 //! assert!(events > 500);
 //! # Ok(())
 //! # }
@@ -80,7 +80,14 @@ const BATCHES_AHEAD: usize = 16;
 
 /// Makes the population of a scenario and a seed: its events are handed over in batches, in total
 /// order and on a thread of their own. What is left is the world at the end of its days.
-pub fn run(scenario: &Scenario, seed: u64, take: impl FnMut(Vec<Event>) + Send) -> World {
+///
+/// # Errors
+/// When a ring needs more people than there are (exit 2); nothing was handed over then.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    take: impl FnMut(Vec<Event>) + Send,
+) -> Result<World, Failure> {
     live(scenario, seed, None, take)
 }
 
@@ -90,25 +97,27 @@ fn live(
     seed: u64,
     closed: Option<Box<Closed>>,
     mut take: impl FnMut(Vec<Event>) + Send,
-) -> World {
+) -> Result<World, Failure> {
     let (sender, batches) = sync_channel(BATCHES_AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(|| batches.into_iter().for_each(&mut take));
         let mut world = World::new(scenario, seed, closed, sender);
         society::settle(&mut world, scenario);
         negatives::plan(&mut world, scenario);
-        fraud::plan(&mut world, scenario);
+        fraud::plan(&mut world, scenario)?;
         life::begin(&mut world, scenario);
         world.run();
-        world
+        Ok(world)
     })
 }
 
 /// What `hongxian simulate` does: makes the population of a scenario and writes it to `out`.
 pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure> {
     let mut output = Output::create(out, scenario, seed)?;
-    let world = run(scenario, seed, |batch| output.write(&batch));
-    output.finish(&world, scenario)
+    match run(scenario, seed, |batch| output.write(&batch)) {
+        Ok(world) => output.finish(&world, scenario),
+        Err(failure) => Err(output.give_up(failure)),
+    }
 }
 
 /// What `hongxian simulate --with-rules` does: the rules decide on the population while it lives,
@@ -125,7 +134,11 @@ pub fn run_with_rules(
 ) -> Result<Ended, Failure> {
     let closed = Closed::new(rules, scenario, seed)?;
     let mut output = Output::create(out, scenario, seed)?;
-    let mut world = live(scenario, seed, Some(Box::new(closed)), |batch| output.write(&batch));
+    let mut world = match live(scenario, seed, Some(Box::new(closed)), |batch| output.write(&batch))
+    {
+        Ok(world) => world,
+        Err(failure) => return Err(output.give_up(failure)),
+    };
     let closed = world.closed.take().unwrap_or_else(|| unreachable!("it was given"));
     let ended = closed.finish(&world)?;
     output.finish(&world, scenario)?;

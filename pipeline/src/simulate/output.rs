@@ -88,6 +88,13 @@ impl Output {
         }
     }
 
+    /// Takes the begun `events.parquet` away again, for no population comes of it.
+    pub(super) fn give_up(self, failure: Failure) -> Failure {
+        drop(self.writer);
+        let _ = std::fs::remove_file(self.dir.join("events.parquet"));
+        failure
+    }
+
     /// Ends `events.parquet` and writes `labels.parquet`; where that is not the truth, also
     /// `truth.parquet`.
     pub(super) fn finish(mut self, world: &World, scenario: &Scenario) -> Result<(), Failure> {

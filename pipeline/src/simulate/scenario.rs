@@ -114,6 +114,14 @@ named! {
     }
 }
 
+impl Typology {
+    /// Whether its rings have groups of players: only there does `players` mean anything.
+    pub fn has_players(self) -> bool {
+        use Typology::{GamblingBanker, GamblingBigSmall, GamblingMine, GamblingNiuNiu};
+        matches!(self, GamblingMine | GamblingBanker | GamblingNiuNiu | GamblingBigSmall)
+    }
+}
+
 named! {
     /// Honest behaviour that resembles fraud.
     NegativeKind {
@@ -174,6 +182,9 @@ const PEAK: (i64, i64) = (1, 100);
 const COUNT: (i64, i64) = (0, 10_000);
 /// The largest groups that reports tell of have some 400 members.
 const PLAYERS: (i64, i64) = (8, 400);
+/// Of a hundred ordinary accounts so many can be players of one group in any population: two in
+/// three are not elderly, and 60 of 100 is four standard deviations from that in the smallest.
+const PLAYERS_PERCENT: i64 = 60;
 
 impl Scenario {
     /// Reads a scenario file; all its mistakes are reported at once. With a difficulty, all rings
@@ -242,7 +253,7 @@ fn read_root(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Scenario> {
         true => choice(reader, root, "difficulty", DIFFICULTIES),
         false => None,
     };
-    let span = (start.unwrap_or(0), days.unwrap_or(DAYS.1));
+    let span = (start.unwrap_or(0), days.unwrap_or(DAYS.1), accounts);
     let rings =
         each_table(reader, root, "ring", |reader, table| read_ring(reader, table, usual, span));
     let negatives = each_table(reader, root, "negative", read_negative);
@@ -304,7 +315,7 @@ fn read_ring(
     reader: &mut Reader<'_>,
     table: &DeTable<'_>,
     usual: Option<Difficulty>,
-    (start, days): (i64, i64),
+    (start, days, accounts): (i64, i64, Option<i64>),
 ) -> Option<Ring> {
     let known = ["typology", "difficulty", "count", "from", "until", "variant", "players"];
     reader.known_keys(table, &known);
@@ -336,9 +347,45 @@ fn read_ring(
         true => choice(reader, table, "variant", &VARIANTS)?,
         false => Variant::Usual,
     };
-    let players = reader.integer(table, "players", PLAYERS.0..=PLAYERS.1);
+    let players = read_players(reader, table, typology, accounts);
     let (typology, difficulty, count) = (typology?, difficulty?, count?);
     Some(Ring { typology, difficulty, count, from, until, variant, players })
+}
+
+/// How many players the groups of a ring have: only where there are players, and no more than
+/// there are people.
+fn read_players(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    typology: Option<Typology>,
+    accounts: Option<i64>,
+) -> Option<i64> {
+    let span = table.get("players")?.span();
+    if let Some(typology) = typology.filter(|typology| !typology.has_players()) {
+        let name = typology.name();
+        let message = Message::new(
+            format!("`players` means nothing for {name}: only gambling rings have players"),
+            format!("`players` 对 {name} 无意义：只有赌博类团伙有玩家"),
+        );
+        let hint = Message::new("take it away", "请删去该键");
+        reader.fail("no-players", span, message, Some(hint));
+        return None;
+    }
+    let players = reader.integer(table, "players", PLAYERS.0..=PLAYERS.1)?;
+    let able = accounts? * PLAYERS_PERCENT / 100;
+    if players > able {
+        let accounts = accounts?;
+        let message = Message::new(
+            format!("`players` is {players}, of {accounts} accounts only {able} can be players"),
+            format!("`players` 为 {players}，而 {accounts} 个账户中至多 {able} 个可作玩家"),
+        );
+        let hint = Message::new(
+            format!("{PLAYERS_PERCENT} % of `accounts` is the most"),
+            format!("至多为 `accounts` 的 {PLAYERS_PERCENT}%"),
+        );
+        reader.fail("too-few-people", span, message, Some(hint));
+    }
+    Some(players)
 }
 
 fn read_negative(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Negative> {
@@ -463,6 +510,16 @@ count = 2
             assert!(found.contains(&wanted), "{wanted:?} is not in {found:?}");
         }
         assert!(found.iter().any(|(code, _)| *code == "missing-key"));
+    }
+
+    #[test]
+    fn players_are_refused_where_there_are_none_or_too_few_people() {
+        let ring = |typology: &str, players: i64| {
+            GOOD.replace("device-farm", typology) + &format!("players = {players}\n")
+        };
+        assert_eq!(codes(&ring("device-farm", 30)), [("no-players", "30".to_owned())]);
+        assert_eq!(codes(&ring("gambling-mine", 301)), [("too-few-people", "301".to_owned())]);
+        assert!(Scenario::parse(Path::new("s.toml"), &ring("gambling-mine", 300)).is_ok());
     }
 
     #[test]

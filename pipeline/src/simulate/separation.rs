@@ -209,7 +209,7 @@ fn transactions(world: &World, events: &[Event], kinds: &[Kind]) -> Quantities {
 /// No quantity separates better than so, of accounts or of transactions.
 fn check(difficulty: Difficulty, most: f64) {
     let mut events = Vec::new();
-    let world = run(&scenario(difficulty), 1, |batch| events.extend(batch));
+    let world = run(&scenario(difficulty), 1, |batch| events.extend(batch)).unwrap();
     let mut table = Vec::new();
     let all = [Kind::Send, Kind::Claim, Kind::Transfer, Kind::Withdraw];
     for (of, quantities) in [

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::figures::DAY;
 use super::labels::Label;
-use super::world::{Account, Age, Event, SchemeId, World};
+use super::world::{Account, Age, Event, World};
 use super::*;
+use crate::diagnostic::Lang;
 use crate::event::{Kind, NULL_INT};
 use crate::packet::finding::Finding;
 use crate::packet::limits::Limits;
@@ -39,7 +40,7 @@ fn small() -> Scenario {
 
 fn made(scenario: &Scenario, seed: u64) -> (World, Vec<Event>) {
     let mut events = Vec::new();
-    let world = run(scenario, seed, |batch| events.extend(batch));
+    let world = run(scenario, seed, |batch| events.extend(batch)).unwrap();
     (world, events)
 }
 
@@ -246,13 +247,73 @@ fn a_ring_has_as_many_players_as_the_scenario_says() {
     }
     let (world, events) = made(&scenario, 1);
     check_laws(&events);
-    let gambles = |scheme: SchemeId| world.scheme(scheme).gambles();
-    let groups: Vec<_> =
-        world.groups.iter().filter(|group| group.scheme.is_some_and(gambles)).collect();
-    assert!(groups.len() > 5);
-    for group in groups {
+    assert!(game_groups(&world).count() > 5);
+    for group in game_groups(&world) {
         assert!(group.members.len() > 140, "{} {}", group.name, group.members.len());
     }
+}
+
+/// A ring that needs more people than there are ends with words, whichever ring that is.
+#[test]
+fn rings_that_need_more_people_than_there_are_are_refused() {
+    let village = |rings: &str| {
+        let text = format!(
+            "title = \"village\"\nstart = \"2024-03-01\"\ndays = 2\naccounts = 200\n\
+             difficulty = \"hard\"\n\
+             groups = {{ family = 20, interest = 2, business = 2, stranger = 2 }}\n{rings}"
+        );
+        Scenario::parse(Path::new("village.toml"), &text)
+    };
+    let refused = |scenario: &Scenario| {
+        let out = tempfile::tempdir().unwrap();
+        let failure = command(scenario, 1, out.path()).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "nothing is left behind");
+        failure.render(Lang::En, false)
+    };
+    for (name, typology) in Typology::ALL {
+        let mut scenario =
+            village(&format!("[[ring]]\ntypology = \"{name}\"\ncount = 200\n")).unwrap();
+        let told = refused(&scenario);
+        assert!(told.contains("too few people") && told.contains(name), "{told}");
+        if !typology.has_players() {
+            continue;
+        }
+        // What was read is refused before anything is made; what was set by a program is too.
+        (scenario.rings[0].count, scenario.rings[0].players) = (1, Some(400));
+        assert!(refused(&scenario).contains("needs 400 of 200 accounts"), "{name}");
+        let read = village(&format!("[[ring]]\ntypology = \"{name}\"\ncount = 1\nplayers = 400\n"));
+        assert!(matches!(read, Err(Failure::Input(..))), "{name}");
+        // Of all that the bound allows the ring is made, though the draws may have to be listed.
+        let most = village(&format!("[[ring]]\ntypology = \"{name}\"\ncount = 1\nplayers = 120\n"));
+        let (world, events) = made(&most.unwrap(), 1);
+        check_laws(&events);
+        // A banker's groups are drawn anew every night, from those who are there already too.
+        let sizes: Vec<usize> = game_groups(&world).map(|group| group.members.len()).collect();
+        assert!(!sizes.is_empty() && sizes.iter().all(|size| *size > 80), "{name}: {sizes:?}");
+    }
+}
+
+fn game_groups(world: &World) -> impl Iterator<Item = &world::GroupInfo> {
+    let gambles = |group: &&world::GroupInfo| {
+        group.scheme.is_some_and(|scheme| world.scheme(scheme).gambles())
+    };
+    world.groups.iter().filter(gambles)
+}
+
+/// A group of fewer players than a scheme has regulars has as few as the scenario says.
+#[test]
+fn a_small_group_of_players_stays_small() {
+    let mut scenario = small();
+    scenario.rings.retain(|ring| ring.typology.has_players());
+    for ring in &mut scenario.rings {
+        ring.players = Some(8);
+    }
+    let (world, events) = made(&scenario, 1);
+    check_laws(&events);
+    let sizes: Vec<usize> = game_groups(&world).map(|group| group.members.len()).collect();
+    // The house of a ring is four accounts at most.
+    assert!(sizes.len() > 5 && sizes.iter().all(|size| *size <= 12), "{sizes:?}");
 }
 
 /// The watchers among the elderly are the document's share of any part of the families.

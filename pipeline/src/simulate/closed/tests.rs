@@ -66,7 +66,7 @@ fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, V
     let rules = rules(dir.path(), policy, which);
     let closed = sound(Closed::new(&rules, scenario, 1));
     let mut events = Vec::new();
-    let mut world = live(scenario, 1, Some(Box::new(closed)), |batch| events.extend(batch));
+    let mut world = sound(live(scenario, 1, Some(Box::new(closed)), |batch| events.extend(batch)));
     let closed = world.closed.take().unwrap();
     let ended = sound(closed.finish(&world));
     (world, events, ended)

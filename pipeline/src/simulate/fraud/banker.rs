@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::{
-    anyhow, by, open_group, paid, pick_day, public, recruit, section, share_of, takers, yuan,
+    Shortage, anyhow, by, open_group, paid, pick_day, public, recruit, section, share_of, takers,
+    yuan,
 };
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play};
@@ -21,11 +22,11 @@ const ROUNDS_TELLING: u32 = 8;
 /// What the winner of a stake is paid, in hundredths of it: the rest is the banker's.
 const PAID_PERCENT: i64 = 190;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, NIGHTS, rng);
     let tables = by(difficulty, 3, 3, 4);
-    let crew = recruit(world, 1 + tables, difficulty, rng);
+    let crew = recruit(world, 1 + tables, difficulty, rng)?;
     let (banker, agents) = (crew[0], &crew[1..]);
     let hour = by(difficulty, 2, rng.between(14, 22), rng.between(12, 21));
     let first = (world.midnight(day) + hour * HOUR).max(world.start + HOUR);
@@ -35,7 +36,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     let mut crowds: Vec<Vec<Account>> = Vec::new();
     for &agent in agents {
         world.role(scheme, agent, "agent", true);
-        crowds.push(public(world, ring.players.unwrap_or(regulars), rng));
+        crowds.push(public(world, ring.players.unwrap_or(regulars), rng)?);
     }
     for night in 0..NIGHTS {
         for (at, (&agent, players)) in agents.iter().zip(&mut crowds).enumerate() {
@@ -44,7 +45,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
                 let left = players.len() * 4 / 5;
                 let new = if ring.players.is_some() { players.len() - left } else { 2 };
                 players.truncate(left);
-                players.extend(public(world, new as i64, rng));
+                players.extend(public(world, new as i64, rng)?);
                 players.sort_unstable();
                 players.dedup();
             }
@@ -62,6 +63,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         let closes = first + night * 24 * HOUR + 3 * HOUR;
         world.cash_out_at(closes + rng.between(10 * MINUTE, HOUR), banker, Some(scheme));
     }
+    Ok(())
 }
 
 struct Table {

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use super::{by, open_group, paid, pick_day, public, recruit, section, takers, yuan};
+use super::{Shortage, by, open_group, paid, pick_day, public, recruit, section, takers, yuan};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX};
 use crate::simulate::random::Rng;
@@ -15,13 +15,13 @@ use crate::simulate::world::{Account, Group, SchemeId, World};
 const REBATES_TELLING: u32 = 6;
 const LOSSES_TELLING: u32 = 1;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let scam = ring.typology == Typology::BrushingScam;
     let day = pick_day(world, ring, 2, rng);
-    let crew = recruit(world, 2, difficulty, rng);
+    let crew = recruit(world, 2, difficulty, rng)?;
     let (desk, till) = (crew[0], by(difficulty, crew[0], crew[1], crew[1]));
-    let members = public(world, by(difficulty, 14, 11, 9), rng);
+    let members = public(world, by(difficulty, 14, 11, 9), rng)?;
     let opens = world.midnight(day) + 14 * HOUR;
     let telling = if scam { LOSSES_TELLING } else { REBATES_TELLING };
     let scheme = world.fraud(ring.typology, telling, rng);
@@ -50,6 +50,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         let closes = opens + night * 24 * HOUR + 7 * HOUR + rng.between(10 * MINUTE, HOUR);
         world.cash_out_at(closes, till, Some(scheme));
     }
+    Ok(())
 }
 
 struct Shop {

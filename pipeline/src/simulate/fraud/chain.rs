@@ -1,7 +1,7 @@
 //! Collector chains (层层归集): what collectors drain from groups goes on from layer to layer within
 //! minutes, a little less at each hop, to accounts that lay idle before, and leaves for the bank.
 
-use super::{by, collector, paid, pick_day, recruit, section, time_on};
+use super::{Shortage, by, collector, paid, pick_day, recruit, section, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::Fund;
 use crate::simulate::random::Rng;
@@ -13,15 +13,15 @@ const HOPS_TELLING: u32 = 3;
 /// Less than this is not worth a hop, fen.
 const HOP_FEN_MIN: i64 = 1_000;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 2, rng);
     let begins = time_on(world, day, 9, by(difficulty, 20, 14, 11), rng);
     let scheme = world.fraud(ring.typology, HOPS_TELLING, rng);
-    let first = recruit(world, by(difficulty, 2, 2, 3), difficulty, rng);
+    let first = recruit(world, by(difficulty, 2, 2, 3), difficulty, rng)?;
     let mut chain = Vec::new();
     for depth in 0..by(difficulty, 2, 3, 3) {
-        let link = recruit(world, 1, difficulty, rng)[0];
+        let link = recruit(world, 1, difficulty, rng)?[0];
         let last = depth + 1 == by(difficulty, 2, 3, 3);
         world.role(scheme, link, if last { "collector" } else { "mule" }, true);
         chain.push(link);
@@ -29,7 +29,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     for &account in &first {
         world.role(scheme, account, "collector", true);
     }
-    let ended = collector::drain(world, scheme, difficulty, &first, begins, rng);
+    let ended = collector::drain(world, scheme, difficulty, &first, begins, rng)?;
     // Several times while it lasts, and once at the end.
     let rounds = by(difficulty, 3, 3, 4);
     for round in 1..=rounds {
@@ -41,6 +41,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
             });
         }
     }
+    Ok(())
 }
 
 /// All that an account has goes to the next of the chain, less what it may keep.

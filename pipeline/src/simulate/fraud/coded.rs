@@ -1,7 +1,7 @@
 //! Coded settlement (暗语交易): orders in a code of everyday words, each paid by a transfer or packet
 //! to one account at a fixed price a unit, across groups. The code words change every week.
 
-use super::{by, open_group, paid, pick_day, public, recruit, section, takers, time_on};
+use super::{Shortage, by, open_group, paid, pick_day, public, recruit, section, takers, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play};
 use crate::simulate::random::Rng;
@@ -13,11 +13,11 @@ const SETTLED_TELLING: u32 = 8;
 /// Words of the code in a week.
 const BOOK_WORDS: usize = 6;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 3, rng);
     let begins = time_on(world, day, 10, 16, rng);
-    let dealer = recruit(world, 1, difficulty, rng)[0];
+    let dealer = recruit(world, 1, difficulty, rng)?[0];
     let scheme = world.fraud(ring.typology, SETTLED_TELLING, rng);
     world.role(scheme, dealer, "collector", true);
     let prices: &[i64] = by(difficulty, &[100, 200], &[38, 58, 88, 120], &[6, 9, 15, 22]);
@@ -29,7 +29,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     let word = *rng.pick(&words);
     let mut rooms: Vec<(Group, Vec<Account>)> = Vec::new();
     for at in 0..by(difficulty, 1, 2, 3) {
-        let buyers = public(world, by(difficulty, 16, 9, 6), rng);
+        let buyers = public(world, by(difficulty, 16, 9, 6), rng)?;
         for &buyer in &buyers {
             world.role(scheme, buyer, "player", false);
         }
@@ -52,6 +52,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         let closes = world.midnight(day + night + 1) - rng.between(MINUTE, HOUR);
         world.cash_out_at(closes, dealer, Some(scheme));
     }
+    Ok(())
 }
 
 struct Deal {

@@ -1,7 +1,7 @@
 //! Many groups, one collector (多群归集): money comes out of many groups to one account within
 //! hours, in packets below the limit, and leaves for the bank.
 
-use super::{by, open_group, pick_day, recruit, section, takers, time_on};
+use super::{Shortage, by, open_group, pick_day, recruit, section, takers, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play};
 use crate::simulate::random::Rng;
@@ -11,20 +11,21 @@ use crate::simulate::world::{Account, SchemeId, World};
 /// From so many groups on the pattern is plain.
 const GROUPS_TELLING: u32 = 4;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 2, rng);
     let begins = time_on(world, day, by(difficulty, 1, 10, 9), by(difficulty, 5, 18, 12), rng);
     let scheme = world.fraud(ring.typology, GROUPS_TELLING, rng);
-    let collectors = recruit(world, by(difficulty, 1, 1, 2), difficulty, rng);
+    let collectors = recruit(world, by(difficulty, 1, 1, 2), difficulty, rng)?;
     for &collector in &collectors {
         world.role(scheme, collector, "collector", true);
     }
-    let ended = drain(world, scheme, difficulty, &collectors, begins, rng);
+    let ended = drain(world, scheme, difficulty, &collectors, begins, rng)?;
     for &collector in &collectors {
         let after = by(difficulty, 8 * MINUTE, 40 * MINUTE, 5 * HOUR);
         world.cash_out_at(ended + rng.around(after, 0.4), collector, Some(scheme));
     }
+    Ok(())
 }
 
 /// Empties groups into collectors, from a time on: when the last packet was sent.
@@ -35,15 +36,15 @@ pub(super) fn drain(
     collectors: &[Account],
     begins: i64,
     rng: &mut Rng,
-) -> i64 {
+) -> Result<i64, Shortage> {
     let span = by(difficulty, 50 * MINUTE, 4 * HOUR, 14 * HOUR);
     let groups = by(difficulty, 10, 8, 8);
     let mut last = begins;
     for at in 0..groups {
         let drain = Drain { scheme, difficulty, collectors };
-        last = last.max(drain.group(world, begins + span * at / groups, rng));
+        last = last.max(drain.group(world, begins + span * at / groups, rng)?);
     }
-    last
+    Ok(last)
 }
 
 struct Drain<'d> {
@@ -54,9 +55,9 @@ struct Drain<'d> {
 
 impl Drain<'_> {
     /// A group is opened, its runners send what they hold, and the collectors take it.
-    fn group(&self, world: &mut World, opens: i64, rng: &mut Rng) -> i64 {
+    fn group(&self, world: &mut World, opens: i64, rng: &mut Rng) -> Result<i64, Shortage> {
         let (difficulty, scheme) = (self.difficulty, self.scheme);
-        let runners = recruit(world, by(difficulty, 3, 3, 4), difficulty, rng);
+        let runners = recruit(world, by(difficulty, 3, 3, 4), difficulty, rng)?;
         for &runner in &runners {
             world.role(scheme, runner, "mule", true);
         }
@@ -97,7 +98,7 @@ impl Drain<'_> {
             }
         }
         world.at(time, move |world| world.tell(scheme));
-        time
+        Ok(time)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Contact diversion (引流): tiny packets whose memos carry a contact lure members of other
 //! people's groups away, and some of them pay.
 
-use super::{by, paid, pick_day, recruit, section, time_on};
+use super::{Shortage, by, paid, pick_day, recruit, section, time_on};
 use crate::simulate::clockwork::Act;
 use crate::simulate::figures::{GroupType, HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Taker, human_delay};
@@ -12,11 +12,11 @@ use crate::simulate::world::{Account, Group, SchemeId, World};
 /// From so many lured groups on it is plain.
 const GROUPS_TELLING: u32 = 2;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 2, rng);
     let mut time = time_on(world, day, 9, 18, rng);
-    let crew = recruit(world, 2, difficulty, rng);
+    let crew = recruit(world, 2, difficulty, rng)?;
     let (sender, till) = (crew[0], crew[1]);
     let scheme = world.fraud(ring.typology, GROUPS_TELLING, rng);
     world.role(scheme, sender, "lure", true);
@@ -42,6 +42,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         time += rng.around(by(difficulty, 6 * MINUTE, 25 * MINUTE, HOUR), 0.4);
     }
     world.cash_out_at(time + rng.around(6 * HOUR, 0.3), till, Some(scheme));
+    Ok(())
 }
 
 struct Lure {

@@ -1,7 +1,7 @@
 //! Device farms (羊毛党): many accounts on few devices that grab from other people's packets within
 //! milliseconds, and hand the money on every night.
 
-use super::{by, paid, recruit};
+use super::{Shortage, by, paid, recruit};
 use crate::simulate::clockwork::Act;
 use crate::simulate::figures::{GroupType, HOUR, MINUTE};
 use crate::simulate::packets::Fund;
@@ -14,13 +14,13 @@ const HANDED_TELLING: u32 = 3;
 /// Less than this stays on an account, fen.
 const HARVEST_FEN_MIN: i64 = 100;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let count = by(difficulty, 36, 24, 16);
     let devices = by(difficulty, 2, 10, 16);
     let starts = world.midnight(ring.from.unwrap_or(0)) + 6 * HOUR;
     let scheme = world.fraud(ring.typology, HANDED_TELLING, rng);
-    let accounts = recruit(world, 1 + count, difficulty, rng);
+    let accounts = recruit(world, 1 + count, difficulty, rng)?;
     let (head, accounts) = (accounts[0], &accounts[1..]);
     world.role(scheme, head, "collector", true);
     let shared: Vec<u32> = (0..devices).map(|_| world.new_device()).collect();
@@ -47,6 +47,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
             world.cash_out_at(world.midnight(night) + 9 * HOUR, head, Some(scheme));
         }
     }
+    Ok(())
 }
 
 fn hand_on(world: &mut World, account: Account, head: Account, scheme: SchemeId) {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Crowd, anyhow, by, open_group, pick_day, recruit, section, takers, yuan};
+use super::{Crowd, Shortage, anyhow, by, open_group, pick_day, recruit, section, takers, yuan};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Share, Transfer};
 use crate::simulate::random::Rng;
@@ -17,11 +17,11 @@ const ROUNDS_EACH: i64 = 6;
 /// After so many settled losses the evidence is there for anyone to see.
 const LOSSES_TELLING: u32 = 5;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 2, rng);
-    let house = recruit(world, HOUSE, difficulty, rng);
-    let crowd = Crowd::drawn(world, ring, by(difficulty, 24, 20, 16), rng);
+    let house = recruit(world, HOUSE, difficulty, rng)?;
+    let crowd = Crowd::drawn(world, ring, by(difficulty, 24, 20, 16), rng)?;
     let begins = by(difficulty, HOUR, rng.between(17, 24) * HOUR, rng.between(18, 21) * HOUR);
     let opens = world.midnight(day) + begins;
     let scheme = world.fraud(ring.typology, LOSSES_TELLING, rng);
@@ -39,6 +39,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     for night in 0..2 {
         night_at(world, &table, opens + night * 24 * HOUR, rng);
     }
+    Ok(())
 }
 
 struct Table {

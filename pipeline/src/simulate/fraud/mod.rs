@@ -22,20 +22,49 @@ use super::random::Rng;
 use super::scenario::{Difficulty, Ring, Scenario, Typology};
 use super::society::{announce, introduce};
 use super::world::{Account, Age, Group, GroupInfo, Member, SchemeId, World};
+use crate::diagnostic::{Failure, Message};
 
 /// Plans all rings. Groups and people must be there.
-pub(super) fn plan(world: &mut World, scenario: &Scenario) {
+///
+/// # Errors
+/// When a ring needs more people than are left to be had (exit 2).
+pub(super) fn plan(world: &mut World, scenario: &Scenario) -> Result<(), Failure> {
     let mut number = 0;
     for ring in &scenario.rings {
         for _ in 0..ring.count {
             let mut rng = world.rng(ring.typology.name(), number);
-            act(world, ring, &mut rng);
             number += 1;
+            act(world, ring, &mut rng).map_err(|short| short.told(number, ring, scenario))?;
         }
+    }
+    Ok(())
+}
+
+/// A ring needs more people than there are.
+struct Shortage {
+    wanted: i64,
+    able: i64,
+}
+
+impl Shortage {
+    fn told(self, number: u64, ring: &Ring, scenario: &Scenario) -> Failure {
+        let (Shortage { wanted, able }, accounts) = (self, scenario.accounts);
+        let typology = ring.typology.name();
+        Failure::Usage(Message::new(
+            format!(
+                "too few people: ring {number} of the scenario ({typology}) needs {wanted} of \
+                 {accounts} accounts, and only {able} can be had (no elderly, no watchers, nobody \
+                 who works for a ring already); give more `accounts`, or fewer rings or `players`"
+            ),
+            format!(
+                "人数不足：场景中第 {number} 个团伙（{typology}）需要 {accounts} 个账户中的 {wanted} 个，\
+                 而可用的只有 {able} 个（老年人、旁观者及已为团伙所用者除外）；请增大 `accounts`，或减少团伙或 `players`"
+            ),
+        ))
     }
 }
 
-fn act(world: &mut World, ring: &Ring, rng: &mut Rng) {
+fn act(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     match ring.typology {
         Typology::GamblingMine => mine::plan(world, ring, rng),
         Typology::GamblingBanker => banker::plan(world, ring, rng),
@@ -69,13 +98,18 @@ fn section(scene: &str, difficulty: Difficulty) -> String {
 
 /// Accounts that work for a ring: the harder to catch, the more of them are of ordinary people who
 /// rent them out. The ring's own are the younger the easier, and known from the beginning.
-fn recruit(world: &mut World, count: i64, difficulty: Difficulty, rng: &mut Rng) -> Vec<Account> {
+fn recruit(
+    world: &mut World,
+    count: i64,
+    difficulty: Difficulty,
+    rng: &mut Rng,
+) -> Result<Vec<Account>, Shortage> {
     let rented = by(difficulty, 0.0, 0.65, 0.9);
     let recruits = (0..count).map(|_| {
         if rng.chance(rented) {
-            let account = public(world, 1, rng)[0];
+            let account = public(world, 1, rng)?[0];
             world.people[account.0 as usize].hired = true;
-            return account;
+            return Ok(account);
         }
         let (province, ..) = *rng.pick(PROVINCES);
         let age = [Age::Young, Age::Middle][rng.weighted(&[50, 50])];
@@ -91,23 +125,45 @@ fn recruit(world: &mut World, count: i64, difficulty: Difficulty, rng: &mut Rng)
         person.verified = rng.chance(by(difficulty, 0.5, 0.8, 0.92));
         person.ringed = true;
         introduce(world, account, start + i64::from(account.0) / 20);
-        account
+        Ok(account)
     });
     recruits.collect()
 }
 
+/// After so many draws in a row of nobody who will do, those who are left are listed: with one in
+/// twenty left that never happens, so a draw costs next to nothing where there are people.
+const MISSES_MAX: u32 = 1_000;
+
 /// Ordinary people who get drawn in.
-fn public(world: &World, count: i64, rng: &mut Rng) -> Vec<Account> {
-    let mut found = Vec::new();
-    while (found.len() as i64) < count {
-        let account = Account(rng.below(u64::from(world.ordinary)) as u32);
+fn public(world: &World, count: i64, rng: &mut Rng) -> Result<Vec<Account>, Shortage> {
+    let able = |account: Account| {
         let person = world.person(account);
-        let able = person.age != Age::Older && !person.watches && !person.hired;
-        if able && !found.contains(&account) {
+        person.age != Age::Older && !person.watches && !person.hired
+    };
+    let mut found = Vec::new();
+    let mut misses = 0;
+    while (found.len() as i64) < count && misses < MISSES_MAX {
+        let account = Account(rng.below(u64::from(world.ordinary)) as u32);
+        if able(account) && !found.contains(&account) {
             found.push(account);
+            misses = 0;
+        } else {
+            misses += 1;
         }
     }
-    found
+    if (found.len() as i64) < count {
+        let everybody = (0..world.ordinary).map(Account);
+        let mut left: Vec<Account> =
+            everybody.filter(|&account| able(account) && !found.contains(&account)).collect();
+        let all = (found.len() + left.len()) as i64;
+        if all < count {
+            return Err(Shortage { wanted: count, able: all });
+        }
+        rng.shuffle(&mut left);
+        left.truncate(count as usize - found.len());
+        found.append(&mut left);
+    }
+    Ok(found)
 }
 
 /// Those who play in a group of a ring: the regulars first, and in a large group many who mostly
@@ -118,10 +174,17 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// So many regulars of a scheme, and as many others as the ring's groups are large.
-    fn drawn(world: &mut World, ring: &Ring, regulars: i64, rng: &mut Rng) -> Crowd {
-        let everybody = public(world, ring.players.unwrap_or(0).max(regulars), rng);
-        Crowd { everybody, regulars: regulars as usize }
+    /// So many regulars of a scheme, and as many others as the ring's groups are large; in a group
+    /// of fewer people all are regulars.
+    fn drawn(
+        world: &mut World,
+        ring: &Ring,
+        regulars: i64,
+        rng: &mut Rng,
+    ) -> Result<Crowd, Shortage> {
+        let players = ring.players.unwrap_or(regulars);
+        let everybody = public(world, players, rng)?;
+        Ok(Crowd { everybody, regulars: regulars.min(players) as usize })
     }
 
     fn regulars(&self) -> &[Account] {

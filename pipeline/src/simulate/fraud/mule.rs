@@ -1,25 +1,26 @@
 //! Mules (跑分): what victims pay passes through layers of accounts within minutes, a little less
 //! at each hop, and leaves for the bank.
 
-use super::{by, paid, pick_day, public, recruit, section, time_on};
+use super::{Shortage, by, paid, pick_day, public, recruit, section, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::Fund;
 use crate::simulate::random::Rng;
 use crate::simulate::scenario::{Difficulty, Ring};
 use crate::simulate::world::{Account, SchemeId, World};
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 1, rng);
     let mut time = time_on(world, day, 9, by(difficulty, 20, 17, 12), rng);
     // The first exit to the bank shows what it is.
     let scheme = world.fraud(ring.typology, 1, rng);
-    let layers = layers(world, difficulty, scheme, rng);
-    for victim in public(world, by(difficulty, 10, 9, 8), rng) {
+    let layers = layers(world, difficulty, scheme, rng)?;
+    for victim in public(world, by(difficulty, 10, 9, 8), rng)? {
         world.role(scheme, victim, "victim", false);
         pass_through(world, victim, &layers, time, difficulty, scheme, rng);
         time += rng.around(by(difficulty, 6 * MINUTE, 20 * MINUTE, 45 * MINUTE), 0.6);
     }
+    Ok(())
 }
 
 /// The accounts of each layer; those of the last one pay out at the bank.
@@ -28,18 +29,18 @@ fn layers(
     difficulty: Difficulty,
     scheme: SchemeId,
     rng: &mut Rng,
-) -> Vec<Vec<Account>> {
+) -> Result<Vec<Vec<Account>>, Shortage> {
     let sizes: &[i64] = by(difficulty, &[3, 1], &[4, 2], &[5, 4, 3]);
     let mut layers = Vec::new();
     for (depth, &size) in sizes.iter().enumerate() {
-        let layer = recruit(world, size, difficulty, rng);
+        let layer = recruit(world, size, difficulty, rng)?;
         let role = if depth + 1 == sizes.len() { "collector" } else { "mule" };
         for &account in &layer {
             world.role(scheme, account, role, true);
         }
         layers.push(layer);
     }
-    layers
+    Ok(layers)
 }
 
 /// One victim's money on its way.

@@ -5,7 +5,8 @@
 use std::rc::Rc;
 
 use super::{
-    Crowd, anyhow, by, open_group, paid, pick_day, recruit, section, share_of, takers, yuan,
+    Crowd, Shortage, anyhow, by, open_group, paid, pick_day, recruit, section, share_of, takers,
+    yuan,
 };
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Share};
@@ -18,11 +19,11 @@ const ROUNDS_TELLING: u32 = 8;
 /// Out of a hundred fen won, the owner keeps so many.
 const RAKE_PERCENT: i64 = 5;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 1, rng);
-    let crew = recruit(world, 2, difficulty, rng);
-    let crowd = Crowd::drawn(world, ring, by(difficulty, 30, 24, 18), rng);
+    let crew = recruit(world, 2, difficulty, rng)?;
+    let crowd = Crowd::drawn(world, ring, by(difficulty, 30, 24, 18), rng)?;
     let hour = by(difficulty, 1, rng.between(13, 21), rng.between(10, 20));
     let opens = (world.midnight(day) + hour * HOUR).max(world.start + HOUR);
     let scheme = world.fraud(ring.typology, ROUNDS_TELLING, rng);
@@ -53,6 +54,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         time += 2 * MINUTE + rng.around(by(difficulty, MINUTE, 2 * MINUTE, 5 * MINUTE), 0.4);
     }
     world.cash_out_at(time + rng.between(10 * MINUTE, HOUR), crew[0], Some(scheme));
+    Ok(())
 }
 
 struct Game {

@@ -1,7 +1,7 @@
 //! Plug-in claimers (抢红包外挂): single accounts that claim within milliseconds in every group that
 //! they are in, day and night, and never say or send anything.
 
-use super::{by, recruit};
+use super::{Shortage, by, recruit};
 use crate::simulate::clockwork::Act;
 use crate::simulate::figures::{GroupType, HOUR};
 use crate::simulate::random::Rng;
@@ -11,9 +11,9 @@ use crate::simulate::world::{Farm, Group, World};
 /// After so many nights of taking the money out the evidence is there.
 const NIGHTS_TELLING: u32 = 2;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let account = recruit(world, 1, difficulty, rng)[0];
+    let account = recruit(world, 1, difficulty, rng)?[0];
     let scheme = world.fraud(ring.typology, NIGHTS_TELLING, rng);
     world.role(scheme, account, "plugin", true);
     let starts = world.midnight(ring.from.unwrap_or(0)) + rng.between(3, 20) * HOUR;
@@ -43,4 +43,5 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
         world.cash_out_at(time, account, Some(scheme));
         world.at(time, move |world| world.tell(scheme));
     }
+    Ok(())
 }

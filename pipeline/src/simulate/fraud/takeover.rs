@@ -2,7 +2,7 @@
 //! another province, says nothing, and is emptied within minutes by packets and transfers to
 //! strangers.
 
-use super::{by, paid, pick_day, public, recruit, section, takers, time_on};
+use super::{Shortage, by, paid, pick_day, public, recruit, section, takers, time_on};
 use crate::event::Kind;
 use crate::simulate::figures::{HOUR, MINUTE, PROVINCES};
 use crate::simulate::packets::{Fund, Offer, Play};
@@ -13,12 +13,12 @@ use crate::simulate::world::{Account, SchemeId, World, new_ip};
 /// Payments after which it is plain.
 const PAYMENTS_TELLING: u32 = 3;
 
-pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
+pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let day = pick_day(world, ring, 1, rng);
     let begins = time_on(world, day, by(difficulty, 1, 8, 9), by(difficulty, 5, 23, 22), rng);
-    let victim = public(world, 1, rng)[0];
-    let payees = recruit(world, by(difficulty, 2, 3, 3), difficulty, rng);
+    let victim = public(world, 1, rng)?[0];
+    let payees = recruit(world, by(difficulty, 2, 3, 3), difficulty, rng)?;
     let scheme = world.fraud(ring.typology, PAYMENTS_TELLING, rng);
     world.role(scheme, victim, "taken", false);
     for &payee in &payees {
@@ -29,6 +29,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) {
     world.at(begins, move |world| {
         Theft { victim, payees, scheme, difficulty }.run(world, stolen, &mut own);
     });
+    Ok(())
 }
 
 struct Theft {
