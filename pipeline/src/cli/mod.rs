@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::diagnostic::{Failure, Lang};
+use crate::diagnostic::{Failure, Lang, Message};
 use crate::finished::FinishedRun;
 
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
@@ -161,16 +161,19 @@ fn size(text: &str) -> Result<usize, String> {
 /// A run directory, and on standard error what whoever reads it should know.
 fn opened(directory: &std::path::Path, shown: Shown) -> Result<FinishedRun, Failure> {
     let run = FinishedRun::open(directory)?;
-    for note in run.notes() {
-        let word = if shown.lang == Lang::Zh { "注意" } else { "note" };
-        eprintln!("{word}: {}", note.text(shown.lang));
-    }
+    run.notes().iter().for_each(|one| note(one, shown));
     Ok(run)
+}
+
+/// Something that whoever reads the result should know, on standard error.
+fn note(message: &Message, shown: Shown) {
+    let word = if shown.lang == Lang::Zh { "注意" } else { "note" };
+    eprintln!("{word}: {}", message.text(shown.lang));
 }
 
 /// A failure of the environment, told the same in both languages.
 fn environment(message: String) -> Failure {
-    Failure::Environment(crate::diagnostic::Message::new(message.clone(), message))
+    Failure::Environment(Message::new(message.clone(), message))
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, note, opened, print};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory};
+use crate::finished::{Events, FinishedRun};
 use crate::report::Screen;
 use crate::stopwatch::ThreadTime;
 
@@ -72,14 +73,20 @@ fn discover(
 ) -> Result<(), Failure> {
     let run = opened(directory, shown)?;
     let lexicon = match (phrases, run.rules()) {
-        ([], Some(rules)) => known(&rules.join("text").join("phrases"))?,
-        ([], None) => known(Path::new(""))?,
+        ([], Some(rules)) => known(rules)?,
+        ([], None) => from_files(&[])?,
         _ => lexicon(phrases)?,
     };
     let progress = Reading::begin(&Arc::default());
     let events = run.events(&progress);
     progress.end();
-    let found = discover::discover(&events?, &lexicon, top)?;
+    let events = events?;
+    if let (true, Some(rules)) = (phrases.is_empty(), run.rules())
+        && !same_rules(&run, rules, &events)
+    {
+        note(&other_rules(rules), shown);
+    }
+    let found = discover::discover(&events, &lexicon, top)?;
     if json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
         print(&format!("{json:#}\n"));
@@ -90,15 +97,37 @@ fn discover(
     Ok(())
 }
 
-/// The phrases of a directory; none where there is no such directory.
-fn known(directory: &Path) -> Result<Lexicon, Failure> {
-    let files = match directory.is_dir() {
-        true => {
-            read_directory(directory).map_err(|found| Failure::Input(found, Sources::default()))?
-        }
-        false => Vec::new(),
-    };
+/// The phrases of the rules of a run, which may have none; but the rules must be there.
+fn known(rules: &Path) -> Result<Lexicon, Failure> {
+    if !rules.is_dir() {
+        let rules = rules.display();
+        return Err(Failure::Usage(Message::new(
+            format!(
+                "the rules of this run are not there: {rules}, as seen from where the backtest was \
+                 started; start this command there too, or give --phrases FILE..."
+            ),
+            format!(
+                "该运行的规则目录不存在：{rules}（相对于回测启动目录）；请在同一目录执行，或用 --phrases 指定词表文件"
+            ),
+        )));
+    }
+    let files = read_directory(&rules.join("text").join("phrases"))
+        .map_err(|found| Failure::Input(found, Sources::default()))?;
     from_files(&files)
+}
+
+/// Whether the rules are still those with which the run began.
+fn same_rules(run: &FinishedRun, rules: &Path, events: &Events) -> bool {
+    let loaded = crate::rules::load(Some(rules), events.ordered().schema());
+    loaded.is_ok_and(|loaded| loaded.rules.hash.to_hex().as_str() == run.rules_hash())
+}
+
+fn other_rules(rules: &Path) -> Message {
+    let rules = rules.display();
+    Message::new(
+        format!("{rules} is not what it was when this run began: its phrases of today are used"),
+        format!("{rules} 与该运行开始时的规则不同：使用的是当前的词表"),
+    )
 }
 
 fn scan(phrases: &[PathBuf]) -> Result<(), Failure> {

@@ -49,6 +49,8 @@ struct RunFile {
     #[serde(default)]
     rules: String,
     #[serde(default)]
+    rules_hash: String,
+    #[serde(default)]
     labels: String,
     labels_blake3: Option<String>,
     time_zone: Option<String>,
@@ -167,6 +169,11 @@ impl FinishedRun {
     /// The rules directory, as it was given; none where there were no rules.
     pub fn rules(&self) -> Option<&Path> {
         Some(self.facts.rules.as_str()).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// The hash of the rules with which it began; empty where it is not known.
+    pub fn rules_hash(&self) -> &str {
+        &self.facts.rules_hash
     }
 
     /// What stands in metrics.json.

@@ -284,6 +284,32 @@ fn a_word_that_is_paid_for_is_found_with_what_was_paid() {
     assert!(shown.contains(CODE) && !shown.contains('\u{1b}'), "{shown}");
 }
 
+/// The rules of a run are named as they were given: from elsewhere they are missed, not done
+/// without; and rules of today that are not those of then are told of.
+#[test]
+fn rules_that_are_gone_or_changed_are_not_passed_over() {
+    let directory = decided();
+    let here = directory.path();
+    fs::create_dir_all(here.join("own/text/phrases")).unwrap();
+    let phrases = here.join("own/text/phrases/known.txt");
+    fs::write(&phrases, format!("{CODE} | category=settlement weight=10\n")).unwrap();
+    let backtest = ["backtest", "events.csv", "--rules=own", "--out=again", "--json"];
+    json(&hongxian(here, &backtest));
+    let said = |arguments: &[&str]| {
+        let done = hongxian(here, &[&["text", "discover", "again"], arguments].concat());
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    assert_eq!(said(&[]), (Some(0), String::new()), "they are what they were");
+    fs::write(&phrases, "另外 | category=settlement weight=10\n").unwrap();
+    let (code, words) = said(&[]);
+    assert!(code == Some(0) && words.contains("not what it was"), "{code:?} {words}");
+    fs::rename(here.join("own"), here.join("moved")).unwrap();
+    let (code, words) = said(&[]);
+    assert!(code == Some(2) && words.contains("--phrases"), "{code:?} {words}");
+    let (code, words) = said(&["--phrases", "moved/text/phrases/known.txt"]);
+    assert_eq!((code, words.as_str()), (Some(0), ""), "phrases that are given need no rules");
+}
+
 #[test]
 fn what_is_not_this_run_is_refused() {
     let directory = decided();
