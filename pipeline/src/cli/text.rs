@@ -1,6 +1,6 @@
 //! `hongxian text`.
 
-use std::io::{BufRead as _, Read as _};
+use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,20 +131,55 @@ fn other_rules(rules: &Path) -> Message {
 }
 
 fn scan(phrases: &[PathBuf]) -> Result<(), Failure> {
-    let lexicon = lexicon(phrases)?;
-    let mut out = String::new();
-    for line in std::io::stdin().lock().split(b'\n') {
-        let line = line.map_err(|error| environment(error.to_string()))?;
+    scan_lines(&lexicon(phrases)?, std::io::stdin().lock(), std::io::stdout().lock())
+}
+
+/// Bytes that are read and written at once.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// Writes the hits of each line; what has been found goes out before more input is waited for. A
+/// reader that went away ends it, and is no failure.
+fn scan_lines(
+    lexicon: &Lexicon,
+    input: impl std::io::Read,
+    output: impl std::io::Write,
+) -> Result<(), Failure> {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);
+    let mut line = Vec::new();
+    loop {
+        let waits = !input.buffer().contains(&b'\n');
+        let flushed = if waits { output.flush() } else { Ok(()) };
+        line.clear();
+        let read = match flushed {
+            Ok(()) => input.read_until(b'\n', &mut line).map_err(|error| {
+                Failure::Environment(Message::new(
+                    format!("cannot read standard input: {error}"),
+                    format!("无法读取标准输入：{error}"),
+                ))
+            })?,
+            Err(error) => return unwritten(&error),
+        };
+        if read == 0 {
+            return Ok(());
+        }
         let line = String::from_utf8_lossy(&line);
-        out.push_str(&lexicon.scan_line(line.trim_end_matches('\r')).to_string());
-        out.push('\n');
-        if out.len() > 1 << 16 {
-            print(&out);
-            out.clear();
+        let line = line.strip_suffix('\n').unwrap_or(&line).trim_end_matches('\r');
+        if let Err(error) = writeln!(output, "{}", lexicon.scan_line(line)) {
+            return unwritten(&error);
         }
     }
-    print(&out);
-    Ok(())
+}
+
+/// What a write that failed means.
+fn unwritten(error: &std::io::Error) -> Result<(), Failure> {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure::Environment(Message::new(
+        format!("cannot write to standard output: {error}"),
+        format!("无法写入标准输出：{error}"),
+    )))
 }
 
 /// How many lines a round scans at least: about half a second, because the system counts processor
@@ -208,6 +243,9 @@ fn bench(phrases: &[PathBuf], rounds: u32, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where phrases are looked for if none are given.
+const PHRASES: &str = "rules/text/phrases";
+
 fn lexicon(phrases: &[PathBuf]) -> Result<Lexicon, Failure> {
     let mut files = Vec::new();
     for path in phrases {
@@ -218,8 +256,14 @@ fn lexicon(phrases: &[PathBuf]) -> Result<Lexicon, Failure> {
         files.push((path.clone(), text));
     }
     if phrases.is_empty() {
-        files = read_directory(&PathBuf::from("rules/text/phrases"))
+        files = read_directory(Path::new(PHRASES))
             .map_err(|found| Failure::Input(found, Sources::default()))?;
+    }
+    if files.is_empty() {
+        return Err(Failure::Usage(Message::new(
+            format!("there are no phrases in {PHRASES} here; give --phrases FILE..."),
+            format!("当前目录下的 {PHRASES} 中没有词表；请用 --phrases 指定词表文件"),
+        )));
     }
     from_files(&files)
 }
@@ -230,4 +274,90 @@ fn from_files(files: &[(PathBuf, String)]) -> Result<Lexicon, Failure> {
         sources.add(path, text.clone());
     }
     Lexicon::from_files(files).map_err(|found| Failure::Input(found, sources))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    fn known() -> Lexicon {
+        let file = ("p.txt".into(), "上分 | category=gambling weight=10\n".to_owned());
+        from_files(&[file]).expect("a phrase")
+    }
+
+    /// What has come out so far, and how much a reader takes before it goes away.
+    #[derive(Clone)]
+    struct Out(Arc<Mutex<Vec<u8>>>, usize);
+
+    impl std::io::Write for Out {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut written = self.0.lock().unwrap();
+            if written.len() >= self.1 {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Input that comes in pieces; before each is handed over, all lines so far must be out.
+    struct Pieces(Vec<&'static str>, usize, Out);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let lines = self.2.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines, self.1, "every whole line that was read is out");
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let piece = self.0.remove(0);
+            buffer[..piece.len()].copy_from_slice(piece.as_bytes());
+            self.1 += piece.matches('\n').count();
+            Ok(piece.len())
+        }
+    }
+
+    #[test]
+    fn hits_are_out_before_more_input_is_waited_for() {
+        let out = Out(Arc::default(), usize::MAX);
+        let pieces = Pieces(vec!["上分\n晚安\n上", "分\r\n", "没有", "\n上分"], 0, out.clone());
+        scan_lines(&known(), pieces, out.clone()).unwrap();
+        let written = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let hits: Vec<usize> = written
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|found| found["hits"].as_array().unwrap().len())
+            .collect();
+        assert_eq!(hits, [1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_ends_the_scan() {
+        struct Endless(usize);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.0 += 1;
+                assert!(self.0 < 100, "nobody reads what is scanned");
+                let line = "上分\n".as_bytes();
+                buffer[..line.len()].copy_from_slice(line);
+                Ok(line.len())
+            }
+        }
+        scan_lines(&known(), Endless(0), Out(Arc::default(), 100)).unwrap();
+    }
+
+    #[test]
+    fn no_phrases_at_all_is_a_mistake() {
+        // The tests run in the folder of the crate, which has no rules.
+        let Err(failure) = lexicon(&[]) else { panic!("there are none") };
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.render(crate::diagnostic::Lang::En, false).contains("--phrases"));
+    }
 }
