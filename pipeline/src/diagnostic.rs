@@ -129,6 +129,8 @@ pub enum Failure {
     Environment(Message),
     /// Interrupted while input was read: exit 130.
     Interrupted,
+    /// Interrupted while a run that is over was looked at: exit 130.
+    Stopped,
     /// Interrupted, after a clean end at a tick: exit 130.
     Partial,
 }
@@ -146,21 +148,23 @@ impl Failure {
             Failure::No(_) => 1,
             Failure::Input(..) | Failure::Usage(_) => 2,
             Failure::Environment(_) => 3,
-            Failure::Interrupted | Failure::Partial => 130,
+            Failure::Interrupted | Failure::Stopped | Failure::Partial => 130,
         }
     }
 
     /// What is shown to the user.
     pub fn render(&self, lang: Lang, color: bool) -> String {
-        let (error, interrupted, partial) = match lang {
+        let (error, interrupted, stopped, partial) = match lang {
             Lang::En => (
                 "error",
                 "interrupted before anything was decided: nothing is written\n",
+                "interrupted: the run was not read to its end, and nothing is shown\n",
                 "interrupted: what was decided until the last tick is kept\n",
             ),
             Lang::Zh => (
                 "错误",
                 "已中断:尚未作出任何决策,未写入结果\n",
+                "已中断:未读完该运行,不显示结果\n",
                 "已中断:截至上一个时刻的结果已保存\n",
             ),
         };
@@ -170,6 +174,7 @@ impl Failure {
                 format!("{error}: {}\n", message.text(lang))
             }
             Failure::Interrupted => interrupted.to_owned(),
+            Failure::Stopped => stopped.to_owned(),
             Failure::Partial => partial.to_owned(),
         }
     }
@@ -448,6 +453,7 @@ warning[retired]: rules/a.toml: retired last year
             (Failure::Usage(message()), 2, "错误: 没有 broker\n"),
             (Failure::Environment(message()), 3, "错误: 没有 broker\n"),
             (Failure::Interrupted, 130, "已中断:尚未作出任何决策,未写入结果\n"),
+            (Failure::Stopped, 130, "已中断:未读完该运行,不显示结果\n"),
             (Failure::Partial, 130, "已中断:截至上一个时刻的结果已保存\n"),
         ] {
             assert_eq!(failure.exit_code(), code);

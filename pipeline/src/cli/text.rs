@@ -86,7 +86,7 @@ fn discover(
     {
         note(&other_rules(rules), shown);
     }
-    let found = discover::discover(&events, &lexicon, top)?;
+    let found = discover::discover(&events, &lexicon, top, &progress)?;
     if json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
         print(&format!("{json:#}\n"));

@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::features::text::{Lexicon, Scratch};
 use crate::finished::Events;
+use crate::source::Progress;
 use crate::source::order::Slice;
 
 /// Nobody, or no group.
@@ -96,7 +97,11 @@ impl Gathered {
 }
 
 /// Reads what was said and paid in a run.
-pub(super) fn gather(events: &Events, lexicon: &Lexicon) -> Result<Gathered, Failure> {
+pub(super) fn gather(
+    events: &Events,
+    lexicon: &Lexicon,
+    progress: &dyn Progress,
+) -> Result<Gathered, Failure> {
     let mut gatherer = Gatherer {
         lexicon,
         gathered: Gathered::default(),
@@ -106,7 +111,7 @@ pub(super) fn gather(events: &Events, lexicon: &Lexicon) -> Result<Gathered, Fai
         scratch: Scratch::default(),
         read: Vec::new(),
     };
-    events.each_slice(&mut |slice| gatherer.slice(slice))?;
+    events.each_slice(progress, &mut |slice| gatherer.slice(slice))?;
     let mut gathered = gatherer.gathered;
     gathered.payments.sort_unstable();
     Ok(gathered)

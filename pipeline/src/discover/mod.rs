@@ -45,7 +45,8 @@ use self::terms::{NUMBER, Term, spelt, terms};
 use crate::diagnostic::Failure;
 use crate::event::TEXT;
 use crate::features::text::Lexicon;
-use crate::finished::Events;
+use crate::finished::{Events, go_on};
+use crate::source::Progress;
 
 /// So often a collector is paid after a term, at least: three times happen by chance.
 const PAID_MIN: u32 = 4;
@@ -171,13 +172,18 @@ struct Uses {
 /// Finds the `top` best terms in the events of a run.
 ///
 /// # Errors
-/// When events that were sorted on disk cannot be read back.
-pub fn discover(events: &Events, lexicon: &Lexicon, top: usize) -> Result<Discovery, Failure> {
-    let gathered = gather(events, lexicon)?;
+/// When events that were sorted on disk cannot be read back, or `progress` says to stop.
+pub fn discover(
+    events: &Events,
+    lexicon: &Lexicon,
+    top: usize,
+    progress: &dyn Progress,
+) -> Result<Discovery, Failure> {
+    let gathered = gather(events, lexicon, progress)?;
     let mut paid = Fast::default();
-    let (pairs, pairs_full) = pairs(&gathered, &mut paid);
+    let (pairs, pairs_full) = pairs(&gathered, &mut paid, progress)?;
     let collectors = collectors(&pairs);
-    let uses = uses(&gathered, &collectors);
+    let uses = uses(&gathered, &collectors, progress)?;
     let ranked = rank(&gathered, &pairs, &collectors, &uses, &paid);
     let mut found = Vec::new();
     for (term, payee, score, parts) in ranked.into_iter().take(top) {
@@ -199,10 +205,15 @@ fn key(term: u64, payee: u32) -> u64 {
 
 /// Pairs of a term and a payee that come up often enough, each counted exactly; and after how many
 /// texts each payee is paid.
-fn pairs(gathered: &Gathered, paid: &mut Fast<u32, u32>) -> (Fast<(u64, u32), Pair>, bool) {
+fn pairs(
+    gathered: &Gathered,
+    paid: &mut Fast<u32, u32>,
+    progress: &dyn Progress,
+) -> Result<(Fast<(u64, u32), Pair>, bool), Failure> {
     let mut sketch = Sketch::new();
     let (mut found, mut payees) = (Vec::new(), Vec::new());
-    for said in &gathered.said {
+    for (at, said) in gathered.said.iter().enumerate() {
+        ask(at, progress)?;
         gathered.paid_after(said, &mut payees);
         if payees.is_empty() {
             continue;
@@ -215,7 +226,8 @@ fn pairs(gathered: &Gathered, paid: &mut Fast<u32, u32>) -> (Fast<(u64, u32), Pa
     }
     let mut pairs: Fast<(u64, u32), Pair> = Fast::default();
     let mut full = false;
-    for said in &gathered.said {
+    for (at, said) in gathered.said.iter().enumerate() {
+        ask(at, progress)?;
         gathered.paid_after(said, &mut payees);
         if payees.is_empty() {
             continue;
@@ -239,7 +251,14 @@ fn pairs(gathered: &Gathered, paid: &mut Fast<u32, u32>) -> (Fast<(u64, u32), Pa
         }
     }
     pairs.retain(|_, pair| pair.count >= PAID_MIN && pair.speakers.len() >= SPEAKERS_MIN);
-    (pairs, full)
+    Ok((pairs, full))
+}
+
+/// Texts after which it is asked whether to stop.
+const ASK_EVERY: usize = 1 << 16;
+
+fn ask(at: usize, progress: &dyn Progress) -> Result<(), Failure> {
+    if at.is_multiple_of(ASK_EVERY) { go_on(progress) } else { Ok(()) }
 }
 
 /// The collectors of each term, the one who is paid most often first.
@@ -256,11 +275,16 @@ fn collectors(pairs: &Fast<(u64, u32), Pair>) -> Fast<u64, Vec<u32>> {
 }
 
 /// All uses of the terms that have collectors.
-fn uses(gathered: &Gathered, collectors: &Fast<u64, Vec<u32>>) -> Fast<u64, Uses> {
+fn uses(
+    gathered: &Gathered,
+    collectors: &Fast<u64, Vec<u32>>,
+    progress: &dyn Progress,
+) -> Result<Fast<u64, Uses>, Failure> {
     let mut uses: Fast<u64, Uses> = Fast::default();
     let (mut found, mut payees) = (Vec::new(), Vec::new());
     let (start, days) = span(gathered);
-    for said in &gathered.said {
+    for (at, said) in gathered.said.iter().enumerate() {
+        ask(at, progress)?;
         let symbols = gathered.text(said.text);
         terms(symbols, &mut found);
         found.retain(|term| collectors.contains_key(&term.hash));
@@ -283,7 +307,7 @@ fn uses(gathered: &Gathered, collectors: &Fast<u64, Vec<u32>>) -> Fast<u64, Uses
             }
         }
     }
-    uses
+    Ok(uses)
 }
 
 /// Whether a term lies in another, longer one.

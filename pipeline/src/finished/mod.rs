@@ -114,16 +114,29 @@ impl Events {
     /// Hands over all events in order, a slice at a time.
     ///
     /// # Errors
-    /// When events that were sorted on disk cannot be read back.
-    pub fn each_slice(&self, each: &mut dyn FnMut(&Slice)) -> Result<(), Failure> {
+    /// When events that were sorted on disk cannot be read back, or `progress` says to stop.
+    pub fn each_slice(
+        &self,
+        progress: &dyn Progress,
+        each: &mut dyn FnMut(&Slice),
+    ) -> Result<(), Failure> {
         let mut start = 0;
         while start < self.reached {
+            go_on(progress)?;
             let end = (start + SLICE_EVENTS).min(self.reached);
             each(&self.ordered.slice(start..end, 0).map_err(Failure::Environment)?);
             start = end;
         }
         Ok(())
     }
+}
+
+/// Goes on, unless somebody wants it to stop: then nothing of what was looked at is shown.
+///
+/// # Errors
+/// When `progress` says to stop (exit 130).
+pub fn go_on(progress: &dyn Progress) -> Result<(), Failure> {
+    if progress.stop() { Err(Failure::Stopped) } else { Ok(()) }
 }
 
 impl FinishedRun {
@@ -199,8 +212,16 @@ impl FinishedRun {
     /// Reads its inputs again.
     ///
     /// # Errors
-    /// When an input or a mapping file has changed since, or is gone (exit 2).
+    /// When an input or a mapping file has changed since, or is gone (exit 2), or `progress` says to
+    /// stop (exit 130).
     pub fn events(&self, progress: &dyn Progress) -> Result<Events, Failure> {
+        self.read_again(progress).map_err(|failure| match failure {
+            Failure::Interrupted => Failure::Stopped,
+            other => other,
+        })
+    }
+
+    fn read_again(&self, progress: &dyn Progress) -> Result<Events, Failure> {
         self.check_there()?;
         let intake = self.intake()?;
         let schema = Arc::new(intake.schema()?);

@@ -112,7 +112,7 @@ pub(super) fn gather(
     let events = run.events(progress)?;
     let labels = run.labels()?;
     let mut gatherer = Gatherer::default();
-    let (types, source) = types(run, &events, labels.as_ref(), wanted)?;
+    let (types, source) = types(run, &events, labels.as_ref(), (wanted, progress))?;
     let banned = run.entities()?;
     let banned: BTreeSet<String> = banned
         .into_iter()
@@ -120,7 +120,7 @@ pub(super) fn gather(
         .map(|entity| entity.subject_id)
         .collect();
     let (mut first, mut last) = (i64::MAX, i64::MIN);
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             let time = slice.chunk.int(EVENT_TIME, row);
             (first, last) = (first.min(time), last.max(time));
@@ -134,7 +134,7 @@ pub(super) fn gather(
     tables.days = (last - tables.start).div_euclid(DAY) + 1;
     tables.ordinary_days = (0..tables.days).collect();
     gatherer.groups_of(&types);
-    events.each_slice(&mut |slice| gatherer.slice(slice))?;
+    events.each_slice(progress, &mut |slice| gatherer.slice(slice))?;
     let ids = |wanted: &dyn Fn(&str) -> bool| {
         let found = gatherer.groups.0.iter().filter(|(id, _)| wanted(id));
         found.map(|(_, at)| *at).collect::<BTreeSet<u32>>()
@@ -166,19 +166,19 @@ fn types(
     run: &FinishedRun,
     events: &Events,
     labels: Option<&Labels>,
-    wanted: Option<TypeSource>,
+    (wanted, progress): (Option<TypeSource>, &dyn Progress),
 ) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
     let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
     let asked = |source| wanted.is_none_or(|wanted| wanted == source);
     let has_feature = run.feature_names()?.iter().any(|name| name == TYPE_FEATURE);
     if asked(TypeSource::Features) && has_feature {
-        let types = types_by_feature(run, events)?;
+        let types = types_by_feature(run, events, progress)?;
         if known(&types) {
             return Ok((types, TypeSource::Features));
         }
     }
     let (mut labelled, mut told) = (BTreeMap::new(), BTreeMap::new());
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         let chunk = &slice.chunk;
         let extra = TYPE_EXTRAS.iter().find_map(|name| chunk.schema().find(name));
         for row in 0..chunk.len() {
@@ -214,6 +214,7 @@ fn label_type<'l>(labels: &'l Labels, group: &str) -> &'l str {
 fn types_by_feature(
     run: &FinishedRun,
     events: &Events,
+    progress: &dyn Progress,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut names: Vec<String> = Vec::new();
     let mut of_row: Vec<u8> = Vec::new();
@@ -234,7 +235,7 @@ fn types_by_feature(
     })?;
     let mut counts: BTreeMap<String, BTreeMap<u8, u64>> = BTreeMap::new();
     let mut transaction = 0;
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             if !slice.chunk.kind(row).is_transaction() {
                 continue;

@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::expr::Zone;
 use crate::finished::Events;
+use crate::source::Progress;
 use crate::source::order::Slice;
 
 /// Ids that are proposed where an account does not occur.
@@ -223,10 +224,14 @@ impl<'g> Gatherer<'g> {
 }
 
 /// The ids of the run that are most like one that does not occur.
-pub(super) fn nearest(events: &Events, account: &str) -> Result<Vec<String>, Failure> {
+pub(super) fn nearest(
+    events: &Events,
+    account: &str,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, Failure> {
     let mut seen: HashSet<String> = HashSet::new();
     let mut best: BTreeSet<(usize, String)> = BTreeSet::new();
-    events.each_slice(&mut |slice| {
+    events.each_slice(progress, &mut |slice| {
         for row in 0..slice.chunk.len() {
             for id in [ACCOUNT_ID, COUNTERPARTY_ID].map(|field| slice.chunk.str(field, row)) {
                 if id.is_empty() || seen.contains(id) {

@@ -17,7 +17,7 @@ pub use self::shown::terminal;
 use self::gather::{Gatherer, nearest};
 use crate::diagnostic::{Failure, Message};
 use crate::expr::Zone;
-use crate::finished::{Decided, FinishedRun};
+use crate::finished::{Decided, FinishedRun, go_on};
 use crate::judge::Subject;
 use crate::source::Progress;
 
@@ -216,15 +216,16 @@ pub fn look(
     let end = events.end()?;
     let from = days.map_or(i64::MIN, |days| end.saturating_sub(i64::from(days) * DAY_MS));
     let mut gatherer = Gatherer::new(account, from, run.zone());
-    events.each_slice(&mut |slice| gatherer.own(slice))?;
+    events.each_slice(progress, &mut |slice| gatherer.own(slice))?;
     if !gatherer.occurs() {
-        let near = nearest(&events, account)?;
+        let near = nearest(&events, account, progress)?;
         return Err(absent(account, &near));
     }
-    events.each_slice(&mut |slice| gatherer.others(slice))?;
+    events.each_slice(progress, &mut |slice| gatherer.others(slice))?;
     let mut profile = gatherer.profile();
     profile.days = days;
     decisions(run, account, from, &mut profile)?;
+    go_on(progress)?;
     verdicts(run, account, &mut profile)?;
     unknown(run, &mut profile);
     Ok(profile)

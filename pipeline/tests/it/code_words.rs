@@ -173,7 +173,7 @@ fn measure(seed: u64) -> (Vec<&'static str>, Vec<&'static str>, Vec<String>) {
     let arrivals = Arrivals { chunks: chunks.into_iter().map(Arc::new).collect(), effective: None };
     let events = Events::of(Ordered::new(schema, arrivals, 7 * 86_400_000, true));
     let lexicon = Lexicon::load(&workspace().join("rules/text/phrases")).expect("the phrases");
-    let found = discover(&events, &lexicon, 20).expect("terms").terms;
+    let found = discover(&events, &lexicon, 20, &()).expect("terms").terms;
     let is_planted = |term: &Found| planted.used.keys().any(|word| term.term.contains(word));
     let words = planted.used.iter().filter(|(_, count)| **count >= PLANTED_MIN);
     let (hit, missed): (Vec<&str>, Vec<&str>) = words

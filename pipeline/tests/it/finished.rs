@@ -6,7 +6,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hongxian::diagnostic::{Failure, Lang};
+use hongxian::features::text::Lexicon;
+use hongxian::finished::FinishedRun;
+use hongxian::source::Progress;
+use hongxian::{discover, lens, profile};
 use serde_json::Value;
 
 use super::support::{START, workspace};
@@ -308,6 +314,49 @@ fn rules_that_are_gone_or_changed_are_not_passed_over() {
     assert!(code == Some(2) && words.contains("--phrases"), "{code:?} {words}");
     let (code, words) = said(&["--phrases", "moved/text/phrases/known.txt"]);
     assert_eq!((code, words.as_str()), (Some(0), ""), "phrases that are given need no rules");
+}
+
+/// Ctrl-C at any moment ends a look at a run, with words of its own.
+#[test]
+fn whoever_looks_can_be_stopped_at_any_moment() {
+    struct After(AtomicUsize, usize);
+    impl Progress for After {
+        fn stop(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed) >= self.1
+        }
+    }
+    let directory = decided();
+    // Paths in run.toml are as seen from where the backtest was started.
+    let path = directory.path().join("run/run.toml");
+    let facts = fs::read_to_string(&path).unwrap();
+    let whole = |name: &str| format!("\"{}\"", directory.path().join(name).display());
+    let facts = facts
+        .replace("\"events.csv\"", &whole("events.csv"))
+        .replace("\"labels.csv\"", &whole("labels.csv"));
+    fs::write(&path, facts).unwrap();
+    let run = FinishedRun::open(&directory.path().join("run")).unwrap();
+    let lexicon = Lexicon::load(&workspace().join("rules/text/phrases")).unwrap();
+    type Look<'l> = (&'l str, Box<dyn Fn(&dyn Progress) -> Result<(), Failure> + 'l>);
+    let looks: [Look<'_>; 3] = [
+        ("lens", Box::new(|progress| lens::look(&run, None, progress).map(drop))),
+        ("profile", Box::new(|p| profile::look(&run, "acct-biz-00", None, p).map(drop))),
+        (
+            "discover",
+            Box::new(|p| discover::discover(&run.events(p)?, &lexicon, 5, p).map(drop)),
+        ),
+    ];
+    for (name, look) in looks {
+        let asked = After(AtomicUsize::new(0), usize::MAX);
+        look(&asked).unwrap();
+        let times = asked.0.load(Ordering::Relaxed);
+        assert!(times >= 3, "{name}: it is asked while it reads and after, {times}");
+        for after in 0..times {
+            let failure = look(&After(AtomicUsize::new(0), after)).unwrap_err();
+            assert_eq!(failure.exit_code(), 130, "{name}");
+            let words = failure.render(Lang::En, false);
+            assert!(words.contains("nothing is shown"), "{name}: {words}");
+        }
+    }
 }
 
 #[test]
