@@ -30,13 +30,20 @@ pub struct Trend {
     pub points: Vec<Option<f64>>,
 }
 
-/// The features with numbers that moved over the transactions at `rows`, which rise; those that
-/// changed most often first.
-pub(super) fn trends(run: &FinishedRun, rows: &[usize]) -> Result<Vec<Trend>, Failure> {
+/// Those of the `wanted` features with numbers that moved over the transactions at `rows`, which
+/// rise; those that changed most often first.
+pub(super) fn trends(
+    run: &FinishedRun,
+    rows: &[usize],
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Trend>, Failure> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut names: Vec<String> = Vec::new();
     let mut values: Vec<Vec<Option<f64>>> = Vec::new();
     let mut next = 0;
-    run.features(&|name| name != "event_id", &mut |first, batch| {
+    run.features(&|name| name != "event_id" && wanted(name), &mut |first, batch| {
         if names.is_empty() {
             names = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
             values = vec![Vec::new(); names.len()];

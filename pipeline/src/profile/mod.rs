@@ -7,7 +7,7 @@ mod features;
 mod gather;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ pub use self::shown::terminal;
 
 use self::gather::{Gatherer, nearest};
 use crate::diagnostic::{Failure, Message};
+use crate::event::Kind;
 use crate::expr::Zone;
 use crate::finished::{Decided, FinishedRun, go_on};
 use crate::judge::Subject;
@@ -66,14 +67,32 @@ pub struct Profile {
     pub features: Vec<Trend>,
     /// Decisions on its own transactions by decision.
     pub decisions_by: BTreeMap<String, u64>,
-    /// The latest decisions that are not allow, and why.
+    /// Decisions on its own transactions that are not allow.
+    pub alerts: usize,
+    /// The latest of these, and why.
     pub decisions: Vec<Decision>,
+    /// What was decided on money that others paid to it.
+    pub paid_to_it: PaidToIt,
     /// Verdicts on it at the end of the run.
     pub verdicts: Vec<Verdict>,
     /// What was found true of it.
     pub finding: Option<Finding>,
     /// What is not known.
     pub unknown: Vec<Unknown>,
+}
+
+/// What was decided on others' transfers to the account. Its shares of others' packets are
+/// transactions of its own.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PaidToIt {
+    /// Transfers to it by decision.
+    pub decisions_by: BTreeMap<String, u64>,
+    /// Those that are not allow.
+    pub alerts: usize,
+    /// The latest of these, and why.
+    pub decisions: Vec<Decision>,
+    /// The payee's features on these transfers, those that moved.
+    pub features: Vec<Trend>,
 }
 
 /// How often and how much.
@@ -148,7 +167,7 @@ pub struct Decision {
     pub kind: String,
     /// In fen.
     pub amount_fen: i64,
-    /// The other side; empty where there is none.
+    /// The other side, on a transfer to the account its payer; empty where there is none.
     pub counterparty: String,
     /// What was decided.
     pub decision: String,
@@ -205,13 +224,20 @@ pub struct Unknown {
 /// Looks at an account; with `days`, at its last so many days before the end of the run.
 ///
 /// # Errors
-/// When the run cannot be read again, and (the answer is no) when the account does not occur in it.
+/// When the run cannot be read again, when the id is empty (exit 2), and (the answer is no) when the
+/// account does not occur in the run.
 pub fn look(
     run: &FinishedRun,
     account: &str,
     days: Option<u32>,
     progress: &dyn Progress,
 ) -> Result<Profile, Failure> {
+    if account.is_empty() {
+        return Err(Failure::Usage(Message::new(
+            "an account id is empty: name the account to look at",
+            "账户标识为空：请指明要查看的账户",
+        )));
+    }
     let events = run.events(progress)?;
     let end = events.end()?;
     let from = days.map_or(i64::MIN, |days| end.saturating_sub(i64::from(days) * DAY_MS));
@@ -247,43 +273,78 @@ fn absent(account: &str, near: &[String]) -> Failure {
     ))
 }
 
+/// What was decided on some transactions: the latest alerts, and where all of them are.
+#[derive(Default)]
+struct Judged {
+    by: BTreeMap<String, u64>,
+    rows: Vec<usize>,
+    alerts: usize,
+    latest: VecDeque<Decided>,
+}
+
+impl Judged {
+    fn take(&mut self, decided: Decided) {
+        self.rows.push(decided.row);
+        *self.by.entry(decided.decision.clone()).or_default() += 1;
+        if decided.decision == "allow" {
+            return;
+        }
+        self.alerts += 1;
+        if self.latest.len() == DECISIONS_MAX {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(decided);
+    }
+
+    fn told(latest: VecDeque<Decided>, account: &str, zone: &Zone) -> Vec<Decision> {
+        latest.into_iter().rev().map(|one| decision(one, account, zone)).collect()
+    }
+}
+
 fn decisions(
     run: &FinishedRun,
     account: &str,
     from: i64,
     profile: &mut Profile,
 ) -> Result<(), Failure> {
-    let mut own: Vec<Decided> = Vec::new();
-    let mut rows = Vec::new();
-    run.decisions(&|acts, _| acts == account, &mut |decided| {
+    let (mut own, mut to_it) = (Judged::default(), Judged::default());
+    run.decisions(&|acts, other| acts == account || other == account, &mut |decided| {
         if decided.event_time < from {
             return;
         }
-        rows.push(decided.row);
-        *profile.decisions_by.entry(decided.decision.clone()).or_default() += 1;
-        if decided.decision != "allow" {
-            own.push(decided);
+        if decided.account_id == account {
+            own.take(decided);
+        } else if decided.kind == Kind::Transfer.name() {
+            to_it.take(decided);
         }
     })?;
     let zone = run.zone();
-    profile.decisions =
-        own.into_iter().rev().take(DECISIONS_MAX).map(|one| decision(one, zone)).collect();
-    profile.features = features::trends(run, &rows)?;
+    (profile.decisions_by, profile.alerts) = (own.by, own.alerts);
+    profile.decisions = Judged::told(own.latest, account, zone);
+    profile.features = features::trends(run, &own.rows, &|_| true)?;
+    let of_payee = |name: &str| name.split(['.', '_']).any(|part| part == "payee");
+    profile.paid_to_it = PaidToIt {
+        decisions_by: to_it.by,
+        alerts: to_it.alerts,
+        decisions: Judged::told(to_it.latest, account, zone),
+        features: features::trends(run, &to_it.rows, &of_payee)?,
+    };
     Ok(())
 }
 
-fn decision(decided: Decided, zone: &Zone) -> Decision {
+fn decision(decided: Decided, account: &str, zone: &Zone) -> Decision {
     let why = |reason: crate::finished::Reason| Why {
         rule: reason.rule,
         score: reason.score,
         text: reason.text,
     };
+    let acts = decided.account_id == account;
     Decision {
         event_id: decided.event_id,
         time: zone.moment(decided.event_time),
         kind: decided.kind,
         amount_fen: decided.amount_fen,
-        counterparty: decided.counterparty_id,
+        counterparty: if acts { decided.counterparty_id } else { decided.account_id },
         decision: decided.decision,
         score: decided.score,
         reasons: decided.reasons.into_iter().map(why).collect(),

@@ -1,8 +1,10 @@
 //! A profile on the terminal.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::{Moved, Profile, Trend};
+use super::{Decision, Moved, Profile, Trend};
 use crate::diagnostic::Lang;
 use crate::report::{Screen, grouped, printable, yuan};
 
@@ -202,11 +204,14 @@ impl Page {
     }
 
     fn features(&mut self, profile: &Profile) {
-        if profile.features.is_empty() {
+        self.trends(("features that moved", "变动的特征"), &profile.features);
+    }
+
+    fn trends(&mut self, (en, zh): (&str, &str), trends: &[Trend]) {
+        if trends.is_empty() {
             return;
         }
-        let shown = profile.features.len().min(SHOWN_MAX);
-        self.heading("features that moved", "变动的特征", shown, profile.features.len());
+        self.heading(en, zh, trends.len().min(SHOWN_MAX), trends.len());
         let header = [
             self.say("feature", "特征"),
             self.say("first", "首个"),
@@ -223,23 +228,35 @@ impl Page {
                 sparkline(&trend.points),
             ]
         };
-        let rows = profile.features.iter().take(SHOWN_MAX).map(row).collect();
+        let rows = trends.iter().take(SHOWN_MAX).map(row).collect();
         self.table(&header, 1, rows);
     }
 
     fn decisions(&mut self, profile: &Profile) {
-        let alerts = profile.decisions.len();
+        let alerts = profile.alerts;
         self.heading("decisions", "决策", alerts.min(SHOWN_MAX), alerts);
+        let none = self.say("none: it made no transaction", "无：没有发起交易").to_owned();
+        self.judged(&profile.decisions_by, none, &profile.decisions);
+        let paid = &profile.paid_to_it;
+        let shown = paid.alerts.min(SHOWN_MAX);
+        self.heading("decisions on money to it", "对付给它的钱的决策", shown, paid.alerts);
+        let none = self.say("none: nobody transferred to it", "无：没有人向其转账").to_owned();
+        self.judged(&paid.decisions_by, none, &paid.decisions);
+        let title = ("payee's features on money to it", "收款方特征（付给它的交易）");
+        self.trends(title, &paid.features);
+    }
+
+    /// How many transactions got which decision, and the latest that are not allowed.
+    fn judged(&mut self, by: &BTreeMap<String, u64>, none: String, latest: &[Decision]) {
         let mix: Vec<String> = ["allow", "review", "hold", "block"]
             .iter()
             .filter_map(|name| {
-                let count = profile.decisions_by.get(*name)?;
+                let count = by.get(*name)?;
                 Some(format!("{name} {}", grouped(*count)))
             })
             .collect();
-        let none = self.say("none: it made no transaction", "无：没有发起交易").to_owned();
         self.line(if mix.is_empty() { none } else { mix.join("  ") });
-        for one in profile.decisions.iter().take(SHOWN_MAX) {
+        for one in latest.iter().take(SHOWN_MAX) {
             let other = printable(&one.counterparty);
             let to = if other.is_empty() { String::new() } else { format!(" ({other})") };
             self.line(format!(

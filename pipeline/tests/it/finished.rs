@@ -249,6 +249,30 @@ fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
     assert_eq!(profile["groups"][0]["name"], "biz name");
     let moved = profile["features"].as_array().unwrap();
     assert!(!moved.is_empty(), "some features of it moved");
+    // What was decided on the transfers to it, as the decisions of the run have it.
+    let to_it = &profile["paid_to_it"];
+    let transfers = rows
+        .iter()
+        .filter(|row| row["kind"] == "transfer" && row["counterparty_id"] == account)
+        .count() as u64;
+    let by = to_it["decisions_by"].as_object().unwrap();
+    assert_eq!(by.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), transfers);
+    let alerts = transfers - by.get("allow").map_or(0, |count| count.as_u64().unwrap());
+    assert_eq!(to_it["alerts"], alerts);
+    assert!(alerts > 0, "the shipped rules see the settlements: {to_it}");
+    let latest = to_it["decisions"].as_array().unwrap();
+    assert_eq!(latest.len() as u64, alerts.min(1_000));
+    for one in latest {
+        let payer = one["counterparty"].as_str().unwrap();
+        let paid = |row: &Row| {
+            row["event_id"] == one["event_id"].as_str().unwrap()
+                && is(row, "transfer", payer, account)
+        };
+        assert!(rows.iter().any(paid), "{one}");
+        assert_ne!(one["decision"], "allow");
+    }
+    let features = to_it["features"].as_array().unwrap();
+    assert!(features.iter().any(|trend| trend["name"] == "funds.payee.fan_in_24h"), "{features:?}");
     // Two days of it.
     let short = ["profile", "run", account, "--json", "--days=2"];
     let short = json(&hongxian(directory.path(), &short));
@@ -261,6 +285,10 @@ fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
     let shown = hongxian(directory.path(), &["profile", "run", account]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("found: fraud") && !shown.contains('\u{1b}'), "{shown}");
+    assert!(shown.contains("decisions on money to it"), "{shown}");
+    let nobody = hongxian(directory.path(), &["profile", "run", ""]);
+    let words = String::from_utf8(nobody.stderr).unwrap();
+    assert!(nobody.status.code() == Some(2) && words.contains("empty"), "{words}");
 }
 
 #[test]
@@ -340,10 +368,7 @@ fn whoever_looks_can_be_stopped_at_any_moment() {
     let looks: [Look<'_>; 3] = [
         ("lens", Box::new(|progress| lens::look(&run, None, progress).map(drop))),
         ("profile", Box::new(|p| profile::look(&run, "acct-biz-00", None, p).map(drop))),
-        (
-            "discover",
-            Box::new(|p| discover::discover(&run.events(p)?, &lexicon, 5, p).map(drop)),
-        ),
+        ("discover", Box::new(|p| discover::discover(&run.events(p)?, &lexicon, 5, p).map(drop))),
     ];
     for (name, look) in looks {
         let asked = After(AtomicUsize::new(0), usize::MAX);
