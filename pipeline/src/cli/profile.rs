@@ -7,7 +7,7 @@ use super::reading::Reading;
 use super::{Shown, environment, opened, print};
 use crate::diagnostic::Failure;
 use crate::profile;
-use crate::report::Screen;
+use crate::report::{self, Screen};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     if arguments.json {
         let json =
             serde_json::to_value(&profile).map_err(|error| environment(error.to_string()))?;
-        print(&format!("{json:#}\n"));
+        print(&report::json(&json));
         return Ok(());
     }
     let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };

@@ -10,7 +10,7 @@ use crate::diagnostic::{Failure, Message, Sources};
 use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory};
 use crate::finished::{Events, FinishedRun};
-use crate::report::Screen;
+use crate::report::{self, Screen};
 use crate::stopwatch::ThreadTime;
 
 #[derive(clap::Subcommand)]
@@ -89,7 +89,7 @@ fn discover(
     let found = discover::discover(&events, &lexicon, top, &progress)?;
     if json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
-        print(&format!("{json:#}\n"));
+        print(&report::json(&json));
         return Ok(());
     }
     let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };

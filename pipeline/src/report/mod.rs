@@ -2,14 +2,19 @@
 //! needs neither a network nor this program.
 
 mod html;
+mod screen;
 mod terminal;
+mod unseen;
 
 use serde::Serialize;
 
 pub use html::html;
 pub(crate) use html::page;
-pub use terminal::{Screen, terminal};
-pub(crate) use terminal::{grouped, printable, yuan};
+pub use screen::Screen;
+pub(crate) use screen::{bar, columns, minute, short};
+pub use terminal::terminal;
+pub(crate) use terminal::{grouped, yuan};
+pub(crate) use unseen::{json, printable};
 
 use crate::judge::Judgement;
 use crate::source::order::OnDisk;

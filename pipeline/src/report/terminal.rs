@@ -1,15 +1,12 @@
 //! The report on the terminal: what a newcomer must see, in one look.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
-use super::ReportInput;
+use super::screen::Screen;
+use super::{ReportInput, printable};
 use crate::diagnostic::Lang;
 use crate::judge::{Detection, RuleFinding, Tally, View};
 use crate::rules::file::Status;
 use crate::source::order::OnDisk;
 
-/// The widest a report gets, however wide the terminal is.
-const WIDTH_MAX: u16 = 100;
 /// The most rules that are listed; the others are in the HTML report and in `metrics.json`.
 const RULES_MAX: usize = 25;
 /// The most kinds of fraud that are listed.
@@ -19,17 +16,6 @@ const TYPOLOGIES_MAX: usize = 15;
 const NAMED_MAX: usize = 3;
 /// Digits that tell two hashes apart at a glance.
 const HASH_SHOWN: usize = 12;
-
-/// Where the report is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Screen {
-    /// The language.
-    pub lang: Lang,
-    /// Columns; more than 100 are not used.
-    pub width: u16,
-    /// Whether it is a terminal: lines are drawn and headings are bold.
-    pub rich: bool,
-}
 
 /// The report as text.
 pub fn terminal(input: &ReportInput<'_>, screen: Screen) -> String {
@@ -56,10 +42,7 @@ struct Page {
 
 impl Page {
     fn say(&self, en: &'static str, zh: &'static str) -> &'static str {
-        match self.screen.lang {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
+        self.screen.say(en, zh)
     }
 
     fn line(&mut self, line: impl AsRef<str>) {
@@ -71,30 +54,12 @@ impl Page {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        let heading = printable(heading);
-        let bold = if self.screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        self.line(format!("{}{heading}{}", bold.0, bold.1));
+        self.line(self.screen.bold(&printable(heading)));
     }
 
-    /// A table; the first `text_columns` columns are words, the others are numbers.
-    fn table(&mut self, header: &[&str], text_columns: usize, rows: Vec<Vec<String>>) {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.force_no_tty();
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(self.screen.width.min(WIDTH_MAX));
-        if !header.is_empty() {
-            table.set_header(header.to_vec());
-        }
-        table.add_rows(rows);
-        for column in table.column_iter_mut().skip(text_columns) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        for (at, line) in table.trim_fmt().lines().enumerate() {
-            let faint = self.screen.rich && at == 0 && !header.is_empty();
-            let line = line.trim_end();
-            self.line(if faint { format!("\x1b[2m{line}\x1b[0m") } else { line.to_owned() });
-        }
+    /// A table; the first `words` columns are words, the others are numbers.
+    fn table(&mut self, header: &[&str], words: usize, rows: Vec<Vec<String>>) {
+        self.text.push_str(&self.screen.table(header, words, rows));
     }
 
     fn summary(&mut self, input: &ReportInput<'_>) {
@@ -210,10 +175,10 @@ impl Page {
             format!("{name} {} ({})", grouped(tally.count), share(tally.count, all))
         };
         [
-            part(self.say("allow", "放行"), decided.allow),
-            part(self.say("review", "复核"), decided.review),
-            part(self.say("hold", "暂缓"), decided.hold),
-            part(self.say("block", "拦截"), decided.block),
+            part(self.screen.decision("allow"), decided.allow),
+            part(self.screen.decision("review"), decided.review),
+            part(self.screen.decision("hold"), decided.hold),
+            part(self.screen.decision("block"), decided.block),
         ]
         .join("  ")
     }
@@ -487,15 +452,6 @@ fn rule_row(rule: &RuleFinding, view: Option<&View>, at: usize) -> Vec<String> {
     row
 }
 
-/// Event text is hostile: what could move the cursor, or the reading direction, is replaced.
-pub(crate) fn printable(text: &str) -> String {
-    let unsafe_char = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if unsafe_char(c) { '\u{fffd}' } else { c }).collect()
-}
-
 fn figure(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.3}"))
 }
@@ -546,7 +502,7 @@ mod tests {
         for lang in [Lang::En, Lang::Zh] {
             for labelled in [true, false] {
                 let text = show(lang, false, labelled);
-                let wide = text.lines().find(|line| comfy_width(line) > 100);
+                let wide = text.lines().find(|line| crate::report::screen::columns(line) > 100);
                 assert_eq!(wide, None, "{text}");
                 assert!(!text.contains('\x1b'), "event text cannot move the cursor:\n{text}");
                 assert_eq!(text.contains("--labels"), !labelled);
@@ -634,10 +590,5 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped)[..]);
         assert_eq!(["0.05", "12.30", "1,000.00"], [5, 1_230, 100_000].map(yuan)[..]);
-    }
-
-    /// Columns on a terminal: characters from the CJK blocks take two.
-    fn comfy_width(line: &str) -> usize {
-        line.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum()
     }
 }

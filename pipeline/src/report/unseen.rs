@@ -1,0 +1,114 @@
+//! Characters that are not seen, or turn what is: event text is hostile.
+//!
+//! One list for the terminal, where they are replaced, for JSON, where they are written as escapes,
+//! and for the pages, whose script has the same list (`foreign` in `assets/report/common.js`).
+
+/// Controls, characters of other directions, invisible letters, tags and the like. What makes up
+/// emoji stays, but for the joiner: a family falls apart and is still a family.
+const UNSEEN: [(char, char); 16] = [
+    ('\u{0}', '\u{1f}'),
+    ('\u{7f}', '\u{9f}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff9}', '\u{fffb}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+fn is_unseen(c: char) -> bool {
+    UNSEEN.iter().any(|(from, to)| (*from..=*to).contains(&c))
+}
+
+/// The text with a replacement character for each that is not seen or turns what is.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// A value as JSON of several lines in which such characters are escapes: whoever parses it has
+/// them, whoever looks at it does not.
+pub(crate) fn json(value: &serde_json::Value) -> String {
+    let plain = format!("{value:#}");
+    let mut text = String::with_capacity(plain.len() + 1);
+    let mut units = [0; 2];
+    for c in plain.chars() {
+        if c == '\n' || !is_unseen(c) {
+            text.push(c);
+            continue;
+        }
+        // Only strings can hold them: between strings JSON has none but line ends.
+        for unit in c.encode_utf16(&mut units) {
+            text.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: [char; 9] = [
+        '\u{1b}',
+        '\u{85}',
+        '\u{9b}',
+        '\u{61c}',
+        '\u{202e}',
+        '\u{feff}',
+        '\u{e0041}',
+        '\u{2066}',
+        '\u{3164}',
+    ];
+
+    #[test]
+    fn hostile_characters_are_not_shown_and_not_lost() {
+        for hostile in HOSTILE {
+            let text = format!("甲{hostile}a👍🏽");
+            assert_eq!(printable(&text), "甲\u{fffd}a👍🏽", "{hostile:?}");
+            let value = serde_json::json!({ text.clone(): [text.clone()] });
+            let json = json(&value);
+            assert!(!json.contains(hostile), "{json}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
+        }
+    }
+
+    /// What Unicode calls controls is in the list, and nothing that people write with.
+    #[test]
+    fn the_list_has_all_controls_and_no_letters_or_signs() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            assert!(!c.is_control() || is_unseen(c), "{c:?}");
+        }
+        for c in "a1 中文，。!？〇々ﾊしアÀüñअभ👍❤\u{fe0f}🇨🇳¥€①".chars()
+        {
+            assert!(!is_unseen(c), "{c:?}");
+        }
+    }
+
+    /// The pages' script replaces the very same characters.
+    #[test]
+    fn the_pages_have_the_same_list() {
+        let script = include_str!("../../assets/report/common.js");
+        let (_, after) = script.split_once("text.replace(/[").expect("what foreign replaces");
+        let (set, after) = after.split_once("]/").expect("its end");
+        assert!(after.starts_with("gu,"), "all, by characters and not by halves of them");
+        let mut ranges = Vec::new();
+        for range in set.split("\\u{").skip(1).collect::<Vec<_>>().chunk_by(|a, _| a.ends_with('-'))
+        {
+            let code = |part: &str| {
+                let digits = part.trim_end_matches('-').trim_end_matches('}');
+                char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap()
+            };
+            ranges.push((code(range[0]), code(range[range.len() - 1])));
+        }
+        assert_eq!(ranges, UNSEEN);
+    }
+}
