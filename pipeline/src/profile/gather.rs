@@ -223,7 +223,8 @@ impl<'g> Gatherer<'g> {
     }
 }
 
-/// The ids of the run that are most like one that does not occur.
+/// The ids of the run that are most like one that does not occur: of three letters at most one is
+/// another, for else it is another id.
 pub(super) fn nearest(
     events: &Events,
     account: &str,
@@ -238,7 +239,11 @@ pub(super) fn nearest(
                     continue;
                 }
                 seen.insert(id.to_owned());
-                best.insert((strsim::damerau_levenshtein(id, account), id.to_owned()));
+                let distance = strsim::damerau_levenshtein(id, account);
+                if distance * 3 > account.chars().count().max(id.chars().count()) {
+                    continue;
+                }
+                best.insert((distance, id.to_owned()));
                 if best.len() > NEAREST_MAX {
                     best.pop_last();
                 }

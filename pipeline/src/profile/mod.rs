@@ -385,6 +385,18 @@ fn verdicts(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(
     Ok(())
 }
 
+/// The Chinese name of an attribute.
+fn attribute_zh(name: &str) -> &str {
+    match name {
+        "age_band" => "年龄段",
+        "region" => "地区",
+        "platform" => "平台",
+        "registered_at" => "注册时间",
+        "verified" => "实名",
+        other => other,
+    }
+}
+
 fn unknown(run: &FinishedRun, profile: &mut Profile) {
     let mut say = |en: &str, zh: &str| {
         profile.unknown.push(Unknown { en: en.to_owned(), zh: zh.to_owned() });
@@ -396,9 +408,10 @@ fn unknown(run: &FinishedRun, profile: &mut Profile) {
         .collect();
     if !absent.is_empty() {
         let names = absent.join(", ");
+        let names_zh = absent.iter().map(|name| attribute_zh(name)).collect::<Vec<_>>().join("、");
         say(
             &format!("attributes that no event tells: {names}"),
-            &format!("事件未提供的属性：{names}"),
+            &format!("事件未提供的属性：{names_zh}"),
         );
     }
     if profile.devices_all == 0 {

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::{Decision, Moved, Profile, Trend};
 use crate::diagnostic::Lang;
-use crate::report::{Screen, grouped, printable, yuan};
+use crate::report::{Screen, bar, grouped, minute, printable, short, yuan};
 
 /// Decisions and features that are shown; `--json` has more.
 const SHOWN_MAX: usize = 15;
-/// Levels of a bar of one character.
-const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Characters of a name of a group that are shown.
 const NAME_CHARS: usize = 24;
+/// Characters of a reason that are shown.
+const REASON_CHARS: usize = 60;
 
 /// The profile as text of at most 100 columns; ids and event text are escaped.
 pub fn terminal(profile: &Profile, screen: Screen) -> String {
@@ -36,10 +34,7 @@ struct Page {
 
 impl Page {
     fn say<'s>(&self, en: &'s str, zh: &'s str) -> &'s str {
-        match self.screen.lang {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
+        self.screen.say(en, zh)
     }
 
     fn line(&mut self, line: impl AsRef<str>) {
@@ -48,32 +43,18 @@ impl Page {
     }
 
     fn heading(&mut self, en: &str, zh: &str, shown: usize, all: usize) {
-        let bold = if self.screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let title = self.say(en, zh).to_owned();
+        let title = self.screen.bold(self.say(en, zh));
         let of = match (shown < all, self.screen.lang) {
             (false, _) => String::new(),
             (true, Lang::En) => format!(" ({shown} of {})", grouped(all as u64)),
             (true, Lang::Zh) => format!("（{} 中的 {shown}）", grouped(all as u64)),
         };
-        self.line(format!("\n{}{title}{}{of}", bold.0, bold.1));
+        self.line(format!("\n{title}{of}"));
     }
 
     /// A table; the first `words` columns are words, the others are numbers.
     fn table(&mut self, header: &[&str], words: usize, rows: Vec<Vec<String>>) {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.force_no_tty();
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(self.screen.width.min(100));
-        if !header.is_empty() {
-            table.set_header(header.to_vec());
-        }
-        table.add_rows(rows);
-        for column in table.column_iter_mut().skip(words) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        let text = table.trim_fmt();
-        text.lines().for_each(|line| self.line(line));
+        self.out.push_str(&self.screen.table(header, words, rows));
     }
 
     fn head(&mut self, profile: &Profile) {
@@ -83,6 +64,7 @@ impl Page {
             false => format!("{} .. {}", profile.first_seen, profile.last_seen),
         };
         let days = profile.days.map(|days| match self.screen.lang {
+            Lang::En if days == 1 => "  (the last day of the run)".to_owned(),
             Lang::En => format!("  (last {days} days of the run)"),
             Lang::Zh => format!("（运行最后 {days} 天）"),
         });
@@ -90,7 +72,15 @@ impl Page {
         let attributes: Vec<String> = profile
             .attributes
             .iter()
-            .map(|(name, value)| format!("{name} {}", printable(value)))
+            .map(|(name, value)| {
+                let name = self.screen.say(name, super::attribute_zh(name));
+                let value = match value.as_str() {
+                    "true" => self.say("true", "是"),
+                    "false" => self.say("false", "否"),
+                    other => other,
+                };
+                format!("{name} {}", printable(value))
+            })
             .collect();
         if !attributes.is_empty() {
             self.line(attributes.join("  "));
@@ -101,7 +91,7 @@ impl Page {
             .iter()
             .map(|(kind, moved)| {
                 let fen = if moved.fen > 0 { yuan(moved.fen) } else { String::new() };
-                vec![kind.clone(), grouped(moved.count), fen]
+                vec![self.screen.kind(kind).to_owned(), grouped(moved.count), fen]
             })
             .collect();
         let total =
@@ -151,7 +141,7 @@ impl Page {
         let rows = profile.groups.iter().map(|one| {
             vec![
                 printable(&one.id),
-                printable(&one.name).chars().take(NAME_CHARS).collect(),
+                short(&one.name, NAME_CHARS),
                 grouped(one.events),
                 yuan(one.sent.fen),
                 yuan(one.claimed.fen),
@@ -164,6 +154,10 @@ impl Page {
 
     fn when(&mut self, profile: &Profile) {
         self.heading("when", "时间分布", 0, 0);
+        if profile.hours.iter().all(|count| *count == 0) {
+            let none = self.say("no event of its own", "没有自己发起的事件").to_owned();
+            return self.line(none);
+        }
         let bars = |counts: &[u32]| -> String {
             let values: Vec<Option<f64>> = counts.iter().map(|c| Some(f64::from(*c))).collect();
             sparkline(&values)
@@ -190,7 +184,6 @@ impl Page {
             self.say("other accounts", "其他账户"),
         ];
         let rows = profile.devices.iter().map(|one| {
-            let minute = |time: &str| time.chars().take(16).collect::<String>().replace('T', " ");
             vec![
                 printable(&one.id),
                 grouped(one.events),
@@ -252,7 +245,7 @@ impl Page {
             .iter()
             .filter_map(|name| {
                 let count = by.get(*name)?;
-                Some(format!("{name} {}", grouped(*count)))
+                Some(format!("{} {}", self.screen.decision(name), grouped(*count)))
             })
             .collect();
         self.line(if mix.is_empty() { none } else { mix.join("  ") });
@@ -260,18 +253,30 @@ impl Page {
             let other = printable(&one.counterparty);
             let to = if other.is_empty() { String::new() } else { format!(" ({other})") };
             self.line(format!(
-                "{}  {} {}  {} {} yuan{to}  {}",
+                "{}  {} {}  {} {} {}{to}  {}",
                 one.time.chars().take(19).collect::<String>().replace('T', " "),
-                one.decision,
+                self.screen.decision(&one.decision),
                 one.score,
-                one.kind,
+                self.screen.kind(&one.kind),
                 yuan(one.amount_fen),
+                self.say("yuan", "元"),
                 printable(&one.event_id),
             ));
             for why in &one.reasons {
-                let text: String = printable(&why.text).chars().take(60).collect();
+                let text = short(&why.text, REASON_CHARS);
                 self.line(format!("    +{} {}: {text}", why.score, printable(&why.rule)));
             }
+        }
+        let reasons = latest.iter().take(SHOWN_MAX).flat_map(|one| &one.reasons);
+        let ideographs = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        let zh = self.screen.lang == Lang::Zh;
+        if reasons.into_iter().any(|why| ideographs(&why.text) != zh) {
+            let note = self.say(
+                "  reasons are kept in the language of the backtest (--lang en makes them English)",
+                "  理由按回测时的语言保存（回测时加 --lang zh 即为中文）",
+            );
+            let note = note.to_owned();
+            self.line(note);
         }
     }
 
@@ -285,7 +290,13 @@ impl Page {
             let until = one.until.clone();
             let until =
                 until.unwrap_or_else(|| self.say("it is lifted by hand", "人工解除").to_owned());
-            self.line(format!("{}  {} .. {until}", one.verdict, one.since));
+            let verdict = match one.verdict.as_str() {
+                "restrict" => self.say("restrict", "限制"),
+                "ban" => self.say("ban", "封禁"),
+                other => other,
+            };
+            let line = format!("{verdict}  {} .. {until}", one.since);
+            self.line(line);
         }
         if let Some(found) = &profile.finding {
             let label = match found.fraud {
@@ -313,15 +324,12 @@ impl Page {
 fn sparkline(values: &[Option<f64>]) -> String {
     let known = || values.iter().flatten().copied();
     let (low, high) = (known().fold(0.0, f64::min), known().fold(0.0, f64::max));
-    let bar = |value: &Option<f64>| match value {
+    let one = |value: &Option<f64>| match value {
         None => ' ',
-        Some(_) if high <= low => LEVELS[0],
-        Some(value) => {
-            let part = (value - low) / (high - low);
-            LEVELS[(libm::round(part * 7.0) as usize).min(7)]
-        }
+        Some(_) if high <= low => bar(0.0),
+        Some(value) => bar((value - low) / (high - low)),
     };
-    values.iter().map(bar).collect()
+    values.iter().map(one).collect()
 }
 
 /// As short as it is exact enough to read.

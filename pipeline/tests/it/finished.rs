@@ -114,7 +114,11 @@ fn fen(row: &Row) -> i64 {
 
 fn hongxian(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
-    command.current_dir(directory).args(arguments).arg("--lang=en").output().unwrap()
+    command.current_dir(directory).args(arguments);
+    if !arguments.contains(&"--lang=zh") {
+        command.arg("--lang=en");
+    }
+    command.output().unwrap()
 }
 
 /// A directory with the world, decided.
@@ -286,6 +290,14 @@ fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("found: fraud") && !shown.contains('\u{1b}'), "{shown}");
     assert!(shown.contains("decisions on money to it"), "{shown}");
+    // In Chinese nothing but names, ids and what the rules say is English.
+    let zh = hongxian(directory.path(), &["profile", "run", account, "--lang=zh"]);
+    let zh = String::from_utf8(zh.stdout).unwrap();
+    for word in ["yuan", "transfer", "review", "age_band", "verified", "true"] {
+        let said = zh.split_whitespace().find(|said| *said == word);
+        assert_eq!(said, None, "{word}: {zh}");
+    }
+    assert!(zh.contains("年龄段") && zh.contains("理由按回测时的语言保存"), "{zh}");
     let nobody = hongxian(directory.path(), &["profile", "run", ""]);
     let words = String::from_utf8(nobody.stderr).unwrap();
     assert!(nobody.status.code() == Some(2) && words.contains("empty"), "{words}");
@@ -393,6 +405,8 @@ fn what_is_not_this_run_is_refused() {
     };
     let (code, words) = said(&["profile", "run", "acct-biz-0"]);
     assert!(code == 1 && words.contains("acct-biz-00"), "{code} {words}");
+    let (code, words) = said(&["profile", "run", "nobody"]);
+    assert!(code == 1 && !words.contains("nearest"), "nothing is near: {words}");
     let (code, words) = said(&["lens", "."]);
     assert!(code == 2 && words.contains("no finished run"), "{code} {words}");
     let path = directory.path().join("run/run.toml");
