@@ -86,8 +86,6 @@ pub(super) struct Gathered {
     pub(super) memos: Vec<(u32, Option<usize>)>,
     /// By platform: who acts, packets, fen.
     pub(super) platforms: BTreeMap<String, Platform>,
-    /// The ages that occur.
-    pub(super) ages: BTreeSet<String>,
     /// The province of an account, where an event of it tells one.
     pub(super) provinces: BTreeMap<u32, u32>,
     /// Groups that are banned at the end, and groups that labels call fraud.
@@ -153,7 +151,6 @@ pub(super) fn gather(
         members,
         memos: gatherer.memos,
         platforms: gatherer.platforms,
-        ages: gatherer.ages,
         provinces: gatherer.provinces,
         banned,
         found,
@@ -285,7 +282,6 @@ struct Gatherer {
     since: BTreeMap<(u32, u32), i64>,
     memos: Vec<(u32, Option<usize>)>,
     platforms: BTreeMap<String, Platform>,
-    ages: BTreeSet<String>,
     provinces: BTreeMap<u32, u32>,
 }
 
@@ -314,8 +310,9 @@ impl Gatherer {
             let seen = self.tables.groups.entry(group).or_default();
             // The document tells of all groups, and not only of those that were there at first.
             seen.settled = true;
-            if kind == Kind::Group {
-                seen.province = province(chunk.str(REGION, row)).unwrap_or(0);
+            // An event that tells of no region takes none away.
+            if let (Kind::Group, Some(province)) = (kind, province(chunk.str(REGION, row))) {
+                seen.province = province;
             }
         }
         let Some(account) = self.accounts.of(chunk.str(ACCOUNT_ID, row)) else { return };
@@ -330,9 +327,10 @@ impl Gatherer {
         let known = chunk.str(FUNDING, row);
         match kind {
             Kind::Account => {
-                let age = chunk.str(AGE_BAND, row).to_owned();
-                self.ages.insert(age.clone());
-                self.tables.accounts.entry(account).or_default().age_band = age;
+                let seen = self.tables.accounts.entry(account).or_default();
+                if let Value::Str(age) = chunk.value(AGE_BAND, row) {
+                    seen.age_band = age.to_owned();
+                }
             }
             Kind::Send => {
                 self.platform(chunk.str(PLATFORM, row), account, Some(fen));

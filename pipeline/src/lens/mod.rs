@@ -2,9 +2,10 @@
 //! their population as the document describes it, with the document's figure beside each.
 //!
 //! Nothing about a single person is in a lens. A figure of fewer than [`SMALL_CELL`] accounts is not
-//! shown; and where one hidden count of a column could be had by subtraction from the total, the
-//! next smallest is hidden with it.
+//! shown; and what could be had of it from totals and subtotals is hidden with it (`close`). Values
+//! are as exact as they are shown, for a long fraction tells its denominator.
 
+mod close;
 mod gather;
 mod page;
 mod places;
@@ -18,6 +19,7 @@ pub use self::gather::TypeSource;
 pub use self::page::html;
 pub use self::shown::terminal;
 
+use self::close::Figure;
 use crate::diagnostic::{Failure, Lang};
 use crate::finished::FinishedRun;
 use crate::source::Progress;
@@ -40,6 +42,8 @@ pub struct Lens {
     pub days: i64,
     /// The events that were looked at.
     pub events: usize,
+    /// Records that the run rejected.
+    pub rejected: u64,
     /// Whence the types of groups come.
     pub group_types: Words,
     /// `features`, `labels`, `events` or `none`.
@@ -88,6 +92,9 @@ pub struct Section {
     pub rows: Vec<Row>,
     /// How the figures came about.
     pub notes: Vec<Words>,
+    /// Totals that are known without a cell of their own.
+    #[serde(skip)]
+    known: Vec<Part>,
 }
 
 /// What a column of figures is.
@@ -99,10 +106,6 @@ pub struct Column {
     pub name: Words,
     /// How its values are written.
     pub unit: Unit,
-    /// Whether its rows add up to something that is known, so that a hidden one could be had by
-    /// subtraction.
-    #[serde(skip)]
-    adds_up: bool,
 }
 
 /// How a value is written.
@@ -145,9 +148,50 @@ pub struct Cell {
     /// The document's figure, in words; it may be a bound or a span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+    /// Whether it cannot be known, for the run does not tell what it is about.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// Of how many accounts the value is. Never shown.
     #[serde(skip)]
     accounts: usize,
+    /// What it is a part of, where that adds up.
+    #[serde(skip)]
+    part: Option<Part>,
+}
+
+/// Something that rows of tables add up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Groups by their type; accounts in them; packets in them.
+    GroupsByType,
+    PeopleByType,
+    PacketsByType,
+    /// Groups, banned groups and groups found fraud, by province.
+    GroupsByPlace,
+    BannedByPlace,
+    FoundByPlace,
+    /// Packets by platform.
+    PacketsByPlatform,
+}
+
+impl Whole {
+    const ALL: [Whole; 7] = [
+        Whole::GroupsByType,
+        Whole::PeopleByType,
+        Whole::PacketsByType,
+        Whole::GroupsByPlace,
+        Whole::BannedByPlace,
+        Whole::FoundByPlace,
+        Whole::PacketsByPlatform,
+    ];
+}
+
+/// A part of a whole: what it adds up, a bit each, and how much that is.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    whole: Whole,
+    atoms: u64,
+    count: usize,
 }
 
 impl Cell {
@@ -155,7 +199,17 @@ impl Cell {
     fn of(value: f64, accounts: usize) -> Cell {
         let small = accounts > 0 && accounts < SMALL_CELL;
         let value = (accounts >= SMALL_CELL && value.is_finite()).then_some(value);
-        Cell { value, small, document: None, accounts }
+        Cell { value, small, accounts, ..Cell::default() }
+    }
+
+    /// A value of which the run tells nothing.
+    fn unknown() -> Cell {
+        Cell { unknown: true, ..Cell::default() }
+    }
+
+    /// As a part of a whole.
+    fn part(self, whole: Whole, atoms: u64, count: usize) -> Cell {
+        Cell { part: Some(Part { whole, atoms, count }), ..self }
     }
 
     /// A count of so many accounts; where there is nobody, it is zero.
@@ -201,7 +255,8 @@ pub fn look(
 ) -> Result<Lens, Failure> {
     let gathered = gather::gather(run, types, progress)?;
     let mut sections = sections::all(&gathered);
-    sections.iter_mut().for_each(hide_neighbours);
+    hide_derived(&mut sections);
+    sections.iter_mut().for_each(round);
     let zone = run.zone();
     let moment = |time: i64| if gathered.events == 0 { "-".to_owned() } else { zone.moment(time) };
     Ok(Lens {
@@ -211,6 +266,7 @@ pub fn look(
         to: moment(gathered.last),
         days: gathered.tables.days,
         events: gathered.events,
+        rejected: run.metrics()["counts"]["rejected"].as_u64().unwrap_or(0),
         group_types: gathered.source.words(),
         group_types_from: gathered.source.name(),
         small_cell: SMALL_CELL,
@@ -219,55 +275,52 @@ pub fn look(
     })
 }
 
-/// Where exactly one value of a column is hidden and the column's total is known, the next smallest
-/// is hidden too.
-fn hide_neighbours(section: &mut Section) {
-    for at in (0..section.columns.len()).filter(|at| section.columns[*at].adds_up) {
-        let hidden = section.rows.iter().filter(|row| row.cells[at].small).count();
-        if hidden != 1 {
-            continue;
-        }
-        let open = section.rows.iter_mut().filter(|row| row.id != "all");
-        let open = open.map(|row| &mut row.cells[at]);
-        let open = open.filter(|cell| !cell.small && cell.accounts > 0);
-        if let Some(next) = open.min_by_key(|cell| cell.accounts) {
-            next.hide();
+/// Hides what could be had of hidden figures.
+fn hide_derived(sections: &mut [Section]) {
+    for whole in Whole::ALL {
+        let of = |part: &&Part| part.whole == whole;
+        let known: Vec<Part> =
+            sections.iter().flat_map(|section| &section.known).filter(of).copied().collect();
+        let cells = sections.iter_mut().flat_map(|section| &mut section.rows);
+        let cells = cells.flat_map(|row| &mut row.cells);
+        let mut cells: Vec<&mut Cell> =
+            cells.filter(|cell| cell.part.as_ref().filter(of).is_some()).collect();
+        let figure = |part: Part, accounts: usize, hidden: bool, fixed: bool| Figure {
+            atoms: part.atoms,
+            count: part.count,
+            accounts,
+            hidden,
+            fixed,
+        };
+        let open = cells.iter().filter_map(|cell| {
+            cell.part.map(|part| figure(part, cell.accounts, cell.small, false))
+        });
+        let known = known.into_iter().map(|part| figure(part, usize::MAX, false, true));
+        let mut figures: Vec<Figure> = open.chain(known).collect();
+        close::close(&mut figures);
+        for (cell, figure) in cells.iter_mut().zip(figures) {
+            if figure.hidden {
+                cell.hide();
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn section(accounts: &[usize]) -> Section {
-        let row = |(at, accounts): (usize, &usize)| Row {
-            id: at.to_string(),
-            name: Words::default(),
-            cells: vec![Cell::count(*accounts * 3, *accounts)],
-        };
-        let name = Words::default();
-        Section {
-            id: "test",
-            title: Words::default(),
-            columns: vec![Column { id: "count", name, unit: Unit::Count, adds_up: true }],
-            rows: accounts.iter().enumerate().map(row).collect(),
-            notes: Vec::new(),
+/// Values as they are shown, and no more exact.
+fn round(section: &mut Section) {
+    for row in &mut section.rows {
+        for (cell, column) in row.cells.iter_mut().zip(&section.columns) {
+            cell.value = cell.value.map(|value| rounded(value, column.unit));
         }
     }
+}
 
-    /// What a reader of the table sees: hidden, or a number.
-    fn seen(accounts: &[usize]) -> Vec<Option<f64>> {
-        let mut section = section(accounts);
-        hide_neighbours(&mut section);
-        section.rows.iter().map(|row| row.cells[0].value).collect()
-    }
-
-    #[test]
-    fn few_accounts_are_hidden_and_cannot_be_had_by_subtraction() {
-        assert_eq!(seen(&[10, 20, 30]), [Some(30.0), Some(60.0), Some(90.0)], "ten are enough");
-        assert_eq!(seen(&[9, 20, 30]), [None, None, Some(90.0)], "twenty goes with nine");
-        assert_eq!(seen(&[9, 1, 30]), [None, None, Some(90.0)], "two hidden ones hide each other");
-        assert_eq!(seen(&[0, 20]), [Some(0.0), Some(60.0)], "nobody is no one");
-    }
+fn rounded(value: f64, unit: Unit) -> f64 {
+    let parts = match unit {
+        Unit::Count | Unit::Minutes => 1.0,
+        Unit::Percent => 10.0,
+        Unit::Yuan | Unit::Number => 100.0,
+        Unit::Clock => return value,
+    };
+    libm::round(value * parts) / parts
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::gather::Gathered;
-use super::sections::{Class, column, mean, row, share, summed};
-use super::{Cell, Section, Unit, Words};
+use super::sections::{Class, column, mean, row, share};
+use super::{Cell, Part, SMALL_CELL, Section, Unit, Whole, Words};
 use crate::simulate::figures::{BANNED_PROVINCES, GroupType, Zone, zone_of};
 
 /// The provinces that are listed; those of fewer accounts are one row.
@@ -50,8 +50,9 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
             true => cell.beside(text),
             false => cell,
         };
+        let atoms = gathered.atoms(&groups);
         let cells = vec![
-            Cell::count(groups.len(), people),
+            Cell::count(groups.len(), people).part(Whole::GroupsByPlace, atoms, groups.len()),
             Cell::count(people, people),
             beside(business, delta, ">60"),
             beside(business_mean, delta, "35.8"),
@@ -64,7 +65,7 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         id: "regions",
         title: Words::new("Regions of groups", "地域分布（群）"),
         columns: vec![
-            summed("groups", ("groups", "群数"), Unit::Count),
+            column("groups", ("groups", "群数"), Unit::Count),
             column("accounts", ("accounts", "账户"), Unit::Count),
             column("business", ("of business, %", "商业群 %"), Unit::Percent),
             column("business_mean", ("their mean, yuan", "其单包均值"), Unit::Yuan),
@@ -73,6 +74,20 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         ],
         rows,
         notes: Vec::new(),
+        known: vec![gathered.known(Whole::GroupsByPlace, &gathered.groups_of(|_| true))],
+    }
+}
+
+impl Gathered {
+    /// The provinces of groups, a bit each; one of no known code has no bit of its own.
+    fn atoms(&self, groups: &BTreeSet<u32>) -> u64 {
+        let province = |at: &u32| self.tables.groups.get(at).map_or(0, |group| group.province);
+        let bit = |code: u32| NAMES.iter().position(|(two, ..)| two * 10_000 == code);
+        groups.iter().map(|at| 1 << bit(province(at)).unwrap_or(NAMES.len())).fold(0, |a, b| a | b)
+    }
+
+    fn known(&self, whole: Whole, groups: &BTreeSet<u32>) -> Part {
+        Part { whole, atoms: self.atoms(groups), count: groups.len() }
     }
 }
 
@@ -89,19 +104,24 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
             codes.iter().filter_map(|code| people.get(code)).map(BTreeSet::len).sum();
         let there = |at: &u32| tables.groups.get(at).is_some_and(|g| codes.contains(&g.province));
         let groups = gathered.groups_of(|at| there(&at));
-        let part = |of: &BTreeSet<u32>| {
+        let part = |whole: Whole, of: &BTreeSet<u32>| {
             let those: BTreeSet<u32> = of.iter().copied().filter(there).collect();
-            match those.len() {
-                _ if of.is_empty() => Cell::default(),
+            let cell = match those.len() {
+                _ if of.is_empty() => return Cell::default(),
                 0 => Cell::count(0, 0),
                 count => Cell::of(share(count, of.len()), gathered.people(&those)),
-            }
+            };
+            cell.part(whole, gathered.atoms(&those), those.len())
         };
         let cells = vec![
             Cell::count(accounts, accounts),
-            Cell::count(groups.len(), gathered.people(&groups)),
-            part(&gathered.banned),
-            part(&gathered.found),
+            Cell::count(groups.len(), gathered.people(&groups)).part(
+                Whole::GroupsByPlace,
+                gathered.atoms(&groups),
+                groups.len(),
+            ),
+            part(Whole::BannedByPlace, &gathered.banned),
+            part(Whole::FoundByPlace, &gathered.found),
         ];
         row(id, name, cells)
     };
@@ -126,64 +146,80 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
         title: Words::new("Provinces", "省份"),
         columns: vec![
             column("accounts", ("accounts", "账户"), Unit::Count),
-            summed("groups", ("groups", "群数"), Unit::Count),
-            summed("banned", ("of banned groups, %", "占被封群 %"), Unit::Percent),
-            summed("found", ("of groups found fraud, %", "占认定欺诈群 %"), Unit::Percent),
+            column("groups", ("groups", "群数"), Unit::Count),
+            column("banned", ("of banned groups, %", "占被封群 %"), Unit::Percent),
+            column("found", ("of groups found fraud, %", "占认定欺诈群 %"), Unit::Percent),
         ],
         rows,
-        notes: vec![Words::new(
-            format!(
-                "{} groups are banned at the end of the run; labels call {} fraud",
-                gathered.banned.len(),
-                gathered.found.len()
-            ),
-            format!(
-                "运行结束时被封群 {} 个；标签认定欺诈群 {} 个",
-                gathered.banned.len(),
-                gathered.found.len()
-            ),
-        )],
+        notes: vec![totals(gathered)],
+        known: vec![
+            gathered.known(Whole::BannedByPlace, &gathered.banned),
+            gathered.known(Whole::FoundByPlace, &gathered.found),
+        ],
     }
 }
 
+/// How many groups are banned and found fraud; of few people it is not said.
+fn totals(gathered: &Gathered) -> Words {
+    let number = |groups: &BTreeSet<u32>| match gathered.people(groups) {
+        people if people > 0 && people < SMALL_CELL => None,
+        _ => Some(groups.len()),
+    };
+    let (banned, found) = (number(&gathered.banned), number(&gathered.found));
+    let en = |count: Option<usize>| match count {
+        Some(1) => "1 group".to_owned(),
+        Some(count) => format!("{count} groups"),
+        None => format!("groups of fewer than {SMALL_CELL} accounts"),
+    };
+    let zh = |count: Option<usize>| match count {
+        Some(count) => format!("{count} 个"),
+        None => format!("不足 {SMALL_CELL} 个账户，已隐藏"),
+    };
+    Words::new(
+        format!("banned at the end of the run: {}; fraud by labels: {}", en(banned), en(found)),
+        format!("运行结束时被封群：{}；标签认定欺诈群：{}", zh(banned), zh(found)),
+    )
+}
+
+const NAMES: [(u32, &str, &str); 34] = [
+    (11, "Beijing", "北京"),
+    (12, "Tianjin", "天津"),
+    (13, "Hebei", "河北"),
+    (14, "Shanxi", "山西"),
+    (15, "Inner Mongolia", "内蒙古"),
+    (21, "Liaoning", "辽宁"),
+    (22, "Jilin", "吉林"),
+    (23, "Heilongjiang", "黑龙江"),
+    (31, "Shanghai", "上海"),
+    (32, "Jiangsu", "江苏"),
+    (33, "Zhejiang", "浙江"),
+    (34, "Anhui", "安徽"),
+    (35, "Fujian", "福建"),
+    (36, "Jiangxi", "江西"),
+    (37, "Shandong", "山东"),
+    (41, "Henan", "河南"),
+    (42, "Hubei", "湖北"),
+    (43, "Hunan", "湖南"),
+    (44, "Guangdong", "广东"),
+    (45, "Guangxi", "广西"),
+    (46, "Hainan", "海南"),
+    (50, "Chongqing", "重庆"),
+    (51, "Sichuan", "四川"),
+    (52, "Guizhou", "贵州"),
+    (53, "Yunnan", "云南"),
+    (54, "Tibet", "西藏"),
+    (61, "Shaanxi", "陕西"),
+    (62, "Gansu", "甘肃"),
+    (63, "Qinghai", "青海"),
+    (64, "Ningxia", "宁夏"),
+    (65, "Xinjiang", "新疆"),
+    (71, "Taiwan", "台湾"),
+    (81, "Hong Kong", "香港"),
+    (82, "Macau", "澳门"),
+];
+
 /// The name of a province by its code of GB/T 2260.
 fn province_name(code: u32) -> Words {
-    const NAMES: [(u32, &str, &str); 34] = [
-        (11, "Beijing", "北京"),
-        (12, "Tianjin", "天津"),
-        (13, "Hebei", "河北"),
-        (14, "Shanxi", "山西"),
-        (15, "Inner Mongolia", "内蒙古"),
-        (21, "Liaoning", "辽宁"),
-        (22, "Jilin", "吉林"),
-        (23, "Heilongjiang", "黑龙江"),
-        (31, "Shanghai", "上海"),
-        (32, "Jiangsu", "江苏"),
-        (33, "Zhejiang", "浙江"),
-        (34, "Anhui", "安徽"),
-        (35, "Fujian", "福建"),
-        (36, "Jiangxi", "江西"),
-        (37, "Shandong", "山东"),
-        (41, "Henan", "河南"),
-        (42, "Hubei", "湖北"),
-        (43, "Hunan", "湖南"),
-        (44, "Guangdong", "广东"),
-        (45, "Guangxi", "广西"),
-        (46, "Hainan", "海南"),
-        (50, "Chongqing", "重庆"),
-        (51, "Sichuan", "四川"),
-        (52, "Guizhou", "贵州"),
-        (53, "Yunnan", "云南"),
-        (54, "Tibet", "西藏"),
-        (61, "Shaanxi", "陕西"),
-        (62, "Gansu", "甘肃"),
-        (63, "Qinghai", "青海"),
-        (64, "Ningxia", "宁夏"),
-        (65, "Xinjiang", "新疆"),
-        (71, "Taiwan", "台湾"),
-        (81, "Hong Kong", "香港"),
-        (82, "Macau", "澳门"),
-    ];
     let found = NAMES.iter().find(|(two, ..)| two * 10_000 == code);
     let unknown = || Words::new(code.to_string(), code.to_string());
     found.map_or_else(unknown, |(_, en, zh)| Words::new(*en, *zh))

@@ -124,6 +124,7 @@ pub(super) fn section(gathered: &Gathered) -> Section {
              whose words it has",
             "*：文档将该场景列为该类型的高频场景；留言计入首个匹配词语的场景",
         )],
+        known: Vec::new(),
     }
 }
 

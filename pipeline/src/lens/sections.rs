@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::close::{Figure, close};
 use super::gather::Gathered;
-use super::{Cell, Column, Hours, Row, SMALL_CELL, Section, Unit, Words};
+use super::{Cell, Column, Hours, Part, Row, SMALL_CELL, Section, Unit, Whole, Words, rounded};
 use super::{places, scenes};
 use crate::simulate::fidelity::dwell::Flow;
 use crate::simulate::fidelity::tables::Packet;
@@ -91,12 +92,7 @@ pub(super) fn all(gathered: &Gathered) -> Vec<Section> {
 }
 
 pub(super) fn column(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
-    Column { id, name: Words::new(name.0, name.1), unit, adds_up: false }
-}
-
-/// A column whose rows add up to a total that is known.
-pub(super) fn summed(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
-    Column { adds_up: true, ..column(id, name, unit) }
+    Column { id, name: Words::new(name.0, name.1), unit }
 }
 
 pub(super) fn row(id: impl Into<String>, name: Words, cells: Vec<Cell>) -> Row {
@@ -147,6 +143,7 @@ fn volume(gathered: &Gathered) -> Section {
             "7.67 yuan: 2.8 trillion yuan a year over 1,000 million packets a day",
             "7.67 元：年交易额 2.8 万亿元除以日均 10 亿次",
         )],
+        known: Vec::new(),
     }
 }
 
@@ -163,10 +160,16 @@ fn groups(gathered: &Gathered) -> Section {
     }
     let groups = gathered.groups_of(|_| true);
     let people = gathered.people(&groups);
+    let all = rows.iter().flat_map(|row| &row.cells).filter_map(|cell| cell.part);
+    let all = all.fold(0, |all, part| all | part.atoms);
     let mut cells = vec![
-        Cell::count(groups.len(), people),
-        Cell::count(people, people),
-        Cell::count(all_packets, senders(in_groups.clone())),
+        Cell::count(groups.len(), people).part(Whole::GroupsByType, all, groups.len()),
+        Cell::count(people, people).part(Whole::PeopleByType, all, people),
+        Cell::count(all_packets, senders(in_groups.clone())).part(
+            Whole::PacketsByType,
+            all,
+            all_packets,
+        ),
         mean(in_groups),
     ];
     cells.resize_with(8, Cell::default);
@@ -175,9 +178,9 @@ fn groups(gathered: &Gathered) -> Section {
         id: "groups",
         title: Words::new("Types of groups", "社群类型"),
         columns: vec![
-            summed("groups", ("groups", "群数"), Unit::Count),
+            column("groups", ("groups", "群数"), Unit::Count),
             column("accounts", ("accounts", "账户"), Unit::Count),
-            summed("packets", ("packets", "红包数"), Unit::Count),
+            column("packets", ("packets", "红包数"), Unit::Count),
             column("mean", ("mean ¥", "均值（元）"), Unit::Yuan),
             column("busiest", ("busiest", "最活跃"), Unit::Clock),
             column("active", ("active %", "活跃时段 %"), Unit::Percent),
@@ -193,6 +196,7 @@ fn groups(gathered: &Gathered) -> Section {
                 "活跃时段：落在文档所述时段（见“最活跃”列）内的红包占比。*：文档只说集中于此区间",
             ),
         ],
+        known: Vec::new(),
     }
 }
 
@@ -208,10 +212,11 @@ fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_pack
     let mut halves = [0_usize; HALF_HOURS];
     packets().for_each(|packet| halves[gathered.tables.half_hour(packet.time)] += 1);
     let busiest = (0..HALF_HOURS).rev().max_by_key(|&at| halves[at]).unwrap_or(0);
+    let bit = CLASSES.iter().position(|one| *one == class).map_or(0, |at| 1 << at);
     let mut cells = vec![
-        Cell::count(groups.len(), people),
-        Cell::count(people, people),
-        Cell::count(count, who),
+        Cell::count(groups.len(), people).part(Whole::GroupsByType, bit, groups.len()),
+        Cell::count(people, people).part(Whole::PeopleByType, bit, people),
+        Cell::count(count, who).part(Whole::PacketsByType, bit, count),
         mean(packets()),
         Cell::of(busiest as f64 / 2.0, who),
         Cell::default(),
@@ -258,29 +263,30 @@ pub(super) fn hours(gathered: &Gathered) -> Vec<Hours> {
         if all == 0 {
             continue;
         }
-        let percent = |(count, who): &(usize, BTreeSet<u32>)| {
-            let count = Cell::count(*count, who.len()).value;
-            count.map(|count| count * 100.0 / all as f64)
-        };
         let active = match class {
             Class::Type(kind) => told(kind).map(|_| kind.habits().active),
             _ => None,
         };
-        let mut percent: Vec<Option<f64>> = halves.iter().map(percent).collect();
-        hide_one_more(&halves, &mut percent);
+        let figure = |(at, (count, who)): (usize, &(usize, BTreeSet<u32>))| Figure {
+            atoms: 1 << at,
+            count: *count,
+            accounts: who.len(),
+            hidden: Cell::count(*count, who.len()).small,
+            fixed: false,
+        };
+        let mut figures: Vec<Figure> = halves.iter().enumerate().map(figure).collect();
+        let atoms = (1 << HALF_HOURS) - 1;
+        let (accounts, hidden, fixed) = (usize::MAX, false, true);
+        figures.push(Figure { atoms, count: all, accounts, hidden, fixed });
+        close(&mut figures);
+        let percent = |one: &Figure| {
+            let percent = one.count as f64 * 100.0 / all as f64;
+            (!one.hidden).then(|| rounded(percent, Unit::Percent))
+        };
+        let percent = figures.iter().take(HALF_HOURS).map(percent).collect();
         found.push(Hours { id: class.id(), name: class.name(), percent, active });
     }
     found
-}
-
-/// All add up to the whole: one alone that is hidden could be had by subtraction.
-fn hide_one_more(halves: &[(usize, BTreeSet<u32>)], percent: &mut [Option<f64>]) {
-    if percent.iter().filter(|value| value.is_none()).count() == 1 {
-        let open = (0..HALF_HOURS).filter(|at| percent[*at].is_some() && halves[*at].0 > 0);
-        if let Some(least) = open.min_by_key(|at| halves[*at].0) {
-            percent[least] = None;
-        }
-    }
 }
 
 fn money(gathered: &Gathered) -> Section {
@@ -346,6 +352,7 @@ fn money(gathered: &Gathered) -> Section {
         ],
         rows,
         notes,
+        known: Vec::new(),
     }
 }
 
@@ -398,8 +405,12 @@ fn ties(gathered: &Gathered) -> Section {
              sent and claimed; a member counts from when it was first seen in the group, and who never acts is not seen",
             "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计，从不活动者不可见",
         )],
+        known: Vec::new(),
     }
 }
+
+/// The age bands that are listed, those of most accounts; the others are one row.
+const AGES_SHOWN: usize = 20;
 
 fn ages(gathered: &Gathered) -> Section {
     let tables = &gathered.tables;
@@ -411,17 +422,22 @@ fn ages(gathered: &Gathered) -> Section {
         *count += 1;
         *fen += packet.fen;
     }
+    let mut bands: BTreeMap<&str, usize> = BTreeMap::new();
+    for seen in tables.accounts.values() {
+        *bands.entry(&seen.age_band).or_default() += 1;
+    }
+    let everybody: usize = bands.values().sum();
+    // The very name of a band could tell of somebody.
+    let mut bands: Vec<(&str, usize)> =
+        bands.into_iter().filter(|(_, accounts)| *accounts >= SMALL_CELL).collect();
+    bands.sort_by_key(|(_, accounts)| std::cmp::Reverse(*accounts));
+    bands.truncate(AGES_SHOWN);
+    bands.sort_unstable();
+    let few = everybody - bands.iter().map(|(_, accounts)| accounts).sum::<usize>();
     let mut rows = Vec::new();
-    let mut few = 0;
-    for age in &gathered.ages {
-        let accounts = tables.accounts.values().filter(|seen| seen.age_band == *age).count();
-        // The very name of a band could tell of somebody.
-        if accounts < SMALL_CELL {
-            few += accounts;
-            continue;
-        }
+    for (age, accounts) in bands {
         let none = (BTreeSet::new(), 0, 0);
-        let (who, count, fen) = sent.get(age.as_str()).unwrap_or(&none);
+        let (who, count, fen) = sent.get(age).unwrap_or(&none);
         let measured = |(percent, of): (f64, usize), known: &str, document: &str| {
             let cell = if of == 0 { Cell::default() } else { Cell::of(percent, of) };
             if age == known { cell.beside(document) } else { cell }
@@ -434,11 +450,11 @@ fn ages(gathered: &Gathered) -> Section {
             measured(tables.contacts_widened(age), "26-45", "41"),
             measured(tables.watchers(age), "46+", "83"),
         ];
-        let name = match age.as_str() {
+        let name = match age {
             "" => Words::new("unknown", "未知"),
             known => Words::new(known, known),
         };
-        rows.push(row(age.clone(), name, cells));
+        rows.push(row(age, name, cells));
     }
     if few > 0 {
         let mut cells = vec![Cell::count(few, few)];
@@ -464,6 +480,7 @@ fn ages(gathered: &Gathered) -> Section {
             "参与接龙：群内出现过至少三个接龙红包者；拓展人脉：在亲友群以外的群中；只看少抢：群内至少 14 \
              个红包而领取不超过 18%。年龄仅供展示，不参与评分",
         )],
+        known: Vec::new(),
     }
 }
 
@@ -486,10 +503,14 @@ fn platforms(gathered: &Gathered) -> Section {
         } else {
             Cell::of(share(who, wechat), who.min(wechat))
         };
+        let part = |cell: Cell| {
+            let bit = 1 << rows.len();
+            cell.part(Whole::PacketsByPlatform, bit, platform.packets)
+        };
         let cells = vec![
             Cell::count(who, who),
-            Cell::count(platform.packets, who),
-            Cell::of(share(platform.packets, all), who),
+            part(Cell::count(platform.packets, who)),
+            part(Cell::of(share(platform.packets, all), who)),
             Cell::of(platform.fen as f64 / 100.0 / platform.packets.max(1) as f64, who),
             match document {
                 Some(document) => ratio.beside(document),
@@ -499,13 +520,15 @@ fn platforms(gathered: &Gathered) -> Section {
         let id = if id.is_empty() { "unknown" } else { id };
         rows.push(row(id, Words::new(name, zh), cells));
     }
+    let known =
+        vec![Part { whole: Whole::PacketsByPlatform, atoms: (1 << rows.len()) - 1, count: all }];
     Section {
         id: "platforms",
         title: Words::new("Platforms", "平台"),
         columns: vec![
             column("accounts", ("who sends or claims", "收发账户"), Unit::Count),
-            summed("packets", ("packets", "红包数"), Unit::Count),
-            summed("share", ("of packets, %", "占比 %"), Unit::Percent),
+            column("packets", ("packets", "红包数"), Unit::Count),
+            column("share", ("of packets, %", "占比 %"), Unit::Percent),
             column("mean", ("mean, yuan", "均值（元）"), Unit::Yuan),
             column("of_wechat", ("accounts, % of WeChat's", "账户为微信的 %"), Unit::Percent),
         ],
@@ -514,5 +537,6 @@ fn platforms(gathered: &Gathered) -> Section {
             "60: Douyin's participants in the spring festival of 2022",
             "60：2022 年春节抖音红包活动参与人次",
         )],
+        known,
     }
 }

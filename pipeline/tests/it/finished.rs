@@ -172,7 +172,7 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
         assert_eq!(cell(&lens, "groups", kind, "packets")["value"], sends.len() as f64);
         let mean = cell(&lens, "groups", kind, "mean");
         let expected = sum as f64 / 100.0 / sends.len() as f64;
-        assert!((mean["value"].as_f64().unwrap() - expected).abs() < 1e-9, "{kind}: {mean}");
+        assert!((mean["value"].as_f64().unwrap() - expected).abs() < 0.0051, "{kind}: {mean}");
         assert_eq!(mean["document"], document);
         assert_eq!(cell(&lens, "groups", kind, "groups")["value"], groups.len() as f64);
     }
