@@ -5,7 +5,8 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const COLOURS = ['#4a7fb5', '#e0a528', '#4c9f8b', '#8a63a8', '#b8102a', '#7a8699'];
 const WORDS = {
   subtitle: ['The population as the document describes it', '按文档口径看总体'],
-  span: ['{0} events, {1} to {2} ({3} days)', '{0} 个事件，{1} 至 {2}（{3} 天）'],
+  span: ['{0} events, {1} to {2} (days: {3})', '{0} 个事件，{1} 至 {2}（{3} 天）'],
+  nothing: ['no events; rejected records: {0}', '没有事件；被拒收的记录：{0}'],
   types: ['Types of groups: {0}', '群类型来源：{0}'],
   legend: ['In grey: the document\'s figure. <{0}: fewer than {0} accounts, hidden. –: nothing to measure.', '灰色为文档数值。<{0}：不足 {0} 个账户，已隐藏。–：无可度量。'],
   hours: ['When packets are sent', '红包发放时段'],
@@ -39,7 +40,7 @@ function number(value, unit) {
 
 function figure(cell, unit) {
   if (cell.small) return `<${data.small_cell}`;
-  if (cell.value === null) return cell.document ? '–' : '';
+  if (cell.value === null) return cell.document || cell.unknown ? '–' : '';
   return number(cell.value, unit);
 }
 
@@ -75,13 +76,14 @@ function hoursPlot() {
   return base({
     // Room for the name of the axis below the legend.
     grid: { left: 12, right: 30, top: 64, bottom: 4, containLabel: true },
-    xAxis: axis({ type: 'category', boundaryGap: false, data: Array.from({ length: 48 }, (_, half) => clock(half)), splitLine: { show: false } }),
+    xAxis: axis({ type: 'category', boundaryGap: false, data: Array.from({ length: 49 }, (_, half) => clock(half)), splitLine: { show: false } }),
     yAxis: axis({ type: 'value', name: say('share') }),
     series: data.hours.map((line, at) => ({
       name: word(line.name), type: 'line', symbol: 'none', step: 'end',
       lineStyle: { width: at === state.type ? 3 : 1.2, color: COLOURS[at % COLOURS.length] },
       itemStyle: { color: COLOURS[at % COLOURS.length] },
-      data: line.percent, markArea: at === state.type ? area : undefined,
+      // The last half-hour ends at midnight: without that point its step is not drawn.
+      data: [...line.percent, line.percent[47]], markArea: at === state.type ? area : undefined,
     })),
   });
 }
@@ -116,7 +118,7 @@ function header() {
   const choose = (lang) => () => { state.lang = lang; render(); };
   return [
     el('div', { class: 'name' }, el('h1', null, foreign(data.run)),
-      el('p', { class: 'soft' }, `${say('subtitle')} · ${say('span', data.events.toLocaleString('en-US'), data.from, data.to, data.days)}`)),
+      el('p', { class: 'soft' }, `${say('subtitle')} · ${data.events ? say('span', data.events.toLocaleString('en-US'), data.from, data.to, data.days) : say('nothing', data.rejected.toLocaleString('en-US'))}`)),
     el('nav', { class: 'choice', 'aria-label': 'language' },
       pressable('English', state.lang === 'en', choose('en')), pressable('中文', state.lang === 'zh', choose('zh'))),
   ];

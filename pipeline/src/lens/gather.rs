@@ -77,6 +77,9 @@ impl TypeSource {
 pub(super) struct Gathered {
     pub(super) tables: Tables,
     pub(super) source: TypeSource,
+    /// The types that the source names of any group, and whether it names gambling.
+    pub(super) named: Vec<GroupType>,
+    pub(super) names_gambling: bool,
     pub(super) events: usize,
     pub(super) first: i64,
     pub(super) last: i64,
@@ -129,7 +132,10 @@ pub(super) fn gather(
     }
     let tables = &mut gatherer.tables;
     tables.start = run.zone().day_start(first);
-    tables.days = (last - tables.start).div_euclid(DAY) + 1;
+    tables.days = match events.is_empty() {
+        true => 0,
+        false => (last - tables.start).div_euclid(DAY) + 1,
+    };
     tables.ordinary_days = (0..tables.days).collect();
     gatherer.groups_of(&types);
     events.each_slice(progress, &mut |slice| gatherer.slice(slice))?;
@@ -143,8 +149,11 @@ pub(super) fn gather(
     };
     let (banned, found) = (ids(&|id| banned.contains(id)), ids(&is_fraud));
     let members = gatherer.members();
+    let named = |name: &str| types.values().any(|kind| kind == name);
     Ok(Gathered {
         source,
+        named: GroupType::ALL.into_iter().filter(|kind| named(kind.name())).collect(),
+        names_gambling: named("gambling"),
         events: events.len(),
         first,
         last,

@@ -30,6 +30,9 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         let people = gathered.people(&groups);
         let of = |kind: GroupType| {
             let class = Class::Type(kind);
+            if !gathered.names(kind) {
+                return (Cell::unknown(), Cell::unknown());
+            }
             let those: BTreeSet<u32> =
                 groups.iter().copied().filter(|at| gathered.class(*at) == class).collect();
             let people = gathered.people(&those);
@@ -73,7 +76,7 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
             column("mean", ("mean of all, yuan", "全部均值"), Unit::Yuan),
         ],
         rows,
-        notes: Vec::new(),
+        notes: gathered.with_gap(Vec::new()),
         known: vec![gathered.known(Whole::GroupsByPlace, &gathered.groups_of(|_| true))],
     }
 }

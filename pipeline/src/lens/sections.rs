@@ -69,6 +69,41 @@ impl Gathered {
         self.tables.groups.keys().copied().filter(|at| wanted(*at)).collect()
     }
 
+    /// Whether the source of types names any group of a type: else nothing is known of such groups.
+    pub(super) fn names(&self, kind: GroupType) -> bool {
+        self.named.contains(&kind)
+    }
+
+    /// The notes, with one on the types that are not known where there are such.
+    pub(super) fn with_gap(&self, mut notes: Vec<Words>) -> Vec<Words> {
+        if self.events == 0 {
+            return notes;
+        }
+        let absent: Vec<Words> = CLASSES
+            .into_iter()
+            .filter(|class| match class {
+                Class::Type(kind) => !self.names(*kind),
+                Class::Gambling => !self.names_gambling,
+                Class::Unknown => false,
+            })
+            .map(Class::name)
+            .collect();
+        if !absent.is_empty() {
+            let list = |of: fn(&Words) -> &str, between: &str| {
+                absent.iter().map(of).collect::<Vec<_>>().join(between)
+            };
+            let (en, zh) = (list(|words| &words.en, ", "), list(|words| &words.zh, "、"));
+            notes.push(Words::new(
+                format!(
+                    "-: no group is known to be of type {en} (types from: {})",
+                    self.source.name()
+                ),
+                format!("-：没有已知类型为{zh}的群（类型来源：{}）", self.source.name()),
+            ));
+        }
+        notes
+    }
+
     /// The accounts in some groups.
     pub(super) fn people(&self, groups: &BTreeSet<u32>) -> usize {
         let members = groups.iter().filter_map(|group| self.members.get(group)).flatten();
@@ -312,6 +347,15 @@ fn money(gathered: &Gathered) -> Section {
             Cell::of(minutes, who),
             Cell::default(),
         ];
+        let told = match flow {
+            Flow::Family => gathered.names(GroupType::Family),
+            Flow::Business => gathered.names(GroupType::Business),
+            Flow::Gambling => gathered.names_gambling,
+            Flow::Other => true,
+        };
+        if !told {
+            cells[..4].fill(Cell::unknown());
+        }
         if let (Some(turnover), Some(stay)) = (TURNOVER_TENTHS.get(at), stays.get(at)) {
             let turnover = format!("{:.1}", *turnover as f64 / 10.0);
             cells[2] = std::mem::take(&mut cells[2]).beside(turnover);
@@ -334,6 +378,7 @@ fn money(gathered: &Gathered) -> Section {
         "红包资金按先进先出，至余额（或来源未知）转账、提现为止；账户所收多数属于某类资金时才计入该类。\
          周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。庄家等留存资金者也计入",
     )];
+    notes = gathered.with_gap(notes);
     if gathered.tables.days < TURNOVER_DAYS_MIN {
         notes.push(Words::new(
             format!("in less than {TURNOVER_DAYS_MIN} days turnover cannot be told well"),
@@ -364,6 +409,16 @@ fn ties(gathered: &Gathered) -> Section {
     let kinds = [("strong", "强关系"), ("weak", "弱关系")];
     for (at, (name, zh)) in kinds.into_iter().enumerate() {
         let belongs = |group: u32| if at == 0 { strong(group) } else { weak(group) };
+        let told = GroupType::ALL
+            .into_iter()
+            .any(|kind| (kind == GroupType::Family) == (at == 0) && gathered.names(kind));
+        if !told {
+            let mut cells = vec![Cell::unknown(); 3];
+            cells[1] = Cell::unknown().beside(["12.7", "45.3"][at]);
+            cells.push(Cell::default());
+            rows.push(row(name, Words::new(name, zh), cells));
+            continue;
+        }
         let people = gathered.people(&gathered.groups_of(belongs));
         let days = tables.member_days[at];
         let month = if days == 0 { f64::NAN } else { tables.acts[at] as f64 / days as f64 * 30.4 };
@@ -378,6 +433,12 @@ fn ties(gathered: &Gathered) -> Section {
     }
     for (kind, document) in [(GroupType::Family, "15"), (GroupType::Stranger, "22")] {
         let (class, (yuan, days)) = (Class::Type(kind), tables.member_day(kind));
+        if !gathered.names(kind) {
+            let mut cells = vec![Cell::unknown(), Cell::default(), Cell::default()];
+            cells.push(Cell::unknown().beside(document));
+            rows.push(row(class.id(), class.name(), cells));
+            continue;
+        }
         let groups = gathered.groups_of(|at| gathered.class(at) == class);
         let people = gathered.people(&groups);
         let who = senders(gathered.packets_of(class));
@@ -400,11 +461,11 @@ fn ties(gathered: &Gathered) -> Section {
             column("sender_day", ("sent a sender and day, yuan", "客单价（元）"), Unit::Yuan),
         ],
         rows,
-        notes: vec![Words::new(
+        notes: gathered.with_gap(vec![Words::new(
             "strong: family groups; weak: groups of interest, business and strangers. Acts: packets \
              sent and claimed; a member counts from when it was first seen in the group, and who never acts is not seen",
             "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计，从不活动者不可见",
-        )],
+        )]),
         known: Vec::new(),
     }
 }

@@ -1,28 +1,29 @@
 //! A lens on the terminal.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::scenes::NAMED;
 use super::{Cell, Lens, SMALL_CELL, Section, Unit, Words};
 use crate::diagnostic::Lang;
-use crate::report::{Screen, grouped, printable};
-
-/// Levels of a bar of one character, from none to all.
-const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+use crate::report::{Screen, bar, columns, grouped, printable};
 
 /// The lens as text of at most 100 columns.
 pub fn terminal(lens: &Lens, screen: Screen) -> String {
     let lang = screen.lang;
     let mut out = String::new();
     let run = printable(&lens.run);
+    if lens.events == 0 {
+        return nothing(&run, lens.rejected, lang);
+    }
+    let days = match lens.days {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
     let head = match lang {
         Lang::En => format!(
-            "{run}: {} events, {} to {} ({} days)\nin brackets: the document's figure; <{}: fewer \
+            "{run}: {} events, {} to {} ({days})\nin brackets: the document's figure; <{}: fewer \
              accounts, hidden; -: nothing to measure\n",
             grouped(lens.events as u64),
             lens.from,
             lens.to,
-            lens.days,
             lens.small_cell
         ),
         Lang::Zh => format!(
@@ -44,32 +45,34 @@ pub fn terminal(lens: &Lens, screen: Screen) -> String {
     out
 }
 
+/// What is said of a run that has nothing in it.
+fn nothing(run: &str, rejected: u64, lang: Lang) -> String {
+    let rejected = match (rejected, lang) {
+        (0, _) => String::new(),
+        (1, Lang::En) => "; 1 record was rejected (rejects.jsonl)".to_owned(),
+        (_, Lang::En) => format!("; {} records were rejected (rejects.jsonl)", grouped(rejected)),
+        (_, Lang::Zh) => format!("；{} 条记录被拒收（rejects.jsonl）", grouped(rejected)),
+    };
+    match lang {
+        Lang::En => format!("{run}: no events{rejected}\n"),
+        Lang::Zh => format!("{run}：没有事件{rejected}\n"),
+    }
+}
+
 fn heading(title: &Words, screen: Screen, out: &mut String) {
-    let bold = if screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    out.push_str(&format!("\n{}{}{}\n", bold.0, title.text(screen.lang), bold.1));
+    out.push_str(&format!("\n{}\n", screen.bold(title.text(screen.lang))));
 }
 
 fn table(section: &Section, screen: Screen, out: &mut String) {
     heading(&section.title, screen, out);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.force_no_tty();
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(screen.width.min(100));
     let names = section.columns.iter().map(|column| column.name.text(screen.lang));
-    table.set_header(std::iter::once("").chain(names));
-    for row in &section.rows {
+    let header: Vec<&str> = std::iter::once("").chain(names).collect();
+    let rows = section.rows.iter().map(|row| {
         let cells = row.cells.iter().zip(&section.columns);
         let cells = cells.map(|(cell, column)| shown(cell, column.unit));
-        table.add_row(std::iter::once(printable(row.name.text(screen.lang))).chain(cells));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for line in table.trim_fmt().lines() {
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
+        std::iter::once(printable(row.name.text(screen.lang))).chain(cells).collect()
+    });
+    out.push_str(&screen.table(&header, 1, rows.collect()));
     for note in &section.notes {
         note_lines(note.text(screen.lang), out);
     }
@@ -81,14 +84,14 @@ fn note_lines(text: &str, out: &mut String) {
     let mut width = 0;
     out.push_str("  ");
     for word in text.split_inclusive([' ', '，', '；', '。', '：']) {
-        let columns: usize = word.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum();
-        if width > 0 && width + columns > COLUMNS {
+        let wide = columns(word);
+        if width > 0 && width + wide > COLUMNS {
             out.truncate(out.trim_end().len());
             out.push_str("\n  ");
             width = 0;
         }
         out.push_str(word);
-        width += columns;
+        width += wide;
     }
     out.push('\n');
 }
@@ -103,7 +106,7 @@ fn shown(cell: &Cell, unit: Unit) -> String {
     match &cell.document {
         Some(document) if document == NAMED => format!("{value} {NAMED}"),
         Some(document) => format!("{value} ({document})"),
-        None if cell.value.is_none() && !cell.small => String::new(),
+        None if cell.value.is_none() && !cell.small && !cell.unknown => String::new(),
         None => value,
     }
 }
@@ -126,19 +129,17 @@ fn number(value: f64, unit: Unit) -> String {
 fn hours(lens: &Lens, screen: Screen, out: &mut String) {
     let title = Words::new("Packets by half-hour of the day", "一天各半小时的红包");
     heading(&title, screen, out);
-    let wide =
-        |text: &str| -> usize { text.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum() };
     out.push_str(&format!("{:12}0     3     6     9     12    15    18    21\n", ""));
     for line in &lens.hours {
         let most = line.percent.iter().flatten().fold(0.0_f64, |most, value| most.max(*value));
-        let bar = |value: &Option<f64>| match value {
+        let one = |value: &Option<f64>| match value {
             None => '·',
-            Some(value) if most > 0.0 => LEVELS[libm::ceil(value / most * 8.0) as usize],
+            Some(value) if *value > 0.0 => bar(value / most),
             Some(_) => ' ',
         };
-        let bars: String = line.percent.iter().map(bar).collect();
+        let bars: String = line.percent.iter().map(one).collect();
         let name = line.name.text(screen.lang);
-        let pad = " ".repeat(12_usize.saturating_sub(wide(name)));
+        let pad = " ".repeat(12_usize.saturating_sub(columns(name)));
         let active = line.active.map(|(from, to)| {
             let at = |half: usize| format!("{:02}:{:02}", half / 2, half % 2 * 30);
             format!("  ({}-{})", at(from), at(to))

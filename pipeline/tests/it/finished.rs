@@ -454,6 +454,60 @@ fn what_is_not_this_run_is_refused() {
     assert!(code == 2 && words.contains("events.csv") && words.contains("not there"), "{words}");
 }
 
+/// A lens tells what it does not know: an empty run, and types of groups that nothing names; and an
+/// event that leaves an attribute out takes none away.
+#[test]
+fn a_lens_does_not_take_what_it_cannot_know_for_nothing() {
+    let directory = decided();
+    let here = directory.path();
+    let lens = json(&hongxian(here, &["lens", "run", "--group-types=events", "--json"]));
+    assert_eq!(lens["group_types_from"], "none");
+    for (section, row, column) in [
+        ("ties", "strong", "accounts"),
+        ("money", "family", "accounts"),
+        ("regions", "deltas", "family"),
+    ] {
+        let cell = cell(&lens, section, row, column);
+        assert!(cell["value"].is_null() && cell["unknown"] == true, "{section} {row}: {cell}");
+    }
+    let shown = hongxian(here, &["lens", "run", "--group-types=events"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("no group is known to be of type family, interest"), "{shown}");
+
+    // The same world, told once more of by events that have no age and no region.
+    let mut again = world();
+    for group in ["fam", "biz"] {
+        writeln!(again, "x{group},{},group,,,g-{group},,,,,,,,,", START + 14 * DAY).unwrap();
+        for at in 0..12 {
+            let time = START + 14 * DAY;
+            writeln!(again, "x{group}{at},{time},account,acct-{group}-{at:02},,,,,,,,,,,").unwrap();
+        }
+    }
+    fs::write(here.join("again.csv"), again).unwrap();
+    let rules = format!("--rules={}", workspace().join("rules").display());
+    json(&hongxian(here, &["backtest", "again.csv", &rules, "--out=again", "--json"]));
+    let before = json(&hongxian(here, &["lens", "run", "--group-types=events", "--json"]));
+    let after = json(&hongxian(here, &["lens", "again", "--group-types=events", "--json"]));
+    for (section, row) in [("ages", "18-25"), ("ages", "26-45"), ("regions", "deltas")] {
+        let of = |lens: &Value| cell(lens, section, row, "accounts").clone();
+        assert!(of(&before)["value"].as_f64().unwrap() >= 10.0, "{section} {row}");
+        assert_eq!(of(&before), of(&after), "{section} {row}");
+    }
+
+    for (name, rows, said) in [
+        ("empty", "", "no events\n"),
+        ("bad", "e1,1,nonsense,a,,,,,,,,,,,\n", "no events; 1 record was"),
+    ] {
+        fs::write(here.join(format!("{name}.csv")), format!("{HEADER}\n{rows}")).unwrap();
+        let (input, out) = (format!("{name}.csv"), format!("--out={name}"));
+        let done = hongxian(here, &["backtest", &input, &rules, &out, "--json"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(json(&hongxian(here, &["lens", name, "--json"]))["days"], 0);
+        let shown = String::from_utf8(hongxian(here, &["lens", name]).stdout).unwrap();
+        assert!(shown.contains(said) && shown.lines().count() == 1, "{shown}");
+    }
+}
+
 /// Foreign data through a mapping file, whose change is one of the run's input.
 #[test]
 fn a_mapped_run_is_read_again_through_its_mapping() {
