@@ -151,6 +151,9 @@ struct Pair {
     speakers: HashSet<u32>,
 }
 
+/// By term and payee.
+type Pairs = Fast<(u64, u32), Pair>;
+
 /// All uses of a term.
 #[derive(Default)]
 struct Uses {
@@ -212,7 +215,7 @@ fn pairs(
     gathered: &Gathered,
     paid: &mut Fast<u32, u32>,
     progress: &dyn Progress,
-) -> Result<(Fast<(u64, u32), Pair>, bool), Failure> {
+) -> Result<(Pairs, bool), Failure> {
     let mut sketch = Sketch::new();
     let (mut found, mut payees) = (Vec::new(), Vec::new());
     for (at, said) in gathered.said.iter().enumerate() {
@@ -227,7 +230,7 @@ fn pairs(
             found.iter().for_each(|term| sketch.add(key(term.hash, *payee)));
         }
     }
-    let mut pairs: Fast<(u64, u32), Pair> = Fast::default();
+    let mut pairs = Pairs::default();
     let mut full = false;
     for (at, said) in gathered.said.iter().enumerate() {
         ask(at, progress)?;
@@ -265,7 +268,7 @@ fn ask(at: usize, progress: &dyn Progress) -> Result<(), Failure> {
 }
 
 /// The collectors of each term, the one who is paid most often first.
-fn collectors(pairs: &Fast<(u64, u32), Pair>) -> Fast<u64, Vec<u32>> {
+fn collectors(pairs: &Pairs) -> Fast<u64, Vec<u32>> {
     let mut sorted: Vec<(u64, u32, u32)> =
         pairs.iter().map(|((term, payee), pair)| (*term, *payee, pair.count)).collect();
     sorted.sort_unstable_by_key(|(term, payee, count)| (*term, std::cmp::Reverse(*count), *payee));
@@ -366,7 +369,7 @@ type Ranked = (u64, u32, f64, Parts);
 
 fn rank(
     gathered: &Gathered,
-    pairs: &Fast<(u64, u32), Pair>,
+    pairs: &Pairs,
     collectors: &Fast<u64, Vec<u32>>,
     uses: &Fast<u64, Uses>,
     paid: &Fast<u32, u32>,
