@@ -116,6 +116,18 @@ impl Sources {
     }
 }
 
+/// That a file cannot be read.
+pub fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Message {
+    let path = path.display();
+    Message::new(format!("cannot read {path}: {error}"), format!("无法读取 {path}：{error}"))
+}
+
+/// That a file cannot be written.
+pub fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Message {
+    let path = path.display();
+    Message::new(format!("cannot write {path}: {error}"), format!("无法写入 {path}：{error}"))
+}
+
 /// Why a command ends without doing its work.
 #[derive(Clone, Debug)]
 pub enum Failure {
@@ -326,6 +338,14 @@ mod tests {
 
     const FILE: &str = "rules/a.toml";
     const TEXT: &str = "title = \"甲\"\nscoer = 3\nwhen = \"群 > 1\"\n";
+
+    #[test]
+    fn files_are_told_of_in_both_languages() {
+        let path = Path::new("out/a.json");
+        assert_eq!(unreadable(path, &"gone").text(Lang::En), "cannot read out/a.json: gone");
+        assert_eq!(unreadable(path, &"gone").text(Lang::Zh), "无法读取 out/a.json：gone");
+        assert_eq!(unwritable(path, &"full").text(Lang::Zh), "无法写入 out/a.json：full");
+    }
 
     fn sources() -> Sources {
         let mut sources = Sources::default();

@@ -18,7 +18,7 @@ use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
 use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
-use crate::diagnostic::{Failure, Message};
+use crate::diagnostic::{Failure, Message, unreadable, unwritable};
 use crate::event::{Kind, Refusal, RejectCode};
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
@@ -135,7 +135,7 @@ pub fn run(
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
     let Some(Observer { judge, floors: Floors { verdicts, reached, epoch, .. } }) = observer else {
-        return Err(environment("the recorder stopped".to_owned()));
+        return Err(Failure::Environment(Message::new("the recorder stopped", "记录线程已停止")));
     };
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
@@ -169,8 +169,11 @@ pub fn run(
     let metrics = whole.metrics(&facts, &judgement);
     whole.write(&facts, &judgement, &metrics)?;
     if !partial && !facts.counts.balance() {
-        let message = format!("records were lost: {:?}", facts.counts);
-        return Err(environment(message));
+        let counts = facts.counts;
+        return Err(Failure::Environment(Message::new(
+            format!("records were lost: {counts:?}"),
+            format!("有记录丢失：{counts:?}"),
+        )));
     }
     Ok(Outcome { facts, judgement, metrics })
 }
@@ -233,7 +236,13 @@ fn refused(refused: &crate::source::order::Refused) -> Reject {
 /// Makes the run directory. `run.toml` of a run before goes at once, for it is written last: a
 /// directory that has one holds a run that came to its end.
 fn create(directory: &Path) -> Result<(), Failure> {
-    let failed = |error| environment(format!("cannot create {}: {error}", directory.display()));
+    let failed = |error| {
+        let directory = directory.display();
+        Failure::Environment(Message::new(
+            format!("cannot create {directory}: {error}"),
+            format!("无法创建 {directory}：{error}"),
+        ))
+    };
     fs::create_dir_all(directory).map_err(failed)?;
     match fs::remove_file(directory.join("run.toml")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
@@ -473,8 +482,7 @@ impl Hashes {
     fn of(intake: &Intake, labels: Option<&Path>) -> Result<Hashes, Failure> {
         let hex = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
         let labels = labels.map(|path| {
-            let failed =
-                |error| environment(format!("cannot read {} again: {error}", path.display()));
+            let failed = |error| Failure::Environment(unreadable(path, &error));
             fs::read(path).map(|bytes| hex(&bytes)).map_err(failed)
         });
         let maps = match intake {
@@ -502,6 +510,5 @@ fn change_toml(change: &ChangeFact) -> toml_edit::Table {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes)
-        .map_err(|error| environment(format!("cannot write {}: {error}", path.display())))
+    fs::write(path, bytes).map_err(|error| Failure::Environment(unwritable(path, &error)))
 }

@@ -99,12 +99,13 @@ function beside(id, columnId) {
 function besidePlot(rows) {
   const label = (unit) => ({ show: true, position: 'top', fontSize: 11, color: colour('ink'), formatter: ({ value }) => (value === null || Number.isNaN(value) ? '' : number(value, unit)) });
   const unit = rows.length ? rows[0].unit : 'number';
-  const bars = (name, fill, values) => ({ name, type: 'bar', barMaxWidth: 38, barGap: '18%', itemStyle: { color: fill }, label: label(unit), data: values });
+  const bars = (name, fill, values) => ({ name, type: 'bar', barMaxWidth: 38, barGap: '18%', itemStyle: { color: fill }, label: label(unit), labelLayout: { hideOverlap: true }, data: values });
   const told = (text) => (text && Number.isFinite(Number(text)) ? Number(text) : null);
   return base({
     xAxis: axis({
       type: 'category', data: rows.map((row) => row.name), splitLine: { show: false },
-      axisLabel: { color: colour('soft'), interval: 0, width: 78, overflow: 'break', lineHeight: 14 },
+      // On a narrow screen names of many bars would run into each other.
+      axisLabel: { color: colour('soft'), interval: 0, width: 78, overflow: 'break', lineHeight: 14, rotate: innerWidth < 560 && rows.length > 4 ? 45 : 0 },
     }),
     yAxis: axis({ type: 'value' }),
     series: [

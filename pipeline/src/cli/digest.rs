@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{environment, print};
-use crate::diagnostic::{Failure, Message};
+use super::print;
+use crate::diagnostic::{Failure, Message, unreadable};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -18,21 +18,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let table = if path.is_dir() { path.join("decisions.parquet") } else { path.clone() };
     let digest = if path.is_dir() || is_parquet(path) {
         crate::sink::parquet::digest(&table).map_err(|error| {
-            let message = format!("cannot read decisions of {}: {error}", path.display());
-            Failure::Usage(Message::new(message.clone(), message))
+            let path = path.display();
+            Failure::Usage(Message::new(
+                format!("cannot read decisions of {path}: {error}"),
+                format!("无法读取 {path} 的决策：{error}"),
+            ))
         })?
     } else {
-        let file = File::open(path).map_err(|error| {
-            let message = format!("cannot read {}: {error}", path.display());
-            Failure::Usage(Message::new(message.clone(), message))
-        })?;
+        let file = File::open(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
         let mut hasher = blake3::Hasher::new();
         let mut line = Vec::new();
         let mut reader = BufReader::new(file);
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line);
-            if read.map_err(|error| environment(error.to_string()))? == 0 {
+            if read.map_err(|error| Failure::Environment(unreadable(path, &error)))? == 0 {
                 break;
             }
             if line.last() != Some(&b'\n') {

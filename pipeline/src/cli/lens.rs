@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::reading::Reading;
 use super::{Shown, environment, opened, print};
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Failure, unwritable};
 use crate::lens::{self, TypeSource};
 use crate::report::{self, Screen};
 
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let lens = lens?;
     if let Some(out) = &arguments.out {
         std::fs::write(out, lens::html(&lens))
-            .map_err(|error| environment(format!("cannot write {}: {error}", out.display())))?;
+            .map_err(|error| Failure::Environment(unwritable(out, &error)))?;
     }
     if arguments.json {
         let json = serde_json::to_value(&lens).map_err(|error| environment(error.to_string()))?;

@@ -31,7 +31,7 @@ mod gather;
 mod shown;
 mod terms;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
@@ -64,6 +64,8 @@ const BURST_DAYS: usize = 3;
 const BURST_HALF: f64 = 5.0;
 /// The part of the score that is left where nobody pays twice.
 const REPEATED_LEAST: f64 = 0.02;
+/// A term of a lower score is not even listed: it is as likely by chance.
+const SCORE_MIN: f64 = 1.0;
 /// Terms of one collector that are listed: a ring has a few words, and other rings have some too.
 const TERMS_A_COLLECTOR: usize = 5;
 /// Examples, and ids, that are listed of a term.
@@ -149,6 +151,9 @@ struct Pair {
     speakers: HashSet<u32>,
 }
 
+/// By term and payee.
+type Pairs = Fast<(u64, u32), Pair>;
+
 /// All uses of a term.
 #[derive(Default)]
 struct Uses {
@@ -158,7 +163,8 @@ struct Uses {
     hit: u32,
     first: i64,
     last: i64,
-    days: Vec<u32>,
+    /// How often on each day on which it is said.
+    days: BTreeMap<usize, u32>,
     spread: HashSet<u64>,
     groups: BTreeSet<u32>,
     speakers: HashSet<u32>,
@@ -209,7 +215,7 @@ fn pairs(
     gathered: &Gathered,
     paid: &mut Fast<u32, u32>,
     progress: &dyn Progress,
-) -> Result<(Fast<(u64, u32), Pair>, bool), Failure> {
+) -> Result<(Pairs, bool), Failure> {
     let mut sketch = Sketch::new();
     let (mut found, mut payees) = (Vec::new(), Vec::new());
     for (at, said) in gathered.said.iter().enumerate() {
@@ -224,7 +230,7 @@ fn pairs(
             found.iter().for_each(|term| sketch.add(key(term.hash, *payee)));
         }
     }
-    let mut pairs: Fast<(u64, u32), Pair> = Fast::default();
+    let mut pairs = Pairs::default();
     let mut full = false;
     for (at, said) in gathered.said.iter().enumerate() {
         ask(at, progress)?;
@@ -262,7 +268,7 @@ fn ask(at: usize, progress: &dyn Progress) -> Result<(), Failure> {
 }
 
 /// The collectors of each term, the one who is paid most often first.
-fn collectors(pairs: &Fast<(u64, u32), Pair>) -> Fast<u64, Vec<u32>> {
+fn collectors(pairs: &Pairs) -> Fast<u64, Vec<u32>> {
     let mut sorted: Vec<(u64, u32, u32)> =
         pairs.iter().map(|((term, payee), pair)| (*term, *payee, pair.count)).collect();
     sorted.sort_unstable_by_key(|(term, payee, count)| (*term, std::cmp::Reverse(*count), *payee));
@@ -282,7 +288,7 @@ fn uses(
 ) -> Result<Fast<u64, Uses>, Failure> {
     let mut uses: Fast<u64, Uses> = Fast::default();
     let (mut found, mut payees) = (Vec::new(), Vec::new());
-    let (start, days) = span(gathered);
+    let (start, _) = span(gathered);
     for (at, said) in gathered.said.iter().enumerate() {
         ask(at, progress)?;
         let symbols = gathered.text(said.text);
@@ -297,10 +303,9 @@ fn uses(
             let one = uses.entry(term.hash).or_default();
             if one.count == 0 {
                 one.spelt = spelt(&symbols[usize::from(term.start)..usize::from(term.end)]);
-                one.days = vec![0; days];
                 (one.first, one.last) = (said.time, said.time);
             }
-            one.days[day(said.time, start)] += 1;
+            *one.days.entry(day(said.time, start)).or_default() += 1;
             one.take(gathered, said, theirs, &payees);
             for longer in found.iter().filter(|other| contains(other, term)) {
                 *one.within.entry(longer.hash).or_default() += 1;
@@ -332,7 +337,9 @@ impl Uses {
         self.hit += u32::from(gathered.is_hit(said.text));
         self.first = self.first.min(said.time);
         self.last = self.last.max(said.time);
-        self.speakers.insert(said.speaker);
+        if said.speaker != NONE {
+            self.speakers.insert(said.speaker);
+        }
         if said.group != NONE {
             self.groups.insert(said.group);
         }
@@ -362,7 +369,7 @@ type Ranked = (u64, u32, f64, Parts);
 
 fn rank(
     gathered: &Gathered,
-    pairs: &Fast<(u64, u32), Pair>,
+    pairs: &Pairs,
     collectors: &Fast<u64, Vec<u32>>,
     uses: &Fast<u64, Uses>,
     paid: &Fast<u32, u32>,
@@ -370,7 +377,8 @@ fn rank(
     let (start, days) = span(gathered);
     let mut said_on = vec![0_u32; days];
     gathered.said.iter().for_each(|said| said_on[day(said.time, start)] += 1);
-    let everyone: HashSet<u32> = gathered.said.iter().map(|said| said.speaker).collect();
+    let speakers = gathered.said.iter().map(|said| said.speaker);
+    let everyone: HashSet<u32> = speakers.filter(|speaker| *speaker != NONE).collect();
     let all = gathered.said.len() as u32;
     let mut ranked: Vec<Ranked> = Vec::new();
     let mut order: Vec<(&u64, &Uses)> = uses.iter().collect();
@@ -391,7 +399,10 @@ fn rank(
             burst: burst(&one.days, one.count, &said_on, all),
             known: f64::from(one.hit) / f64::from(one.count),
         };
-        ranked.push((*term, payee, parts.score(), parts));
+        let score = parts.score();
+        if score >= SCORE_MIN {
+            ranked.push((*term, payee, score, parts));
+        }
     }
     ranked
         .sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| uses[&a.0].spelt.cmp(&uses[&b.0].spelt)));
@@ -411,14 +422,16 @@ impl Parts {
 }
 
 /// The surprise of the densest days of a term.
-fn burst(days: &[u32], count: u32, said_on: &[u32], all: u32) -> f64 {
+fn burst(days: &BTreeMap<usize, u32>, count: u32, said_on: &[u32], all: u32) -> f64 {
     let within = |from: usize| {
-        let to = (from + BURST_DAYS).min(days.len());
-        let (here, said): (u32, u32) =
-            (days[from..to].iter().sum(), said_on[from..to].iter().sum());
+        let to = (from + BURST_DAYS).min(said_on.len());
+        let here: u32 = days.range(from..to).map(|(_, count)| count).sum();
+        let said: u32 = said_on[from..to].iter().sum();
         surprise(here, f64::from(count) * f64::from(said) / f64::from(all.max(1)))
     };
-    (0..days.len()).map(within).fold(0.0, f64::max)
+    // Stretches of days on which it is not said surprise nobody.
+    let starts = days.keys().flat_map(|day| day.saturating_sub(BURST_DAYS - 1)..=*day);
+    starts.map(within).fold(0.0, f64::max)
 }
 
 /// Of terms that share two symbols and a collector, the first.
@@ -473,4 +486,29 @@ fn told(
         examples,
         phrase_line: phrase.then(|| format!("{} | category=settlement weight=10", uses.spelt)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The densest days are those that a count of all stretches of days finds.
+    #[test]
+    fn a_burst_is_the_most_surprising_stretch_of_days() {
+        let said_on = [10, 20, 5, 40, 1, 1, 30, 8];
+        for days in [&[0_u32, 0, 1, 9, 0, 0, 2, 0][..], &[5, 0, 0, 0, 0, 0, 0, 5], &[1; 8]] {
+            let count: u32 = days.iter().sum();
+            let all: u32 = said_on.iter().sum();
+            let stretch = |from: usize| {
+                let to = (from + BURST_DAYS).min(days.len());
+                let (here, said) =
+                    (days[from..to].iter().sum(), said_on[from..to].iter().sum::<u32>());
+                surprise(here, f64::from(count) * f64::from(said) / f64::from(all))
+            };
+            let expected = (0..days.len()).map(stretch).fold(0.0, f64::max);
+            let sparse: BTreeMap<usize, u32> =
+                days.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
+            assert!((burst(&sparse, count, &said_on, all) - expected).abs() < 1e-12, "{days:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::{Discovery, Found};
 use crate::diagnostic::Lang;
 use crate::expr::Zone;
-use crate::report::{Screen, grouped, printable, yuan};
+use crate::report::{Screen, grouped, minute, printable, short, yuan};
 
 /// The most characters of an example that are shown.
 const EXAMPLE_CHARS: usize = 40;
@@ -45,16 +45,13 @@ pub fn terminal(found: &Discovery, zone: &Zone, screen: Screen) -> String {
 
 fn one(at: usize, term: &Found, zone: &Zone, screen: Screen, out: &mut String) {
     let lang = screen.lang;
-    let bold = if screen.rich { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let word = printable(&term.term);
+    let word = screen.bold(&printable(&term.term));
     let parts = term.parts;
-    let minute =
-        |time: i64| zone.moment(time).chars().take(16).collect::<String>().replace('T', " ");
-    let (first, last) = (minute(term.first_seen), minute(term.last_seen));
+    let [first, last] = [term.first_seen, term.last_seen].map(|time| minute(&zone.moment(time)));
     let fen = yuan(term.settled_fen);
     let payees = ids(&term.payee_ids, term.payees);
     let groups = ids(&term.group_ids, term.groups);
-    out.push_str(&format!("\n{at}. {}{word}{}  {:.1}\n", bold.0, bold.1, term.score));
+    out.push_str(&format!("\n{at}. {word}  {:.1}\n", term.score));
     let lines = match lang {
         Lang::En => format!(
             "   {} texts by {} speakers, {first} to {last}; a phrase hits {} of them\n   \
@@ -89,8 +86,7 @@ fn one(at: usize, term: &Found, zone: &Zone, screen: Screen, out: &mut String) {
     };
     out.push_str(&lines);
     for example in &term.examples {
-        let short: String = printable(example).chars().take(EXAMPLE_CHARS).collect();
-        out.push_str(&format!("   「{short}」\n"));
+        out.push_str(&format!("   「{}」\n", short(example, EXAMPLE_CHARS)));
     }
     match (&term.phrase_line, lang) {
         (Some(line), Lang::En) => out.push_str(&format!("   phrase: {}\n", printable(line))),

@@ -79,7 +79,7 @@ pub(super) fn terms(symbols: &[u32], out: &mut Vec<Term>) {
             Class::Letter | Class::Number => {
                 let letters = symbols[start..end].iter().any(|at| class(*at) == Class::Letter);
                 if letters && TOKEN_SYMBOLS.contains(&(end - start)) {
-                    push(symbols, start, end, out);
+                    push(hash_of(&symbols[start..end]), start, end, out);
                 }
             }
         }
@@ -91,7 +91,7 @@ pub(super) fn terms(symbols: &[u32], out: &mut Vec<Term>) {
 fn stretches(symbols: &[u32], start: usize, end: usize, out: &mut Vec<Term>) {
     for from in start..end {
         for to in from + TERM_SYMBOLS.start()..=(from + TERM_SYMBOLS.end()).min(end) {
-            push(symbols, from, to, out);
+            push(hash_of(&symbols[from..to]), from, to, out);
         }
     }
 }
@@ -107,17 +107,24 @@ fn lone_beside_numbers(symbols: &[u32], out: &mut Vec<Term>) {
             _ => false,
         };
         if token {
-            push(symbols, at - 1, at + 1, out);
+            // 3茶 orders what 茶3 does.
+            let lone = symbols[at - 1..=at].iter().find(|symbol| **symbol != NUMBER);
+            let hash = hash_of(&[lone.copied().unwrap_or(NUMBER), NUMBER]);
+            push(hash, at - 1, at + 1, out);
         }
     }
 }
 
-fn push(symbols: &[u32], start: usize, end: usize, out: &mut Vec<Term>) {
-    let mut hash = 0x9E37_79B9_7F4A_7C15_u64 ^ (end - start) as u64;
-    for symbol in &symbols[start..end] {
+fn hash_of(symbols: &[u32]) -> u64 {
+    let mut hash = 0x9E37_79B9_7F4A_7C15_u64 ^ symbols.len() as u64;
+    for symbol in symbols {
         hash = (hash ^ u64::from(*symbol)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         hash ^= hash >> 32;
     }
+    hash
+}
+
+fn push(hash: u64, start: usize, end: usize, out: &mut Vec<Term>) {
     if out.iter().all(|term| term.hash != hash) {
         out.push(Term { hash, start: start as u8, end: end as u8 });
     }
@@ -131,6 +138,20 @@ pub(super) fn spelt(symbols: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lone_character_is_one_term_before_and_after_a_number() {
+        let hashes = |text: &str| {
+            let mut symbols: Vec<u32> = text.chars().map(u32::from).collect();
+            fold_numbers(&mut symbols);
+            let mut found = Vec::new();
+            terms(&symbols, &mut found);
+            found.iter().map(|term| term.hash).collect::<Vec<_>>()
+        };
+        assert_eq!(hashes("茶3"), hashes("12茶"));
+        assert_ne!(hashes("茶3"), hashes("酒3"));
+        assert_eq!(hashes("茶3茶").len(), 1, "once in a text");
+    }
 
     #[test]
     fn a_text_has_these_terms() {

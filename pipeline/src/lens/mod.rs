@@ -170,12 +170,13 @@ enum Whole {
     GroupsByPlace,
     BannedByPlace,
     FoundByPlace,
-    /// Packets by platform.
+    /// Packets by platform, and by the age of who sends them.
     PacketsByPlatform,
+    PacketsByAge,
 }
 
 impl Whole {
-    const ALL: [Whole; 7] = [
+    const ALL: [Whole; 8] = [
         Whole::GroupsByType,
         Whole::PeopleByType,
         Whole::PacketsByType,
@@ -183,6 +184,7 @@ impl Whole {
         Whole::BannedByPlace,
         Whole::FoundByPlace,
         Whole::PacketsByPlatform,
+        Whole::PacketsByAge,
     ];
 }
 

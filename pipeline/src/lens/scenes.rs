@@ -2,7 +2,7 @@
 
 use super::gather::Gathered;
 use super::sections::{CLASSES, Class, column, row, senders, share};
-use super::{Cell, Section, Unit, Words};
+use super::{Cell, Section, Unit, Whole, Words};
 use crate::simulate::fidelity::tables::Packet;
 use crate::simulate::figures::GroupType;
 
@@ -88,7 +88,7 @@ pub(super) fn scene(memo: &str) -> Option<usize> {
 
 pub(super) fn section(gathered: &Gathered) -> Section {
     let mut rows = Vec::new();
-    for class in CLASSES {
+    for (bit, class) in CLASSES.into_iter().enumerate() {
         let memos: Vec<(&Packet, Option<usize>)> = gathered
             .memos
             .iter()
@@ -99,7 +99,9 @@ pub(super) fn section(gathered: &Gathered) -> Section {
             continue;
         }
         let with_memo = senders(memos.iter().map(|(packet, _)| *packet));
-        let mut cells = vec![Cell::count(memos.len(), with_memo)];
+        // Nearly every packet has a memo, so that they count as the packets themselves.
+        let count = Cell::count(memos.len(), with_memo);
+        let mut cells = vec![count.part(Whole::PacketsByType, 1 << bit, memos.len())];
         for (at, scene) in SCENES.iter().enumerate() {
             let there = memos.iter().filter(|(_, of)| *of == Some(at));
             let who = senders(there.clone().map(|(packet, _)| *packet));

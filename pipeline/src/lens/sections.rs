@@ -473,9 +473,12 @@ fn ties(gathered: &Gathered) -> Section {
 /// The age bands that are listed, those of most accounts; the others are one row.
 const AGES_SHOWN: usize = 20;
 
+/// What was sent by people of an age: by whom, packets, fen.
+type Sent = (BTreeSet<u32>, usize, i64);
+
 fn ages(gathered: &Gathered) -> Section {
     let tables = &gathered.tables;
-    let mut sent: BTreeMap<&str, (BTreeSet<u32>, usize, i64)> = BTreeMap::new();
+    let mut sent: BTreeMap<&str, Sent> = BTreeMap::new();
     for packet in &tables.packets {
         let age = tables.accounts.get(&packet.sender).map_or("", |seen| seen.age_band.as_str());
         let (who, count, fen) = sent.entry(age).or_default();
@@ -497,31 +500,26 @@ fn ages(gathered: &Gathered) -> Section {
     let few = everybody - bands.iter().map(|(_, accounts)| accounts).sum::<usize>();
     let mut rows = Vec::new();
     for (age, accounts) in bands {
-        let none = (BTreeSet::new(), 0, 0);
-        let (who, count, fen) = sent.get(age).unwrap_or(&none);
-        let measured = |(percent, of): (f64, usize), known: &str, document: &str| {
-            let cell = if of == 0 { Cell::default() } else { Cell::of(percent, of) };
-            if age == known { cell.beside(document) } else { cell }
-        };
-        let cells = vec![
-            Cell::count(accounts, accounts),
-            Cell::count(*count, who.len()),
-            Cell::of(*fen as f64 / 100.0 / (*count).max(1) as f64, who.len()),
-            measured(tables.relays_joined(age), "18-25", "73"),
-            measured(tables.contacts_widened(age), "26-45", "41"),
-            measured(tables.watchers(age), "46+", "83"),
-        ];
-        let name = match age {
-            "" => Words::new("unknown", "未知"),
-            known => Words::new(known, known),
-        };
-        rows.push(row(age, name, cells));
+        let sent = sent.remove(age).unwrap_or_default();
+        rows.push(age_row(gathered, age, accounts, &sent, 1 << rows.len()));
     }
-    if few > 0 {
-        let mut cells = vec![Cell::count(few, few)];
+    // Whoever is not listed sends too, and that is what is left of all packets.
+    let rest = sent.values().fold(Sent::default(), |mut rest, (who, count, fen)| {
+        rest.0.extend(who);
+        (rest.0, rest.1 + count, rest.2 + fen)
+    });
+    let bit = 1 << rows.len();
+    if few > 0 || rest.1 > 0 {
+        let packets = Cell::count(rest.1, rest.0.len()).part(Whole::PacketsByAge, bit, rest.1);
+        let mut cells = vec![Cell::count(few, few), packets];
         cells.resize_with(6, Cell::default);
         rows.push(row("other", Words::new("all others", "其余"), cells));
     }
+    let known = vec![Part {
+        whole: Whole::PacketsByAge,
+        atoms: (1 << rows.len()) - 1,
+        count: tables.packets.len(),
+    }];
     Section {
         id: "ages",
         title: Words::new("Age bands", "年龄层"),
@@ -541,8 +539,33 @@ fn ages(gathered: &Gathered) -> Section {
             "参与接龙：群内出现过至少三个接龙红包者；拓展人脉：在亲友群以外的群中；只看少抢：群内至少 14 \
              个红包而领取不超过 18%。年龄仅供展示，不参与评分",
         )],
-        known: Vec::new(),
+        known,
     }
+}
+
+fn age_row(gathered: &Gathered, age: &str, accounts: usize, sent: &Sent, bit: u64) -> Row {
+    let (tables, (who, count, fen)) = (&gathered.tables, sent);
+    let measured = |(percent, of): (f64, usize), known: &str, document: &str| {
+        let cell = if of == 0 { Cell::default() } else { Cell::of(percent, of) };
+        if age == known { cell.beside(document) } else { cell }
+    };
+    let contacts = match gathered.named.is_empty() {
+        true => Cell::unknown(),
+        false => measured(tables.contacts_widened(age), "26-45", "41"),
+    };
+    let cells = vec![
+        Cell::count(accounts, accounts),
+        Cell::count(*count, who.len()).part(Whole::PacketsByAge, bit, *count),
+        Cell::of(*fen as f64 / 100.0 / (*count).max(1) as f64, who.len()),
+        measured(tables.relays_joined(age), "18-25", "73"),
+        contacts,
+        measured(tables.watchers(age), "46+", "83"),
+    ];
+    let name = match age {
+        "" => Words::new("unknown", "未知"),
+        known => Words::new(known, known),
+    };
+    row(age, name, cells)
 }
 
 fn platforms(gathered: &Gathered) -> Section {

@@ -8,7 +8,7 @@ use crate::diagnostic::Lang;
 /// The widest that anything gets, however wide the terminal is.
 const WIDTH_MAX: u16 = 100;
 /// Names of rows stay in one line unless they are longer than this, as only ids can be.
-const NAME_COLUMNS_MAX: usize = 50;
+const NAME_COLUMNS_MAX: usize = 40;
 /// Levels of a bar of one character.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -104,9 +104,10 @@ pub(crate) fn bar(part: f64) -> char {
     LEVELS[(libm::round(part * 7.0) as usize).min(7)]
 }
 
-/// Columns that a text takes: characters from the CJK blocks take two.
+/// Columns that a text takes: characters from the CJK blocks take two, the replacement character
+/// one.
 pub(crate) fn columns(text: &str) -> usize {
-    text.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum()
+    text.chars().map(|c| if c >= '\u{2e80}' && c != '\u{fffd}' { 2 } else { 1 }).sum()
 }
 
 /// A moment of the run's clock to the minute.
