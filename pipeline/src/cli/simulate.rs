@@ -1,7 +1,10 @@
 //! `hongxian simulate`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::reading::Reading;
 use super::{Shown, print};
 use crate::diagnostic::{Failure, Message};
 use crate::simulate::{self, DIFFICULTIES, Difficulty, Scenario, fidelity};
@@ -25,7 +28,8 @@ pub(super) struct Arguments {
     /// scenario's table reactions says: they try again or give up, rings move to other groups and
     /// accounts. DIR then also holds run/, the run directory of a backtest of the events, whose
     /// decisions must be the very ones that settled the money (else exit 1), and loop.json: what
-    /// was stopped, and what honest people suffered.
+    /// was stopped, and what honest people suffered. Ctrl-C ends the world after the decisions of its
+    /// second: DIR then holds what it lived, without run/, and loop.json says so (exit 130).
     #[arg(long, value_name = "RULES", conflicts_with = "check")]
     with_rules: Option<PathBuf>,
     /// Print loop.json
@@ -53,12 +57,18 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     };
     let scenario = Scenario::read(scenario, arguments.difficulty)?;
     if let Some(rules) = &arguments.with_rules {
-        let ended = simulate::run_with_rules(&scenario, seed, rules, out)?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let progress = Reading::begin(&interrupted);
+        let ended = simulate::run_with_rules(&scenario, seed, rules, out, &interrupted);
+        progress.end();
+        let ended = ended?;
         print(&match arguments.json {
             true => format!("{:#}\n", ended.json()),
             false => simulate::terminal(&ended, shown.lang),
         });
-        return Ok(());
+        // Also where only the backtest was cut short, whose run directory says so.
+        let partial = ended.interrupted_at.is_some() || interrupted.load(Ordering::Relaxed);
+        return if partial { Err(Failure::Partial) } else { Ok(()) };
     }
     simulate::command(&scenario, seed, out)?;
     print(&fidelity::table(&fidelity::check(out)?));

@@ -29,6 +29,8 @@ pub(super) enum Act {
     Call(Later),
     /// What was blocked is tried once more.
     Again(Box<What>),
+    /// The review desk looks at a held transaction.
+    Look,
 }
 
 pub(super) struct Due {

@@ -116,6 +116,10 @@ impl World {
     /// Does everything there is to do.
     pub(super) fn run(&mut self) {
         loop {
+            if self.is_interrupted() {
+                // What waits for its decision still gets it.
+                self.break_off();
+            }
             if let Some(decided) = self.decided_at()
                 && self.agenda.next_time().is_none_or(|next| next >= decided)
             {
@@ -139,7 +143,7 @@ impl World {
 
     /// Plans something; what lies after the last day does not happen.
     pub(super) fn plan(&mut self, time: i64, act: Act) {
-        let after = matches!(act, Act::Claim { .. } | Act::Expire(_));
+        let after = matches!(act, Act::Claim { .. } | Act::Expire(_) | Act::Look);
         if time >= self.end && !after {
             return;
         }
@@ -236,6 +240,7 @@ impl World {
             }
             Act::Call(act) => act(self),
             Act::Again(what) => self.try_again(*what),
+            Act::Look => self.desk_looks(),
         }
     }
 
@@ -323,9 +328,39 @@ impl World {
             return;
         }
         let number = self.bank.packets.len() as u32;
+        let reply = self.ask_to_send(number, &offer);
+        match reply.result {
+            Ok(_) => {}
+            Err(Refusal::FundsInsufficient) => {
+                let wait = self.top_up(offer.sender, offer.fund, offer.amount_fen);
+                return self.plan(self.now + wait, Act::Send(Box::new((offer, takers, then))));
+            }
+            // Somebody else was quicker with the relay, or has just left.
+            Err(_) => return,
+        }
+        self.sent(number, &offer);
+        let wait = if let Play::Timed(wait) = offer.play { wait } else { 0 };
+        let opens = self.now + wait;
+        if self.closed.is_some() {
+            let subject = Subject {
+                actor: offer.sender,
+                payee: None,
+                group: offer.group,
+                amount_fen: offer.amount_fen,
+                scheme: offer.scheme,
+            };
+            let what = What::Send { number, opens, offer, takers, then };
+            return self.await_decision(reply.seq, subject, what);
+        }
+        let expires = Time::from_ms(opens).max(reply.time).after(self.bank.engine.limits().open());
+        self.open(number, opens, expires, takers, then);
+    }
+
+    /// Asks the engine to send a packet.
+    fn ask_to_send(&mut self, number: u32, offer: &Offer) -> Reply {
         let id = self.names.packet(number);
-        let (sender, group) =
-            (self.names.account(offer.sender), offer.group.map(|group| self.names.group(group)));
+        let sender = self.names.account(offer.sender);
+        let group = offer.group.map(|group| self.names.group(group));
         let (named, before);
         let play = match offer.play {
             Play::Lucky => command::Play::Lucky,
@@ -345,7 +380,7 @@ impl World {
                 command::Play::Password { digest }
             }
         };
-        let reply = self.ask(Command::Send(command::Send {
+        self.ask(Command::Send(command::Send {
             account: sender.as_str(),
             packet: id.as_str(),
             group: group.as_ref().map(|id| id.as_str()),
@@ -354,24 +389,20 @@ impl World {
             play,
             funding: funding(offer.fund),
             tilt: PerMille(0),
-        }));
-        match reply.result {
-            Ok(_) => {}
-            Err(Refusal::FundsInsufficient) => {
-                let wait = self.top_up(offer.sender, offer.fund, offer.amount_fen);
-                return self.plan(self.now + wait, Act::Send(Box::new((offer, takers, then))));
-            }
-            // Somebody else was quicker with the relay, or has just left.
-            Err(_) => return,
-        }
-        self.bank.sent[usize::from(offer.group.is_none())] += 1;
+        }))
+    }
+
+    /// A packet was sent: it is remembered, and everybody sees it.
+    fn sent(&mut self, number: u32, offer: &Offer) {
+        let alone = usize::from(offer.group.is_none());
+        self.bank.sent[alone] += 1;
         if offer.scheme.is_none() {
-            let (count, fen) = &mut self.bank.ordinary[usize::from(offer.group.is_none())];
+            let (count, fen) = &mut self.bank.ordinary[alone];
             *count += 1;
             *fen += offer.amount_fen;
         }
         let password = matches!(offer.play, Play::Password);
-        let (sender, group, platform) = (offer.sender, offer.group, offer.platform);
+        let Offer { sender, group, platform, .. } = *offer;
         self.bank.packets.push(Known { sender, group, platform, password });
         let event = self.act(Kind::Send, sender);
         self.emit(Event {
@@ -386,21 +417,6 @@ impl World {
             scheme: offer.scheme,
             ..event
         });
-        let wait = if let Play::Timed(wait) = offer.play { wait } else { 0 };
-        let opens = self.now + wait;
-        if self.closed.is_some() {
-            let subject = Subject {
-                actor: sender,
-                payee: None,
-                group,
-                amount_fen: offer.amount_fen,
-                scheme: offer.scheme,
-            };
-            let what = What::Send { number, opens, offer, takers, then };
-            return self.await_decision(reply.seq, subject, what);
-        }
-        let expires = Time::from_ms(opens).max(reply.time).after(self.bank.engine.limits().open());
-        self.open(number, opens, expires, takers, then);
     }
 
     /// A packet can be claimed from a time on, or from now on where that is later.

@@ -57,6 +57,7 @@ pub mod world;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 
 pub use self::closed::{DeskWork, Ended, Flow, Honest, Money, Report, RingMoney, terminal};
@@ -124,6 +125,9 @@ pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure
 /// the decisions settle its money, and people do something about them. Beside the population, `out`
 /// holds `loop.json` and the run directory `run/` of a backtest of the events.
 ///
+/// When `interrupted` is set, the world ends after the decisions of its tick: what it lived is
+/// written, without a backtest, and [`Ended::interrupted_at`] says until when that is.
+///
 /// # Errors
 /// Also when that backtest does not decide to the byte as was decided live: exit 1.
 pub fn run_with_rules(
@@ -131,8 +135,9 @@ pub fn run_with_rules(
     seed: u64,
     rules: &Path,
     out: &Path,
+    interrupted: &Arc<AtomicBool>,
 ) -> Result<Ended, Failure> {
-    let closed = Closed::new(rules, scenario, seed)?;
+    let closed = Closed::new(rules, scenario, seed, interrupted.clone())?;
     let mut output = Output::create(out, scenario, seed)?;
     let mut world = match live(scenario, seed, Some(Box::new(closed)), |batch| output.write(&batch))
     {
@@ -142,9 +147,12 @@ pub fn run_with_rules(
     let closed = world.closed.take().unwrap_or_else(|| unreachable!("it was given"));
     let ended = closed.finish(&world)?;
     output.finish(&world, scenario)?;
-    let told = run_directory(rules, out)?;
     let digest = ended.digest.to_hex();
-    if told != digest.as_str() {
+    let told = match ended.interrupted_at {
+        None => run_directory(rules, out, interrupted)?,
+        Some(_) => None,
+    };
+    if let Some(told) = told.filter(|told| told != digest.as_str()) {
         return Err(Failure::No(Message::new(
             format!("the decisions of the backtest ({told}) are not those of the loop ({digest})"),
             format!("回测的决策（{told}）与闭环的决策（{digest}）不一致"),
@@ -163,8 +171,12 @@ pub fn run_with_rules(
 const BATCH: usize = 65_536;
 
 /// Runs the population's events through a backtest into its run directory: the digest of the
-/// decisions.
-fn run_directory(rules: &Path, out: &Path) -> Result<String, Failure> {
+/// decisions, or none where it was interrupted, which the run directory then says.
+fn run_directory(
+    rules: &Path,
+    out: &Path,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Option<String>, Failure> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
         events: Events::Files { paths: vec![out.join("events.parquet")], maps: Vec::new() },
@@ -176,5 +188,6 @@ fn run_directory(rules: &Path, out: &Path) -> Result<String, Failure> {
         rejects_max: Some(0),
         sort_memory: SORT_MEMORY,
     };
-    Ok(run::run(&request, &(), Arc::default())?.facts.decisions_digest)
+    let facts = run::run(&request, &(), interrupted.clone())?.facts;
+    Ok((!facts.partial).then_some(facts.decisions_digest))
 }

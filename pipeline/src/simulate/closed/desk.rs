@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::World;
 use crate::packet::reply::Seq;
+use crate::simulate::agenda::Act;
 use crate::simulate::figures::{DAY, HOUR};
 
 /// The desk's hours, of the day.
@@ -40,11 +41,15 @@ impl World {
             OPENS..SHUTS => self.now,
             _ => midnight + DAY + OPENS,
         };
-        self.at(begins + (SHUTS - OPENS) / a_day, |world| {
-            world.closed().desk.planned = false;
-            world.look();
-            world.plan_look();
-        });
+        self.plan(begins + (SHUTS - OPENS) / a_day, Act::Look);
+    }
+
+    /// Somebody has looked at what came first. The desk works until nothing waits, also after the
+    /// last day.
+    pub(in crate::simulate) fn desk_looks(&mut self) {
+        self.closed().desk.planned = false;
+        self.look();
+        self.plan_look();
     }
 
     /// Decides by what is true, and sometimes by mistake the other way.

@@ -18,6 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::desk::Desk;
 pub use self::report::{Ended, terminal};
@@ -59,10 +60,25 @@ pub(super) struct Closed {
     /// Until when whoever has given up stays away.
     shunned: BTreeMap<Account, i64>,
     tally: Tally,
+    /// As what the money of a packet was counted when its sending was decided.
+    counted: BTreeMap<u32, Counted>,
     rng: Rng,
     /// Whether what is done now is done for the second time.
     again: bool,
     failure: Option<Failure>,
+    /// Set from outside, by whoever wants it to end now.
+    interrupted: Arc<AtomicBool>,
+    /// Until when the world lived, where that was not its whole time.
+    interrupted_at: Option<i64>,
+}
+
+/// As what money was counted: of which fraud or of none, and whether its ring had moved before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    fraud: Option<&'static str>,
+    after_move: bool,
+    /// Whether it is a share of money that was counted when its packet was sent.
+    share: bool,
 }
 
 /// Who moves how much money.
@@ -97,14 +113,18 @@ struct Awaited {
 /// A transaction that is held.
 struct Held {
     since: i64,
-    /// Whether its ring had moved before.
-    after_move: bool,
+    counted: Counted,
     awaited: Awaited,
 }
 
 impl Closed {
     /// Puts the rules of a directory to work on a scenario.
-    pub(super) fn new(rules: &Path, scenario: &Scenario, seed: u64) -> Result<Closed, Failure> {
+    pub(super) fn new(
+        rules: &Path,
+        scenario: &Scenario,
+        seed: u64,
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<Closed, Failure> {
         let schema = Arc::new(Schema::default());
         let session = Session::open(Some(rules), &schema)?;
         Ok(Closed {
@@ -119,9 +139,12 @@ impl Closed {
             rings: Rings::default(),
             shunned: BTreeMap::new(),
             tally: Tally::default(),
+            counted: BTreeMap::new(),
             rng: Rng::named(seed, "reactions", 0),
             again: false,
             failure: None,
+            interrupted,
+            interrupted_at: None,
         })
     }
 
@@ -146,13 +169,25 @@ impl Closed {
             return Err(failure);
         }
         let digest = self.session.finish()?;
-        Ok(Ended { report: self.tally.finish(world, &self.rings), digest })
+        let report = self.tally.finish(world, &self.rings);
+        Ok(Ended { report, digest, interrupted_at: self.interrupted_at })
     }
 }
 
 impl World {
     fn closed(&mut self) -> &mut Closed {
         self.closed.as_mut().unwrap_or_else(|| unreachable!("only where rules decide"))
+    }
+
+    /// Whether somebody wants it to end now.
+    pub(super) fn is_interrupted(&mut self) -> bool {
+        let (now, end) = (self.now, self.end);
+        let Some(closed) = &mut self.closed else { return false };
+        let interrupted = closed.interrupted.load(Ordering::Relaxed);
+        if interrupted && closed.interrupted_at.is_none() && now < end {
+            closed.interrupted_at = Some(now);
+        }
+        interrupted
     }
 
     /// When the decisions come for which something waits.
@@ -207,15 +242,14 @@ impl World {
         let command = Command::Decide { transaction, decision, rules_hash, evidence_hash };
         let reply = self.ask(command);
         assert!(matches!(reply.result, Ok(Done::Decided(_))), "it waited: {:?}", reply.result);
-        let fraud = self.fraud_of(&awaited.subject);
-        let after_move = self.closed().rings.has_moved(awaited.subject.scheme);
-        self.closed().tally.decided(&awaited.subject, fraud, after_move, verdict, awaited.again);
+        let counted = self.count_as(&awaited);
+        self.closed().tally.decided(&awaited.subject, counted, verdict, awaited.again);
         match verdict {
             Verdict::Allow | Verdict::Review => self.goes_through(awaited),
             Verdict::Hold => {
                 let expires = reply.time.after(ttl);
                 self.plan(expires.ms(), Act::Expire(expires));
-                self.hold(awaited, after_move);
+                self.hold(awaited, counted);
             }
             Verdict::Block => {
                 if let What::Claim { packet, .. } = awaited.what {
@@ -230,6 +264,26 @@ impl World {
     fn fraud_of(&self, subject: &Subject) -> Option<&'static str> {
         let scheme = subject.scheme.map(|scheme| self.scheme(scheme));
         scheme.filter(|scheme| scheme.fraud).map(|scheme| scheme.name)
+    }
+
+    /// As what a transaction's money is counted: a packet when it is sent, and a share as part of its
+    /// packet, unless it is the fraud of another.
+    fn count_as(&mut self, awaited: &Awaited) -> Counted {
+        let fraud = self.fraud_of(&awaited.subject);
+        let closed = self.closed();
+        let after_move = closed.rings.has_moved(awaited.subject.scheme);
+        let counted = Counted { fraud, after_move, share: false };
+        match awaited.what {
+            What::Send { number, .. } => {
+                closed.counted.insert(number, counted);
+                counted
+            }
+            What::Claim { packet, .. } => match closed.counted.get(&packet) {
+                Some(sent) if sent.fraud == fraud => Counted { share: true, ..*sent },
+                _ => counted,
+            },
+            What::Pay(_) | What::Withdraw => counted,
+        }
     }
 
     /// The money has moved.
@@ -252,14 +306,14 @@ impl World {
     }
 
     /// The money stands aside. Those who play do not wait for a share that is held.
-    fn hold(&mut self, awaited: Awaited, after_move: bool) {
+    fn hold(&mut self, awaited: Awaited, counted: Counted) {
         let subject = awaited.subject;
         let now = self.now;
         if let What::Claim { packet, .. } = awaited.what {
             self.tried(packet);
         }
         let seq = awaited.seq;
-        self.closed().held.insert(seq, Held { since: now, after_move, awaited });
+        self.closed().held.insert(seq, Held { since: now, counted, awaited });
         self.queue(seq);
         if self.fraud_of(&subject).is_some() {
             self.ring_stopped(subject);
@@ -269,20 +323,18 @@ impl World {
     /// A person, or its time, has ended a hold.
     pub(super) fn hold_ended(&mut self, transaction: Seq, released: bool) {
         let now = self.now;
-        let Some(Held { since, after_move, awaited }) = self.closed().held.remove(&transaction)
-        else {
+        let Some(Held { since, counted, awaited }) = self.closed().held.remove(&transaction) else {
             unreachable!("what ends was held")
         };
         let Subject { amount_fen, scheme, .. } = awaited.subject;
-        let fraud = self.fraud_of(&awaited.subject);
         let waited = now - since;
-        self.closed().tally.hold_ended(&awaited.subject, fraud, after_move, released, waited);
+        self.closed().tally.hold_ended(&awaited.subject, counted, released, waited);
         match awaited.what {
             What::Claim { packet, account } if released => {
                 self.got(packet, account, amount_fen, scheme);
             }
             _ if released => self.goes_through(awaited),
-            _ if fraud.is_none() => self.gives_up(awaited),
+            _ if counted.fraud.is_none() => self.gives_up(awaited),
             // The ring has taken its losses when the money was held.
             _ => {}
         }

@@ -14,6 +14,8 @@ pub struct Ended {
     pub report: Report,
     /// The digest of the decisions that settled the money.
     pub digest: blake3::Hash,
+    /// When it was interrupted, ms of the world's time; none where the world lived to its end.
+    pub interrupted_at: Option<i64>,
 }
 
 impl Ended {
@@ -22,18 +24,31 @@ impl Ended {
         // A structure of numbers and names always has a form in JSON.
         let mut json = serde_json::to_value(&self.report).unwrap_or_default();
         json["decisions_digest"] = self.digest.to_hex().as_str().into();
+        json["partial"] = self.interrupted_at.is_some().into();
+        if let Some(ms) = self.interrupted_at {
+            json["interrupted_at"] = ms.into();
+        }
         json
     }
 }
 
 /// The report as text.
 pub fn terminal(ended: &Ended, lang: Lang) -> String {
-    let Ended { report, digest } = ended;
+    let Ended { report, digest, interrupted_at } = ended;
     let say = |en: &'static str, zh: &'static str| if lang == Lang::Zh { zh } else { en };
     let mut text = String::new();
     let mut line = |line: String| text.push_str(&format!("{line}\n"));
     line(say("Hongxian closed loop", "红线 闭环").to_owned());
     line(format!(" {}  {digest}", say("digest", "摘要")));
+    if let Some(ms) = interrupted_at {
+        let until = jiff::Timestamp::from_millisecond(*ms).unwrap_or_default();
+        line(match lang {
+            Lang::En => {
+                format!(" partial  interrupted when it was {until}: all below is until then")
+            }
+            Lang::Zh => format!(" 不完整  中断于 {until}:以下均为截至此时的情况"),
+        });
+    }
     line(String::new());
     line(typologies(report, lang));
     line(String::new());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::rings::Rings;
-use super::{Subject, World};
+use super::{Counted, Subject, World};
 use crate::decision::Verdict;
 use crate::simulate::world::Account;
 
@@ -25,14 +25,17 @@ impl Money {
     }
 }
 
-/// What became of money. A packet and its shares are transactions of their own, as everywhere.
+/// What became of money. A packet and its shares are transactions of their own, as everywhere, but
+/// their money is the same and counts once: with the packet when it is sent, and where a share is
+/// then stopped, from there on as stopped. A share of a packet that is not of this fraud counts by
+/// itself. So what was attempted is what was stopped, moved, and still held at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Flow {
     /// All that somebody wanted to move.
     pub attempted: Money,
     /// Blocked, or given back after a hold.
     pub stopped: Money,
-    /// Let through, at once or after a hold.
+    /// Let through, at once or after a hold: in a packet of which no share is stopped or held.
     pub moved: Money,
 }
 
@@ -54,7 +57,8 @@ pub struct RingMoney {
 /// What honest people suffered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Honest {
-    /// All that they wanted to move.
+    /// All that they wanted to move; the money of a packet and its shares counts once, as in
+    /// [`Flow`].
     pub attempted: Money,
     /// What was held.
     pub held: Money,
@@ -120,30 +124,31 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// A transaction of a fraud, or of none, was decided; `after_move` says whether its ring had
-    /// moved before, and `again` whether it was tried the second time.
+    /// A transaction was decided; `again` says whether it was tried the second time.
     pub(super) fn decided(
         &mut self,
         subject: &Subject,
-        fraud: Option<&'static str>,
-        after_move: bool,
+        counted: Counted,
         verdict: Verdict,
         again: bool,
     ) {
         let fen = subject.amount_fen;
+        let new = if counted.share { 0 } else { fen };
         let through = verdict <= Verdict::Review;
-        self.flows(fraud, after_move, |flow| {
-            flow.attempted.add(fen);
+        self.flows(counted, |flow| {
+            flow.attempted.add(new);
             match verdict {
-                Verdict::Hold => {}
-                Verdict::Block => flow.stopped.add(fen),
-                _ => flow.moved.add(fen),
+                Verdict::Hold | Verdict::Block => flow.moved.fen -= fen - new,
+                _ => flow.moved.add(new),
+            }
+            if verdict == Verdict::Block {
+                flow.stopped.add(fen);
             }
         });
-        if fraud.is_some() {
+        if counted.fraud.is_some() {
             return;
         }
-        self.honest.attempted.add(fen);
+        self.honest.attempted.add(new);
         self.honest.retried_through += u64::from(again && through);
         match verdict {
             Verdict::Hold => self.honest.held.add(fen),
@@ -157,18 +162,17 @@ impl Tally {
     pub(super) fn hold_ended(
         &mut self,
         subject: &Subject,
-        fraud: Option<&'static str>,
-        after_move: bool,
+        counted: Counted,
         released: bool,
         waited: i64,
     ) {
         let fen = subject.amount_fen;
         self.held_ended += 1;
-        self.flows(fraud, after_move, |flow| match released {
+        self.flows(counted, |flow| match released {
             true => flow.moved.add(fen),
             false => flow.stopped.add(fen),
         });
-        if fraud.is_none() {
+        if counted.fraud.is_none() {
             self.waits.push(waited);
             if !released {
                 self.honest.returned.add(fen);
@@ -176,11 +180,11 @@ impl Tally {
         }
     }
 
-    fn flows(&mut self, fraud: Option<&'static str>, after_move: bool, add: impl Fn(&mut Flow)) {
-        let Some(typology) = fraud else { return };
+    fn flows(&mut self, counted: Counted, add: impl Fn(&mut Flow)) {
+        let Some(typology) = counted.fraud else { return };
         let money = self.typologies.entry(typology).or_default();
         add(&mut money.all);
-        if after_move {
+        if counted.after_move {
             add(&mut money.after_moving);
         }
     }

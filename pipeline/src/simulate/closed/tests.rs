@@ -64,7 +64,7 @@ fn sound<T>(done: Result<T, Failure>) -> T {
 fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, Vec<Event>, Ended) {
     let dir = tempfile::tempdir().unwrap();
     let rules = rules(dir.path(), policy, which);
-    let closed = sound(Closed::new(&rules, scenario, 1));
+    let closed = sound(Closed::new(&rules, scenario, 1, Arc::default()));
     let mut events = Vec::new();
     let mut world = sound(live(scenario, 1, Some(Box::new(closed)), |batch| events.extend(batch)));
     let closed = world.closed.take().unwrap();
@@ -98,7 +98,8 @@ fn a_backtest_decides_what_the_loop_decided() {
     let other = rules(other.path(), ENFORCED, &[("large", &from(90))]);
     for rules in [&shipped, &own] {
         let out = dir.path().join("out");
-        let ended = sound(crate::simulate::run_with_rules(&village(""), 1, rules, &out));
+        let ended =
+            sound(crate::simulate::run_with_rules(&village(""), 1, rules, &out, &Arc::default()));
         let digest = ended.digest.to_hex();
         let cut = Options { workers: 3, tick: 7_000, batch: 50, sorted: true };
         assert_eq!(backtest(&out, rules, cut), digest.as_str());
@@ -118,7 +119,7 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
     let rules = rules(dir.path(), "", &[("sevens", &rule)]);
     let written = |seed| {
         let out = dir.path().join("out");
-        sound(crate::simulate::run_with_rules(&village(""), seed, &rules, &out));
+        sound(crate::simulate::run_with_rules(&village(""), seed, &rules, &out, &Arc::default()));
         ["events.parquet", "labels.parquet", "loop.json", "run/log/blocks.jsonl"]
             .map(|name| blake3::hash(&fs::read(out.join(name)).unwrap()))
     };
@@ -190,9 +191,80 @@ fn what_is_blocked_never_arrives() {
     });
     let is_blocked = |event: &Event| event.kind.is_transaction() && blocked(event);
     assert_eq!(honest.blocked.fen + rings.stopped.fen, fen(&is_blocked));
-    let goes = |event: &Event| event.kind.is_transaction() && !blocked(event);
+    // What went through, each yuan once: a share is money of its packet, unless the one is of a
+    // fraud and the other is not.
+    let fraud = |event: &Event| {
+        let scheme = event.scheme.map(|scheme| world.scheme(scheme));
+        scheme.filter(|scheme| scheme.fraud).map(|scheme| scheme.name)
+    };
+    let sent: BTreeMap<u32, Option<&str>> = events
+        .iter()
+        .filter(|event| event.kind == Kind::Send)
+        .filter_map(|event| Some((event.packet?, fraud(event))))
+        .collect();
+    let share = |event: &Event| {
+        event.kind == Kind::Claim && event.packet.is_some_and(|at| sent[&at] == fraud(event))
+    };
+    let goes = |event: &Event| event.kind.is_transaction() && !blocked(event) && !share(event);
+    let stopped_share = |event: &Event| blocked(event) && share(event);
     let through = honest.attempted.fen - honest.blocked.fen + rings.moved.fen;
-    assert_eq!(through, fen(&goes));
+    assert_eq!(through, fen(&goes) - fen(&stopped_share));
+    for RingMoney { all, .. } in ended.report.typologies.values() {
+        assert_eq!(all.attempted.fen, all.stopped.fen + all.moved.fen, "nothing was held");
+        assert!(all.attempted.transactions > 0 && all.moved.fen >= 0);
+    }
+}
+
+/// What was lived until an interruption is what would have been lived without it.
+#[test]
+fn an_interrupted_world_has_lived_a_part_of_its_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = format!("{ALL_KINDS}\nwhen = 'amount_fen % 7 == 3'\nscore = 1000");
+    let rules = rules(dir.path(), "", &[("sevens", &rule)]);
+    let scenario = village("");
+    let (_, all, whole) = lived(&scenario, "", &[("sevens", &rule)]);
+    assert_eq!((whole.interrupted_at, &whole.json()["partial"]), (None, &false.into()));
+
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let closed = sound(Closed::new(&rules, &scenario, 1, interrupted.clone()));
+    let (sender, batches) = std::sync::mpsc::sync_channel(64);
+    let mut world = World::new(&scenario, 1, Some(Box::new(closed)), sender);
+    crate::simulate::society::settle(&mut world, &scenario);
+    crate::simulate::negatives::plan(&mut world, &scenario);
+    crate::simulate::fraud::plan(&mut world, &scenario);
+    crate::simulate::life::begin(&mut world, &scenario);
+    let noon = world.start + DAY + DAY / 2;
+    world.at(noon, move |_| interrupted.store(true, Ordering::Relaxed));
+    world.run();
+    let some: Vec<Event> = batches.into_iter().flatten().collect();
+    let closed = world.closed.take().unwrap();
+    let ended = sound(closed.finish(&world));
+    assert_eq!(ended.interrupted_at, Some(noon));
+    assert!(some.len() > 100 && some.len() < all.len());
+    let lines = |events: &[Event]| -> Vec<String> {
+        events.iter().map(|event| format!("{event:?}")).collect()
+    };
+    assert_eq!(lines(&some), lines(&all[..some.len()]));
+    assert!(some.last().is_some_and(|last| last.time <= noon + TICK), "and nothing after it");
+    assert!(all[some.len()].time >= noon, "and all before it");
+    let text = terminal(&ended, Lang::En);
+    assert!(text.contains("partial") && ended.json()["partial"] == true, "{text}");
+}
+
+/// Who interrupts has what was lived on disk, and no run directory that tells of something else.
+#[test]
+fn what_an_interrupted_loop_leaves_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = rules(dir.path(), "", &[]);
+    let out = dir.path().join("out");
+    let interrupted = Arc::new(AtomicBool::new(true));
+    let ended = sound(crate::simulate::run_with_rules(&village(""), 1, &rules, &out, &interrupted));
+    assert!(ended.interrupted_at.is_some());
+    let told = fs::read_to_string(out.join("loop.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["partial"], true);
+    assert!(out.join("events.parquet").exists() && out.join("labels.parquet").exists());
+    assert!(!out.join("run").exists());
 }
 
 /// No packet is claimed before its sending was decided, a tick at most after it, and no transaction
@@ -307,8 +379,8 @@ fn the_desk_ends_holds_by_what_is_true_and_time_ends_the_rest() {
     let able = report("desk_a_day = 10000\ndesk_errors_permille = 0");
     assert!(able.desk.looked_at > 10 && able.desk.mistakes == 0, "{:?}", able.desk);
     assert!(able.honest.held.transactions > 0 && able.honest.hours_waited_median > Some(0.0));
-    // Only those that nobody could look at after the last day.
-    assert!(able.honest.returned.transactions <= able.desk.ran_out);
+    // The desk works until nothing waits, also after the last day, and is never wrong.
+    assert_eq!((able.desk.ran_out, able.honest.returned), (0, Money::default()));
     let banker = able.typologies["gambling-banker"].all;
     assert!(banker.stopped.fen > 0);
     assert_eq!(banker.attempted.fen, banker.stopped.fen + banker.moved.fen);
