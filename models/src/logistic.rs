@@ -125,7 +125,7 @@ impl Term {
             return self.when_missing;
         }
         let deviations = to_fixed(standardise(value, self.mean, self.scale));
-        (i128::from(self.coefficient) * i128::from(deviations) >> FRACTION_BITS) as i64
+        ((i128::from(self.coefficient) * i128::from(deviations)) >> FRACTION_BITS) as i64
     }
 }
 

@@ -88,7 +88,7 @@ impl Tree {
         let split = |node: &Grown| match node.split {
             None => 0,
             Some(Cut { column, bin, missing_right }) => {
-                1 + (column << 9 | u32::from(bin) << 1 | u32::from(missing_right))
+                1 + ((column << 9) | (u32::from(bin) << 1) | u32::from(missing_right))
             }
         };
         Tree {
@@ -106,7 +106,7 @@ impl Tree {
         let packed = self.splits[node].checked_sub(1)?;
         Some(Cut {
             column: packed >> 9,
-            bin: (packed >> 1 & 0xff) as u8,
+            bin: ((packed >> 1) & 0xff) as u8,
             missing_right: packed & 1 == 1,
         })
     }
@@ -273,5 +273,5 @@ pub(crate) struct Scratch {
 fn above(bytes: &[i8x16; 4], cut: i8) -> u64 {
     let cut = i8x16::splat(cut);
     let mask = |part: usize| u64::from(bytes[part].simd_gt(cut).to_bitmask() as u16);
-    mask(0) | mask(1) << 16 | mask(2) << 32 | mask(3) << 48
+    mask(0) | (mask(1) << 16) | (mask(2) << 32) | (mask(3) << 48)
 }

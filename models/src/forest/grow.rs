@@ -56,7 +56,7 @@ impl Entry {
     }
 
     fn wide(self) -> u64 {
-        u64::from(self.counts >> 16) << 32 | u64::from(self.counts & 0xffff)
+        (u64::from(self.counts >> 16) << 32) | u64::from(self.counts & 0xffff)
     }
 }
 
@@ -342,13 +342,13 @@ mod tests {
         let labels: Vec<bool> = (0..64).map(|row| (row / 5) % 2 == 0).collect();
         let binned = Binned::new(&columns);
         let nodes = grow(&binned, &mut entries(&labels), &limits(2), &mut Random::new(1, 1));
-        for row in 0..64 {
+        for (row, label) in labels.iter().enumerate() {
             let mut node = &nodes[0];
             while let Some(cut) = node.split {
                 let bin = binned.columns[cut.column as usize][row];
                 node = &nodes[node.left as usize + usize::from(!cut.goes_left(bin))];
             }
-            assert_eq!(node.value, f64::from(u8::from(labels[row])), "row {row}");
+            assert_eq!(node.value, f64::from(u8::from(*label)), "row {row}");
         }
     }
 

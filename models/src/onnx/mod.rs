@@ -130,8 +130,8 @@ impl OnnxModel {
         for node in &graph.nodes {
             read_node(node, &mut names, &mut widths, &mut steps)?;
         }
-        let result = graph.outputs.iter().filter_map(|name| slot(&names, name));
-        let result = result.filter(|slot| widths[*slot] == 2).last().ok_or(OnnxError::Classes)?;
+        let mut outputs = graph.outputs.iter().filter_map(|name| slot(&names, name));
+        let result = outputs.rfind(|slot| widths[*slot] == 2).ok_or(OnnxError::Classes)?;
         let hash = blake3::hash(bytes).to_hex().to_string();
         Ok(OnnxModel { inputs, steps, slots: names.len(), result, hash })
     }
