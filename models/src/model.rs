@@ -266,10 +266,11 @@ impl Model {
         let mut scratch = Scratch::default();
         for start in (0..rows).step_by(BLOCK_ROWS) {
             let here = BLOCK_ROWS.min(rows - start);
-            for ((derived, edges), bins) in self.derived.iter().zip(flat.edges()).zip(&mut bins) {
+            for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(&mut bins)
+            {
                 let values = &columns[derived.input][start..start + here];
                 for (bin, value) in bins.iter_mut().zip(values) {
-                    *bin = edges.bin(derived.value(*value));
+                    *bin = search.bin(derived.value(*value));
                 }
             }
             let sums = flat.raw_block(&bins, &mut scratch);

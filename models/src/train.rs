@@ -444,8 +444,8 @@ fn grow(
     seed: u64,
     work: Work,
 ) -> (Scorer, Curve, i64) {
-    let binned = Binned::new(&derived_values(columns, inputs, rows));
     let labels = table.labels_of(rows);
+    let binned = Binned::new(&derived_values(columns, inputs, rows), &labels);
     let (base, trees) = match trainer {
         Trainer::Forest(config) => (0, forest::forest(&binned, &labels, config, seed, work)),
         Trainer::Boosting(config) => forest::boost(&binned, &labels, config, seed, work),

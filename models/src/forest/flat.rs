@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wide::i8x16;
 
 use super::grow::{Cut, Grown};
-use crate::bins::{BIN_MISSING, Edges};
+use crate::bins::{BIN_MISSING, Edges, Search};
 
 /// A leaf's value in units of 2^-16, of a probability or of a logit.
 pub(crate) const VALUE_BITS: u32 = 16;
@@ -12,7 +12,7 @@ pub(crate) const VALUE_BITS: u32 = 16;
 pub(crate) const VALUE_MAX: i32 = 1 << 21;
 /// The most trees of a model.
 pub const TREES_MAX: usize = 1000;
-/// Rows that descend together: a 64 bit word says which of them reach a node.
+/// Rows that descend together: enough that the processor always has another one to work on.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
 /// One tree as it stands in an artefact. Nodes are in breadth-first order, so that the children of
@@ -44,6 +44,17 @@ pub(crate) struct Flat {
     nodes: Vec<Node>,
     values: Vec<i32>,
     roots: Vec<u32>,
+    crowns: Vec<Crown>,
+    searches: Vec<Search>,
+}
+
+/// The first four levels of a tree, in the order of a heap, so that they can be looked at without
+/// asking what a row did before. Where the tree is shallower, nodes that send all rows left stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Crown {
+    nodes: [(u16, i8); 15],
+    /// The node in which a row is after four levels.
+    exits: [u32; 16],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,7 +173,9 @@ impl Flat {
             }
             values.extend(&tree.values);
         }
-        Some(Flat { file, views, nodes, values, roots })
+        let crowns = roots.iter().map(|root| Crown::new(&nodes, *root)).collect();
+        let searches = file.edges.iter().map(Edges::search).collect();
+        Some(Flat { file, views, nodes, values, roots, crowns, searches })
     }
 
     pub(crate) fn file(&self) -> &TreesFile {
@@ -211,67 +224,114 @@ impl Flat {
         (bias, of_column)
     }
 
+    /// How values of each column are put in bins, for many rows.
+    pub(crate) fn searches(&self) -> &[Search] {
+        &self.searches
+    }
+
     /// The raw scores of up to 64 rows; `bins` holds a column after the other, 64 bytes each.
-    pub(crate) fn raw_block(&self, bins: &[[u8; BLOCK_ROWS]], scratch: &mut Scratch) -> [i32; 64] {
+    pub(crate) fn raw_block(
+        &self,
+        bins: &[[u8; BLOCK_ROWS]],
+        scratch: &mut Scratch,
+    ) -> [i32; BLOCK_ROWS] {
         scratch.bytes.clear();
         scratch.bytes.extend(self.views.iter().map(|view| {
-            let column = &bins[view.column as usize];
-            let lane = |part: usize| {
-                let bytes: [i8; 16] = std::array::from_fn(|at| view.byte(column[16 * part + at]));
-                i8x16::from(bytes)
-            };
-            [lane(0), lane(1), lane(2), lane(3)]
+            let missing = if view.missing_right { u8::MAX } else { BIN_MISSING };
+            bins[view.column as usize]
+                .map(|bin| signed(if bin == BIN_MISSING { missing } else { bin }))
         }));
         let mut sums = [self.file.base as i32; BLOCK_ROWS];
-        for root in &self.roots {
-            self.add_tree(*root, scratch, &mut sums);
+        for crown in &self.crowns {
+            self.add_tree(crown, &scratch.bytes, &mut sums);
         }
         sums
     }
 
-    /// Adds the leaves of one tree. Rows that share a node are compared with its cut 16 at a time;
-    /// nodes that no row of the block reaches are never looked at.
-    fn add_tree(&self, root: u32, scratch: &mut Scratch, sums: &mut [i32; BLOCK_ROWS]) {
-        let stack = &mut scratch.stack;
-        stack.push((root, u64::MAX));
-        while let Some((mut at, mut rows)) = stack.pop() {
-            loop {
-                let node = self.nodes[at as usize];
-                if node.is_leaf {
-                    let value = self.values[at as usize];
-                    while rows != 0 {
-                        // The mask tells the compiler that the place is within the block.
-                        sums[rows.trailing_zeros() as usize & (BLOCK_ROWS - 1)] += value;
-                        rows &= rows - 1;
-                    }
-                    break;
-                }
-                let right = rows & above(&scratch.bytes[usize::from(node.view)], node.cut);
-                let left = rows & !right;
-                match (left != 0, right != 0) {
-                    (true, true) => {
-                        stack.push((node.left + 1, right));
-                        (at, rows) = (node.left, left);
-                    }
-                    (true, false) => at = node.left,
-                    _ => at = node.left + 1,
-                }
+    /// Adds the leaves of one tree: the crown for 16 rows at a time, then level by level all rows
+    /// that are not in a leaf yet. No branch depends on a row, so none is mispredicted.
+    fn add_tree(&self, crown: &Crown, bytes: &[[i8; BLOCK_ROWS]], sums: &mut [i32; BLOCK_ROWS]) {
+        let mut at = [0u32; BLOCK_ROWS];
+        let mut open = [0u8; BLOCK_ROWS];
+        let mut open_rows = 0;
+        for (part, at) in at.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let exits = crown.exits(bytes, part).to_array();
+            for (lane, at) in at.iter_mut().enumerate() {
+                *at = crown.exits[(exits[lane] & 15) as usize];
             }
+        }
+        if self.roots.is_empty() {
+            return;
+        }
+        for row in 0..BLOCK_ROWS {
+            open[open_rows] = row as u8;
+            open_rows += usize::from(!self.nodes[at[row] as usize].is_leaf);
+        }
+        while open_rows > 0 {
+            let mut still = 0;
+            for place in 0..open_rows {
+                // The masks tell the compiler that the places are within the block.
+                let row = usize::from(open[place & (BLOCK_ROWS - 1)]) & (BLOCK_ROWS - 1);
+                let node = self.nodes[at[row] as usize];
+                let right = bytes[usize::from(node.view)][row] > node.cut;
+                let child = node.left + u32::from(right);
+                at[row] = child;
+                open[still & (BLOCK_ROWS - 1)] = row as u8;
+                still += usize::from(!self.nodes[child as usize].is_leaf);
+            }
+            open_rows = still;
+        }
+        for (sum, at) in sums.iter_mut().zip(at) {
+            *sum += self.values[at as usize];
         }
     }
 }
 
-/// Buffers that live from block to block.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    bytes: Vec<[i8x16; 4]>,
-    stack: Vec<(u32, u64)>,
+impl Crown {
+    /// The first four levels of the tree at a root.
+    fn new(nodes: &[Node], root: u32) -> Crown {
+        let mut crown = Crown { nodes: [(0, i8::MAX); 15], exits: [root; 16] };
+        crown.fill(nodes, 0, root);
+        crown
+    }
+
+    fn fill(&mut self, nodes: &[Node], place: usize, at: u32) {
+        if place >= 15 {
+            self.exits[place - 15] = at;
+            return;
+        }
+        let node = nodes[at as usize];
+        // From a leaf all rows go left, so that only the leftmost exit below it is ever taken.
+        let [left, right] = if node.is_leaf { [at; 2] } else { [node.left, node.left + 1] };
+        if !node.is_leaf {
+            self.nodes[place] = (node.view, node.cut);
+        }
+        self.fill(nodes, 2 * place + 1, left);
+        self.fill(nodes, 2 * place + 2, right);
+    }
+
+    /// The exits, 0 to 15, of 16 rows of a block.
+    #[inline]
+    fn exits(&self, bytes: &[[i8; BLOCK_ROWS]], part: usize) -> i8x16 {
+        let right = |node: usize| {
+            let (view, cut) = self.nodes[node];
+            // A model of single leaves has no views.
+            let Some(bytes) = bytes.get(usize::from(view)) else { return i8x16::splat(0) };
+            i8x16::new(bytes.as_chunks::<16>().0[part]).simd_gt(i8x16::splat(cut))
+        };
+        let pick = |of: i8x16, right: i8x16, left: i8x16| (of & right) | (!of & left);
+        let first = right(0);
+        let second = pick(first, right(2), right(1));
+        let third = pick(first, pick(second, right(6), right(5)), pick(second, right(4), right(3)));
+        let four = |a: usize| pick(third, right(a + 1), right(a));
+        let fourth = pick(first, pick(second, four(13), four(11)), pick(second, four(9), four(7)));
+        let bit = |of: i8x16, bit: i8| of & i8x16::splat(bit);
+        bit(first, 8) | bit(second, 4) | bit(third, 2) | bit(fourth, 1)
+    }
 }
 
-/// Which of 64 bytes are above a cut, a bit each.
-#[inline]
-fn above(bytes: &[i8x16; 4], cut: i8) -> u64 {
-    let cut = i8x16::splat(cut);
-    let mask = |part: usize| u64::from(bytes[part].simd_gt(cut).to_bitmask() as u16);
-    mask(0) | (mask(1) << 16) | (mask(2) << 32) | (mask(3) << 48)
+/// A block's bytes, one array a view, kept from block to block.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<[i8; BLOCK_ROWS]>,
 }
