@@ -269,9 +269,7 @@ impl Model {
             for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(&mut bins)
             {
                 let values = &columns[derived.input][start..start + here];
-                for (bin, value) in bins.iter_mut().zip(values) {
-                    *bin = search.bin(derived.value(*value));
-                }
+                derived.each(values, |at, value| bins[at] = search.bin(value));
             }
             let sums = flat.raw_block(&bins, &mut scratch);
             raw.extend(sums[..here].iter().map(|sum| i64::from(*sum)));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wide::i8x16;
 
 use super::grow::{Cut, Grown};
-use crate::bins::{BIN_MISSING, Edges, Search};
+use crate::bins::{Edges, Search};
 
 /// A leaf's value in units of 2^-16, of a probability or of a logit.
 pub(crate) const VALUE_BITS: u32 = 16;
@@ -12,6 +12,9 @@ pub(crate) const VALUE_BITS: u32 = 16;
 pub(crate) const VALUE_MAX: i32 = 1 << 21;
 /// The most trees of a model.
 pub const TREES_MAX: usize = 1000;
+/// Up to so many levels below the crown all rows go down all the way; below that it pays to ask
+/// which rows are in a leaf already.
+const LEVELS_FIXED: u32 = 6;
 /// Rows that descend together: enough that the processor always has another one to work on.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
@@ -55,6 +58,8 @@ struct Crown {
     nodes: [(u16, i8); 15],
     /// The node in which a row is after four levels.
     exits: [u32; 16],
+    /// Levels of the tree below the crown.
+    levels_below: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,16 +80,12 @@ struct Node {
 }
 
 impl View {
-    /// The byte that a node compares: the bin moved by 128, since processors compare signed bytes,
-    /// and nulls below or above all bins.
+    /// The byte that a node compares. Nulls are bin 0, below all others; where they go right, all
+    /// bins are moved one down, so that nulls come round to the top. The upper bit is turned, since
+    /// processors compare signed bytes.
     fn byte(self, bin: u8) -> i8 {
-        let bin = if bin == BIN_MISSING && self.missing_right { u8::MAX } else { bin };
-        signed(bin)
+        (bin.wrapping_sub(u8::from(self.missing_right)) ^ 0x80) as i8
     }
-}
-
-fn signed(bin: u8) -> i8 {
-    (bin ^ 0x80) as i8
 }
 
 /// A value in units of 2^-16, rounded and kept within bounds.
@@ -132,7 +133,9 @@ impl Tree {
                 None => true,
                 Some(cut) => {
                     divided += 1;
-                    2 * divided - 1 > node && (cut.column as usize) < columns && cut.bin < u8::MAX
+                    let all_right = cut.missing_right && cut.bin == 0;
+                    let bin = cut.bin < u8::MAX && !all_right;
+                    2 * divided - 1 > node && (cut.column as usize) < columns && bin
                 }
             })
             && self.values.iter().all(|value| value.abs() <= VALUE_MAX)
@@ -158,7 +161,7 @@ impl Flat {
             let mut next_child = root + 1;
             for node in 0..tree.splits.len() {
                 nodes.push(match tree.cut(node) {
-                    None => Node { left: 0, view: 0, cut: i8::MAX, is_leaf: true },
+                    None => Node { left: root + node as u32, view: 0, cut: i8::MAX, is_leaf: true },
                     Some(Cut { column, bin, missing_right }) => {
                         let view = &mut view_of[2 * column as usize + usize::from(missing_right)];
                         if *view == u16::MAX {
@@ -167,7 +170,8 @@ impl Flat {
                         }
                         next_child += 2;
                         let left = next_child - 2;
-                        Node { left, view: *view, cut: signed(bin), is_leaf: false }
+                        let cut = View { column, missing_right }.byte(bin);
+                        Node { left, view: *view, cut, is_leaf: false }
                     }
                 });
             }
@@ -236,11 +240,9 @@ impl Flat {
         scratch: &mut Scratch,
     ) -> [i32; BLOCK_ROWS] {
         scratch.bytes.clear();
-        scratch.bytes.extend(self.views.iter().map(|view| {
-            let missing = if view.missing_right { u8::MAX } else { BIN_MISSING };
-            bins[view.column as usize]
-                .map(|bin| signed(if bin == BIN_MISSING { missing } else { bin }))
-        }));
+        scratch.bytes.extend(
+            self.views.iter().map(|view| bins[view.column as usize].map(|bin| view.byte(bin))),
+        );
         let mut sums = [self.file.base as i32; BLOCK_ROWS];
         for crown in &self.crowns {
             self.add_tree(crown, &scratch.bytes, &mut sums);
@@ -248,50 +250,72 @@ impl Flat {
         sums
     }
 
-    /// Adds the leaves of one tree: the crown for 16 rows at a time, then level by level all rows
-    /// that are not in a leaf yet. No branch depends on a row, so none is mispredicted.
+    /// Adds the leaves of one tree: the crown for 16 rows at a time, then each row on its way, so
+    /// that the processor works on many rows at once. No branch depends on where a row goes.
     fn add_tree(&self, crown: &Crown, bytes: &[[i8; BLOCK_ROWS]], sums: &mut [i32; BLOCK_ROWS]) {
         let mut at = [0u32; BLOCK_ROWS];
-        let mut open = [0u8; BLOCK_ROWS];
-        let mut open_rows = 0;
         for (part, at) in at.as_chunks_mut::<16>().0.iter_mut().enumerate() {
             let exits = crown.exits(bytes, part).to_array();
-            for (lane, at) in at.iter_mut().enumerate() {
-                *at = crown.exits[(exits[lane] & 15) as usize];
+            for (at, exit) in at.iter_mut().zip(exits) {
+                *at = crown.exits[usize::from(exit as u8 & 15)];
             }
         }
-        if self.roots.is_empty() {
-            return;
+        if crown.levels_below > LEVELS_FIXED {
+            self.descend(&mut at, bytes);
+        } else if crown.levels_below > 0 {
+            for (row, at) in at.iter_mut().enumerate() {
+                let mut here = *at;
+                // A leaf leads to itself, so that all rows take as many steps.
+                for _ in 0..crown.levels_below {
+                    here = self.next(here, row, bytes);
+                }
+                *at = here;
+            }
         }
-        for row in 0..BLOCK_ROWS {
-            open[open_rows] = row as u8;
-            open_rows += usize::from(!self.nodes[at[row] as usize].is_leaf);
+        for (sum, at) in sums.iter_mut().zip(at) {
+            *sum += self.values[at as usize];
         }
+    }
+
+    /// Level by level all rows that are not in a leaf yet, for trees that are deep in few places.
+    fn descend(&self, at: &mut [u32; BLOCK_ROWS], bytes: &[[i8; BLOCK_ROWS]]) {
+        let mut open: [u8; BLOCK_ROWS] = std::array::from_fn(|row| row as u8);
+        let mut open_rows = BLOCK_ROWS;
         while open_rows > 0 {
             let mut still = 0;
             for place in 0..open_rows {
                 // The masks tell the compiler that the places are within the block.
                 let row = usize::from(open[place & (BLOCK_ROWS - 1)]) & (BLOCK_ROWS - 1);
-                let node = self.nodes[at[row] as usize];
-                let right = bytes[usize::from(node.view)][row] > node.cut;
-                let child = node.left + u32::from(right);
-                at[row] = child;
+                at[row] = self.next(at[row], row, bytes);
                 open[still & (BLOCK_ROWS - 1)] = row as u8;
-                still += usize::from(!self.nodes[child as usize].is_leaf);
+                still += usize::from(!self.nodes[at[row] as usize].is_leaf);
             }
             open_rows = still;
         }
-        for (sum, at) in sums.iter_mut().zip(at) {
-            *sum += self.values[at as usize];
-        }
+    }
+
+    #[inline]
+    fn next(&self, at: u32, row: usize, bytes: &[[i8; BLOCK_ROWS]]) -> u32 {
+        let node = self.nodes[at as usize];
+        node.left + u32::from(bytes[usize::from(node.view)][row] > node.cut)
     }
 }
 
 impl Crown {
     /// The first four levels of the tree at a root.
     fn new(nodes: &[Node], root: u32) -> Crown {
-        let mut crown = Crown { nodes: [(0, i8::MAX); 15], exits: [root; 16] };
+        let mut crown = Crown { nodes: [(0, i8::MAX); 15], exits: [root; 16], levels_below: 0 };
         crown.fill(nodes, 0, root);
+        let mut level = crown.exits.to_vec();
+        loop {
+            // Leaves lead to themselves: what is left are the children of this level's nodes.
+            let inner = level.iter().map(|at| nodes[*at as usize]).filter(|node| !node.is_leaf);
+            level = inner.flat_map(|node| [node.left, node.left + 1]).collect();
+            if level.is_empty() {
+                break;
+            }
+            crown.levels_below += 1;
+        }
         crown
     }
 
