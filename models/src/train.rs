@@ -469,3 +469,99 @@ fn flat(base: i64, edges: Vec<Edges>, trees: Vec<Tree>) -> Scorer {
     let file = TreesFile { base, edges, trees };
     Scorer::Trees(Flat::new(file).expect("what was grown is sound"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+    use crate::table::MISSING;
+
+    fn table() -> Table {
+        let mut random = Random::new(5, 0);
+        let mut column = |name: &str| Column::new(name, (0..2000).map(|_| Some(random.unit())));
+        let columns = vec![column("a"), column("b"), column("c")];
+        let labels = (0..2000).map(|row| columns[0].values[row] > 0.9).collect();
+        Table::new(columns, labels, (0..2000).collect()).unwrap()
+    }
+
+    fn refused(model: &str) -> String {
+        let identity = Identity { name: "test", catalogue_hash: "" };
+        let config = match serde_json::from_str(&format!(r#"{{"model": {model}}}"#)) {
+            Ok(config) => config,
+            Err(error) => return error.to_string(),
+        };
+        let error = train(&table(), &config, identity, Work::default()).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_named() {
+        let rows = [
+            (r#"{"kind": "forest", "trees": 0}"#, "trees is 0; it must be from 1 to 1000"),
+            (r#"{"kind": "forest", "depth_max": 65}"#, "depth_max is 65; it must be from 1 to 64"),
+            (r#"{"kind": "forest", "sample_share": 0}"#, "sample_share is 0; it must be more than"),
+            (r#"{"kind": "forest", "leaf_rows": 5}"#, "unknown field `leaf_rows`"),
+            (r#"{"kind": "boosting", "l2": -1.0}"#, "l2 is -1; it must be 0 or more"),
+            (r#"{"kind": "tree", "class_weight": {"positive": 0}}"#, "class_weight is 0"),
+            (r#"{"kind": "logistic", "l2": []}"#, "l2 is []"),
+            (r#"{"kind": "network"}"#, "unknown variant `network`"),
+        ];
+        for (model, expected) in rows {
+            let found = refused(model);
+            assert!(found.contains(expected), "{model}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_named() {
+        let identity = Identity { name: "test", catalogue_hash: "" };
+        let error = |table: &Table, config: &TrainConfig| {
+            train(table, config, identity, Work::default()).unwrap_err().to_string()
+        };
+        let mut config: TrainConfig =
+            serde_json::from_str(r#"{"model": {"kind": "tree"}}"#).unwrap();
+        let honest = Table::new(table().columns().to_vec(), vec![false; 2000], vec![0; 2000]);
+        let one = error(&honest.unwrap(), &config);
+        assert!(one.contains("0 of them with the label; it needs rows with and without"), "{one}");
+        let level = vec![Column::new("level", vec![Some(2.0); 2000])];
+        let (labels, times) = (table().positive().to_vec(), table().times().to_vec());
+        let level = Table::new(level, labels, times).unwrap();
+        assert!(error(&level, &config).contains("no column tells any row from another: level"));
+        config.nulls.columns.insert("d".to_owned(), crate::NullPolicy::Median);
+        assert!(error(&table(), &config).contains("the null policy names d"));
+        config.nulls.columns.clear();
+        config.split.calibration_share = 0.0;
+        assert!(error(&table(), &config).contains("the calibration has no rows"));
+    }
+
+    #[test]
+    fn an_anomaly_model_knows_what_is_odd_without_labels() {
+        let mut columns = table().columns().to_vec();
+        for column in &mut columns {
+            column.values[77] = 6.0;
+        }
+        columns[1].values[5] = MISSING;
+        let (labels, times) = (table().positive().to_vec(), table().times().to_vec());
+        let table = Table::new(columns, labels, times).unwrap();
+        let rows: Vec<u32> = (0..2000).collect();
+        let identity = Identity { name: "odd", catalogue_hash: "" };
+        let model = |threads| {
+            let work = Work { threads, ..Work::default() };
+            let (config, nulls) = (IsolationConfig::default(), NullConfig::default());
+            train_anomaly(&table, &rows, &config, &nulls, 3, identity, work).unwrap()
+        };
+        let (model, other) = (model(1), model(2));
+        assert_eq!(model.to_json(), other.to_json());
+        assert_eq!(Model::from_json(&model.to_json()).unwrap(), model);
+        let odd = model.score(&table.row(77));
+        assert!(odd > 650, "{odd}");
+        let rest = rows.iter().filter(|row| **row != 77);
+        let most = rest.map(|row| model.score(&table.row(*row as usize))).max().unwrap();
+        assert!(odd > most, "{odd} {most}");
+        let why = model.explain(&table.row(77));
+        let adds: i64 = why.contributions.iter().map(|contribution| contribution.adds).sum();
+        assert_eq!(why.bias + adds, model.raw(&table.row(77)));
+        assert_eq!(why.strongest(2).len(), 2);
+        assert!(why.contributions.iter().all(|contribution| contribution.adds > 0));
+    }
+}
