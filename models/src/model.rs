@@ -9,10 +9,10 @@ use thiserror::Error;
 use crate::bins::Edges;
 use crate::calibrate::Levels;
 use crate::card::card;
-use crate::forest::{BLOCK_ROWS, Flat, Scratch, TreesFile};
+use crate::forest::{BLOCK_ROWS, BLOCKS, Flat, Scratch, TreesFile};
 use crate::inputs::{Derived, Input, NamesDiffer, derived, places};
 use crate::logistic::Logistic;
-use crate::table::{Column, Kind};
+use crate::table::{COLUMNS_MAX, Column, Kind};
 use crate::train::{Identity, TrainingFacts};
 
 /// What an artefact of this shape says it is.
@@ -262,17 +262,22 @@ impl Model {
 
     fn raw_blocks(&self, flat: &Flat, columns: &[&[f64]], rows: usize) -> Vec<i64> {
         let mut raw = Vec::with_capacity(rows);
-        let mut bins = vec![[0u8; BLOCK_ROWS]; self.derived.len()];
+        let mut blocks = vec![vec![[0u8; BLOCK_ROWS]; self.derived.len()]; BLOCKS];
         let mut scratch = Scratch::default();
-        for start in (0..rows).step_by(BLOCK_ROWS) {
-            let here = BLOCK_ROWS.min(rows - start);
-            for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(&mut bins)
-            {
-                let values = &columns[derived.input][start..start + here];
-                derived.each(values, |at, value| bins[at] = search.bin(value));
+        for start in (0..rows).step_by(BLOCK_ROWS * BLOCKS) {
+            let end = rows.min(start + BLOCK_ROWS * BLOCKS);
+            for (block, bins) in blocks.iter_mut().enumerate() {
+                let from = end.min(start + block * BLOCK_ROWS);
+                let here = from..end.min(from + BLOCK_ROWS);
+                for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(bins)
+                {
+                    let values = &columns[derived.input][here.clone()];
+                    derived.each(values, |at, value| bins[at] = search.bin(value));
+                }
             }
-            let sums = flat.raw_block(&bins, &mut scratch);
-            raw.extend(sums[..here].iter().map(|sum| i64::from(*sum)));
+            flat.raw_blocks(&blocks, &mut scratch);
+            let sums = scratch.sums.iter().flatten().take(end - start);
+            raw.extend(sums.map(|sum| i64::from(*sum)));
         }
         raw
     }
@@ -331,6 +336,9 @@ impl Model {
         }
         if !head.levels.is_sound() {
             return Err(ArtefactError::Unsound("table of levels"));
+        }
+        if head.inputs.len() > COLUMNS_MAX {
+            return Err(ArtefactError::Unsound("number of inputs"));
         }
         if head.inputs.iter().any(|input| input.fill.is_some_and(|fill| !fill.is_finite())) {
             return Err(ArtefactError::Unsound("value that stands for a missing one"));

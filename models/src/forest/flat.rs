@@ -15,6 +15,9 @@ pub const TREES_MAX: usize = 1000;
 /// Up to so many levels below the crown all rows go down all the way; below that it pays to ask
 /// which rows are in a leaf already.
 const LEVELS_FIXED: u32 = 6;
+/// Blocks that one tree scores before the next: with 40 columns their bytes take 10 KiB, and leave
+/// the tree room in a cache of 32.
+pub(crate) const BLOCKS: usize = 16;
 /// Rows that descend together: enough that the processor always has another one to work on.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
@@ -233,21 +236,23 @@ impl Flat {
         &self.searches
     }
 
-    /// The raw scores of up to 64 rows; `bins` holds a column after the other, 64 bytes each.
-    pub(crate) fn raw_block(
-        &self,
-        bins: &[[u8; BLOCK_ROWS]],
-        scratch: &mut Scratch,
-    ) -> [i32; BLOCK_ROWS] {
-        scratch.bytes.clear();
-        scratch.bytes.extend(
-            self.views.iter().map(|view| bins[view.column as usize].map(|bin| view.byte(bin))),
-        );
-        let mut sums = [self.file.base as i32; BLOCK_ROWS];
-        for crown in &self.crowns {
-            self.add_tree(crown, &scratch.bytes, &mut sums);
+    /// The raw scores of blocks of 64 rows; of each block, `bins` holds a column after the other, 64
+    /// bytes each. A tree scores all blocks before the next tree comes, since trees are many and
+    /// would not all stay in the nearest cache.
+    pub(crate) fn raw_blocks(&self, bins: &[Vec<[u8; BLOCK_ROWS]>], scratch: &mut Scratch) {
+        scratch.bytes.resize_with(bins.len(), Vec::new);
+        for (bytes, bins) in scratch.bytes.iter_mut().zip(bins) {
+            bytes.clear();
+            let seen = |view: &View| bins[view.column as usize].map(|bin| view.byte(bin));
+            bytes.extend(self.views.iter().map(seen));
         }
-        sums
+        scratch.sums.clear();
+        scratch.sums.resize(bins.len(), [self.file.base as i32; BLOCK_ROWS]);
+        for crown in &self.crowns {
+            for (bytes, sums) in scratch.bytes.iter().zip(&mut scratch.sums) {
+                self.add_tree(crown, bytes, sums);
+            }
+        }
     }
 
     /// Adds the leaves of one tree: the crown for 16 rows at a time, then each row on its way, so
@@ -354,8 +359,11 @@ impl Crown {
     }
 }
 
-/// A block's bytes, one array a view, kept from block to block.
+/// Buffers that live from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    bytes: Vec<[i8; BLOCK_ROWS]>,
+    /// Of each block, its bytes, one array a view.
+    bytes: Vec<Vec<[i8; BLOCK_ROWS]>>,
+    /// The raw scores of each block.
+    pub(crate) sums: Vec<[i32; BLOCK_ROWS]>,
 }

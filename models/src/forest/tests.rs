@@ -155,8 +155,9 @@ fn blocks_score_and_explain_as_single_rows() {
                 .iter()
                 .map(|column| std::array::from_fn(|at| column[start + at]))
                 .collect();
-            let sums = flat.raw_block(&block, &mut Scratch::default());
-            for (at, sum) in sums.into_iter().enumerate() {
+            let mut scratch = Scratch::default();
+            flat.raw_blocks(&[block], &mut scratch);
+            for (at, sum) in scratch.sums[0].into_iter().enumerate() {
                 assert_eq!(i64::from(sum), single[start + at], "row {}", start + at);
             }
         }
