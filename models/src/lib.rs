@@ -53,6 +53,6 @@ pub use score::SCORE_MAX;
 pub use split::{PartFacts, Split, SplitConfig, SplitError, SplitFacts};
 pub use table::{COLUMNS_MAX, Codes, Column, Kind, MISSING, ROWS_MAX, Table, TableError};
 pub use train::{
-    CalibrationConfig, Identity, LEAK_AUC, TrainConfig, TrainError, Trained, Trainer, Warning,
-    raw_of, train, train_anomaly,
+    CalibrationConfig, CalibrationRows, Identity, LEAK_AUC, TrainConfig, TrainError, Trained,
+    Trainer, Warning, raw_of, train, train_anomaly,
 };

@@ -538,10 +538,14 @@ mod tests {
 
     #[test]
     fn scores_are_calibrated_on_rows_of_their_own() {
-        for method in ["platt", "isotonic"] {
+        for (method, cross) in [("platt", false), ("isotonic", false), ("isotonic", true)] {
             let mut config = config("forest");
             config.calibration.method =
                 serde_json::from_value(serde_json::Value::from(method)).unwrap();
+            if cross {
+                config.calibration.rows = crate::CalibrationRows::CrossFit(4);
+                config.split.calibration_share = 0.0;
+            }
             let (table, identity) = (table(), Identity { name: "t", catalogue_hash: "-" });
             let trained = train(&table, &config, identity, Work::default()).unwrap();
             let judging =

@@ -38,10 +38,25 @@ pub enum Trainer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CalibrationConfig {
-    /// How raw scores become probabilities, on the split's calibration rows.
+    /// How raw scores become probabilities.
     pub method: Method,
+    /// On which rows that is learnt.
+    pub rows: CalibrationRows,
     /// What a score says.
     pub scale: Scale,
+}
+
+/// The rows that a calibration is learnt on; never those that the model was trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibrationRows {
+    /// The latest of the rows before the gap, by the split's `calibration_share`.
+    #[default]
+    Slice,
+    /// All rows that train: they are cut into so many stretches of time (2 to 20), and each is scored
+    /// by a model that was trained on the others. No row is lost to the training, which takes so many
+    /// times longer; the split's `calibration_share` should be 0.
+    CrossFit(usize),
 }
 
 /// All that a training is given beside the table.
@@ -200,8 +215,16 @@ pub fn train(
         return Err(TrainError::UnknownColumn(unknown.clone()));
     }
     let split = config.split.split(table, config.seed)?;
-    if config.calibration.method != Method::None && split.calibration.is_empty() {
-        return Err(TrainError::NoCalibrationRows);
+    if config.calibration.method != Method::None {
+        match config.calibration.rows {
+            CalibrationRows::Slice if split.calibration.is_empty() => {
+                return Err(TrainError::NoCalibrationRows);
+            }
+            CalibrationRows::CrossFit(folds) => {
+                bounded("cross_fit", folds, 2, 20, "from 2 to 20")?;
+            }
+            CalibrationRows::Slice => {}
+        }
     }
     let (columns, mut warnings) = useful(table.columns(), &split.train)?;
     let inputs: Vec<Input> = columns
@@ -212,21 +235,34 @@ pub fn train(
         })
         .collect();
     warnings.extend(leaking(table, &columns, &split.train));
-    let (scorer, curve, bounds) = match &config.model {
-        Trainer::Logistic(logistic) => {
-            let logistic = path(table, &columns, &inputs, &split.train, logistic)?;
-            (Scorer::Logistic(logistic), Logistic::CURVE, LOGIT_MAX)
+    let fit = |rows: &[u32], work| fit(table, &columns, &inputs, rows, config, work);
+    let Fitted { scorer, curve, bounds } = fit(&split.train, work)?;
+    let (scale, method) = (config.calibration.scale, config.calibration.method);
+    let levels = Levels::new(&curve, scale, -bounds, bounds);
+    let head = Model::head(identity, config.model.kind(), inputs.clone(), levels);
+    let mut model = Model::new(head.clone(), scorer);
+    let (raw, rows) = match config.calibration.rows {
+        _ if method == Method::None => (Vec::new(), Vec::new()),
+        CalibrationRows::Slice => {
+            (raw_of(&model, table, &split.calibration), split.calibration.clone())
         }
-        trees => grow(trees, table, &columns, &inputs, &split.train, config.seed, work),
+        CalibrationRows::CrossFit(folds) => {
+            let mut by_time = split.train.clone();
+            by_time.sort_by_key(|row| (table.times()[*row as usize], *row));
+            let mut raw = Vec::with_capacity(by_time.len());
+            for stretch in 0..folds {
+                let bound = |at: usize| at * by_time.len() / folds;
+                let (from, until) = (bound(stretch), bound(stretch + 1));
+                let others = [&by_time[..from], &by_time[until..]].concat();
+                let of_others = Model::new(head.clone(), fit(&others, work)?.scorer);
+                raw.extend(raw_of(&of_others, table, &by_time[from..until]));
+            }
+            (raw, by_time)
+        }
     };
-    let levels = Levels::new(&curve, config.calibration.scale, -bounds, bounds);
-    let kind = config.model.kind();
-    let mut model = Model::new(Model::head(identity, kind, inputs, levels), scorer);
-    if !split.calibration.is_empty() {
-        let raw = raw_of(&model, table, &split.calibration);
-        let labels = table.labels_of(&split.calibration);
-        let curve = Curve::fit(config.calibration.method, curve, &raw, &labels);
-        model.set_levels(Levels::new(&curve, config.calibration.scale, -bounds, bounds));
+    if !rows.is_empty() {
+        let curve = Curve::fit(method, curve, &raw, &table.labels_of(&rows));
+        model.set_levels(Levels::new(&curve, scale, -bounds, bounds));
     }
     Ok(Trained { model, split, warnings })
 }
@@ -435,25 +471,37 @@ fn derived_values(columns: &[Column], inputs: &[Input], rows: &[u32]) -> Vec<Vec
         .collect()
 }
 
-fn grow(
-    trainer: &Trainer,
+/// What a training leaves before it is calibrated.
+struct Fitted {
+    scorer: Scorer,
+    /// What the model itself says of a raw score.
+    curve: Curve,
+    /// No raw score that matters is further from 0.
+    bounds: i64,
+}
+
+fn fit(
     table: &Table,
     columns: &[Column],
     inputs: &[Input],
     rows: &[u32],
-    seed: u64,
+    config: &TrainConfig,
     work: Work,
-) -> (Scorer, Curve, i64) {
+) -> Result<Fitted, TrainError> {
+    if let Trainer::Logistic(logistic) = &config.model {
+        let scorer = Scorer::Logistic(path(table, columns, inputs, rows, logistic)?);
+        return Ok(Fitted { scorer, curve: Logistic::CURVE, bounds: LOGIT_MAX });
+    }
     let labels = table.labels_of(rows);
     let binned = Binned::new(&derived_values(columns, inputs, rows), &labels);
-    let (base, trees) = match trainer {
-        Trainer::Forest(config) => (0, forest::forest(&binned, &labels, config, seed, work)),
-        Trainer::Boosting(config) => forest::boost(&binned, &labels, config, seed, work),
-        Trainer::Tree(config) => (0, forest::tree(&binned, &labels, config)),
+    let (base, trees) = match &config.model {
+        Trainer::Forest(forest) => (0, forest::forest(&binned, &labels, forest, config.seed, work)),
+        Trainer::Boosting(boosting) => forest::boost(&binned, &labels, boosting, config.seed, work),
+        Trainer::Tree(tree) => (0, forest::tree(&binned, &labels, tree)),
         Trainer::Logistic(_) => unreachable!("a regression has no trees"),
     };
     let unit = f64::from(1u32 << VALUE_BITS);
-    let (curve, bounds) = match trainer {
+    let (curve, bounds) = match &config.model {
         Trainer::Boosting(_) => {
             (Curve::Logistic { slope: 1.0 / unit, shift: 0.0 }, 64 << VALUE_BITS)
         }
@@ -462,7 +510,7 @@ fn grow(
             (Curve::Share { slope: 1.0 / most as f64 }, most)
         }
     };
-    (flat(base, binned.edges, trees), curve, bounds)
+    Ok(Fitted { scorer: flat(base, binned.edges, trees), curve, bounds })
 }
 
 fn flat(base: i64, edges: Vec<Edges>, trees: Vec<Tree>) -> Scorer {
