@@ -13,11 +13,13 @@ const POINTS_DOUBLE: f64 = 50.0;
 pub enum Method {
     /// By what the model itself says: a mean of shares (forest, tree) or a logit (the others).
     None,
-    /// A logistic curve of the raw score (Platt, 1999, with his targets for few rows).
+    /// A logistic curve of the raw score (Platt, 1999, with his targets for few rows). It keeps rows
+    /// apart that the raw score keeps apart.
+    #[default]
     Platt,
     /// The best curve that never falls (pool adjacent violators), straight between its steps. For
-    /// thousands of calibration rows or more.
-    #[default]
+    /// many thousands of labelled rows: of few it makes few steps, and all rows of one step have one
+    /// score (598 labels of the Handbook left 46 different scores where Platt's curve left 283).
     Isotonic,
 }
 

@@ -59,7 +59,25 @@ pub enum CalibrationRows {
     CrossFit(usize),
 }
 
-/// All that a training is given beside the table.
+/// All that a training is given beside the table. As TOML:
+///
+/// ```toml
+/// seed = 1
+/// [model]
+/// kind = "boosting"                # logistic, tree, forest, boosting; each with its own settings
+/// trees = 200
+/// class_weight = "none"            # balanced, or { positive = 5.0 }
+/// [split]
+/// label_delay = 604_800_000        # ms: seven days between training and test
+/// by_group = true
+/// [nulls]
+/// default = "own_bin"              # indicator, median
+/// columns = { "funds.gap" = "indicator" }
+/// [calibration]
+/// method = "platt"                 # isotonic, none
+/// scale = "log_odds"               # probability
+/// rows = { cross_fit = 5 }         # slice
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
