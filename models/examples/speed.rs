@@ -1,5 +1,5 @@
-//! How fast a forest trains and scores: `cargo run --release -p models --example speed -- 200000 100`
-//! (rows, trees of depth 8, 40 columns).
+//! How fast a forest trains and scores: `cargo run --release -p models --example speed -- 200000
+//! 100` (rows, trees of depth 8, 40 columns).
 //!
 //! The rows are random, which is hard for inference: they spread over all leaves of a tree, where
 //! real ones mostly share a few. Times are of this thread's processor where the system tells

@@ -1,9 +1,10 @@
 //! Trains on a CSV file and writes the raw score of every row:
 //! `cargo run --release -p models --example train_csv -- ROWS.csv CONFIG.json SCORES.csv`.
 //!
-//! The file's columns: a row's id, its time as an integer, a card as an integer, the label (0 or 1),
-//! then the features; an empty cell is a missing value. The figures of the split's test rows are
-//! printed. `tests/oracle/handbook.py` makes such a file of the Fraud Detection Handbook's data.
+//! The file's columns: a row's id, its time as an integer, a card as an integer, the label (0 or
+//! 1), then the features; an empty cell is a missing value. The figures of the split's test rows
+//! are printed. `tests/oracle/handbook.py` makes such a file of the Fraud Detection Handbook's
+//! data.
 
 use std::error::Error;
 use std::fmt::Write;

@@ -47,10 +47,10 @@ impl Edges {
         Edges(edges)
     }
 
-    /// Edges of which up to half are where a tree on this column alone would divide the rows, and the
-    /// others at quantiles. Where labels are rare, what tells them apart may lie within one part in 254 of the
-    /// rows; on the Handbook's payments a forest without these edges loses 0.03 of its average
-    /// precision.
+    /// Edges of which up to half are where a tree on this column alone would divide the rows, and
+    /// the others at quantiles. Where labels are rare, what tells them apart may lie within one
+    /// part in 254 of the rows; on the Handbook's payments a forest without these edges loses 0.03
+    /// of its average precision.
     pub(crate) fn of_labels(values: &[f64], labels: &[bool]) -> Edges {
         let at_quantiles = Edges::of_quantiles(values.iter().copied());
         if at_quantiles.bins() < BINS_MAX {

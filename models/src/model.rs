@@ -303,7 +303,8 @@ impl Model {
         blake3::hash(self.to_json().as_bytes()).to_hex().to_string()
     }
 
-    /// Writes `model.json` and, for a model that was judged, `card.md` into a directory, which is made.
+    /// Writes `model.json` and, for a model that was judged, `card.md` into a directory, which is
+    /// made.
     pub fn save(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         fs::write(directory.join(MODEL_FILE), self.to_json())?;
@@ -363,8 +364,8 @@ impl Model {
 }
 
 impl Explanation {
-    /// The inputs that move the raw score most, either way, the strongest first; ties in the order of
-    /// the inputs, and what moves nothing never.
+    /// The inputs that move the raw score most, either way, the strongest first; ties in the order
+    /// of the inputs, and what moves nothing never.
     pub fn strongest(&self, count: usize) -> Vec<Contribution> {
         let mut moved: Vec<Contribution> =
             self.contributions.iter().filter(|moved| moved.adds != 0).cloned().collect();

@@ -53,9 +53,9 @@ pub enum CalibrationRows {
     /// The latest of the rows before the gap, by the split's `calibration_share`.
     #[default]
     Slice,
-    /// All rows that train: they are cut into so many stretches of time (2 to 20), and each is scored
-    /// by a model that was trained on the others. No row is lost to the training, which takes so many
-    /// times longer; the split's `calibration_share` should be 0.
+    /// All rows that train: they are cut into so many stretches of time (2 to 20), and each is
+    /// scored by a model that was trained on the others. No row is lost to the training, which
+    /// takes so many times longer; the split's `calibration_share` should be 0.
     CrossFit(usize),
 }
 
@@ -216,7 +216,8 @@ impl Trainer {
     }
 }
 
-/// Trains a model. The same table, config and seed give the same bytes, whatever the work's threads.
+/// Trains a model. The same table, config and seed give the same bytes, whatever the work's
+/// threads.
 pub fn train(
     table: &Table,
     config: &TrainConfig,

@@ -236,8 +236,8 @@ impl Flat {
         &self.searches
     }
 
-    /// The raw scores of blocks of 64 rows; of each block, `bins` holds a column after the other, 64
-    /// bytes each. A tree scores all blocks before the next tree comes, since trees are many and
+    /// The raw scores of blocks of 64 rows; of each block, `bins` holds a column after the other,
+    /// 64 bytes each. A tree scores all blocks before the next tree comes, since trees are many and
     /// would not all stay in the nearest cache.
     pub(crate) fn raw_blocks(&self, bins: &[Vec<[u8; BLOCK_ROWS]>], scratch: &mut Scratch) {
         scratch.bytes.resize_with(bins.len(), Vec::new);

@@ -1,11 +1,11 @@
 //! Trees on binned columns: a single one, a random forest, boosting, and isolation.
 //!
-//! Why not linfa's: its trees pass over all rows of the table at every node, for every column, behind
-//! a mask (1,000,000 rows, 6 of 40 columns: 3.5 s of processor time for a tree of 12 nodes, where a
-//! whole forest of 100 trees of depth 8 takes 15 s here); its forests draw columns once a tree, vote
-//! with whole trees, lose weights, and run on one thread. Here a node passes over its own rows only,
-//! a byte each. `as_good_as_linfa` and `the_same_tree_as_linfa_where_every_value_has_a_bin` compare
-//! what both learn.
+//! Why not linfa's: its trees pass over all rows of the table at every node, for every column,
+//! behind a mask (1,000,000 rows, 6 of 40 columns: 3.5 s of processor time for a tree of 12 nodes,
+//! where a whole forest of 100 trees of depth 8 takes 15 s here); its forests draw columns once a
+//! tree, vote with whole trees, lose weights, and run on one thread. Here a node passes over its
+//! own rows only, a byte each. `as_good_as_linfa` and
+//! `the_same_tree_as_linfa_where_every_value_has_a_bin` compare what both learn.
 
 mod boost;
 mod flat;

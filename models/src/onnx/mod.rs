@@ -2,8 +2,9 @@
 //! scikit-learn export them.
 //!
 //! These exports are made of operations of ai.onnx.ml, of which tract-onnx 0.22 knows only the tree
-//! ensemble: it has no ZipMap, LinearClassifier, Normalizer or Scaler, so that it loads none of them
-//! whole. They are few and simple, and are read here without a further crate; deep networks are not.
+//! ensemble: it has no ZipMap, LinearClassifier, Normalizer or Scaler, so that it loads none of
+//! them whole. They are few and simple, and are read here without a further crate; deep networks
+//! are not.
 
 mod graph;
 mod trees;

@@ -124,7 +124,8 @@ impl Trees {
                 read.node(node, at, &of_leaf, &mut has_parent, &|id| place(*tree, id, &places))?;
             read.nodes.push(made);
         }
-        // Every node has one parent or is a root, and what a root reaches is reached once: no cycle.
+        // Every node has one parent or is a root, and what a root reaches is reached once: no
+        // cycle.
         read.roots = (0..ids.len()).filter(|at| !has_parent[*at]).collect();
         if read.roots.is_empty() || read.reached() != ids.len() {
             return Err(broken());
