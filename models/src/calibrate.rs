@@ -13,11 +13,14 @@ const POINTS_DOUBLE: f64 = 50.0;
 pub enum Method {
     /// By what the model itself says: a mean of shares (forest, tree) or a logit (the others).
     None,
-    /// A logistic curve of the raw score (Platt, 1999, with his targets for few rows).
+    /// A logistic curve of the raw score (Platt, 1999, with his targets for few rows). It keeps
+    /// rows apart that the raw score keeps apart.
+    #[default]
     Platt,
     /// The best curve that never falls (pool adjacent violators), straight between its steps. For
-    /// thousands of calibration rows or more.
-    #[default]
+    /// many thousands of labelled rows: of few it makes few steps, and all rows of one step have
+    /// one score (598 labels of the Handbook left 46 different scores where Platt's curve left
+    /// 283).
     Isotonic,
 }
 
@@ -243,7 +246,8 @@ fn platt(raw: &[i64], labels: &[bool]) -> Curve {
     logistic(slope, shift, mean, scale)
 }
 
-/// A raw score that says the opposite of the labels would make a curve that falls: it is level then.
+/// A raw score that says the opposite of the labels would make a curve that falls: it is level
+/// then.
 fn logistic(slope: f64, shift: f64, mean: f64, scale: f64) -> Curve {
     let slope = slope.max(0.0) / scale;
     Curve::Logistic { slope, shift: shift - slope * mean }

@@ -144,6 +144,25 @@ impl Derived {
     }
 }
 
+impl Derived {
+    /// [`Derived::value`] of many values at once, with the question of the policy asked only once.
+    #[inline]
+    pub(crate) fn each(&self, values: &[f64], mut take: impl FnMut(usize, f64)) {
+        match self.what {
+            What::Value => {
+                for (at, value) in values.iter().enumerate() {
+                    take(at, if value.is_finite() { *value } else { MISSING });
+                }
+            }
+            _ => {
+                for (at, value) in values.iter().enumerate() {
+                    take(at, self.value(*value));
+                }
+            }
+        }
+    }
+}
+
 /// The median of the values that are there: of an even number, the lower of the middle two. 0 if
 /// there are none.
 fn median(column: &Column, rows: &[u32]) -> f64 {

@@ -11,8 +11,10 @@
 //! let amount = Column::new("amount", (0..1000).map(|row| Some(f64::from(row * 37 % 1000))));
 //! let fraud = amount.values.iter().map(|amount| *amount > 900.0).collect();
 //! let table = Table::new(vec![amount], fraud, (0..1000).collect())?;
-//! let config: TrainConfig = serde_json::from_str(r#"{"model": {"kind": "forest", "trees": 10}}"#)?;
-//! let trained = train(&table, &config, Identity { name: "large", catalogue_hash: "-" }, Work::default())?;
+//! let config = r#"{"model": {"kind": "forest", "trees": 10}, "calibration": {"method": "none"}}"#;
+//! let config: TrainConfig = serde_json::from_str(config)?;
+//! let identity = Identity { name: "large-amounts", catalogue_hash: "none" };
+//! let trained = train(&table, &config, identity, Work::default())?;
 //!
 //! let model = Model::from_json(&trained.model.to_json())?;
 //! assert!(model.score(&[990.0]) > 900 && model.score(&[100.0]) < 100);
@@ -51,6 +53,6 @@ pub use score::SCORE_MAX;
 pub use split::{PartFacts, Split, SplitConfig, SplitError, SplitFacts};
 pub use table::{COLUMNS_MAX, Codes, Column, Kind, MISSING, ROWS_MAX, Table, TableError};
 pub use train::{
-    CalibrationConfig, Identity, LEAK_AUC, TrainConfig, TrainError, Trained, Trainer, Warning,
-    raw_of, train, train_anomaly,
+    CalibrationConfig, CalibrationRows, Identity, LEAK_AUC, TrainConfig, TrainError, Trained,
+    Trainer, Warning, raw_of, train, train_anomaly,
 };

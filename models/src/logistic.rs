@@ -125,7 +125,7 @@ impl Term {
             return self.when_missing;
         }
         let deviations = to_fixed(standardise(value, self.mean, self.scale));
-        (i128::from(self.coefficient) * i128::from(deviations) >> FRACTION_BITS) as i64
+        ((i128::from(self.coefficient) * i128::from(deviations)) >> FRACTION_BITS) as i64
     }
 }
 
@@ -136,8 +136,8 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Standardises some rows of the columns. Rows of the class that weighs more are there more than
-    /// once, since linfa has no weights: the weight is rounded to a whole number of times.
+    /// Standardises some rows of the columns. Rows of the class that weighs more are there more
+    /// than once, since linfa has no weights: the weight is rounded to a whole number of times.
     pub(crate) fn new(
         columns: &[Column],
         inputs: &[Input],

@@ -9,10 +9,10 @@ use thiserror::Error;
 use crate::bins::Edges;
 use crate::calibrate::Levels;
 use crate::card::card;
-use crate::forest::{BLOCK_ROWS, Flat, Scratch, TreesFile};
+use crate::forest::{BLOCK_ROWS, BLOCKS, Flat, Scratch, TreesFile};
 use crate::inputs::{Derived, Input, NamesDiffer, derived, places};
 use crate::logistic::Logistic;
-use crate::table::{Column, Kind};
+use crate::table::{COLUMNS_MAX, Column, Kind};
 use crate::train::{Identity, TrainingFacts};
 
 /// What an artefact of this shape says it is.
@@ -262,18 +262,22 @@ impl Model {
 
     fn raw_blocks(&self, flat: &Flat, columns: &[&[f64]], rows: usize) -> Vec<i64> {
         let mut raw = Vec::with_capacity(rows);
-        let mut bins = vec![[0u8; BLOCK_ROWS]; self.derived.len()];
+        let mut blocks = vec![vec![[0u8; BLOCK_ROWS]; self.derived.len()]; BLOCKS];
         let mut scratch = Scratch::default();
-        for start in (0..rows).step_by(BLOCK_ROWS) {
-            let here = BLOCK_ROWS.min(rows - start);
-            for ((derived, edges), bins) in self.derived.iter().zip(flat.edges()).zip(&mut bins) {
-                let values = &columns[derived.input][start..start + here];
-                for (bin, value) in bins.iter_mut().zip(values) {
-                    *bin = edges.bin(derived.value(*value));
+        for start in (0..rows).step_by(BLOCK_ROWS * BLOCKS) {
+            let end = rows.min(start + BLOCK_ROWS * BLOCKS);
+            for (block, bins) in blocks.iter_mut().enumerate() {
+                let from = end.min(start + block * BLOCK_ROWS);
+                let here = from..end.min(from + BLOCK_ROWS);
+                for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(bins)
+                {
+                    let values = &columns[derived.input][here.clone()];
+                    derived.each(values, |at, value| bins[at] = search.bin(value));
                 }
             }
-            let sums = flat.raw_block(&bins, &mut scratch);
-            raw.extend(sums[..here].iter().map(|sum| i64::from(*sum)));
+            flat.raw_blocks(&blocks, &mut scratch);
+            let sums = scratch.sums.iter().flatten().take(end - start);
+            raw.extend(sums.map(|sum| i64::from(*sum)));
         }
         raw
     }
@@ -299,7 +303,8 @@ impl Model {
         blake3::hash(self.to_json().as_bytes()).to_hex().to_string()
     }
 
-    /// Writes `model.json` and, for a model that was judged, `card.md` into a directory, which is made.
+    /// Writes `model.json` and, for a model that was judged, `card.md` into a directory, which is
+    /// made.
     pub fn save(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         fs::write(directory.join(MODEL_FILE), self.to_json())?;
@@ -333,6 +338,9 @@ impl Model {
         if !head.levels.is_sound() {
             return Err(ArtefactError::Unsound("table of levels"));
         }
+        if head.inputs.len() > COLUMNS_MAX {
+            return Err(ArtefactError::Unsound("number of inputs"));
+        }
         if head.inputs.iter().any(|input| input.fill.is_some_and(|fill| !fill.is_finite())) {
             return Err(ArtefactError::Unsound("value that stands for a missing one"));
         }
@@ -356,8 +364,8 @@ impl Model {
 }
 
 impl Explanation {
-    /// The inputs that move the raw score most, either way, the strongest first; ties in the order of
-    /// the inputs, and what moves nothing never.
+    /// The inputs that move the raw score most, either way, the strongest first; ties in the order
+    /// of the inputs, and what moves nothing never.
     pub fn strongest(&self, count: usize) -> Vec<Contribution> {
         let mut moved: Vec<Contribution> =
             self.contributions.iter().filter(|moved| moved.adds != 0).cloned().collect();
@@ -447,13 +455,13 @@ mod tests {
             assert_eq!(&read, model, "{kind}");
             let rows: Vec<u32> = (0..3000).collect();
             let raw = crate::raw_of(&read, &table, &rows);
-            for row in 0..3000 {
+            for (row, expected) in raw.iter().enumerate() {
                 let mut values = table.row(row);
                 values.truncate(3);
-                assert_eq!(raw[row], model.raw(&values), "{kind} {row}");
+                assert_eq!(*expected, model.raw(&values), "{kind} {row}");
                 let why = model.explain(&values);
                 let adds: i64 = why.contributions.iter().map(|c| c.adds).sum();
-                assert_eq!(why.bias + adds, raw[row], "{kind} {row}");
+                assert_eq!(why.bias + adds, *expected, "{kind} {row}");
                 assert!((0..=1000).contains(&model.score(&values)));
             }
             assert_eq!(model.raw(&[f64::INFINITY; 3]), model.raw(&[MISSING; 3]), "{kind}");
@@ -531,10 +539,14 @@ mod tests {
 
     #[test]
     fn scores_are_calibrated_on_rows_of_their_own() {
-        for method in ["platt", "isotonic"] {
+        for (method, cross) in [("platt", false), ("isotonic", false), ("isotonic", true)] {
             let mut config = config("forest");
             config.calibration.method =
                 serde_json::from_value(serde_json::Value::from(method)).unwrap();
+            if cross {
+                config.calibration.rows = crate::CalibrationRows::CrossFit(4);
+                config.split.calibration_share = 0.0;
+            }
             let (table, identity) = (table(), Identity { name: "t", catalogue_hash: "-" });
             let trained = train(&table, &config, identity, Work::default()).unwrap();
             let judging =

@@ -11,7 +11,8 @@ use crate::table::Table;
 pub struct SplitConfig {
     /// The first time of training; without it, the table's first.
     pub train_from: Option<i64>,
-    /// The first time of testing; without it, such that `test_share` of the rows lie at or after it.
+    /// The first time of testing; without it, such that `test_share` of the rows lie at or after
+    /// it.
     pub test_from: Option<i64>,
     /// The first time after testing; without it, the table ends the test.
     pub test_until: Option<i64>,

@@ -38,13 +38,46 @@ pub enum Trainer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CalibrationConfig {
-    /// How raw scores become probabilities, on the split's calibration rows.
+    /// How raw scores become probabilities.
     pub method: Method,
+    /// On which rows that is learnt.
+    pub rows: CalibrationRows,
     /// What a score says.
     pub scale: Scale,
 }
 
-/// All that a training is given beside the table.
+/// The rows that a calibration is learnt on; never those that the model was trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibrationRows {
+    /// The latest of the rows before the gap, by the split's `calibration_share`.
+    #[default]
+    Slice,
+    /// All rows that train: they are cut into so many stretches of time (2 to 20), and each is
+    /// scored by a model that was trained on the others. No row is lost to the training, which
+    /// takes so many times longer; the split's `calibration_share` should be 0.
+    CrossFit(usize),
+}
+
+/// All that a training is given beside the table. As TOML:
+///
+/// ```toml
+/// seed = 1
+/// [model]
+/// kind = "boosting"                # logistic, tree, forest, boosting; each with its own settings
+/// trees = 200
+/// class_weight = "none"            # balanced, or { positive = 5.0 }
+/// [split]
+/// label_delay = 604_800_000        # ms: seven days between training and test
+/// by_group = true
+/// [nulls]
+/// default = "own_bin"              # indicator, median
+/// columns = { "funds.gap" = "indicator" }
+/// [calibration]
+/// method = "platt"                 # isotonic, none
+/// scale = "log_odds"               # probability
+/// rows = { cross_fit = 5 }         # slice
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -183,7 +216,8 @@ impl Trainer {
     }
 }
 
-/// Trains a model. The same table, config and seed give the same bytes, whatever the work's threads.
+/// Trains a model. The same table, config and seed give the same bytes, whatever the work's
+/// threads.
 pub fn train(
     table: &Table,
     config: &TrainConfig,
@@ -200,8 +234,16 @@ pub fn train(
         return Err(TrainError::UnknownColumn(unknown.clone()));
     }
     let split = config.split.split(table, config.seed)?;
-    if config.calibration.method != Method::None && split.calibration.is_empty() {
-        return Err(TrainError::NoCalibrationRows);
+    if config.calibration.method != Method::None {
+        match config.calibration.rows {
+            CalibrationRows::Slice if split.calibration.is_empty() => {
+                return Err(TrainError::NoCalibrationRows);
+            }
+            CalibrationRows::CrossFit(folds) => {
+                bounded("cross_fit", folds, 2, 20, "from 2 to 20")?;
+            }
+            CalibrationRows::Slice => {}
+        }
     }
     let (columns, mut warnings) = useful(table.columns(), &split.train)?;
     let inputs: Vec<Input> = columns
@@ -212,21 +254,34 @@ pub fn train(
         })
         .collect();
     warnings.extend(leaking(table, &columns, &split.train));
-    let (scorer, curve, bounds) = match &config.model {
-        Trainer::Logistic(logistic) => {
-            let logistic = path(table, &columns, &inputs, &split.train, logistic)?;
-            (Scorer::Logistic(logistic), Logistic::CURVE, LOGIT_MAX)
+    let fit = |rows: &[u32], work| fit(table, &columns, &inputs, rows, config, work);
+    let Fitted { scorer, curve, bounds } = fit(&split.train, work)?;
+    let (scale, method) = (config.calibration.scale, config.calibration.method);
+    let levels = Levels::new(&curve, scale, -bounds, bounds);
+    let head = Model::head(identity, config.model.kind(), inputs.clone(), levels);
+    let mut model = Model::new(head.clone(), scorer);
+    let (raw, rows) = match config.calibration.rows {
+        _ if method == Method::None => (Vec::new(), Vec::new()),
+        CalibrationRows::Slice => {
+            (raw_of(&model, table, &split.calibration), split.calibration.clone())
         }
-        trees => grow(trees, table, &columns, &inputs, &split.train, config.seed, work),
+        CalibrationRows::CrossFit(folds) => {
+            let mut by_time = split.train.clone();
+            by_time.sort_by_key(|row| (table.times()[*row as usize], *row));
+            let mut raw = Vec::with_capacity(by_time.len());
+            for stretch in 0..folds {
+                let bound = |at: usize| at * by_time.len() / folds;
+                let (from, until) = (bound(stretch), bound(stretch + 1));
+                let others = [&by_time[..from], &by_time[until..]].concat();
+                let of_others = Model::new(head.clone(), fit(&others, work)?.scorer);
+                raw.extend(raw_of(&of_others, table, &by_time[from..until]));
+            }
+            (raw, by_time)
+        }
     };
-    let levels = Levels::new(&curve, config.calibration.scale, -bounds, bounds);
-    let kind = config.model.kind();
-    let mut model = Model::new(Model::head(identity, kind, inputs, levels), scorer);
-    if !split.calibration.is_empty() {
-        let raw = raw_of(&model, table, &split.calibration);
-        let labels = table.labels_of(&split.calibration);
-        let curve = Curve::fit(config.calibration.method, curve, &raw, &labels);
-        model.set_levels(Levels::new(&curve, config.calibration.scale, -bounds, bounds));
+    if !rows.is_empty() {
+        let curve = Curve::fit(method, curve, &raw, &table.labels_of(&rows));
+        model.set_levels(Levels::new(&curve, scale, -bounds, bounds));
     }
     Ok(Trained { model, split, warnings })
 }
@@ -435,25 +490,37 @@ fn derived_values(columns: &[Column], inputs: &[Input], rows: &[u32]) -> Vec<Vec
         .collect()
 }
 
-fn grow(
-    trainer: &Trainer,
+/// What a training leaves before it is calibrated.
+struct Fitted {
+    scorer: Scorer,
+    /// What the model itself says of a raw score.
+    curve: Curve,
+    /// No raw score that matters is further from 0.
+    bounds: i64,
+}
+
+fn fit(
     table: &Table,
     columns: &[Column],
     inputs: &[Input],
     rows: &[u32],
-    seed: u64,
+    config: &TrainConfig,
     work: Work,
-) -> (Scorer, Curve, i64) {
-    let binned = Binned::new(&derived_values(columns, inputs, rows));
+) -> Result<Fitted, TrainError> {
+    if let Trainer::Logistic(logistic) = &config.model {
+        let scorer = Scorer::Logistic(path(table, columns, inputs, rows, logistic)?);
+        return Ok(Fitted { scorer, curve: Logistic::CURVE, bounds: LOGIT_MAX });
+    }
     let labels = table.labels_of(rows);
-    let (base, trees) = match trainer {
-        Trainer::Forest(config) => (0, forest::forest(&binned, &labels, config, seed, work)),
-        Trainer::Boosting(config) => forest::boost(&binned, &labels, config, seed, work),
-        Trainer::Tree(config) => (0, forest::tree(&binned, &labels, config)),
+    let binned = Binned::new(&derived_values(columns, inputs, rows), &labels);
+    let (base, trees) = match &config.model {
+        Trainer::Forest(forest) => (0, forest::forest(&binned, &labels, forest, config.seed, work)),
+        Trainer::Boosting(boosting) => forest::boost(&binned, &labels, boosting, config.seed, work),
+        Trainer::Tree(tree) => (0, forest::tree(&binned, &labels, tree)),
         Trainer::Logistic(_) => unreachable!("a regression has no trees"),
     };
     let unit = f64::from(1u32 << VALUE_BITS);
-    let (curve, bounds) = match trainer {
+    let (curve, bounds) = match &config.model {
         Trainer::Boosting(_) => {
             (Curve::Logistic { slope: 1.0 / unit, shift: 0.0 }, 64 << VALUE_BITS)
         }
@@ -462,10 +529,106 @@ fn grow(
             (Curve::Share { slope: 1.0 / most as f64 }, most)
         }
     };
-    (flat(base, binned.edges, trees), curve, bounds)
+    Ok(Fitted { scorer: flat(base, binned.edges, trees), curve, bounds })
 }
 
 fn flat(base: i64, edges: Vec<Edges>, trees: Vec<Tree>) -> Scorer {
     let file = TreesFile { base, edges, trees };
     Scorer::Trees(Flat::new(file).expect("what was grown is sound"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+    use crate::table::MISSING;
+
+    fn table() -> Table {
+        let mut random = Random::new(5, 0);
+        let mut column = |name: &str| Column::new(name, (0..2000).map(|_| Some(random.unit())));
+        let columns = vec![column("a"), column("b"), column("c")];
+        let labels = (0..2000).map(|row| columns[0].values[row] > 0.9).collect();
+        Table::new(columns, labels, (0..2000).collect()).unwrap()
+    }
+
+    fn refused(model: &str) -> String {
+        let identity = Identity { name: "test", catalogue_hash: "" };
+        let config = match serde_json::from_str(&format!(r#"{{"model": {model}}}"#)) {
+            Ok(config) => config,
+            Err(error) => return error.to_string(),
+        };
+        let error = train(&table(), &config, identity, Work::default()).unwrap_err();
+        error.to_string()
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_named() {
+        let rows = [
+            (r#"{"kind": "forest", "trees": 0}"#, "trees is 0; it must be from 1 to 1000"),
+            (r#"{"kind": "forest", "depth_max": 65}"#, "depth_max is 65; it must be from 1 to 64"),
+            (r#"{"kind": "forest", "sample_share": 0}"#, "sample_share is 0; it must be more than"),
+            (r#"{"kind": "forest", "leaf_rows": 5}"#, "unknown field `leaf_rows`"),
+            (r#"{"kind": "boosting", "l2": -1.0}"#, "l2 is -1; it must be 0 or more"),
+            (r#"{"kind": "tree", "class_weight": {"positive": 0}}"#, "class_weight is 0"),
+            (r#"{"kind": "logistic", "l2": []}"#, "l2 is []"),
+            (r#"{"kind": "network"}"#, "unknown variant `network`"),
+        ];
+        for (model, expected) in rows {
+            let found = refused(model);
+            assert!(found.contains(expected), "{model}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_named() {
+        let identity = Identity { name: "test", catalogue_hash: "" };
+        let error = |table: &Table, config: &TrainConfig| {
+            train(table, config, identity, Work::default()).unwrap_err().to_string()
+        };
+        let mut config: TrainConfig =
+            serde_json::from_str(r#"{"model": {"kind": "tree"}}"#).unwrap();
+        let honest = Table::new(table().columns().to_vec(), vec![false; 2000], vec![0; 2000]);
+        let one = error(&honest.unwrap(), &config);
+        assert!(one.contains("0 of them with the label; it needs rows with and without"), "{one}");
+        let level = vec![Column::new("level", vec![Some(2.0); 2000])];
+        let (labels, times) = (table().positive().to_vec(), table().times().to_vec());
+        let level = Table::new(level, labels, times).unwrap();
+        assert!(error(&level, &config).contains("no column tells any row from another: level"));
+        config.nulls.columns.insert("d".to_owned(), crate::NullPolicy::Median);
+        assert!(error(&table(), &config).contains("the null policy names d"));
+        config.nulls.columns.clear();
+        config.split.calibration_share = 0.0;
+        assert!(error(&table(), &config).contains("the calibration has no rows"));
+    }
+
+    #[test]
+    fn an_anomaly_model_knows_what_is_odd_without_labels() {
+        let mut columns = table().columns().to_vec();
+        for column in &mut columns {
+            column.values[77] = 6.0;
+        }
+        columns[1].values[5] = MISSING;
+        let (labels, times) = (table().positive().to_vec(), table().times().to_vec());
+        let table = Table::new(columns, labels, times).unwrap();
+        let rows: Vec<u32> = (0..2000).collect();
+        let identity = Identity { name: "odd", catalogue_hash: "" };
+        let model = |threads| {
+            let work = Work { threads, ..Work::default() };
+            let (config, nulls) = (IsolationConfig::default(), NullConfig::default());
+            train_anomaly(&table, &rows, &config, &nulls, 3, identity, work).unwrap()
+        };
+        let (model, other) = (model(1), model(2));
+        assert_eq!(model.to_json(), other.to_json());
+        assert_eq!(Model::from_json(&model.to_json()).unwrap(), model);
+        let odd = model.score(&table.row(77));
+        assert!(odd > 650, "{odd}");
+        let rest = rows.iter().filter(|row| **row != 77);
+        let most = rest.map(|row| model.score(&table.row(*row as usize))).max().unwrap();
+        assert!(odd > most, "{odd} {most}");
+        let why = model.explain(&table.row(77));
+        let adds: i64 = why.contributions.iter().map(|contribution| contribution.adds).sum();
+        assert_eq!(why.bias + adds, model.raw(&table.row(77)));
+        assert_eq!(why.strongest(2).len(), 2);
+        assert!(why.contributions.iter().all(|contribution| contribution.adds > 0));
+    }
 }

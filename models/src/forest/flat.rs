@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wide::i8x16;
 
 use super::grow::{Cut, Grown};
-use crate::bins::{BIN_MISSING, Edges};
+use crate::bins::{Edges, Search};
 
 /// A leaf's value in units of 2^-16, of a probability or of a logit.
 pub(crate) const VALUE_BITS: u32 = 16;
@@ -12,7 +12,13 @@ pub(crate) const VALUE_BITS: u32 = 16;
 pub(crate) const VALUE_MAX: i32 = 1 << 21;
 /// The most trees of a model.
 pub const TREES_MAX: usize = 1000;
-/// Rows that descend together: a 64 bit word says which of them reach a node.
+/// Up to so many levels below the crown all rows go down all the way; below that it pays to ask
+/// which rows are in a leaf already.
+const LEVELS_FIXED: u32 = 6;
+/// Blocks that one tree scores before the next: with 40 columns their bytes take 10 KiB, and leave
+/// the tree room in a cache of 32.
+pub(crate) const BLOCKS: usize = 16;
+/// Rows that descend together: enough that the processor always has another one to work on.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
 /// One tree as it stands in an artefact. Nodes are in breadth-first order, so that the children of
@@ -44,6 +50,19 @@ pub(crate) struct Flat {
     nodes: Vec<Node>,
     values: Vec<i32>,
     roots: Vec<u32>,
+    crowns: Vec<Crown>,
+    searches: Vec<Search>,
+}
+
+/// The first four levels of a tree, in the order of a heap, so that they can be looked at without
+/// asking what a row did before. Where the tree is shallower, nodes that send all rows left stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Crown {
+    nodes: [(u16, i8); 15],
+    /// The node in which a row is after four levels.
+    exits: [u32; 16],
+    /// Levels of the tree below the crown.
+    levels_below: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,16 +83,12 @@ struct Node {
 }
 
 impl View {
-    /// The byte that a node compares: the bin moved by 128, since processors compare signed bytes,
-    /// and nulls below or above all bins.
+    /// The byte that a node compares. Nulls are bin 0, below all others; where they go right, all
+    /// bins are moved one down, so that nulls come round to the top. The upper bit is turned, since
+    /// processors compare signed bytes.
     fn byte(self, bin: u8) -> i8 {
-        let bin = if bin == BIN_MISSING && self.missing_right { u8::MAX } else { bin };
-        signed(bin)
+        (bin.wrapping_sub(u8::from(self.missing_right)) ^ 0x80) as i8
     }
-}
-
-fn signed(bin: u8) -> i8 {
-    (bin ^ 0x80) as i8
 }
 
 /// A value in units of 2^-16, rounded and kept within bounds.
@@ -88,7 +103,7 @@ impl Tree {
         let split = |node: &Grown| match node.split {
             None => 0,
             Some(Cut { column, bin, missing_right }) => {
-                1 + (column << 9 | u32::from(bin) << 1 | u32::from(missing_right))
+                1 + ((column << 9) | (u32::from(bin) << 1) | u32::from(missing_right))
             }
         };
         Tree {
@@ -106,7 +121,7 @@ impl Tree {
         let packed = self.splits[node].checked_sub(1)?;
         Some(Cut {
             column: packed >> 9,
-            bin: (packed >> 1 & 0xff) as u8,
+            bin: ((packed >> 1) & 0xff) as u8,
             missing_right: packed & 1 == 1,
         })
     }
@@ -121,7 +136,9 @@ impl Tree {
                 None => true,
                 Some(cut) => {
                     divided += 1;
-                    2 * divided - 1 > node && (cut.column as usize) < columns && cut.bin < u8::MAX
+                    let all_right = cut.missing_right && cut.bin == 0;
+                    let bin = cut.bin < u8::MAX && !all_right;
+                    2 * divided - 1 > node && (cut.column as usize) < columns && bin
                 }
             })
             && self.values.iter().all(|value| value.abs() <= VALUE_MAX)
@@ -147,7 +164,7 @@ impl Flat {
             let mut next_child = root + 1;
             for node in 0..tree.splits.len() {
                 nodes.push(match tree.cut(node) {
-                    None => Node { left: 0, view: 0, cut: i8::MAX, is_leaf: true },
+                    None => Node { left: root + node as u32, view: 0, cut: i8::MAX, is_leaf: true },
                     Some(Cut { column, bin, missing_right }) => {
                         let view = &mut view_of[2 * column as usize + usize::from(missing_right)];
                         if *view == u16::MAX {
@@ -156,13 +173,16 @@ impl Flat {
                         }
                         next_child += 2;
                         let left = next_child - 2;
-                        Node { left, view: *view, cut: signed(bin), is_leaf: false }
+                        let cut = View { column, missing_right }.byte(bin);
+                        Node { left, view: *view, cut, is_leaf: false }
                     }
                 });
             }
             values.extend(&tree.values);
         }
-        Some(Flat { file, views, nodes, values, roots })
+        let crowns = roots.iter().map(|root| Crown::new(&nodes, *root)).collect();
+        let searches = file.edges.iter().map(Edges::search).collect();
+        Some(Flat { file, views, nodes, values, roots, crowns, searches })
     }
 
     pub(crate) fn file(&self) -> &TreesFile {
@@ -211,67 +231,139 @@ impl Flat {
         (bias, of_column)
     }
 
-    /// The raw scores of up to 64 rows; `bins` holds a column after the other, 64 bytes each.
-    pub(crate) fn raw_block(&self, bins: &[[u8; BLOCK_ROWS]], scratch: &mut Scratch) -> [i32; 64] {
-        scratch.bytes.clear();
-        scratch.bytes.extend(self.views.iter().map(|view| {
-            let column = &bins[view.column as usize];
-            let lane = |part: usize| {
-                let bytes: [i8; 16] = std::array::from_fn(|at| view.byte(column[16 * part + at]));
-                i8x16::from(bytes)
-            };
-            [lane(0), lane(1), lane(2), lane(3)]
-        }));
-        let mut sums = [self.file.base as i32; BLOCK_ROWS];
-        for root in &self.roots {
-            self.add_tree(*root, scratch, &mut sums);
-        }
-        sums
+    /// How values of each column are put in bins, for many rows.
+    pub(crate) fn searches(&self) -> &[Search] {
+        &self.searches
     }
 
-    /// Adds the leaves of one tree. Rows that share a node are compared with its cut 16 at a time;
-    /// nodes that no row of the block reaches are never looked at.
-    fn add_tree(&self, root: u32, scratch: &mut Scratch, sums: &mut [i32; BLOCK_ROWS]) {
-        let stack = &mut scratch.stack;
-        stack.push((root, u64::MAX));
-        while let Some((mut at, mut rows)) = stack.pop() {
-            loop {
-                let node = self.nodes[at as usize];
-                if node.is_leaf {
-                    let value = self.values[at as usize];
-                    while rows != 0 {
-                        // The mask tells the compiler that the place is within the block.
-                        sums[rows.trailing_zeros() as usize & (BLOCK_ROWS - 1)] += value;
-                        rows &= rows - 1;
-                    }
-                    break;
-                }
-                let right = rows & above(&scratch.bytes[usize::from(node.view)], node.cut);
-                let left = rows & !right;
-                match (left != 0, right != 0) {
-                    (true, true) => {
-                        stack.push((node.left + 1, right));
-                        (at, rows) = (node.left, left);
-                    }
-                    (true, false) => at = node.left,
-                    _ => at = node.left + 1,
-                }
+    /// The raw scores of blocks of 64 rows; of each block, `bins` holds a column after the other,
+    /// 64 bytes each. A tree scores all blocks before the next tree comes, since trees are many and
+    /// would not all stay in the nearest cache.
+    pub(crate) fn raw_blocks(&self, bins: &[Vec<[u8; BLOCK_ROWS]>], scratch: &mut Scratch) {
+        scratch.bytes.resize_with(bins.len(), Vec::new);
+        for (bytes, bins) in scratch.bytes.iter_mut().zip(bins) {
+            bytes.clear();
+            let seen = |view: &View| bins[view.column as usize].map(|bin| view.byte(bin));
+            bytes.extend(self.views.iter().map(seen));
+        }
+        scratch.sums.clear();
+        scratch.sums.resize(bins.len(), [self.file.base as i32; BLOCK_ROWS]);
+        for crown in &self.crowns {
+            for (bytes, sums) in scratch.bytes.iter().zip(&mut scratch.sums) {
+                self.add_tree(crown, bytes, sums);
             }
         }
     }
+
+    /// Adds the leaves of one tree: the crown for 16 rows at a time, then each row on its way, so
+    /// that the processor works on many rows at once. No branch depends on where a row goes.
+    fn add_tree(&self, crown: &Crown, bytes: &[[i8; BLOCK_ROWS]], sums: &mut [i32; BLOCK_ROWS]) {
+        let mut at = [0u32; BLOCK_ROWS];
+        for (part, at) in at.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let exits = crown.exits(bytes, part).to_array();
+            for (at, exit) in at.iter_mut().zip(exits) {
+                *at = crown.exits[usize::from(exit as u8 & 15)];
+            }
+        }
+        if crown.levels_below > LEVELS_FIXED {
+            self.descend(&mut at, bytes);
+        } else if crown.levels_below > 0 {
+            for (row, at) in at.iter_mut().enumerate() {
+                let mut here = *at;
+                // A leaf leads to itself, so that all rows take as many steps.
+                for _ in 0..crown.levels_below {
+                    here = self.next(here, row, bytes);
+                }
+                *at = here;
+            }
+        }
+        for (sum, at) in sums.iter_mut().zip(at) {
+            *sum += self.values[at as usize];
+        }
+    }
+
+    /// Level by level all rows that are not in a leaf yet, for trees that are deep in few places.
+    fn descend(&self, at: &mut [u32; BLOCK_ROWS], bytes: &[[i8; BLOCK_ROWS]]) {
+        let mut open: [u8; BLOCK_ROWS] = std::array::from_fn(|row| row as u8);
+        let mut open_rows = BLOCK_ROWS;
+        while open_rows > 0 {
+            let mut still = 0;
+            for place in 0..open_rows {
+                // The masks tell the compiler that the places are within the block.
+                let row = usize::from(open[place & (BLOCK_ROWS - 1)]) & (BLOCK_ROWS - 1);
+                at[row] = self.next(at[row], row, bytes);
+                open[still & (BLOCK_ROWS - 1)] = row as u8;
+                still += usize::from(!self.nodes[at[row] as usize].is_leaf);
+            }
+            open_rows = still;
+        }
+    }
+
+    #[inline]
+    fn next(&self, at: u32, row: usize, bytes: &[[i8; BLOCK_ROWS]]) -> u32 {
+        let node = self.nodes[at as usize];
+        node.left + u32::from(bytes[usize::from(node.view)][row] > node.cut)
+    }
 }
 
-/// Buffers that live from block to block.
+impl Crown {
+    /// The first four levels of the tree at a root.
+    fn new(nodes: &[Node], root: u32) -> Crown {
+        let mut crown = Crown { nodes: [(0, i8::MAX); 15], exits: [root; 16], levels_below: 0 };
+        crown.fill(nodes, 0, root);
+        let mut level = crown.exits.to_vec();
+        loop {
+            // Leaves lead to themselves: what is left are the children of this level's nodes.
+            let inner = level.iter().map(|at| nodes[*at as usize]).filter(|node| !node.is_leaf);
+            level = inner.flat_map(|node| [node.left, node.left + 1]).collect();
+            if level.is_empty() {
+                break;
+            }
+            crown.levels_below += 1;
+        }
+        crown
+    }
+
+    fn fill(&mut self, nodes: &[Node], place: usize, at: u32) {
+        if place >= 15 {
+            self.exits[place - 15] = at;
+            return;
+        }
+        let node = nodes[at as usize];
+        // From a leaf all rows go left, so that only the leftmost exit below it is ever taken.
+        let [left, right] = if node.is_leaf { [at; 2] } else { [node.left, node.left + 1] };
+        if !node.is_leaf {
+            self.nodes[place] = (node.view, node.cut);
+        }
+        self.fill(nodes, 2 * place + 1, left);
+        self.fill(nodes, 2 * place + 2, right);
+    }
+
+    /// The exits, 0 to 15, of 16 rows of a block.
+    #[inline]
+    fn exits(&self, bytes: &[[i8; BLOCK_ROWS]], part: usize) -> i8x16 {
+        let right = |node: usize| {
+            let (view, cut) = self.nodes[node];
+            // A model of single leaves has no views.
+            let Some(bytes) = bytes.get(usize::from(view)) else { return i8x16::splat(0) };
+            i8x16::new(bytes.as_chunks::<16>().0[part]).simd_gt(i8x16::splat(cut))
+        };
+        let pick = |of: i8x16, right: i8x16, left: i8x16| (of & right) | (!of & left);
+        let first = right(0);
+        let second = pick(first, right(2), right(1));
+        let third = pick(first, pick(second, right(6), right(5)), pick(second, right(4), right(3)));
+        let four = |a: usize| pick(third, right(a + 1), right(a));
+        let fourth = pick(first, pick(second, four(13), four(11)), pick(second, four(9), four(7)));
+        let bit = |of: i8x16, bit: i8| of & i8x16::splat(bit);
+        bit(first, 8) | bit(second, 4) | bit(third, 2) | bit(fourth, 1)
+    }
+}
+
+/// Buffers that live from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    bytes: Vec<[i8x16; 4]>,
-    stack: Vec<(u32, u64)>,
-}
-
-/// Which of 64 bytes are above a cut, a bit each.
-#[inline]
-fn above(bytes: &[i8x16; 4], cut: i8) -> u64 {
-    let cut = i8x16::splat(cut);
-    let mask = |part: usize| u64::from(bytes[part].simd_gt(cut).to_bitmask() as u16);
-    mask(0) | mask(1) << 16 | mask(2) << 32 | mask(3) << 48
+    /// Of each block, its bytes, one array a view.
+    bytes: Vec<Vec<[i8; BLOCK_ROWS]>>,
+    /// The raw scores of each block.
+    pub(crate) sums: Vec<[i32; BLOCK_ROWS]>,
 }

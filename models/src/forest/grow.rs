@@ -56,7 +56,7 @@ impl Entry {
     }
 
     fn wide(self) -> u64 {
-        u64::from(self.counts >> 16) << 32 | u64::from(self.counts & 0xffff)
+        (u64::from(self.counts >> 16) << 32) | u64::from(self.counts & 0xffff)
     }
 }
 
@@ -317,7 +317,7 @@ mod tests {
                 .collect();
             let labels: Vec<bool> = (0..rows).map(|_| random.below(3) == 0).collect();
             let weights = [1.0, [1.0, 4.0][round % 2]];
-            let binned = Binned::new(&columns);
+            let binned = Binned::new(&columns, &labels);
             let mut rows = entries(&labels);
             let counts = Counts(rows.iter().map(|entry| entry.wide()).sum());
             let limits = Limits { weights, ..limits(3) };
@@ -340,15 +340,15 @@ mod tests {
     fn a_tree_without_bounds_learns_what_can_be_told_apart() {
         let columns = vec![(0..64).map(f64::from).collect(), vec![0.0; 64]];
         let labels: Vec<bool> = (0..64).map(|row| (row / 5) % 2 == 0).collect();
-        let binned = Binned::new(&columns);
+        let binned = Binned::new(&columns, &labels);
         let nodes = grow(&binned, &mut entries(&labels), &limits(2), &mut Random::new(1, 1));
-        for row in 0..64 {
+        for (row, label) in labels.iter().enumerate() {
             let mut node = &nodes[0];
             while let Some(cut) = node.split {
                 let bin = binned.columns[cut.column as usize][row];
                 node = &nodes[node.left as usize + usize::from(!cut.goes_left(bin))];
             }
-            assert_eq!(node.value, f64::from(u8::from(labels[row])), "row {row}");
+            assert_eq!(node.value, f64::from(u8::from(*label)), "row {row}");
         }
     }
 
@@ -356,7 +356,7 @@ mod tests {
     fn a_leaf_holds_as_many_rows_as_asked() {
         let columns = vec![(0..100).map(f64::from).collect()];
         let labels: Vec<bool> = (0..100).map(|row| row % 7 == 0).collect();
-        let binned = Binned::new(&columns);
+        let binned = Binned::new(&columns, &labels);
         let bounds = Limits { leaf_rows_min: 20, depth_max: 2, ..limits(1) };
         let nodes = grow(&binned, &mut entries(&labels), &bounds, &mut Random::new(1, 1));
         let mut held = vec![0; nodes.len()];

@@ -10,7 +10,8 @@ use crate::score::SCORE_MAX;
 const EULER: f64 = 0.577_215_664_901_532_9;
 
 /// Grows the trees. The value of a leaf is the length of the path to it, with what rows that share
-/// it would still need; the value of an inner node is the mean over its rows, so that paths explain.
+/// it would still need; the value of an inner node is the mean over its rows, so that paths
+/// explain.
 pub(crate) fn isolate(
     binned: &Binned,
     config: &IsolationConfig,

@@ -1,9 +1,11 @@
 //! Trees on binned columns: a single one, a random forest, boosting, and isolation.
 //!
-//! linfa's trees sort every column and pass over all rows of the table at every node, their forests
-//! take one set of columns a tree and vote with whole trees, without weights or probabilities, and
-//! run on one thread. Here a node passes over its own rows only, a byte each; the test
-//! `as_good_as_linfa` compares what both learn.
+//! Why not linfa's: its trees pass over all rows of the table at every node, for every column,
+//! behind a mask (1,000,000 rows, 6 of 40 columns: 3.5 s of processor time for a tree of 12 nodes,
+//! where a whole forest of 100 trees of depth 8 takes 15 s here); its forests draw columns once a
+//! tree, vote with whole trees, lose weights, and run on one thread. Here a node passes over its
+//! own rows only, a byte each. `as_good_as_linfa` and
+//! `the_same_tree_as_linfa_where_every_value_has_a_bin` compare what both learn.
 
 mod boost;
 mod flat;
@@ -24,7 +26,7 @@ use grow::{Entry, Limits};
 
 pub(crate) use boost::boost;
 pub use flat::TREES_MAX;
-pub(crate) use flat::{BLOCK_ROWS, Flat, Scratch, Tree, TreesFile, VALUE_BITS};
+pub(crate) use flat::{BLOCK_ROWS, BLOCKS, Flat, Scratch, Tree, TreesFile, VALUE_BITS};
 pub(crate) use isolate::{isolate, levels_of_path_lengths, mixed_edges};
 
 /// The deepest tree: 64 divisions tell any rows apart that 254 bins can.

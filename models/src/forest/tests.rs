@@ -71,7 +71,7 @@ fn as_good_as_linfa() {
             *votes += i64::from(vote(tree.root_node(), &values));
         }
     }
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let config = ForestConfig { trees: 40, depth_max: 8, ..ForestConfig::default() };
     let ours = flat(&binned, forest(&binned, &labels, &config, 1, Work::default()), 0);
     let ours = raw(&ours, &test);
@@ -109,7 +109,7 @@ fn the_same_tree_as_linfa_where_every_value_has_a_bin() {
         .min_impurity_decrease(1e-9)
         .fit(&dataset)
         .unwrap();
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let config = TreeConfig { depth_max: 3, leaf_rows_min: 5, ..TreeConfig::default() };
     let ours = flat(&binned, tree(&binned, &labels, &config), 0);
     let half = 1 << (VALUE_BITS - 1);
@@ -126,7 +126,7 @@ fn the_same_tree_as_linfa_where_every_value_has_a_bin() {
 #[test]
 fn threads_do_not_matter() {
     let (columns, labels) = data(1500, 3, true);
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let work = |threads| Work { threads, ..Work::default() };
     let config = ForestConfig { trees: 9, ..ForestConfig::default() };
     let one = forest(&binned, &labels, &config, 7, work(1));
@@ -142,7 +142,7 @@ fn threads_do_not_matter() {
 #[test]
 fn blocks_score_and_explain_as_single_rows() {
     let (columns, labels) = data(1000, 4, true);
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let config = ForestConfig { trees: 20, ..ForestConfig::default() };
     let forest = flat(&binned, forest(&binned, &labels, &config, 1, Work::default()), 0);
     let config = BoostingConfig { trees: 20, ..BoostingConfig::default() };
@@ -155,8 +155,9 @@ fn blocks_score_and_explain_as_single_rows() {
                 .iter()
                 .map(|column| std::array::from_fn(|at| column[start + at]))
                 .collect();
-            let sums = flat.raw_block(&block, &mut Scratch::default());
-            for (at, sum) in sums.into_iter().enumerate() {
+            let mut scratch = Scratch::default();
+            flat.raw_blocks(&[block], &mut scratch);
+            for (at, sum) in scratch.sums[0].into_iter().enumerate() {
                 assert_eq!(i64::from(sum), single[start + at], "row {}", start + at);
             }
         }
@@ -171,7 +172,7 @@ fn blocks_score_and_explain_as_single_rows() {
 fn boosting_lowers_the_loss_and_ranks() {
     let (columns, labels) = data(1500, 1, true);
     let (test, truth) = data(1500, 2, true);
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let loss = |trees: usize| {
         let config = BoostingConfig { trees, learning_rate: 0.2, ..BoostingConfig::default() };
         let (base, trees) = boost(&binned, &labels, &config, 1, Work::default());
@@ -213,7 +214,7 @@ fn what_is_far_out_is_isolated() {
 #[test]
 fn a_broken_tree_is_no_tree() {
     let (columns, labels) = data(200, 4, false);
-    let binned = Binned::new(&columns);
+    let binned = Binned::new(&columns, &labels);
     let good = tree(&binned, &labels, &TreeConfig::default());
     let file = |trees| TreesFile { base: 0, edges: binned.edges.clone(), trees };
     assert!(Flat::new(file(good.clone())).is_some());

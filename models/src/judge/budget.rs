@@ -84,8 +84,8 @@ fn by_day(days: &[i64]) -> BTreeMap<i64, Vec<usize>> {
 }
 
 /// Card Precision@k of the Fraud Detection Handbook, day by day: of the k cards with the highest
-/// score of the day, ties in the order of the cards, the share that has a row with the label on that
-/// day. A card that was found is not looked at on later days.
+/// score of the day, ties in the order of the cards, the share that has a row with the label on
+/// that day. A card that was found is not looked at on later days.
 pub fn card_precision(
     scores: &[i64],
     positive: &[bool],

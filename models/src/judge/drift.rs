@@ -5,8 +5,8 @@ const SHARE_MIN: f64 = 1e-4;
 /// Bins of the stability index, beside one for missing values.
 const DRIFT_BINS: usize = 10;
 
-/// Expected calibration error: rows in bins of equal width by their probability, and of each bin how
-/// far its mean probability is from its share of labels, weighted by rows. 0 without rows.
+/// Expected calibration error: rows in bins of equal width by their probability, and of each bin
+/// how far its mean probability is from its share of labels, weighted by rows. 0 without rows.
 pub fn calibration_error(probabilities: &[f64], positive: &[bool], bins: usize) -> f64 {
     let mut sums = vec![(0.0, 0u64); bins.max(1)];
     for (probability, positive) in probabilities.iter().zip(positive) {
@@ -20,8 +20,8 @@ pub fn calibration_error(probabilities: &[f64], positive: &[bool], bins: usize) 
 }
 
 /// Population stability index of a column between two sets of rows, missing values (NaN) apart:
-/// bins at tenths of the first set, and the sum of (share - share') ln(share / share'). Below 0.1 is
-/// taken for stable, above 0.25 for moved.
+/// bins at tenths of the first set, and the sum of (share - share') ln(share / share'). Below 0.1
+/// is taken for stable, above 0.25 for moved.
 pub fn stability_index(first: &[f64], second: &[f64]) -> f64 {
     let mut sorted: Vec<f64> = first.iter().copied().filter(|value| !value.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);

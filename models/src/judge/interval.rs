@@ -63,8 +63,8 @@ impl Blocks {
 }
 
 /// Measures a figure, then measures it again on `replicates` draws of as many units as there are,
-/// with replacement; the metric is given how often each unit was drawn. None where the figure cannot
-/// be measured; draws on which it cannot are left out.
+/// with replacement; the metric is given how often each unit was drawn. None where the figure
+/// cannot be measured; draws on which it cannot are left out.
 pub fn resample(
     units: usize,
     replicates: usize,

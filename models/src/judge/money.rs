@@ -52,7 +52,8 @@ pub fn cost_curve(
     let cheapest = points.iter().enumerate().min_by_key(|(_, point)| point.cost_fen);
     let cheapest = cheapest.map(|(at, _)| at);
     let step = points.len().div_ceil(POINTS_MAX).max(1);
-    let kept = |at: usize| at % step == 0 || Some(at) == cheapest || at + 1 == points.len();
+    let kept =
+        |at: usize| at.is_multiple_of(step) || Some(at) == cheapest || at + 1 == points.len();
     points.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, point)| *point).collect()
 }
 

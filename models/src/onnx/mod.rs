@@ -2,8 +2,9 @@
 //! scikit-learn export them.
 //!
 //! These exports are made of operations of ai.onnx.ml, of which tract-onnx 0.22 knows only the tree
-//! ensemble: it has no ZipMap, LinearClassifier, Normalizer or Scaler, so that it loads none of them
-//! whole. They are few and simple, and are read here without a further crate; deep networks are not.
+//! ensemble: it has no ZipMap, LinearClassifier, Normalizer or Scaler, so that it loads none of
+//! them whole. They are few and simple, and are read here without a further crate; deep networks
+//! are not.
 
 mod graph;
 mod trees;
@@ -130,8 +131,8 @@ impl OnnxModel {
         for node in &graph.nodes {
             read_node(node, &mut names, &mut widths, &mut steps)?;
         }
-        let result = graph.outputs.iter().filter_map(|name| slot(&names, name));
-        let result = result.filter(|slot| widths[*slot] == 2).last().ok_or(OnnxError::Classes)?;
+        let mut outputs = graph.outputs.iter().filter_map(|name| slot(&names, name));
+        let result = outputs.rfind(|slot| widths[*slot] == 2).ok_or(OnnxError::Classes)?;
         let hash = blake3::hash(bytes).to_hex().to_string();
         Ok(OnnxModel { inputs, steps, slots: names.len(), result, hash })
     }

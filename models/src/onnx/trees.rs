@@ -119,12 +119,13 @@ impl Trees {
             post: Post::read(node)?,
         };
         let mut has_parent = vec![false; ids.len()];
-        for at in 0..ids.len() {
-            let made = read
-                .node(node, at, &of_leaf, &mut has_parent, &|id| place(trees[at], id, &places))?;
+        for (at, tree) in trees.iter().enumerate() {
+            let made =
+                read.node(node, at, &of_leaf, &mut has_parent, &|id| place(*tree, id, &places))?;
             read.nodes.push(made);
         }
-        // Every node has one parent or is a root, and what a root reaches is reached once: no cycle.
+        // Every node has one parent or is a root, and what a root reaches is reached once: no
+        // cycle.
         read.roots = (0..ids.len()).filter(|at| !has_parent[*at]).collect();
         if read.roots.is_empty() || read.reached() != ids.len() {
             return Err(broken());
