@@ -231,7 +231,7 @@ fn an_interrupted_world_has_lived_a_part_of_its_life() {
     let mut world = World::new(&scenario, 1, Some(Box::new(closed)), sender);
     crate::simulate::society::settle(&mut world, &scenario);
     crate::simulate::negatives::plan(&mut world, &scenario);
-    crate::simulate::fraud::plan(&mut world, &scenario);
+    crate::simulate::fraud::plan(&mut world, &scenario).unwrap();
     crate::simulate::life::begin(&mut world, &scenario);
     let noon = world.start + DAY + DAY / 2;
     world.at(noon, move |_| interrupted.store(true, Ordering::Relaxed));
