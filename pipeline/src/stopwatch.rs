@@ -81,10 +81,44 @@ impl ThreadTime {
         (result, spent.unwrap_or_else(|| wall.elapsed()).as_secs_f64())
     }
 
+    /// The same, with the wall-clock time beside it.
+    pub fn with_wall<T>(work: impl FnOnce() -> T) -> (T, Took) {
+        let wall = Instant::now();
+        let (result, processor) = ThreadTime::of(work);
+        (result, Took { processor, wall: wall.elapsed().as_secs_f64() })
+    }
+
+    /// The step of the clock, in seconds: nothing shorter can be told from nothing. It is the
+    /// smallest of a few steps, each of which is waited for.
+    pub fn step() -> f64 {
+        const STEPS: usize = 5;
+        let origin = Instant::now();
+        let now = || ThreadTime::spent().unwrap_or_else(|| origin.elapsed());
+        let step = |_| {
+            let from = now();
+            loop {
+                let to = now();
+                if to > from {
+                    break to - from;
+                }
+            }
+        };
+        (0..STEPS).map(step).min().unwrap_or_default().as_secs_f64()
+    }
+
     /// What Linux has counted for this thread so far.
     fn spent() -> Option<Duration> {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         let nanoseconds = text.split(' ').next()?.parse().ok()?;
         Some(Duration::from_nanos(nanoseconds))
     }
+}
+
+/// How long work took, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Processor time of the thread.
+    pub processor: f64,
+    /// Wall-clock time, in which others may have had the processor.
+    pub wall: f64,
 }

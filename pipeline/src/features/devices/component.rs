@@ -24,9 +24,12 @@ pub(super) struct Component {
 }
 
 /// What a large component keeps up to date.
+#[derive(Default)]
 pub(super) struct Large {
     /// Its accounts, smallest id first. Accounts that have gone stay until they come up.
     by_name: BinaryHeap<Reverse<Named>>,
+    /// While they are tidied: those that are still there, in order.
+    tidied: Option<Vec<Reverse<Named>>>,
     /// How many memberships there are of each group.
     groups: HashMap<u32, u32, FxBuildHasher>,
 }
@@ -41,28 +44,10 @@ struct Named {
 }
 
 impl Large {
-    /// From the accounts: id, number, birth and groups of each.
-    pub(super) fn new<'a>(
-        accounts: impl Iterator<Item = (&'a CompactString, u32, u32, &'a [u32])>,
-    ) -> Large {
-        let mut groups: HashMap<u32, u32, FxBuildHasher> = HashMap::default();
-        let mut named = Vec::new();
-        for (name, vertex, born, own) in accounts {
-            named.push(Reverse(Named { name: name.clone(), vertex, born }));
-            own.iter().for_each(|group| *groups.entry(*group).or_default() += 1);
-        }
-        Large { by_name: BinaryHeap::from(named), groups }
-    }
-
-    /// Takes in all that another component holds.
-    pub(super) fn absorb(&mut self, mut other: Large) {
-        self.by_name.append(&mut other.by_name);
-        if other.groups.len() > self.groups.len() {
-            std::mem::swap(&mut self.groups, &mut other.groups);
-        }
-        for (group, count) in other.groups {
-            self.count(group, count);
-        }
+    /// Takes in an account: id, number and birth, and its groups.
+    pub(super) fn add(&mut self, name: &CompactString, (vertex, born): (u32, u32), groups: &[u32]) {
+        self.by_name.push(Reverse(Named { name: name.clone(), vertex, born }));
+        groups.iter().for_each(|group| self.count(*group, 1));
     }
 
     pub(super) fn count(&mut self, group: u32, by: u32) {
@@ -83,28 +68,41 @@ impl Large {
         self.groups.len() as u32
     }
 
-    /// The account of the smallest id, of so many; `is_held` says whether one is still there.
-    pub(super) fn smallest(
+    /// Looks at so many names at most: the smallest one is of an account that is still there, and
+    /// those that have gone are less than half. Says how many it looked at, and whether that is so
+    /// now; until it is, nothing else may be asked. `is_held` says whether one is still there.
+    pub(super) fn tidy(
         &mut self,
         accounts: usize,
+        names_max: usize,
         is_held: impl Fn(u32, u32) -> bool,
-    ) -> Option<u32> {
-        if self.by_name.len() > 2 * accounts {
-            let mut named = std::mem::take(&mut self.by_name).into_vec();
-            named.retain(|Reverse(named)| is_held(named.vertex, named.born));
-            // An account that left and came back may be there twice.
-            if named.len() > accounts + accounts / 2 {
-                named.sort_unstable();
-                named.dedup();
-            }
-            self.by_name = BinaryHeap::from(named);
+    ) -> (usize, bool) {
+        if self.tidied.is_none() && self.by_name.len() > 2 * accounts {
+            self.tidied = Some(Vec::with_capacity(accounts));
         }
-        loop {
-            let Reverse(first) = self.by_name.peek()?;
-            if is_held(first.vertex, first.born) {
-                return Some(first.vertex);
-            }
-            self.by_name.pop();
+        for looked_at in 0..names_max {
+            let Some(Reverse(first)) = self.by_name.peek() else {
+                // They came in order.
+                self.by_name = self.tidied.take().map(BinaryHeap::from).unwrap_or_default();
+                return (looked_at, true);
+            };
+            let is_held = is_held(first.vertex, first.born);
+            let Some(tidied) = &mut self.tidied else {
+                if is_held {
+                    return (looked_at, true);
+                }
+                self.by_name.pop();
+                continue;
+            };
+            // An account that left and came back is there twice, one after the other.
+            let first = self.by_name.pop().filter(|first| is_held && tidied.last() != Some(first));
+            tidied.extend(first);
         }
+        (names_max, false)
+    }
+
+    /// The account of the smallest id, once all is tidy.
+    pub(super) fn smallest(&self) -> Option<u32> {
+        self.by_name.peek().map(|Reverse(first)| first.vertex)
     }
 }

@@ -1,11 +1,9 @@
 //! To take an edge of the forest away, a piece at a time: what comes off may be large.
 
+use super::parts::PIECE;
 use super::{Edge, Linkage, edge_node, place};
-use crate::features::devices::component::{Component, LARGE};
+use crate::features::devices::component::{Component, LARGE, Large};
 use crate::features::devices::forest::NONE;
-
-/// So many vertices or edges are looked at in one piece.
-const PIECE: usize = 5_000;
 
 /// A cut under way.
 pub(super) struct Cutting {
@@ -24,6 +22,8 @@ pub(super) struct Cutting {
     accounts: u32,
     /// Of the edges that lead out of it, the one that lasts longest, with its time.
     best: Option<(i64, u32)>,
+    /// What the part keeps up to date, if it is large.
+    large: Option<Box<Large>>,
 }
 
 enum Stage {
@@ -35,6 +35,8 @@ enum Stage {
     Search,
     /// There is one: the part is of the old component again.
     Unmark,
+    /// There is none: accounts and groups of the part go from the old component to the new one.
+    Split,
 }
 
 impl Linkage {
@@ -47,13 +49,13 @@ impl Linkage {
         }
         let old = self.sites[ends[0] as usize].component;
         let (stage, at, side, new, accounts, best) = (Stage::Walk, 0, 0, NONE, 0, None);
-        Cutting { ends, is_early, stage, at, side, old, new, accounts, best }
+        Cutting { ends, is_early, stage, at, side, old, new, accounts, best, large: None }
     }
 
     /// Does a piece, and says whether the cut is done.
     pub(super) fn go_on(&mut self, cutting: &mut Cutting) -> bool {
         self.visits += match cutting.stage {
-            Stage::Walk => 0,
+            Stage::Walk | Stage::Split => 0,
             _ => PIECE.min(self.walks[cutting.side].reached.len() - cutting.at) as u64,
         };
         match cutting.stage {
@@ -61,8 +63,7 @@ impl Linkage {
             Stage::Mark => {
                 if self.mark(cutting, cutting.new) {
                     if !cutting.is_early {
-                        self.split(cutting);
-                        return true;
+                        return self.begin_split(cutting);
                     }
                     (cutting.stage, cutting.at) = (Stage::Search, 0);
                 }
@@ -70,8 +71,7 @@ impl Linkage {
             Stage::Search => {
                 if self.search(cutting) {
                     let Some((_, best)) = cutting.best else {
-                        self.split(cutting);
-                        return true;
+                        return self.begin_split(cutting);
                     };
                     self.span(best);
                     (cutting.stage, cutting.at) = (Stage::Unmark, 0);
@@ -83,6 +83,7 @@ impl Linkage {
                     return true;
                 }
             }
+            Stage::Split => return self.split(cutting),
         }
         false
     }
@@ -136,28 +137,50 @@ impl Linkage {
         end == part.len()
     }
 
-    /// The part is a component of its own.
-    fn split(&mut self, cutting: &Cutting) {
-        let Cutting { side, old, new, accounts, .. } = *cutting;
-        let part = std::mem::take(&mut self.walks[side].reached);
-        let is_touched = self.components[new as usize].is_touched;
-        let large =
-            (part.len() > LARGE).then(|| self.large(part.iter().map(|(vertex, _)| *vertex)));
-        let (anchor, vertices) = (part[0].0, part.len() as u32);
+    /// The part will be a component of its own. A small one is at once.
+    fn begin_split(&mut self, cutting: &mut Cutting) -> bool {
+        (cutting.stage, cutting.at) = (Stage::Split, 0);
+        let part = &self.walks[cutting.side].reached;
+        cutting.large = (part.len() > LARGE).then(Box::default);
+        self.split(cutting)
+    }
+
+    /// The next piece of the part leaves what the old component keeps up to date; true at the end.
+    fn split(&mut self, cutting: &mut Cutting) -> bool {
+        let limit = self.visits + PIECE as u64;
+        let part = std::mem::take(&mut self.walks[cutting.side].reached);
+        let mut left = self.components[cutting.old as usize].large.take();
+        while let Some(&(vertex, _)) = part.get(cutting.at).filter(|_| self.visits < limit) {
+            self.visits += 1;
+            if let Some(large) = &mut cutting.large {
+                self.enrol(large, vertex);
+            }
+            if let Some(large) = &mut left {
+                let gone = self.vertices[vertex as usize].groups.as_slice();
+                self.visits += gone.len() as u64;
+                gone.iter().for_each(|group| large.uncount(*group));
+            }
+            self.touch_account(vertex);
+            cutting.at += 1;
+        }
+        self.components[cutting.old as usize].large = left;
+        let is_over = cutting.at == part.len();
+        if is_over {
+            self.end_split(cutting, (part[0].0, part.len() as u32));
+        }
+        self.walks[cutting.side].reached = part;
+        is_over
+    }
+
+    fn end_split(&mut self, cutting: &mut Cutting, (anchor, vertices): (u32, u32)) {
+        let Cutting { ends, side, old, new, accounts, .. } = *cutting;
+        let (large, is_touched) = (cutting.large.take(), self.components[new as usize].is_touched);
         self.components[new as usize] = Component { anchor, vertices, accounts, large, is_touched };
         let left = &mut self.components[old as usize];
-        left.anchor = cutting.ends[1 - side];
+        left.anchor = ends[1 - side];
         left.vertices -= vertices;
         left.accounts -= accounts;
-        if let Some(large) = &mut left.large {
-            let gone = part.iter().flat_map(|(vertex, _)| &self.vertices[*vertex as usize].groups);
-            gone.for_each(|group| large.uncount(*group));
-        }
-        for &(vertex, _) in &part {
-            self.touch_account(vertex);
-        }
         self.touch_component(new);
         self.touch_component(old);
-        self.walks[side].reached = part;
     }
 }

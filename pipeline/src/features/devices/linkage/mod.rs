@@ -10,6 +10,7 @@
 //! vertices change it; where one breaks, those of the smaller part do.
 
 mod cut;
+mod merge;
 mod parts;
 mod phases;
 #[cfg(test)]
@@ -17,9 +18,10 @@ mod tests;
 
 use compact_str::CompactString;
 
-use self::parts::{Groups, Walk};
+use self::merge::Merging;
+use self::parts::{Groups, Own, PIECE, Walk};
 use self::phases::Task;
-use super::component::{Component, LARGE, Large};
+use super::component::Component;
 use super::edges::EdgeChange;
 use super::forest::{Forest, NONE};
 use super::groups::Membership;
@@ -33,6 +35,13 @@ const SHAKES: u32 = 1;
 
 /// So many visits take about as long as an operation of a large forest.
 const FOREST_VISITS: u64 = 30;
+
+/// So many visits take about as long as to take the smallest name of many away.
+const NAME_VISITS: u64 = 4;
+
+/// The component of an account with more groups keeps them up to date as a large one does, however
+/// few vertices it has; in tests with very few, so that there are some.
+const MANY_GROUPS: usize = if cfg!(test) { 2 } else { 1_000 };
 
 /// The graph, and all that is known of its components.
 #[derive(Default)]
@@ -78,8 +87,8 @@ struct Vertex {
     key: u128,
     /// The account's id; empty for a device.
     name: CompactString,
-    /// The groups of an account, in no order.
-    groups: Vec<u32>,
+    /// The groups of an account.
+    groups: Own,
 }
 
 /// An edge, in the lists of its two ends.
@@ -194,7 +203,8 @@ impl Linkage {
         self.forest.remove(edge_node(edge), ends.map(vertex_node));
     }
 
-    fn link(&mut self, change: &EdgeChange, name: &CompactString, until: i64) {
+    /// An edge comes; if it joins two components, that is begun.
+    fn link(&mut self, change: &EdgeChange, name: &CompactString, until: i64) -> Option<Merging> {
         let account = self.vertex(change.account, Some(name));
         let device = self.vertex(change.device, None);
         let edge = place(&mut self.free_edges, &mut self.edges);
@@ -206,10 +216,9 @@ impl Linkage {
         let (one, other) = (of(account), of(device));
         if one == other {
             self.prefer(edge);
-        } else {
-            self.merge((account, one), (device, other));
-            self.span(edge);
+            return None;
         }
+        Some(self.begin_merge(edge, (account, one), (device, other)))
     }
 
     fn vertex(&mut self, key: u128, name: Option<&CompactString>) -> u32 {
@@ -226,7 +235,7 @@ impl Linkage {
         let site = Site { first: NONE, component, born, is_account, is_touched: false };
         self.sites[vertex as usize] = site;
         let name = name.cloned().unwrap_or_default();
-        self.vertices[vertex as usize] = Vertex { key, name, groups: Vec::new() };
+        self.vertices[vertex as usize] = Vertex { key, name, groups: Own::default() };
         let is_touched = self.components[component as usize].is_touched;
         let accounts = u32::from(is_account);
         let single = Component { anchor: vertex, vertices: 1, accounts, is_touched, large: None };
@@ -270,56 +279,6 @@ impl Linkage {
         self.touched.bare.extend(ends);
     }
 
-    /// What a large component keeps up to date.
-    fn large(&self, vertices: impl Iterator<Item = u32> + Clone) -> Box<Large> {
-        let accounts = vertices.filter_map(|vertex| {
-            let Site { born, is_account, .. } = self.sites[vertex as usize];
-            let held = &self.vertices[vertex as usize];
-            is_account.then_some((&held.name, vertex, born, held.groups.as_slice()))
-        });
-        Box::new(Large::new(accounts))
-    }
-
-    /// Makes two components one. Each is given with a vertex of it.
-    fn merge(&mut self, one: (u32, u32), other: (u32, u32)) {
-        let size = |(_, component): (u32, u32)| self.components[component as usize].vertices;
-        let (big, small) = if size(one) >= size(other) { (one, other) } else { (other, one) };
-        let mut walk = std::mem::take(&mut self.walks[0]);
-        walk.begin(&self.sites, small.0);
-        while walk.step(&self.sites, &self.edges) {
-            self.visits += 1;
-        }
-        for &(vertex, _) in &walk.reached {
-            self.sites[vertex as usize].component = big.1;
-            self.touch_account(vertex);
-        }
-        let gone = self.free_component(small.1);
-        let count = {
-            let held = &mut self.components[big.1 as usize];
-            held.vertices += gone.vertices;
-            held.accounts += gone.accounts;
-            held.vertices as usize
-        };
-        let held = self.components[big.1 as usize].large.take();
-        if held.is_some() || count > LARGE {
-            let mut large = held.unwrap_or_else(|| {
-                let mut walk = std::mem::take(&mut self.walks[1]);
-                walk.begin(&self.sites, big.0);
-                while walk.step(&self.sites, &self.edges) {}
-                let large = self.large(walk.reached.iter().map(|(vertex, _)| *vertex));
-                self.walks[1] = walk;
-                large
-            });
-            match gone.large {
-                Some(other) => large.absorb(*other),
-                None => large.absorb(*self.large(walk.reached.iter().map(|(vertex, _)| *vertex))),
-            }
-            self.components[big.1 as usize].large = Some(large);
-        }
-        self.walks[0] = walk;
-        self.touch_component(big.1);
-    }
-
     /// A linked account acts in a group for the first time in the window.
     fn join(&mut self, (account, group): &Membership) {
         let vertex = *self.accounts.get(account).expect("only linked accounts tell their groups");
@@ -328,6 +287,8 @@ impl Linkage {
         let component = self.sites[vertex as usize].component;
         if let Some(large) = &mut self.components[component as usize].large {
             large.count(group, 1);
+        } else {
+            self.enlarge_for_groups(vertex);
         }
         self.touch_component(component);
     }
@@ -336,12 +297,12 @@ impl Linkage {
     fn leave(&mut self, (account, group): &Membership) {
         let vertex = *self.accounts.get(account).expect("only linked accounts tell their groups");
         let group = self.groups.give_up(*group);
-        let held = &mut self.vertices[vertex as usize];
-        let at = held.groups.iter().position(|one| *one == group).expect("it came before it goes");
-        held.groups.swap_remove(at);
+        self.visits += self.vertices[vertex as usize].groups.remove(group);
         let component = self.sites[vertex as usize].component;
         if let Some(large) = &mut self.components[component as usize].large {
             large.uncount(group);
+        } else {
+            self.enlarge_for_groups(vertex);
         }
         self.touch_component(component);
     }
@@ -365,7 +326,10 @@ impl Linkage {
         let held = &mut self.vertices[vertex as usize];
         let site = &mut self.sites[vertex as usize];
         let component = std::mem::replace(&mut site.component, NONE);
-        assert!(held.groups.is_empty(), "the groups of an account go before its last edge");
+        assert!(
+            held.groups.as_slice().is_empty(),
+            "the groups of an account go before its last edge"
+        );
         held.name = CompactString::default();
         if site.is_account {
             self.accounts.remove(&held.key);
@@ -384,17 +348,26 @@ impl Linkage {
         std::mem::replace(held, Component { is_touched, ..Component::default() })
     }
 
-    /// Size, smallest id and number of groups of a component as it is now.
-    fn describe(&mut self, component: u32) -> Described {
+    /// Does a piece of the work after which a component's smallest id is known; true at the end.
+    fn tidy(&mut self, component: u32) -> bool {
         let held = &mut self.components[component as usize];
+        let Some(large) = &mut held.large else { return true };
+        let sites = &self.sites;
+        let is_held = |vertex: u32, born: u32| {
+            let site = &sites[vertex as usize];
+            site.component == component && site.born == born
+        };
+        let (names, is_over) = large.tidy(held.accounts as usize, PIECE, is_held);
+        self.visits += names as u64 * NAME_VISITS;
+        is_over
+    }
+
+    /// Size, smallest id and number of groups of a component as it is now; it is tidy.
+    fn describe(&mut self, component: u32) -> Described {
+        let held = &self.components[component as usize];
         let accounts = held.accounts;
-        if let Some(large) = &mut held.large {
-            let sites = &self.sites;
-            let is_held = |vertex: u32, born: u32| {
-                let held = &sites[vertex as usize];
-                held.component == component && held.born == born
-            };
-            let smallest = large.smallest(accounts as usize, is_held).unwrap_or(NONE);
+        if let Some(large) = &held.large {
+            let smallest = large.smallest().unwrap_or(NONE);
             return Described { component, smallest, accounts, groups: large.groups() };
         }
         let mut walk = std::mem::take(&mut self.walks[0]);
@@ -412,7 +385,8 @@ impl Linkage {
             if smallest.is_none_or(|(least, _)| name.as_str() < least) {
                 smallest = Some((name, vertex));
             }
-            groups.extend_from_slice(own);
+            self.visits += own.as_slice().len() as u64;
+            groups.extend_from_slice(own.as_slice());
         }
         groups.sort_unstable();
         groups.dedup();

@@ -1,6 +1,7 @@
 //! A moment of the graph, phase by phase and a piece at a time.
 
 use super::cut::Cutting;
+use super::merge::Merging;
 use super::{Linkage, Membership, Moment, Touched, Vertex, edge_node};
 use crate::features::devices::edges::EdgeStep;
 use crate::features::devices::forest::NONE;
@@ -20,6 +21,8 @@ pub(super) struct Task {
     changes: Changes,
     /// The edge that is being cut.
     cutting: Option<Cutting>,
+    /// The merge of the edge in hand.
+    merging: Option<Merging>,
 }
 
 /// What a phase says of its piece number `at`.
@@ -31,8 +34,9 @@ enum Piece {
     None,
 }
 
-/// The phases of a moment, in order. What goes, goes before what comes, so that an account that does both is a new one; edges
-/// that others could replace go last, when nothing that goes could replace them.
+/// The phases of a moment, in order. What goes, goes before what comes, so that an account that does
+/// both is a new one; edges that others could replace go last, when nothing that goes could replace
+/// them.
 const PHASES: [fn(&mut Linkage, &mut Task) -> Piece; 11] = [
     Linkage::leave_group,
     Linkage::hold_edge,
@@ -131,10 +135,14 @@ impl Linkage {
 
     fn link_edge(&mut self, task: &mut Task) -> Piece {
         let Some(change) = task.moment.edges.get(task.at) else { return Piece::None };
-        if let EdgeStep::Link { name, until } = &change.step {
-            self.link(change, name, *until);
+        let EdgeStep::Link { name, until } = &change.step else { return Piece::Done };
+        let begun = task.merging.take().or_else(|| self.link(change, name, *until));
+        let Some(mut merging) = begun else { return Piece::Done };
+        if self.go_on_merging(&mut merging) {
+            return Piece::Done;
         }
-        Piece::Done
+        task.merging = Some(merging);
+        Piece::Begun
     }
 
     fn join_group(&mut self, task: &mut Task) -> Piece {
@@ -179,6 +187,9 @@ impl Linkage {
 
     fn describe_touched(&mut self, task: &mut Task) -> Piece {
         let Some(&component) = task.touched.components.get(task.at) else { return Piece::None };
+        if !self.tidy(component) {
+            return Piece::Begun;
+        }
         let held = &mut self.components[component as usize];
         held.is_touched = false;
         if held.vertices > 0 {
