@@ -19,9 +19,12 @@ use crate::packet::durable::BATCH_MAX;
 use crate::packet::engine::{AHEAD, Engine};
 use crate::packet::journal::Begin;
 use crate::packet::limits::Limits;
-use crate::packet::server::Server;
+use crate::packet::server::{Pace, Server};
 use crate::packet::units::Fen;
 
+/// No snapshots: while its state is copied for one the engine stands still, and whether one falls
+/// into the seconds that are measured would be what is measured.
+const PACE: Pace = Pace { snapshot_commands: u64::MAX, checkpoint_batches: 10_000 };
 /// Shares of a packet.
 const SHARES: u32 = 10;
 /// Fen of a packet.
@@ -64,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     format!("{} 中已有日志,请指定新目录", directory.display()),
                 ));
             }
-            place::server(directory, Some(limits), Begin::First, tell)?.0
+            place::server(directory, Some(limits), Begin::First, PACE, tell)?.0
         }
     };
     fill(&mut server, arguments.accounts)?;

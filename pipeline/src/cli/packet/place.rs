@@ -83,6 +83,7 @@ pub(super) fn server<T: Send + 'static>(
     directory: &Path,
     limits: Option<Limits>,
     begin: Begin,
+    pace: Pace,
     tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
 ) -> Result<(Server<T>, Opened), Failure> {
     let keys = Keys::open(directory)?;
@@ -92,7 +93,7 @@ pub(super) fn server<T: Send + 'static>(
     let options = Options { trust, begin, ..Options::default() };
     let (durable, opened) =
         Durable::open(storage, &options, limits, &keys.draws).map_err(failure)?;
-    let server = Server::durable(durable, Some(beside), keys.signer, Pace::default(), tell);
+    let server = Server::durable(durable, Some(beside), keys.signer, pace, tell);
     Ok((server, opened))
 }
 

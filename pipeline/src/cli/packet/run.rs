@@ -13,7 +13,7 @@ use crate::packet::engine::Engine;
 use crate::packet::journal::Begin;
 use crate::packet::json::{self, Line, Outcome};
 use crate::packet::limits::Limits;
-use crate::packet::server::{Server, ServerError};
+use crate::packet::server::{Pace, Server, ServerError};
 use crate::packet::units::Time;
 
 /// The longest line that is read, in bytes.
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let server = match &arguments.journal {
         Some(directory) => {
             let begin = if arguments.whole { Begin::First } else { Begin::Snapshot };
-            let (server, opened) = place::server(directory, limits, begin, print)?;
+            let (server, opened) = place::server(directory, limits, begin, Pace::default(), print)?;
             tell(&opened);
             server
         }
