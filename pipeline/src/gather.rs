@@ -1,5 +1,7 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
+mod opinions;
+
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::keyed::{Key, NULL_TEXT, Replies};
 use crate::packet::finding::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
+
+use opinions::Opinions;
 
 /// A slice with all that is known before any state is asked.
 pub(crate) struct Prepared {
@@ -279,6 +283,7 @@ impl Gatherer {
         let kept = features.plan.features.len();
         let mut columns =
             Columns { prepared, gathered: &mut gathered, kept, clusters: &clusters, replies };
+        let opinions = Opinions::of(scorer, features, &batch.rows, &columns);
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
@@ -306,7 +311,10 @@ impl Gatherer {
                 }
                 column.push(value);
             }
-            let verdict = decider.decide(kind, &values, columns.outcome(at), &mut batch);
+            let verdict = {
+                let opinion = opinions.at(at);
+                decider.decide(kind, &values, columns.outcome(at), opinion, &mut batch)
+            };
             if let Some(share) = &mut share
                 && verdict != Verdict::Allow
             {
@@ -332,6 +340,7 @@ impl Gatherer {
         for row in 0..slice.chunk.len() {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
+        opinions::tell(scorer, &mut scored);
         scored
     }
 
