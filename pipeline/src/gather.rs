@@ -1,5 +1,6 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
+mod opinions;
 mod provisional;
 
 use std::cell::{OnceCell, RefCell};
@@ -24,6 +25,7 @@ use crate::packet::finding::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
 
+use opinions::Opinions;
 pub(crate) use provisional::Provisional;
 use provisional::{OfAlerted, Sides};
 
@@ -275,6 +277,7 @@ impl Gatherer {
         let kept = features.plan.features.len();
         let mut columns =
             Columns { prepared, gathered: &mut gathered, kept, clusters: &clusters, replies };
+        let opinions = Opinions::of(scorer, features, &batch.rows, &columns);
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
@@ -300,8 +303,8 @@ impl Gatherer {
                 }
                 column.push(value);
             }
-            let kind = slice.chunk.kind(row as usize);
-            let verdict = decider.decide(kind, &values, columns.outcome(at), &mut batch);
+            let (kind, opinion) = (slice.chunk.kind(row as usize), opinions.at(at));
+            let verdict = decider.decide(kind, &values, columns.outcome(at), opinion, &mut batch);
             if let Some(share) = &mut share {
                 sides.note(row as usize, verdict, share);
             }

@@ -5,7 +5,7 @@
 //! it. An event is read and checked ([`source`], [`event`]), put in its place in the total order
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
-//! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that is over is
+//! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that is over is
 //! opened again by [`finished`], and looked at by [`lens`], [`discover`] and [`profile`].
 //!
 //! ```
@@ -29,6 +29,7 @@ pub mod packet;
 pub mod features;
 pub mod decision;
 pub mod rules;
+pub mod model;
 pub mod score;
 pub mod verdicts;
 pub mod sink;

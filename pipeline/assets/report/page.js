@@ -366,7 +366,7 @@ function render() {
     data.run.partial ? interrupted() : null,
     summary(),
     data.judgement.warmup ? note(say('warmup', whole(data.judgement.warmup))) : null,
-    any ? [truth(view), decided(), ranking(view), rules(view), typologies(view), accounts()] : note(say('noTransactions')),
+    any ? [truth(view), decided(), ranking(view), modelSection(), rules(view), typologies(view), accounts()] : note(say('noTransactions')),
     records(), made(),
   ];
   document.getElementById('main').replaceChildren(...parts.flat(Infinity).filter(Boolean));

@@ -1,6 +1,7 @@
 //! The catalogue: every name that a condition, a rule or a report may use, with its type and
 //! meaning, and how its value is come by.
 
+mod definitions;
 mod settle;
 
 use std::cell::RefCell;
@@ -22,6 +23,8 @@ use crate::event::{Column, FieldId, Schema, Type};
 use crate::expr::{
     self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone,
 };
+
+pub use definitions::{Definition as NameDefinition, Definitions, coded, number};
 
 /// What is known of the cluster of accounts that shared devices link to the acting one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +99,8 @@ pub enum Columns {
 struct Used {
     slots: Vec<String>,
     attributes: BTreeSet<String>,
+    /// What is computed and stored beside that.
+    asked: BTreeSet<String>,
 }
 
 impl Names for Catalogue {
@@ -170,10 +175,13 @@ pub struct Features {
     /// An account with more payees, or payers, than this in 24 hours is on no cycle of money.
     pub(crate) counterparties_max: usize,
     pub(crate) zone: Arc<Zone>,
+    /// What each name of the catalogue is, computed or not.
+    definitions: Definitions,
 }
 
 /// A feature computed from other values of its row.
 pub(crate) struct Computed {
+    pub(crate) name: String,
     pub(crate) slot: Option<usize>,
     pub(crate) formula: Formula,
 }
@@ -326,6 +334,7 @@ impl Catalogue {
             return wanted;
         }
         let mut waiting = self.used.borrow().slots.clone();
+        waiting.extend(self.used.borrow().asked.iter().cloned());
         while let Some(name) = waiting.pop() {
             let Some(declaration) = built_in.iter().find(|one| one.name == name) else { continue };
             if wanted.insert(name)
@@ -400,7 +409,9 @@ impl Catalogue {
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
         let declared = self.declarations.iter().map(|declaration| &declaration.name);
         let declared = declared.filter(|name| wanted.contains(*name));
-        let shown = |name: &str| context.columns == Columns::All || slot_of(name).is_some();
+        let shown = |name: &str| {
+            context.columns == Columns::All || slot_of(name).is_some() || used.asked.contains(name)
+        };
         // The referee's finding is in the decision.
         let built_in = self.entries.iter().filter(|(name, entry)| match entry.source {
             EntrySource::Text(_) | EntrySource::Cluster(_) => shown(name),
@@ -425,7 +436,7 @@ impl Catalogue {
             .collect::<Vec<_>>()
             .into_iter()
             .zip(formulas)
-            .map(|(slot, (_, formula))| Computed { slot, formula })
+            .map(|(slot, (name, formula))| Computed { name, slot, formula })
             .collect();
         let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
         Features {
@@ -443,6 +454,7 @@ impl Catalogue {
             graph_tick: context.graph_tick,
             counterparties_max: context.counterparties_max,
             zone: context.zone.clone(),
+            definitions: self.definitions(context),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Prepared;
+use super::{Prepared, opinions};
 use crate::alerts::Share;
 use crate::decision::{DecisionBatch, Verdict};
 use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, Column, NULL_INT, Type, Value};
@@ -11,6 +11,7 @@ use crate::features::funds::requests::sides;
 use crate::features::kept;
 use crate::job::{Epoch, Job};
 use crate::keyed::Key;
+use crate::score::Opinion;
 use crate::sink::Scored;
 
 /// Whether there was an alert on the payer, and on the payee.
@@ -136,13 +137,15 @@ impl Provisional {
                 let unseen = values.clone();
                 of_alerted.forget(*alerted, &mut values);
                 computed.push(features.recompute(scored, at, &mut values));
-                verdict = now.decide(kind, &values, None, &mut revised);
+                // What models say hangs on no alert.
+                let opinion = Opinion::recorded(&scored.batch, at);
+                verdict = now.decide(kind, &values, None, opinion, &mut revised);
                 places.push(at);
                 // What could not be evaluated then is not to be counted.
                 let mut values = unseen;
                 of_alerted.forget(was, &mut values);
                 features.recompute(scored, at, &mut values);
-                before.decide(kind, &values, None, &mut withdrawn);
+                before.decide(kind, &values, None, opinion, &mut withdrawn);
             }
             sides.note(row, verdict, share);
         }
@@ -161,7 +164,7 @@ impl Provisional {
     /// was not.
     pub(crate) fn finish(self, job: &Job) -> Scored {
         let Provisional { mut scored, alerted } = self;
-        let features = &job.epochs[scored.epoch].features;
+        let Epoch { features, scorer, .. } = &job.epochs[scored.epoch];
         for of in OfAlerted::among(features).0 {
             let Column::Int(values) = &mut scored.features[of.column] else { continue };
             for (value, alerted) in values.iter_mut().zip(&alerted) {
@@ -170,6 +173,7 @@ impl Provisional {
                 }
             }
         }
+        opinions::tell(scorer, &mut scored);
         scored
     }
 }

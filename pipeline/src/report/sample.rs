@@ -152,6 +152,7 @@ pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
             score: score(&transaction.hits),
             hits: &transaction.hits,
             epoch: 0,
+            ways: None,
         });
     }
     (facts(count), judge.finish())
@@ -167,6 +168,8 @@ fn facts(transactions: u64) -> RunFacts {
         }],
         rules_hash: "5be39f2c41d07c1a".repeat(4),
         model_hash: None,
+        model: None,
+        challenger: None,
         decisions_digest: "41d07c1a5be39f2c".repeat(4),
         counts: Counts {
             read: transactions * 3 / 2 + 11,

@@ -74,6 +74,15 @@ pub struct Loaded {
 /// default; without a directory there are no rules and no declared features. All mistakes of all
 /// files are said at once.
 pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Failure> {
+    load_with(directory, schema, &|_| {})
+}
+
+/// The same; `ask` may ask the catalogue for more than the rules use.
+pub fn load_with(
+    directory: Option<&Path>,
+    schema: &Arc<Schema>,
+    ask: &dyn Fn(&Catalogue),
+) -> Result<Loaded, Failure> {
     let mut files = Files::read(directory, schema)?;
     let features_file = files.features_file();
     let text = files.sources.get(&features_file).unwrap_or("").to_owned();
@@ -99,6 +108,7 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     });
     let rules = check::compile(&mut files, &catalogue, broken);
     let hash = canonical::hash(&files);
+    ask(&catalogue);
     let lexicon = Arc::new(std::mem::replace(&mut files.lexicon, empty_lexicon()));
     let features = catalogue.compile(&order, &context, lexicon);
     let Files { mut found, sources, policy, .. } = files;

@@ -17,6 +17,7 @@ mod input_log;
 mod interrupt;
 mod late;
 mod live;
+mod models;
 mod oracle;
 mod order;
 mod packet;
