@@ -1,5 +1,6 @@
 //! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
+mod examples;
 mod observer;
 mod session;
 
@@ -14,6 +15,7 @@ use serde_json::json;
 
 pub use self::session::{Decided, Session};
 
+use self::examples::Examples;
 use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
 use crate::changes::{self, Planned};
@@ -24,7 +26,7 @@ use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
 use crate::report::{
     self, Bands, ChangeFact, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
-    WarmingFact,
+    TextExample, WarmingFact,
 };
 use crate::rules::Policy;
 use crate::sink::{Recorded, Scored, entities};
@@ -121,9 +123,11 @@ pub fn run(
     let epochs = timetable.epochs(start);
     let places = Arc::new(Places::new(&epochs));
     let judge = judge(&epochs, &places, labels, judge_from(request, start));
+    let examples = Examples::new(&epochs);
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer { judge, floors: Floors::new(places, verdicts) }));
+    let floors = Floors::new(places, verdicts);
+    let observer = Arc::new(Mutex::new(Observer { judge, floors, examples }));
     let (summary, recorded) = {
         let observer = observer.clone();
         let each = move |scored: &mut Scored| {
@@ -134,9 +138,11 @@ pub fn run(
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
-    let Some(Observer { judge, floors: Floors { verdicts, reached, epoch, .. } }) = observer else {
+    let Some(Observer { judge, floors, examples }) = observer else {
         return Err(Failure::Environment(Message::new("the recorder stopped", "记录线程已停止")));
     };
+    let Floors { verdicts, reached, epoch, .. } = floors;
+    let texts = examples.finish();
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
     // A signal after the last decision interrupts nothing.
@@ -161,6 +167,7 @@ pub fn run(
         summary: &summary,
         recorded: &recorded,
         findings: &findings,
+        texts: &texts,
         stopwatch: &stopwatch,
         partial,
     };
@@ -274,6 +281,7 @@ struct Whole<'w> {
     summary: &'w Summary,
     recorded: &'w Recorded,
     findings: &'w [Finding],
+    texts: &'w [TextExample],
     stopwatch: &'w Stopwatch,
     partial: bool,
 }
@@ -329,6 +337,7 @@ impl Whole<'_> {
                 .into_iter()
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
+            texts: self.texts.to_vec(),
             sorted_on_disk: self.on_disk,
             partial: self.partial,
         }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::examples::Examples;
 use crate::decision::{DecisionBatch, Raised, Verdict};
 use crate::diagnostic::Lang;
 use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID};
@@ -179,13 +180,15 @@ impl Floors {
 pub(super) struct Observer {
     pub(super) judge: Judge,
     pub(super) floors: Floors,
+    pub(super) examples: Examples,
 }
 
 impl Observer {
     pub(super) fn observe(&mut self, scored: &mut Scored) {
-        let Observer { judge, floors } = self;
+        let Observer { judge, floors, examples } = self;
         let epoch = scored.epoch;
         floors.raise_all(scored, |batch, at, floor, hits| {
+            examples.observe(epoch, batch, at);
             let row = batch.rows[at] as usize;
             let chunk = &batch.slice.chunk;
             judge.observe(&Judged {
