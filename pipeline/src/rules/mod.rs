@@ -24,5 +24,5 @@ pub(crate) mod tests;
 
 pub use files::DIMENSIONS;
 pub use policy::Policy;
-pub use set::{Loaded, Rule, RuleSet, load};
+pub use set::{Loaded, Rule, RuleSet, Vocabulary, load};
 pub use template::{Template, write_value};
