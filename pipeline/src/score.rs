@@ -315,7 +315,7 @@ impl Rule {
 
     /// Whether the row is in the share for which the rule runs: the same values each time, and
     /// other values for each rule. A missing value is in no share but the whole.
-    fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
+    pub fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
         let Some((percent, slot)) = self.rollout else { return true };
         let value = match row[usize::from(slot.0)] {
             Value::Null => return percent == 100,

@@ -7,6 +7,7 @@ mod clusters;
 mod code_words;
 mod cost;
 mod digest;
+mod explain;
 mod enforce;
 mod failure;
 mod features;
