@@ -29,3 +29,4 @@ mod social;
 mod stories;
 mod support;
 mod tidy;
+mod train;
