@@ -44,6 +44,9 @@ pub struct Input {
     pub nulls: NullPolicy,
     /// The value that stands for a missing one, where the policy has one.
     pub fill: Option<f64>,
+    /// The hash of what its values depend on, as [`Column::definition`] was in training; empty where
+    /// nobody said.
+    pub definition: String,
 }
 
 /// How the inputs of a model differ from the columns that there are.
@@ -75,7 +78,8 @@ impl Input {
             NullPolicy::OwnBin => None,
             NullPolicy::Indicator | NullPolicy::Median => Some(median(column, rows)),
         };
-        Input { name: column.name.clone(), kind: column.kind, nulls: policy, fill }
+        let (name, definition) = (column.name.clone(), column.definition.clone());
+        Input { name, kind: column.kind, nulls: policy, fill, definition }
     }
 }
 
@@ -203,6 +207,7 @@ mod tests {
             kind,
             nulls: NullPolicy::OwnBin,
             fill: None,
+            definition: String::new(),
         };
         let inputs = [
             input("amount", Kind::Integer),

@@ -16,7 +16,7 @@ use crate::table::{COLUMNS_MAX, Column, Kind};
 use crate::train::{Identity, TrainingFacts};
 
 /// What an artefact of this shape says it is.
-const FORMAT: &str = "hongxian-model-2";
+const FORMAT: &str = "hongxian-model-3";
 /// The artefact within a model's directory.
 const MODEL_FILE: &str = "model.json";
 /// The card beside it.

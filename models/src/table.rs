@@ -21,6 +21,8 @@ pub struct Column {
     pub name: String,
     /// What its values were before they became numbers.
     pub kind: Kind,
+    /// A hash of what its values depend on, or empty: a model keeps it of each of its inputs.
+    pub definition: String,
     /// Its values; [`MISSING`] (any NaN) where there is none. A bool is 0 or 1.
     pub values: Vec<f64>,
 }
@@ -95,12 +97,17 @@ impl Column {
     /// A column of numbers that may be missing.
     pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = Option<f64>>) -> Column {
         let values = values.into_iter().map(|value| value.unwrap_or(MISSING)).collect();
-        Column { name: name.into(), kind: Kind::Double, values }
+        Column { name: name.into(), kind: Kind::Double, definition: String::new(), values }
     }
 
     /// The same column, of another kind.
     pub fn of_kind(self, kind: Kind) -> Column {
         Column { kind, ..self }
+    }
+
+    /// The same column, whose values are defined by what has this hash.
+    pub fn defined_by(self, definition: impl Into<String>) -> Column {
+        Column { definition: definition.into(), ..self }
     }
 }
 

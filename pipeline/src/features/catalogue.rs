@@ -1,6 +1,7 @@
 //! The catalogue: every name that a condition, a rule or a report may use, with its type and
 //! meaning, and how its value is come by.
 
+mod definitions;
 mod settle;
 
 use std::cell::RefCell;
@@ -22,6 +23,8 @@ use crate::event::{Column, FieldId, Schema, Type};
 use crate::expr::{
     self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone,
 };
+
+pub use definitions::{Definition as NameDefinition, Definitions, coded, number};
 
 /// What is known of the cluster of accounts that shared devices link to the acting one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +173,8 @@ pub struct Features {
     /// An account with more payees, or payers, than this in 24 hours is on no cycle of money.
     pub(crate) counterparties_max: usize,
     pub(crate) zone: Arc<Zone>,
+    /// What each name of the catalogue is, computed or not.
+    definitions: Definitions,
 }
 
 /// A feature computed from other values of its row.
@@ -443,6 +448,7 @@ impl Catalogue {
             graph_tick: context.graph_tick,
             counterparties_max: context.counterparties_max,
             zone: context.zone.clone(),
+            definitions: self.definitions(context),
         }
     }
 

@@ -137,6 +137,11 @@ pub(crate) fn lookups() -> Vec<Vec<Vec<usize>>> {
     KEEPERS.iter().map(|(_, lookups)| lookups.iter().map(&mut lookup).collect()).collect()
 }
 
+/// The keeper that answers a feature.
+pub(crate) fn keeper(feature: usize) -> Option<Keeper> {
+    KEEPERS.get(keeper_of(feature)).map(|(keeper, _)| *keeper)
+}
+
 /// The place among the keepers of the one that answers a feature.
 fn keeper_of(feature: usize) -> usize {
     let mut first = 0;
