@@ -11,6 +11,7 @@ mod reading;
 mod rules;
 mod simulate;
 mod text;
+mod train;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -67,6 +68,14 @@ enum Command {
     Explain(explain::Arguments),
     /// How far a rule was from hitting on a transaction of a run
     WhyNot(explain::WhyNotArguments),
+    /// Train a model on the features of a run, and judge it on days that it has not seen
+    ///
+    /// Rows are parted by time: training, a gap as long as labels take to become known, test. A
+    /// label counts in training only if it was known when the test began; of several models in the
+    /// config the one that does best on a validation part before the gap is taken. DIR holds
+    /// model.json for `backtest --model`, card.md with all figures for whoever must approve it, and
+    /// train.toml, the config as it was used. The same run, labels and config give the same bytes.
+    Train(train::Arguments),
     /// The reference packet engine on its own
     #[command(subcommand)]
     Packet(packet::Command),
@@ -117,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Explain(arguments) => explain::run(&arguments, shown),
         Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
+        Command::Train(arguments) => train::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command, shown),
         Command::Devices(command) => devices::run(&command),

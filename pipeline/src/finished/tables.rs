@@ -101,10 +101,36 @@ impl FinishedRun {
     /// # Errors
     /// When features.parquet cannot be read.
     pub fn feature_names(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.feature_types()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The features and the types of their columns, in order.
+    ///
+    /// # Errors
+    /// When features.parquet cannot be read.
+    pub fn feature_types(&self) -> Result<Vec<(String, DataType)>, Failure> {
         let path = self.directory().join("features.parquet");
         let schema = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
-        let names = schema.fields().iter().map(|field| field.name().clone());
-        Ok(names.filter(|name| name != "event_id").collect())
+        let columns = schema.fields().iter().filter(|field| field.name() != "event_id");
+        Ok(columns.map(|field| (field.name().clone(), field.data_type().clone())).collect())
+    }
+
+    /// Hands over some columns of all decisions, a batch of rows at a time, with the place of its
+    /// first row among the transactions.
+    ///
+    /// # Errors
+    /// When decisions.parquet cannot be read, or `each` says what is wrong with it.
+    pub fn decision_columns(
+        &self,
+        wanted: &[&str],
+        each: &mut dyn FnMut(usize, &RecordBatch) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        let mut first = 0;
+        self.read("decisions.parquet", &|name| wanted.contains(&name), &mut |batch| {
+            each(first, batch)?;
+            first += batch.num_rows();
+            Ok(())
+        })
     }
 
     /// Hands over features of all transactions, a batch of rows at a time, with the place of its

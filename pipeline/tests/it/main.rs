@@ -31,3 +31,4 @@ mod social;
 mod stories;
 mod support;
 mod tidy;
+mod train;
