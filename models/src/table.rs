@@ -189,6 +189,15 @@ impl Table {
         Ok(self)
     }
 
+    /// The same rows with other labels: what was known of them at another time.
+    pub fn with_labels(self, positive: Vec<bool>) -> Result<Table, TableError> {
+        if positive.len() != self.rows() {
+            let (name, rows) = ("labels".to_owned(), positive.len());
+            return Err(TableError::Length { name, rows, labels: self.rows() });
+        }
+        Ok(Table { positive, ..self })
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.positive.len()
@@ -261,6 +270,9 @@ mod tests {
         assert!(matches!(short, TableError::Length { name, .. } if name == "times"));
         let groups = Codes::new([Some("a"), None]);
         let table = Table::new(vec![good], labels.to_vec(), vec![0; 3]).unwrap();
+        let table = table.with_labels(vec![false, true, false]).unwrap();
+        assert_eq!(table.positive(), [false, true, false]);
+        assert!(table.clone().with_labels(vec![true]).is_err());
         assert!(matches!(table.with_groups(groups), Err(TableError::Length { .. })));
     }
 

@@ -76,6 +76,15 @@ impl<T> Lists<T> {
         self.items.push(item);
     }
 
+    /// Adds a whole list.
+    fn push_all(&mut self, items: &[T])
+    where
+        T: Clone,
+    {
+        self.items.extend_from_slice(items);
+        self.end();
+    }
+
     /// Closes the list that is open.
     pub fn end(&mut self) {
         self.ends.push(self.items.len() as u32);
@@ -219,6 +228,35 @@ impl DecisionBatch {
             shadow_hits: Lists::default(),
             evidence: Lists::default(),
             outcomes: Strings::default(),
+        }
+    }
+
+    /// Puts the decisions of `other` in these places, which rise.
+    pub(crate) fn replace(&mut self, places: &[usize], other: &DecisionBatch) {
+        let (mut hits, mut shadow_hits) = (Lists::default(), Lists::default());
+        let (mut reasons, mut evidence) = (Strings::default(), Lists::default());
+        let mut others = places.iter().copied().enumerate().peekable();
+        for at in 0..self.rows.len() {
+            let (from, nth) = match others.next_if(|(_, place)| *place == at) {
+                Some((nth, _)) => (other, nth),
+                None => (&*self, at),
+            };
+            from.hits.range(nth).for_each(|hit| reasons.push(from.reasons.get(hit)));
+            hits.push_all(from.hits.get(nth));
+            shadow_hits.push_all(from.shadow_hits.get(nth));
+            evidence.push_all(from.evidence.get(nth));
+        }
+        (self.hits, self.reasons) = (hits, reasons);
+        (self.shadow_hits, self.evidence) = (shadow_hits, evidence);
+        for (nth, &place) in places.iter().enumerate() {
+            self.verdicts[place] = other.verdicts[nth];
+            self.scores[place] = other.scores[nth];
+            self.rule_scores[place] = other.rule_scores[nth];
+            self.model_scores[place] = other.model_scores[nth];
+            if let Some(score) = other.challenger.scores.get(nth) {
+                self.challenger.scores[place] = *score;
+                self.challenger.verdicts[place] = other.challenger.verdicts[nth];
+            }
         }
     }
 

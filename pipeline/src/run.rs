@@ -1,5 +1,6 @@
 //! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
+mod examples;
 mod model;
 mod observer;
 mod session;
@@ -27,7 +28,7 @@ use crate::judge::{Judgement, Labels};
 use crate::model::{Artefact, Artefacts};
 use crate::report::{
     self, Bands, ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, ReportInput,
-    RunFacts, WarmingFact,
+    RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
 use crate::sink::{Recorded, Scored, entities};
@@ -141,10 +142,11 @@ pub fn run(
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
-    let Some(Observer { judge, floors, .. }) = observer else {
+    let Some(Observer { judge, floors, examples, .. }) = observer else {
         return Err(Failure::Environment(Message::new("the recorder stopped", "记录线程已停止")));
     };
     let Floors { verdicts, reached, epoch, .. } = floors;
+    let texts = examples.finish();
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
     // A signal after the last decision interrupts nothing.
@@ -170,6 +172,7 @@ pub fn run(
         summary: &summary,
         recorded: &recorded,
         findings: &findings,
+        texts: &texts,
         stopwatch: &stopwatch,
         partial,
     };
@@ -284,6 +287,7 @@ struct Whole<'w> {
     summary: &'w Summary,
     recorded: &'w Recorded,
     findings: &'w [Finding],
+    texts: &'w [TextExample],
     stopwatch: &'w Stopwatch,
     partial: bool,
 }
@@ -341,6 +345,7 @@ impl Whole<'_> {
                 .into_iter()
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
+            texts: self.texts.to_vec(),
             sorted_on_disk: self.on_disk,
             partial: self.partial,
         }

@@ -39,6 +39,17 @@ pub struct Opinion {
     pub challenger: Option<i64>,
 }
 
+impl Opinion {
+    /// What models said of a decided transaction.
+    pub(crate) fn recorded(batch: &DecisionBatch, at: usize) -> Opinion {
+        let of = |scores: &[i64]| scores.get(at).copied().filter(|score| *score != NULL_INT);
+        Opinion {
+            champion: of(&batch.model_scores),
+            challenger: of(&batch.challenger.model_scores),
+        }
+    }
+}
+
 impl Scorer {
     /// Lays out the rules.
     pub fn new(set: RuleSet) -> Scorer {
@@ -304,7 +315,7 @@ impl Rule {
 
     /// Whether the row is in the share for which the rule runs: the same values each time, and
     /// other values for each rule. A missing value is in no share but the whole.
-    fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
+    pub fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
         let Some((percent, slot)) = self.rollout else { return true };
         let value = match row[usize::from(slot.0)] {
             Value::Null => return percent == 100,

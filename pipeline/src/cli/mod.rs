@@ -3,6 +3,7 @@
 mod backtest;
 mod devices;
 mod digest;
+mod explain;
 mod lens;
 mod packet;
 mod profile;
@@ -10,6 +11,7 @@ mod reading;
 mod rules;
 mod simulate;
 mod text;
+mod train;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -58,6 +60,22 @@ enum Command {
     Simulate(simulate::Arguments),
     /// What an account does in a run, with whom, and what was decided on it
     Profile(profile::Arguments),
+    /// Why a transaction of a run was decided as it was
+    ///
+    /// Who paid whom, the score against the bands, each reason with its rule taken apart clause by
+    /// clause and the values that each saw, the phrases in its text, which rules came closest to
+    /// hitting and what they lacked, and what was decided before on those who take part.
+    Explain(explain::Arguments),
+    /// How far a rule was from hitting on a transaction of a run
+    WhyNot(explain::WhyNotArguments),
+    /// Train a model on the features of a run, and judge it on days that it has not seen
+    ///
+    /// Rows are parted by time: training, a gap as long as labels take to become known, test. A
+    /// label counts in training only if it was known when the test began; of several models in the
+    /// config the one that does best on a validation part before the gap is taken. DIR holds
+    /// model.json for `backtest --model`, card.md with all figures for whoever must approve it, and
+    /// train.toml, the config as it was used. The same run, labels and config give the same bytes.
+    Train(train::Arguments),
     /// The reference packet engine on its own
     #[command(subcommand)]
     Packet(packet::Command),
@@ -106,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Lens(arguments) => lens::run(&arguments, shown),
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
         Command::Profile(arguments) => profile::run(&arguments, shown),
+        Command::Explain(arguments) => explain::run(&arguments, shown),
+        Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
+        Command::Train(arguments) => train::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command, shown),
         Command::Devices(command) => devices::run(&command),

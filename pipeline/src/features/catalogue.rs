@@ -271,6 +271,11 @@ impl Catalogue {
         (catalogue, diagnostics)
     }
 
+    /// The name of each slot that has been given out, in order.
+    pub fn slot_names(&self) -> Vec<String> {
+        self.used.borrow().slots.clone()
+    }
+
     /// The entries by name.
     pub fn entries(&self) -> &BTreeMap<String, Entry> {
         &self.entries

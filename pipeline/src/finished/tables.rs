@@ -101,10 +101,36 @@ impl FinishedRun {
     /// # Errors
     /// When features.parquet cannot be read.
     pub fn feature_names(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.feature_types()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The features and the types of their columns, in order.
+    ///
+    /// # Errors
+    /// When features.parquet cannot be read.
+    pub fn feature_types(&self) -> Result<Vec<(String, DataType)>, Failure> {
         let path = self.directory().join("features.parquet");
         let schema = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
-        let names = schema.fields().iter().map(|field| field.name().clone());
-        Ok(names.filter(|name| name != "event_id").collect())
+        let columns = schema.fields().iter().filter(|field| field.name() != "event_id");
+        Ok(columns.map(|field| (field.name().clone(), field.data_type().clone())).collect())
+    }
+
+    /// Hands over some columns of all decisions, a batch of rows at a time, with the place of its
+    /// first row among the transactions.
+    ///
+    /// # Errors
+    /// When decisions.parquet cannot be read, or `each` says what is wrong with it.
+    pub fn decision_columns(
+        &self,
+        wanted: &[&str],
+        each: &mut dyn FnMut(usize, &RecordBatch) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        let mut first = 0;
+        self.read("decisions.parquet", &|name| wanted.contains(&name), &mut |batch| {
+            each(first, batch)?;
+            first += batch.num_rows();
+            Ok(())
+        })
     }
 
     /// Hands over features of all transactions, a batch of rows at a time, with the place of its
@@ -160,12 +186,12 @@ impl FinishedRun {
     }
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
+pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
 }
 
-fn scan(
+pub(super) fn scan(
     path: &Path,
     wanted: &dyn Fn(&str) -> bool,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
@@ -180,7 +206,7 @@ fn scan(
     Ok(())
 }
 
-fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+pub(super) fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
     let named = |(at, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
         wanted(field.name()).then_some(at)
     };
@@ -223,7 +249,7 @@ fn read_decisions(
     Ok(())
 }
 
-fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
+pub(super) fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     let items = items.as_struct_opt().ok_or("its reasons are no records")?;
     let column = |name: &str| items.column_by_name(name).ok_or(format!("a reason has no {name}"));
     let (rules, texts) = (text(column("rule")?)?, text(column("text")?)?);
@@ -236,26 +262,26 @@ fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     Ok((0..items.len()).map(reason).collect())
 }
 
-fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
+pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
     batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))
 }
 
-fn text(array: &ArrayRef) -> Result<StringArray, String> {
+pub(super) fn text(array: &ArrayRef) -> Result<StringArray, String> {
     let plain = cast(array, &DataType::Utf8).map_err(|error| error.to_string())?;
     Ok(plain.as_string::<i32>().clone())
 }
 
 /// A column of texts, also of a dictionary; the value of a null is empty.
-fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
+pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
     text(column(batch, name)?)
 }
 
-fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+pub(super) fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
     let found = column(batch, name)?.as_primitive_opt::<Int64Type>().cloned();
     found.ok_or_else(|| format!("the column {name} has no integers"))
 }
 
-fn times(
+pub(super) fn times(
     batch: &RecordBatch,
     name: &str,
 ) -> Result<arrow::array::TimestampMillisecondArray, String> {

@@ -85,8 +85,27 @@ impl Labels {
 
     /// What is known of a subject.
     pub fn get(&self, subject: Subject, id: &str) -> Option<&Label> {
+        self.find(subject, id).map(|(_, label)| label)
+    }
+
+    /// The same, with the number of the label among those of its kind of subject, from 0.
+    pub fn find(&self, subject: Subject, id: &str) -> Option<(usize, &Label)> {
         let set = &self.sets[subject as usize];
-        set.ids.find(ids::hash(id), id).map(|at| &set.labels[at as usize])
+        let at = set.ids.find(ids::hash(id), id)? as usize;
+        Some((at, &set.labels[at]))
+    }
+
+    /// How many subjects of a kind are labelled.
+    pub fn count(&self, subject: Subject) -> usize {
+        self.sets[subject as usize].labels.len()
+    }
+
+    /// The id of the labelled subject that has this number among those of its kind.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn id(&self, subject: Subject, number: usize) -> &str {
+        self.sets[subject as usize].ids.get(number as u32)
     }
 
     /// The kinds of fraud that occur, in order of first appearance.

@@ -64,6 +64,8 @@ pub struct RunFacts {
     pub shadow_hits: Vec<NamedCount>,
     /// Verdicts on accounts and groups, such as `account restricted`, and how many.
     pub entity_verdicts: Vec<NamedCount>,
+    /// Texts on which rules of the text dimension hit, by rule and then by score.
+    pub texts: Vec<TextExample>,
     /// What was sorted on disk, where events did not fit in memory.
     pub sorted_on_disk: Option<OnDisk>,
     /// Whether the run was interrupted and shows only what it had done.
@@ -124,6 +126,25 @@ pub struct TrainingPart {
     pub first: Option<i64>,
     /// Its last.
     pub last: Option<i64>,
+}
+
+/// A text on which a rule of the text dimension hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TextExample {
+    /// The rule.
+    pub rule: String,
+    /// The transaction.
+    pub event_id: String,
+    /// What was decided on it.
+    pub decision: String,
+    /// Its score.
+    pub score: i64,
+    /// Its text in pieces, and whether each is of a phrase, or of a mine packet's memo.
+    pub pieces: Vec<(String, bool)>,
+    /// The phrases, as their files have them, with their categories.
+    pub phrases: Vec<(String, String)>,
+    /// What the rule said.
+    pub reason: String,
 }
 
 /// A change of rules during a run.

@@ -2,8 +2,8 @@
 //! among honest traffic, hostile names included.
 
 use super::{
-    ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, RunFacts, TrainingFact,
-    TrainingPart, WarmingFact,
+    ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, RunFacts, TextExample,
+    TrainingFact, TrainingPart, WarmingFact,
 };
 use crate::event::{Kind, Raw};
 use crate::judge::{
@@ -246,6 +246,15 @@ fn facts(transactions: u64) -> RunFacts {
         features: vec!["funds.payee.fan_in_24h".to_owned(), "devices.accounts_24h".to_owned()],
         not_evaluable: vec![named("many-accounts-one-device", 31)],
         shadow_hits: vec![named("shared-ip", 12)],
+        texts: vec![TextExample {
+            rule: "gambling-words".to_owned(),
+            event_id: "e7".to_owned(),
+            decision: "hold".to_owned(),
+            score: 650,
+            pieces: vec![(HOSTILE.to_owned(), false), (format!("扫雷{HOSTILE}"), true)],
+            phrases: vec![("扫雷".to_owned(), "gambling".to_owned())],
+            reason: format!("one phrase {HOSTILE}"),
+        }],
         sorted_on_disk: Some(OnDisk { events: transactions, runs: 3, bytes: 5_000_000 }),
         entity_verdicts: vec![named("account restricted", 9), named("group banned", 1)],
         changes: vec![ChangeFact {

@@ -25,5 +25,5 @@ pub(crate) mod tests;
 
 pub use files::DIMENSIONS;
 pub use policy::Policy;
-pub use set::{Loaded, Rule, RuleSet, load, load_with};
+pub use set::{Loaded, Rule, RuleSet, Vocabulary, load, load_with};
 pub use template::{Template, write_value};

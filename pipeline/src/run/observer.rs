@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::examples::Examples;
 use crate::decision::{DecisionBatch, Raised, Verdict};
 use crate::diagnostic::Lang;
 use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, NULL_INT};
@@ -184,6 +185,7 @@ impl Floors {
 pub(super) struct Observer {
     pub(super) judge: Judge,
     pub(super) floors: Floors,
+    pub(super) examples: Examples,
     ways: Vec<Ways>,
 }
 
@@ -242,13 +244,15 @@ impl Observer {
             rules: Box::new(one.scorer.redecider(by_place)),
         };
         let ways = epochs.iter().zip(&places.by_epoch).enumerate().map(way).collect();
-        Observer { judge, floors: Floors::new(places.clone(), verdicts), ways }
+        let examples = Examples::new(epochs);
+        Observer { judge, floors: Floors::new(places.clone(), verdicts), examples, ways }
     }
 
     pub(super) fn observe(&mut self, scored: &mut Scored) {
-        let Observer { judge, floors, ways } = self;
+        let Observer { judge, floors, ways, examples } = self;
         let epoch = scored.epoch;
         floors.raise_all(scored, |batch, at, floor, hits| {
+            examples.observe(epoch, batch, at);
             let row = batch.rows[at] as usize;
             let chunk = &batch.slice.chunk;
             judge.observe(&Judged {

@@ -1,0 +1,157 @@
+//! `hongxian train`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Shown, environment, opened, print};
+use crate::diagnostic::{Failure, Message, Sources, unreadable, unwritable};
+use crate::judge::Labels;
+use crate::report::{self, Screen};
+use crate::train::{self, Config, Outcome, Request, Scored, Steps};
+
+/// The config as it was used, beside the model.
+const CONFIG_FILE: &str = "train.toml";
+/// The artefact, by which a directory is known to hold a model.
+const MODEL_FILE: &str = "model.json";
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Run directory of a backtest, whose features and decisions are read
+    run: PathBuf,
+    /// Labels to learn from and judge by: CSV, JSON lines or Parquet
+    #[arg(long, value_name = "FILE")]
+    labels: PathBuf,
+    /// Directory for the model; its last part is the model's name
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How to train; models/train.toml explains every key [default: boosting, the last quarter tests]
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Threads; results do not depend on it [default: the machine's cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// CSV file to write as well: the score of each transaction of the test
+    #[arg(long, value_name = "FILE.csv")]
+    scores: Option<PathBuf>,
+    /// Put the model in the place of one that is there
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let name = name(&arguments.out)?;
+    if arguments.out.join(MODEL_FILE).exists() && !arguments.force {
+        let out = arguments.out.display();
+        return Err(Failure::Usage(Message::new(
+            format!("{out} holds a model already: give another --out, or --force to replace it"),
+            format!("{out} 中已有模型：请换一个 --out，或用 --force 覆盖"),
+        )));
+    }
+    let (config, config_file, config_text) = config(arguments.config.as_deref())?;
+    let run = opened(&arguments.run, shown)?;
+    let labels = Labels::read(&arguments.labels)?;
+    let labels_hash = fs::read(&arguments.labels)
+        .map_err(|error| Failure::Usage(unreadable(&arguments.labels, &error)))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let request = Request {
+        run: &run,
+        labels: &labels,
+        labels_hash: blake3::hash(&labels_hash).to_hex().to_string(),
+        config,
+        config_file,
+        config_text,
+        name,
+        threads: arguments.threads.map_or(cores, usize::from),
+    };
+    let bar = bar();
+    let tell = |what: &str, done: usize, all: usize| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+        bar.set_message(what.to_owned());
+    };
+    let outcome = train::train(&request, Steps { tell: &tell });
+    bar.finish_and_clear();
+    let outcome = outcome?;
+    write(&arguments.out, &outcome)?;
+    if let Some(path) = &arguments.scores {
+        fs::write(path, csv(&outcome.scored))
+            .map_err(|error| Failure::Environment(unwritable(path, &error)))?;
+    }
+    if arguments.json {
+        let json =
+            serde_json::to_value(&outcome).map_err(|error| environment(error.to_string()))?;
+        print(&report::json(&json));
+        return Ok(());
+    }
+    let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
+    print(&train::terminal(&outcome, screen));
+    print(&format!("\n{}\n", arguments.out.join("card.md").display()));
+    Ok(())
+}
+
+/// The name of the model: the last part of its directory.
+fn name(out: &Path) -> Result<String, Failure> {
+    let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.ok_or_else(|| {
+        let out = out.display();
+        Failure::Usage(Message::new(
+            format!("--out {out} names no directory for the model"),
+            format!("--out {out} 未指明模型目录"),
+        ))
+    })
+}
+
+fn config(path: Option<&Path>) -> Result<(Config, PathBuf, String), Failure> {
+    let Some(path) = path else {
+        return Ok((Config::default(), PathBuf::from(CONFIG_FILE), String::new()));
+    };
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
+    let (config, wrong) = Config::read(path, &text);
+    if wrong.is_empty() {
+        return Ok((config, path.to_owned(), text));
+    }
+    let mut sources = Sources::default();
+    sources.add(path, text);
+    Err(Failure::Input(wrong, sources))
+}
+
+/// A bar on standard error; hidden where that is no terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    match ProgressStyle::with_template("{msg:12} {bar:30} {pos}/{len}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn write(out: &Path, outcome: &Outcome) -> Result<(), Failure> {
+    let failed = |error| Failure::Environment(unwritable(out, &error));
+    outcome.model.save(out).map_err(failed)?;
+    fs::write(out.join(CONFIG_FILE), &outcome.config_used).map_err(failed)
+}
+
+/// The scores as CSV; ids are quoted where they must be, and those that a spreadsheet would take
+/// for a formula are made harmless.
+fn csv(scored: &[Scored]) -> String {
+    let mut text = String::from("event_id,fraud,score,raw\n");
+    for Scored { event_id, fraud, score, raw } in scored {
+        let formula = event_id.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let plain = !formula && !event_id.contains([',', '"', '\n', '\r']);
+        let id = match plain {
+            true => event_id.clone(),
+            false => {
+                let lead = if formula { "'" } else { "" };
+                format!("\"{lead}{}\"", event_id.replace('"', "\"\""))
+            }
+        };
+        writeln!(text, "{id},{},{score},{raw}", u8::from(*fraud)).expect("a String takes all");
+    }
+    text
+}
