@@ -427,6 +427,66 @@ fn a_model_that_does_not_fit_is_refused_with_the_names_and_nothing_runs() {
     assert!(broken.contains("not the artefact of a model"), "{broken}");
 }
 
+/// A replay decides as the files did, and over a change of rules the model goes on.
+#[test]
+fn an_input_log_replays_to_the_same_digest_with_the_model() {
+    let scene = Scene::new();
+    let model = scene.train("forest", FOREST, 0);
+    let cut = (3, 7, 64);
+    let files = scene.run("files", "rules", Some("forest"), None, cut).ok().unwrap();
+    let log = scene.path("log");
+    fs::create_dir_all(log.join("partitions")).unwrap();
+    fs::write(log.join("log.toml"), "version = 1\npartitions = 1\n").unwrap();
+    let csv = scene.claims.csv();
+    let mut lines = csv.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let record = |(offset, line): (usize, &str)| {
+        let value = |(name, text): (&&str, &str)| match *name {
+            "event_time" | "amount_fen" => format!("\"{name}\":{text}"),
+            _ => format!("\"{name}\":\"{text}\""),
+        };
+        let values: Vec<String> = names.iter().zip(line.split(',')).map(value).collect();
+        let time = scene.claims.0[offset].0;
+        let value = values.join(",");
+        format!("{{\"offset\":{offset},\"append_time\":{time},\"value\":{{{value}}}}}\n")
+    };
+    let records: String = lines.enumerate().map(record).collect();
+    fs::write(log.join("partitions/0.jsonl"), records).unwrap();
+    let replay = |out: &str, cut| {
+        let request = Request {
+            events: Events::Log { path: log.clone(), lateness: None },
+            models: ModelPaths { champion: Some(scene.path("forest")), challenger: None },
+            ..scene.request(out, "rules", cut)
+        };
+        run::run(&request, &(), Default::default())
+    };
+    for (at, cut) in [(1, 1_000, 10_000), (4, 5, 1)].into_iter().enumerate() {
+        let replayed = replay(&format!("replay{at}"), cut).ok().unwrap();
+        assert_eq!(replayed.facts.decisions_digest, files.facts.decisions_digest);
+    }
+
+    // From the middle on other rules decide, and the policy lets less of the model's score count.
+    scene.write_rules("log/later", "[model]\nblend = 'sum'\nweight = 10\n");
+    let middle = scene.claims.0[CLAIMS as usize / 2].0;
+    let change =
+        format!("{{\"kind\":\"change\",\"effective_time\":{middle},\"rules\":\"later\"}}\n");
+    fs::write(log.join("control.jsonl"), change).unwrap();
+    replay("changed", cut).ok().unwrap();
+    let expected = expected(&scene, &model);
+    for (decision, expected) in scene.decisions("changed").iter().zip(expected) {
+        assert_eq!(int(decision, "model_score"), expected);
+        let rules = int(decision, "rule_score");
+        let before = int(decision, "effective_time") < middle;
+        let score = if before { rules.max(expected) } else { (rules + expected / 10).min(1000) };
+        assert_eq!(int(decision, "score"), score);
+    }
+
+    // A change of the model is nothing that a log can say yet.
+    fs::write(log.join("control.jsonl"), "{\"kind\":\"model\",\"path\":\"other\"}\n").unwrap();
+    let said = rendered(replay("refused", cut));
+    assert!(said.contains("control.jsonl:1"), "{said}");
+}
+
 /// The file of a library with inputs named as features are, dots as underscores or not.
 #[test]
 fn an_onnx_model_reads_features_by_name() {
