@@ -151,12 +151,7 @@ impl Catalogue {
     }
 
     /// The hash of a name, and whether it depends on decisions.
-    fn define(
-        &self,
-        name: &str,
-        context: &Context<'_>,
-        known: &mut Definitions,
-    ) -> (String, bool) {
+    fn define(&self, name: &str, context: &Context<'_>, known: &mut Definitions) -> (String, bool) {
         if let Some(held) = known.0.get(name) {
             return (held.hash.clone(), held.of_decisions);
         }
