@@ -1,6 +1,7 @@
 //! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
 mod examples;
+mod model;
 mod observer;
 mod session;
 
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use models::{ModelKind, Scale};
 use serde_json::json;
 
+pub use self::model::ModelPaths;
 pub use self::session::{Decided, Session};
 
 use self::observer::{Floors, Observer, Places, judge};
@@ -83,25 +84,6 @@ pub struct Request {
     /// How much memory events may take up while they are put in order, in bytes; what is more goes
     /// to the disk of the run directory.
     pub sort_memory: usize,
-}
-
-/// Where models are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModelPaths {
-    /// The one that decides with the rules.
-    pub champion: Option<PathBuf>,
-    /// One that is watched beside it; only with a champion.
-    pub challenger: Option<PathBuf>,
-}
-
-impl ModelPaths {
-    fn load(&self) -> Result<Artefacts, Failure> {
-        let load = |path: &Option<PathBuf>| -> Result<_, Failure> {
-            let loaded = path.as_ref().map(|path| Artefact::load(path).map(Arc::new));
-            loaded.transpose()
-        };
-        Ok(Artefacts { champion: load(&self.champion)?, challenger: load(&self.challenger)? })
-    }
 }
 
 /// What came of it.
@@ -370,19 +352,7 @@ impl Whole<'_> {
     }
 
     fn model(&self, artefact: &Artefact) -> ModelFact {
-        let policy = self.job.epochs[self.epoch].scorer.policy().model;
-        let trained = artefact.trained();
-        ModelFact {
-            path: artefact.path().display().to_string(),
-            hash: artefact.hash().to_owned(),
-            name: trained.map_or_else(String::new, |model| model.name().to_owned()),
-            kind: trained.map_or("onnx", |model| kind_name(model.kind())).to_owned(),
-            log_odds: artefact.levels().is_some_and(|levels| levels.scale == Scale::LogOdds),
-            inputs: artefact.inputs() as u64,
-            blend: policy.blend.name().to_owned(),
-            weight: policy.weight,
-            at_least: policy.at_least,
-        }
+        model::fact(artefact, self.job.epochs[self.epoch].scorer.policy().model)
     }
 
     fn change(&self, planned: &Planned) -> ChangeFact {
@@ -555,16 +525,6 @@ impl Hashes {
             Intake::Log(_) => Vec::new(),
         };
         Ok(Hashes { labels: labels.transpose()?, maps })
-    }
-}
-
-fn kind_name(kind: ModelKind) -> &'static str {
-    match kind {
-        ModelKind::Logistic => "logistic",
-        ModelKind::Tree => "tree",
-        ModelKind::Forest => "forest",
-        ModelKind::Boosting => "boosting",
-        ModelKind::Isolation => "isolation",
     }
 }
 

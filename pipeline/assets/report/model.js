@@ -24,6 +24,11 @@ Object.assign(WORDS, {
   modelBlend: ['policy', '策略'],
   blend_max: ['the larger of both scores', '取两者较大'], blend_sum: ['the sum of both scores', '两者相加'], blend_rules: ['shadow: the rules’ score alone', '影子：只用规则分'],
   modelWeight: ['{0}; {1} % of the model’s score, from {2} on', '{0}；模型分按 {1} % 计，自 {2} 分起'],
+  trainedOn: ['trained on', '训练数据'], important: ['reads above all', '最看重'],
+  part_train: ['training', '训练'], part_calibration: ['calibration', '校准'], part_test: ['test', '测试'],
+  partTold: ['{0}: {1} to {2}, {3} transactions, {4} of fraud', '{0}:{1} 至 {2},{3} 笔交易,欺诈 {4} 笔'],
+  onItsTest: ['on its own test part', '在自身测试集上'],
+  cardFigure: ['{0} {1} ({2} to {3})', '{0} {1}({2} 至 {3})'],
   unscored: ['{0} transactions have no model score.', '{0} 笔交易没有模型分。'],
 });
 
@@ -118,12 +123,30 @@ function modelTypologies(comparison) {
   return [el('section', { class: 'card' }, el('h3', null, say('modelTypologies')), el('p', { class: 'how' }, say('modelTypologiesHow')), table(columns, rows))];
 }
 
+/** What the model's card says of its training. */
+function trainingFacts(fact, row) {
+  const { training } = fact;
+  if (!training) return [];
+  const offset = data.judgement.timeline.utc_offset_ms;
+  const day = (ms) => (ms === null ? '–' : localTime(ms, offset, false));
+  const name = (part) => (WORDS[`part_${part}`] ? say(`part_${part}`) : part);
+  const part = (one) => el('div', null, say('partTold', name(one.name), day(one.first), day(one.last), whole(one.rows), whole(one.fraud)));
+  const told = (word, held) => held && el('div', null, say('cardFigure', say(word), ...held.map((value) => (value / 1000).toFixed(3))));
+  return [
+    training.data ? row('trainedOn', foreign(training.data)) : row('trainedOn', ''),
+    el('dt', null, ''), el('dd', null, training.parts.map(part)),
+    training.auc ? row('onItsTest', told('auc', training.auc), told('ap', training.average_precision)) : null,
+    training.important.length ? row('important', training.important.map((one, at) => [at ? ', ' : '', foreign(one)])) : null,
+  ];
+}
+
 function modelFact(title, fact) {
   const row = (key, ...value) => [el('dt', null, say(key)), el('dd', null, value)];
   return el('section', { class: 'card' }, el('h3', null, title), el('dl', null,
     fact.name ? row('modelName', foreign(fact.name)) : null,
     el('dt', null, ''), el('dd', null, say('modelKind', fact.kind, whole(fact.inputs)), ' ', foreign(fact.path)),
     row('modelBlend', say('modelWeight', say(`blend_${fact.blend}`), fact.weight, fact.at_least)),
+    trainingFacts(fact, row),
     el('dt', null, 'BLAKE3'), el('dd', null, el('code', null, fact.hash))));
 }
 

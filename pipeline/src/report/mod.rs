@@ -94,6 +94,38 @@ pub struct ModelFact {
     pub weight: i64,
     /// The score from which on it counts at all.
     pub at_least: i64,
+    /// What its card says of its training; none for an ONNX file or a model that was not judged.
+    pub training: Option<TrainingFact>,
+}
+
+/// The key facts of a model's card.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrainingFact {
+    /// What it was trained on, in the words of the training.
+    pub data: String,
+    /// The parts of the data, in order of time.
+    pub parts: Vec<TrainingPart>,
+    /// The area under the ROC curve on the test part, with its interval, in thousandths.
+    pub auc: Option<[i64; 3]>,
+    /// Average precision there, likewise.
+    pub average_precision: Option<[i64; 3]>,
+    /// The inputs that are worth most.
+    pub important: Vec<String>,
+}
+
+/// A part of a model's data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrainingPart {
+    /// train, calibration or test.
+    pub name: String,
+    /// Its transactions.
+    pub rows: u64,
+    /// Its frauds.
+    pub fraud: u64,
+    /// Its first time, in ms.
+    pub first: Option<i64>,
+    /// Its last.
+    pub last: Option<i64>,
 }
 
 /// A text on which a rule of the text dimension hit.

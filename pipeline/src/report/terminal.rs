@@ -512,7 +512,15 @@ mod tests {
             }
         }
         let text = show(Lang::En, true, true);
-        let expect = ["average precision", "honest accounts touched", "time to detection", "AUC"];
+        let expect = [
+            "average precision",
+            "honest accounts touched",
+            "time to detection",
+            "AUC",
+            "rules alone",
+            "spring (boosting, 141 inputs",
+            "alerts in common",
+        ];
         for words in expect {
             assert!(text.contains(words), "{words}:\n{text}");
         }
