@@ -7,7 +7,7 @@
 //!
 //! So they *agree* on each step's alerts, in rounds. In the first, each decides on its share as if
 //! there were no new alerts in the others', and tells all what alerts it found. While any of these
-//! is news to a later share, each decides anew where it is concerned and tells all again. Shares
+//! is news to a later share, each decides anew what hangs on it and tells all again. Shares
 //! are in total order, so a worker depends on those with smaller numbers only: after as many rounds
 //! as there are workers before it, what it tells is final. There are never more rounds than
 //! workers, most often one, and what is agreed does not depend on who was faster.
@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::features::funds::GraphTick;
@@ -27,7 +28,7 @@ use crate::keyed::{KEY_GROUPS, Key, halves};
 
 /// The first alert on each of some accounts: its effective time, by the account's hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Alerts(BTreeMap<u128, (i64, u32)>);
+pub(crate) struct Alerts(FxHashMap<u128, (i64, u32)>);
 
 /// Accounts on which there was an alert in the steps that are agreed, for as long as the run.
 struct Alerted(Vec<HashTable<First>>);
@@ -74,8 +75,6 @@ pub(crate) struct Agreement {
     found: Vec<Alerts>,
     /// What those before this one told, together.
     earlier: Alerts,
-    /// What of that is otherwise than in the round before.
-    changed: Alerts,
     /// What was told of the round in hand, and of later ones by those who are ahead.
     told: BTreeMap<(u64, u32), Vec<Told>>,
 }
@@ -91,7 +90,6 @@ impl Agreement {
             round: 0,
             found: vec![Alerts::default(); peers],
             earlier: Alerts::default(),
-            changed: Alerts::default(),
             told: BTreeMap::new(),
         }
     }
@@ -100,7 +98,7 @@ impl Agreement {
     pub(crate) fn begin(&mut self, step: u64) {
         (self.step, self.round) = (step, 0);
         self.found.fill(Alerts::default());
-        (self.earlier, self.changed) = Default::default();
+        self.earlier = Alerts::default();
     }
 
     /// Where this worker decides on its share.
@@ -151,14 +149,8 @@ impl Agreement {
         for alerts in &self.found[..self.index] {
             alerts.each(|account, time| earlier.add(account, time));
         }
-        self.changed = self.earlier.difference(&earlier);
         self.earlier = earlier;
         Turn::Again
-    }
-
-    /// Whether the news of this round may show in a transaction at `time`, by an account of it.
-    pub(crate) fn concerns(&self, account: Key, time: i64) -> bool {
-        self.changed.first(account).is_some_and(|first| first < self.tick.known(time))
     }
 
     /// What the accounts take up now.
@@ -344,9 +336,7 @@ mod tests {
                     break;
                 }
                 for ((worker, found), acts) in workers.iter().zip(&mut found).zip(&shares) {
-                    if acts.iter().any(|act| worker.concerns(key(act.other), act.time)) {
-                        *found = decide(worker, acts);
-                    }
+                    *found = decide(worker, acts);
                 }
             }
             decided.extend(found.into_iter().flat_map(|(found, _)| found));

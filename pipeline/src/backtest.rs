@@ -20,7 +20,8 @@ pub fn record(
 ) -> Result<(Summary, Recorded), String> {
     let features: Vec<_> =
         job.features().columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
-    let recorder = Recorder::create(directory, &features)?;
+    let models = job.epochs[0].scorer.models();
+    let recorder = Recorder::create(directory, &features, models.challenger.is_some())?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
     let summary = dataflow::run(job, &planned(job, options), options, &sender);

@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Schema, Type};
-use crate::features::{Features, side_by_side};
+use crate::features::{Catalogue, Features, side_by_side};
 use crate::job::Epoch;
+use crate::model::Artefacts;
 use crate::rules::{self, Loaded, Policy, RuleSet};
 use crate::score::Scorer;
 use crate::source::log::{Change, Changes};
@@ -30,6 +31,7 @@ pub struct Timetable {
     /// Those with which the run begins, and those of each change that is not undone at once by
     /// another at the same time.
     phases: Vec<Phase>,
+    models: Artefacts,
 }
 
 /// Rules and the time from which on they are in force.
@@ -52,14 +54,16 @@ pub struct Planned {
     pub rules_hash: String,
 }
 
-/// Reads the rules directory with which a run begins (none: no rules) and those of all changes.
+/// Reads the rules directory with which a run begins (none: no rules) and those of all changes,
+/// and holds the models to the features of each.
 pub fn load(
     directory: Option<&Path>,
     changes: &Changes,
+    models: &Artefacts,
     schema: &Arc<Schema>,
 ) -> Result<Timetable, Failure> {
-    let mut loader = Loader { changes, found: Vec::new(), sources: Sources::default() };
-    let first = loader.read(rules::load(directory, schema))?;
+    let mut loader = Loader { changes, models, found: Vec::new(), sources: Sources::default() };
+    let first = loader.load(directory, schema)?;
     let mut later = Vec::new();
     for change in &changes.list {
         let directory = changes.directory(change);
@@ -74,7 +78,7 @@ pub fn load(
                 ),
                 None,
             );
-        } else if let Some(loaded) = loader.read(rules::load(Some(&directory), schema))? {
+        } else if let Some(loaded) = loader.load(Some(&directory), schema)? {
             loader.check_hash(change, &loaded.rules);
             later.push((change, loaded));
         }
@@ -95,17 +99,35 @@ pub fn load(
     if loader.found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Failure::Input(loader.found, loader.sources));
     }
-    Ok(Timetable { phases })
+    Ok(Timetable { phases, models: models.clone() })
 }
 
 /// What was read so far, and everything that is wrong with it.
 struct Loader<'c> {
     changes: &'c Changes,
+    models: &'c Artefacts,
     found: Vec<Diagnostic>,
     sources: Sources,
 }
 
 impl Loader<'_> {
+    /// Reads a directory, with everything computed that models read.
+    fn load(
+        &mut self,
+        directory: Option<&Path>,
+        schema: &Arc<Schema>,
+    ) -> Result<Option<Loaded>, Failure> {
+        let models = self.models;
+        let ask = |catalogue: &Catalogue| models.all().for_each(|model| model.ask(catalogue));
+        let loaded = self.read(rules::load_with(directory, schema, &ask))?;
+        for model in models.all() {
+            let wrong = loaded.iter().flat_map(|loaded| model.check(&loaded.features));
+            let new: Vec<Diagnostic> = wrong.filter(|one| !self.found.contains(one)).collect();
+            self.found.extend(new);
+        }
+        Ok(loaded)
+    }
+
     /// Keeps the mistakes of a directory; what was no mistake in it is a failure at once.
     fn read(&mut self, loaded: Result<Loaded, Failure>) -> Result<Option<Loaded>, Failure> {
         match loaded {
@@ -247,6 +269,7 @@ impl Timetable {
     /// The epochs of a stream whose first event is at the effective time `first`. Rules that are
     /// in force before any event are so from the beginning: there is no window that they missed.
     pub fn epochs(mut self, first: i64) -> Vec<Epoch> {
+        let models = self.models;
         let over = self.phases.partition_point(|phase| phase.start <= first) - 1;
         self.phases.drain(..over);
         let (starts, (features, scorers)): (Vec<i64>, (Vec<Features>, Vec<Scorer>)) = self
@@ -255,8 +278,11 @@ impl Timetable {
             .map(|phase| (phase.start, (phase.features, Scorer::new(phase.rules))))
             .unzip();
         let features = side_by_side(starts.iter().copied().zip(features).collect());
-        let scorers = scorers.into_iter().map(Arc::new);
         let epochs = starts.into_iter().zip(features.into_iter().map(Arc::new)).zip(scorers);
-        epochs.map(|((start, features), scorer)| Epoch { start, features, scorer }).collect()
+        let epoch = |((start, features), scorer): ((i64, Arc<Features>), Scorer)| {
+            let scorer = Arc::new(scorer.with_models(models.bind(&features)));
+            Epoch { start, features, scorer }
+        };
+        epochs.map(epoch).collect()
     }
 }

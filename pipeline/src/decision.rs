@@ -76,6 +76,15 @@ impl<T> Lists<T> {
         self.items.push(item);
     }
 
+    /// Adds a whole list.
+    fn push_all(&mut self, items: &[T])
+    where
+        T: Clone,
+    {
+        self.items.extend_from_slice(items);
+        self.end();
+    }
+
     /// Closes the list that is open.
     pub fn end(&mut self) {
         self.ends.push(self.items.len() as u32);
@@ -130,6 +139,20 @@ pub struct Raised {
 /// What a verdict adds to the score.
 const RAISED_SCORE: i64 = 0;
 
+/// What stands in the place of a rule where a model added to the score; no rule has that id.
+pub const MODEL: &str = "model";
+
+/// That a model added to the score of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The decision's place in its batch.
+    pub at: usize,
+    /// By how much, more than 0.
+    pub score: i64,
+    /// The model's score, and of an alert what moved it most.
+    pub text: String,
+}
+
 /// One of the reasons of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason<'b> {
@@ -141,6 +164,17 @@ pub struct Reason<'b> {
     pub text: &'b str,
     /// The rule's index, where it is one.
     hit: Option<u16>,
+}
+
+/// What a model that is watched beside the one that decides says: no part of the record.
+#[derive(Debug, Default)]
+pub struct Challenger {
+    /// Its own scores; [`NULL_INT`] where it has no answer.
+    pub model_scores: Vec<i64>,
+    /// The final scores with it in place of the other.
+    pub scores: Vec<i64>,
+    /// What would be decided.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// The decisions on the transactions of one slice, in total order.
@@ -158,10 +192,14 @@ pub struct DecisionBatch {
     pub rule_scores: Vec<i64>,
     /// What the model gave; [`NULL_INT`] where there is none.
     pub model_scores: Vec<i64>,
+    /// What a challenger gave, and what would be decided with it; empty where there is none.
+    pub challenger: Challenger,
     /// Live rules that hit, by score descending, then id.
     pub hits: Lists<u16>,
     /// The reason of each hit, in the same places.
     pub reasons: Strings,
+    /// Decisions to whose score the model added, by place.
+    pub added: Vec<Added>,
     /// Decisions that enforced verdicts raised, by place, then by what stands for the rule.
     pub raised: Vec<Raised>,
     /// Shadow rules that hit, by id.
@@ -182,12 +220,43 @@ impl DecisionBatch {
             scores: Vec::new(),
             rule_scores: Vec::new(),
             model_scores: Vec::new(),
+            challenger: Challenger::default(),
             hits: Lists::default(),
             reasons: Strings::default(),
+            added: Vec::new(),
             raised: Vec::new(),
             shadow_hits: Lists::default(),
             evidence: Lists::default(),
             outcomes: Strings::default(),
+        }
+    }
+
+    /// Puts the decisions of `other` in these places, which rise.
+    pub(crate) fn replace(&mut self, places: &[usize], other: &DecisionBatch) {
+        let (mut hits, mut shadow_hits) = (Lists::default(), Lists::default());
+        let (mut reasons, mut evidence) = (Strings::default(), Lists::default());
+        let mut others = places.iter().copied().enumerate().peekable();
+        for at in 0..self.rows.len() {
+            let (from, nth) = match others.next_if(|(_, place)| *place == at) {
+                Some((nth, _)) => (other, nth),
+                None => (&*self, at),
+            };
+            from.hits.range(nth).for_each(|hit| reasons.push(from.reasons.get(hit)));
+            hits.push_all(from.hits.get(nth));
+            shadow_hits.push_all(from.shadow_hits.get(nth));
+            evidence.push_all(from.evidence.get(nth));
+        }
+        (self.hits, self.reasons) = (hits, reasons);
+        (self.shadow_hits, self.evidence) = (shadow_hits, evidence);
+        for (nth, &place) in places.iter().enumerate() {
+            self.verdicts[place] = other.verdicts[nth];
+            self.scores[place] = other.scores[nth];
+            self.rule_scores[place] = other.rule_scores[nth];
+            self.model_scores[place] = other.model_scores[nth];
+            if let Some(score) = other.challenger.scores.get(nth) {
+                self.challenger.scores[place] = *score;
+                self.challenger.verdicts[place] = other.challenger.verdicts[nth];
+            }
         }
     }
 
@@ -207,7 +276,16 @@ impl DecisionBatch {
             text,
             hit: None,
         };
-        let mut raised = raised.map(reason).peekable();
+        let first = self.added.partition_point(|added| added.at < at);
+        let added = self.added.get(first).filter(|added| added.at == at);
+        let model = |Added { score, text, .. }: &'b Added| Reason {
+            rule: MODEL,
+            score: *score,
+            text,
+            hit: None,
+        };
+        // What the model adds is more than 0, which is what verdicts add.
+        let mut raised = added.map(model).into_iter().chain(raised.map(reason)).peekable();
         for place in self.hits.range(at) {
             let hit = self.hits.items()[place];
             let (rule, score) = &names.rules[usize::from(hit)];

@@ -1,5 +1,8 @@
 //! One slice's way through a worker: before the state is asked, and after it has answered.
 
+mod opinions;
+mod provisional;
+
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,15 +10,12 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use crate::alerts::Share;
-use crate::decision::{DecisionBatch, Verdict};
-use crate::event::{
-    ACCOUNT_ID, COUNTERPARTY_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value,
-};
+use crate::decision::DecisionBatch;
+use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
 use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
 use crate::features::devices::Clusters;
 use crate::features::devices::view::{ClusterView, Linked};
-use crate::features::funds::requests::sides;
-use crate::features::kept::{self, OF_ALERTED, OUTCOME, RowKind};
+use crate::features::kept::{self, OUTCOME, RowKind};
 use crate::features::plan::Source;
 use crate::features::requests::Keys;
 use crate::features::text::Scratch;
@@ -24,6 +24,10 @@ use crate::keyed::{Key, NULL_TEXT, Replies};
 use crate::packet::finding::Finding;
 use crate::sink::Scored;
 use crate::source::order::Slice;
+
+use opinions::Opinions;
+pub(crate) use provisional::Provisional;
+use provisional::{OfAlerted, Sides};
 
 /// A slice with all that is known before any state is asked.
 pub(crate) struct Prepared {
@@ -218,9 +222,6 @@ pub(crate) struct Gatherer {
     /// For each family or keeper and each lookup, the features in the order of the replies'
     /// values: those of the plan, and after them the kept ones.
     outputs: Vec<Vec<Vec<usize>>>,
-    /// The features of the payer, and of the payee, that are null unless there was an alert on
-    /// them.
-    of_alerted: [Vec<usize>; 2],
 }
 
 /// What is known of the cluster of each transaction's account.
@@ -249,21 +250,18 @@ impl Gatherer {
             })
             .chain(kept)
             .collect();
-        let of_alerted = &kept::lookups()[OF_ALERTED as usize];
-        let place = |at: &usize| planned + at;
-        let of_side = |side: usize| of_alerted[side].iter().map(place).collect();
-        Gatherer { outputs, of_alerted: [of_side(0), of_side(1)] }
+        Gatherer { outputs }
     }
 
-    /// Decides the transactions of a slice; `share` is there where a feature depends on earlier
-    /// decisions.
+    /// Decides the transactions of a slice, as far as it is known; `share` is there where a
+    /// feature depends on earlier decisions.
     pub(crate) fn score(
         &self,
         job: &Job,
         prepared: &Prepared,
         replies: &[Replies],
         mut share: Option<&mut Share<'_>>,
-    ) -> Scored {
+    ) -> Provisional {
         let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
@@ -279,25 +277,24 @@ impl Gatherer {
         let kept = features.plan.features.len();
         let mut columns =
             Columns { prepared, gathered: &mut gathered, kept, clusters: &clusters, replies };
+        let opinions = Opinions::of(scorer, features, &batch.rows, &columns);
         let mut computed: Vec<Column> = features.computed_columns();
         let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
         let (own, given) = slots(features);
+        let of_alerted = OfAlerted::among(features);
         let mut decider = scorer.decider();
-        let [accounts, counterparties] = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID]);
+        let sides = Sides::of(prepared);
+        let mut alerted = Vec::new();
         for at in 0..batch.rows.len() {
             let row = batch.rows[at];
-            let (kind, time) = (slice.chunk.kind(row as usize), slice.effective[row as usize]);
-            let (account, counterparty) = (accounts[row as usize], counterparties[row as usize]);
-            if let Some(share) = &share {
-                let (payer, payee) = sides(kind, account, counterparty);
-                for (side, features) in [payer, payee].into_iter().zip(&self.of_alerted) {
-                    if !share.is_alerted(side, time) {
-                        features.iter().for_each(|feature| columns.forget(*feature, at));
-                    }
-                }
-            }
             fill_own(prepared, features, &own, row as usize, &mut values);
             columns.fill(&given, at, &mut values);
+            if let Some(share) = &mut share {
+                let hangs = of_alerted.hangs(|of| columns.is_there(of.feature, at));
+                let known = sides.alerted(row as usize, hangs, share);
+                of_alerted.forget(known, &mut values);
+                alerted.push(known);
+            }
             let amount = slice.chunk.int(crate::event::AMOUNT_FEN, row as usize);
             for (feature, column) in features.computed.iter().zip(&mut computed) {
                 let value = columns.compute(feature, at, amount, &values);
@@ -306,11 +303,10 @@ impl Gatherer {
                 }
                 column.push(value);
             }
-            let verdict = decider.decide(kind, &values, columns.outcome(at), &mut batch);
-            if let Some(share) = &mut share
-                && verdict != Verdict::Allow
-            {
-                share.alert(account, time);
+            let (kind, opinion) = (slice.chunk.kind(row as usize), opinions.at(at));
+            let verdict = decider.decide(kind, &values, columns.outcome(at), opinion, &mut batch);
+            if let Some(share) = &mut share {
+                sides.note(row as usize, verdict, share);
             }
         }
         let rows = &batch.rows;
@@ -332,7 +328,7 @@ impl Gatherer {
         for row in 0..slice.chunk.len() {
             scored.events[slice.chunk.kind(row) as usize] += 1;
         }
-        scored
+        Provisional { scored, alerted }
     }
 
     /// The cluster of each transaction's account, as of its moment; empty where nobody asks.
@@ -519,11 +515,10 @@ impl<'c> Columns<'c> {
         }
     }
 
-    /// Makes one value null.
-    fn forget(&mut self, feature: usize, at: usize) {
-        if let Gathered::Int(values) = &mut self.gathered[feature] {
-            values[at] = NULL_INT;
-        }
+    /// Whether a kept feature that is a number has a value.
+    fn is_there(&self, feature: usize, at: usize) -> bool {
+        let gathered = &self.gathered[self.kept + feature];
+        matches!(gathered, Gathered::Int(values) if values[at] != NULL_INT)
     }
 
     /// Moves a gathered feature out as a column: it is one, so it is asked for once.
@@ -596,17 +591,19 @@ impl Features {
     pub fn row<'s>(&self, scored: &'s Scored, at: usize) -> Vec<Value<'s>> {
         let slice = &scored.batch.slice;
         let row = scored.batch.rows[at] as usize;
-        let of_column = |source: &SlotSource| {
-            let column = self.columns.iter().position(|(_, _, held)| held == source);
-            column.map_or(Value::Null, |column| scored.features[column].value(at))
-        };
         let value = |source: &SlotSource| match *source {
             SlotSource::Field(field) => slice.chunk.value(field, row),
             SlotSource::Payer => text_value(slice.chunk.payer(row)),
             SlotSource::Payee => text_value(slice.chunk.payee(row)),
             SlotSource::Kept(OUTCOME) => text_value(scored.batch.outcomes.get(at)),
-            _ => of_column(source),
+            source => self.stored(scored, source, at),
         };
         self.slots.iter().map(value).collect()
+    }
+
+    /// The value of one decided transaction from a feature's column.
+    fn stored<'s>(&self, scored: &'s Scored, source: SlotSource, at: usize) -> Value<'s> {
+        let column = self.columns.iter().position(|(.., held)| *held == source);
+        column.map_or(Value::Null, |column| scored.features[column].value(at))
     }
 }

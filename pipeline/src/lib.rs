@@ -5,9 +5,9 @@
 //! it. An event is read and checked ([`source`], [`event`]), put in its place in the total order
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
-//! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that is over is
-//! opened again by [`finished`], looked at by [`lens`], [`discover`] and [`profile`], and learnt from
-//! by [`train`].
+//! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
+//! is over is opened again by [`finished`], looked at by [`lens`], [`discover`], [`profile`] and
+//! [`explain`], and learnt from by [`train`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,6 +30,7 @@ pub mod packet;
 pub mod features;
 pub mod decision;
 pub mod rules;
+pub mod model;
 pub mod score;
 pub mod verdicts;
 pub mod sink;
@@ -47,6 +48,7 @@ pub mod simulate;
 pub mod lens;
 pub mod discover;
 pub mod profile;
+pub mod explain;
 pub mod train;
 pub mod rules_test;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
+mod examples;
 mod observer;
 mod session;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use models::{ModelKind, Scale};
 use serde_json::json;
 
 pub use self::session::{Decided, Session};
@@ -22,9 +24,10 @@ use crate::diagnostic::{Failure, Message, unreadable, unwritable};
 use crate::event::{Kind, Refusal, RejectCode};
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
+use crate::model::{Artefact, Artefacts};
 use crate::report::{
-    self, Bands, ChangeFact, Counts, InputFact, NamedCount, RejectCount, ReportInput, RunFacts,
-    WarmingFact,
+    self, Bands, ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, ReportInput,
+    RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
 use crate::sink::{Recorded, Scored, entities};
@@ -67,6 +70,8 @@ pub struct Request {
     pub labels: Option<PathBuf>,
     /// The rules directory; none: no rules.
     pub rules: Option<PathBuf>,
+    /// The model that decides with the rules, and one that is watched beside it.
+    pub models: ModelPaths,
     /// The run directory.
     pub out: PathBuf,
     /// How the events are cut up.
@@ -78,6 +83,25 @@ pub struct Request {
     /// How much memory events may take up while they are put in order, in bytes; what is more goes
     /// to the disk of the run directory.
     pub sort_memory: usize,
+}
+
+/// Where models are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelPaths {
+    /// The one that decides with the rules.
+    pub champion: Option<PathBuf>,
+    /// One that is watched beside it; only with a champion.
+    pub challenger: Option<PathBuf>,
+}
+
+impl ModelPaths {
+    fn load(&self) -> Result<Artefacts, Failure> {
+        let load = |path: &Option<PathBuf>| -> Result<_, Failure> {
+            let loaded = path.as_ref().map(|path| Artefact::load(path).map(Arc::new));
+            loaded.transpose()
+        };
+        Ok(Artefacts { champion: load(&self.champion)?, challenger: load(&self.challenger)? })
+    }
 }
 
 /// What came of it.
@@ -98,7 +122,8 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let intake = request.events.open()?;
     let schema = Arc::new(intake.schema()?);
-    let timetable = changes::load(request.rules.as_deref(), &intake.changes(), &schema)?;
+    let models = request.models.load()?;
+    let timetable = changes::load(request.rules.as_deref(), &intake.changes(), &models, &schema)?;
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
     let hashes = Hashes::of(&intake, request.labels.as_deref())?;
     let mut stopwatch = Stopwatch::default();
@@ -121,9 +146,10 @@ pub fn run(
     let epochs = timetable.epochs(start);
     let places = Arc::new(Places::new(&epochs));
     let judge = judge(&epochs, &places, labels, judge_from(request, start));
+    let observer = Observer::new(judge, &epochs, &places, verdicts);
+    let observer = Arc::new(Mutex::new(observer));
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
     create(&request.out)?;
-    let observer = Arc::new(Mutex::new(Observer { judge, floors: Floors::new(places, verdicts) }));
     let (summary, recorded) = {
         let observer = observer.clone();
         let each = move |scored: &mut Scored| {
@@ -134,9 +160,11 @@ pub fn run(
         backtest::record(&job, request.options, &request.out, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
-    let Some(Observer { judge, floors: Floors { verdicts, reached, epoch, .. } }) = observer else {
+    let Some(Observer { judge, floors, examples, .. }) = observer else {
         return Err(Failure::Environment(Message::new("the recorder stopped", "记录线程已停止")));
     };
+    let Floors { verdicts, reached, epoch, .. } = floors;
+    let texts = examples.finish();
     stopwatch.add(&summary.stopwatch);
     stopwatch.add(&recorded.stopwatch);
     // A signal after the last decision interrupts nothing.
@@ -151,6 +179,7 @@ pub fn run(
         rules_hash,
         changes,
         epoch,
+        models: &models,
         files: &files,
         hashes,
         times,
@@ -161,6 +190,7 @@ pub fn run(
         summary: &summary,
         recorded: &recorded,
         findings: &findings,
+        texts: &texts,
         stopwatch: &stopwatch,
         partial,
     };
@@ -264,6 +294,7 @@ struct Whole<'w> {
     changes: Vec<Planned>,
     /// The epoch of the last decision.
     epoch: usize,
+    models: &'w Artefacts,
     files: &'w [(PathBuf, FileRead)],
     hashes: Hashes,
     times: Option<Times>,
@@ -274,6 +305,7 @@ struct Whole<'w> {
     summary: &'w Summary,
     recorded: &'w Recorded,
     findings: &'w [Finding],
+    texts: &'w [TextExample],
     stopwatch: &'w Stopwatch,
     partial: bool,
 }
@@ -317,7 +349,9 @@ impl Whole<'_> {
                 .collect(),
             rules_hash: self.rules_hash.clone(),
             changes: self.changes.iter().map(|change| self.change(change)).collect(),
-            model_hash: None,
+            model_hash: self.models.champion.as_ref().map(|model| model.hash().to_owned()),
+            model: self.models.champion.as_ref().map(|model| self.model(model)),
+            challenger: self.models.challenger.as_ref().map(|model| self.model(model)),
             decisions_digest: self.recorded.digest.to_hex().to_string(),
             counts: self.counts(),
             rejects: self.reject_counts(),
@@ -329,8 +363,25 @@ impl Whole<'_> {
                 .into_iter()
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
+            texts: self.texts.to_vec(),
             sorted_on_disk: self.on_disk,
             partial: self.partial,
+        }
+    }
+
+    fn model(&self, artefact: &Artefact) -> ModelFact {
+        let policy = self.job.epochs[self.epoch].scorer.policy().model;
+        let trained = artefact.trained();
+        ModelFact {
+            path: artefact.path().display().to_string(),
+            hash: artefact.hash().to_owned(),
+            name: trained.map_or_else(String::new, |model| model.name().to_owned()),
+            kind: trained.map_or("onnx", |model| kind_name(model.kind())).to_owned(),
+            log_odds: artefact.levels().is_some_and(|levels| levels.scale == Scale::LogOdds),
+            inputs: artefact.inputs() as u64,
+            blend: policy.blend.name().to_owned(),
+            weight: policy.weight,
+            at_least: policy.at_least,
         }
     }
 
@@ -385,6 +436,9 @@ impl Whole<'_> {
             "decisions_digest": facts.decisions_digest,
             "rules_hash": facts.rules_hash,
             "changes": facts.changes,
+            "model_hash": facts.model_hash,
+            "model": facts.model,
+            "challenger": facts.challenger,
             "rejects": facts.rejects,
             "not_evaluable": facts.not_evaluable,
             "shadow_hits": facts.shadow_hits,
@@ -433,6 +487,14 @@ impl Whole<'_> {
         };
         document["rules"] = toml_edit::value(path(&self.request.rules));
         document["labels"] = toml_edit::value(path(&self.request.labels));
+        for (key, artefact) in
+            [("model", &self.models.champion), ("challenger", &self.models.challenger)]
+        {
+            if let Some(artefact) = artefact {
+                document[key] = toml_edit::value(artefact.path().display().to_string());
+                document[&format!("{key}_hash")] = toml_edit::value(artefact.hash());
+            }
+        }
         if let Some(hash) = &self.hashes.labels {
             document["labels_blake3"] = toml_edit::value(hash);
         }
@@ -493,6 +555,16 @@ impl Hashes {
             Intake::Log(_) => Vec::new(),
         };
         Ok(Hashes { labels: labels.transpose()?, maps })
+    }
+}
+
+fn kind_name(kind: ModelKind) -> &'static str {
+    match kind {
+        ModelKind::Logistic => "logistic",
+        ModelKind::Tree => "tree",
+        ModelKind::Forest => "forest",
+        ModelKind::Boosting => "boosting",
+        ModelKind::Isolation => "isolation",
     }
 }
 

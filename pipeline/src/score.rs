@@ -9,7 +9,9 @@ use crate::decision::{DecisionBatch, Evidence, Names};
 use crate::diagnostic::Lang;
 use crate::event::{Kind, NULL_INT, Value};
 use crate::expr::NotEvaluable;
+use crate::model::Bounds;
 use crate::packet::referee::Finding;
+use crate::rules::blend::ModelPolicy;
 use crate::rules::file::Status;
 use crate::rules::policy::Bands;
 use crate::rules::{Policy, Rule, RuleSet};
@@ -25,6 +27,27 @@ pub struct Scorer {
     /// For each rule, the values that it uses: place among the evidence names, and slot.
     evidence: Vec<Vec<(u16, u16)>>,
     names: Arc<Names>,
+    models: Bounds,
+}
+
+/// What models say of a transaction; none where there is no such model, or it has no answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opinion {
+    /// The score of the model that decides with the rules.
+    pub champion: Option<i64>,
+    /// That of the one which is watched.
+    pub challenger: Option<i64>,
+}
+
+impl Opinion {
+    /// What models said of a decided transaction.
+    pub(crate) fn recorded(batch: &DecisionBatch, at: usize) -> Opinion {
+        let of = |scores: &[i64]| scores.get(at).copied().filter(|score| *score != NULL_INT);
+        Opinion {
+            champion: of(&batch.model_scores),
+            challenger: of(&batch.challenger.model_scores),
+        }
+    }
 }
 
 impl Scorer {
@@ -52,7 +75,23 @@ impl Scorer {
             model_hash: String::new(),
             evidence,
         };
-        Scorer { by_kind, evidence: by_rule, names: Arc::new(names), set }
+        let models = Bounds::default();
+        Scorer { by_kind, evidence: by_rule, names: Arc::new(names), set, models }
+    }
+
+    /// The same with models, whose inputs are bound to the features that will be scored.
+    pub fn with_models(mut self, models: Bounds) -> Scorer {
+        if let Some(champion) = &models.champion {
+            let hash = champion.artefact().hash().to_owned();
+            Arc::make_mut(&mut self.names).model_hash = hash;
+        }
+        self.models = models;
+        self
+    }
+
+    /// The models.
+    pub fn models(&self) -> &Bounds {
+        &self.models
     }
 
     /// What is the same in every decision.
@@ -71,16 +110,27 @@ impl Scorer {
     }
 
     /// What would be decided with other hits, which are told by `places`: the place of each rule
-    /// among all rules of the run.
-    pub fn redecider(&self, places: &[u16]) -> impl Fn(&[u16]) -> Verdict + Send + use<> {
+    /// among all rules of the run; and with a model's score or without.
+    pub fn redecider(
+        &self,
+        places: &[u16],
+    ) -> impl Fn(&[u16], Option<i64>) -> Verdict + Send + use<> {
         let last = places.iter().max().map_or(0, |last| usize::from(*last) + 1);
         // Nothing ever hits that has no rule here.
         let mut effects = vec![(0, Verdict::Allow, false); last];
         for (place, rule) in places.iter().zip(&self.set.rules) {
             effects[usize::from(*place)] = effect(rule);
         }
-        let bands = self.set.policy.bands;
-        move |hits| decide(hits.iter().map(|at| effects[usize::from(*at)]), &bands).0
+        let way = Way::of(self.policy());
+        move |hits, model| {
+            decide(hits.iter().map(|at| effects[usize::from(*at)]), model, &way).verdict
+        }
+    }
+
+    /// What the model alone would decide, and the score by which it would.
+    pub fn model_alone(&self, model: Option<i64>) -> (Verdict, i64) {
+        let score = self.policy().model.alone(model);
+        (band(score, &self.policy().bands), score)
     }
 
     /// A decider for one slice.
@@ -113,6 +163,7 @@ impl Decider<'_> {
         kind: Kind,
         row: &[Value<'_>],
         outcome: Option<Finding>,
+        opinion: Opinion,
         batch: &mut DecisionBatch,
     ) -> Verdict {
         let scorer = self.scorer;
@@ -135,11 +186,18 @@ impl Decider<'_> {
         let rules = &scorer.set.rules;
         self.hits.sort_by_key(|at| (-rules[usize::from(*at)].file.score, *at));
         let hits = self.hits.iter().map(|at| effect(&rules[usize::from(*at)]));
-        let (verdict, score) = decide(hits, &scorer.set.policy.bands);
+        let way = Way::of(scorer.policy());
+        let Decided { verdict, score, rule_score } = decide(hits.clone(), opinion.champion, &way);
         batch.verdicts.push(verdict);
         batch.scores.push(score);
-        batch.rule_scores.push(score);
-        batch.model_scores.push(NULL_INT);
+        batch.rule_scores.push(rule_score);
+        batch.model_scores.push(opinion.champion.unwrap_or(NULL_INT));
+        if scorer.models.challenger.is_some() {
+            let Decided { verdict, score, .. } = decide(hits, opinion.challenger, &way);
+            batch.challenger.verdicts.push(verdict);
+            batch.challenger.scores.push(score);
+            batch.challenger.model_scores.push(opinion.challenger.unwrap_or(NULL_INT));
+        }
         for &at in &self.hits {
             batch.hits.push(at);
             self.reason.clear();
@@ -186,26 +244,55 @@ fn effect(rule: &Rule) -> (i64, Verdict, bool) {
     (rule.file.score, rule.file.floor, rule.file.allows)
 }
 
-/// Decision and score of the live hits: the sum of their scores, clamped; the higher of its band
-/// and the highest floor; but a rule that allows overrides all but a floor of block.
-fn decide(hits: impl Iterator<Item = (i64, Verdict, bool)>, bands: &Bands) -> (Verdict, i64) {
-    let (mut score, mut floor, mut allowed) = (0, Verdict::Allow, false);
+/// How a score becomes a decision.
+struct Way {
+    bands: Bands,
+    model: ModelPolicy,
+}
+
+impl Way {
+    fn of(policy: &Policy) -> Way {
+        Way { bands: policy.bands, model: policy.model }
+    }
+}
+
+/// A decision with the scores that led to it.
+struct Decided {
+    verdict: Verdict,
+    score: i64,
+    rule_score: i64,
+}
+
+/// Decision and score of the live hits and a model: the sum of the hits' scores, clamped, blended
+/// with the model's; the higher of its band and the highest floor; but a rule that allows overrides
+/// all, the model too, but for a floor of block.
+fn decide(
+    hits: impl Iterator<Item = (i64, Verdict, bool)>,
+    model: Option<i64>,
+    way: &Way,
+) -> Decided {
+    let (mut sum, mut floor, mut allowed) = (0, Verdict::Allow, false);
     for (more, least, allows) in hits {
-        score += more;
+        sum += more;
         floor = floor.max(least);
         allowed |= allows;
     }
-    let score = score.min(SCORE_MAX);
-    let band = match score {
+    let rule_score = sum.min(SCORE_MAX);
+    let score = way.model.blend(rule_score, model);
+    let verdict = match floor {
+        Verdict::Block => Verdict::Block,
+        _ if allowed => Verdict::Allow,
+        floor => band(score, &way.bands).max(floor),
+    };
+    Decided { verdict, score, rule_score }
+}
+
+fn band(score: i64, bands: &Bands) -> Verdict {
+    match score {
         score if score >= bands.block => Verdict::Block,
         score if score >= bands.hold => Verdict::Hold,
         score if score >= bands.review => Verdict::Review,
         _ => Verdict::Allow,
-    };
-    match floor {
-        Verdict::Block => (Verdict::Block, score),
-        _ if allowed => (Verdict::Allow, score),
-        floor => (band.max(floor), score),
     }
 }
 
@@ -221,13 +308,14 @@ impl Rule {
 
     /// The score and the decision to which a hit of this rule alone leads, or a miss.
     pub fn alone(&self, hit: bool, bands: &Bands) -> (i64, Verdict) {
-        let (verdict, score) = decide(hit.then(|| effect(self)).into_iter(), bands);
-        (score, verdict)
+        let way = Way { bands: *bands, model: ModelPolicy::default() };
+        let decided = decide(hit.then(|| effect(self)).into_iter(), None, &way);
+        (decided.score, decided.verdict)
     }
 
     /// Whether the row is in the share for which the rule runs: the same values each time, and
     /// other values for each rule. A missing value is in no share but the whole.
-    fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
+    pub fn is_rolled_out(&self, row: &[Value<'_>]) -> bool {
         let Some((percent, slot)) = self.rollout else { return true };
         let value = match row[usize::from(slot.0)] {
             Value::Null => return percent == 100,

@@ -268,6 +268,23 @@ function slices(title, rows) {
   return el('section', { class: 'card' }, table(columns, rows));
 }
 
+/** Texts on which rules about texts hit; what the phrases found is marked. */
+function texts() {
+  const { texts: rows } = data.run;
+  if (!rows.length) return [];
+  const piece = ([text, marked]) => (marked ? el('mark', null, foreign(text)) : foreign(text));
+  const columns = [
+    { head: say('rule'), word: true, cell: (row) => el('code', null, row.rule) },
+    { head: say('textColumn'), word: true, cell: (row) => row.pieces.map(piece) },
+    { head: say('phrases'), word: true,
+      cell: (row) => row.phrases.map(([phrase, category], at) => [at ? ', ' : '', foreign(phrase), ' ', el('span', { class: 'soft' }, foreign(category))]) },
+    { head: say('reasonColumn'), word: true, cell: (row) => foreign(row.reason) },
+    { head: say('decision'), word: true, cell: (row) => `${say(row.decision)} ${row.score}` },
+    { head: say('transactionId'), word: true, cell: (row) => foreign(row.event_id) },
+  ];
+  return [el('h2', null, say('texts')), el('section', { class: 'card' }, el('p', { class: 'how' }, say('textsHow')), table(columns, rows))];
+}
+
 function typologies(view) {
   if (!view || !view.typologies.length) return [];
   const parts = [
@@ -366,7 +383,7 @@ function render() {
     data.run.partial ? interrupted() : null,
     summary(),
     data.judgement.warmup ? note(say('warmup', whole(data.judgement.warmup))) : null,
-    any ? [truth(view), decided(), ranking(view), rules(view), typologies(view), accounts()] : note(say('noTransactions')),
+    any ? [truth(view), decided(), ranking(view), modelSection(), rules(view), texts(), typologies(view), accounts()] : note(say('noTransactions')),
     records(), made(),
   ];
   document.getElementById('main').replaceChildren(...parts.flat(Infinity).filter(Boolean));

@@ -49,6 +49,14 @@ const WORDS = {
   detection: ['time to detection', '发现用时'],
   detectionSub: ['median; 90 % within {0}; {1} of {2} detected', '中位数；九成在 {0} 内；{2} 个中发现 {1} 个'],
 
+  texts: ['Texts that rules hit', '命中规则的文本'],
+  textsHow: ['Up to three texts a rule, those with the highest scores; what its phrases found is marked, also where it was disguised. These are people\'s own words: treat this page as you treat them.', '每条规则至多三段文本，取分数最高者；短语命中之处（含伪装写法）已标出。其中是用户原话，请按相应要求保管本页。'],
+  textColumn: ['text', '文本'],
+  phrases: ['phrases', '短语'],
+  reasonColumn: ['reason', '理由'],
+  decision: ['decision', '决策'],
+  transactionId: ['transaction', '交易'],
+
   decided: ['What was decided', '决策结果'],
   allow: ['allow', '放行'], review: ['review', '复核'], hold: ['hold', '暂缓'], block: ['block', '拦截'],
   overTime: ['Alerts over time', '预警随时间'],

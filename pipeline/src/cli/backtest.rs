@@ -9,7 +9,7 @@ use super::{Shown, duration, print, size};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::report::{self, ReportInput, Screen};
-use crate::run::{Events, Request, run as run_backtest};
+use crate::run::{Events, ModelPaths, Request, run as run_backtest};
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
 const BATCH: usize = 65_536;
@@ -50,9 +50,19 @@ pub(super) struct Arguments {
     /// Rules directory
     #[arg(long, default_value = "rules")]
     rules: PathBuf,
-    /// Trained model (none yet: see the model issue)
-    #[arg(long, hide = true)]
+    /// Model that scores each transaction beside the rules: a directory of `hongxian train`, its
+    /// model.json, or an .onnx file
+    ///
+    /// How its score and that of the rules make the final one is said in policy.toml, [model]. What
+    /// it reads is computed, also where no rule uses it. A model whose features are not in the
+    /// catalogue, or are defined otherwise than when it was trained, is refused with their names. An
+    /// ONNX file has one input a feature, named as the feature is (dots may be underscores).
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// A second model that decides nothing: what it would have decided in place of --model goes to
+    /// challenger.parquet, and the report compares the two
+    #[arg(long, value_name = "FILE", requires = "model")]
+    challenger: Option<PathBuf>,
     /// Worker threads [default: the machine's cores]
     #[arg(long)]
     workers: Option<usize>,
@@ -83,12 +93,6 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    if arguments.model.is_some() {
-        return Err(Failure::Usage(Message::new(
-            "--model is not supported yet",
-            "--model 尚未支持",
-        )));
-    }
     if arguments.tick < 1 || arguments.workers == Some(0) {
         return Err(Failure::Usage(Message::new(
             "--tick and --workers must be at least 1",
@@ -103,6 +107,10 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         },
         labels: arguments.labels.clone(),
         rules: Some(arguments.rules.clone()),
+        models: ModelPaths {
+            champion: arguments.model.clone(),
+            challenger: arguments.challenger.clone(),
+        },
         out: arguments.out.clone(),
         options: Options {
             workers: arguments.workers.unwrap_or(cores),

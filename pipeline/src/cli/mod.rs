@@ -3,6 +3,7 @@
 mod backtest;
 mod devices;
 mod digest;
+mod explain;
 mod lens;
 mod packet;
 mod profile;
@@ -59,6 +60,14 @@ enum Command {
     Simulate(simulate::Arguments),
     /// What an account does in a run, with whom, and what was decided on it
     Profile(profile::Arguments),
+    /// Why a transaction of a run was decided as it was
+    ///
+    /// Who paid whom, the score against the bands, each reason with its rule taken apart clause by
+    /// clause and the values that each saw, the phrases in its text, which rules came closest to
+    /// hitting and what they lacked, and what was decided before on those who take part.
+    Explain(explain::Arguments),
+    /// How far a rule was from hitting on a transaction of a run
+    WhyNot(explain::WhyNotArguments),
     /// Train a model on the features of a run, and judge it on days that it has not seen
     ///
     /// Rows are parted by time: training, a gap as long as labels take to become known, test. A
@@ -115,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Lens(arguments) => lens::run(&arguments, shown),
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
         Command::Profile(arguments) => profile::run(&arguments, shown),
+        Command::Explain(arguments) => explain::run(&arguments, shown),
+        Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
         Command::Train(arguments) => train::run(&arguments, shown),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command, shown),

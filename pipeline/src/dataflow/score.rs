@@ -22,12 +22,10 @@ use timely::progress::operate::FrontierInterest;
 
 use super::{Events, Wiring};
 use crate::alerts::{Agreement, Alerts, Share, Told, Turn};
-use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID};
 use crate::features::funds::GraphTick;
-use crate::features::funds::requests::sides;
 use crate::features::kept::OF_ALERTED;
 use crate::features::state::Usage;
-use crate::gather::{Gatherer, Prepared};
+use crate::gather::{Gatherer, Prepared, Provisional};
 use crate::job::Job;
 use crate::keyed::Replies;
 use crate::sink::Scored;
@@ -106,7 +104,7 @@ impl Wiring<'_> {
                         Turn::Wait => break,
                         Turn::Again => {}
                         Turn::Agreed => {
-                            for scored in step.remove().scored {
+                            for scored in deciding.finish(step.remove()) {
                                 // The receiver ends early only after an error that it reports.
                                 let _ = sink.send(scored);
                             }
@@ -134,8 +132,8 @@ struct Gathering {
     telling: Option<Capability<u64>>,
     slices: Vec<Rc<Prepared>>,
     replies: Vec<Replies>,
-    /// What is decided, by what is known of the others' alerts.
-    scored: Vec<Scored>,
+    /// What is decided, slice by slice.
+    decided: Vec<Provisional>,
     alerts: Alerts,
 }
 
@@ -192,9 +190,7 @@ impl Deciding {
         if turn != Turn::Again {
             return (turn, Vec::new());
         }
-        if step.slices.iter().any(|prepared| concerned(agreement, prepared)) {
-            self.decide(step);
-        }
+        self.decide_anew(step);
         let agreement = self.agreement.as_mut();
         let told = agreement.map(|agreement| agreement.tell(&step.alerts, step.last()));
         (turn, told.unwrap_or_default())
@@ -202,13 +198,30 @@ impl Deciding {
 
     fn decide(&self, step: &mut Gathering) {
         let mut share = self.agreement.as_ref().map(Agreement::share);
-        step.scored.clear();
         for prepared in &step.slices {
-            let scored = self.gatherer.score(&self.job, prepared, &step.replies, share.as_mut());
-            let part = prepared.slice.step * self.peers + self.index;
-            step.scored.push(Scored { part, ..scored });
+            let decided = self.gatherer.score(&self.job, prepared, &step.replies, share.as_mut());
+            step.decided.push(decided);
         }
         step.alerts = share.map(Share::finish).unwrap_or_default();
+        step.replies = Vec::new();
+    }
+
+    /// Decides anew what hangs on the others' alerts.
+    fn decide_anew(&self, step: &mut Gathering) {
+        let Some(mut share) = self.agreement.as_ref().map(Agreement::share) else { return };
+        for (prepared, decided) in step.slices.iter().zip(&mut step.decided) {
+            decided.revise(&self.job, prepared, &mut share);
+        }
+        step.alerts = share.finish();
+    }
+
+    /// What is decided in a step that is agreed.
+    fn finish(&self, step: Gathering) -> Vec<Scored> {
+        let scored = |(prepared, decided): (Rc<Prepared>, Provisional)| {
+            let part = prepared.slice.step * self.peers + self.index;
+            Scored { part, ..decided.finish(&self.job) }
+        };
+        step.slices.into_iter().zip(step.decided).map(scored).collect()
     }
 
     /// What the alerts take up, the first time that it is asked.
@@ -223,14 +236,4 @@ impl Gathering {
     fn last(&self) -> Option<i64> {
         self.slices.iter().filter_map(|prepared| prepared.slice.effective.last()).max().copied()
     }
-}
-
-/// Whether the news of a round may show in a slice.
-fn concerned(agreement: &Agreement, prepared: &Prepared) -> bool {
-    let slice = &prepared.slice;
-    let [accounts, counterparties] = prepared.keys_of([ACCOUNT_ID, COUNTERPARTY_ID]);
-    (0..slice.chunk.len()).any(|row| {
-        let (payer, payee) = sides(slice.chunk.kind(row), accounts[row], counterparties[row]);
-        [payer, payee].into_iter().any(|side| agreement.concerns(side, slice.effective[row]))
-    })
 }

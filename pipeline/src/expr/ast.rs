@@ -88,7 +88,7 @@ impl Operator {
 }
 
 impl Node {
-    fn children(&self) -> Vec<&Ast> {
+    pub(super) fn children(&self) -> Vec<&Ast> {
         match self {
             Node::Int(_) | Node::Double(_) | Node::Bool(_) | Node::Str(_) | Node::Name(_) => vec![],
             Node::Not(inner) | Node::Negate(inner) => vec![inner],

@@ -19,6 +19,14 @@ const NODES_MAX: usize = 20_000;
 
 /// Types an expression and makes a program of it.
 pub fn compile(ast: &Ast, environment: &Environment<'_>) -> Result<Program, Vec<ExprError>> {
+    compile_with_unit(ast, environment).map(|(program, _)| program)
+}
+
+/// The same, with the unit of its value.
+pub fn compile_with_unit(
+    ast: &Ast,
+    environment: &Environment<'_>,
+) -> Result<(Program, Unit), Vec<ExprError>> {
     let mut checker = Checker {
         environment,
         errors: Vec::new(),
@@ -29,8 +37,8 @@ pub fn compile(ast: &Ast, environment: &Environment<'_>) -> Result<Program, Vec<
         nodes: 0,
     };
     match checker.expression(ast) {
-        Some((root, _)) if checker.errors.is_empty() => {
-            Ok(Program { root, slots: checker.slots.into_iter().collect() })
+        Some((root, unit)) if checker.errors.is_empty() => {
+            Ok((Program { root, slots: checker.slots.into_iter().collect() }, unit))
         }
         _ => {
             assert!(!checker.errors.is_empty(), "a refused expression has a mistake to show");

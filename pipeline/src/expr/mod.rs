@@ -41,10 +41,12 @@
 
 mod ast;
 mod check;
+mod clauses;
 mod eval;
 mod functions;
 mod lexer;
 mod list;
+mod mutants;
 mod operators;
 mod parse;
 mod shortfall;
@@ -55,15 +57,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use ast::Ast;
-pub use check::compile;
+pub use check::{compile, compile_with_unit};
+pub use clauses::{Clause, Join};
 pub use eval::Program;
 pub use list::List;
+pub use mutants::{Change, Mutant, neighbours};
 pub use parse::parse;
 pub use shortfall::{Amount, Shortfall};
 pub use zone::{Date, Zone};
 
 use crate::diagnostic::Message;
-use crate::event::Type;
+use crate::event::{Type, Value};
 
 /// A value's place in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +116,27 @@ impl Constant {
             Constant::Double(_) => Type::Double,
             Constant::Bool(_) => Type::Bool,
             Constant::Str(_) => Type::Str,
+        }
+    }
+
+    /// A value of a row; none where it is null.
+    pub fn of(value: Value<'_>) -> Option<Constant> {
+        Some(match value {
+            Value::Null => return None,
+            Value::Int(value) => Constant::Int(value),
+            Value::Double(value) => Constant::Double(value),
+            Value::Bool(value) => Constant::Bool(value),
+            Value::Str(value) => Constant::Str(value.to_owned()),
+        })
+    }
+
+    /// As a value of a row.
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Constant::Int(value) => Value::Int(*value),
+            Constant::Double(value) => Value::Double(*value),
+            Constant::Bool(value) => Value::Bool(*value),
+            Constant::Str(value) => Value::Str(value),
         }
     }
 }

@@ -99,6 +99,8 @@ pub enum Columns {
 struct Used {
     slots: Vec<String>,
     attributes: BTreeSet<String>,
+    /// What is computed and stored beside that.
+    asked: BTreeSet<String>,
 }
 
 impl Names for Catalogue {
@@ -179,6 +181,7 @@ pub struct Features {
 
 /// A feature computed from other values of its row.
 pub(crate) struct Computed {
+    pub(crate) name: String,
     pub(crate) slot: Option<usize>,
     pub(crate) formula: Formula,
 }
@@ -268,6 +271,11 @@ impl Catalogue {
         (catalogue, diagnostics)
     }
 
+    /// The name of each slot that has been given out, in order.
+    pub fn slot_names(&self) -> Vec<String> {
+        self.used.borrow().slots.clone()
+    }
+
     /// The entries by name.
     pub fn entries(&self) -> &BTreeMap<String, Entry> {
         &self.entries
@@ -331,6 +339,7 @@ impl Catalogue {
             return wanted;
         }
         let mut waiting = self.used.borrow().slots.clone();
+        waiting.extend(self.used.borrow().asked.iter().cloned());
         while let Some(name) = waiting.pop() {
             let Some(declaration) = built_in.iter().find(|one| one.name == name) else { continue };
             if wanted.insert(name)
@@ -405,7 +414,9 @@ impl Catalogue {
         let column = |name: &String| (name.clone(), self.entries[name].kind, source(name));
         let declared = self.declarations.iter().map(|declaration| &declaration.name);
         let declared = declared.filter(|name| wanted.contains(*name));
-        let shown = |name: &str| context.columns == Columns::All || slot_of(name).is_some();
+        let shown = |name: &str| {
+            context.columns == Columns::All || slot_of(name).is_some() || used.asked.contains(name)
+        };
         // The referee's finding is in the decision.
         let built_in = self.entries.iter().filter(|(name, entry)| match entry.source {
             EntrySource::Text(_) | EntrySource::Cluster(_) => shown(name),
@@ -430,7 +441,7 @@ impl Catalogue {
             .collect::<Vec<_>>()
             .into_iter()
             .zip(formulas)
-            .map(|(slot, (_, formula))| Computed { slot, formula })
+            .map(|(slot, (name, formula))| Computed { name, slot, formula })
             .collect();
         let families = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
         Features {

@@ -7,6 +7,7 @@
 //! run. Decisions and features have a row a transaction, in the same order as the transactions
 //! among the events.
 
+mod one;
 mod tables;
 
 use std::fs;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use self::one::Record;
 pub use self::tables::{Decided, Entity, Reason};
 
 use crate::diagnostic::{Failure, Message};
@@ -62,6 +64,14 @@ struct RunFile {
     max_ahead_ms: i64,
     #[serde(default)]
     inputs: Vec<InputEntry>,
+    #[serde(default)]
+    changes: Vec<ChangeEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChangeEntry {
+    rules: String,
+    rules_hash: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,6 +197,18 @@ impl FinishedRun {
     /// The hash of the rules with which it began; empty where it is not known.
     pub fn rules_hash(&self) -> &str {
         &self.facts.rules_hash
+    }
+
+    /// The directory of the rules with this hash: those with which it began, or those of a change
+    /// on the way, whose directory the log names as seen from its own place.
+    pub fn rules_of(&self, hash: &str) -> Option<PathBuf> {
+        let change = self.facts.changes.iter().find(|change| change.rules_hash == hash);
+        let (Some(change), false) = (change, hash == self.facts.rules_hash) else {
+            return self.rules().map(Path::to_owned);
+        };
+        let log = self.facts.input_log.as_ref().map(Path::new);
+        let beside = log.map(|log| log.join(&change.rules)).filter(|path| path.is_dir());
+        Some(beside.unwrap_or_else(|| PathBuf::from(&change.rules)))
     }
 
     /// What stands in metrics.json.

@@ -186,12 +186,12 @@ impl FinishedRun {
     }
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
+pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
 }
 
-fn scan(
+pub(super) fn scan(
     path: &Path,
     wanted: &dyn Fn(&str) -> bool,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
@@ -206,7 +206,7 @@ fn scan(
     Ok(())
 }
 
-fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+pub(super) fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
     let named = |(at, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
         wanted(field.name()).then_some(at)
     };
@@ -249,7 +249,7 @@ fn read_decisions(
     Ok(())
 }
 
-fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
+pub(super) fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     let items = items.as_struct_opt().ok_or("its reasons are no records")?;
     let column = |name: &str| items.column_by_name(name).ok_or(format!("a reason has no {name}"));
     let (rules, texts) = (text(column("rule")?)?, text(column("text")?)?);
@@ -262,26 +262,26 @@ fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     Ok((0..items.len()).map(reason).collect())
 }
 
-fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
+pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
     batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))
 }
 
-fn text(array: &ArrayRef) -> Result<StringArray, String> {
+pub(super) fn text(array: &ArrayRef) -> Result<StringArray, String> {
     let plain = cast(array, &DataType::Utf8).map_err(|error| error.to_string())?;
     Ok(plain.as_string::<i32>().clone())
 }
 
 /// A column of texts, also of a dictionary; the value of a null is empty.
-fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
+pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
     text(column(batch, name)?)
 }
 
-fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+pub(super) fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
     let found = column(batch, name)?.as_primitive_opt::<Int64Type>().cloned();
     found.ok_or_else(|| format!("the column {name} has no integers"))
 }
 
-fn times(
+pub(super) fn times(
     batch: &RecordBatch,
     name: &str,
 ) -> Result<arrow::array::TimestampMillisecondArray, String> {

@@ -7,6 +7,7 @@
 //! Memory is bounded by rules, labels and the accounts that were alerted, not by events.
 
 mod accounts;
+mod compare;
 mod ids;
 mod labels;
 pub mod metrics;
@@ -18,6 +19,10 @@ mod view;
 use serde::Serialize;
 
 pub use accounts::{AccountFinding, AccountsTouched};
+pub use compare::{
+    AtBudget, CalibrationBin, Common, Comparison, TypologyFinding, WayDecision, WayDecisions,
+    WayFinding,
+};
 pub use labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Label, Labels, LabelsBuilder, Subject};
 pub use tally::{Mix, Tally};
 pub use timeline::{BINS_MAX, Bin, Timeline};
@@ -28,6 +33,7 @@ use crate::expr::Zone;
 use crate::rules::file::Status;
 use crate::score::Verdict;
 use accounts::{Accounts, Act};
+use compare::{Compared, Comparer};
 use metrics::{Histogram, SCORE_MAX, ratio};
 use timeline::{DAY, Days};
 use view::{Seen, Viewer};
@@ -61,6 +67,8 @@ pub struct Judged<'a> {
     pub hits: &'a [u16],
     /// Which of the run's rules decided, where they changed: 0 for the first.
     pub epoch: usize,
+    /// What rules and model say, each alone and together, where there is a model.
+    pub ways: Option<WayDecisions>,
 }
 
 /// A rule, as a report shows it.
@@ -201,6 +209,8 @@ pub struct Judgement {
     pub top_accounts: Vec<AccountFinding>,
     /// What the labels say.
     pub truth: Truth,
+    /// Rules and model compared, where there was a model.
+    pub comparison: Option<Comparison>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -229,6 +239,7 @@ pub struct Judge {
     timeline: Timeline,
     days: Days,
     accounts: Accounts,
+    comparer: Option<Comparer>,
     needed: Vec<u16>,
     others: Vec<u16>,
 }
@@ -265,6 +276,7 @@ impl Judge {
             scores: Histogram::default(),
             days: Days::default(),
             accounts: Accounts::default(),
+            comparer: None,
             needed: Vec::new(),
             others: Vec::new(),
         }
@@ -302,6 +314,16 @@ impl Judge {
             first_truth.is_some_and(fraud),
         );
         self.add_hits(judged, alert);
+        if let Some(ways) = &judged.ways {
+            let label = first_truth.and_then(|at| labels[at]).filter(|(_, fraud)| *fraud);
+            let viewer = first_truth.and_then(|at| self.viewers[at].as_ref());
+            let typology = viewer.zip(label).and_then(|(viewer, (at, _))| viewer.typology(at));
+            let (fen, fraud) = (judged.amount_fen, label.is_some());
+            let compared = Compared { account_hash, fen, fraud, typology };
+            let typologies = self.typologies.len();
+            let comparer = self.comparer.get_or_insert_with(|| Comparer::new(typologies));
+            comparer.add(&compared, ways);
+        }
         let seen = Seen {
             verdict: judged.decision,
             score: judged.score,
@@ -370,6 +392,8 @@ impl Judge {
                 )
             });
         }
+        let subject = first_truth.map(|at| Subject::ALL[at]);
+        let comparison = self.comparer.map(|held| held.finish(subject, &self.typologies));
         let [events, accounts, groups] = views;
         let overlap = pairs(&self.overlap, self.rules.len());
         let (accounts_alerted, accounts_stopped) = self.accounts.alerted();
@@ -400,6 +424,7 @@ impl Judge {
             timeline: self.timeline,
             top_accounts: self.accounts.top(first_truth.map(|at| 1 << at)),
             truth: Truth { events, accounts, groups, repeated_labels: self.repeated_labels },
+            comparison,
         }
     }
 }

@@ -63,6 +63,7 @@ fn judge(labels: Option<Labels>, rows: &[(&str, &str, i64, &[u16], i64)]) -> Jud
             score: hits.iter().map(|&rule| rules()[usize::from(rule)].score).sum(),
             hits,
             epoch: 0,
+            ways: None,
         };
         judged.decision = decide(&judged, hits);
         judge.observe(&judged);
@@ -197,6 +198,7 @@ fn warm_up_is_not_judged_but_matches_labels() {
         score: 0,
         hits: &[],
         epoch: 0,
+        ways: None,
     });
     let found = judge.finish();
     assert_eq!((found.transactions, found.warmup), (0, 1));

@@ -208,6 +208,11 @@ impl Viewer {
         Some((at, self.set.labels[at as usize].fraud))
     }
 
+    /// The typology of a labelled subject.
+    pub(super) fn typology(&self, at: u32) -> Option<u16> {
+        self.set.labels[at as usize].typology
+    }
+
     #[inline]
     pub(super) fn add(&mut self, label: Option<(u32, bool)>, seen: &Seen<'_>) {
         if let Some((at, true)) = label {

@@ -11,13 +11,14 @@ const STYLE: &str = include_str!("../../assets/report/report.css");
 const COMMON: &str = include_str!("../../assets/report/common.js");
 const WORDS: &str = include_str!("../../assets/report/words.js");
 const PLOTS: &str = include_str!("../../assets/report/plots.js");
+const MODEL: &str = include_str!("../../assets/report/model.js");
 const PAGE: &str = include_str!("../../assets/report/page.js");
 const ECHARTS: &str = include_str!("../../assets/echarts/echarts.min.js");
 
 /// The report as one HTML file.
 pub fn html(input: &ReportInput<'_>) -> String {
     let data = serde_json::to_string(input).expect("a report has no keys but strings");
-    page(input.title, &data, &[WORDS, PLOTS, PAGE].concat())
+    page(input.title, &data, &[WORDS, PLOTS, MODEL, PAGE].concat())
 }
 
 /// A page of the report's look: `script` draws it from the JSON in `data`, with what all pages

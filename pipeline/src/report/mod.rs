@@ -44,6 +44,10 @@ pub struct RunFacts {
     pub changes: Vec<ChangeFact>,
     /// The hash of the model, if one was used.
     pub model_hash: Option<String>,
+    /// The model that decided with the rules.
+    pub model: Option<ModelFact>,
+    /// The model that was watched beside it.
+    pub challenger: Option<ModelFact>,
     /// The digest of all decisions.
     pub decisions_digest: String,
     /// What became of the records.
@@ -60,10 +64,55 @@ pub struct RunFacts {
     pub shadow_hits: Vec<NamedCount>,
     /// Verdicts on accounts and groups, such as `account restricted`, and how many.
     pub entity_verdicts: Vec<NamedCount>,
+    /// Texts on which rules of the text dimension hit, by rule and then by score.
+    pub texts: Vec<TextExample>,
     /// What was sorted on disk, where events did not fit in memory.
     pub sorted_on_disk: Option<OnDisk>,
     /// Whether the run was interrupted and shows only what it had done.
     pub partial: bool,
+}
+
+/// A model of a run, and how its score counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ModelFact {
+    /// The file as it was given.
+    pub path: String,
+    /// Its hash.
+    pub hash: String,
+    /// Its name; empty for an ONNX file.
+    pub name: String,
+    /// `forest`, `boosting` and the like, or `onnx`.
+    pub kind: String,
+    /// Whether 500 is even odds and 50 points double them; else scores are thousandths of a
+    /// probability.
+    pub log_odds: bool,
+    /// How many inputs it reads.
+    pub inputs: u64,
+    /// How its score joins that of the rules: `max`, `sum` or `rules`.
+    pub blend: String,
+    /// How many of a hundred of its points count.
+    pub weight: i64,
+    /// The score from which on it counts at all.
+    pub at_least: i64,
+}
+
+/// A text on which a rule of the text dimension hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TextExample {
+    /// The rule.
+    pub rule: String,
+    /// The transaction.
+    pub event_id: String,
+    /// What was decided on it.
+    pub decision: String,
+    /// Its score.
+    pub score: i64,
+    /// Its text in pieces, and whether each is of a phrase, or of a mine packet's memo.
+    pub pieces: Vec<(String, bool)>,
+    /// The phrases, as their files have them, with their categories.
+    pub phrases: Vec<(String, String)>,
+    /// What the rule said.
+    pub reason: String,
 }
 
 /// A change of rules during a run.

@@ -1,7 +1,9 @@
 //! A made-up run for the tests of reports: two weeks around New Year's Eve, with a few schemes
 //! among honest traffic, hostile names included.
 
-use super::{ChangeFact, Counts, InputFact, NamedCount, RejectCount, RunFacts, WarmingFact};
+use super::{
+    ChangeFact, Counts, InputFact, NamedCount, RejectCount, RunFacts, TextExample, WarmingFact,
+};
 use crate::event::{Kind, Raw};
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels, LabelsBuilder};
 use crate::rules::file::Status;
@@ -152,6 +154,7 @@ pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
             score: score(&transaction.hits),
             hits: &transaction.hits,
             epoch: 0,
+            ways: None,
         });
     }
     (facts(count), judge.finish())
@@ -167,6 +170,8 @@ fn facts(transactions: u64) -> RunFacts {
         }],
         rules_hash: "5be39f2c41d07c1a".repeat(4),
         model_hash: None,
+        model: None,
+        challenger: None,
         decisions_digest: "41d07c1a5be39f2c".repeat(4),
         counts: Counts {
             read: transactions * 3 / 2 + 11,
@@ -190,6 +195,15 @@ fn facts(transactions: u64) -> RunFacts {
         features: vec!["funds.payee.fan_in_24h".to_owned(), "devices.accounts_24h".to_owned()],
         not_evaluable: vec![named("many-accounts-one-device", 31)],
         shadow_hits: vec![named("shared-ip", 12)],
+        texts: vec![TextExample {
+            rule: "gambling-words".to_owned(),
+            event_id: "e7".to_owned(),
+            decision: "hold".to_owned(),
+            score: 650,
+            pieces: vec![(HOSTILE.to_owned(), false), (format!("扫雷{HOSTILE}"), true)],
+            phrases: vec![("扫雷".to_owned(), "gambling".to_owned())],
+            reason: format!("one phrase {HOSTILE}"),
+        }],
         sorted_on_disk: Some(OnDisk { events: transactions, runs: 3, bytes: 5_000_000 }),
         entity_verdicts: vec![named("account restricted", 9), named("group banned", 1)],
         changes: vec![ChangeFact {

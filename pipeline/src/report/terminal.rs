@@ -1,5 +1,7 @@
 //! The report on the terminal: what a newcomer must see, in one look.
 
+mod model;
+
 use super::screen::Screen;
 use super::{ReportInput, printable};
 use crate::diagnostic::Lang;
@@ -31,6 +33,7 @@ pub fn terminal(input: &ReportInput<'_>, screen: Screen) -> String {
     for view in input.judgement.truth.views() {
         page.view(view, input.run.partial);
     }
+    page.model(input);
     page.rules(input);
     page.text
 }

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::params::{self, Params};
 use super::timeline::{self, Test};
-use crate::decision::Verdict;
+use crate::decision::{MODEL, Verdict};
 use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Reader, Text};
 use crate::event::{Kind, KindSet, Schema};
@@ -187,6 +187,13 @@ impl RuleFile {
 }
 
 fn check_id(reader: &mut Reader<'_>, id: &str) {
+    if id == MODEL {
+        let message = Message::new(
+            "`model` is no id of a rule: it stands for the model in reasons",
+            "`model` 不能作为规则 id:它在理由中代表模型",
+        );
+        reader.fail("bad-rule-id", 0..0, message, None);
+    }
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if id.is_empty() || !id.chars().all(plain) {
         let message = Message::new(

@@ -67,6 +67,39 @@ pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
     (list, diagnostics)
 }
 
+/// A row of a list as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each text is the column of that name")]
+pub struct ListEntry {
+    pub value: String,
+    pub valid_from: String,
+    pub valid_until: String,
+    pub added_by: String,
+    pub reason: String,
+    /// From when on it is valid, in ms since 1970 UTC.
+    pub from: i64,
+    /// Until before when it is valid.
+    pub until: i64,
+}
+
+/// The rows of a list that [`read`] takes without a mistake, with who added each and why.
+pub fn entries(text: &str, zone: &Zone) -> Vec<ListEntry> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let entry = |record: csv::StringRecord| {
+        let cell = |place: usize| record.get(place).unwrap_or("").trim().to_owned();
+        Some(ListEntry {
+            from: time(&cell(1), zone, i64::MIN)?,
+            until: time(&cell(2), zone, i64::MAX)?,
+            value: cell(0),
+            valid_from: cell(1),
+            valid_until: cell(2),
+            added_by: cell(3),
+            reason: cell(4),
+        })
+    };
+    reader.records().filter_map(Result::ok).filter_map(entry).collect()
+}
+
 fn time(text: &str, zone: &Zone, unbounded: i64) -> Option<i64> {
     if text.is_empty() {
         return Some(unbounded);

@@ -4,6 +4,7 @@
 //! rules, [`set`] a whole directory: nothing runs while anything in it is wrong. [`mod@fmt`] and
 //! [`docs`] are for those who write and read them.
 
+pub mod blend;
 mod canonical;
 mod check;
 pub mod docs;
@@ -24,5 +25,5 @@ pub(crate) mod tests;
 
 pub use files::DIMENSIONS;
 pub use policy::Policy;
-pub use set::{Loaded, Rule, RuleSet, load};
+pub use set::{Loaded, Rule, RuleSet, Vocabulary, load, load_with};
 pub use template::{Template, write_value};

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::blend::ModelPolicy;
 use super::file::FLOORS;
 use super::links::{self, LinkPolicy};
 use crate::decision::Verdict;
@@ -24,6 +25,8 @@ pub struct Policy {
     pub language: Lang,
     /// From which score on a transaction is reviewed, held, blocked.
     pub bands: Bands,
+    /// What a model's score counts for, where a run has a model.
+    pub model: ModelPolicy,
     /// How far behind the newest event of its partition an event may come and be in time.
     pub allowed_lateness: i64,
     /// How long an id is remembered.
@@ -125,6 +128,7 @@ impl Default for Policy {
         Policy {
             language: Lang::En,
             bands: Bands { review: 300, hold: 600, block: 850 },
+            model: ModelPolicy::default(),
             allowed_lateness: 0,
             dedup_window: 7 * DAY_MS,
             max_ahead: 5 * 60_000,
@@ -155,6 +159,7 @@ impl Policy {
             &[
                 "language",
                 "bands",
+                "model",
                 "allowed_lateness",
                 "dedup_window",
                 "max_ahead",
@@ -170,6 +175,7 @@ impl Policy {
         );
         let mut policy = Policy::default();
         policy.read_bands(&mut reader, root);
+        policy.model.read(&mut reader, root);
         policy.read_times(&mut reader, root);
         if let Some(features) = reader.table(root, "features") {
             reader.known_keys(features, &["columns"]);
@@ -428,6 +434,10 @@ mod tests {
             ("graph_tick = '0s'", "bad-duration"),
             ("idle_ms = -1", "out-of-bounds"),
             ("[bands]\nreview = 700", "bands-not-rising"),
+            ("[model]\nblend = 'mix'", "unknown-value"),
+            ("[model]\nweigth = 50", "unknown-key"),
+            ("[model]\nweight = 1001", "out-of-bounds"),
+            ("[model]\nat_least = 1.5", "wrong-type"),
             ("[bands]\nblock = 1002", "out-of-bounds"),
             ("[verdicts.account]\nban = true", "wrong-type"),
             ("[verdicts.account]\nban = { floor = 'allow' }", "unknown-value"),

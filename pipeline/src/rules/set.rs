@@ -1,6 +1,6 @@
 //! A rules directory as a whole: read, checked, compiled, hashed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{canonical, check};
 use crate::decision::Verdict;
 use crate::diagnostic::{Diagnostic, Failure, Severity, Sources};
 use crate::event::{KindSet, Schema, Type};
-use crate::expr::{Constant, Program, Slot};
+use crate::expr::{Ast, Constant, Environment, List, Names, Param, Program, Slot, Zone};
 use crate::features::catalogue::{Catalogue, Context, Features};
 use crate::features::devices::{Clusters, Link};
 
@@ -68,12 +68,59 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// The texts of the files, in which warnings and failed tests are shown.
     pub sources: Sources,
+    /// What conditions may name beside fields, features and their own parameters.
+    pub vocabulary: Vocabulary,
+}
+
+/// What conditions may name beside fields, features and parameters.
+pub struct Vocabulary {
+    /// Named conditions.
+    pub conditions: BTreeMap<String, Ast>,
+    /// Lists and calendars.
+    pub lists: BTreeMap<String, Arc<List>>,
+    /// The zone of hours and days.
+    pub zone: Arc<Zone>,
+}
+
+impl Vocabulary {
+    /// What a condition with these parameters is compiled with. To be run on rows of a rules
+    /// directory's own features it must name nothing that no rule of it names: such a name has no
+    /// place in a row.
+    pub fn environment<'e>(
+        &'e self,
+        names: &'e dyn Names,
+        params: &'e BTreeMap<String, Param>,
+    ) -> Environment<'e> {
+        Environment {
+            names,
+            params,
+            conditions: &self.conditions,
+            lists: &self.lists,
+            zone: &self.zone,
+        }
+    }
+}
+
+impl Loaded {
+    /// What a condition of one of these rules is compiled with, as [`Vocabulary::environment`].
+    pub fn environment<'e>(&'e self, params: &'e BTreeMap<String, Param>) -> Environment<'e> {
+        self.vocabulary.environment(&self.catalogue, params)
+    }
 }
 
 /// Loads a rules directory for events of a schema. What the directory leaves out has its
 /// default; without a directory there are no rules and no declared features. All mistakes of all
 /// files are said at once.
 pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Failure> {
+    load_with(directory, schema, &|_| {})
+}
+
+/// The same; `ask` may ask the catalogue for more than the rules use.
+pub fn load_with(
+    directory: Option<&Path>,
+    schema: &Arc<Schema>,
+    ask: &dyn Fn(&Catalogue),
+) -> Result<Loaded, Failure> {
     let mut files = Files::read(directory, schema)?;
     let features_file = files.features_file();
     let text = files.sources.get(&features_file).unwrap_or("").to_owned();
@@ -87,7 +134,9 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     let clusters = clusters_of(&files.policy, schema);
     let (graph_tick, columns) = (files.policy.graph_tick, files.policy.columns);
     let counterparties_max = files.policy.counterparties_max as usize;
-    let (conditions, lists, zone) = (&conditions, &lists, &zone);
+    let vocabulary = Vocabulary { conditions, lists, zone };
+    let (conditions, lists) = (&vocabulary.conditions, &vocabulary.lists);
+    let zone = &vocabulary.zone;
     let context =
         Context { conditions, lists, zone, clusters, graph_tick, counterparties_max, columns };
     let mut broken: BTreeSet<String> = files.declarations.broken.iter().cloned().collect();
@@ -99,6 +148,7 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     });
     let rules = check::compile(&mut files, &catalogue, broken);
     let hash = canonical::hash(&files);
+    ask(&catalogue);
     let lexicon = Arc::new(std::mem::replace(&mut files.lexicon, empty_lexicon()));
     let features = catalogue.compile(&order, &context, lexicon);
     let Files { mut found, sources, policy, .. } = files;
@@ -116,7 +166,7 @@ pub fn load(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Loaded, Fa
     match features.filter(|_| !wrong) {
         Some(features) => {
             let rules = RuleSet { rules, policy, hash };
-            Ok(Loaded { rules, features, catalogue, warnings: found, sources })
+            Ok(Loaded { rules, features, catalogue, warnings: found, sources, vocabulary })
         }
         None => Err(Failure::Input(found, sources)),
     }

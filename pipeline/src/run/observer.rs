@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::examples::Examples;
 use crate::decision::{DecisionBatch, Raised, Verdict};
 use crate::diagnostic::Lang;
-use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID};
+use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, NULL_INT};
 use crate::expr::Zone;
 use crate::job::Epoch;
-use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels};
+use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels, WayDecision, WayDecisions};
 use crate::rules::Rule;
 use crate::rules::file::Status;
+use crate::score::Scorer;
 use crate::sink::Scored;
 use crate::verdicts::{Enforced, Standing, Verdicts, floor};
 
@@ -110,7 +112,8 @@ pub(super) fn judge(
         judged.collect(),
         JudgeOptions { judge_from, ..options },
         Box::new(move |judged, hits| {
-            let decided = redecide[judged.epoch](hits);
+            let decided =
+                redecide[judged.epoch](hits, judged.ways.and_then(|held| held.model_score));
             places.raised(judged.epoch, hits, decided, judged.floor)
         }),
     )
@@ -156,7 +159,7 @@ impl Floors {
     /// floor that they set before it, which is returned. The floor is no evidence: else an account
     /// that goes on acting would never be free again, and a banned group would ban everybody in it.
     fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
-        let DecisionBatch { slice, rows, verdicts, raised: reasons, .. } = batch;
+        let DecisionBatch { slice, rows, verdicts, challenger, raised: reasons, .. } = batch;
         let row = rows[at] as usize;
         let (account, group) = (slice.chunk.str(ACCOUNT_ID, row), slice.chunk.str(GROUP_ID, row));
         let (time, decided) = (slice.effective[row], verdicts[at]);
@@ -169,6 +172,9 @@ impl Floors {
                 reasons.push(Raised { at, rule, text });
             });
         }
+        if let Some(other) = challenger.verdicts.get_mut(at) {
+            *other = self.places.raised(self.epoch, &self.hits, *other, floor);
+        }
         self.verdicts.observe(account, group, time, decided);
         self.reached = time;
         floor
@@ -179,13 +185,74 @@ impl Floors {
 pub(super) struct Observer {
     pub(super) judge: Judge,
     pub(super) floors: Floors,
+    pub(super) examples: Examples,
+    ways: Vec<Ways>,
+}
+
+/// What would be decided with other hits, and with a model's score or without.
+type Redecider = Box<dyn Fn(&[u16], Option<i64>) -> Verdict + Send>;
+
+/// How to decide with the rules alone and with the model alone, in one epoch.
+struct Ways {
+    scorer: Arc<Scorer>,
+    places: Arc<Places>,
+    epoch: usize,
+    rules: Redecider,
+}
+
+impl Ways {
+    /// What each way says of a decided transaction; none without a model.
+    fn decide(
+        &self,
+        batch: &DecisionBatch,
+        at: usize,
+        floor: Verdict,
+        hits: &[u16],
+    ) -> Option<WayDecisions> {
+        let models = self.scorer.models();
+        models.champion.as_ref()?;
+        let of = |score: i64| Some(score).filter(|score| *score != NULL_INT);
+        let model_score = of(batch.model_scores[at]);
+        let rules = self.places.raised(self.epoch, hits, (self.rules)(hits, None), floor);
+        let (verdict, _) = self.scorer.model_alone(model_score);
+        let challenger = models.challenger.as_ref().map(|_| WayDecision {
+            verdict: batch.challenger.verdicts[at],
+            score: batch.challenger.scores[at],
+        });
+        Some(WayDecisions {
+            model_score,
+            rules: WayDecision { verdict: rules, score: batch.rule_scores[at] },
+            // It ranks by its own score, of which the policy may let less count.
+            model: WayDecision { verdict, score: model_score.unwrap_or(0) },
+            both: WayDecision { verdict: batch.verdicts[at], score: batch.scores[at] },
+            challenger,
+        })
+    }
 }
 
 impl Observer {
+    pub(super) fn new(
+        judge: Judge,
+        epochs: &[Epoch],
+        places: &Arc<Places>,
+        verdicts: Verdicts,
+    ) -> Observer {
+        let way = |(epoch, (one, by_place)): (usize, (&Epoch, &Vec<u16>))| Ways {
+            scorer: one.scorer.clone(),
+            places: places.clone(),
+            epoch,
+            rules: Box::new(one.scorer.redecider(by_place)),
+        };
+        let ways = epochs.iter().zip(&places.by_epoch).enumerate().map(way).collect();
+        let examples = Examples::new(epochs);
+        Observer { judge, floors: Floors::new(places.clone(), verdicts), examples, ways }
+    }
+
     pub(super) fn observe(&mut self, scored: &mut Scored) {
-        let Observer { judge, floors } = self;
+        let Observer { judge, floors, ways, examples } = self;
         let epoch = scored.epoch;
         floors.raise_all(scored, |batch, at, floor, hits| {
+            examples.observe(epoch, batch, at);
             let row = batch.rows[at] as usize;
             let chunk = &batch.slice.chunk;
             judge.observe(&Judged {
@@ -202,6 +269,7 @@ impl Observer {
                 score: batch.scores[at],
                 hits,
                 epoch,
+                ways: ways[epoch].decide(batch, at, floor, hits),
             });
         });
     }

@@ -14,6 +14,7 @@ use crate::decision::Verdict;
 use crate::diagnostic::Failure;
 use crate::event::{Chunk, EVENT_TIME, Schema};
 use crate::job::Job;
+use crate::model::Artefacts;
 use crate::sink::Scored;
 use crate::source::log::Changes;
 use crate::source::order::{Arrivals, Ordered};
@@ -47,7 +48,7 @@ pub struct Session {
 impl Session {
     /// Begins with the rules of a directory; none: no rules.
     pub fn open(rules: Option<&Path>, schema: &Arc<Schema>) -> Result<Session, Failure> {
-        let timetable = changes::load(rules, &Changes::default(), schema)?;
+        let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
         let verdicts = Verdicts::new(timetable.policy());
         let rules_hash = timetable.rules_hash();
         let rules_hash = blake3::Hash::from_hex(rules_hash)

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Scorer, decide};
+use super::{Opinion, Scorer, Way, decide};
 use crate::decision::{DecisionBatch, Evidence, Verdict};
 use crate::event::{ChunkBuilder, Kind, Schema, Value};
 use crate::expr::Names as _;
 use crate::rules::Loaded;
+use crate::rules::blend::{Blend, ModelPolicy};
 use crate::rules::policy::Bands;
 use crate::rules::tests::{FEATURES, loaded, rule};
 use crate::source::order::Slice;
@@ -39,7 +40,7 @@ fn decided(loaded: Loaded, kind: Kind, rows: &[Vec<Value<'_>>]) -> (DecisionBatc
     let mut decider = scorer.decider();
     let mut batch = batch();
     for row in rows {
-        decider.decide(kind, row, None, &mut batch);
+        decider.decide(kind, row, None, Opinion::default(), &mut batch);
     }
     (batch, decider.not_evaluable())
 }
@@ -104,7 +105,7 @@ fn reasons_and_evidence_hold_the_values_of_the_event() {
         let row = row(&loaded, &values);
         let scorer = Scorer::new(loaded.rules);
         let mut batch = batch();
-        scorer.decider().decide(Kind::Claim, &row, None, &mut batch);
+        scorer.decider().decide(Kind::Claim, &row, None, Opinion::default(), &mut batch);
         assert_eq!(batch.reasons.get(0), reason);
         let named = |(name, value): &(u16, Evidence)| {
             let mut text = format!("{}=", scorer.names().evidence[usize::from(*name)]);
@@ -165,8 +166,23 @@ fn a_row_without_the_value_is_outside_of_a_rollout() {
 }
 
 /// The decision in a few plain lines.
-fn oracle(effects: &[(i64, Verdict, bool)], bands: Bands) -> (Verdict, i64) {
-    let score = effects.iter().map(|(score, ..)| score).sum::<i64>().min(1000);
+fn oracle(
+    effects: &[(i64, Verdict, bool)],
+    model: Option<i64>,
+    bands: Bands,
+    policy: ModelPolicy,
+) -> (Verdict, i64, i64) {
+    let rules = effects.iter().map(|(score, ..)| score).sum::<i64>().min(1000);
+    let said = match model {
+        Some(score) if score >= policy.at_least => score * policy.weight / 100,
+        _ => 0,
+    };
+    let score = match policy.blend {
+        Blend::Rules => rules,
+        Blend::Max if said > rules => said.min(1000),
+        Blend::Max => rules,
+        Blend::Sum => (rules + said).min(1000),
+    };
     let mut verdict = Verdict::Allow;
     if score >= bands.review {
         verdict = Verdict::Review;
@@ -178,13 +194,14 @@ fn oracle(effects: &[(i64, Verdict, bool)], bands: Bands) -> (Verdict, i64) {
         verdict = Verdict::Block;
     }
     let floor = effects.iter().map(|(_, floor, _)| *floor).max().unwrap_or(Verdict::Allow);
-    if floor == Verdict::Block {
-        return (Verdict::Block, score);
-    }
-    if effects.iter().any(|(.., allows)| *allows) {
-        return (Verdict::Allow, score);
-    }
-    (verdict.max(floor), score)
+    let verdict = if floor == Verdict::Block {
+        Verdict::Block
+    } else if effects.iter().any(|(.., allows)| *allows) {
+        Verdict::Allow
+    } else {
+        verdict.max(floor)
+    };
+    (verdict, score, rules)
 }
 
 proptest! {
@@ -192,10 +209,14 @@ proptest! {
     fn decisions_equal_a_plain_oracle(
         effects in prop::collection::vec((0i64..=500, 0usize..4, prop::bool::weighted(0.2)), 0..6),
         cuts in prop::array::uniform3(1i64..=1001),
+        model in prop::option::of(0i64..=1000),
+        (blend, weight, at_least) in (0usize..3, 0i64..=300, 0i64..=1000),
     ) {
         let mut cuts = cuts;
         cuts.sort_unstable();
         let bands = Bands { review: cuts[0], hold: cuts[1], block: cuts[2] };
+        let blend = [Blend::Max, Blend::Sum, Blend::Rules][blend];
+        let policy = ModelPolicy { blend, weight, at_least };
         let effects: Vec<(i64, Verdict, bool)> = effects
             .into_iter()
             .map(|(score, floor, allows)| match allows {
@@ -203,6 +224,8 @@ proptest! {
                 false => (score, Verdict::ALL[floor], false),
             })
             .collect();
-        prop_assert_eq!(decide(effects.iter().copied(), &bands), oracle(&effects, bands));
+        let found = decide(effects.iter().copied(), model, &Way { bands, model: policy });
+        let found = (found.verdict, found.score, found.rule_score);
+        prop_assert_eq!(found, oracle(&effects, model, bands, policy));
     }
 }

@@ -74,7 +74,7 @@ use self::output::Output;
 use self::world::{Event, World};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
-use crate::run::{self, Events, Request, SORT_MEMORY};
+use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY};
 
 /// Batches of events that may wait to be written down.
 const BATCHES_AHEAD: usize = 16;
@@ -182,6 +182,7 @@ fn run_directory(
         events: Events::Files { paths: vec![out.join("events.parquet")], maps: Vec::new() },
         labels: Some(out.join("labels.parquet")),
         rules: Some(rules.to_owned()),
+        models: ModelPaths::default(),
         out: out.join("run"),
         options: Options { workers, tick: 1_000, batch: BATCH, sorted: true },
         warmup: 0,

@@ -17,7 +17,8 @@ use arrow::datatypes::SchemaRef;
 
 use self::log::Log;
 use self::parquet::{
-    Writer, decisions_columns, decisions_schema, features_columns, features_schema,
+    Writer, challenger_columns, challenger_schema, decisions_columns, decisions_schema,
+    features_columns, features_schema,
 };
 use crate::decision::{DecisionBatch, Names};
 use crate::event::{Column, Type};
@@ -49,6 +50,9 @@ impl Scored {
     }
 }
 
+/// What a challenger says of each transaction: beside the decisions and no part of them.
+const CHALLENGER_FILE: &str = "challenger.parquet";
+
 /// Batches that may wait for a writer.
 const BATCHES_WAITING: usize = 4;
 
@@ -74,6 +78,8 @@ pub struct Recorder {
     decisions: Lane<MakeColumns, ()>,
     features: Lane<MakeColumns, ()>,
     log: Lane<Logged, blake3::Hash>,
+    /// What a challenger says, where there is one.
+    challenger: Option<Lane<MakeColumns, ()>>,
     recorded: Recorded,
     counts: RuleCounts,
 }
@@ -88,8 +94,16 @@ struct RuleCounts {
 
 impl Recorder {
     /// Opens the files of a run directory.
-    pub fn create(directory: &Path, features: &[(String, Type)]) -> Result<Recorder, String> {
+    pub fn create(
+        directory: &Path,
+        features: &[(String, Type)],
+        challenged: bool,
+    ) -> Result<Recorder, String> {
+        let challenger = directory.join(CHALLENGER_FILE);
         Ok(Recorder {
+            challenger: challenged
+                .then(|| columns(&challenger, challenger_schema()))
+                .transpose()?,
             decisions: columns(&directory.join("decisions.parquet"), decisions_schema())?,
             features: columns(&directory.join("features.parquet"), features_schema(features))?,
             log: lines(&directory.join("log"))?,
@@ -144,14 +158,23 @@ impl Recorder {
         let Scored { batch, names, features, .. } = scored;
         let batch = Arc::new(batch);
         let (logged, decided) = (batch.clone(), batch.clone());
+        if let Some(lane) = &self.challenger {
+            let batch = batch.clone();
+            if !lane.send(Box::new(move || challenger_columns(&batch))) {
+                return false;
+            }
+        }
         self.log.send((logged, names.clone()))
             && self.decisions.send(Box::new(move || decisions_columns(&decided, &names)))
             && self.features.send(Box::new(move || features_columns(&batch, features)))
     }
 
     fn finish(self) -> Result<Recorded, String> {
-        let Recorder { decisions, features, log, mut recorded, counts } = self;
+        let Recorder { decisions, features, log, challenger, mut recorded, counts } = self;
         counts.add_to(&mut recorded);
+        if let Some(lane) = challenger {
+            lane.close(&mut recorded.stopwatch)?;
+        }
         decisions.close(&mut recorded.stopwatch)?;
         features.close(&mut recorded.stopwatch)?;
         recorded.digest = log.close(&mut recorded.stopwatch)?;

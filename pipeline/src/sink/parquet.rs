@@ -163,6 +163,28 @@ pub fn decisions_schema() -> SchemaRef {
     ]))
 }
 
+/// The schema of `challenger.parquet`: the id, the challenger's own score, the final score with it in
+/// place of the champion, and what would be decided.
+pub fn challenger_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("event_id", DataType::Utf8, false),
+        Field::new("challenger_model_score", DataType::Int64, true),
+        Field::new("challenger_score", DataType::Int64, false),
+        Field::new("challenger_decision", dictionary(), false),
+    ]))
+}
+
+/// The columns of `challenger.parquet` for one batch.
+pub fn challenger_columns(batch: &DecisionBatch) -> Vec<ArrayRef> {
+    let challenger = &batch.challenger;
+    vec![
+        strings_at(&batch.slice.chunk, EVENT_ID, &batch.rows),
+        ints(challenger.model_scores.clone()),
+        ints(challenger.scores.clone()),
+        words(challenger.verdicts.iter().map(|verdict| verdict.name())),
+    ]
+}
+
 /// The schema of `features.parquet`: the id, then a column a feature.
 pub fn features_schema(features: &[(String, Type)]) -> SchemaRef {
     let id = Field::new("event_id", DataType::Utf8, false);

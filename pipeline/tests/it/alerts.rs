@@ -77,6 +77,12 @@ fn write_rules(directory: &Path, policy: &str, amount: i64) {
         );
         fs::write(directory.join(format!("funds/{name}.toml")), text).unwrap();
     }
+    let shadow = "title = 'x'\nstatus = 'shadow'\non = ['claim', 'transfer', 'send', 'withdraw']\n\
+                  when = 'funds.payer.cycle4_24h >= 4'\nscore = 0\nreason = 'x'\nreason_zh = 'x'\n";
+    fs::write(directory.join("funds/shadow.toml"), shadow).unwrap();
+    let circle = "[behaviour.circle]\nexpr = \"funds.payer.cycle4_24h == 4 ? 'four' : 'fewer'\"\n\
+                  doc = 'x'\ndoc_zh = 'x'\nunit = 'x'\nmisleads = 'x'\n";
+    fs::write(directory.join("features.toml"), circle).unwrap();
 }
 
 fn policy(graph_tick: i64, columns: &str) -> String {
@@ -145,7 +151,7 @@ fn cycle(events: &[Ev], account: &str, moment: i64) -> [Option<i64>; 2] {
         .iter()
         .filter(|edge| !kept(edge) && (near.contains(edge.0) || near.contains(edge.1)))
         .count();
-    [hops, Some(left_out as i64)]
+    [hops, Some(left_out as i64).filter(|left_out| *left_out > 0)]
 }
 
 fn decided(fen: i64, amount: i64, [payer, payer_cut, payee, _]: [Option<i64>; 4]) -> &'static str {
@@ -199,9 +205,14 @@ fn job(events: &[Ev], rules: &Path) -> Arc<Job> {
 fn found(job: &Arc<Job>, cut: Cut) -> BTreeMap<String, Found> {
     let (_, parts) = hongxian::backtest::decide(job, options(cut.0, cut.1, cut.2)).unwrap();
     let columns = job.features().columns();
-    let places = NAMES.map(|name| columns.iter().position(|(held, ..)| held == name).unwrap());
+    let place = |name: &str| columns.iter().position(|(held, ..)| held == name).unwrap();
+    let (places, circle) = (NAMES.map(place), place("behaviour.circle"));
+    let rule = |name: &str| parts[0].names.rules.iter().position(|(id, _)| id == name).unwrap();
+    let shadow = rule("shadow");
     let mut found = BTreeMap::new();
+    let (mut unknown, mut not_evaluable) = (0, 0);
     for part in &parts {
+        not_evaluable += part.not_evaluable[shadow];
         for (at, row) in part.batch.rows.iter().enumerate() {
             let id = part.batch.slice.chunk.str(EVENT_ID, *row as usize).to_owned();
             let value = |place: usize| match part.features[place].value(at) {
@@ -209,9 +220,21 @@ fn found(job: &Arc<Job>, cut: Cut) -> BTreeMap<String, Found> {
                 hongxian::event::Value::Int(value) => Some(value),
                 other => panic!("{other:?}"),
             };
-            found.insert(id, (part.batch.verdicts[at].name().to_owned(), places.map(value)));
+            let values = places.map(value);
+            // What else hangs on the alert says the same.
+            let [payer, ..] = values;
+            unknown += u64::from(payer.is_none());
+            let is_four = payer == Some(4);
+            assert_eq!(part.batch.shadow_hits.get(at) == [shadow as u16], is_four, "{id}");
+            let said = match part.features[circle].value(at) {
+                hongxian::event::Value::Str(said) => Some(said == "four"),
+                _ => None,
+            };
+            assert_eq!(said, payer.map(|_| is_four), "{id}");
+            found.insert(id, (part.batch.verdicts[at].name().to_owned(), values));
         }
     }
+    assert_eq!(not_evaluable, unknown, "how often the shadow rule could not be evaluated");
     found
 }
 
@@ -359,9 +382,9 @@ fn a_circle_of_four_is_seen_for_exactly_a_day() {
 fn a_hub_two_payments_away_hides_a_circle_and_that_is_said() {
     // The limit, the customers that the shop has besides the one of the circle, and what is found.
     let told = [
-        (64, 63, Some(4), Some(0)),
+        (64, 63, Some(4), None),
         (64, 64, None, Some(2)),
-        (5, 4, Some(4), Some(0)),
+        (5, 4, Some(4), None),
         (5, 5, None, Some(2)),
     ];
     for (limit, customers, hops, left_out) in told {
@@ -395,9 +418,9 @@ fn a_hub_two_payments_away_hides_a_circle_and_that_is_said() {
 fn what_no_rule_uses_is_not_computed() {
     let directory = tempfile::tempdir().unwrap();
     write_rules(directory.path(), &policy(1_000, "used"), 7);
-    for (name, _) in &RULES[1..] {
-        fs::remove_file(directory.path().join(format!("funds/{name}.toml"))).unwrap();
-    }
+    let rules = RULES[1..].iter().map(|(name, _)| *name).chain(["shadow"]);
+    let files = rules.map(|name| format!("funds/{name}.toml")).chain(["features.toml".to_owned()]);
+    files.for_each(|file| fs::remove_file(directory.path().join(file)).unwrap());
     let job = job(&[transfer(0, START, "u1", "u2", 7)], directory.path());
     assert!(!job.features().columns().iter().any(|(name, ..)| name.contains("cycle")));
     let (summary, parts) = hongxian::backtest::decide(&job, options(2, 1_000, 64)).unwrap();

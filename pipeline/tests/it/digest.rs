@@ -13,7 +13,7 @@ use hongxian::event::{Chunk, EVENT_ID, EVENT_TIME, FIELDS, FieldId, Schema, Type
 use hongxian::features::Features;
 use hongxian::job::Job;
 use hongxian::rules::{self, Loaded};
-use hongxian::run::{self, Events, Request};
+use hongxian::run::{self, Events, ModelPaths, Request};
 use hongxian::score::Scorer;
 use hongxian::sink::Scored;
 use hongxian::source::order::{Arrivals, Ordered};
@@ -208,6 +208,7 @@ fn what_is_shipped_decides_the_same_from_any_files() {
             },
             labels: None,
             rules: Some(workspace().join("rules")),
+            models: ModelPaths::default(),
             out: out.clone(),
             options: options(cut),
             warmup: 0,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use hongxian::run::{self, Events, Outcome, Request};
+use hongxian::run::{self, Events, ModelPaths, Outcome, Request};
 use hongxian::sink::{self, lines};
 use serde_json::{Value, json};
 
@@ -143,6 +143,7 @@ fn decide(directory: &Path, workers: usize) -> Outcome {
         events: Events::Files { paths: vec![directory.join("events.csv")], maps: Vec::new() },
         labels: None,
         rules: Some(directory.join("rules")),
+        models: ModelPaths::default(),
         out: directory.join(format!("run{workers}")),
         options: options(workers, 1_000, 4),
         warmup: 0,

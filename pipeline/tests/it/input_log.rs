@@ -13,7 +13,7 @@ use hongxian::dataflow::Options;
 use hongxian::diagnostic::{Failure, Lang};
 use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
-use hongxian::run::{Events, Outcome, Request};
+use hongxian::run::{Events, ModelPaths, Outcome, Request};
 use hongxian::source::log::{InputLog, Times};
 use hongxian::source::order::{SortMemory, Sorter};
 use proptest::prelude::*;
@@ -361,6 +361,7 @@ pub(crate) fn ran(
         events,
         labels: None,
         rules,
+        models: ModelPaths::default(),
         out: out.path().to_owned(),
         options: options(cut.0, cut.1, cut.2),
         warmup: 0,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hongxian::diagnostic::Failure;
 use hongxian::event::{Chunk, Position, Schema};
-use hongxian::run::{self, Events, Outcome, Request, SORT_MEMORY};
+use hongxian::run::{self, Events, ModelPaths, Outcome, Request, SORT_MEMORY};
 use hongxian::source::order::{Arrivals, Ordered, SortMemory, Sorter};
 use proptest::prelude::*;
 
@@ -228,6 +228,7 @@ fn backtest(workers: usize, sort_memory: usize, out: &Path) -> Outcome {
         },
         labels: None,
         rules: Some(workspace().join("bench/batch-job")),
+        models: ModelPaths::default(),
         out: out.to_owned(),
         options: options(workers, 1_000, 32_768),
         warmup: 0,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hongxian::run::{self, Events, Outcome, Request};
+use hongxian::run::{self, Events, ModelPaths, Outcome, Request};
 use hongxian::sink::lines;
 
 use super::digest::read_parquet;
@@ -35,6 +35,7 @@ fn decide(story: &Path, out: &Path) -> (Outcome, String) {
         events: Events::Files { paths: vec![events(story)], maps: Vec::new() },
         labels: Some(story.join("labels.csv")).filter(|labels| labels.is_file()),
         rules: Some(workspace().join("rules")),
+        models: ModelPaths::default(),
         out: out.to_owned(),
         options: options(2, 1_000, 64),
         warmup: 0,

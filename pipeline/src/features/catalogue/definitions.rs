@@ -32,6 +32,8 @@ pub struct Definition {
     pub of_decisions: bool,
     /// The names that it reads itself.
     pub reads: BTreeSet<String>,
+    /// Its unit, which is no part of the hash.
+    pub unit: String,
 }
 
 /// The definition of every name of a catalogue.
@@ -71,6 +73,20 @@ impl Features {
         self.definitions.get(name)
     }
 
+    /// The computed features, by place, on which values of these names rest.
+    pub(crate) fn computed_for<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<usize> {
+        let mut rests_on = BTreeSet::new();
+        let mut waiting: Vec<String> = names.map(|name| coded(name).0.to_owned()).collect();
+        while let Some(name) = waiting.pop() {
+            let held = self.definitions.0.get(&name);
+            if rests_on.insert(name) {
+                waiting.extend(held.into_iter().flat_map(|held| held.reads.iter().cloned()));
+            }
+        }
+        let computed = self.computed.iter().enumerate();
+        computed.filter(|(_, one)| rests_on.contains(&one.name)).map(|(at, _)| at).collect()
+    }
+
     /// The name that is written so where dots may be underscores, as in the files of others.
     pub fn name_with_dots(&self, written: &str) -> Option<&str> {
         let names = self.definitions.0.keys();
@@ -90,7 +106,8 @@ impl Definitions {
         hasher.part(hash);
         hasher.part(value);
         let (hash, reads) = (hasher.end(), BTreeSet::from([text.to_owned()]));
-        Some(Definition { kind: Type::Bool, hash, of_decisions: *of_decisions, reads })
+        let (of_decisions, unit) = (*of_decisions, String::new());
+        Some(Definition { kind: Type::Bool, hash, of_decisions, reads, unit })
     }
 }
 
@@ -141,6 +158,21 @@ impl Hasher {
 }
 
 impl Catalogue {
+    /// Has a name computed and stored, though no rule uses it.
+    pub fn ask(&self, name: &str) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let mut used = self.used.borrow_mut();
+        if entry.source == EntrySource::Attribute {
+            used.attributes.insert(name.to_owned());
+        }
+        used.asked.insert(name.to_owned());
+    }
+
+    /// The name that is written so where dots may be underscores, as in the files of others.
+    pub fn name_with_dots(&self, written: &str) -> Option<&str> {
+        spelt(self.entries.keys().map(String::as_str), written)
+    }
+
     /// The definitions of all names.
     pub(super) fn definitions(&self, context: &Context<'_>) -> Definitions {
         let mut definitions = Definitions::default();
@@ -161,6 +193,7 @@ impl Catalogue {
             hash: String::new(),
             of_decisions: false,
             reads: BTreeSet::new(),
+            unit: entry.unit.clone(),
         };
         // A circle has been refused, but not always before this.
         known.0.insert(name.to_owned(), definition.clone());
@@ -255,117 +288,4 @@ fn expression(source: &str, context: &Context<'_>) -> (String, BTreeSet<String>)
 /// How accounts are linked; without links what is known of clusters is null.
 fn clusters(context: &Context<'_>) -> String {
     format!("clusters {:?}", context.clusters)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use crate::event::Schema;
-    use crate::features::Features;
-    use crate::rules;
-
-    const BASE: &str = "
-        [behaviour.claims_10m]
-        over = ['claim']
-        where = 'is_large && amount_fen >= 100'
-        key = ['account_id']
-        agg = 'count'
-        window = '10m'
-        doc = 'claims'
-
-        [behaviour.night]
-        expr = 'hour(event_time) < 6'
-
-        [behaviour.night_claims]
-        expr = 'behaviour.night ? behaviour.claims_10m : 0'
-    ";
-    const POLICY: &str = "time_zone = 'Asia/Shanghai'\n";
-    const CONDITIONS: &str = "is_large = 'amount_fen > 5'\n";
-
-    fn features(declared: &str, policy: &str, conditions: &str) -> Features {
-        let directory = tempfile::tempdir().unwrap();
-        let write = |file: &str, text: &str| {
-            std::fs::write(directory.path().join(file), text).unwrap();
-        };
-        write("features.toml", declared);
-        write("policy.toml", policy);
-        write("conditions.toml", conditions);
-        let loaded = rules::load(Some(directory.path()), &Arc::new(Schema::default()));
-        match loaded {
-            Ok(loaded) => loaded.features,
-            Err(wrong) => panic!("{wrong:?}"),
-        }
-    }
-
-    #[test]
-    fn a_definition_is_another_when_what_it_rests_on_is_and_only_then() {
-        let names = ["behaviour.claims_10m", "behaviour.night", "behaviour.night_claims"];
-        let other_names = ["amount_fen", "devices.cluster_accounts", "kind=claim"];
-        let of = |features: &Features| {
-            let all: Vec<&str> = names.into_iter().chain(other_names).collect();
-            features.definitions(&all).unwrap()
-        };
-        let base = features(BASE, POLICY, CONDITIONS);
-        let changes = |declared: &str, policy: &str, conditions: &str| -> String {
-            let (before, after) = (of(&base), of(&features(declared, policy, conditions)));
-            let changed = |(a, b): (&String, &String)| if a == b { '.' } else { 'x' };
-            before.iter().zip(&after).map(changed).collect()
-        };
-        let edit = |from: &str, to: &str| {
-            assert!(BASE.contains(from), "{from}");
-            BASE.replace(from, to)
-        };
-        let more = format!("{BASE}\n[behaviour.new]\nexpr = 'amount_fen'\n");
-        let clusters = format!("{POLICY}[clusters]\nwindow = '3d'\n");
-        for (declared, policy, conditions, expected) in [
-            (BASE.to_owned(), POLICY, CONDITIONS, "......"),
-            (more, POLICY, CONDITIONS, "......"),
-            (edit("doc = 'claims'", "doc = 'n'\nunit = 'claims'"), POLICY, CONDITIONS, "......"),
-            (edit("is_large && amount_fen", "is_large&&amount_fen"), POLICY, CONDITIONS, "......"),
-            (edit(">= 100", ">= 101"), POLICY, CONDITIONS, "x.x..."),
-            (edit("'10m'", "'11m'"), POLICY, CONDITIONS, "x.x..."),
-            (edit("['account_id']", "['device_id']"), POLICY, CONDITIONS, "x.x..."),
-            (edit("['claim']", "['claim', 'send']"), POLICY, CONDITIONS, "x.x..."),
-            (edit("< 6", "< 7"), POLICY, CONDITIONS, ".xx..."),
-            (BASE.to_owned(), "time_zone = 'Asia/Tokyo'\n", CONDITIONS, ".xx..."),
-            (BASE.to_owned(), POLICY, "is_large = 'amount_fen > 6'\n", "x.x..."),
-            (BASE.to_owned(), &clusters, CONDITIONS, "....x."),
-        ] {
-            assert_eq!(changes(&declared, policy, conditions), expected, "{declared}{policy}");
-        }
-    }
-
-    #[test]
-    fn what_hangs_on_decisions_says_so_and_so_does_what_reads_it() {
-        let declared = "
-            [funds.a]
-            expr = 'funds.payer.cycle4_24h ?? 0'
-            [funds.b]
-            expr = 'funds.a + 1'
-            [funds.c]
-            expr = 'amount_fen'
-        ";
-        let features = features(declared, POLICY, "");
-        let hangs = |name: &str| features.definition(name).unwrap().of_decisions;
-        assert_eq!(["funds.a", "funds.b", "funds.c"].map(hangs), [true, true, false]);
-        assert_eq!(features.name_with_dots("funds_b"), Some("funds.b"));
-    }
-
-    #[test]
-    fn names_that_are_not_there_are_named() {
-        let features = features(BASE, POLICY, CONDITIONS);
-        let wanted = ["behaviour.night", "behaviour.day", "amount_fen=3", "kind=", "kind=claim"];
-        let missing = features.definitions(&wanted).unwrap_err();
-        assert_eq!(missing, ["behaviour.day", "amount_fen=3", "kind="]);
-        let [claim, send] = ["kind=claim", "kind=send"].map(|name| features.definition(name));
-        assert_ne!(claim, send);
-    }
-
-    #[test]
-    fn the_hash_of_the_catalogue_is_that_of_all_definitions() {
-        let hash = |declared: &str| features(declared, POLICY, CONDITIONS).catalogue_hash();
-        assert_eq!(hash(BASE), hash(BASE));
-        assert_ne!(hash(BASE), hash(&format!("{BASE}\n[behaviour.new]\nexpr = 'amount_fen'\n")));
-    }
 }

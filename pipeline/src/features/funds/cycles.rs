@@ -23,7 +23,7 @@ use hashbrown::HashTable;
 
 use super::GraphTick;
 use super::flows::WINDOW_MS;
-use super::neighbours::{Payees, Payers, in_both};
+use super::neighbours::{Among, Payees, Payers, in_both};
 use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{KEY_GROUPS, Key, halves, whole};
 
@@ -301,16 +301,19 @@ impl Graph {
             self.accounts[*other].to_cut.change(1, cut);
         }
         let mut lasts = std::mem::take(&mut self.thirds);
+        let payers = Among::new(payers);
         for &next in &payees {
             if self.accounts[next].is_cut {
                 continue;
             }
-            if payers.contains(&next) {
+            if payers.contains(next) {
                 twos += 1;
                 self.accounts[next].twos.change(1, !cut);
             }
-            in_both(self.accounts[next].payees.list(), &payers, &mut lasts);
-            lasts.retain(|last| !self.accounts[*last].is_cut);
+            lasts.clear();
+            let after = self.accounts[next].payees.list().iter().map(|(last, _)| *last);
+            let closes = |last: &u32| payers.contains(*last) && !self.accounts[*last].is_cut;
+            lasts.extend(after.filter(closes));
             for last in &lasts {
                 self.accounts[*last].threes.change(1, !cut);
             }

@@ -188,12 +188,23 @@ pub(crate) const GRAPH_WORDS: usize = 3;
 /// The stream of a claim or transfer from one account to another.
 pub(crate) const EDGE: u32 = 1;
 
-/// What is known of an account in the graph.
-type Ask = fn(&mut Graph, Slot) -> Cycle;
+/// The words of the answer about an account: hops, and edges left out. There may be nothing to say.
+type Ask = fn(&mut Graph, Option<Slot>) -> Option<[u64; 2]>;
 
-/// The cycles that can be asked for: those of up to three accounts, and those of up to four.
-pub(crate) const CYCLES: Ask = |graph, slot| graph.of(slot);
-pub(crate) const LONG_CYCLES: Ask = Graph::up_to_four;
+/// The cycles of up to three accounts.
+pub(crate) const CYCLES: Ask = |graph, slot| {
+    let Cycle { hops, left_out } = slot.map(|slot| graph.of(slot)).unwrap_or_default();
+    Some([hops.unwrap_or(NULL_INT) as u64, left_out as u64])
+};
+
+/// The cycles of up to four. An answer hangs on an alert, so there is none about most accounts:
+/// that nothing was left out is not said.
+pub(crate) const LONG_CYCLES: Ask = |graph, slot| {
+    let Cycle { hops, left_out } = graph.up_to_four(slot?);
+    let left_out = Some(left_out as i64).filter(|left_out| *left_out > 0);
+    (hops.is_some() || left_out.is_some())
+        .then(|| [hops, left_out].map(|value| value.unwrap_or(NULL_INT) as u64))
+};
 
 /// The whole graph of payments, which each worker has.
 pub(crate) struct GraphState {
@@ -234,15 +245,18 @@ impl GraphState {
                 continue;
             }
             for (replies, (_, ask)) in found.iter_mut().zip(&self.asked) {
-                replies.rows.push(requests.rows[at]);
-                replies.lookups.push(lookups);
+                let mut answered = 0;
                 for (bit, slot) in [PAYER, PAYEE].into_iter().zip(slots) {
-                    if lookups & bit != 0 {
-                        let ask = |slot| ask(&mut self.graph, slot);
-                        let cycle = slot.map_or_else(Cycle::default, ask);
-                        let hops = cycle.hops.unwrap_or(NULL_INT);
-                        replies.values.extend([hops as u64, cycle.left_out as u64]);
+                    if lookups & bit != 0
+                        && let Some(words) = ask(&mut self.graph, slot)
+                    {
+                        answered |= bit;
+                        replies.values.extend(words);
                     }
+                }
+                if answered != 0 {
+                    replies.rows.push(requests.rows[at]);
+                    replies.lookups.push(answered);
                 }
             }
         }

@@ -31,6 +31,34 @@ pub(super) fn in_both(payees: &[(u32, u32)], payers: &[u32], found: &mut Vec<u32
     }
 }
 
+/// Accounts of which is asked often whether one is among them.
+pub(super) struct Among {
+    /// Bits by which most that are not among them are known without a search.
+    perhaps: Box<[u64; AMONG_BITS / 64]>,
+    sorted: Vec<u32>,
+}
+
+/// Enough for the counterparties of one account, and few enough to be cleared each time.
+const AMONG_BITS: usize = 1 << 12;
+
+impl Among {
+    pub(super) fn new(mut accounts: Vec<u32>) -> Among {
+        accounts.sort_unstable();
+        let mut perhaps = Box::new([0; AMONG_BITS / 64]);
+        for account in &accounts {
+            let bit = *account as usize % AMONG_BITS;
+            perhaps[bit / 64] |= 1 << (bit % 64);
+        }
+        Among { perhaps, sorted: accounts }
+    }
+
+    pub(super) fn contains(&self, account: u32) -> bool {
+        let bit = account as usize % AMONG_BITS;
+        self.perhaps[bit / 64] & (1 << (bit % 64)) != 0
+            && self.sorted.binary_search(&account).is_ok()
+    }
+}
+
 /// A list becomes a tree only well above the limit, so that what is at the limit stays as it is.
 fn is_long(length: usize, most: usize) -> bool {
     length > 2 * most

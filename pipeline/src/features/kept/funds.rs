@@ -193,13 +193,13 @@ macro_rules! long_cycles {
                     "edges that were left out when cycle4_24h was sought: those of cycle_cut_24h \
                      and, unless a cycle of 2 or 3 hops was found, those between accounts that \
                      the ", $side, " paid or was paid by and accounts with more distinct payees \
-                     or payers than counterparties_max; 0: every cycle was found; null where none was sought, for \
-                     there was no alert on the ", $side, " before T",
+                     or payers than counterparties_max; null where nothing was left out, and where \
+                     nothing was sought, for there was no alert on the ", $side, " before T",
                 ),
                 doc_zh: concat!(
                     "查找 cycle4_24h 时略去的边数:cycle_cut_24h 的边,以及(未找到2或3跳闭环时)",
                     $side_zh, "的收付款对方与不同收款方或付款方超过 counterparties_max 个的账号之间的边;\
-                     0 表示未遗漏任何闭环;T 之前没有放行以外的决定则为空",
+                     没有略去任何边,或 T 之前没有放行以外的决定,则为空",
                 ),
                 unit: "edges",
                 misleads: "a shop two payments away is enough",

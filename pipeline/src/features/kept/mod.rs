@@ -58,6 +58,11 @@ pub(crate) const OUTCOME: usize = 0;
 /// alert.
 pub(crate) const OF_ALERTED: Keeper = Keeper::LongCycles;
 
+/// Which of payer and payee it is whose alerts a kept feature hangs on; most hang on none.
+pub(crate) fn side_of_alerted(feature: usize) -> Option<usize> {
+    lookups()[OF_ALERTED as usize].iter().position(|features| features.contains(&feature))
+}
+
 /// A feature that a keeper answers.
 pub(crate) struct Row {
     pub(crate) name: &'static str,

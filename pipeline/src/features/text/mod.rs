@@ -20,6 +20,7 @@ mod gate;
 mod grade;
 mod homophones;
 mod lookalikes;
+mod marked;
 mod matcher;
 mod memo;
 mod normalise;
@@ -40,6 +41,7 @@ use crate::event::{NULL_INT, Type, Value};
 
 pub use compile::read_directory;
 pub use grade::Grade;
+pub use marked::{Mark, Marked};
 pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
 pub use phrases::{

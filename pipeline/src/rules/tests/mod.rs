@@ -1,5 +1,6 @@
 //! Tests of a rules directory as a whole.
 
+mod definitions;
 mod hash;
 mod mistakes;
 

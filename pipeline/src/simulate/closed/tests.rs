@@ -8,7 +8,7 @@ use super::*;
 use crate::dataflow::Options;
 use crate::diagnostic::Lang;
 use crate::event::Kind;
-use crate::run::{self, Events, Request, SORT_MEMORY};
+use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY};
 use crate::simulate::figures::DAY;
 use crate::simulate::live;
 
@@ -77,6 +77,7 @@ fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
         events: Events::Files { paths: vec![dir.join("events.parquet")], maps: Vec::new() },
         labels: None,
         rules: Some(rules.to_owned()),
+        models: ModelPaths::default(),
         out: dir.join("again"),
         options,
         warmup: 0,

@@ -1,0 +1,67 @@
+//! Lists that name a part of a transaction.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::rules::{Loaded, lists};
+
+/// An entry of a list that names a part of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The list.
+    pub list: String,
+    /// The value.
+    pub value: String,
+    /// The fields of the transaction that have it; `event_time` for a day of a calendar.
+    pub fields: Vec<String>,
+    /// From when on it is valid, as the list says; empty without bound.
+    pub valid_from: String,
+    /// Until when it is valid, as the list says; empty without bound.
+    pub valid_until: String,
+    /// Whether it was valid at the time of the transaction.
+    pub in_force: bool,
+    /// Who added it.
+    pub added_by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The entries of all lists that have one of the `values`, each of which is of a field.
+pub(super) fn listed(
+    directory: &Path,
+    loaded: &Loaded,
+    values: &[(String, String)],
+    time: i64,
+) -> Vec<Listed> {
+    let zone = &loaded.vocabulary.zone;
+    let mut found = Vec::new();
+    for (name, list) in &loaded.vocabulary.lists {
+        let fields = |value: &str| -> Vec<String> {
+            let of = values.iter().filter(|(_, held)| held == value);
+            of.map(|(field, _)| field.clone()).collect()
+        };
+        if !list.entries().any(|(value, _)| values.iter().any(|(_, held)| held == value)) {
+            continue;
+        }
+        let path = directory.join("lists").join(format!("{name}.csv"));
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for entry in lists::entries(&text, zone) {
+            let of = fields(&entry.value);
+            if of.is_empty() {
+                continue;
+            }
+            found.push(Listed {
+                list: name.clone(),
+                fields: of,
+                in_force: entry.from <= time && time < entry.until,
+                value: entry.value,
+                valid_from: entry.valid_from,
+                valid_until: entry.valid_until,
+                added_by: entry.added_by,
+                reason: entry.reason,
+            });
+        }
+    }
+    found
+}
