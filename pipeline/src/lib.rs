@@ -6,7 +6,8 @@
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that is over is
-//! opened again by [`finished`], and looked at by [`lens`], [`discover`] and [`profile`].
+//! opened again by [`finished`], and looked at by [`lens`], [`discover`] and [`profile`]. Live, events
+//! come from Kafka and decisions go there ([`stream`]).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -47,4 +48,6 @@ pub mod lens;
 pub mod discover;
 pub mod profile;
 pub mod rules_test;
+#[cfg(feature = "kafka")]
+pub mod stream;
 pub mod cli;
