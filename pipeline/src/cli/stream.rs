@@ -13,12 +13,13 @@ use crate::stream::{self, Config, Ended, How, Overrides};
 pub(super) struct Arguments {
     /// Configuration file (--help tells what it holds)
     ///
-    /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the last
-    /// three are made with one partition where they are not there); and, where wanted, name (two
-    /// streams of one name fence each other), rules, out, workers, tick, commit_interval,
+    /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
+    /// last three are made with one partition where they are not there); and, where wanted, name
+    /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
     /// connect_limit; [extra] with the types of columns of one's own; [kafka] with settings of
     /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }. Paths are relative to the
-    /// file. How late events may be, and when a partition is idle, stands in the rules' policy.toml.
+    /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
+    /// the rules.
     config: PathBuf,
     /// Read to where the topics end now, decide all of it, and stop
     #[arg(long)]

@@ -13,12 +13,14 @@ use super::config::Cluster;
 use crate::diagnostic::{Failure, Message};
 use crate::stopwatch::Since;
 
-/// One attempt to reach the brokers.
+/// How long brokers that are there may take to answer.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// One attempt to reach brokers that may be away: what is said of it should not be long in coming.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// The wait after a failed attempt: at first, and at most.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// The factor from which replicas are as many as the broker's own default says.
+/// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
 /// Something that whoever runs the stream should know while it goes on.
@@ -76,7 +78,7 @@ pub(super) fn wait(
     let (since, limit) = (Since::now(), Duration::from_millis(cluster.connect_limit as u64));
     let mut back_off = BACK_OFF_FIRST;
     loop {
-        let left = limit.saturating_sub(since.elapsed()).clamp(BACK_OFF_FIRST, ATTEMPT);
+        let left = limit.saturating_sub(since.elapsed()).clamp(BACK_OFF_FIRST, FIRST_ANSWER);
         let Err(error) = consumer.fetch_metadata(Some("__consumer_offsets"), left) else {
             return Ok(());
         };

@@ -1,8 +1,8 @@
 //! The heart of a stream, which knows no broker: records of partitions in, decisions and dead
 //! letters out, in total order.
 //!
-//! Whatever comes has an effective time, a refused record that of its partition's watermark when it
-//! came. The *frontier* is the largest whole tick that no watermark is before: nothing that counts as
+//! Whatever comes has an effective time, a refused record that of its partition's watermark when
+//! it came. The *frontier* is the largest whole tick that no watermark is before: nothing that counts as
 //! of earlier can come any more, so everything before it is decided, and nothing from it on.
 
 use super::control::{Counted, Held, Place, Resume};

@@ -1,9 +1,9 @@
 //! The pipeline on Kafka: events from topics, decisions to a topic, each exactly once; killed
 //! anywhere, it goes on as if nothing had happened.
 //!
-//! A stream reads its partitions side by side ([`Config::input`]), and the rest is as in a replay of
-//! an input log: a partition has a watermark, an event an effective time, and all events one total
-//! order. What is before the smallest watermark, in whole ticks, goes through the one dataflow.
+//! A stream reads its partitions side by side ([`Config::input`]), and the rest is as in a replay
+//! of an input log: a partition has a watermark, an event an effective time, and all events one
+//! total order. What is before the smallest watermark, in whole ticks, goes through the one dataflow.
 //! Its decisions are written in transactions, together with the dead letters and with how far the
 //! stream is. What a partition without records is moved on by, a heartbeat, is committed before
 //! anything is decided by it. So what decides is the input log alone: `input-log` exports it, and
