@@ -15,8 +15,9 @@ say() {
     printf '\n== %s\n' "$*" >&2
 }
 
+# fail MESSAGE [CODE]: ends with the exit code, 1 unless told otherwise.
 fail() {
-    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    printf '%s: %s\n' "$(basename "$0")" "$1" >&2
     exit "${2:-1}"
 }
 

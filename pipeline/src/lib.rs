@@ -7,7 +7,8 @@
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
 //! is over is opened again by [`finished`], looked at by [`lens`], [`discover`], [`profile`] and
-//! [`explain`], and learnt from by [`train`].
+//! [`explain`], and learnt from by [`train`]. Live, events come from Kafka and decisions go there
+//! ([`stream`]).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -51,4 +52,6 @@ pub mod profile;
 pub mod explain;
 pub mod train;
 pub mod rules_test;
+#[cfg(feature = "kafka")]
+pub mod stream;
 pub mod cli;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 pub use self::model::ModelPaths;
-pub use self::session::{Decided, Session};
+pub use self::session::{Decided, Session, Settings};
 
 use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
@@ -195,7 +195,8 @@ fn environment(message: String) -> Failure {
 }
 
 impl Events {
-    fn open(&self) -> Result<Intake, Failure> {
+    /// Opens what is to be read.
+    pub(crate) fn open(&self) -> Result<Intake, Failure> {
         match self {
             Events::Files { paths, maps } => inputs(paths, maps).map(Intake::Files),
             Events::Log { path, lateness } => {
@@ -237,12 +238,16 @@ fn too_many(request: &Request, rejects: u64) -> Result<(), Failure> {
 }
 
 fn refused(refused: &crate::source::order::Refused) -> Reject {
-    let detail = match refused.code {
-        RejectCode::TooOld => "older than the watermark by more than the dedup window".to_owned(),
-        _ => "the id was used before by an event with another body".to_owned(),
-    };
-    let refusal = Refusal::new(refused.code, detail);
+    let refusal = Refusal::new(refused.code, refusal_detail(refused.code));
     Reject::new(refused.position.source, refused.position.at, refusal, refused.raw.as_bytes())
+}
+
+/// Why an event is refused in the order.
+pub(crate) fn refusal_detail(code: RejectCode) -> &'static str {
+    match code {
+        RejectCode::TooOld => "older than the watermark by more than the dedup window",
+        _ => "the id was used before by an event with another body",
+    }
 }
 
 /// Makes the run directory. `run.toml` of a run before goes at once, for it is written last: a

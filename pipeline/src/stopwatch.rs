@@ -68,6 +68,22 @@ impl Stopwatch {
     }
 }
 
+/// A moment of the wall clock, for waiting and pacing: how long ago it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Since(Instant);
+
+impl Since {
+    /// This moment.
+    pub fn now() -> Since {
+        Since(Instant::now())
+    }
+
+    /// The time that has passed since.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The processor time of one thread, which other programs on a shared machine do not lengthen much.
 pub struct ThreadTime;
 

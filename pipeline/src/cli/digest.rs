@@ -4,17 +4,39 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::print;
+use super::{Shown, print};
 use crate::diagnostic::{Failure, Message, unreadable};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A run directory, its decisions.parquet, or a file of decisions as canonical JSON lines
+    /// A run directory, its decisions.parquet, a file of decisions as canonical JSON lines; with
+    /// --brokers, the output topic of a stream
     run: PathBuf,
+    /// Addresses of brokers, host:port with commas between: the digest is that of a topic
+    #[cfg(feature = "kafka")]
+    #[arg(long)]
+    brokers: Option<String>,
+    /// How long to try to reach the brokers
+    #[cfg(feature = "kafka")]
+    #[arg(long, default_value = "60s", value_parser = super::duration, requires = "brokers")]
+    connect_limit: i64,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let path = &arguments.run;
+    #[cfg(feature = "kafka")]
+    if let Some(brokers) = &arguments.brokers {
+        let cluster = crate::stream::Cluster {
+            brokers: brokers.clone(),
+            connect_limit: arguments.connect_limit,
+            settings: Default::default(),
+        };
+        let topic = path.to_string_lossy();
+        let tell = |said: &Message| super::note(said, shown);
+        print(&format!("{}\n", crate::stream::digest(&cluster, &topic, &tell)?));
+        return Ok(());
+    }
+    let _ = shown;
     let table = if path.is_dir() { path.join("decisions.parquet") } else { path.clone() };
     let digest = if path.is_dir() || is_parquet(path) {
         crate::sink::parquet::digest(&table).map_err(|error| {

@@ -6,10 +6,14 @@ mod digest;
 mod explain;
 mod lens;
 mod packet;
+#[cfg(feature = "kafka")]
+mod produce;
 mod profile;
 mod reading;
 mod rules;
 mod simulate;
+#[cfg(feature = "kafka")]
+mod stream;
 mod text;
 mod train;
 
@@ -48,7 +52,7 @@ enum Command {
     /// Check, document and format rules
     #[command(subcommand)]
     Rules(rules::Command),
-    /// Print the decisions digest of a run directory or of a file of decision lines
+    /// Print the decisions digest of a run directory, a file of decision lines or a topic
     Digest(digest::Arguments),
     /// The tables of the domain document over the events of a run
     ///
@@ -76,6 +80,20 @@ enum Command {
     /// model.json for `backtest --model`, card.md with all figures for whoever must approve it, and
     /// train.toml, the config as it was used. The same run, labels and config give the same bytes.
     Train(train::Arguments),
+    /// Replay event files into a Kafka topic
+    #[cfg(feature = "kafka")]
+    Produce(produce::Arguments),
+    /// Decide what comes from Kafka, to Kafka: each event once, whatever is killed
+    ///
+    /// Decisions go to the output topic as canonical JSON, refused records to the dead-letter topic
+    /// with the reason, both in transactions: readers use isolation.level=read_committed. Killed
+    /// anywhere, it goes on where it was: it replays the input from its beginning and writes nothing
+    /// twice.
+    #[cfg(feature = "kafka")]
+    Stream(stream::Arguments),
+    /// Export the input log of a stream, which `backtest --input-log` replays to the same decisions
+    #[cfg(feature = "kafka")]
+    InputLog(stream::ExportArguments),
     /// The reference packet engine on its own
     #[command(subcommand)]
     Packet(packet::Command),
@@ -120,13 +138,19 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Backtest(arguments) => backtest::run(&arguments, shown),
         Command::Rules(command) => rules::run(&command, shown),
-        Command::Digest(arguments) => digest::run(&arguments),
+        Command::Digest(arguments) => digest::run(&arguments, shown),
         Command::Lens(arguments) => lens::run(&arguments, shown),
         Command::Simulate(arguments) => simulate::run(&arguments, shown),
         Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Explain(arguments) => explain::run(&arguments, shown),
         Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
         Command::Train(arguments) => train::run(&arguments, shown),
+        #[cfg(feature = "kafka")]
+        Command::Produce(arguments) => produce::run(&arguments, shown),
+        #[cfg(feature = "kafka")]
+        Command::Stream(arguments) => stream::run(&arguments, shown),
+        #[cfg(feature = "kafka")]
+        Command::InputLog(arguments) => stream::export(&arguments),
         Command::Packet(command) => packet::run(&command),
         Command::Text(command) => text::run(&command, shown),
         Command::Devices(command) => devices::run(&command),

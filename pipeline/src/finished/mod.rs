@@ -231,6 +231,15 @@ impl FinishedRun {
         &self.notes
     }
 
+    /// The schema of its events.
+    ///
+    /// # Errors
+    /// When a mapping file has changed since, or an input is gone (exit 2).
+    pub fn schema(&self) -> Result<crate::event::Schema, Failure> {
+        self.check_there()?;
+        self.intake()?.schema()
+    }
+
     /// Reads its inputs again.
     ///
     /// # Errors

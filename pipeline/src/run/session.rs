@@ -1,9 +1,10 @@
 //! A live session: the one dataflow on a thread of its own, fed moment by moment, which answers
 //! each with its decisions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::environment;
@@ -16,15 +17,13 @@ use crate::event::{Chunk, EVENT_TIME, Schema};
 use crate::job::Job;
 use crate::model::Artefacts;
 use crate::sink::Scored;
-use crate::source::log::Changes;
+use crate::source::log::{Changes, Times};
 use crate::source::order::{Arrivals, Ordered};
 use crate::verdicts::Verdicts;
 
-/// A moment has a few events, and whoever feeds them waits for the answer: more workers would only
-/// wait for each other.
+/// A moment has a few events, and whoever feeds them one by one waits for the answer: more workers
+/// would only wait for each other.
 const WORKERS: usize = 1;
-/// Tick and batch cut a job's events into steps; here whoever feeds them does.
-const OPTIONS: Options = Options { workers: WORKERS, tick: 1, batch: 1, sorted: true };
 
 /// A decision, as far as whoever moves the money needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +34,54 @@ pub struct Decided {
     pub evidence: [u8; 32],
 }
 
+/// What the rules of a session say of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// When a record is late, and when its clock is wrong.
+    pub times: Times,
+    /// How long an id is remembered, in ms.
+    pub dedup_window: i64,
+    /// After how long without records a partition is idle, in ms.
+    pub idle: i64,
+}
+
 /// Rules at work on events that come one moment after the other.
 pub struct Session {
     feed: Arc<Live>,
     parts: Receiver<Scored>,
+    /// Parts that came before those in front of them.
+    early: BTreeMap<usize, Scored>,
+    workers: usize,
+    /// Parts that were asked for by feeding a step, and parts that were handed out.
+    asked: usize,
+    answered: usize,
     thread: Option<JoinHandle<Result<Summary, String>>>,
     floors: Floors,
     lines: blake3::Hasher,
     rules_hash: blake3::Hash,
+    settings: Settings,
 }
 
 impl Session {
     /// Begins with the rules of a directory; none: no rules.
     pub fn open(rules: Option<&Path>, schema: &Arc<Schema>) -> Result<Session, Failure> {
+        Session::with_workers(rules, schema, WORKERS)
+    }
+
+    /// The same with so many workers, for steps with many events.
+    pub fn with_workers(
+        rules: Option<&Path>,
+        schema: &Arc<Schema>,
+        workers: usize,
+    ) -> Result<Session, Failure> {
         let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
-        let verdicts = Verdicts::new(timetable.policy());
+        let policy = timetable.policy();
+        let settings = Settings {
+            times: super::times(policy),
+            dedup_window: policy.dedup_window,
+            idle: policy.idle_ms,
+        };
+        let verdicts = Verdicts::new(policy);
         let rules_hash = timetable.rules_hash();
         let rules_hash = blake3::Hash::from_hex(rules_hash)
             .map_err(|error| environment(format!("the hash of the rules is none: {error}")))?;
@@ -57,17 +89,35 @@ impl Session {
         let floors = Floors::new(Arc::new(Places::new(&epochs)), verdicts);
         let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
         let job = Arc::new(Job { events, epochs, interrupted: Arc::default() });
-        let feed = Arc::new(Live::new(WORKERS));
+        let feed = Arc::new(Live::new(workers));
         let steps: Arc<dyn Steps> = feed.clone();
-        let (sender, parts) = sync_channel(WORKERS);
-        let run = move || dataflow::run(&job, &steps, OPTIONS, &sender);
-        let thread = Some(std::thread::spawn(run));
-        Ok(Session { feed, parts, thread, floors, lines: blake3::Hasher::new(), rules_hash })
+        let (sender, parts) = sync_channel(workers);
+        // Tick and batch cut a job's events into steps; here whoever feeds them does.
+        let options = Options { workers, tick: 1, batch: 1, sorted: true };
+        let run = move || dataflow::run(&job, &steps, options, &sender);
+        Ok(Session {
+            feed,
+            parts,
+            early: BTreeMap::new(),
+            workers,
+            asked: 0,
+            answered: 0,
+            thread: Some(std::thread::spawn(run)),
+            floors,
+            lines: blake3::Hasher::new(),
+            rules_hash,
+            settings,
+        })
     }
 
     /// The hash of the rules.
     pub fn rules_hash(&self) -> [u8; 32] {
         *self.rules_hash.as_bytes()
+    }
+
+    /// What the rules say of time.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Decides on the transactions of a moment, in total order. The events are all that there are
@@ -77,24 +127,63 @@ impl Session {
     /// When the dataflow has failed; there is nothing to be had from it after that.
     pub fn decide(&mut self, events: Chunk, until: i64) -> Result<Vec<Decided>, Failure> {
         let effective = (0..events.len()).map(|row| events.int(EVENT_TIME, row)).collect();
-        self.feed.feed(events, effective, until);
-        let Ok(mut scored) = self.parts.recv() else {
-            return Err(self.stop().err().unwrap_or_else(|| {
-                environment("the dataflow ended before its events did".to_owned())
+        self.feed(events, effective, until);
+        let mut decided = Vec::new();
+        while let Some(scored) = self.next_part(true)? {
+            let lines = scored.lines();
+            self.lines.update(lines.as_bytes());
+            let each = scored.batch.verdicts.iter().zip(lines.lines());
+            decided.extend(each.map(|(&verdict, line)| Decided {
+                verdict,
+                evidence: *blake3::hash(line.as_bytes()).as_bytes(),
             }));
-        };
-        self.floors.raise_all(&mut scored, |_, _, _, _| {});
-        let lines = scored.lines();
-        self.lines.update(lines.as_bytes());
-        let decided = scored.batch.verdicts.iter().zip(lines.lines());
-        let decided = decided.map(|(&verdict, line)| Decided {
-            verdict,
-            evidence: *blake3::hash(line.as_bytes()).as_bytes(),
-        });
-        Ok(decided.collect())
+        }
+        Ok(decided)
     }
 
-    /// Ends the session: the digest of its decisions, as a run has it.
+    /// Feeds a step, see [`Live::feed`]. Its decisions come in parts from
+    /// [`next_part`](Self::next_part).
+    pub fn feed(&mut self, events: Chunk, effective: Vec<i64>, until: i64) {
+        self.feed.feed(events, effective, until);
+        self.asked += self.workers;
+    }
+
+    /// The next part of the decisions in total order, raised to the floors of enforced verdicts.
+    /// None where all that was fed is decided; or, without `wait`, where the next part is not yet
+    /// there.
+    ///
+    /// # Errors
+    /// When the dataflow has failed.
+    pub fn next_part(&mut self, wait: bool) -> Result<Option<Scored>, Failure> {
+        while self.answered < self.asked {
+            if let Some(mut scored) = self.early.remove(&self.answered) {
+                self.answered += 1;
+                self.floors.raise_all(&mut scored, |_, _, _, _| {});
+                return Ok(Some(scored));
+            }
+            let part = match wait {
+                true => self.parts.recv().map_err(|_| TryRecvError::Disconnected),
+                false => self.parts.try_recv(),
+            };
+            match part {
+                Ok(scored) => self.early.insert(scored.part, scored),
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => {
+                    return Err(self.stop().err().unwrap_or_else(|| {
+                        environment("the dataflow ended before its events did".to_owned())
+                    }));
+                }
+            };
+        }
+        Ok(None)
+    }
+
+    /// How many steps were fed and are not wholly decided.
+    pub fn under_way(&self) -> usize {
+        (self.asked - self.answered).div_ceil(self.workers)
+    }
+
+    /// Ends the session: the digest of the decisions of [`decide`](Self::decide), as a run has it.
     pub fn finish(mut self) -> Result<blake3::Hash, Failure> {
         self.stop()?;
         Ok(self.lines.finalize())

@@ -232,6 +232,14 @@ impl Page {
                 format!("{number} 个文本特征未用（取值少的可写入 features.coded）：{names}"),
             ));
         }
+        if !outcome.of_decisions_left_out.is_empty() {
+            let out: Vec<&str> = outcome.of_decisions_left_out.iter().map(String::as_str).collect();
+            let (number, names) = (out.len(), named(&out));
+            lines.push((
+                format!("{number} features left out that hang on the rules' decisions: {names}"),
+                format!("{number} 个特征依赖规则的决策，未用：{names}"),
+            ));
+        }
         self.label_warnings(outcome, &mut lines);
         let moved = outcome.judgement.drift.iter().filter(|drift| drift.stability_index > MOVED);
         let moved: Vec<&str> = moved.map(|drift| drift.input.as_str()).collect();

@@ -16,6 +16,8 @@ mod funds;
 mod input_log;
 #[cfg(unix)]
 mod interrupt;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod late;
 mod live;
 mod models;

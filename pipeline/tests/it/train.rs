@@ -304,12 +304,16 @@ fn a_model_is_learnt_from_what_the_files_of_the_run_hold() {
             })
             .collect();
         let same = scores(&path.join("scores.csv")) == expected_scores;
-        assert!(same && expected_scores.len() > 100, "by group: {by_group}");
+        assert!(same, "by group: {by_group}");
+        assert!(expected_scores.len() > 50, "by group: {by_group}, {}", expected_scores.len());
         let made = Model::load(&path.join("m")).unwrap();
         let names = |model: &Model| -> Vec<(String, Kind)> {
             model.inputs().iter().map(|input| (input.name.clone(), input.kind)).collect()
         };
         assert_eq!(names(&made), names(&expected.model));
+        let hashes: BTreeSet<&str> = made.inputs().iter().map(|i| i.definition.as_str()).collect();
+        assert_eq!(hashes.len(), made.inputs().len(), "each input has a definition of its own");
+        assert!(!hashes.contains(""));
         let out: Value = serde_json::from_str(&out).unwrap();
         let constant = ["behaviour.level", "kind=transfer"];
         let warned: Vec<&str> = out["warnings"]
@@ -529,6 +533,10 @@ fn what_cannot_be_learnt_from_is_said() {
 
     let nowhere = refused(path, &["train", "nowhere", "--labels=labels.csv", "--out=refused"]);
     assert!(nowhere.contains("no finished run"), "{nowhere}");
+    write("rules/features.toml", &FEATURES.replace("3d", "4d"));
+    let other = refused(path, &train);
+    assert!(other.contains("rules is not what it was"), "{other}");
+    write("rules/features.toml", FEATURES);
     trained(path, &["--out=m"]);
     let there = refused(path, &[&TRAIN[..], &["--out=m"]].concat());
     assert!(there.contains("--force"), "{there}");

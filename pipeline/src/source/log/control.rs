@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::mapping::{TYPES, is_extra_name};
 use super::Times;
@@ -94,14 +94,26 @@ pub struct Change {
 }
 
 /// From a record on, a partition is as if it had seen an event of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Heartbeat {
-    pub(super) partition: u32,
+pub struct Heartbeat {
+    /// The partition's number.
+    pub partition: u32,
     /// The first record for which it holds.
-    pub(super) next_offset: u64,
-    /// The largest event time that any partition had accepted.
-    pub(super) event_time_max: i64,
+    pub next_offset: u64,
+    /// The largest event time that any partition had accepted, in ms since 1970 UTC.
+    pub event_time_max: i64,
+}
+
+impl Heartbeat {
+    /// The heartbeat as a line of `control.jsonl`, without the newline.
+    pub fn to_line(&self) -> String {
+        let Heartbeat { partition, next_offset, event_time_max } = self;
+        format!(
+            "{{\"kind\":\"heartbeat\",\"partition\":{partition},\"next_offset\":{next_offset},\
+             \"event_time_max\":{event_time_max}}}"
+        )
+    }
 }
 
 /// Reads `control.jsonl`: what it says, and every mistake in it.

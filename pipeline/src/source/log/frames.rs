@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memchr;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
 use super::super::json::{Keys, Record, Seen};
 use super::super::sink::Sink;
+use super::Arrived;
 use crate::diagnostic::{Failure, Message};
 use crate::event::RECORD_BYTES_MAX;
 
@@ -99,7 +101,7 @@ pub(in crate::source) fn too_long(path: &Path, line: u64) -> Failure {
 }
 
 /// The record of one frame.
-fn take<'b>(
+pub(super) fn take<'b>(
     record: &mut Record<'_, 'b>,
     text: &'b [u8],
     (offset, latest): (u64, i64),
@@ -109,6 +111,32 @@ fn take<'b>(
         Ok(()) => sink.record_until(record, offset, latest, || text.to_vec()),
         Err(refusal) => sink.refuse(offset, refusal, text),
     }
+}
+
+/// A record as a line, without the newline: as it is where it is one JSON object in a line, else in
+/// base64, cut where it is refused for its length anyway.
+pub(super) fn line(arrived: &Arrived) -> String {
+    let Arrived { offset, append_time, value } = arrived;
+    let start = format!("{{\"offset\":{offset},\"append_time\":{append_time},");
+    match embedded(value) {
+        Some(text) => format!("{start}\"value\":{text}}}"),
+        None => {
+            let raw = STANDARD.encode(&value[..value.len().min(RECORD_BYTES_MAX + 1)]);
+            format!("{start}\"raw_base64\":\"{raw}\"}}")
+        }
+    }
+}
+
+/// The record as text, if it can stand in a line as the value of a key and be read back to the
+/// byte.
+fn embedded(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    let fits = text.len() <= RECORD_BYTES_MAX
+        && text.starts_with('{')
+        && text.ends_with('}')
+        && !text.contains(['\n', '\r'])
+        && serde_json::from_str::<IgnoredAny>(text).is_ok();
+    fits.then_some(text)
 }
 
 fn read(line: &[u8]) -> Result<Frame<'_>, String> {

@@ -62,20 +62,22 @@
 
 mod control;
 pub(super) mod frames;
+mod partition;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use self::control::{Change, LOG_VERSION};
-use self::control::{Entry, Header, Heartbeat};
+pub use self::control::{Change, Heartbeat, LOG_VERSION};
+use self::control::{Entry, Header};
+pub use self::partition::{Arrived, Decoder, Watermark};
 use super::feed::Feed;
 use super::file::seal;
 use super::order::Sorter;
 use super::reject::Reject;
 use super::{BLOCK_BYTES, FileRead, Input, Progress, drain};
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources};
-use crate::event::{Chunk, EVENT_TIME, Schema};
+use crate::event::Schema;
 
 /// What decides when a record of a log is late, and when its clock is wrong, in ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,7 +232,7 @@ impl InputLog {
         let schema = events.schema().clone();
         let feed = Feed::of_log(&inputs, &schema, block_bytes, times.max_ahead)?;
         let mut rejects = Vec::new();
-        let mut watermarks: Vec<Watermark<'_>> =
+        let mut watermarks: Vec<Watermark> =
             (0..inputs.len()).map(|at| self.watermark(at as u32, times)).collect();
         let summary = drain(feed, inputs.len(), &schema, progress, &mut |block| {
             let watermark = &mut watermarks[block.source as usize];
@@ -246,40 +248,11 @@ impl InputLog {
         Ok(LogRead { rejects, files })
     }
 
-    fn watermark(&self, partition: u32, times: Times) -> Watermark<'_> {
+    fn watermark(&self, partition: u32, times: Times) -> Watermark {
         let own = |heartbeat: &Heartbeat| heartbeat.partition;
         let start = self.heartbeats.partition_point(|held| own(held) < partition);
         let end = self.heartbeats.partition_point(|held| own(held) <= partition);
-        let (heartbeats, lateness) = (&self.heartbeats[start..end], times.allowed_lateness);
-        Watermark { heartbeats, lateness, event_time_max: i64::MIN }
-    }
-}
-
-/// How far one partition has come.
-struct Watermark<'l> {
-    /// What is to come, by offset.
-    heartbeats: &'l [Heartbeat],
-    lateness: i64,
-    /// The largest event time accepted so far, or given by a heartbeat.
-    event_time_max: i64,
-}
-
-impl Watermark<'_> {
-    /// The effective times of the partition's next events.
-    fn effective_times(&mut self, chunk: &Chunk) -> Vec<i64> {
-        (0..chunk.len())
-            .map(|row| {
-                let (offset, event_time) = (chunk.position(row).at, chunk.int(EVENT_TIME, row));
-                while let [next, rest @ ..] = self.heartbeats
-                    && next.next_offset <= offset
-                {
-                    self.event_time_max = self.event_time_max.max(next.event_time_max);
-                    self.heartbeats = rest;
-                }
-                self.event_time_max = self.event_time_max.max(event_time);
-                event_time.max(self.event_time_max - self.lateness)
-            })
-            .collect()
+        Watermark::new(times.allowed_lateness, self.heartbeats[start..end].iter().copied())
     }
 }
 

@@ -18,11 +18,11 @@ use crate::expr::{self, Environment, Names, Program, Slot, Zone};
 const DELAY_MS_MAX: i64 = 100 * 366 * 86_400_000;
 
 /// The types of columns of one's own, by the names they have in files.
-pub(in crate::source) const TYPES: &[(&str, Type)] =
+pub(crate) const TYPES: &[(&str, Type)] =
     &[("int", Type::Int), ("double", Type::Double), ("bool", Type::Bool), ("string", Type::Str)];
 
 /// Whether a column of one's own may have that name.
-pub(in crate::source) fn is_extra_name(name: &str) -> bool {
+pub(crate) fn is_extra_name(name: &str) -> bool {
     let mut letters = name.bytes();
     letters.next().is_some_and(|byte| byte.is_ascii_lowercase())
         && letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

@@ -11,6 +11,7 @@ mod blocks;
 mod merge;
 mod repeats;
 mod sorter;
+mod waiting;
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 pub use self::sorter::{OnDisk, SortMemory, Sorter};
+pub use self::waiting::{Left, Waiting};
 
 use self::merge::Sorted;
 use self::repeats::{Mark, mark_repeats};

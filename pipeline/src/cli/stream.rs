@@ -1,0 +1,133 @@
+//! `hongxian stream` and `hongxian input-log`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::reading::Reading;
+use super::{Shown, duration, note, print};
+use crate::diagnostic::Failure;
+use crate::stream::{self, Config, Ended, How, Overrides};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Configuration file (--help tells what it holds)
+    ///
+    /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
+    /// last three are made with one partition where they are not there); and, where wanted, name
+    /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
+    /// connect_limit; [extra] with the types of columns of one's own; [kafka] with settings of
+    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }. Paths are relative to the
+    /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
+    /// the rules.
+    config: PathBuf,
+    /// Read to where the topics end now, decide all of it, and stop
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    overrides: Told,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Die in a transaction after it is flushed, for tests
+    #[arg(long, hide = true)]
+    crash_at: Option<u64>,
+}
+
+/// What is said in place of the file.
+#[derive(clap::Args)]
+struct Told {
+    /// Addresses of brokers, host:port with commas between
+    #[arg(long)]
+    brokers: Option<String>,
+    /// Rules directory
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    /// Run directory to write at the end of --once
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Worker threads [default: the machine's cores]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: Option<u32>,
+    /// Length of a tick of effective time; results do not depend on it
+    #[arg(long, value_parser = duration)]
+    tick: Option<i64>,
+    /// Time between commits
+    #[arg(long, value_parser = duration)]
+    commit_interval: Option<i64>,
+    /// How long to try to reach the brokers
+    #[arg(long, value_parser = duration)]
+    connect_limit: Option<i64>,
+}
+
+impl Told {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            brokers: self.brokers.clone(),
+            rules: self.rules.clone(),
+            out: self.out.clone(),
+            workers: self.workers.map(|many| many as usize),
+            tick: self.tick.map(|tick| tick.max(1)),
+            commit_interval: self.commit_interval.map(|interval| interval.max(1)),
+            connect_limit: self.connect_limit,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let config = Config::read(&arguments.config, &arguments.overrides.overrides())?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let progress = Reading::begin(&interrupted);
+    let how = How {
+        once: arguments.once,
+        interrupted,
+        crash_at: arguments.crash_at,
+        tell: &|said| note(said, shown),
+    };
+    let ended = stream::stream(&config, &how);
+    progress.end();
+    let Ended { counts, digest, written, interrupted } = ended?;
+    print(&if arguments.json {
+        let digest = digest.to_hex().to_string();
+        let result = serde_json::json!({
+            "counts": counts,
+            "decisions_digest": digest,
+            "written": written,
+            "interrupted": interrupted,
+        });
+        format!("{result}\n")
+    } else {
+        let stream::Counted { decided, applied, rejected, duplicates } = counts;
+        format!(
+            "{decided} decided, {applied} applied, {rejected} rejected, {duplicates} duplicates\n\
+             decisions digest {digest}\n"
+        )
+    });
+    if interrupted { Err(Failure::Partial) } else { Ok(()) }
+}
+
+#[derive(clap::Args)]
+pub(super) struct ExportArguments {
+    /// Configuration file of the stream
+    config: PathBuf,
+    /// Directory to write, for `backtest --input-log`
+    #[arg(long)]
+    out: PathBuf,
+    /// Addresses of brokers, host:port with commas between
+    #[arg(long)]
+    brokers: Option<String>,
+}
+
+pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
+    let brokers = arguments.brokers.clone();
+    let config = Config::read(&arguments.config, &Overrides { brokers, ..Overrides::default() })?;
+    let exported = stream::export(&config, &arguments.out)?;
+    let records: u64 = exported.records.iter().sum();
+    print(&format!(
+        "{records} records of {} partitions and {} heartbeats in {}\n",
+        exported.records.len(),
+        exported.heartbeats,
+        arguments.out.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Reaching the brokers: clients, waiting for brokers that are away, topics, and what is said when
+//! something fails.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfig};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::config::Cluster;
+use crate::diagnostic::{Failure, Message};
+use crate::stopwatch::Since;
+
+/// How long brokers that are there may take to answer.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// One attempt to reach brokers that may be away: what is said of it should not be long in coming.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+/// The wait after a failed attempt: at first, and at most.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Replicas: as many as the brokers' own default says.
+const REPLICAS_OF_BROKER: i32 = -1;
+
+/// Something that whoever runs the stream should know while it goes on.
+pub type Tell<'t> = &'t dyn Fn(&Message);
+
+impl Cluster {
+    /// The settings that all clients share.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        for (key, value) in &self.settings {
+            client.set(key, value);
+        }
+        client.set("bootstrap.servers", &self.brokers).set("client.id", "hongxian");
+        client
+    }
+
+    /// A consumer of what is committed, which starts where it is told and nowhere else.
+    pub(super) fn consumer(&self) -> Result<BaseConsumer, Failure> {
+        let mut client = self.client();
+        client
+            // Partitions are assigned by hand: the group has no members and stores nothing.
+            .set("group.id", "hongxian")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true");
+        // What is fetched ahead of a partition that others have to catch up with, at most.
+        for (key, value) in [("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "50")] {
+            if !self.settings.contains_key(key) {
+                client.set(key, value);
+            }
+        }
+        make(&client)
+    }
+}
+
+/// A client; its settings are checked when it is made.
+pub(super) fn make<C: FromClientConfig>(client: &ClientConfig) -> Result<C, Failure> {
+    C::from_config(client).map_err(|error| match error {
+        KafkaError::ClientConfig(_, why, key, value) => Failure::Usage(Message::new(
+            format!("the setting {key} = {value:?} is not one of librdkafka: {why}"),
+            format!("librdkafka 不接受设置 {key} = {value:?}：{why}"),
+        )),
+        other => failed("a client cannot be made", "无法创建客户端", &other),
+    })
+}
+
+/// Waits until the brokers answer.
+pub(super) fn wait(
+    cluster: &Cluster,
+    consumer: &BaseConsumer,
+    tell: Tell<'_>,
+) -> Result<(), Failure> {
+    let (since, limit) = (Since::now(), Duration::from_millis(cluster.connect_limit as u64));
+    let mut back_off = BACK_OFF_FIRST;
+    loop {
+        let left = limit.saturating_sub(since.elapsed()).clamp(BACK_OFF_FIRST, FIRST_ANSWER);
+        let Err(error) = consumer.fetch_metadata(Some("__consumer_offsets"), left) else {
+            return Ok(());
+        };
+        let (brokers, waited) = (&cluster.brokers, since.elapsed());
+        if waited >= limit {
+            let seconds = waited.as_secs();
+            return Err(Failure::Environment(Message::new(
+                format!("no broker at {brokers} answered within {seconds} s: {}", why(&error)),
+                format!("{seconds} 秒内 {brokers} 没有代理应答：{}", why(&error)),
+            )));
+        }
+        tell(&Message::new(
+            format!("no broker at {brokers} answers yet: {}", why(&error)),
+            format!("{brokers} 的代理尚未应答：{}", why(&error)),
+        ));
+        std::thread::sleep(back_off.min(limit.saturating_sub(since.elapsed())));
+        back_off = (back_off * 2).min(BACK_OFF_MAX);
+    }
+}
+
+/// How many partitions a topic has; none where there is no such topic.
+pub(super) fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Option<u32>, Failure> {
+    let metadata = consumer.fetch_metadata(Some(topic), ATTEMPT).map_err(|error| {
+        failed(
+            &format!("the topic {topic} cannot be looked at"),
+            &format!("无法查看主题 {topic}"),
+            &error,
+        )
+    })?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.filter(|found| found.error().is_none());
+    Ok(found.map(|found| found.partitions().len() as u32).filter(|count| *count > 0))
+}
+
+/// Makes a topic if it is not there; one that is there stays as it is. How many partitions it has.
+pub(super) fn ensure_topic(
+    cluster: &Cluster,
+    consumer: &BaseConsumer,
+    (topic, wanted): (&str, u32),
+    config: &[(&str, &str)],
+) -> Result<u32, Failure> {
+    if let Some(count) = partitions(consumer, topic)? {
+        return Ok(count);
+    }
+    let admin: AdminClient<DefaultClientContext> = make(&cluster.client())?;
+    let mut new = NewTopic::new(topic, wanted as i32, TopicReplication::Fixed(REPLICAS_OF_BROKER));
+    for (key, value) in config {
+        new = new.set(key, value);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(ATTEMPT));
+    let en = format!("the topic {topic} cannot be made");
+    let zh = format!("无法创建主题 {topic}");
+    let made = futures_executor::block_on(admin.create_topics([&new], &options))
+        .map_err(|error| failed(&en, &zh, &error))?;
+    for result in made {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(failed(&en, &zh, &KafkaError::AdminOp(code))),
+        }
+    }
+    // Brokers learn of it one after the other.
+    let since = Since::now();
+    while since.elapsed() < ATTEMPT {
+        if let Some(count) = partitions(consumer, topic)? {
+            return Ok(count);
+        }
+        std::thread::sleep(BACK_OFF_FIRST);
+    }
+    Err(failed(&en, &zh, &KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition)))
+}
+
+/// That something with the brokers failed (exit 3).
+pub(super) fn failed(en: &str, zh: &str, error: &KafkaError) -> Failure {
+    Failure::Environment(Message::new(
+        format!("{en}: {}", why(error)),
+        format!("{zh}：{}", why(error)),
+    ))
+}
+
+/// The sentence of an error, without the name of its type.
+pub(super) fn why(error: &KafkaError) -> String {
+    match error {
+        KafkaError::Transaction(error) => error.string(),
+        other => {
+            other.rdkafka_error_code().map_or_else(|| other.to_string(), |code| code.to_string())
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a stream writes to its control topic: with what it began, the input-log records, and how
+//! far it is. All in transactions: what stands there is committed together with the decisions that
+//! it speaks of.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::input::{Input, Start};
+use crate::diagnostic::{Failure, Message};
+use crate::run::Settings;
+use crate::source::log::Heartbeat;
+
+/// The version of these records.
+pub(super) const VERSION: u32 = 1;
+
+/// A record of the control topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Entry {
+    /// The first record: what holds for all of the stream.
+    Begin(Begin),
+    /// An idle partition was moved on, before anything was decided by it.
+    Heartbeat(Heartbeat),
+    /// What a transaction brought the stream to; the last one counts.
+    Resume(Resume),
+}
+
+/// What holds for a stream from its first record on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begin {
+    pub(super) version: u32,
+    /// The partitions in the order of their numbers, and where each began.
+    pub(super) partitions: Vec<Source>,
+    pub(super) allowed_lateness_ms: i64,
+    pub(super) max_ahead_ms: i64,
+    pub(super) dedup_window_ms: i64,
+    pub(super) rules_hash: String,
+    /// Columns of one's own, with their types.
+    pub(super) extra: Vec<(String, String)>,
+}
+
+/// A partition of an input topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Source {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// The offset of the first record that the stream took.
+    pub(super) offset: u64,
+}
+
+/// How far a stream is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Resume {
+    /// Everything before this effective time is decided and committed, nothing from it on.
+    pub(super) frontier: i64,
+    pub(super) counts: Counted,
+    /// BLAKE3 of the lines of all decisions so far.
+    pub(super) decisions_digest: String,
+    pub(super) partitions: Vec<Place>,
+}
+
+/// What became of records so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Transactions that were decided on.
+    pub decided: u64,
+    /// Other events.
+    pub applied: u64,
+    /// Records that were refused.
+    pub rejected: u64,
+    /// Repeats of an event, with the same body.
+    pub duplicates: u64,
+}
+
+/// Where a stream is in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The lowest offset of what is not decided.
+    pub(super) resume_offset: u64,
+    /// The first offset that was not read.
+    pub(super) next_offset: u64,
+    /// The largest event time so far, heartbeats included; none before any.
+    pub(super) event_time_max: Option<i64>,
+}
+
+/// What the control topic holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    pub(super) begin: Option<Begin>,
+    /// In the order of partition and offset.
+    pub(super) heartbeats: Vec<Heartbeat>,
+    pub(super) resume: Option<Resume>,
+}
+
+impl Entry {
+    /// The key under which a compacted topic keeps it: only the last resume record counts.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Entry::Begin(_) => "begin".to_owned(),
+            Entry::Resume(_) => "resume".to_owned(),
+            Entry::Heartbeat(Heartbeat { partition, next_offset, event_time_max }) => {
+                format!("heartbeat {partition} {next_offset} {event_time_max}")
+            }
+        }
+    }
+
+    pub(super) fn value(&self) -> String {
+        serde_json::to_string(self).expect("strings and integers always serialise")
+    }
+}
+
+impl Held {
+    /// Reads everything that is committed.
+    pub(super) fn read(config: &Config) -> Result<Held, Failure> {
+        let topic = &config.control;
+        let mut input = Input::open(&config.cluster, &[(topic.clone(), 0, Start::Earliest)])?;
+        let mut held = Held::default();
+        input.read_to_end(|_, record| {
+            let entry = serde_json::from_slice(&record.arrived.value)
+                .map_err(|error| strange(topic, record.arrived.offset, &error.to_string()))?;
+            match entry {
+                Entry::Begin(begin) if begin.version != VERSION => {
+                    let why = format!("version {}, not {VERSION}", begin.version);
+                    return Err(strange(topic, record.arrived.offset, &why));
+                }
+                // A stream begins once.
+                Entry::Begin(begin) => held.begin = held.begin.take().or(Some(begin)),
+                Entry::Heartbeat(heartbeat) => held.heartbeats.push(heartbeat),
+                Entry::Resume(resume) => held.resume = Some(resume),
+            }
+            Ok(())
+        })?;
+        held.heartbeats.sort_by_key(|heartbeat| (heartbeat.partition, heartbeat.next_offset));
+        Ok(held)
+    }
+
+    /// The heartbeats of one partition, in the order of offsets.
+    pub(super) fn of(&self, partition: u32) -> impl Iterator<Item = Heartbeat> + '_ {
+        self.heartbeats.iter().copied().filter(move |held| held.partition == partition)
+    }
+}
+
+impl Begin {
+    /// What a stream begins with; where it begins in each partition.
+    pub(super) fn new(
+        config: &Config,
+        sources: Vec<Source>,
+        (settings, rules_hash): (Settings, &str),
+    ) -> Begin {
+        Begin {
+            version: VERSION,
+            partitions: sources,
+            allowed_lateness_ms: settings.times.allowed_lateness,
+            max_ahead_ms: settings.times.max_ahead,
+            dedup_window_ms: settings.dedup_window,
+            rules_hash: rules_hash.to_owned(),
+            extra: extra(config),
+        }
+    }
+
+    /// Checks that a stream that goes on is told the same: what was decided would else not be what
+    /// its replay decides.
+    pub(super) fn check(&self, now: &Begin) -> Result<(), Failure> {
+        let names = |begin: &Begin| -> Vec<String> {
+            let name = |source: &Source| format!("{}/{}", source.topic, source.partition);
+            begin.partitions.iter().map(name).collect()
+        };
+        let differs = [
+            ("the input partitions", "输入分区", names(self) != names(now)),
+            (
+                "allowed_lateness",
+                "allowed_lateness",
+                self.allowed_lateness_ms != now.allowed_lateness_ms,
+            ),
+            ("max_ahead", "max_ahead", self.max_ahead_ms != now.max_ahead_ms),
+            ("dedup_window", "dedup_window", self.dedup_window_ms != now.dedup_window_ms),
+            ("the rules (their hash)", "规则（哈希）", self.rules_hash != now.rules_hash),
+            ("the columns of [extra]", "[extra] 的列", self.extra != now.extra),
+        ];
+        let (en, zh): (Vec<&str>, Vec<&str>) =
+            differs.iter().filter(|(_, _, differs)| *differs).map(|(en, zh, _)| (*en, *zh)).unzip();
+        if en.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Usage(Message::new(
+            format!(
+                "the stream began with others: {}; put them back, or begin a new stream with \
+                 control and output topics of its own",
+                en.join(", ")
+            ),
+            format!(
+                "该流开始时与现在不同：{}；请恢复原样，或使用新的控制主题与输出主题另起一个流",
+                zh.join("、")
+            ),
+        )))
+    }
+}
+
+/// The columns of one's own as they are written down.
+fn extra(config: &Config) -> Vec<(String, String)> {
+    config.extras.iter().map(|(name, kind)| (name.clone(), kind.to_string())).collect()
+}
+
+fn strange(topic: &str, offset: u64, why: &str) -> Failure {
+    Failure::Usage(Message::new(
+        format!("the record at offset {offset} of {topic} is not of a stream: {why}"),
+        format!("主题 {topic} 偏移 {offset} 的记录不属于流处理：{why}"),
+    ))
+}

@@ -1,0 +1,301 @@
+//! Partitions that are read from a place on, each from a queue of its own: so the one that is
+//! behind can be read first, and those ahead wait in queues whose size is bounded.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::config::Cluster;
+use super::connect::{failed, partitions};
+use crate::diagnostic::{Failure, Message};
+use crate::source::log::Arrived;
+use crate::stopwatch::Since;
+
+/// How long brokers may take to tell the bounds of a partition.
+const BOUNDS: Duration = Duration::from_secs(10);
+/// Without anything to read, so long until somebody looks again.
+const REST: Duration = Duration::from_millis(2);
+/// A topic that is read to its end and gives nothing for so long is out of reach.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Records that are taken from a partition at once.
+const AT_ONCE: usize = 4096;
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the first record that is there.
+    Earliest,
+    /// At that offset; it is a failure if records from there on are gone.
+    At(u64),
+}
+
+/// A record with what came beside its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    pub(super) arrived: Arrived,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Partitions that are read.
+pub(super) struct Input {
+    consumer: Arc<BaseConsumer>,
+    pub(super) sources: Vec<Reading>,
+}
+
+/// A partition that is read.
+pub(super) struct Reading {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    queue: PartitionQueue<DefaultConsumerContext>,
+    /// What came before the partition had a queue of its own.
+    early: VecDeque<Fetched>,
+    /// Where reading began.
+    pub(super) start: u64,
+    /// The next offset.
+    pub(super) position: u64,
+    /// The end of the partition when it was opened.
+    pub(super) end: u64,
+    /// Whether everything that is committed has been read, as far as is known.
+    pub(super) at_end: bool,
+    /// Since when nothing came.
+    pub(super) quiet: Since,
+}
+
+impl Input {
+    /// Begins to read partitions.
+    pub(super) fn open(
+        cluster: &Cluster,
+        wanted: &[(String, i32, Start)],
+    ) -> Result<Input, Failure> {
+        let consumer: Arc<BaseConsumer> = Arc::new(cluster.consumer()?);
+        let mut list = TopicPartitionList::new();
+        let mut bounds = Vec::new();
+        for (topic, partition, start) in wanted {
+            let (low, high) = consumer
+                .fetch_watermarks(topic, *partition, BOUNDS)
+                .map_err(|error| unreadable(topic, *partition, &error))?;
+            let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+            let start = match *start {
+                Start::Earliest => low,
+                Start::At(offset) if (low..=high).contains(&offset) => offset,
+                Start::At(offset) => return Err(gone((topic, *partition), offset, (low, high))),
+            };
+            list.add_partition_offset(topic, *partition, Offset::Offset(start as i64))
+                .map_err(|error| unreadable(topic, *partition, &error))?;
+            bounds.push((start, high));
+        }
+        let failure = |error| failed("partitions cannot be assigned", "无法分配分区", &error);
+        consumer.assign(&list).map_err(failure)?;
+        let mut sources = Vec::new();
+        for ((topic, partition, _), (start, end)) in wanted.iter().zip(bounds) {
+            let Some(queue) = consumer.split_partition_queue(topic, *partition) else {
+                let error = KafkaError::Global(RDKafkaErrorCode::UnknownPartition);
+                return Err(unreadable(topic, *partition, &error));
+            };
+            sources.push(Reading {
+                topic: topic.clone(),
+                partition: *partition,
+                queue,
+                early: VecDeque::new(),
+                start,
+                position: start,
+                end,
+                at_end: start >= end,
+                quiet: Since::now(),
+            });
+        }
+        let mut input = Input { consumer, sources };
+        input.take_early(Duration::ZERO)?;
+        Ok(input)
+    }
+
+    /// All partitions of topics, from their first records on.
+    pub(super) fn whole_topic(
+        cluster: &Cluster,
+        topic: &str,
+    ) -> Result<Vec<(String, i32, Start)>, Failure> {
+        let consumer = cluster.consumer()?;
+        let count = partitions(&consumer, topic)?.ok_or_else(|| no_topic(topic))?;
+        Ok((0..count as i32).map(|at| (topic.to_owned(), at, Start::Earliest)).collect())
+    }
+
+    /// Takes the next records of a source, as many as are there, those from `before` on left out.
+    pub(super) fn take(&mut self, at: usize, before: Option<u64>) -> Result<Vec<Fetched>, Failure> {
+        let source = &mut self.sources[at];
+        let mut taken = Vec::new();
+        let stop = before.unwrap_or(u64::MAX);
+        while taken.len() < AT_ONCE && source.position < stop {
+            let next = match source.early.pop_front() {
+                Some(fetched) => Some(fetched),
+                None => source.poll()?,
+            };
+            let Some(fetched) = next else { break };
+            if fetched.arrived.offset >= stop {
+                // It is read by whoever begins there.
+                source.at_end = true;
+                source.position = source.position.max(stop);
+                break;
+            }
+            source.position = fetched.arrived.offset + 1;
+            (source.at_end, source.quiet) = (false, Since::now());
+            taken.push(fetched);
+        }
+        Ok(taken)
+    }
+
+    /// Lets the client do its own work for a moment, when there is nothing to take.
+    pub(super) fn rest(&mut self) -> Result<(), Failure> {
+        self.take_early(REST)
+    }
+
+    /// Hands over every record up to the end that the partitions had when they were opened.
+    pub(super) fn read_to_end(
+        &mut self,
+        mut each: impl FnMut(usize, Fetched) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut silent = Since::now();
+        loop {
+            let mut got = false;
+            let mut done = true;
+            for at in 0..self.sources.len() {
+                let end = self.sources[at].end;
+                for fetched in self.take(at, Some(end))? {
+                    got = true;
+                    each(at, fetched)?;
+                }
+                let source = &self.sources[at];
+                done &= source.at_end || source.position >= source.end;
+            }
+            if done {
+                return Ok(());
+            }
+            if got {
+                silent = Since::now();
+            } else if silent.elapsed() > SILENCE {
+                let topic = &self.sources[0].topic;
+                let seconds = SILENCE.as_secs();
+                return Err(Failure::Environment(Message::new(
+                    format!("nothing came from {topic} for {seconds} s"),
+                    format!("主题 {topic} 在 {seconds} 秒内没有任何数据"),
+                )));
+            } else {
+                self.rest()?;
+            }
+        }
+    }
+
+    /// Takes what the client's common queue got before the partitions had their own, and hears of
+    /// errors.
+    fn take_early(&mut self, wait: Duration) -> Result<(), Failure> {
+        let consumer = self.consumer.clone();
+        while let Some(polled) = consumer.poll(wait) {
+            match polled {
+                Ok(message) => {
+                    let own = |source: &&mut Reading| {
+                        source.topic == message.topic() && source.partition == message.partition()
+                    };
+                    if let Some(source) = self.sources.iter_mut().find(own) {
+                        source.early.push_back(fetched(&message));
+                    }
+                }
+                Err(error) if is_serious(&error) => {
+                    return Err(failed(
+                        "the brokers cannot be read from",
+                        "无法从代理读取",
+                        &error,
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reading {
+    fn poll(&mut self) -> Result<Option<Fetched>, Failure> {
+        match self.queue.poll(Duration::ZERO) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(fetched(&message))),
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                self.at_end = true;
+                Ok(None)
+            }
+            Some(Err(error)) if is_serious(&error) => {
+                Err(unreadable(&self.topic, self.partition, &error))
+            }
+            // The client mends the rest by itself: it goes on where it was.
+            Some(Err(_)) => Ok(None),
+        }
+    }
+}
+
+/// Whether trying again would not help.
+fn is_serious(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    const SERIOUS: [Code; 9] = [
+        Code::Fatal,
+        Code::AutoOffsetReset,
+        Code::OffsetOutOfRange,
+        Code::UnknownTopicOrPartition,
+        Code::UnknownTopic,
+        Code::UnknownPartition,
+        Code::TopicAuthorizationFailed,
+        Code::GroupAuthorizationFailed,
+        Code::SaslAuthenticationFailed,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| SERIOUS.contains(&code))
+}
+
+fn fetched(message: &BorrowedMessage<'_>) -> Fetched {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    Fetched {
+        arrived: Arrived {
+            offset: message.offset() as u64,
+            // A record without a time is taken to come after everything.
+            append_time: message.timestamp().to_millis().unwrap_or(i64::MAX),
+            value: message.payload().unwrap_or_default().to_vec(),
+        },
+        key: message.key().map(<[u8]>::to_vec),
+        headers: headers
+            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+            .collect(),
+    }
+}
+
+/// That there is no such topic.
+pub(super) fn no_topic(topic: &str) -> Failure {
+    Failure::Environment(Message::new(
+        format!("there is no topic {topic}"),
+        format!("没有主题 {topic}"),
+    ))
+}
+
+fn unreadable(topic: &str, partition: i32, error: &KafkaError) -> Failure {
+    failed(
+        &format!("partition {partition} of {topic} cannot be read"),
+        &format!("无法读取主题 {topic} 的分区 {partition}"),
+        error,
+    )
+}
+
+/// That records are gone which the stream needs: it never goes on without them.
+fn gone((topic, partition): (&str, i32), offset: u64, (low, high): (u64, u64)) -> Failure {
+    Failure::Environment(Message::new(
+        format!(
+            "partition {partition} of {topic} has the offsets {low} to {high}, and the stream needs \
+             those from {offset} on: retention has removed them, or the topic was made anew"
+        ),
+        format!(
+            "主题 {topic} 的分区 {partition} 现有偏移 {low} 至 {high}，而流需要从 {offset} 起的记录：\
+             它们已被保留策略删除，或主题被重建"
+        ),
+    ))
+}

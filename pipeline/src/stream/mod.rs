@@ -1,0 +1,34 @@
+//! The pipeline on Kafka: events from topics, decisions to a topic, each exactly once; killed
+//! anywhere, it goes on as if nothing had happened.
+//!
+//! A stream reads its partitions side by side ([`Config::input`]), and the rest is as in a replay
+//! of an input log: a partition has a watermark, an event an effective time, and all events one
+//! total order. What is before the smallest watermark, in whole ticks, goes through the one dataflow.
+//! Its decisions are written in transactions, together with the dead letters and with how far the
+//! stream is. What a partition without records is moved on by, a heartbeat, is committed before
+//! anything is decided by it. So what decides is the input log alone: `input-log` exports it, and
+//! `backtest --input-log` of it decides the same bytes.
+//!
+//! On start a stream fences whoever had its name before, reads how far that was, and replays its
+//! input from the beginning; what was committed is decided again in silence and compared by digest.
+//! There are no snapshots of state yet: a restart takes as long as all of the input takes, and the
+//! input topics must keep all of it.
+
+mod config;
+mod connect;
+mod control;
+mod digest;
+mod engine;
+mod export;
+mod input;
+mod live;
+mod output;
+mod produce;
+
+pub use self::config::{CONNECT_LIMIT_MS, Cluster, Config, Overrides};
+pub use self::connect::Tell;
+pub use self::control::Counted;
+pub use self::digest::digest;
+pub use self::export::{Exported, export};
+pub use self::live::{Ended, How, stream};
+pub use self::produce::{Produced, Request as Produce, produce};

@@ -1,0 +1,235 @@
+//! Replays event files into a topic: JSON, one object a value, in total order, and what belongs to
+//! one account in one partition.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use super::config::Cluster;
+use super::connect::{Tell, ensure_topic, failed, wait};
+use crate::diagnostic::{Failure, Message};
+use crate::document::suggest;
+use crate::event::{Chunk, EVENT_ID, EVENT_TIME, FieldId, GROUP_ID, SUBJECT_ID, Schema, Value};
+use crate::run::Events;
+use crate::source::Progress;
+use crate::source::intake::Taken;
+use crate::source::log::Times;
+use crate::source::order::SortMemory;
+use crate::stopwatch::Since;
+
+/// Events that are read back from the sort together.
+const SLICE_EVENTS: usize = 4096;
+/// How long the last records may take to be acknowledged.
+const FLUSH: Duration = Duration::from_secs(60);
+/// A full queue of the client is waited for so long at a time.
+const QUEUE_FULL: Duration = Duration::from_millis(20);
+/// A pause is slept through in pieces, between which deliveries are heard of and Ctrl-C is.
+const NAP: Duration = Duration::from_millis(50);
+
+/// What is to be produced.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Event files.
+    pub paths: Vec<PathBuf>,
+    /// Mapping files: none, one for all paths, or one for each.
+    pub maps: Vec<PathBuf>,
+    /// The topic.
+    pub topic: String,
+    /// How many partitions it gets if it is not there.
+    pub partitions: u32,
+    /// The field that says which events share a partition.
+    pub key: String,
+    /// How many times as fast as it happened; none: as fast as it goes.
+    pub rate: Option<u32>,
+    /// How much memory the sort may take up, in bytes.
+    pub sort_memory: usize,
+}
+
+/// What was produced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Produced {
+    /// Records in the topic.
+    pub produced: u64,
+    /// Records of the files that were refused, and are not in the topic.
+    pub rejected: u64,
+    /// Repeats of an event in the files, which are not in the topic.
+    pub duplicates: u64,
+    /// Partitions of the topic.
+    pub partitions: u32,
+}
+
+/// Counts what brokers did not take.
+#[derive(Default)]
+struct Deliveries {
+    refused: AtomicU64,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Replays files into a topic. All events are put in order first; each is sent once.
+///
+/// # Errors
+/// When a file or a setting is wrong (exit 2), when brokers do not answer or do not take a record
+/// (exit 3), or when `progress` says to stop (exit 130).
+pub fn produce(
+    cluster: &Cluster,
+    request: &Request,
+    progress: &dyn Progress,
+    tell: Tell<'_>,
+) -> Result<Produced, Failure> {
+    let Request { paths, maps, topic, .. } = request;
+    let intake = Events::Files { paths: paths.clone(), maps: maps.clone() }.open()?;
+    let schema = Arc::new(intake.schema()?);
+    let key = key_field(&schema, &request.key)?;
+    let consumer = cluster.consumer()?;
+    wait(cluster, &consumer, tell)?;
+    let scratch = tempfile::tempdir().map_err(|error| {
+        let said = error.to_string();
+        Failure::Environment(Message::new(
+            format!("no temporary directory: {said}"),
+            format!("无法创建临时目录：{said}"),
+        ))
+    })?;
+    let memory = SortMemory { bytes: request.sort_memory, folder: scratch.path().to_owned() };
+    let Taken { events, rejects, .. } = intake.take(&schema, Times::default(), memory, progress)?;
+    // The clock of the topic is the broker's: a producer whose clock is wrong cannot hide it.
+    let config = [("message.timestamp.type", "LogAppendTime")];
+    let partitions = ensure_topic(cluster, &consumer, (topic, request.partitions), &config)?;
+    let mut client = cluster.client();
+    client
+        .set("enable.idempotence", "true")
+        // As the producers of Java: what they and this one send of an account meets in a partition.
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "5");
+    let producer = client
+        .create_with_context::<_, BaseProducer<Deliveries>>(Deliveries::default())
+        .map_err(|error| failed("a client cannot be made", "无法创建客户端", &error))?;
+    // Ids repeat only at one time of the files' own order, as in a backtest of them.
+    let ordered =
+        events.finish(crate::rules::Policy::default().dedup_window, &|| progress.stop())?;
+    progress.begin(ordered.len() as u64);
+    let mut pace = Pace { rate: request.rate, begun: None };
+    let mut start = 0;
+    while start < ordered.len() {
+        let end = (start + SLICE_EVENTS).min(ordered.len());
+        let slice = ordered.slice(start..end, 0).map_err(Failure::Environment)?;
+        for row in 0..slice.chunk.len() {
+            pace.wait(slice.chunk.int(EVENT_TIME, row), &producer, progress)?;
+            let value = slice.chunk.to_json(row).to_string();
+            send(&producer, topic, &key_of(&slice.chunk, key, row), &value)?;
+        }
+        progress.advance((end - start) as u64, (end - start) as u64);
+        start = end;
+        if progress.stop() {
+            return Err(Failure::Interrupted);
+        }
+    }
+    producer.flush(FLUSH).map_err(|error| unsent(topic, &error))?;
+    match producer.context().refused.load(Ordering::Relaxed) {
+        0 => Ok(Produced {
+            produced: ordered.len() as u64,
+            rejected: (rejects.len() + ordered.refused.len()) as u64,
+            duplicates: ordered.duplicates,
+            partitions,
+        }),
+        refused => Err(Failure::Environment(Message::new(
+            format!("the brokers did not take {refused} records of {topic}"),
+            format!("代理未接受主题 {topic} 的 {refused} 条记录"),
+        ))),
+    }
+}
+
+fn key_field(schema: &Schema, name: &str) -> Result<FieldId, Failure> {
+    schema.find(name).ok_or_else(|| {
+        let names = schema.fields().iter().map(|field| field.name.as_str());
+        let hint = suggest(name, names).unwrap_or_else(|| Message::new("", ""));
+        Failure::Usage(Message::new(
+            format!("--partitions-by {name}: there is no such field; {}", hint.en),
+            format!("--partitions-by {name}：没有该字段；{}", hint.zh),
+        ))
+    })
+}
+
+/// What decides on the partition: the field, or what else an event without it is about.
+fn key_of(chunk: &Chunk, key: FieldId, row: usize) -> String {
+    match chunk.value(key, row) {
+        Value::Str(text) => text.to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Double(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::Null => {
+            let about = [GROUP_ID, SUBJECT_ID, EVENT_ID].map(|field| chunk.str(field, row));
+            about.into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+        }
+    }
+}
+
+fn send(
+    producer: &BaseProducer<Deliveries>,
+    topic: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), Failure> {
+    let mut record = BaseRecord::to(topic).key(key).payload(value);
+    loop {
+        match producer.send(record) {
+            Ok(()) => {
+                producer.poll(Duration::ZERO);
+                return Ok(());
+            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                record = back;
+                producer.poll(QUEUE_FULL);
+            }
+            Err((error, _)) => return Err(unsent(topic, &error)),
+        }
+    }
+}
+
+fn unsent(topic: &str, error: &KafkaError) -> Failure {
+    failed(&format!("cannot write to {topic}"), &format!("无法写入 {topic}"), error)
+}
+
+/// When the event of a time is due.
+struct Pace {
+    rate: Option<u32>,
+    /// The first event's time, and when it was sent.
+    begun: Option<(i64, Since)>,
+}
+
+impl Pace {
+    fn wait(
+        &mut self,
+        time: i64,
+        producer: &BaseProducer<Deliveries>,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let Some(rate) = self.rate else { return Ok(()) };
+        let (first, since) = *self.begun.get_or_insert_with(|| (time, Since::now()));
+        let due = Duration::from_millis((time - first).max(0) as u64) / rate;
+        while let Some(left) = due.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
+            if progress.stop() {
+                return Err(Failure::Interrupted);
+            }
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(left.min(NAP));
+        }
+        Ok(())
+    }
+}

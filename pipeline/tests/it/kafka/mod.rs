@@ -1,0 +1,73 @@
+//! Streams on a real broker, seen from outside: by the program, and by a reader of what is
+//! committed.
+//!
+//! The broker is the one whose address stands in the environment as `HONGXIAN_TEST_BROKER`, which
+//! `scripts/test` starts; without it these tests do nothing and say so.
+
+mod bench;
+mod crashes;
+mod replay;
+
+use std::fs;
+use std::process::Command;
+
+use self::bench::{Bench, hongxian};
+
+/// Brokers that are away are told of while they are waited for, and in the end it is their fault.
+#[test]
+fn brokers_that_are_away_are_waited_for_and_then_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("stream.toml");
+    fs::write(
+        &config,
+        "brokers = '127.0.0.1:1'\nconnect_limit = '3s'\n[topics]\ninput = ['a']\noutput = 'b'\n\
+         dead_letter = 'c'\ncontrol = 'd'\n",
+    )
+    .unwrap();
+    let output = hongxian().arg("stream").arg(&config).args(["--once", "--lang", "en"]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("no broker at 127.0.0.1:1 answers yet"), "{said}");
+    assert!(said.contains("no broker at 127.0.0.1:1 answered within"), "{said}");
+}
+
+/// A mistake of the configuration is shown where it stands, with what was meant.
+#[test]
+fn a_mistake_of_the_configuration_is_shown_where_it_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("stream.toml");
+    fs::write(&config, "brokers = 'x'\n[topics]\ninputs = 'a'\noutput = 1\n").unwrap();
+    let output = hongxian().arg("stream").arg(&config).args(["--lang", "en"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("stream.toml:3:1") && said.contains("did you mean `input`"), "{said}");
+    assert!(said.contains("stream.toml:4:10"), "all at once: {said}");
+}
+
+/// A stream that goes on is told the same as when it began, and needs all that it read then.
+#[test]
+fn a_stream_goes_on_with_its_own_rules_and_all_its_records_or_not_at_all() {
+    let Some(bench) = Bench::new("keeps", 1) else { return };
+    bench.send((0..20).map(|at| bench::claim(at, 0)));
+    bench.stream(&["--once"]);
+    let policy = bench.rules().join("policy.toml");
+    let before = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, format!("{before}\n[bands]\nreview = 250\n")).unwrap();
+    let said = bench.fails(&["--once"], 2);
+    assert!(said.contains("the stream began with others: the rules (their hash)"), "{said}");
+    fs::write(&policy, before).unwrap();
+    bench.stream(&["--once"]);
+    bench.delete_before(5);
+    let said = bench.fails(&["--once"], 3);
+    assert!(said.contains("has the offsets 5 to 20"), "{said}");
+    assert!(said.contains("needs those from 0 on: retention has removed them"), "{said}");
+}
+
+/// Runs a program to its end; what it said on standard output.
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
