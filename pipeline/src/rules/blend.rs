@@ -13,6 +13,9 @@ const SCORE_MAX: i64 = 1000;
 /// Beyond ten times its score a model speaks in nothing but its extremes.
 const WEIGHTS: RangeInclusive<i64> = 0..=1000;
 const SCORES: RangeInclusive<i64> = 0..=SCORE_MAX;
+/// Even odds on both scales of a model: below that most of its alerts would be wrong, and it would
+/// touch many honest people for each fraud that it adds.
+const EVEN_ODDS: i64 = 500;
 
 /// How two scores make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub struct ModelPolicy {
 
 impl Default for ModelPolicy {
     fn default() -> Self {
-        ModelPolicy { blend: Blend::Max, weight: 100, at_least: 0 }
+        ModelPolicy { blend: Blend::Max, weight: 100, at_least: EVEN_ODDS }
     }
 }
 

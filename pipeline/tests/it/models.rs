@@ -104,7 +104,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene { directory: tempfile::tempdir().unwrap(), claims: Claims::new() };
-        scene.write_rules("rules", "[features]\ncolumns = 'all'\n");
+        scene.write_rules("rules", "[features]\ncolumns = 'all'\n[model]\nat_least = 0\n");
         fs::write(scene.path("events.csv"), scene.claims.csv()).unwrap();
         let mut labels = "subject_kind,subject_id,label,typology\n".to_owned();
         for (at, fraud) in scene.claims.fraud().into_iter().enumerate() {
@@ -293,7 +293,7 @@ fn reasons_add_up_and_tell_what_moved_the_model() {
     for (name, config) in [("boosting", BOOSTING), ("logistic", LOGISTIC)] {
         let scene = Scene::new();
         let model = scene.train(name, config, 0);
-        scene.write_rules("max", "[model]\nblend = 'max'\n");
+        scene.write_rules("max", "[model]\nblend = 'max'\nat_least = 0\n");
         scene
             .run("run", "max", Some(name), None, (2, 1_000, 64))
             .map(drop)
@@ -466,7 +466,7 @@ fn an_input_log_replays_to_the_same_digest_with_the_model() {
     }
 
     // From the middle on other rules decide, and the policy lets less of the model's score count.
-    scene.write_rules("log/later", "[model]\nblend = 'sum'\nweight = 10\n");
+    scene.write_rules("log/later", "[model]\nblend = 'sum'\nweight = 10\nat_least = 0\n");
     let middle = scene.claims.0[CLAIMS as usize / 2].0;
     let change =
         format!("{{\"kind\":\"change\",\"effective_time\":{middle},\"rules\":\"later\"}}\n");
