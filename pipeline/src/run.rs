@@ -23,12 +23,13 @@ use crate::changes::{self, Planned};
 use crate::dataflow::{Options, Summary};
 use crate::diagnostic::{Failure, Message, unreadable, unwritable};
 use crate::event::{Kind, Refusal, RejectCode};
+use crate::features::devices::Hubs;
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
 use crate::model::{Artefact, Artefacts};
 use crate::report::{
-    self, Bands, ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, ReportInput,
-    RunFacts, TextExample, WarmingFact,
+    self, Bands, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount,
+    ReportInput, RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
 use crate::sink::{Recorded, Scored, entities};
@@ -351,6 +352,7 @@ impl Whole<'_> {
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
             texts: self.texts.to_vec(),
+            hubs: self.hubs(),
             sorted_on_disk: self.on_disk,
             partial: self.partial,
         }
@@ -358,6 +360,17 @@ impl Whole<'_> {
 
     fn model(&self, artefact: &Artefact) -> ModelFact {
         model::fact(artefact, self.job.epochs[self.epoch].scorer.policy().model)
+    }
+
+    /// The links of which something was left out.
+    fn hubs(&self) -> Vec<HubFact> {
+        let links = &self.job.epochs[self.epoch].scorer.policy().devices.links;
+        let fact = |(link, hubs): (&String, &Hubs)| {
+            let limit = links.iter().find(|held| held.name == *link)?.hub_limit;
+            let Hubs { times, accounts_max } = *hubs;
+            (times > 0).then(|| HubFact { link: link.clone(), limit, times, accounts_max })
+        };
+        self.summary.hubs.iter().filter_map(fact).collect()
     }
 
     fn change(&self, planned: &Planned) -> ChangeFact {
@@ -420,6 +433,7 @@ impl Whole<'_> {
             "verdicts": facts.entity_verdicts,
             "judgement": judgement,
             "sorted_on_disk": facts.sorted_on_disk,
+            "hubs": facts.hubs,
             "state": self.summary.state,
             "operators": self.summary.operators,
             "timings": timings,

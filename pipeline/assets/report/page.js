@@ -362,6 +362,8 @@ function made() {
       row('inputs', run.inputs.map(input)),
       row('rulesHash', el('code', null, run.rules_hash)),
       run.changes.length ? row('rulesChanged', run.changes.map(change)) : null,
+      run.hubs.length ? row('hubs', run.hubs.map((hub) => el('div', null, foreign(hub.link), ' ',
+        say('hub', whole(hub.times), whole(hub.limit), whole(hub.accounts_max))))) : null,
       run.model_hash ? row('modelHash', el('code', null, run.model_hash)) : null,
       row('digest', el('code', null, run.decisions_digest)),
       row('version', run.version),

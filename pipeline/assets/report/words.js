@@ -125,6 +125,8 @@ const WORDS = {
   made: ['How this report was made', '报告如何得出'],
   inputs: ['inputs', '输入'], rulesHash: ['rule set', '规则集'], rulesChanged: ['rules changed', '规则变更'], warmingUntil: ['warming until {0}', '预热至 {0}'],
   modelHash: ['model', '模型'],
+  hubs: ['links left out', '未用的关联'],
+  hub: ['{0} times over {1} accounts, at most {2}', '{0} 次超过 {1} 个账户，最多 {2} 个'],
   digest: ['decisions digest', '决策摘要'], version: ['version', '版本'], features: ['features used', '使用的特征'],
   reproduce: ['The same inputs and rules give the same digest, with any number of workers.', '相同的输入与规则，在任意并行度下得到相同的摘要。'],
   reproducePartial: ['The digest is of what was decided before the interruption; the whole run has another.', '该摘要只涵盖中断前的决策；完整运行的摘要与此不同。'],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, Message, render};
+use crate::diagnostic::{Failure, Lang, Message, Sources, render};
 use crate::event::Schema;
 use crate::features::cost;
 use crate::rules::overview::Overview;
@@ -46,6 +46,14 @@ pub(super) enum Command {
         /// How results are printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+        /// Change each rule a little in every way and see whether its tests notice
+        ///
+        /// A comparison gets another edge or sense, `&&` and `||` change places, clauses, `!` and
+        /// defaults are left out, numbers and parameters move by one of their unit (a fen, a second,
+        /// the last digit). What no test of the rule notices is shown where it stands, with the test
+        /// that would; exit 1 if there is any. The tests themselves must pass first.
+        #[arg(long)]
+        mutate: bool,
     },
     /// Put the files of a rules directory into their normal form
     Fmt {
@@ -90,7 +98,8 @@ pub(super) enum Format {
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
         Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
-        Command::Test { rules, format } => test(rules, *format, shown),
+        Command::Test { rules, format, mutate: false } => test(rules, *format, shown),
+        Command::Test { rules, format, mutate: true } => mutate(rules, *format, shown),
         Command::Fmt { rules, check } => format(rules, *check, shown),
         Command::Docs { rules, of } => docs(rules, *of, shown),
     }
@@ -98,9 +107,36 @@ pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
 
 fn test(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
     let (report, sources) = rules_test::run(directory)?;
+    tell(&report, &sources, format, shown)
+}
+
+fn mutate(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
+    let (report, mutations, sources) = rules_test::mutate(directory)?;
+    let Some(mutations) = mutations else { return tell(&report, &sources, format, shown) };
     match format {
-        Format::Text => print(&report.text(&sources, shown.lang, shown.rich)),
-        Format::Json => print(&format!("{:#}\n", report.json(&sources))),
+        Format::Text => print(&mutations.text(&sources, shown.lang, shown.rich)),
+        Format::Json => print(&format!("{:#}\n", mutations.json(&sources))),
+        Format::Junit => print(&mutations.junit(&sources, shown.lang)),
+    }
+    let (left, all) = (mutations.survivors(), mutations.mutants());
+    if left == 0 {
+        return Ok(());
+    }
+    Err(Failure::No(Message::new(
+        format!("{left} of {all} mutants survive"),
+        format!("{all} 个变异中有 {left} 个存活"),
+    )))
+}
+
+fn tell(
+    report: &rules_test::Report,
+    sources: &Sources,
+    format: Format,
+    shown: Shown,
+) -> Result<(), Failure> {
+    match format {
+        Format::Text => print(&report.text(sources, shown.lang, shown.rich)),
+        Format::Json => print(&format!("{:#}\n", report.json(sources))),
         Format::Junit => print(&report.junit(shown.lang)),
     }
     let (failed, all) = (report.failed(), report.tested.len());

@@ -45,7 +45,7 @@ impl Wiring<'_> {
         let groups = self.ask(events, "clusters: groups", move |prepared| {
             group_requests(prepared, &to(prepared.rank))
         });
-        let edges = shared_edges(devices, clusters, self.reached.clone());
+        let edges = self.shared_edges(devices, clusters);
         let family = self.job.features().cluster_family();
         let keeper = Keeper::new(clusters.clone(), family, self.reached.clone());
         let (replies, memberships) = account_groups(groups, edges.clone(), keeper);
@@ -53,6 +53,71 @@ impl Wiring<'_> {
         let last = move || of.known(reached.load(Ordering::Relaxed));
         let changes = graph(edges, memberships, last);
         (replies, self.annotate(events, changes, clusters))
+    }
+
+    /// Keyed by device: how the edges that link accounts change.
+    fn shared_edges<'s>(
+        &self,
+        requests: StreamVec<'s, u64, Requests>,
+        clusters: &Clusters,
+    ) -> StreamVec<'s, u64, EdgeChange> {
+        let (reached, summary) = (self.reached.clone(), self.summary.clone());
+        let names: Vec<String> = clusters.links.iter().map(|link| link.name.clone()).collect();
+        let of_link = |link: &Link| SharedEdges::new(clusters.of(link));
+        let parts = clusters.links.iter().flat_map(|link| (0..PARTS).map(move |_| of_link(link)));
+        let mut parts: Vec<SharedEdges> = parts.collect();
+        let scope = requests.scope();
+        requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
+            Exchange::new(|requests: &Requests| u64::from(requests.destination)),
+            "clusters: links: state",
+            |initial, info| {
+                let activator = scope.activator_for(info.address);
+                let mut held = Some(initial);
+                let mut waiting: BTreeMap<u64, Vec<Requests>> = BTreeMap::new();
+                let mut changes = Vec::new();
+                // A pass over all parts: until when, and which part is next.
+                let mut pass: Option<(Option<u64>, usize)> = None;
+                move |(input, frontier), output| {
+                    input.for_each_stamp(|stamp, batches| {
+                        let Some(&time) = stamp.least() else { return };
+                        let held = waiting.entry(time).or_default();
+                        held.extend(batches.flat_map(|batches| batches.drain(..)));
+                    });
+                    let Some(capability) = &mut held else { return };
+                    while let Some(step) = waiting.first_entry() {
+                        if frontier.less_equal(step.key()) {
+                            break;
+                        }
+                        step.remove().iter().for_each(|requests| see(&mut parts, requests));
+                    }
+                    let now = frontier.frontier().first().copied();
+                    let (known, mut next) = pass.take().unwrap_or((now, 0));
+                    let until = known.map(|known| known as i64);
+                    let until = until.unwrap_or_else(|| reached.load(Ordering::Relaxed));
+                    while next < parts.len() && changes.len() < CHANGES_A_TURN {
+                        parts[next].advance(until, &mut changes);
+                        next += 1;
+                    }
+                    output.session(&capability).give_iterator(changes.drain(..));
+                    if next < parts.len() {
+                        pass = Some((known, next));
+                    } else if let Some(known) = known {
+                        capability.downgrade(&known);
+                    } else {
+                        held = None;
+                        let hubs = &mut summary.borrow_mut().hubs;
+                        for (link, parts) in names.iter().zip(parts.chunks(PARTS)) {
+                            let of_link = hubs.entry(link.clone()).or_default();
+                            parts.iter().for_each(|part| of_link.add(part.hubs()));
+                        }
+                        return;
+                    }
+                    if pass.is_some() || known != now {
+                        activator.activate();
+                    }
+                }
+            },
+        )
     }
 
     /// Puts beside each slice what is known of the clusters of its accounts, once it is.
@@ -155,65 +220,6 @@ fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
         batch.words.extend(halves(group.hash));
     }
     batches
-}
-
-/// Keyed by device: how the edges that link accounts change. `reached` is the last moment of the
-/// run, once there is no more.
-fn shared_edges<'s>(
-    requests: StreamVec<'s, u64, Requests>,
-    clusters: &Clusters,
-    reached: Arc<AtomicI64>,
-) -> StreamVec<'s, u64, EdgeChange> {
-    let of_link = |link: &Link| SharedEdges::new(clusters.of(link));
-    let parts = clusters.links.iter().flat_map(|link| (0..PARTS).map(move |_| of_link(link)));
-    let mut parts: Vec<SharedEdges> = parts.collect();
-    let scope = requests.scope();
-    requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
-        Exchange::new(|requests: &Requests| u64::from(requests.destination)),
-        "clusters: links: state",
-        |initial, info| {
-            let activator = scope.activator_for(info.address);
-            let mut held = Some(initial);
-            let mut waiting: BTreeMap<u64, Vec<Requests>> = BTreeMap::new();
-            let mut changes = Vec::new();
-            // A pass over all parts: until when, and which part is next.
-            let mut pass: Option<(Option<u64>, usize)> = None;
-            move |(input, frontier), output| {
-                input.for_each_stamp(|stamp, batches| {
-                    let Some(&time) = stamp.least() else { return };
-                    let held = waiting.entry(time).or_default();
-                    held.extend(batches.flat_map(|batches| batches.drain(..)));
-                });
-                let Some(capability) = &mut held else { return };
-                while let Some(step) = waiting.first_entry() {
-                    if frontier.less_equal(step.key()) {
-                        break;
-                    }
-                    step.remove().iter().for_each(|requests| see(&mut parts, requests));
-                }
-                let now = frontier.frontier().first().copied();
-                let (known, mut next) = pass.take().unwrap_or((now, 0));
-                let until = known.map(|known| known as i64);
-                let until = until.unwrap_or_else(|| reached.load(Ordering::Relaxed));
-                while next < parts.len() && changes.len() < CHANGES_A_TURN {
-                    parts[next].advance(until, &mut changes);
-                    next += 1;
-                }
-                output.session(&capability).give_iterator(changes.drain(..));
-                if next < parts.len() {
-                    pass = Some((known, next));
-                } else if let Some(known) = known {
-                    capability.downgrade(&known);
-                } else {
-                    held = None;
-                    return;
-                }
-                if pass.is_some() || known != now {
-                    activator.activate();
-                }
-            }
-        },
-    )
 }
 
 fn see(parts: &mut [SharedEdges], requests: &Requests) {

@@ -33,6 +33,7 @@ pub use self::steps::{Live, Next, Planned, Steps};
 use self::operators::OperatorTimes;
 
 use crate::diagnostic::Message;
+use crate::features::devices::Hubs;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
 use crate::features::state::{FamilyState, Usage};
@@ -73,6 +74,8 @@ pub struct Summary {
     pub events: u64,
     /// State by family.
     pub state: BTreeMap<String, StateUse>,
+    /// For each link, the values that linked nobody, for they had too many accounts.
+    pub hubs: BTreeMap<String, Hubs>,
     /// Time by stage, summed over workers.
     pub stopwatch: Stopwatch,
     /// Seconds by operator, summed over workers.
@@ -130,6 +133,9 @@ pub fn run(
         summary.steps = summary.steps.min(part.steps);
         summary.events += part.events;
         summary.stopwatch.add(&part.stopwatch);
+        for (link, hubs) in part.hubs {
+            summary.hubs.entry(link).or_default().add(hubs);
+        }
         for (operator, seconds) in part.operators {
             *summary.operators.entry(operator).or_default() += seconds;
         }

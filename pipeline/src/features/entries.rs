@@ -164,7 +164,9 @@ pub(super) fn add_built_in(entries: &mut BTreeMap<String, Entry>, lexicon: &Lexi
     for (name, kind, cluster, doc, doc_zh, unit) in clusters {
         let mut entry = entry(kind, EntrySource::Cluster(cluster), doc, doc_zh, unit);
         entry.misleads =
-            "as of the graph tick before last; devices with more accounts than hub_limit link nobody"
+            "as of the graph tick before last; devices with more accounts than hub_limit link nobody: \
+             devices.accounts_30d tells of the transaction's own, and the report of a run how often \
+             that was so"
                 .to_owned();
         entries.insert(name.to_owned(), entry);
     }

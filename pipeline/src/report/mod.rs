@@ -66,6 +66,8 @@ pub struct RunFacts {
     pub entity_verdicts: Vec<NamedCount>,
     /// Texts on which rules of the text dimension hit, by rule and then by score.
     pub texts: Vec<TextExample>,
+    /// Links between accounts that were left out, for too many shared what links them.
+    pub hubs: Vec<HubFact>,
     /// What was sorted on disk, where events did not fit in memory.
     pub sorted_on_disk: Option<OnDisk>,
     /// Whether the run was interrupted and shows only what it had done.
@@ -145,6 +147,19 @@ pub struct TextExample {
     pub phrases: Vec<(String, String)>,
     /// What the rule said.
     pub reason: String,
+}
+
+/// Values of a link, such as devices, that linked nobody, for they had too many accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HubFact {
+    /// The link.
+    pub link: String,
+    /// The most accounts with which a value still links.
+    pub limit: i64,
+    /// How often a value came to have more.
+    pub times: u64,
+    /// The most accounts that one had.
+    pub accounts_max: u64,
 }
 
 /// A change of rules during a run.

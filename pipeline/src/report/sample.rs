@@ -2,8 +2,8 @@
 //! among honest traffic, hostile names included.
 
 use super::{
-    ChangeFact, Counts, InputFact, ModelFact, NamedCount, RejectCount, RunFacts, TextExample,
-    TrainingFact, TrainingPart, WarmingFact,
+    ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount, RunFacts,
+    TextExample, TrainingFact, TrainingPart, WarmingFact,
 };
 use crate::event::{Kind, Raw};
 use crate::judge::{
@@ -255,6 +255,7 @@ fn facts(transactions: u64) -> RunFacts {
             phrases: vec![("扫雷".to_owned(), "gambling".to_owned())],
             reason: format!("one phrase {HOSTILE}"),
         }],
+        hubs: vec![HubFact { link: "ip".to_owned(), limit: 50, times: 3, accounts_max: 812 }],
         sorted_on_disk: Some(OnDisk { events: transactions, runs: 3, bytes: 5_000_000 }),
         entity_verdicts: vec![named("account restricted", 9), named("group banned", 1)],
         changes: vec![ChangeFact {

@@ -3,7 +3,7 @@
 mod model;
 
 use super::screen::Screen;
-use super::{ReportInput, printable};
+use super::{HubFact, ReportInput, printable};
 use crate::diagnostic::Lang;
 use crate::judge::{Detection, RuleFinding, Tally, View};
 use crate::rules::file::Status;
@@ -108,6 +108,10 @@ impl Page {
             let name = self.say("sorted on disk", "磁盘排序");
             rows.push(vec![name.to_owned(), self.on_disk(on_disk)]);
         }
+        for hub in &input.run.hubs {
+            let name = self.say("links left out", "未用的关联").to_owned();
+            rows.push(vec![name, self.hub(hub)]);
+        }
         self.changes(input, &mut rows);
         rows.push(vec![self.say("decisions", "决策").to_owned(), self.mix(input)]);
         rows.push(vec![self.say("alerts", "预警").to_owned(), self.workload(input)]);
@@ -121,6 +125,17 @@ impl Page {
             input.run.decisions_digest.clone(),
         ]);
         self.table(&[], 2, rows);
+    }
+
+    /// What was shared by too many to link anybody.
+    fn hub(&self, hub: &HubFact) -> String {
+        let HubFact { link, limit, times, accounts_max } = hub;
+        let (link, limit) = (printable(link), grouped(limit.unsigned_abs()));
+        let (times, most) = (grouped(*times), grouped(*accounts_max));
+        match self.screen.lang {
+            Lang::En => format!("{link}: {times} times over {limit} accounts, at most {most}"),
+            Lang::Zh => format!("{link}：{times} 次超过 {limit} 个账户，最多 {most} 个"),
+        }
     }
 
     /// What did not fit in memory.

@@ -4,7 +4,7 @@ use super::report::Difference;
 use crate::decision::Verdict;
 use crate::diagnostic::Message;
 use crate::event::Value;
-use crate::expr::Shortfall;
+use crate::expr::{Program, Shortfall};
 use crate::rules::Rule;
 use crate::rules::policy::Bands;
 use crate::rules::timeline::Expectation;
@@ -29,7 +29,19 @@ pub struct Observed {
 impl Observed {
     /// What `rule` does on a row of values, if it looks at the kind of event at all.
     pub fn new(rule: &Rule, looked_at: bool, row: &[Value<'_>], bands: &Bands) -> Observed {
-        let result = if looked_at { rule.program.test(row) } else { Ok(false) };
+        let used = used(rule, row);
+        Observed { used, ..Observed::with(&rule.program, rule, looked_at, row, bands) }
+    }
+
+    /// The same with another condition, and without the values that it saw.
+    pub fn with(
+        program: &Program,
+        rule: &Rule,
+        looked_at: bool,
+        row: &[Value<'_>],
+        bands: &Bands,
+    ) -> Observed {
+        let result = if looked_at { program.test(row) } else { Ok(false) };
         let hit = result == Ok(true);
         let (score, decision) = rule.alone(hit, bands);
         Observed {
@@ -37,8 +49,8 @@ impl Observed {
             evaluable: result.is_ok(),
             score,
             decision,
-            shortfall: rule.program.shortfall(row).filter(|_| looked_at && !hit),
-            used: used(rule, row),
+            shortfall: program.shortfall(row).filter(|_| looked_at && !hit),
+            used: String::new(),
         }
     }
 }

@@ -169,7 +169,7 @@ impl Report {
 }
 
 /// Text for an attribute of XML: escaped, and without what XML cannot hold.
-fn xml(text: &str) -> String {
+pub(super) fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

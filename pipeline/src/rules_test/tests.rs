@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Outcome, Report, run};
+use super::{Mutations, Outcome, Report, mutate, run};
 use crate::diagnostic::{Lang, Sources};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, DEVICE_ID, EVENT_ID, EVENT_TIME, GROUP_ID, Kind, SEQ,
@@ -136,4 +136,95 @@ fn an_amount_stands_for_fen_only_with_its_unit() {
     assert_eq!(report.failed(), 1, "one fen is not the plain number 1");
     let short_by = loaded.rules.rules[0].file.tests[1].expect[0].short_by;
     assert_eq!(short_by, Some(Shortfall { amount: Amount::Int(1), unit: Unit::None }));
+}
+
+fn mutated(when: &str, params: &str, tests: &str) -> (Report, Option<Mutations>, Sources) {
+    let text = format!(
+        "title = \"T\"\nstatus = \"draft\"\non = [\"claim\"]\nwhen = \"{when}\"\nscore = 400\n\
+         reason = \"r\"\n{params}{tests}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("funds")).unwrap();
+    std::fs::write(directory.path().join("features.toml"), FEATURES).unwrap();
+    std::fs::write(directory.path().join("funds/x.toml"), text).unwrap();
+    mutate(directory.path()).unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)))
+}
+
+/// A claim of so many fen in so many groups, and whether it hits.
+fn case(fen: i64, groups: i64, hit: bool) -> String {
+    format!(
+        "[[test]]\nname = \"{fen} in {groups}\"\ngiven = [\"0s claim g1 u1 amount=0.01\"]\ngiven_features = \
+         {{ amount_fen = {fen}, \"funds.payee.groups_24h\" = {groups} }}\n\
+         expect = {{ event = 1, hit = {hit} }}\n"
+    )
+}
+
+#[test]
+fn mutants_that_no_test_notices_survive() {
+    // What survives is worked out by hand: for each mutant, whether some case comes out otherwise.
+    let check = |when: &str, cases: &[(i64, i64, bool)], mutants: usize, survivors: &[&str]| {
+        let tests: String =
+            cases.iter().map(|(fen, groups, hit)| case(*fen, *groups, *hit)).collect();
+        let (_, found, sources) = mutated(when, "[params]\nmin_in = 10\n", &tests);
+        let of = &found.expect("its tests pass").of[0];
+        let text = sources.get(&of.file).unwrap();
+        let told: Vec<String> = of
+            .survivors
+            .iter()
+            .map(|one| {
+                let what = one.change.en.strip_suffix(", and no test notices").expect("says so");
+                format!("{} | {what}", &text[one.span.clone()])
+            })
+            .collect();
+        assert_eq!(
+            (of.mutants, told),
+            (mutants, survivors.iter().map(ToString::to_string).collect())
+        );
+    };
+    // >, <, 9, 11.
+    check("amount_fen >= 10", &[(10, 0, true), (9, 0, false)], 4, &[]);
+    check("amount_fen >= 10", &[(10, 0, true), (0, 0, false)], 4, &["10 | `10` may be `9`"]);
+    check(
+        "amount_fen >= min_in",
+        &[(11, 0, true), (9, 0, false)],
+        4,
+        &[
+            "amount_fen >= min_in | `amount_fen >= min_in` may be `amount_fen > min_in`",
+            "min_in | `min_in` may be 11 instead of 10",
+        ],
+    );
+    // Of each clause >, <, and either side of its limit; either left out, and || for &&.
+    let both = "amount_fen >= 10 && funds.payee.groups_24h >= 3";
+    check(both, &[(10, 3, true), (9, 3, false), (10, 2, false)], 11, &[]);
+    check(
+        both,
+        &[(10, 3, true), (9, 3, false), (0, 0, false)],
+        11,
+        &[
+            "funds.payee.groups_24h >= 3 | `funds.payee.groups_24h >= 3` may be left out",
+            "3 | `3` may be `2`",
+        ],
+    );
+}
+
+#[test]
+fn nothing_is_mutated_while_a_test_fails_and_every_format_tells_of_survivors() {
+    let (report, found, _) = mutated("amount_fen >= 10", "", &case(9, 0, true));
+    assert!(report.failed() == 1 && found.is_none());
+    let (_, found, sources) = mutated("amount_fen >= 10", "", &case(10, 0, true));
+    let found = found.expect("its tests pass");
+    // At 10 it hits as well with >= 9.
+    assert_eq!((found.mutants(), found.survivors()), (4, 1));
+    let text = found.text(&sources, Lang::En, false);
+    assert!(text.contains("funds/x.toml:4:23"), "{text}");
+    assert!(
+        text.ends_with("x: 1 of 4 mutants survive\n4 mutants of 1 rules: 1 survive\n"),
+        "{text}"
+    );
+    let junit = found.junit(&sources, Lang::En);
+    assert!(junit.contains("<testsuite name=\"x\" tests=\"4\" failures=\"1\">"), "{junit}");
+    assert!(junit.contains("line=\"4\""), "{junit}");
+    let json = found.json(&sources);
+    assert_eq!((&json["mutants"], &json["rules"][0]["survivors"]), (&4.into(), &1.into()));
+    assert_eq!(json["survived"][0]["line"], 4);
 }

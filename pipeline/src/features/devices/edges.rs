@@ -41,6 +41,24 @@ pub(crate) struct SharedEdges {
     arrivals: BTreeMap<i64, Arrivals>,
     /// When each edge is to be looked at again: device and account.
     due: BTreeMap<i64, Vec<(u128, u128)>>,
+    hubs: Hubs,
+}
+
+/// Devices, or values of another link, that linked nobody, for they had too many accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Hubs {
+    /// How often one came to have more accounts than its limit.
+    pub times: u64,
+    /// The most accounts that one of them had.
+    pub accounts_max: u64,
+}
+
+impl Hubs {
+    /// Adds what was found elsewhere.
+    pub(crate) fn add(&mut self, other: Hubs) {
+        self.times += other.times;
+        self.accounts_max = self.accounts_max.max(other.accounts_max);
+    }
 }
 
 /// Events of accounts on devices that may make edges at one moment.
@@ -77,7 +95,13 @@ impl SharedEdges {
             devices: Spread::default(),
             arrivals: BTreeMap::new(),
             due: BTreeMap::new(),
+            hubs: Hubs::default(),
         }
+    }
+
+    /// What was left out so far.
+    pub(crate) fn hubs(&self) -> Hubs {
+        self.hubs
     }
 
     /// Takes an event of an account on a device.
@@ -151,8 +175,12 @@ impl SharedEdges {
                 continue;
             };
             self.tell(device, accounts, &touch, now, changes);
-            if accounts.len() == 0 {
+            let (count, limit) = (accounts.len(), self.options.hub_limit);
+            if count == 0 {
                 self.devices.remove(&device);
+            } else if count > limit {
+                let times = u64::from(touch.before <= limit);
+                self.hubs.add(Hubs { times, accounts_max: count as u64 });
             }
         }
     }
@@ -311,6 +339,7 @@ mod tests {
                 edges.see(u128::from(device), u128::from(account), &format!("u{account}"), time);
             }
             edges.advance(time, &mut changes);
+            let (mut hubs, mut were) = (Hubs::default(), BTreeSet::new());
             for moment in (0..=time).step_by(graph_tick as usize) {
                 let mut told: BTreeMap<(u128, u128), i64> = BTreeMap::new();
                 for change in changes.iter().filter(|change| change.at <= moment) {
@@ -338,6 +367,14 @@ mod tests {
                         linked.entry(*device).or_default().insert(*account);
                     }
                 }
+                let large = linked.iter().filter(|(_, accounts)| accounts.len() > hub_limit);
+                let large: BTreeMap<u128, usize> =
+                    large.map(|(device, accounts)| (*device, accounts.len())).collect();
+                for (device, count) in &large {
+                    let times = u64::from(!were.contains(device));
+                    hubs.add(Hubs { times, accounts_max: *count as u64 });
+                }
+                were = large.into_keys().collect();
                 linked.retain(|_, accounts| (2..=hub_limit).contains(&accounts.len()));
                 let expected: BTreeSet<(u128, u128)> = linked
                     .iter()
@@ -348,6 +385,7 @@ mod tests {
                 let told: BTreeSet<(u128, u128)> = told.into_keys().collect();
                 prop_assert_eq!(told, expected, "as of {}", moment);
             }
+            prop_assert_eq!(edges.hubs(), hubs);
         }
     }
 }

@@ -22,6 +22,8 @@ mod slab;
 mod spread;
 pub(crate) mod view;
 
+pub use edges::Hubs;
+
 use crate::event::{DEVICE_ID, FieldId};
 
 /// Links and what they make of accounts.
