@@ -51,6 +51,9 @@ pub(super) struct Source {
 /// How far a stream is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Resume {
+    /// The number of the commit, from 1: no two resume records of a stream are alike, so that whoever
+    /// does not know whether a commit came about can tell.
+    pub(super) serial: u64,
     /// Everything before this effective time is decided and committed, nothing from it on.
     pub(super) frontier: i64,
     pub(super) counts: Counted,

@@ -291,7 +291,8 @@ impl Engine {
         )))
     }
 
-    /// How far the stream is; everything handed to the session must be decided.
+    /// How far the stream is, to be numbered by whoever commits it; everything handed to the session
+    /// must be decided.
     pub(super) fn resume(&self) -> Resume {
         let mut firsts = self.waiting.firsts(self.sources.len());
         for letter in &self.letters {
@@ -304,6 +305,7 @@ impl Engine {
             event_time_max: Some(source.watermark.event_time_max()).filter(|time| *time > i64::MIN),
         };
         Resume {
+            serial: 0,
             frontier: self.frontier,
             counts: self.counts,
             decisions_digest: self.digest().to_hex().to_string(),

@@ -19,6 +19,8 @@ use crate::stopwatch::Since;
 
 /// How long brokers may take to tell the bounds of a partition.
 const BOUNDS: Duration = Duration::from_secs(10);
+/// Brokers that are away are asked again after so long.
+const AGAIN: Duration = Duration::from_millis(250);
 /// Without anything to read, so long until somebody looks again.
 const REST: Duration = Duration::from_millis(2);
 /// A topic that is read to its end and gives nothing for so long is out of reach.
@@ -76,12 +78,9 @@ impl Input {
     ) -> Result<Input, Failure> {
         let consumer: Arc<BaseConsumer> = Arc::new(cluster.consumer()?);
         let mut list = TopicPartitionList::new();
-        let mut bounds = Vec::new();
+        let mut found = Vec::new();
         for (topic, partition, start) in wanted {
-            let (low, high) = consumer
-                .fetch_watermarks(topic, *partition, BOUNDS)
-                .map_err(|error| unreadable(topic, *partition, &error))?;
-            let (low, high) = (low.max(0) as u64, high.max(0) as u64);
+            let (low, high) = bounds(cluster, &consumer, (topic, *partition))?;
             let start = match *start {
                 Start::Earliest => low,
                 Start::At(offset) if (low..=high).contains(&offset) => offset,
@@ -89,12 +88,12 @@ impl Input {
             };
             list.add_partition_offset(topic, *partition, Offset::Offset(start as i64))
                 .map_err(|error| unreadable(topic, *partition, &error))?;
-            bounds.push((start, high));
+            found.push((start, high));
         }
         let failure = |error| failed("partitions cannot be assigned", "无法分配分区", &error);
         consumer.assign(&list).map_err(failure)?;
         let mut sources = Vec::new();
-        for ((topic, partition, _), (start, end)) in wanted.iter().zip(bounds) {
+        for ((topic, partition, _), (start, end)) in wanted.iter().zip(found) {
             let Some(queue) = consumer.split_partition_queue(topic, *partition) else {
                 let error = KafkaError::Global(RDKafkaErrorCode::UnknownPartition);
                 return Err(unreadable(topic, *partition, &error));
@@ -216,6 +215,24 @@ impl Input {
             }
         }
         Ok(())
+    }
+}
+
+/// The first offset of a partition, and the one after its last. Brokers that are away are waited for.
+fn bounds(
+    cluster: &Cluster,
+    consumer: &BaseConsumer,
+    (topic, partition): (&str, i32),
+) -> Result<(u64, u64), Failure> {
+    let (since, limit) = (Since::now(), Duration::from_millis(cluster.connect_limit as u64));
+    loop {
+        match consumer.fetch_watermarks(topic, partition, BOUNDS) {
+            Ok((low, high)) => return Ok((low.max(0) as u64, high.max(0) as u64)),
+            Err(error) if is_serious(&error) || since.elapsed() > limit => {
+                return Err(unreadable(topic, partition, &error));
+            }
+            Err(_) => std::thread::sleep(AGAIN),
+        }
     }
 }
 

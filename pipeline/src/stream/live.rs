@@ -10,7 +10,7 @@ use super::control::{Begin, Counted, Entry, Held, Resume, Source};
 use super::engine::{Engine, Topics};
 use super::export;
 use super::input::{Input, Start, no_topic};
-use super::output::{Outgoing, Output};
+use super::output::{Outgoing, Output, Told, fenced};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY, Session, Settings};
@@ -70,7 +70,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let now = Begin::new(config, begun(&input), (settings, &rules_hash));
     match &held.begin {
         Some(begin) => begin.check(&now)?,
-        None => output.commit(&[control(config, &Entry::Begin(now))], how.tell)?,
+        None => begin(config, &mut output, &now, how.tell)?,
     }
     check_ends(&input, held.resume.as_ref())?;
     let decoder = Decoder::new(schema.clone(), settings.times.max_ahead);
@@ -163,6 +163,17 @@ fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
     )))
 }
 
+/// Writes down with what the stream begins.
+fn begin(config: &Config, output: &mut Output, now: &Begin, tell: Tell<'_>) -> Result<(), Failure> {
+    let record = control(config, &Entry::Begin(now.clone()));
+    while output.commit(std::slice::from_ref(&record), tell)? == Told::Unknown {
+        if let Some(begin) = Held::read(config)?.begin {
+            return begin.check(now);
+        }
+    }
+    Ok(())
+}
+
 /// A record of the control topic.
 fn control(config: &Config, entry: &Entry) -> Outgoing {
     Outgoing {
@@ -199,7 +210,7 @@ impl Stream<'_> {
                 || self.engine.unwritten() > UNWRITTEN_MAX
             {
                 let beats = if interrupted { Vec::new() } else { self.idle() };
-                self.commit(beats)?;
+                self.commit(beats, false)?;
                 since = Since::now();
             }
             if interrupted {
@@ -267,23 +278,36 @@ impl Stream<'_> {
 
     /// Commits what is decided, with where the stream is and heartbeats, and only then lets those
     /// count.
-    fn commit(&mut self, beats: Vec<Heartbeat>) -> Result<(), Failure> {
+    fn commit(&mut self, beats: Vec<Heartbeat>, always: bool) -> Result<(), Failure> {
         self.engine.decide_all()?;
-        let resume = self.engine.resume();
+        let resume = Resume { serial: self.serial() + 1, ..self.engine.resume() };
         // While the past is replayed there is nothing new to say.
         let moved = self.engine.is_live()
             && self.committed.as_ref().is_none_or(|was| was.frontier != resume.frontier);
         let mut records = self.engine.outgoing_records();
-        if records.is_empty() && beats.is_empty() && !moved {
+        if records.is_empty() && beats.is_empty() && !moved && !always {
             return Ok(());
         }
         self.written += records.len() as u64;
         records.extend(beats.iter().map(|beat| control(self.config, &Entry::Heartbeat(*beat))));
         records.push(control(self.config, &Entry::Resume(resume.clone())));
-        self.output.commit(&records, self.how.tell)?;
+        while self.output.commit(&records, self.how.tell)? == Told::Unknown {
+            let found = Held::read(self.config)?.resume;
+            if found.as_ref() == Some(&resume) {
+                break;
+            }
+            if found != self.committed {
+                return Err(fenced(&self.config.name, "it committed what this one did not"));
+            }
+        }
         self.committed = Some(resume);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
         Ok(())
+    }
+
+    /// The number of the last commit.
+    fn serial(&self) -> u64 {
+        self.committed.as_ref().map_or(0, |resume| resume.serial)
     }
 
     /// Decides what still waits: all partitions get a heartbeat of after it.
@@ -292,11 +316,11 @@ impl Stream<'_> {
         self.engine.advance()?;
         let closing = self.engine.closing();
         if !closing.is_empty() {
-            self.commit(closing)?;
+            self.commit(closing, false)?;
             self.engine.advance()?;
         }
         self.engine.decide_all()?;
-        let resume = self.engine.resume();
+        let resume = Resume { serial: self.serial(), ..self.engine.resume() };
         if self.committed.as_ref() == Some(&resume) {
             return Ok(());
         }
@@ -306,8 +330,7 @@ impl Stream<'_> {
                 "输入在重放完已提交的决策之前结束：有记录丢失",
             )));
         }
-        self.committed = None;
-        self.commit(Vec::new())
+        self.commit(Vec::new(), true)
     }
 
     fn ended(&self, interrupted: bool) -> Ended {

@@ -32,16 +32,28 @@ pub(super) struct Outgoing {
 /// The transactional producer of a stream. Making it fences whoever had the stream's name before.
 pub(super) struct Output {
     producer: BaseProducer,
-    name: String,
+    config: Config,
     /// Transactions that were flushed, and the one in which a test has the program die.
     flushed: u64,
     crash_at: Option<u64>,
+    /// Since when nothing could be committed.
+    failing: Option<Since>,
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is committed.
+    Committed,
+    /// Something failed, and writing has been taken up anew. The control topic says whether it was
+    /// committed, and whether somebody else went on in between.
+    Unknown,
 }
 
 /// Why a transaction did not come about.
 enum Trouble {
-    /// Somebody else goes on with the stream, or the client is beyond help.
-    Fatal(String),
+    /// Somebody else goes on with the stream.
+    Fenced(String),
     /// It is done again.
     Again(String),
 }
@@ -50,53 +62,39 @@ impl Output {
     /// Begins to write in a stream's name: an open transaction of a former incarnation is aborted,
     /// and none of its can be committed from here on.
     pub(super) fn open(config: &Config, crash_at: Option<u64>) -> Result<Output, Failure> {
-        let mut client = config.cluster.client();
-        client
-            .set("transactional.id", &config.name)
-            .set("transaction.timeout.ms", TRANSACTION_MS)
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", "5");
-        let producer: BaseProducer = make(&client)?;
-        let since = Since::now();
-        loop {
-            match producer.init_transactions(CALL) {
-                Ok(()) => break,
-                Err(KafkaError::Transaction(error))
-                    if error.is_retriable() && since.elapsed() < COMMIT_LIMIT => {}
-                Err(error) => {
-                    return Err(failed("no transactions can be had", "无法使用事务", &error));
-                }
-            }
-        }
-        Ok(Output { producer, name: config.name.clone(), flushed: 0, crash_at })
+        let producer = producer(config)?;
+        Ok(Output { producer, config: config.clone(), flushed: 0, crash_at, failing: None })
     }
 
-    /// Writes all records in one transaction, and returns when they are committed.
+    /// Writes all records in one transaction, and returns when they are committed or nobody knows.
     ///
     /// # Errors
     /// When another instance goes on with the stream, or the brokers stay away (exit 3).
-    pub(super) fn commit(&mut self, records: &[Outgoing], tell: Tell<'_>) -> Result<(), Failure> {
-        let since = Since::now();
-        loop {
-            match self.try_commit(records) {
-                Ok(()) => return Ok(()),
-                Err(Trouble::Fatal(why)) => return Err(self.fenced(&why)),
-                Err(Trouble::Again(why)) if since.elapsed() < COMMIT_LIMIT => {
-                    tell(&Message::new(
-                        format!("a commit failed and is done again: {why}"),
-                        format!("提交失败，正在重试：{why}"),
-                    ));
-                    self.abort()?;
-                    std::thread::sleep(BACK_OFF);
-                }
-                Err(Trouble::Again(why)) => {
-                    return Err(Failure::Environment(Message::new(
-                        format!("nothing can be committed: {why}"),
-                        format!("无法提交：{why}"),
-                    )));
-                }
+    pub(super) fn commit(&mut self, records: &[Outgoing], tell: Tell<'_>) -> Result<Told, Failure> {
+        let why = match self.try_commit(records) {
+            Ok(()) => {
+                self.failing = None;
+                return Ok(Told::Committed);
             }
+            Err(Trouble::Fenced(why)) => return Err(fenced(&self.config.name, &why)),
+            Err(Trouble::Again(why)) => why,
+        };
+        if self.failing.get_or_insert_with(Since::now).elapsed() > COMMIT_LIMIT {
+            return Err(Failure::Environment(Message::new(
+                format!("nothing can be committed: {why}"),
+                format!("无法提交：{why}"),
+            )));
         }
+        tell(&Message::new(
+            format!("a commit failed and is looked into: {why}"),
+            format!("提交失败，正在核实：{why}"),
+        ));
+        std::thread::sleep(BACK_OFF);
+        // A producer in which something went wrong is beyond what can be known of it: an abort may
+        // fail where the brokers know of no transaction. A new one aborts what was open.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer = producer(&self.config)?;
+        Ok(Told::Unknown)
     }
 
     fn try_commit(&mut self, records: &[Outgoing]) -> Result<(), Trouble> {
@@ -110,18 +108,7 @@ impl Output {
             // As kill -9 does, where it hurts most: all is at the brokers and nothing committed.
             std::process::abort();
         }
-        let since = Since::now();
-        loop {
-            match self.producer.commit_transaction(CALL) {
-                Ok(()) => return Ok(()),
-                // Whether it was committed is not known: asking again is what settles it.
-                Err(KafkaError::Transaction(error))
-                    if error.is_retriable()
-                        && !error.txn_requires_abort()
-                        && since.elapsed() < COMMIT_LIMIT => {}
-                Err(error) => return Err(self.trouble(&error)),
-            }
-        }
+        self.producer.commit_transaction(CALL).map_err(|error| self.trouble(&error))
     }
 
     fn send(&self, outgoing: &Outgoing) -> Result<(), Trouble> {
@@ -149,45 +136,52 @@ impl Output {
         }
     }
 
-    /// Takes back what of a transaction is under way.
-    fn abort(&self) -> Result<(), Failure> {
-        // Aborting does not wait for what is on its way.
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        let _ = self.producer.flush(CALL);
-        let since = Since::now();
-        loop {
-            match self.producer.abort_transaction(CALL) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_fatal() => {
-                    return Err(self.fenced(&error.string()));
-                }
-                Err(KafkaError::Transaction(error))
-                    if error.is_retriable() && since.elapsed() < COMMIT_LIMIT => {}
-                // Where none was begun there is none to abort.
-                Err(KafkaError::Transaction(error)) if error.code() == RDKafkaErrorCode::State => {
-                    return Ok(());
-                }
-                Err(error) => {
-                    return Err(failed("a transaction cannot be aborted", "无法中止事务", &error));
-                }
+    fn trouble(&self, error: &KafkaError) -> Trouble {
+        let of_transaction = match error {
+            KafkaError::Transaction(error) => Some(error.code()),
+            other => other.rdkafka_error_code(),
+        };
+        let (code, said) = match self.producer.client().fatal_error() {
+            Some((code, said)) => (Some(code), said),
+            None => (of_transaction, why(error)),
+        };
+        if code.is_some_and(is_fenced) { Trouble::Fenced(said) } else { Trouble::Again(said) }
+    }
+}
+
+/// A producer that has the stream's name to itself.
+fn producer(config: &Config) -> Result<BaseProducer, Failure> {
+    let mut client = config.cluster.client();
+    client
+        .set("transactional.id", &config.name)
+        .set("transaction.timeout.ms", TRANSACTION_MS)
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "5");
+    let producer: BaseProducer = make(&client)?;
+    let since = Since::now();
+    loop {
+        match producer.init_transactions(CALL) {
+            Ok(()) => return Ok(producer),
+            Err(KafkaError::Transaction(error)) if is_fenced(error.code()) => {
+                return Err(fenced(&config.name, &error.string()));
+            }
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && since.elapsed() < COMMIT_LIMIT => {}
+            Err(error) => {
+                return Err(failed("no transactions can be had", "无法使用事务", &error));
             }
         }
     }
+}
 
-    fn trouble(&self, error: &KafkaError) -> Trouble {
-        let fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
-        match self.producer.client().fatal_error() {
-            Some((_, said)) => Trouble::Fatal(said),
-            None if fatal => Trouble::Fatal(why(error)),
-            None => Trouble::Again(why(error)),
-        }
-    }
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+}
 
-    fn fenced(&self, why: &str) -> Failure {
-        let name = &self.name;
-        Failure::Environment(Message::new(
-            format!("another instance goes on with the stream {name}, this one ends: {why}"),
-            format!("另一个实例已接管流 {name}，本实例结束：{why}"),
-        ))
-    }
+/// That somebody else has the stream's name.
+pub(super) fn fenced(name: &str, why: &str) -> Failure {
+    Failure::Environment(Message::new(
+        format!("another instance goes on with the stream {name}, this one ends: {why}"),
+        format!("另一个实例已接管流 {name}，本实例结束：{why}"),
+    ))
 }
