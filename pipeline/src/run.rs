@@ -32,7 +32,7 @@ use crate::report::{
     ReportInput, RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
-use crate::sink::{Recorded, Scored, entities};
+use crate::sink::{CHALLENGER_FILE, Recorded, Scored, entities};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
@@ -262,10 +262,16 @@ fn create(directory: &Path) -> Result<(), Failure> {
         ))
     };
     fs::create_dir_all(directory).map_err(failed)?;
-    match fs::remove_file(directory.join("run.toml")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
+    // Not every run has a challenger.
+    for file in ["run.toml", CHALLENGER_FILE] {
+        match fs::remove_file(directory.join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The event time from which on transactions are judged. Without a warm-up all are, the late ones

@@ -82,6 +82,8 @@ pub struct Catalogue {
     declarations: Vec<Declaration>,
     /// How many are of the file.
     own: usize,
+    /// Whether what is computed is known to rest on no circle.
+    settled: bool,
     used: RefCell<Used>,
 }
 
@@ -266,6 +268,7 @@ impl Catalogue {
             entries,
             declarations,
             own,
+            settled: false,
             used: RefCell::default(),
         };
         (catalogue, diagnostics)
@@ -459,7 +462,10 @@ impl Catalogue {
             graph_tick: context.graph_tick,
             counterparties_max: context.counterparties_max,
             zone: context.zone.clone(),
-            definitions: self.definitions(context),
+            definitions: match self.settled {
+                true => self.definitions(context),
+                false => Definitions::default(),
+            },
         }
     }
 

@@ -51,7 +51,7 @@ impl Scored {
 }
 
 /// What a challenger says of each transaction: beside the decisions and no part of them.
-const CHALLENGER_FILE: &str = "challenger.parquet";
+pub(crate) const CHALLENGER_FILE: &str = "challenger.parquet";
 
 /// Batches that may wait for a writer.
 const BATCHES_WAITING: usize = 4;

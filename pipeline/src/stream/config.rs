@@ -76,9 +76,11 @@ pub struct Overrides {
 }
 
 /// Settings that hold a secret: they may not stand in the file.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 9] = [
     "sasl.password",
     "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.assertion.private.key.pem",
     "ssl.key.password",
     "ssl.key.pem",
     "ssl.keystore.password",

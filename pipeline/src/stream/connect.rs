@@ -61,9 +61,10 @@ impl Cluster {
 /// A client; its settings are checked when it is made.
 pub(super) fn make<C: FromClientConfig>(client: &ClientConfig) -> Result<C, Failure> {
     C::from_config(client).map_err(|error| match error {
-        KafkaError::ClientConfig(_, why, key, value) => Failure::Usage(Message::new(
-            format!("the setting {key} = {value:?} is not one of librdkafka: {why}"),
-            format!("librdkafka 不接受设置 {key} = {value:?}：{why}"),
+        // The value may be a secret under a misspelt name.
+        KafkaError::ClientConfig(_, why, key, _) => Failure::Usage(Message::new(
+            format!("librdkafka does not take the setting {key}: {why}"),
+            format!("librdkafka 不接受设置 {key}：{why}"),
         )),
         other => failed("a client cannot be made", "无法创建客户端", &other),
     })

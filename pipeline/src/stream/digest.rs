@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rdkafka::message::Headers as _;
+
 use super::config::Cluster;
 use super::connect::{Tell, wait};
 use super::engine::NUMBER;
@@ -46,7 +48,8 @@ pub fn digest(cluster: &Cluster, topic: &str, tell: Tell<'_>) -> Result<blake3::
 
 /// The place of a decision among all of its stream.
 fn number(fetched: &Fetched) -> Option<u64> {
-    let (_, value) = fetched.headers.iter().find(|(key, _)| key == NUMBER)?;
+    let headers = fetched.headers.as_ref()?;
+    let value = headers.iter().find(|header| header.key == NUMBER)?.value?;
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 

@@ -5,6 +5,8 @@
 //! it came. The *frontier* is the largest whole tick that no watermark is before: nothing that counts as
 //! of earlier can come any more, so everything before it is decided, and nothing from it on.
 
+use rdkafka::message::OwnedHeaders;
+
 use super::control::{Counted, Held, Place, Resume};
 use super::input::Fetched;
 use super::output::Outgoing;
@@ -22,8 +24,10 @@ const STEPS_MAX: usize = 4;
 /// How much of a refused record a dead letter holds: brokers refuse records over 1 MiB unless told
 /// otherwise, and one that cannot be written would hold up everything behind it.
 const VALUE_BYTES_MAX: usize = 512 << 10;
-/// The same for a key, and for all headers together: what is more is left out.
-const BESIDE_BYTES_MAX: usize = 64 << 10;
+/// The same for a key: one that is longer is left out.
+const KEY_BYTES_MAX: usize = 64 << 10;
+/// And for why a record was refused.
+const DETAIL_BYTES_MAX: usize = 1 << 10;
 
 /// The header of a decision that holds its place among all decisions of the stream, from 0.
 pub(super) const NUMBER: &str = "number";
@@ -71,7 +75,7 @@ struct Letter {
     detail: String,
     key: Option<Vec<u8>>,
     value: Vec<u8>,
-    headers: Vec<(String, Vec<u8>)>,
+    headers: Option<OwnedHeaders>,
 }
 
 impl Engine {
@@ -128,7 +132,7 @@ impl Engine {
                 detail: reject.detail,
                 key: record.and_then(|record| record.key.clone()),
                 value: record.map_or(reject.raw, |record| record.arrived.value.clone()),
-                headers: record.map(|record| record.headers.clone()).unwrap_or_default(),
+                headers: record.and_then(|record| record.headers.clone()),
             });
         };
         for chunk in block.chunks {
@@ -163,7 +167,7 @@ impl Engine {
         let low = low.filter(|low| *low > i64::MIN);
         let until = low.map_or(i64::MIN, |low| low.div_euclid(self.tick) * self.tick);
         if let Some(committed) = self.replayed.as_ref().map(|resume| resume.frontier)
-            && until >= committed
+            && low.is_some_and(|low| low >= committed)
         {
             // A step is wholly of the replay or wholly new.
             self.step(committed)?;
@@ -236,6 +240,7 @@ impl Engine {
                 key: Some(batch.slice.chunk.str(ACCOUNT_ID, row).as_bytes().to_vec()),
                 value: line.trim_end().as_bytes().to_vec(),
                 headers: vec![(NUMBER.to_owned(), number.to_string().into_bytes())],
+                came_with: None,
             });
         }
     }
@@ -244,11 +249,9 @@ impl Engine {
     /// where and why.
     fn outgoing(&self, mut letter: Letter) -> Outgoing {
         let source = &self.sources[letter.place.0];
-        let mut headers = letter.headers;
-        let bytes: usize = headers.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes > BESIDE_BYTES_MAX {
-            headers.clear();
-        }
+        let mut headers = Vec::new();
+        // It may quote the record.
+        letter.detail.truncate(letter.detail.floor_char_boundary(DETAIL_BYTES_MAX));
         let whole = letter.value.len();
         letter.value.truncate(VALUE_BYTES_MAX);
         for (key, value) in [
@@ -261,8 +264,14 @@ impl Engine {
         ] {
             headers.push((format!("hongxian.{key}"), value.into_bytes()));
         }
-        let key = letter.key.filter(|key| key.len() <= BESIDE_BYTES_MAX);
-        Outgoing { topic: self.topics.dead_letter.clone(), key, value: letter.value, headers }
+        let key = letter.key.filter(|key| key.len() <= KEY_BYTES_MAX);
+        Outgoing {
+            topic: self.topics.dead_letter.clone(),
+            key,
+            value: letter.value,
+            headers,
+            came_with: letter.headers,
+        }
     }
 
     /// Whether what counts as of a time was committed before.
@@ -390,6 +399,6 @@ fn refusal(refused: Refused) -> Letter {
         detail: detail.to_owned(),
         key: None,
         value: refused.raw.into_bytes(),
-        headers: Vec::new(),
+        headers: None,
     }
 }

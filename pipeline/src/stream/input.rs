@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::Cluster;
@@ -42,7 +42,7 @@ pub(super) enum Start {
 pub(super) struct Fetched {
     pub(super) arrived: Arrived,
     pub(super) key: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) headers: Option<OwnedHeaders>,
 }
 
 /// Partitions that are read.
@@ -272,7 +272,6 @@ fn is_serious(error: &KafkaError) -> bool {
 }
 
 fn fetched(message: &BorrowedMessage<'_>) -> Fetched {
-    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
     Fetched {
         arrived: Arrived {
             offset: message.offset() as u64,
@@ -281,9 +280,8 @@ fn fetched(message: &BorrowedMessage<'_>) -> Fetched {
             value: message.payload().unwrap_or_default().to_vec(),
         },
         key: message.key().map(<[u8]>::to_vec),
-        headers: headers
-            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
-            .collect(),
+        // As they are: their keys may be no text, and the client's reader of them does not bear it.
+        headers: message.headers().map(|headers| headers.detach()),
     }
 }
 

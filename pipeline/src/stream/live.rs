@@ -181,6 +181,7 @@ fn control(config: &Config, entry: &Entry) -> Outgoing {
         key: Some(entry.key().into_bytes()),
         value: entry.value().into_bytes(),
         headers: Vec::new(),
+        came_with: None,
     }
 }
 
@@ -314,6 +315,12 @@ impl Stream<'_> {
     fn close(&mut self) -> Result<(), Failure> {
         // What idle partitions were moved on to may have settled it.
         self.engine.advance()?;
+        if !self.engine.is_live() {
+            return Err(Failure::Environment(Message::new(
+                "the input ends before what was committed is decided again: records are gone",
+                "输入在重放完已提交的决策之前结束：有记录丢失",
+            )));
+        }
         let closing = self.engine.closing();
         if !closing.is_empty() {
             self.commit(closing, false)?;
@@ -323,12 +330,6 @@ impl Stream<'_> {
         let resume = Resume { serial: self.serial(), ..self.engine.resume() };
         if self.committed.as_ref() == Some(&resume) {
             return Ok(());
-        }
-        if !self.engine.is_live() {
-            return Err(Failure::Environment(Message::new(
-                "the input ends before what was committed is decided again: records are gone",
-                "输入在重放完已提交的决策之前结束：有记录丢失",
-            )));
         }
         self.commit(Vec::new(), true)
     }

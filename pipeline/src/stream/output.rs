@@ -27,6 +27,8 @@ pub(super) struct Outgoing {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Vec<u8>,
     pub(super) headers: Vec<(String, Vec<u8>)>,
+    /// The headers of the record that it holds, before its own; left out where that is too much.
+    pub(super) came_with: Option<OwnedHeaders>,
 }
 
 /// The transactional producer of a stream. Making it fences whoever had the stream's name before.
@@ -112,7 +114,22 @@ impl Output {
     }
 
     fn send(&self, outgoing: &Outgoing) -> Result<(), Trouble> {
-        let mut headers = OwnedHeaders::new();
+        let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+        match self.send_with(outgoing, outgoing.came_with.clone()) {
+            Err(error) if error == too_large && outgoing.came_with.is_some() => {
+                self.send_with(outgoing, None)
+            }
+            sent => sent,
+        }
+        .map_err(|error| self.trouble(&error))
+    }
+
+    fn send_with(
+        &self,
+        outgoing: &Outgoing,
+        came_with: Option<OwnedHeaders>,
+    ) -> Result<(), KafkaError> {
+        let mut headers = came_with.unwrap_or_default();
         for (key, value) in &outgoing.headers {
             headers = headers.insert(Header { key, value: Some(value) });
         }
@@ -131,7 +148,7 @@ impl Output {
                     record = back;
                     self.producer.poll(QUEUE_FULL);
                 }
-                Err((error, _)) => return Err(self.trouble(&error)),
+                Err((error, _)) => return Err(error),
             }
         }
     }

@@ -348,7 +348,7 @@ fn table(
     groups: Codes,
     until: i64,
 ) -> Result<Table, Failure> {
-    let positive = truth.as_of(until, &rows.times);
+    let positive = truth.as_of(until, i64::MAX, &rows.times);
     Table::new(columns, positive, rows.times.clone())
         .and_then(|table| table.with_groups(groups))
         .map_err(|error| usage(error.to_string(), error.to_string()))
@@ -372,10 +372,10 @@ fn choose(
     if config.models.len() < 2 {
         return Ok((table, Vec::new()));
     }
-    let relabelled = |table: Table, until| {
-        table.with_labels(truth.as_of(until, &rows.times)).expect("as many labels as before")
+    let relabelled = |table: Table, until, end| {
+        table.with_labels(truth.as_of(until, end, &rows.times)).expect("as many labels as before")
     };
-    let table = relabelled(table, parts.validation_from);
+    let table = relabelled(table, parts.validation_from, parts.test_from);
     let mut candidates: Vec<Candidate> = Vec::new();
     for model in &config.models {
         let train_config = TrainConfig {
@@ -407,7 +407,7 @@ fn choose(
     let best = (1..candidates.len())
         .fold(0, |best, at| if reached(at) > reached(best) { at } else { best });
     candidates[best].chosen = true;
-    Ok((relabelled(table, parts.test_from), candidates))
+    Ok((relabelled(table, parts.test_from, i64::MAX), candidates))
 }
 
 /// Takes rows out of the test whose account was known for a fraud before their day began.

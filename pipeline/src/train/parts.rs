@@ -74,6 +74,18 @@ impl Parts {
                 format!("测试期 {from} 至 {until} 没有交易：该运行为 {first} 至 {last}"),
             ));
         }
+        if self.validation_until > self.test_from {
+            let (until, test) = (moment(self.validation_until), moment(self.test_from));
+            return Err(usage(
+                format!(
+                    "split.validation_until, {until}, is after the beginning of the test, {test}: \
+                     what chooses a model may not test it"
+                ),
+                format!(
+                    "split.validation_until({until})晚于测试开始({test}):用于选择模型的部分不能用于测试"
+                ),
+            ));
+        }
         if any(self.train_from, self.train_until) {
             return Ok(());
         }

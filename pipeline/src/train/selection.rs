@@ -134,9 +134,16 @@ impl Selection {
 
 /// Whether a name is as the pattern, in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return pattern == name };
-    let Some(rest) = name.strip_prefix(before) else { return false };
-    (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(after, &rest[at..]))
+    let Some((first, others)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = others.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    // Each part as early as it can be leaves most to the others.
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// What a column becomes; none for texts.
@@ -181,6 +188,9 @@ mod tests {
             ("funds", "funds.x", false),
             ("a*a", "a", false),
             ("*é*", "é", true),
+            ("a*b*ab", "abab", true),
+            ("a*ab*ab", "abab", false),
+            (&"*a".repeat(40), &("a".repeat(60) + "b"), false),
         ];
         for (pattern, name, expected) in rows {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");

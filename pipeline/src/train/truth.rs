@@ -93,10 +93,10 @@ impl Truth {
     }
 
     /// Which rows are fraud as far as is known: of those before `until` what is known at `until`,
-    /// of the others all.
-    pub(super) fn as_of(&self, until: i64, times: &[i64]) -> Vec<bool> {
+    /// of the others what is known in the `end`.
+    pub(super) fn as_of(&self, until: i64, end: i64, times: &[i64]) -> Vec<bool> {
         let known = |(known, time): (&Option<i64>, &i64)| {
-            known.is_some_and(|known| *time >= until || known <= until)
+            known.is_some_and(|known| known <= if *time >= until { end } else { until })
         };
         self.fraud_known.iter().zip(times).map(known).collect()
     }

@@ -518,6 +518,9 @@ fn what_cannot_be_learnt_from_is_said() {
         text.replace("2024-03-22", "2034-03-22").replace("2024-03-30", "2035-03-30")
     });
     assert!(late.contains("no transaction is in the test"), "{late}");
+    let seen =
+        with_config(&|text| text.replace("[split]", "[split]\nvalidation_until = '2024-03-29'"));
+    assert!(seen.contains("split.validation_until") && seen.contains("2024-03-29"), "{seen}");
     let key = with_config(&|text| text.replace("depth_max", "depht_max"));
     assert!(key.contains("train.toml:6:1") && key.contains("did you mean `depth_max`"), "{key}");
     let feature =

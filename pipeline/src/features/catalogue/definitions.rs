@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Catalogue, Context, Features};
-use crate::event::{Type, Value};
+use crate::event::{Schema, Type, Value};
 use crate::expr;
 use crate::features::declare::{Body, Windowed};
+use crate::features::devices::{Clusters, Link};
 use crate::features::entries::{EntrySource, attribute};
 use crate::features::kept::{self, Keeper};
 use crate::features::plan::CLUSTER_ID;
@@ -230,7 +231,7 @@ impl Catalogue {
             EntrySource::Field(_) => ("field".to_owned(), none),
             EntrySource::Payer | EntrySource::Payee => (built_in("side"), none),
             EntrySource::Text(_) => (built_in("text"), none),
-            EntrySource::Cluster(_) => (built_in(&clusters(context)), none),
+            EntrySource::Cluster(_) => (built_in(&clusters(context, &self.schema)), none),
             EntrySource::Kept(at) => {
                 let cycles = [Keeper::Cycles, Keeper::LongCycles];
                 let counts = kept::keeper(*at).is_some_and(|keeper| cycles.contains(&keeper));
@@ -238,11 +239,11 @@ impl Catalogue {
                 (built_in(&format!("kept tick {} most {limit}", context.graph_tick)), none)
             }
             EntrySource::Attribute => match attribute(name) {
-                Some(windowed) => windowed_body(&windowed, context),
+                Some(windowed) => windowed_body(&windowed, context, &self.schema),
                 None => (built_in("attribute"), none),
             },
             EntrySource::Declared(at) => match &self.declarations[*at].body {
-                Body::Windowed(windowed) => windowed_body(windowed, context),
+                Body::Windowed(windowed) => windowed_body(windowed, context, &self.schema),
                 Body::Expr { source, .. } => {
                     let (text, names) = expression(source, context);
                     (format!("expr {text}"), names)
@@ -252,14 +253,18 @@ impl Catalogue {
     }
 }
 
-fn windowed_body(windowed: &Windowed, context: &Context<'_>) -> (String, BTreeSet<String>) {
+fn windowed_body(
+    windowed: &Windowed,
+    context: &Context<'_>,
+    schema: &Schema,
+) -> (String, BTreeSet<String>) {
     let over: Vec<&str> = windowed.over.iter().map(|kind| kind.name()).collect();
     let (where_, mut names) = match &windowed.where_ {
         Some((source, _)) => expression(source, context),
         None => (String::new(), BTreeSet::new()),
     };
     names.extend(windowed.key.iter().chain(&windowed.at).cloned());
-    let linked = if windowed.uses_clusters() { clusters(context) } else { String::new() };
+    let linked = if windowed.uses_clusters() { clusters(context, schema) } else { String::new() };
     names.remove(CLUSTER_ID);
     let Windowed { key, at, agg, window, include_current, .. } = windowed;
     let zone = match window {
@@ -286,6 +291,15 @@ fn expression(source: &str, context: &Context<'_>) -> (String, BTreeSet<String>)
 }
 
 /// How accounts are linked; without links what is known of clusters is null.
-fn clusters(context: &Context<'_>) -> String {
-    format!("clusters {:?}", context.clusters)
+fn clusters(context: &Context<'_>, schema: &Schema) -> String {
+    let Some(Clusters { graph_tick, window, links }) = &context.clusters else {
+        return "no clusters".to_owned();
+    };
+    let link = |link: &Link| {
+        let fields: Vec<&str> =
+            link.fields.iter().map(|field| schema.field(*field).name.as_str()).collect();
+        format!("{} over {} to {}", link.name, fields.join(","), link.hub_limit)
+    };
+    let links: Vec<String> = links.iter().map(link).collect();
+    format!("clusters tick {graph_tick} window {window} {}", links.join("; "))
 }

@@ -72,6 +72,7 @@ impl Catalogue {
             }
         }
         if broken.names.is_empty() && broken.diagnostics.is_empty() {
+            self.settled = true;
             return Ok(order);
         }
         let mut diagnostics = broken.diagnostics;
@@ -175,6 +176,7 @@ impl Catalogue {
             entries,
             declarations,
             own: 0,
+            settled: false,
             used: Used::default().into(),
         };
         let settled = plain.settle(context);

@@ -320,6 +320,16 @@ fn a_built_in_feature_that_would_need_itself_is_told_at_the_declaration() {
     assert_eq!(said(&[("features.toml", text)]), [wanted]);
 }
 
+/// Whoever reads what goes around for ever would never come to an end.
+#[test]
+fn conditions_that_need_each_other_are_told_also_where_a_feature_uses_them() {
+    let found = said(&[
+        ("conditions.toml", "a = \"b && amount_fen > 1\"\nb = \"a || amount_fen > 2\"\n"),
+        ("features.toml", "[t.a]\nexpr = \"a ? 1 : 0\"\n"),
+    ]);
+    assert!(found.iter().any(|one| one.contains("condition")), "{found:#?}");
+}
+
 /// A rule that uses a condition or a feature with a mistake has no mistake of its own.
 #[test]
 fn a_mistake_is_said_once() {
