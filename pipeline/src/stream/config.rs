@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources, unreadable};
 use crate::document::{Node, Reader};
 use crate::event::{Schema, Type};
-use crate::source::mapping::{TYPES, is_extra_name};
+use crate::source::mapping::extra_columns;
 
 /// More threads than any machine's cores.
 const WORKERS_MAX: i64 = 1024;
@@ -176,7 +176,7 @@ impl Config {
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
-            extras: extras(&mut reader, root),
+            extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
     }
@@ -228,25 +228,6 @@ impl Topics {
 
 fn string(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<String> {
     reader.string(table, key).map(|text| text.get_ref().clone())
-}
-
-fn extras(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<(String, Type)> {
-    let mut extras = Vec::new();
-    for (key, node) in reader.table(root, "extra").into_iter().flatten() {
-        let name: &str = key.get_ref();
-        if !is_extra_name(name) {
-            let message = Message::new(
-                format!("`{name}` is no name for an extra column"),
-                format!("`{name}` 不能作为附加列的名称"),
-            );
-            reader.fail("bad-name", key.span(), message, None);
-        }
-        let kind = reader.as_string(name, node);
-        if let Some(kind) = kind.and_then(|kind| reader.choice(name, &kind, TYPES)) {
-            extras.push((name.to_owned(), kind));
-        }
-    }
-    extras
 }
 
 /// The settings of librdkafka: strings, or where the value comes from.

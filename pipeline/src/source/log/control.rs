@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::mapping::{TYPES, is_extra_name};
+use super::super::mapping::extra_columns;
 use super::Times;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::document::Reader;
@@ -46,23 +46,7 @@ impl Header {
             allowed_lateness: reader.duration(root, "allowed_lateness", 0..=DAY_MS),
             max_ahead: reader.duration(root, "max_ahead", 0..=DAY_MS),
         };
-        let mut extras = Vec::new();
-        if let Some(table) = reader.table(root, "extra") {
-            for (key, node) in table {
-                let name: &str = key.get_ref();
-                if !is_extra_name(name) {
-                    let message = Message::new(
-                        format!("`{name}` is no name for an extra column"),
-                        format!("`{name}` 不能作为附加列的名称"),
-                    );
-                    reader.fail("bad-name", key.span(), message, None);
-                }
-                let kind = reader.as_string(name, node);
-                if let Some(kind) = kind.and_then(|kind| reader.choice(name, &kind, TYPES)) {
-                    extras.push((name.to_owned(), kind));
-                }
-            }
-        }
+        let extras = extra_columns(&mut reader, root);
         (Header { partitions: partitions as u32, times, extras }, reader.finish())
     }
 }

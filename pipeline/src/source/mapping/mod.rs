@@ -51,7 +51,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::apply::{Bound, ColumnKind};
 use self::decimal::Rounding;
-pub(crate) use self::parse::{TYPES, is_extra_name};
+pub(crate) use self::parse::extra_columns;
 use self::time::TimeRule;
 use super::columns::listed;
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity};

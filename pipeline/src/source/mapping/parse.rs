@@ -18,14 +18,34 @@ use crate::expr::{self, Environment, Names, Program, Slot, Zone};
 const DELAY_MS_MAX: i64 = 100 * 366 * 86_400_000;
 
 /// The types of columns of one's own, by the names they have in files.
-pub(crate) const TYPES: &[(&str, Type)] =
+const TYPES: &[(&str, Type)] =
     &[("int", Type::Int), ("double", Type::Double), ("bool", Type::Bool), ("string", Type::Str)];
 
 /// Whether a column of one's own may have that name.
-pub(crate) fn is_extra_name(name: &str) -> bool {
+fn is_extra_name(name: &str) -> bool {
     let mut letters = name.bytes();
     letters.next().is_some_and(|byte| byte.is_ascii_lowercase())
         && letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// The own columns that `[extra]` names, each with its type: `NAME = "TYPE"`.
+pub(crate) fn extra_columns(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Vec<(String, Type)> {
+    let mut extras = Vec::new();
+    for (key, node) in reader.table(root, "extra").into_iter().flatten() {
+        let name: &str = key.get_ref();
+        if !is_extra_name(name) {
+            let message = Message::new(
+                format!("`{name}` is no name for an extra column"),
+                format!("`{name}` 不能作为附加列的名称"),
+            );
+            reader.fail("bad-name", key.span(), message, None);
+        }
+        let kind = reader.as_string(name, node);
+        if let Some(kind) = kind.and_then(|kind| reader.choice(name, &kind, TYPES)) {
+            extras.push((name.to_owned(), kind));
+        }
+    }
+    extras
 }
 
 pub(super) fn mapping(path: &Path, text: String) -> Result<Mapping, Failure> {
