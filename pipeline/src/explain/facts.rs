@@ -24,13 +24,14 @@ pub(super) struct Event {
     pub(super) group_name: String,
 }
 
-/// Finds the event of a decision among those of the run.
+/// Finds the event of a decision among those of the run: the transaction in its place, for an id may
+/// be used again.
 pub(super) fn event(
     events: &Events,
     record: &Record,
     progress: &dyn Progress,
 ) -> Result<Event, Failure> {
-    let mut at = None;
+    let (mut at, mut transactions) = (None, 0);
     let mut group_name = String::new();
     events.each_slice(progress, &mut |slice| {
         let chunk = &slice.chunk;
@@ -44,18 +45,22 @@ pub(super) fn event(
             {
                 group_name = name.to_owned();
             }
-            if chunk.str(EVENT_ID, row) == record.event_id {
-                at = Some(slice.first as usize + row);
+            if chunk.kind(row).is_transaction() {
+                let found = transactions == record.row;
+                at = found.then_some(slice.first as usize + row);
+                transactions += 1;
             }
         }
     })?;
-    let Some(at) = at else {
+    let slice = at.map(|at| events.ordered().slice(at..at + 1, 0)).transpose();
+    let slice = slice.map_err(Failure::Environment)?;
+    let own = |slice: &Slice| slice.chunk.str(EVENT_ID, 0) == record.event_id;
+    let Some(slice) = slice.filter(own) else {
         return Err(Failure::Usage(Message::new(
             format!("decisions.parquet has {}, and the inputs do not", printable(&record.event_id)),
             format!("决策文件中有 {}，但输入中没有", printable(&record.event_id)),
         )));
     };
-    let slice = events.ordered().slice(at..at + 1, 0).map_err(Failure::Environment)?;
     Ok(Event { slice, group_name })
 }
 

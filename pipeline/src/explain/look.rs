@@ -112,13 +112,24 @@ fn read(
     let Some(record) = record else { return Err(facts::absent(&events, event_id, progress)) };
     let event = facts::event(&events, &record, progress)?;
     let features = run.feature_values(record.row)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = again(&record, lang).into_iter().collect();
     let (directory, loaded) =
         load(run, &record, directory, events.ordered().schema(), lang, &mut notes)?;
     let texts = texts(&loaded, event.slice.chunk.str(TEXT, 0));
     let mut read = Read { record, event, features, loaded, directory, texts, notes };
     read.check(run, lang);
     Ok(read)
+}
+
+/// Says that the id was used again, where it was.
+fn again(record: &Record, lang: Lang) -> Option<String> {
+    let later = record.later;
+    (later > 0).then(|| match lang {
+        Lang::En => format!(
+            "this id was used again after the dedup window: {later} later decision(s) on it are not shown"
+        ),
+        Lang::Zh => format!("该编号在去重窗口之后又被使用：其后的 {later} 条决策未显示"),
+    })
 }
 
 /// The rules that are shown: those that are given, else those that decided, as far as they are

@@ -16,6 +16,8 @@ use crate::expr::Constant;
 pub struct Record {
     /// Its place among the transactions, from 0.
     pub row: usize,
+    /// How many later decisions are on the same id: it may be used again after the dedup window.
+    pub later: usize,
     /// The transaction.
     pub event_id: String,
     /// When it happened, ms.
@@ -53,26 +55,25 @@ pub struct Record {
 }
 
 impl FinishedRun {
-    /// The decision on an event; none where there is no decision on an event of that id.
+    /// The first decision on an event of that id; none where there is none.
     ///
     /// # Errors
     /// When decisions.parquet cannot be read.
     pub fn record(&self, event_id: &str) -> Result<Option<Record>, Failure> {
         let path = self.directory().join("decisions.parquet");
-        let (mut first, mut found) = (0, None);
+        let (mut first, mut found) = (0, Vec::new());
         let look = &mut |batch: &RecordBatch| {
             let ids = strings(batch, "event_id")?;
-            if found.is_none() {
-                found = ids.iter().position(|id| id == Some(event_id)).map(|at| first + at);
-            }
+            let own = ids.iter().enumerate().filter(|(_, id)| *id == Some(event_id));
+            found.extend(own.map(|(at, _)| first + at));
             first += batch.num_rows();
             Ok(())
         };
         scan(&path, &|name| name == "event_id", look).map_err(|error| damaged(&path, &error))?;
-        let Some(row) = found else { return Ok(None) };
+        let Some(&row) = found.first() else { return Ok(None) };
         let mut record = None;
         self.row("decisions.parquet", row, &mut |batch| {
-            record = Some(read_record(batch, row)?);
+            record = Some(Record { row, later: found.len() - 1, ..read_record(batch)? });
             Ok(())
         })?;
         Ok(record)
@@ -133,7 +134,8 @@ fn constant(column: &dyn Array) -> Result<Option<Constant>, String> {
     }))
 }
 
-fn read_record(batch: &RecordBatch, row: usize) -> Result<Record, String> {
+/// The record in the only row of a batch; where it stands is for the caller to say.
+fn read_record(batch: &RecordBatch) -> Result<Record, String> {
     let string = |name: &str| strings(batch, name).map(|found| found.value(0).to_owned());
     let int = |name: &str| ints(batch, name).map(|found| found.value(0));
     let models = ints(batch, "model_score")?;
@@ -150,7 +152,8 @@ fn read_record(batch: &RecordBatch, row: usize) -> Result<Record, String> {
         .zip(values.iter())
         .filter_map(|(name, value)| Some((name?.to_owned(), value.unwrap_or("null").to_owned())));
     Ok(Record {
-        row,
+        row: 0,
+        later: 0,
         event_id: string("event_id")?,
         event_time: times(batch, "event_time")?.value(0),
         effective_time: times(batch, "effective_time")?.value(0),

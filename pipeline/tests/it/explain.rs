@@ -251,6 +251,36 @@ fn an_id_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
+fn an_id_that_was_used_again_is_explained_by_its_first_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    // A message has the id before, and another transfer after, each past the window of repeats.
+    let events = "\
+again,2024-02-09T20:00:00+08:00,message,ada,,grp,,,,来了
+again,2024-02-09T20:02:00+08:00,transfer,ada,cam,grp,2000,d1,wechat,
+other,2024-02-09T20:03:00+08:00,transfer,ada,cam,grp,700,d1,wechat,
+again,2024-02-09T20:04:00+08:00,transfer,bob,cam,grp,900,d2,wechat,
+";
+    fs::write(place.join("events.csv"), format!("{HEADER}{events}")).unwrap();
+    fs::create_dir(place.join("rules")).unwrap();
+    fs::write(place.join("rules/policy.toml"), "dedup_window = \"1m\"\n").unwrap();
+    let done = hongxian(place, &["backtest", "events.csv", "--rules=rules", "--out=run"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let told = json(&hongxian(place, &["explain", "run", "again", "--json"]));
+    assert_eq!(
+        (&told["event"]["payer"], &told["event"]["amount_fen"]),
+        (&"ada".into(), &2000.into())
+    );
+    let notes = told["notes"].to_string();
+    assert!(notes.contains("1 later decision"), "{notes}");
+    let told = json(&hongxian(place, &["explain", "run", "other", "--json"]));
+    assert_eq!(
+        (&told["event"]["amount_fen"], &told["notes"]),
+        (&700.into(), &Value::Array(vec![]))
+    );
+}
+
+#[test]
 fn rules_that_are_others_or_gone_are_not_passed_over() {
     let directory = decided();
     let place = directory.path();
