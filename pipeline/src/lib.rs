@@ -6,7 +6,7 @@
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
-//! is over is opened again by [`finished`], looked at by [`lens`], [`discover`], [`profile`] and
+//! is over is opened again by [`finished`], held to what it says by [`verify`], looked at by [`lens`], [`discover`], [`profile`] and
 //! [`explain`], and learnt from by [`train`]. Live, events come from Kafka and decisions go there
 //! ([`stream`]).
 //!
@@ -45,6 +45,7 @@ pub mod judge;
 pub mod report;
 pub mod run;
 pub mod finished;
+pub mod verify;
 pub mod simulate;
 pub mod lens;
 pub mod discover;

@@ -12,7 +12,7 @@ use crate::report::{self, ReportInput, Screen};
 use crate::run::{Events, ModelPaths, Request, run as run_backtest};
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
-const BATCH: usize = 65_536;
+pub(super) const BATCH: usize = 65_536;
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("input").args(["events", "input_log"]).required(true))]

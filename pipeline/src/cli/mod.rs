@@ -16,6 +16,7 @@ mod simulate;
 mod stream;
 mod text;
 mod train;
+mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -72,6 +73,12 @@ enum Command {
     Explain(explain::Arguments),
     /// How far a rule was from hitting on a transaction of a run
     WhyNot(explain::WhyNotArguments),
+    /// Whether a run is what it says it is: its log whole, its decisions the same when made again
+    ///
+    /// First the decisions are held to log/blocks.jsonl, run.toml and metrics.json; then the inputs,
+    /// rules and model that run.toml names decide everything anew, in a directory that is gone
+    /// afterwards. Exit code 1 and the first place that differs where the answer is no.
+    Verify(verify::Arguments),
     /// Train a model on the features of a run, and judge it on days that it has not seen
     ///
     /// Rows are parted by time: training, a gap as long as labels take to become known, test. A
@@ -144,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Explain(arguments) => explain::run(&arguments, shown),
         Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
+        Command::Verify(arguments) => verify::run(&arguments, shown),
         Command::Train(arguments) => train::run(&arguments, shown),
         #[cfg(feature = "kafka")]
         Command::Produce(arguments) => produce::run(&arguments, shown),

@@ -19,10 +19,12 @@ use serde::Deserialize;
 pub use self::one::Record;
 pub use self::tables::{Decided, Entity, Reason};
 
+use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::expr::Zone;
 use crate::judge::Labels;
 use crate::rules::Policy;
+use crate::run::{Events as Inputs, ModelPaths, Request, SORT_MEMORY};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
@@ -57,6 +59,11 @@ struct RunFile {
     labels_blake3: Option<String>,
     time_zone: Option<String>,
     dedup_window_ms: Option<i64>,
+    tick_ms: Option<i64>,
+    #[serde(default)]
+    version: String,
+    model: Option<String>,
+    model_hash: Option<String>,
     input_log: Option<String>,
     #[serde(default)]
     allowed_lateness_ms: i64,
@@ -211,6 +218,55 @@ impl FinishedRun {
         Some(beside.unwrap_or_else(|| PathBuf::from(&change.rules)))
     }
 
+    /// What gives this run again, into another directory and without its labels. `options` say how it
+    /// is cut up; the tick is the run's.
+    pub fn request(&self, out: PathBuf, options: Options) -> Request {
+        let facts = &self.facts;
+        let events = match &facts.input_log {
+            Some(log) => {
+                Inputs::Log { path: PathBuf::from(log), lateness: Some(facts.allowed_lateness_ms) }
+            }
+            None => Inputs::Files {
+                paths: facts.inputs.iter().map(|input| PathBuf::from(&input.path)).collect(),
+                maps: facts
+                    .inputs
+                    .iter()
+                    .filter_map(|input| Some(input.map.as_ref()?.into()))
+                    .collect(),
+            },
+        };
+        Request {
+            events,
+            labels: None,
+            rules: self.rules().map(Path::to_owned),
+            models: ModelPaths {
+                champion: facts.model.as_ref().map(PathBuf::from),
+                challenger: None,
+            },
+            out,
+            options: Options { tick: facts.tick_ms.unwrap_or(options.tick), ..options },
+            warmup: 0,
+            rejects_max: None,
+            sort_memory: SORT_MEMORY,
+        }
+    }
+
+    /// The hash that an input had; none where there was none of that path.
+    pub fn input_hash(&self, path: &str) -> Option<&str> {
+        let entry = self.facts.inputs.iter().find(|entry| entry.path == path);
+        entry.map(|entry| entry.blake3.as_str())
+    }
+
+    /// The version that made it.
+    pub fn version(&self) -> &str {
+        &self.facts.version
+    }
+
+    /// The hash of its model; none where there was none.
+    pub fn model_hash(&self) -> Option<&str> {
+        self.facts.model_hash.as_deref()
+    }
+
     /// What stands in metrics.json.
     pub fn metrics(&self) -> &serde_json::Value {
         &self.metrics
@@ -262,7 +318,7 @@ impl FinishedRun {
             max_ahead: self.facts.max_ahead_ms,
         };
         let folder = self.directory.clone();
-        let memory = SortMemory { bytes: crate::run::SORT_MEMORY, folder };
+        let memory = SortMemory { bytes: SORT_MEMORY, folder };
         let Taken { events, files, .. } = intake.take(&schema, times, memory, progress)?;
         self.check_unchanged(&files)?;
         let dedup_window = self.facts.dedup_window_ms.unwrap_or(policy.dedup_window);

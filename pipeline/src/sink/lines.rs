@@ -1,12 +1,51 @@
 //! Decisions read back from Parquet, as the canonical lines that they were.
 
+use std::fs::File;
+use std::path::Path;
+
 use arrow::array::{
     Array, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray, StructArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::decision::quote;
+
+/// The decisions of a file, one line after the other.
+pub struct LineReader {
+    batches: ParquetRecordBatchReader,
+    /// Those of the batch in hand.
+    lines: String,
+    /// Where the next one starts.
+    at: usize,
+}
+
+impl LineReader {
+    /// Opens a `decisions.parquet`.
+    pub fn open(path: &Path) -> Result<LineReader, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(|builder| builder.build())
+            .map_err(|error| error.to_string())?;
+        Ok(LineReader { batches, lines: String::new(), at: 0 })
+    }
+
+    /// The next decision with the newline at its end; none after the last.
+    pub fn next_line(&mut self) -> Result<Option<&str>, String> {
+        while self.at == self.lines.len() {
+            let Some(batch) = self.batches.next() else { return Ok(None) };
+            self.lines.clear();
+            self.at = 0;
+            write(&batch.map_err(|error| error.to_string())?, &mut self.lines)?;
+        }
+        let rest = &self.lines[self.at..];
+        // Canonical JSON has no newline but the one at its end.
+        let line = rest.find('\n').map_or(rest, |end| &rest[..=end]);
+        self.at += line.len();
+        Ok(Some(line))
+    }
+}
 
 /// Appends the canonical line of each decision of a batch of `decisions.parquet`.
 pub fn write(batch: &RecordBatch, out: &mut String) -> Result<(), String> {

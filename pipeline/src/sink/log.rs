@@ -9,7 +9,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use serde::Deserialize;
+
 use crate::decision::{DecisionBatch, Lines, Names};
+
+/// The file of the blocks in the log's directory.
+pub const BLOCKS_FILE: &str = "blocks.jsonl";
 
 /// Decisions of a block, the last one's fewer: a constant of the format, so that the log does not
 /// depend on how a run was cut up.
@@ -18,6 +23,18 @@ pub const BLOCK_DECISIONS: u64 = 4096;
 /// Lines are hashed when there are so many bytes of them: enough for all lanes of the hash, few
 /// enough to lie in the processor's cache still, where they were written.
 const HASHED_BYTES: usize = 64 << 10;
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// The number of its first decision, from 0.
+    pub first: u64,
+    /// How many decisions it has.
+    pub count: u64,
+    /// BLAKE3 over all decisions up to its end, in hexadecimal.
+    pub digest: String,
+}
 
 /// The log in the making.
 pub struct Log {
@@ -32,7 +49,7 @@ pub struct Log {
 impl Log {
     /// Creates the directory and the file in it.
     pub fn create(directory: &Path) -> Result<Log, String> {
-        let path = directory.join("blocks.jsonl");
+        let path = directory.join(BLOCKS_FILE);
         let file = std::fs::create_dir_all(directory)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;

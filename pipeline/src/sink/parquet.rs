@@ -12,10 +12,10 @@ use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::lines::LineReader;
 use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
@@ -363,17 +363,10 @@ fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
 
 /// The digest of the decisions in a file, from its own values.
 pub fn digest(path: &Path) -> Result<blake3::Hash, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.build())
-        .map_err(|error| error.to_string())?;
+    let mut lines = LineReader::open(path)?;
     let mut hasher = blake3::Hasher::new();
-    let mut lines = String::new();
-    for batch in reader {
-        let batch = batch.map_err(|error| error.to_string())?;
-        lines.clear();
-        super::lines::write(&batch, &mut lines)?;
-        hasher.update(lines.as_bytes());
+    while let Some(line) = lines.next_line()? {
+        hasher.update(line.as_bytes());
     }
     Ok(hasher.finalize())
 }

@@ -1,0 +1,84 @@
+//! `hongxian verify`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::backtest::BATCH;
+use super::reading::Reading;
+use super::{Shown, environment, opened, print};
+use crate::dataflow::Options;
+use crate::diagnostic::{Failure, Lang};
+use crate::report;
+use crate::verify::{self, Answer, Verified};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Run directory of a backtest or a stream; its inputs are read again
+    run: PathBuf,
+    /// Look at the log alone, and decide nothing anew
+    #[arg(long)]
+    log_only: bool,
+    /// Worker threads, on which no result depends [default: the machine's cores]
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let run = opened(&arguments.run, shown)?;
+    let interrupted = Arc::default();
+    let progress = Reading::begin(&interrupted);
+    let mut verified = verify::log(&run, &progress)?;
+    if !arguments.log_only && verified.log == Answer::Yes {
+        let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = arguments.workers.unwrap_or(cores).max(1);
+        let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
+        let again = verify::again(&run, options, work.path(), &progress, interrupted.clone());
+        progress.end();
+        verified.re_execution = Some(again?);
+    }
+    progress.end();
+    if arguments.json {
+        let json =
+            serde_json::to_value(&verified).map_err(|error| environment(error.to_string()))?;
+        print(&report::json(&json));
+    } else {
+        print(&terminal(&verified, shown.lang));
+    }
+    match verified.broken() {
+        Some(why) => Err(Failure::No(why.clone())),
+        None => Ok(()),
+    }
+}
+
+fn terminal(verified: &Verified, lang: Lang) -> String {
+    let Verified { decisions, blocks, decisions_digest, log, re_execution } = verified;
+    let say = |en: &'static str, zh: &'static str| if lang == Lang::Zh { zh } else { en };
+    let mut out = String::new();
+    if *log == Answer::Yes {
+        let whole = match lang {
+            Lang::En => format!("the log is whole: {decisions} decisions in {blocks} blocks\n"),
+            Lang::Zh => format!("日志完整：{decisions} 条决策，{blocks} 块\n"),
+        };
+        out.push_str(&whole);
+    }
+    match re_execution {
+        Some(Answer::Yes) => {
+            out.push_str(say(
+                "decided again, every decision is the same\n",
+                "重新决策，每条决策都相同\n",
+            ));
+        }
+        Some(Answer::No { .. }) => {}
+        None if *log == Answer::Yes => {
+            out.push_str(say("nothing was decided again\n", "未重新决策\n"));
+        }
+        None => {}
+    }
+    out.push_str(decisions_digest);
+    out.push('\n');
+    out
+}

@@ -1,0 +1,289 @@
+//! Whether a run is what it says it is: its log is whole, and its inputs, rules and model give the
+//! same decisions again.
+//!
+//! The log alone shows that decisions were not changed by somebody who left `log/` and `run.toml` as
+//! they were. Who changes all of them is found by deciding everything anew.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::dataflow::Options;
+use crate::diagnostic::{Failure, Message, unreadable};
+use crate::finished::FinishedRun;
+use crate::report::printable;
+use crate::run;
+use crate::sink::lines::LineReader;
+use crate::sink::log::{BLOCK_DECISIONS, BLOCKS_FILE, Block};
+use crate::source::Progress;
+
+/// Characters that are shown on each side of where two decisions part.
+const SHOWN_CHARS: usize = 60;
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    /// Decisions of the run.
+    pub decisions: u64,
+    /// Blocks of its log.
+    pub blocks: u64,
+    /// The digest of all decisions, which is the root of the log.
+    pub decisions_digest: String,
+    /// Whether the log is whole.
+    pub log: Answer,
+    /// Whether the decisions come out the same again; none where it was not asked.
+    pub re_execution: Option<Answer>,
+}
+
+/// Yes, or where not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "answer", rename_all = "lowercase")]
+pub enum Answer {
+    /// It is so.
+    Yes,
+    /// It is not.
+    No {
+        /// Where, and in what way.
+        #[serde(serialize_with = "in_english")]
+        why: Message,
+    },
+}
+
+fn in_english<S: serde::Serializer>(message: &Message, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&message.en)
+}
+
+impl Answer {
+    fn no(en: String, zh: String) -> Answer {
+        Answer::No { why: Message::new(en, zh) }
+    }
+}
+
+impl Verified {
+    /// Why the answer is no, if it is.
+    pub fn broken(&self) -> Option<&Message> {
+        [Some(&self.log), self.re_execution.as_ref()].into_iter().flatten().find_map(
+            |one| match one {
+                Answer::Yes => None,
+                Answer::No { why } => Some(why),
+            },
+        )
+    }
+}
+
+/// Holds the decisions of a run to its log.
+///
+/// # Errors
+/// When the log or the decisions cannot be read (exit 1), or `progress` says to stop.
+pub fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
+    let mut verified = Verified {
+        decisions: 0,
+        blocks: 0,
+        decisions_digest: run.decisions_digest().to_owned(),
+        log: Answer::Yes,
+        re_execution: None,
+    };
+    let path = run.directory().join("log").join(BLOCKS_FILE);
+    let text = fs::read_to_string(&path).map_err(|error| Failure::No(unreadable(&path, &error)))?;
+    let mut decisions = decisions(run.directory())?;
+    let mut hasher = blake3::Hasher::new();
+    for line in text.lines() {
+        if progress.stop() {
+            return Err(Failure::Stopped);
+        }
+        let number = verified.blocks;
+        let block = match serde_json::from_str::<Block>(line) {
+            Ok(block) if block.first == verified.decisions && block.count > 0 => block,
+            _ => {
+                verified.log = Answer::no(
+                    format!(
+                        "line {} of the log is no block that follows the one before",
+                        number + 1
+                    ),
+                    format!("日志第 {} 行不是接续前一块的块", number + 1),
+                );
+                return Ok(verified);
+            }
+        };
+        let mut ids = [String::new(), String::new()];
+        for nth in 0..block.count {
+            let Some(line) = next(&mut decisions, run.directory())? else { break };
+            hasher.update(line.as_bytes());
+            verified.decisions += 1;
+            if nth == 0 || nth + 1 == block.count {
+                ids[usize::from(nth > 0)] = id_of(line);
+            }
+        }
+        verified.blocks += 1;
+        let last = verified.decisions == block.first + block.count;
+        if !last || hasher.finalize().to_hex().as_str() != block.digest {
+            verified.log = other_block(number, &block, &ids);
+            return Ok(verified);
+        }
+    }
+    verified.log = end(run, &verified, &hasher.finalize(), next(&mut decisions, run.directory())?);
+    Ok(verified)
+}
+
+fn other_block(number: u64, block: &Block, ids: &[String; 2]) -> Answer {
+    let (first, last) = (block.first, block.first + block.count - 1);
+    let [from, to] = ids;
+    Answer::no(
+        format!(
+            "block {number} of the log is not of these decisions: something is changed, gone or added \
+             among decisions {first} to {last} ({from} to {to})"
+        ),
+        format!(
+            "日志第 {number} 块与决策不符：第 {first} 至 {last} 条决策（{from} 至 {to}）有改动、缺失或添加"
+        ),
+    )
+}
+
+/// What is wrong once all blocks are right.
+fn end(run: &FinishedRun, verified: &Verified, root: &blake3::Hash, more: Option<&str>) -> Answer {
+    if let Some(line) = more {
+        let (count, id) = (verified.decisions, id_of(line));
+        return Answer::no(
+            format!(
+                "the log ends after {count} decisions, and decisions.parquet goes on with {id}"
+            ),
+            format!("日志止于第 {count} 条决策，而 decisions.parquet 还有 {id}"),
+        );
+    }
+    if let Some(block) = verified.blocks.checked_sub(1)
+        && verified.decisions <= block * BLOCK_DECISIONS
+    {
+        return Answer::no(
+            format!(
+                "a block of the log has fewer than {BLOCK_DECISIONS} decisions, and is not the last"
+            ),
+            format!("日志中有一块不足 {BLOCK_DECISIONS} 条决策，却不是最后一块"),
+        );
+    }
+    let root = root.to_hex();
+    let recorded = run.metrics().get("decisions_digest").and_then(|digest| digest.as_str());
+    for (file, digest) in [("run.toml", Some(run.decisions_digest())), ("metrics.json", recorded)] {
+        if digest != Some(root.as_str()) {
+            let digest = digest.unwrap_or_default();
+            return Answer::no(
+                format!("the root of the log is {root}, and {file} says {digest}"),
+                format!("日志的根为 {root}，而 {file} 记为 {digest}"),
+            );
+        }
+    }
+    Answer::Yes
+}
+
+/// Decides everything anew, in `work`, and compares. `options` say how it is cut up, on which nothing
+/// depends.
+///
+/// # Errors
+/// When inputs, rules or model of the run are not there any more or have changed (exit 2), what a
+/// backtest fails of, or `progress` says to stop.
+pub fn again(
+    run: &FinishedRun,
+    options: Options,
+    work: &Path,
+    progress: &dyn Progress,
+    interrupted: Arc<AtomicBool>,
+) -> Result<Answer, Failure> {
+    let request = run.request(work.to_owned(), options);
+    let outcome = match run::run(&request, progress, interrupted.clone()) {
+        Err(Failure::Interrupted) => return Err(Failure::Stopped),
+        outcome => outcome?,
+    };
+    if interrupted.load(Ordering::Relaxed) || outcome.facts.partial {
+        return Err(Failure::Stopped);
+    }
+    if let Some(answer) = others(run, &outcome.facts) {
+        return Ok(answer);
+    }
+    let (mut then, mut now) = (decisions(run.directory())?, decisions(work)?);
+    let mut count = 0_u64;
+    loop {
+        match (next(&mut then, run.directory())?, next(&mut now, work)?) {
+            (Some(then), Some(now)) if then == now => count += 1,
+            // What a run that was interrupted did not come to.
+            (None, None) => return Ok(Answer::Yes),
+            (None, Some(_)) if run.partial() => return Ok(Answer::Yes),
+            (then, now) => return Ok(differs(count, then, now)),
+        }
+    }
+}
+
+/// What had already changed before anything was decided: the inputs, the rules or the model.
+fn others(run: &FinishedRun, facts: &crate::report::RunFacts) -> Option<Answer> {
+    let inputs = facts.inputs.iter().map(|input| (input.name.as_str(), input.hash.as_str()));
+    let changed: Vec<String> = inputs
+        .filter(|(path, hash)| run.input_hash(path).is_some_and(|then| then != *hash))
+        .map(|(path, _)| printable(path))
+        .collect();
+    if !changed.is_empty() {
+        let names = changed.join(", ");
+        return Some(Answer::no(
+            format!("an input has changed since the run read it: {names}"),
+            format!("输入文件在该运行之后已被改动：{names}"),
+        ));
+    }
+    let hashes = [
+        ("the rules have", "规则", Some(run.rules_hash()), Some(facts.rules_hash.as_str())),
+        ("the model has", "模型", run.model_hash(), facts.model_hash.as_deref()),
+    ];
+    let (en, zh, then, now) = hashes.into_iter().find(|(_, _, then, now)| then != now)?;
+    let (then, now) = (then.unwrap_or("-"), now.unwrap_or("-"));
+    Some(Answer::no(
+        format!("{en} changed since the run: hash {now} in place of {then}"),
+        format!("{zh}在该运行之后已被改动：散列为 {now}，原为 {then}"),
+    ))
+}
+
+/// Where two runs part.
+fn differs(at: u64, then: Option<&str>, now: Option<&str>) -> Answer {
+    let (was, is) = (then.unwrap_or_default(), now.unwrap_or_default());
+    let id = id_of(then.or(now).unwrap_or_default());
+    let part = was.bytes().zip(is.bytes()).take_while(|(was, is)| was == is).count();
+    let shown = |line: &str| {
+        if line.is_empty() {
+            return "-".to_owned();
+        }
+        let (start, end) = (part.saturating_sub(SHOWN_CHARS), part + SHOWN_CHARS);
+        let (start, end) = (line.floor_char_boundary(start), line.floor_char_boundary(end));
+        printable(line[start..end].trim_end())
+    };
+    let (was, is) = (shown(was), shown(is));
+    Answer::no(
+        format!("decided again, decision {at} ({id}) is another: {is} in place of {was}"),
+        format!("重新决策后，第 {at} 条决策（{id}）不同：{is}，原为 {was}"),
+    )
+}
+
+fn decisions(directory: &Path) -> Result<LineReader, Failure> {
+    LineReader::open(&directory.join("decisions.parquet"))
+        .map_err(|error| damaged(directory, &error))
+}
+
+fn next<'l>(lines: &'l mut LineReader, directory: &Path) -> Result<Option<&'l str>, Failure> {
+    lines.next_line().map_err(|error| damaged(directory, &error))
+}
+
+fn damaged(directory: &Path, error: &str) -> Failure {
+    let path = directory.join("decisions.parquet");
+    let path = path.display();
+    Failure::No(Message::new(
+        format!("cannot read {path}: {error}"),
+        format!("无法读取 {path}：{error}"),
+    ))
+}
+
+/// The id of the event of a decision, to be shown.
+fn id_of(line: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Id {
+        event_id: String,
+    }
+    let id: Option<Id> = serde_json::from_str(line).ok();
+    printable(&id.map(|id| id.event_id).unwrap_or_default())
+}
