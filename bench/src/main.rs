@@ -6,6 +6,7 @@
 mod baseline;
 mod generate;
 mod measure;
+mod peers;
 mod table;
 mod text;
 
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Decide a file of claims, from CSV to every output.
     Backtest(Backtest),
+    /// The batch job in Hongxian, DuckDB and Polars, with the same values and scores.
+    Peers(peers::Peers),
     /// Scan memos for 1,000 and 10,000 phrases.
     Text(text::Text),
     /// Write the benchmark's events as CSV.
@@ -139,6 +142,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Backtest(backtest) => run_backtest(&backtest),
+        Command::Peers(peers) => peers::run(&peers),
         Command::Text(text) => text::run(&text),
         Command::Generate { events, out } => write_events(events, &out),
         Command::Measure { command } => measure::print_measurement(&command),
@@ -153,13 +157,8 @@ fn main() -> ExitCode {
 }
 
 fn run_backtest(backtest: &Backtest) -> Result<(), String> {
-    fs::create_dir_all(&backtest.work).map_err(fail(&backtest.work))?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let events = backtest.work.join(format!("events-{}.csv", backtest.events));
-    if !events.exists() {
-        eprintln!("making {}", events.display());
-        write_events(backtest.events, &events)?;
-    }
+    let events = events_file(&backtest.work, backtest.events)?;
     let mut programs = vec![("this build".to_owned(), backtest.binary.clone())];
     if let Some(revision) = &backtest.baseline {
         programs.push(baseline::build(&root, revision, &backtest.work)?);
@@ -206,6 +205,17 @@ fn check_runs(name: &str, runs: &[Run], events: u64) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The benchmark's events in the folder `work`, made if they are not there.
+fn events_file(work: &Path, events: u64) -> Result<PathBuf, String> {
+    fs::create_dir_all(work).map_err(fail(work))?;
+    let path = work.join(format!("events-{events}.csv"));
+    if !path.exists() {
+        eprintln!("making {}", path.display());
+        write_events(events, &path)?;
+    }
+    Ok(path)
 }
 
 /// Writes under another name first, so that an interrupted run leaves no half file to be reused.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use serde_json::Value;
 
 /// What an event that a ring still holds may take up: it is not the key's.
@@ -39,8 +40,45 @@ pub(crate) fn fail<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Strin
     move |error| format!("{}: {error}", path.display())
 }
 
-/// Runs `command` and prints `{"seconds": ..., "peak_bytes": ...}` as the last line. A process of
-/// its own, because the system keeps the peak of all children together.
+/// What is seen of a program from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    /// Wall clock of the whole process.
+    pub(crate) seconds: f64,
+    /// Processor time of all its threads: it says more than the clock where others use the machine.
+    pub(crate) cpu_seconds: f64,
+    /// The most memory that it held.
+    pub(crate) peak_bytes: u64,
+}
+
+/// Runs `command` under [`print_measurement`], in a process of its own; what it writes to its
+/// standard output is dropped.
+pub(crate) fn measure(command: &Command) -> Result<Measured, String> {
+    let program = Path::new(command.get_program());
+    let this = std::env::current_exe().map_err(fail(program))?;
+    let mut measuring = Command::new(this);
+    measuring.arg("measure").arg(program).args(command.get_args());
+    let output = measuring.stderr(Stdio::inherit()).output().map_err(fail(program))?;
+    if !output.status.success() {
+        return Err(format!("{} failed", program.display()));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let measured = json(printed.lines().next_back().unwrap_or_default(), program)?;
+    Measured::read(&measured).ok_or_else(|| format!("{} was not measured", program.display()))
+}
+
+impl Measured {
+    fn read(printed: &Value) -> Option<Measured> {
+        Some(Measured {
+            seconds: printed["seconds"].as_f64()?,
+            cpu_seconds: printed["cpu_seconds"].as_f64()?,
+            peak_bytes: printed["peak_bytes"].as_u64()?,
+        })
+    }
+}
+
+/// Runs `command` and prints `{"seconds": ..., "cpu_seconds": ..., "peak_bytes": ...}` as the last
+/// line. A process of its own, because the system keeps the peak of all children together.
 pub(crate) fn print_measurement(command: &[String]) -> Result<(), String> {
     let program = Path::new(&command[0]);
     let start = Instant::now();
@@ -56,7 +94,14 @@ pub(crate) fn print_measurement(command: &[String]) -> Result<(), String> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(fail(program))?;
     // Linux counts in KiB.
     let peak_bytes = usage.max_rss() * 1024;
-    println!("{}", serde_json::json!({ "seconds": seconds, "peak_bytes": peak_bytes }));
+    let cpu = usage.user_time() + usage.system_time();
+    let cpu_seconds = cpu.num_microseconds() as f64 / 1e6;
+    println!(
+        "{}",
+        serde_json::json!({
+            "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak_bytes,
+        })
+    );
     Ok(())
 }
 
@@ -71,26 +116,19 @@ pub(crate) fn backtest(
     if out.exists() {
         fs::remove_dir_all(out).map_err(fail(out))?;
     }
-    let this = std::env::current_exe().map_err(fail(program))?;
-    let mut command = Command::new(this);
-    command.arg("measure").arg(program).arg("backtest").arg(events);
-    command.arg("--rules").arg(rules).arg("--out").arg(out);
+    let mut command = Command::new(program);
+    command.arg("backtest").arg(events).arg("--rules").arg(rules).arg("--out").arg(out);
     command.arg("--workers").arg(workers.to_string()).arg("--json");
-    let output = command.stderr(Stdio::inherit()).output().map_err(fail(program))?;
-    if !output.status.success() {
-        return Err(format!("{} failed", program.display()));
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let measured = json(printed.lines().next_back().unwrap_or_default(), program)?;
+    let measured = measure(&command)?;
     let metrics = out.join("metrics.json");
     let metrics = json(&fs::read_to_string(&metrics).map_err(fail(&metrics))?, &metrics)?;
-    Run::read(&measured, &metrics).ok_or_else(|| {
+    Run::read(measured, &metrics).ok_or_else(|| {
         format!("{}: metrics.json lacks counts.decided or decisions_digest", out.display())
     })
 }
 
 impl Run {
-    fn read(measured: &Value, metrics: &Value) -> Option<Run> {
+    fn read(measured: Measured, metrics: &Value) -> Option<Run> {
         let stages = metrics["timings"].as_object().map(|timings| {
             timings.iter().filter_map(|(name, spent)| Some((name.clone(), spent.as_f64()?)))
         });
@@ -103,8 +141,8 @@ impl Run {
             bytes += family["bytes"].as_f64()? - EVENT_BYTES * family["events"].as_f64()?;
         }
         Some(Run {
-            seconds: measured["seconds"].as_f64()?,
-            peak_bytes: measured["peak_bytes"].as_u64()?,
+            seconds: measured.seconds,
+            peak_bytes: measured.peak_bytes,
             decided: metrics["counts"]["decided"].as_u64()?,
             digest: metrics["decisions_digest"].as_str()?.to_owned(),
             stages: stages.into_iter().flatten().collect(),
@@ -137,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_run_is_read_from_what_the_program_says_of_itself() {
-        let measured = serde_json::json!({ "seconds": 2.0, "peak_bytes": 1024 });
+        let measured = Measured { seconds: 2.0, cpu_seconds: 3.0, peak_bytes: 1024 };
         let metrics = serde_json::json!({
             "counts": { "decided": 10 },
             "decisions_digest": "d",
@@ -149,11 +187,11 @@ mod tests {
             },
             "operators": { "account_id: state": 0.5, "account_id: requests": 0.25, "score": 1.0 },
         });
-        let run = Run::read(&measured, &metrics).unwrap();
+        let run = Run::read(measured, &metrics).unwrap();
         assert_eq!((run.decided, run.digest.as_str()), (10, "d"));
         assert_eq!(run.stages, [("read".to_owned(), 0.5), ("rules".to_owned(), 0.25)]);
         assert_eq!(run.families, [("score".to_owned(), 1.0), ("account_id".to_owned(), 0.75)]);
         assert_eq!(run.bytes_a_key, Some(25.0));
-        assert!(Run::read(&measured, &serde_json::json!({})).is_none());
+        assert!(Run::read(measured, &serde_json::json!({})).is_none());
     }
 }

@@ -121,7 +121,7 @@ fn rows(job: &Job, columns: &[(String, Vec<Run>)]) -> Vec<Row> {
     rows
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
     let upper = *figures.get(figures.len() / 2)?;
@@ -129,7 +129,7 @@ fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
-fn shown(figure: f64, unit: &str) -> String {
+pub(crate) fn shown(figure: f64, unit: &str) -> String {
     match unit {
         "s" => format!("{figure:.3} s"),
         "bytes" => format!("{:.1} MiB", figure / f64::from(1 << 20)),
@@ -138,7 +138,7 @@ fn shown(figure: f64, unit: &str) -> String {
 }
 
 /// Rounded, with a comma after each three digits.
-fn grouped(figure: f64) -> String {
+pub(crate) fn grouped(figure: f64) -> String {
     let digits = format!("{figure:.0}");
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -150,7 +150,7 @@ fn grouped(figure: f64) -> String {
     out
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
