@@ -6,8 +6,9 @@
 //! ([`source::order`]), goes through the one dataflow ([`dataflow`]): requests to the keepers of its
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
-//! is over is opened again by [`finished`], held to what it says by [`verify`], looked at by [`lens`], [`discover`], [`profile`] and
-//! [`explain`], and learnt from by [`train`]. Live, events come from Kafka and decisions go there
+//! is over is opened again by [`finished`], held to what it says by [`verify`], set beside other
+//! rules by [`mod@diff`], looked at by [`lens`], [`discover`], [`profile`] and [`explain`], and learnt
+//! from by [`train`]. Live, events come from Kafka and decisions go there
 //! ([`stream`]).
 //!
 //! ```
@@ -46,6 +47,7 @@ pub mod report;
 pub mod run;
 pub mod finished;
 pub mod verify;
+pub mod diff;
 pub mod simulate;
 pub mod lens;
 pub mod discover;

@@ -3,6 +3,7 @@
 mod examples;
 mod model;
 mod observer;
+mod rescoring;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 pub use self::model::ModelPaths;
+pub(crate) use self::rescoring::Rescoring;
 pub use self::session::{Decided, Session, Settings};
 
 use self::observer::{Floors, Observer, Places, judge};
@@ -128,7 +130,7 @@ pub fn run(
     let (rules_hash, mut changes) = (timetable.rules_hash(), timetable.changes());
     let epochs = timetable.epochs(start);
     let places = Arc::new(Places::new(&epochs));
-    let judge = judge(&epochs, &places, labels, judge_from(request, start));
+    let judge = judge(&epochs, &places, labels, judge_from(request.warmup, start));
     let observer = Observer::new(judge, &epochs, &places, verdicts);
     let observer = Arc::new(Mutex::new(observer));
     let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
@@ -276,8 +278,8 @@ fn create(directory: &Path) -> Result<(), Failure> {
 
 /// The event time from which on transactions are judged. Without a warm-up all are, the late ones
 /// too that happened before the first effective time.
-fn judge_from(request: &Request, start: i64) -> i64 {
-    if request.warmup == 0 { i64::MIN } else { start.saturating_add(request.warmup) }
+pub(crate) fn judge_from(warmup: i64, start: i64) -> i64 {
+    if warmup == 0 { i64::MIN } else { start.saturating_add(warmup) }
 }
 
 /// All that is known when a run is over.
@@ -497,6 +499,7 @@ impl Whole<'_> {
         document["time_zone"] = toml_edit::value(&policy.time_zone);
         document["dedup_window_ms"] = toml_edit::value(policy.dedup_window);
         document["tick_ms"] = toml_edit::value(self.request.options.tick);
+        document["warmup_ms"] = toml_edit::value(self.request.warmup);
         if let (Events::Log { path, .. }, Some(times)) = (&self.request.events, self.times) {
             document["input_log"] = toml_edit::value(path.display().to_string());
             document["allowed_lateness_ms"] = toml_edit::value(times.allowed_lateness);

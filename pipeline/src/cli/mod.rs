@@ -2,6 +2,7 @@
 
 mod backtest;
 mod devices;
+mod diff;
 mod digest;
 mod explain;
 mod lens;
@@ -73,6 +74,13 @@ enum Command {
     Explain(explain::Arguments),
     /// How far a rule was from hitting on a transaction of a run
     WhyNot(explain::WhyNotArguments),
+    /// What other rules would have decided on the events of a run
+    ///
+    /// How many transactions go from which decision to which, hits by rule, what the labels say of
+    /// both, and the transactions that move furthest. The stored features are scored anew, in a
+    /// fraction of a backtest's time; where the new rules read something that the run did not store as
+    /// it is defined now, everything is decided again. Exit code 0 whether or not anything differs.
+    Diff(diff::Arguments),
     /// Whether a run is what it says it is: its log whole, its decisions the same when made again
     ///
     /// First the decisions are held to log/blocks.jsonl, run.toml and metrics.json; then the inputs,
@@ -151,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments, shown),
         Command::Explain(arguments) => explain::run(&arguments, shown),
         Command::WhyNot(arguments) => explain::why_not(&arguments, shown),
+        Command::Diff(arguments) => diff::run(&arguments, shown),
         Command::Verify(arguments) => verify::run(&arguments, shown),
         Command::Train(arguments) => train::run(&arguments, shown),
         #[cfg(feature = "kafka")]

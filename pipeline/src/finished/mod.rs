@@ -8,7 +8,7 @@
 //! among the events.
 
 mod one;
-mod tables;
+pub(crate) mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,8 @@ struct RunFile {
     time_zone: Option<String>,
     dedup_window_ms: Option<i64>,
     tick_ms: Option<i64>,
+    #[serde(default)]
+    warmup_ms: i64,
     #[serde(default)]
     version: String,
     model: Option<String>,
@@ -245,7 +247,7 @@ impl FinishedRun {
             },
             out,
             options: Options { tick: facts.tick_ms.unwrap_or(options.tick), ..options },
-            warmup: 0,
+            warmup: facts.warmup_ms,
             rejects_max: None,
             sort_memory: SORT_MEMORY,
         }
@@ -255,6 +257,21 @@ impl FinishedRun {
     pub fn input_hash(&self, path: &str) -> Option<&str> {
         let entry = self.facts.inputs.iter().find(|entry| entry.path == path);
         entry.map(|entry| entry.blake3.as_str())
+    }
+
+    /// Whether its rules changed on the way.
+    pub fn has_changes(&self) -> bool {
+        !self.facts.changes.is_empty()
+    }
+
+    /// The labels that it was judged by, as the path was given; none where it had none.
+    pub fn labels_path(&self) -> Option<&Path> {
+        Some(self.facts.labels.as_str()).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// The start of the stream that was not judged, ms.
+    pub fn warmup(&self) -> i64 {
+        self.facts.warmup_ms
     }
 
     /// The version that made it.

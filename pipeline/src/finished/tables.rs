@@ -1,13 +1,15 @@
 //! The Parquet files of a run, read back row by row or by columns.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchReader as _, StringArray,
+};
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type, Schema, TimestampMillisecondType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::{FinishedRun, damaged};
 use crate::diagnostic::Failure;
@@ -151,6 +153,28 @@ impl FinishedRun {
         })
     }
 
+    /// Some columns of `decisions.parquet` or `features.parquet`, as many rows at a time as are asked
+    /// for.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn rows(
+        &self,
+        file: &str,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<RowReader, Failure> {
+        let path = self.directory().join(file);
+        let open = || -> Result<RowReader, String> {
+            let builder = open(&path)?;
+            let mask =
+                ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), wanted));
+            let batches = builder.with_projection(mask).with_batch_size(1 << 13).build();
+            let batches = batches.map_err(|error| error.to_string())?;
+            Ok(RowReader { path: path.clone(), batches, held: Vec::new() })
+        };
+        open().map_err(|error| damaged(&path, &error))
+    }
+
     /// The verdicts on accounts and groups at its end.
     ///
     /// # Errors
@@ -183,6 +207,38 @@ impl FinishedRun {
     ) -> Result<(), Failure> {
         let path = self.directory().join(file);
         scan(&path, wanted, each).map_err(|error| damaged(&path, &error))
+    }
+}
+
+/// Rows of a file on their way.
+pub(crate) struct RowReader {
+    path: PathBuf,
+    batches: ParquetRecordBatchReader,
+    /// What was read and not handed out, the next rows first.
+    held: Vec<RecordBatch>,
+}
+
+impl RowReader {
+    /// The next rows.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has fewer.
+    pub(crate) fn take(&mut self, rows: usize) -> Result<RecordBatch, Failure> {
+        self.read(rows).map_err(|error| damaged(&self.path, &error))
+    }
+
+    fn read(&mut self, rows: usize) -> Result<RecordBatch, String> {
+        let mut held: usize = self.held.iter().map(RecordBatch::num_rows).sum();
+        while held < rows {
+            let batch = self.batches.next().ok_or("it has fewer rows than the run decisions")?;
+            let batch = batch.map_err(|error| error.to_string())?;
+            held += batch.num_rows();
+            self.held.push(batch);
+        }
+        let schema = self.batches.schema();
+        let all = concat_batches(&schema, &self.held).map_err(|error| error.to_string())?;
+        self.held = vec![all.slice(rows, held - rows)];
+        Ok(all.slice(0, rows))
     }
 }
 
@@ -249,7 +305,7 @@ fn read_decisions(
     Ok(())
 }
 
-pub(super) fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
+pub(crate) fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     let items = items.as_struct_opt().ok_or("its reasons are no records")?;
     let column = |name: &str| items.column_by_name(name).ok_or(format!("a reason has no {name}"));
     let (rules, texts) = (text(column("rule")?)?, text(column("text")?)?);
@@ -262,7 +318,7 @@ pub(super) fn read_reasons(items: &ArrayRef) -> Result<Vec<Reason>, String> {
     Ok((0..items.len()).map(reason).collect())
 }
 
-pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
+pub(crate) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String> {
     batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))
 }
 
@@ -272,16 +328,16 @@ pub(super) fn text(array: &ArrayRef) -> Result<StringArray, String> {
 }
 
 /// A column of texts, also of a dictionary; the value of a null is empty.
-pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
+pub(crate) fn strings(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
     text(column(batch, name)?)
 }
 
-pub(super) fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+pub(crate) fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
     let found = column(batch, name)?.as_primitive_opt::<Int64Type>().cloned();
     found.ok_or_else(|| format!("the column {name} has no integers"))
 }
 
-pub(super) fn times(
+pub(crate) fn times(
     batch: &RecordBatch,
     name: &str,
 ) -> Result<arrow::array::TimestampMillisecondArray, String> {

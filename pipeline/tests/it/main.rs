@@ -6,6 +6,7 @@ mod changes;
 mod clusters;
 mod code_words;
 mod cost;
+mod diff;
 mod digest;
 mod explain;
 mod enforce;
