@@ -16,7 +16,7 @@ use crate::train::{Identity, TrainConfig, TrainError, Warning, raw_of, train};
 use crate::{Input, Model, Work};
 
 /// What an artefact of this shape says it is.
-const FORMAT: &str = "hongxian-classes-1";
+pub(crate) const FORMAT: &str = "hongxian-classes-1";
 /// The most classes: each is a model of its own, and is asked about every row.
 pub const CLASSES_MAX: usize = 16;
 
