@@ -34,3 +34,4 @@ mod stories;
 mod support;
 mod tidy;
 mod train;
+mod trained;

@@ -573,12 +573,13 @@ fn classes_are_learnt_of_whole_accounts_a_row_a_day() {
         (outcome("--out=one", "--threads=1"), outcome("--out=sub/one", "--threads=3"));
     // Each account pays once a day, and 27 days take part.
     let accounts = 24 * MEMBERS;
-    assert_eq!((&one["subjects"], &one["rows"]), (&accounts.into(), &(accounts * 27).into()));
+    assert_eq!(one["subjects"], Value::from(accounts));
+    assert_eq!(one["rows"], Value::from(accounts * 27));
     let groups: Vec<i64> =
         one["split"]["groups"].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect();
     assert_eq!(groups.iter().sum::<i64>(), accounts);
     // Eight days of whole accounts are tested.
-    assert_eq!(one["judgement"]["rows"], (groups[1] * 8).into());
+    assert_eq!(one["judgement"]["rows"], Value::from(groups[1] * 8));
     assert_eq!(one["model_hash"], other["model_hash"]);
     let model = models::Classes::load(&path.join("one")).unwrap();
     assert_eq!(model.names(), ["home", "shop"]);
