@@ -39,6 +39,10 @@ fn details(text: &mut String, name: &str, hash: &str, facts: &TrainingFacts) {
             "gradient boosting, {} trees of depth {} at most, learning rate {}",
             config.trees, config.depth_max, config.learning_rate
         ),
+        Trainer::Isolation(config) => format!(
+            "an isolation forest of {} trees on {} rows each, without labels",
+            config.trees, config.sample_rows
+        ),
     };
     line!(text, "- Kind: {kind}");
     line!(text, "- Hash: `{hash}`");
@@ -179,7 +183,7 @@ fn caveats(text: &mut String, facts: &TrainingFacts) {
 }
 
 /// Text within a Markdown table: names come from outside.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let safe = |c: char| match c {
         '|' | '`' | '<' | '>' | '*' | '[' | ']' | '\\' => format!("\\{c}"),
         c if c.is_control() => " ".to_owned(),

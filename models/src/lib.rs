@@ -36,10 +36,17 @@ pub mod judge;
 mod train;
 mod card;
 mod model;
+mod classes;
+mod any;
 pub mod onnx;
 
+pub use any::AnyModel;
 pub use calibrate::{Levels, Method, Scale};
 pub use card::card;
+pub use classes::{
+    CLASSES_MAX, ClassFigures, Classes, ClassesFacts, ClassesJudgement, TrainedClasses,
+    judge_classes, train_classes,
+};
 pub use forest::{
     BoostingConfig, ClassWeight, DEPTH_MAX, ForestConfig, IsolationConfig, TREES_MAX, TreeConfig,
     Work,
@@ -53,6 +60,6 @@ pub use score::SCORE_MAX;
 pub use split::{PartFacts, Split, SplitConfig, SplitError, SplitFacts};
 pub use table::{COLUMNS_MAX, Codes, Column, Kind, MISSING, ROWS_MAX, Table, TableError};
 pub use train::{
-    CalibrationConfig, CalibrationRows, Identity, LEAK_AUC, TrainConfig, TrainError, Trained,
-    Trainer, Warning, raw_of, train, train_anomaly,
+    CalibrationConfig, CalibrationRows, Identity, LEAK_AUC, SAMPLE_ROWS_MAX, TrainConfig,
+    TrainError, Trained, Trainer, Warning, raw_of, train, train_anomaly,
 };

@@ -18,9 +18,9 @@ use crate::train::{Identity, TrainingFacts};
 /// What an artefact of this shape says it is.
 const FORMAT: &str = "hongxian-model-3";
 /// The artefact within a model's directory.
-const MODEL_FILE: &str = "model.json";
+pub(crate) const MODEL_FILE: &str = "model.json";
 /// The card beside it.
-const CARD_FILE: &str = "card.md";
+pub(crate) const CARD_FILE: &str = "card.md";
 /// The largest artefact that is read: some 20 million nodes.
 pub const ARTEFACT_BYTES_MAX: usize = 256 << 20;
 
@@ -73,7 +73,7 @@ pub(crate) enum Scorer {
 /// The artefact as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File<H> {
+pub(crate) struct File<H> {
     head: H,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     logistic: Option<Logistic>,
@@ -290,12 +290,16 @@ impl Model {
 
     /// The artefact: the same model is the same bytes.
     pub fn to_json(&self) -> String {
+        // Names and finite numbers only: nothing in it can fail to be written.
+        serde_json::to_string(&self.file()).expect("a model is JSON")
+    }
+
+    pub(crate) fn file(&self) -> File<&Head> {
         let (logistic, trees) = match &self.scorer {
             Scorer::Logistic(logistic) => (Some(logistic.clone()), None),
             Scorer::Trees(flat) => (None, Some(flat.file().clone())),
         };
-        // Names and finite numbers only: nothing in it can fail to be written.
-        serde_json::to_string(&File { head: &self.head, logistic, trees }).expect("a model is JSON")
+        File { head: &self.head, logistic, trees }
     }
 
     /// The hash of the artefact, BLAKE3 in hexadecimal.
@@ -316,13 +320,7 @@ impl Model {
 
     /// Reads the `model.json` of a directory, or a file of any name.
     pub fn load(path: &Path) -> Result<Model, ArtefactError> {
-        let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
-        let read = |error| ArtefactError::Read(path.display().to_string(), error);
-        let bytes = fs::metadata(&path).map_err(read)?.len() as usize;
-        if bytes > ARTEFACT_BYTES_MAX {
-            return Err(ArtefactError::TooLarge(bytes));
-        }
-        Model::from_json(&fs::read_to_string(&path).map_err(read)?)
+        Model::from_json(&read_bounded(path)?)
     }
 
     /// Reads an artefact, and trusts none of it.
@@ -330,7 +328,10 @@ impl Model {
         if text.len() > ARTEFACT_BYTES_MAX {
             return Err(ArtefactError::TooLarge(text.len()));
         }
-        let file: File<Head> = serde_json::from_str(text)?;
+        Model::of_file(serde_json::from_str(text)?)
+    }
+
+    pub(crate) fn of_file(file: File<Head>) -> Result<Model, ArtefactError> {
         let head = file.head;
         if head.format != FORMAT {
             return Err(ArtefactError::Format(head.format));
@@ -361,6 +362,17 @@ impl Model {
         };
         Ok(Model::new(head, scorer))
     }
+}
+
+/// The text of an artefact: the `model.json` of a directory, or a file of any name.
+pub(crate) fn read_bounded(path: &Path) -> Result<String, ArtefactError> {
+    let path = if path.is_dir() { path.join(MODEL_FILE) } else { path.to_owned() };
+    let read = |error| ArtefactError::Read(path.display().to_string(), error);
+    let bytes = fs::metadata(&path).map_err(read)?.len() as usize;
+    if bytes > ARTEFACT_BYTES_MAX {
+        return Err(ArtefactError::TooLarge(bytes));
+    }
+    fs::read_to_string(&path).map_err(read)
 }
 
 impl Explanation {

@@ -122,6 +122,9 @@ pub enum SplitError {
     },
 }
 
+/// The parts by name, in the order of [`SplitFacts::parts`].
+const PARTS: [&str; 3] = ["train", "calibration", "test"];
+
 /// Where a row stands by its time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -134,7 +137,23 @@ enum Place {
 
 impl SplitConfig {
     /// Divides the rows of a table. `seed` keys the hash of group names.
+    ///
+    /// # Errors
+    /// When a part has one class or no rows.
     pub fn split(&self, table: &Table, seed: u64) -> Result<Split, SplitError> {
+        let split = self.divide(table, seed)?;
+        for PartFacts { name, rows, positive, .. } in &split.facts.parts {
+            let part = PARTS.into_iter().find(|part| part == name).expect("a part has a name");
+            let needed = part != "calibration" || *rows > 0;
+            if needed && (*positive == 0 || positive == rows) {
+                return Err(SplitError::OneClass { part, rows: *rows, positive: *positive });
+            }
+        }
+        Ok(split)
+    }
+
+    /// The same for a training without labels: a part may be of one class.
+    pub(crate) fn divide(&self, table: &Table, seed: u64) -> Result<Split, SplitError> {
         self.check(table)?;
         let times = table.times();
         let test_from = self.test_from.unwrap_or_else(|| quantile(times, 1.0 - self.test_share));
@@ -188,7 +207,7 @@ impl SplitConfig {
         }
         let testing = tests.iter().filter(|tests| **tests).count();
         split.facts.groups = [tests.len() - testing, testing];
-        split.count(table)?;
+        split.count(table);
         Ok(split)
     }
 
@@ -231,17 +250,9 @@ impl SplitConfig {
 }
 
 impl Split {
-    fn count(&mut self, table: &Table) -> Result<(), SplitError> {
-        let parts = [
-            ("train", &self.train, true),
-            ("calibration", &self.calibration, !self.calibration.is_empty()),
-            ("test", &self.test, true),
-        ];
-        for (part, rows, needed) in parts {
+    fn count(&mut self, table: &Table) {
+        for (part, rows) in PARTS.into_iter().zip([&self.train, &self.calibration, &self.test]) {
             let positive = rows.iter().filter(|row| table.positive()[**row as usize]).count();
-            if needed && (positive == 0 || positive == rows.len()) {
-                return Err(SplitError::OneClass { part, rows: rows.len(), positive });
-            }
             let times = || rows.iter().map(|row| table.times()[*row as usize]);
             self.facts.parts.push(PartFacts {
                 name: part.to_owned(),
@@ -251,7 +262,6 @@ impl Split {
                 last: times().max(),
             });
         }
-        Ok(())
     }
 }
 

@@ -19,6 +19,8 @@ use crate::table::{Column, Table};
 /// From this area under the curve on, a single column tells the classes apart so well that it is
 /// more likely an answer than a feature.
 pub const LEAK_AUC: f64 = 0.99;
+/// The most rows that a tree of an isolation forest is grown on; more only hide what is odd.
+pub const SAMPLE_ROWS_MAX: usize = 1 << 12;
 
 /// Which model, and how it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ pub enum Trainer {
     Forest(ForestConfig),
     /// Gradient boosting.
     Boosting(BoostingConfig),
+    /// An isolation forest: how odd a row is. Labels judge it and teach it nothing, and there may
+    /// be none; it is not calibrated.
+    Isolation(IsolationConfig),
 }
 
 /// How raw scores are calibrated.
@@ -53,8 +58,9 @@ pub enum CalibrationRows {
     /// The latest of the rows before the gap, by the split's `calibration_share`.
     #[default]
     Slice,
-    /// All rows that train: they are cut into so many stretches of time (2 to 20), and each is
-    /// scored by a model that was trained on the others. No row is lost to the training, which
+    /// All rows that train: they are cut into so many stretches of time (2 to 20), or of whole
+    /// groups where the split is by group, and each is scored by a model that was trained on the
+    /// others. No row is lost to the training, which
     /// takes so many times longer; the split's `calibration_share` should be 0.
     CrossFit(usize),
 }
@@ -212,6 +218,7 @@ impl Trainer {
             Trainer::Tree(_) => ModelKind::Tree,
             Trainer::Forest(_) => ModelKind::Forest,
             Trainer::Boosting(_) => ModelKind::Boosting,
+            Trainer::Isolation(_) => ModelKind::Isolation,
         }
     }
 }
@@ -232,6 +239,14 @@ pub fn train(
         .find(|name| !table.columns().iter().any(|column| column.name == **name))
     {
         return Err(TrainError::UnknownColumn(unknown.clone()));
+    }
+    if let Trainer::Isolation(isolation) = &config.model {
+        let split = config.split.divide(table, config.seed)?;
+        let (_, warnings) = useful(table.columns(), &split.train)?;
+        let nulls = &config.nulls;
+        let model =
+            train_anomaly(table, &split.train, isolation, nulls, config.seed, identity, work)?;
+        return Ok(Trained { model, split, warnings });
     }
     let split = config.split.split(table, config.seed)?;
     if config.calibration.method != Method::None {
@@ -266,11 +281,24 @@ pub fn train(
             (raw_of(&model, table, &split.calibration), split.calibration.clone())
         }
         CalibrationRows::CrossFit(folds) => {
+            let by_group = table.groups().filter(|_| config.split.by_group);
+            let group = |row: u32| by_group.and_then(|groups| groups.of_row()[row as usize]);
             let mut by_time = split.train.clone();
-            by_time.sort_by_key(|row| (table.times()[*row as usize], *row));
+            by_time.sort_by_key(|row| (group(*row), table.times()[*row as usize], *row));
             let mut raw = Vec::with_capacity(by_time.len());
+            // A group that is not cut: a model that has seen half of it knows the other half.
+            let bound = |stretch: usize| {
+                let mut at = stretch * by_time.len() / folds;
+                while at > 0
+                    && at < by_time.len()
+                    && group(by_time[at]).is_some()
+                    && group(by_time[at]) == group(by_time[at - 1])
+                {
+                    at += 1;
+                }
+                at
+            };
             for stretch in 0..folds {
-                let bound = |at: usize| at * by_time.len() / folds;
                 let (from, until) = (bound(stretch), bound(stretch + 1));
                 let others = [&by_time[..from], &by_time[until..]].concat();
                 let of_others = Model::new(head.clone(), fit(&others, work)?.scorer);
@@ -311,8 +339,7 @@ pub fn train_anomaly(
     identity: Identity,
     work: Work,
 ) -> Result<Model, TrainError> {
-    bounded("trees", config.trees, 1, TREES_MAX, "from 1 to 1000")?;
-    bounded("sample_rows", config.sample_rows, 2, 1 << 12, "from 2 to 4096")?;
+    check(&Trainer::Isolation(config.clone()))?;
     let (columns, _) = useful(table.columns(), rows)?;
     let policy = |column: &Column| *nulls.columns.get(&column.name).unwrap_or(&nulls.default);
     let inputs: Vec<Input> =
@@ -377,6 +404,10 @@ fn check(trainer: &Trainer) -> Result<(), TrainError> {
             }
             share("validation_share", config.validation_share)?;
             weight(config.class_weight)
+        }
+        Trainer::Isolation(config) => {
+            trees(config.trees)?;
+            bounded("sample_rows", config.sample_rows, 2, SAMPLE_ROWS_MAX, "from 2 to 4096")
         }
         Trainer::Tree(config) => depth(config.depth_max).and(weight(config.class_weight)),
         Trainer::Forest(config) => {
@@ -518,6 +549,7 @@ fn fit(
         Trainer::Boosting(boosting) => forest::boost(&binned, &labels, boosting, config.seed, work),
         Trainer::Tree(tree) => (0, forest::tree(&binned, &labels, tree)),
         Trainer::Logistic(_) => unreachable!("a regression has no trees"),
+        Trainer::Isolation(_) => unreachable!("it is not fitted to labels"),
     };
     let unit = f64::from(1u32 << VALUE_BITS);
     let (curve, bounds) = match &config.model {

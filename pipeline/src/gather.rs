@@ -506,6 +506,7 @@ impl<'c> Columns<'c> {
     ) -> Value<'v> {
         match &feature.formula {
             Formula::Expr(program) => program.value(values).unwrap_or(Value::Null),
+            Formula::Learnt(answer) => answer.value(values),
             Formula::Ratio(mean) => match self.gathered[*mean] {
                 Gathered::Double(ref means) if !means[at].is_nan() && means[at] != 0.0 => {
                     Value::Double(amount as f64 / means[at])

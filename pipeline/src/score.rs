@@ -129,7 +129,7 @@ impl Scorer {
 
     /// What the model alone would decide, and the score by which it would.
     pub fn model_alone(&self, model: Option<i64>) -> (Verdict, i64) {
-        let score = self.policy().model.alone(model);
+        let score = self.policy().model.alone(model, &self.policy().bands);
         (band(score, &self.policy().bands), score)
     }
 
@@ -278,7 +278,7 @@ fn decide(
         allowed |= allows;
     }
     let rule_score = sum.min(SCORE_MAX);
-    let score = way.model.blend(rule_score, model);
+    let score = way.model.blend(rule_score, model, &way.bands);
     let verdict = match floor {
         Verdict::Block => Verdict::Block,
         _ if allowed => Verdict::Allow,

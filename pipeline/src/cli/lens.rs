@@ -16,8 +16,9 @@ pub(super) struct Arguments {
     /// HTML file to write as well: tables and plots, offline, in both languages
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
-    /// Whence the types of groups come: features (social.group.type), labels (the role of honest
-    /// groups), events (extra.group_type on group events) [default: the first that tells of any]
+    /// Whence the types of groups come: model (social.group.type_model), features
+    /// (social.group.type), labels (the role of honest groups), events (extra.group_type on group
+    /// events) [default: the first that tells of any]
     #[arg(long, value_name = "SOURCE", value_parser = source)]
     group_types: Option<TypeSource>,
     /// Print one JSON object

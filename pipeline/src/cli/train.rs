@@ -21,9 +21,9 @@ const MODEL_FILE: &str = "model.json";
 pub(super) struct Arguments {
     /// Run directory of a backtest, whose features and decisions are read
     run: PathBuf,
-    /// Labels to learn from and judge by: CSV, JSON lines or Parquet
+    /// Labels to learn from and judge by: CSV, JSON lines or Parquet; an isolation forest needs none
     #[arg(long, value_name = "FILE")]
-    labels: PathBuf,
+    labels: Option<PathBuf>,
     /// Directory for the model; its last part is the model's name
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -55,14 +55,12 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     }
     let (config, config_file, config_text) = config(arguments.config.as_deref())?;
     let run = opened(&arguments.run, shown)?;
-    let labels = Labels::read(&arguments.labels)?;
-    let labels_hash = fs::read(&arguments.labels)
-        .map_err(|error| Failure::Usage(unreadable(&arguments.labels, &error)))?;
+    let (labels, labels_hash) = labels(arguments.labels.as_deref(), &config)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
         run: &run,
         labels: &labels,
-        labels_hash: blake3::hash(&labels_hash).to_hex().to_string(),
+        labels_hash,
         config,
         config_file,
         config_text,
@@ -75,6 +73,16 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         bar.set_position(done as u64);
         bar.set_message(what.to_owned());
     };
+    if let Some(target) = &request.config.target {
+        let outcome = train::classes(&request, target, Steps { tell: &tell });
+        bar.finish_and_clear();
+        let outcome = outcome?;
+        let failed = |error| Failure::Environment(unwritable(&arguments.out, &error));
+        fs::create_dir_all(&arguments.out).map_err(failed)?;
+        fs::write(arguments.out.join(CONFIG_FILE), &outcome.config_used).map_err(failed)?;
+        outcome.classes.save(&outcome.name, &arguments.out).map_err(failed)?;
+        return shown_or_json(arguments, &outcome, shown, train::classes_terminal);
+    }
     let outcome = train::train(&request, Steps { tell: &tell });
     bar.finish_and_clear();
     let outcome = outcome?;
@@ -83,16 +91,42 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         fs::write(path, csv(&outcome.scored))
             .map_err(|error| Failure::Environment(unwritable(path, &error)))?;
     }
+    shown_or_json(arguments, &outcome, shown, train::terminal)
+}
+
+fn shown_or_json<O: serde::Serialize>(
+    arguments: &Arguments,
+    outcome: &O,
+    shown: Shown,
+    terminal: impl Fn(&O, Screen) -> String,
+) -> Result<(), Failure> {
     if arguments.json {
-        let json =
-            serde_json::to_value(&outcome).map_err(|error| environment(error.to_string()))?;
+        let json = serde_json::to_value(outcome).map_err(|error| environment(error.to_string()))?;
         print(&report::json(&json));
         return Ok(());
     }
     let screen = Screen { lang: shown.lang, width: shown.width, rich: shown.rich };
-    print(&train::terminal(&outcome, screen));
+    print(&terminal(outcome, screen));
     print(&format!("\n{}\n", arguments.out.join("card.md").display()));
     Ok(())
+}
+
+/// The labels with the hash of their file; only what learns without any may go without.
+fn labels(path: Option<&Path>, config: &Config) -> Result<(Labels, String), Failure> {
+    if let Some(path) = path {
+        let labels = Labels::read(path)?;
+        let text = fs::read(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
+        return Ok((labels, blake3::hash(&text).to_hex().to_string()));
+    }
+    let unsupervised = |model: &models::Trainer| matches!(model, models::Trainer::Isolation(_));
+    if config.target.is_none() && matches!(config.models.as_slice(), [model] if unsupervised(model))
+    {
+        return Ok((Labels::default(), "none".to_owned()));
+    }
+    Err(Failure::Usage(Message::new(
+        "--labels is missing: only one [model] of the kind \"isolation\" learns without labels",
+        "缺少 --labels：只有单个 kind = \"isolation\" 的 [model] 无需标签",
+    )))
 }
 
 /// The name of the model: the last part of its directory.

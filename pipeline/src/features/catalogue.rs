@@ -1,6 +1,7 @@
 //! The catalogue: every name that a condition, a rule or a report may use, with its type and
 //! meaning, and how its value is come by.
 
+mod bound;
 mod definitions;
 mod settle;
 
@@ -15,6 +16,7 @@ use super::declare::{Agg, Body, Declaration, Windowed};
 use super::devices::Clusters;
 use super::entries::{Entry, EntrySource, add_built_in, add_fields, attribute, declared};
 use super::kept::{self, Keeper, Keepers, OUTCOME};
+use super::learnt::Answer;
 use super::plan::{Definition, Family, Plan};
 use super::text::Lexicon;
 use crate::diagnostic::{Diagnostic, Message, Severity};
@@ -194,6 +196,8 @@ pub(crate) enum Formula {
     Expr(Program),
     /// The transaction's amount over a mean, by the mean's place in the plan.
     Ratio(usize),
+    /// What a trained model says.
+    Learnt(Answer),
 }
 
 impl Features {
@@ -231,6 +235,7 @@ impl Features {
         let kind = |computed: &Computed| match &computed.formula {
             Formula::Expr(program) => program.kind(),
             Formula::Ratio(_) => Type::Double,
+            Formula::Learnt(answer) => answer.kind(),
         };
         self.computed.iter().map(|computed| Column::empty(kind(computed))).collect()
     }
@@ -286,7 +291,7 @@ impl Catalogue {
 
     /// The features that are computed from other values, built-in ones included.
     pub(crate) fn computed(&self) -> impl Iterator<Item = &str> {
-        let is_computed = |one: &&Declaration| matches!(one.body, Body::Expr { .. });
+        let is_computed = |one: &&Declaration| !matches!(one.body, Body::Windowed(_));
         self.declarations.iter().filter(is_computed).map(|one| one.name.as_str())
     }
 
@@ -328,7 +333,9 @@ impl Catalogue {
             return Err(diagnostics);
         }
         let plan = Plan::new(&self.schema, definitions);
-        Ok(self.assemble(plan, (conditions, programs), &wanted, lexicon, context))
+        let features = self.assemble(plan, (conditions, programs), &wanted, lexicon, context);
+        let differ = self.learnt_differ(&features);
+        if differ.is_empty() { Ok(features) } else { Err(differ) }
     }
 
     /// The declarations that are computed: those of the file, and of the built-in ones all or
@@ -360,17 +367,23 @@ impl Catalogue {
         order: &[&String],
         environment: &Environment<'_>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Vec<(String, Program)> {
+    ) -> Vec<(String, Formula)> {
         let mut programs = Vec::new();
         for name in order {
-            let body = self.declarations.iter().find(|declaration| declaration.name == **name);
-            let Some(Body::Expr { source, span }) = body.map(|declaration| &declaration.body)
-            else {
-                continue;
+            let found = self.declarations.iter().find(|declaration| declaration.name == **name);
+            let (source, span) = match found.map(|declaration| &declaration.body) {
+                Some(Body::Expr { source, span }) => (source, span),
+                Some(Body::Learnt { learnt, .. }) => {
+                    let slot = |name: &str| self.lookup(name).map(|(slot, _)| usize::from(slot.0));
+                    let answer = learnt.answer(slot).map(Formula::Learnt);
+                    programs.extend(answer.map(|answer| ((*name).clone(), answer)));
+                    continue;
+                }
+                _ => continue,
             };
             let compiled = expr::parse(source).and_then(|ast| expr::compile(&ast, environment));
             match compiled {
-                Ok(program) => programs.push(((*name).clone(), program)),
+                Ok(program) => programs.push(((*name).clone(), Formula::Expr(program))),
                 Err(errors) => diagnostics.extend(self.located(errors, span)),
             }
         }
@@ -380,7 +393,7 @@ impl Catalogue {
     fn assemble(
         &self,
         mut plan: Plan,
-        (mut conditions, programs): (BTreeMap<String, Program>, Vec<(String, Program)>),
+        (mut conditions, programs): (BTreeMap<String, Program>, Vec<(String, Formula)>),
         wanted: &BTreeSet<String>,
         lexicon: Arc<Lexicon>,
         context: &Context<'_>,
@@ -392,9 +405,7 @@ impl Catalogue {
             }
             _ => None,
         });
-        let expressions =
-            programs.into_iter().map(|(name, program)| (name, Formula::Expr(program)));
-        let formulas: Vec<(String, Formula)> = ratios.chain(expressions).collect();
+        let formulas: Vec<(String, Formula)> = ratios.chain(programs).collect();
         let source = |name: &str| -> SlotSource {
             if let Some(at) = formulas.iter().position(|(held, _)| held == name) {
                 return SlotSource::Computed(at);

@@ -176,6 +176,7 @@ pub(super) fn declared(schema: &Schema, declaration: &Declaration, at: usize) ->
     let kind = match &declaration.body {
         // The type of an expression is found when all names are known.
         Body::Expr { .. } => Type::Int,
+        Body::Learnt { learnt, .. } => learnt.gives.kind(),
         Body::Windowed(windowed) => match &windowed.agg {
             Agg::First(field) | Agg::Last(field) => {
                 Source::find(schema, field).map_or(Type::Int, |source| source.kind(schema))

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub(crate) mod built_in;
 pub mod entries;
 pub mod declare;
+pub mod learnt;
 pub(crate) mod kept;
 pub mod devices;
 pub(crate) mod funds;

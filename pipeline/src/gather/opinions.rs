@@ -9,6 +9,7 @@ use super::{Columns, Gathered, fill_own, slots, text_value};
 use crate::decision::{Added, Verdict};
 use crate::event::{AMOUNT_FEN, Column, NULL_INT, Value};
 use crate::features::catalogue::{Features, SlotSource, number};
+use crate::features::kept::OUTCOME;
 use crate::model::{Bind, Bound};
 use crate::score::{Opinion, Scorer};
 use crate::sink::Scored;
@@ -180,6 +181,7 @@ fn value_of<'s>(scored: &'s Scored, input: &Bind, at: usize) -> Value<'s> {
         SlotSource::Field(field) => chunk.value(field, row),
         SlotSource::Payer => text_value(chunk.payer(row)),
         SlotSource::Payee => text_value(chunk.payee(row)),
+        SlotSource::Kept(OUTCOME) => text_value(scored.batch.outcomes.get(at)),
         _ => Value::Null,
     }
 }

@@ -191,7 +191,9 @@ impl Features {
             let value = match &feature.formula {
                 Formula::Expr(program) => program.value(values).unwrap_or(Value::Null),
                 // It hangs on no alert.
-                Formula::Ratio(_) => self.stored(scored, SlotSource::Computed(nth), at),
+                Formula::Ratio(_) | Formula::Learnt(_) => {
+                    self.stored(scored, SlotSource::Computed(nth), at)
+                }
             };
             if let Some(slot) = feature.slot {
                 values[slot] = value;

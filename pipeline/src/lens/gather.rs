@@ -21,6 +21,8 @@ use crate::source::order::Slice;
 
 /// The feature that tells the type of a transaction's group.
 const TYPE_FEATURE: &str = "social.group.type";
+/// The same by a trained model, where the rules declare it under this name.
+const LEARNT_FEATURE: &str = "social.group.type_model";
 /// Columns of one's own that may tell the type of a group, on its event.
 const TYPE_EXTRAS: [&str; 2] = ["extra.group_type", "extra.type"];
 /// Where neither tells, a group is of no known type.
@@ -29,6 +31,8 @@ const UNKNOWN: &str = "";
 /// Whence the types of groups come: the first of these that tells of any group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeSource {
+    /// The feature `social.group.type_model`, which a trained model gives.
+    Model,
     /// The feature `social.group.type`.
     Features,
     /// The roles of groups in the labels, as the generator writes them.
@@ -41,11 +45,13 @@ pub enum TypeSource {
 
 impl TypeSource {
     /// Every source that may tell, in the order in which they are asked.
-    pub const ALL: [TypeSource; 3] = [TypeSource::Features, TypeSource::Labels, TypeSource::Events];
+    pub const ALL: [TypeSource; 4] =
+        [TypeSource::Model, TypeSource::Features, TypeSource::Labels, TypeSource::Events];
 
     /// Its name on the command line and in JSON.
     pub fn name(self) -> &'static str {
         match self {
+            TypeSource::Model => "model",
             TypeSource::Features => "features",
             TypeSource::Labels => "labels",
             TypeSource::Events => "events",
@@ -55,6 +61,10 @@ impl TypeSource {
 
     pub(super) fn words(self) -> Words {
         match self {
+            TypeSource::Model => Words::new(
+                "the model behind social.group.type_model, by what most of a group's transactions have",
+                "特征 social.group.type_model 的模型，取群内多数交易的值",
+            ),
             TypeSource::Features => Words::new(
                 "the feature social.group.type, by what most of a group's transactions have",
                 "特征 social.group.type，取群内多数交易的值",
@@ -176,11 +186,14 @@ fn types(
 ) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
     let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
     let asked = |source| wanted.is_none_or(|wanted| wanted == source);
-    let has_feature = run.feature_names()?.iter().any(|name| name == TYPE_FEATURE);
-    if asked(TypeSource::Features) && has_feature {
-        let types = types_by_feature(run, events, progress)?;
-        if known(&types) {
-            return Ok((types, TypeSource::Features));
+    let features = run.feature_names()?;
+    let sources = [(TypeSource::Model, LEARNT_FEATURE), (TypeSource::Features, TYPE_FEATURE)];
+    for (source, feature) in sources {
+        if asked(source) && features.iter().any(|name| name == feature) {
+            let types = types_by_feature(run, events, feature, progress)?;
+            if known(&types) {
+                return Ok((types, source));
+            }
         }
     }
     let (mut labelled, mut told) = (BTreeMap::new(), BTreeMap::new());
@@ -220,11 +233,12 @@ fn label_type<'l>(labels: &'l Labels, group: &str) -> &'l str {
 fn types_by_feature(
     run: &FinishedRun,
     events: &Events,
+    feature: &str,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut names: Vec<String> = Vec::new();
     let mut of_row: Vec<u8> = Vec::new();
-    run.features(&|name| name == TYPE_FEATURE, &mut |_, batch| {
+    run.features(&|name| name == feature, &mut |_, batch| {
         let Some(column) = batch.column(0).as_string_opt::<i32>() else { return };
         for row in 0..column.len() {
             if column.is_null(row) {

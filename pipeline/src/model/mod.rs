@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use models::onnx::{OnnxError, OnnxModel};
-use models::{ArtefactError, Input, Kind, Levels, Model};
+use models::{ArtefactError, Input, Levels, Model};
 
 use crate::diagnostic::{Diagnostic, Failure, Message};
-use crate::event::{Schema, Type};
+use crate::event::Schema;
 use crate::expr::Unit;
 use crate::features::catalogue::coded;
+use crate::features::kept::OUTCOME;
+pub use crate::features::learnt::kind;
 use crate::features::{Catalogue, Features, SlotSource};
 
 /// A model as its file has it.
@@ -235,6 +237,8 @@ fn own(schema: &Schema, name: &str) -> SlotSource {
     match name {
         "payer_id" => SlotSource::Payer,
         "payee_id" => SlotSource::Payee,
+        // No column: the referee's finding is in the decision.
+        "packet.outcome" => SlotSource::Kept(OUTCOME),
         name => schema.find(name).map_or(SlotSource::Nowhere, SlotSource::Field),
     }
 }
@@ -244,16 +248,6 @@ fn unit(unit: &str) -> Unit {
         "fen" => Unit::Yuan,
         "ms" => Unit::Duration,
         _ => Unit::None,
-    }
-}
-
-/// The kind of a model's input that reads values of a type; texts are read as coded columns only.
-pub fn kind(of: Type) -> Option<Kind> {
-    match of {
-        Type::Int => Some(Kind::Integer),
-        Type::Double => Some(Kind::Double),
-        Type::Bool => Some(Kind::Bool),
-        Type::Str => None,
     }
 }
 

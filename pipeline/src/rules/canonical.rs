@@ -77,6 +77,7 @@ fn feature(declaration: &Declaration) -> String {
     let body = match &declaration.body {
         Body::Expr { source, .. } => format!("expr {}", expression(source)),
         Body::Windowed(windowed) => canonical_window(windowed),
+        Body::Learnt { learnt, .. } => format!("model {} {}", learnt.hash, learnt.gives.name()),
     };
     // The unit decides how a reason shows the value.
     format!("{body}\nunit {:?}\n", declaration.unit)

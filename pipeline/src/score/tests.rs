@@ -173,15 +173,22 @@ fn oracle(
     policy: ModelPolicy,
 ) -> (Verdict, i64, i64) {
     let rules = effects.iter().map(|(score, ..)| score).sum::<i64>().min(1000);
+    let full = model.map_or(0, |score| (score * policy.weight / 100).min(1000));
+    let counts = model.is_some_and(|score| score >= policy.at_least);
+    // Below the limit it ranks, less than a review can be.
     let said = match model {
-        Some(score) if score >= policy.at_least => score * policy.weight / 100,
+        Some(_) if counts => full,
+        Some(score) if score >= 100 => full.min(score * (bands.review - 1) / policy.at_least),
         _ => 0,
     };
     let score = match policy.blend {
         Blend::Rules => rules,
-        Blend::Max if said > rules => said.min(1000),
+        Blend::Max if said > rules => said,
         Blend::Max => rules,
-        Blend::Sum => (rules + said).min(1000),
+        Blend::Sum if counts => (rules + said).min(1000),
+        Blend::Sum => rules,
+        Blend::Joint if said == 0 => rules,
+        Blend::Joint => (said + rules * policy.agreement / 100).min(1000).max(rules),
     };
     let mut verdict = Verdict::Allow;
     if score >= bands.review {
@@ -210,13 +217,13 @@ proptest! {
         effects in prop::collection::vec((0i64..=500, 0usize..4, prop::bool::weighted(0.2)), 0..6),
         cuts in prop::array::uniform3(1i64..=1001),
         model in prop::option::of(0i64..=1000),
-        (blend, weight, at_least) in (0usize..3, 0i64..=300, 0i64..=1000),
+        (blend, weight, at_least, agreement) in (0usize..4, 0i64..=300, 0i64..=1000, 0i64..=100),
     ) {
         let mut cuts = cuts;
         cuts.sort_unstable();
         let bands = Bands { review: cuts[0], hold: cuts[1], block: cuts[2] };
-        let blend = [Blend::Max, Blend::Sum, Blend::Rules][blend];
-        let policy = ModelPolicy { blend, weight, at_least };
+        let blend = [Blend::Max, Blend::Sum, Blend::Rules, Blend::Joint][blend];
+        let policy = ModelPolicy { blend, weight, at_least, agreement };
         let effects: Vec<(i64, Verdict, bool)> = effects
             .into_iter()
             .map(|(score, floor, allows)| match allows {

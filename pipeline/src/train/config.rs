@@ -10,6 +10,7 @@ use models::{CalibrationConfig, CalibrationRows, Method, NullPolicy, Scale, Trai
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::target::Target;
 use super::trainers;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Node, Reader, Text, integer_of};
@@ -47,6 +48,8 @@ pub struct Config {
     pub coded: Vec<Text>,
     /// Whether account labels count where an event has none.
     pub account_labels: bool,
+    /// What is told apart; none: fraud.
+    pub target: Option<Target>,
     /// Which rows train, calibrate, validate and test.
     pub split: Split,
     /// What becomes of missing values.
@@ -134,6 +137,7 @@ impl Default for Config {
             fields: vec![Field::Amount, Field::Kind],
             coded: Vec::new(),
             account_labels: false,
+            target: None,
             split: Split {
                 train_from: None,
                 test_from: None,
@@ -227,6 +231,7 @@ impl Config {
                 "model",
                 "features",
                 "labels",
+                "target",
                 "split",
                 "nulls",
                 "calibration",
@@ -243,7 +248,12 @@ impl Config {
         }
         config.read_features(&mut reader, root);
         config.read_labels(&mut reader, root);
+        config.target = Target::read(&mut reader, root);
         config.split.read(&mut reader, root);
+        if let Some(target) = &config.target {
+            // Rows of one subject are alike, and are on one side.
+            config.split.group_by = Some(Spanned::new(0..0, target.subject.field().to_owned()));
+        }
         config.read_nulls(&mut reader, root);
         config.read_calibration(&mut reader, root);
         config.judge.read(&mut reader, root);

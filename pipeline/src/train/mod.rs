@@ -13,11 +13,13 @@
 //! Columns that the config leaves out and rows outside its times are never held.
 
 mod bound;
+mod classes;
 mod config;
 mod parts;
 mod rows;
 mod selection;
 mod shown;
+mod target;
 mod trainers;
 mod truth;
 mod written;
@@ -31,8 +33,10 @@ use models::{
 };
 use serde::Serialize;
 
+pub use classes::{ClassesOutcome, classes, terminal as classes_terminal};
 pub use config::{Config, Field, Judge, Moment, Split};
 pub use shown::terminal;
+pub use target::{Target, TargetSubject};
 pub use truth::LabelFacts;
 
 use self::config::DAY_MS;
@@ -257,7 +261,7 @@ fn mistakes(request: &Request<'_>, wrong: Vec<Diagnostic>) -> Failure {
 
 fn check_matched(request: &Request<'_>, facts: &LabelFacts) -> Result<(), Failure> {
     let directory = request.run.directory().display();
-    if facts.fraud + facts.honest > 0 {
+    if facts.fraud + facts.honest > 0 || request.labels.is_empty() {
         return Ok(());
     }
     let (events, rows) = (facts.events, facts.rows);

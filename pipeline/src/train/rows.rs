@@ -210,7 +210,7 @@ fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef, String
     batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))
 }
 
-fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+pub(super) fn ints(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
     let found = cast(column(batch, name)?, &DataType::Int64).map_err(|error| error.to_string())?;
     Ok(found.as_primitive::<Int64Type>().clone())
 }
@@ -224,7 +224,7 @@ fn numbers(
     Ok(found.as_primitive::<Float64Type>().clone())
 }
 
-fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
+pub(super) fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
     let found = cast(column(batch, name)?, &DataType::Utf8).map_err(|error| error.to_string())?;
     Ok(found.as_string::<i32>().clone())
 }

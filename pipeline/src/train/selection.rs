@@ -133,7 +133,7 @@ impl Selection {
 }
 
 /// Whether a name is as the pattern, in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, others)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut rest) = name.strip_prefix(first) else { return false };
     let mut parts: Vec<&str> = others.split('*').collect();

@@ -427,6 +427,7 @@ fn settings(model: &Trainer) -> String {
         }
         Trainer::Tree(c) => format!("tree, depth {}, leaf {}", c.depth_max, c.leaf_rows_min),
         Trainer::Logistic(c) => format!("logistic, l2 {:?}", c.l2),
+        Trainer::Isolation(c) => format!("isolation, {} trees of {} rows", c.trees, c.sample_rows),
     }
 }
 

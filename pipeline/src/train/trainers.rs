@@ -1,6 +1,8 @@
 //! The tables `[model]` of a config: which kinds of models there are, and their settings.
 
-use models::{BoostingConfig, ClassWeight, ForestConfig, LogisticConfig, Trainer, TreeConfig};
+use models::{
+    BoostingConfig, ClassWeight, ForestConfig, IsolationConfig, LogisticConfig, Trainer, TreeConfig,
+};
 use toml::de::{DeTable, DeValue};
 
 use super::config::{number, set};
@@ -14,11 +16,12 @@ const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e6;
 
 /// The kinds with their names.
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("boosting", Kind::Boosting),
     ("forest", Kind::Forest),
     ("tree", Kind::Tree),
     ("logistic", Kind::Logistic),
+    ("isolation", Kind::Isolation),
 ];
 
 #[derive(Clone, Copy)]
@@ -27,6 +30,7 @@ enum Kind {
     Forest,
     Tree,
     Logistic,
+    Isolation,
 }
 
 /// What `[model]` says, or each `[[model]]`; none where there is none.
@@ -61,6 +65,7 @@ fn model(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Trainer> {
         Kind::Forest => Trainer::Forest(forest(reader, table)),
         Kind::Tree => Trainer::Tree(tree(reader, table)),
         Kind::Logistic => Trainer::Logistic(logistic(reader, table)),
+        Kind::Isolation => Trainer::Isolation(isolation(reader, table)),
     })
 }
 
@@ -135,6 +140,15 @@ fn logistic(reader: &mut Reader<'_>, table: &DeTable<'_>) -> LogisticConfig {
     let most = reader.integer(table, "iterations_max", 1..=1_000_000);
     set(&mut config.iterations_max, most.map(|most| most as u64));
     set(&mut config.class_weight, class_weight(reader, table));
+    config
+}
+
+fn isolation(reader: &mut Reader<'_>, table: &DeTable<'_>) -> IsolationConfig {
+    reader.known_keys(table, &["kind", "trees", "sample_rows"]);
+    let mut config = IsolationConfig::default();
+    set(&mut config.trees, count(reader, table, "trees", models::TREES_MAX));
+    let rows = reader.integer(table, "sample_rows", 2..=models::SAMPLE_ROWS_MAX as i64);
+    set(&mut config.sample_rows, rows.map(|rows| rows as usize));
     config
 }
 

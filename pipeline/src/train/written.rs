@@ -7,6 +7,7 @@ use models::{CalibrationRows, ClassWeight, Trainer};
 use toml::Spanned;
 
 use super::config::{Config, INTERVALS, METHODS, Moment, NULLS, SCALES, Split};
+use super::target::TargetSubject;
 use crate::expr::{Zone, format_duration};
 
 /// The config with all that was left out, and the moments that were worked out.
@@ -28,6 +29,14 @@ pub(super) fn config(config: &Config, split: &Split, zone: &Zone) -> String {
     line(format!("fields = {}", strings(config.fields.iter().map(|field| field.name()))));
     line(format!("coded = {}", strings(config.coded.iter().map(Spanned::get_ref))));
     line(format!("\n[labels]\naccounts = {}", config.account_labels));
+    if let Some(target) = &config.target {
+        line(format!("\n[target]\nsubject = {}", named(&TargetSubject::ALL, target.subject)));
+        line("[target.classes]".to_owned());
+        for (name, patterns) in &target.classes {
+            let patterns = strings(patterns.iter().map(Spanned::get_ref));
+            line(format!("{} = {patterns}", quoted(name)));
+        }
+    }
     line(format!("\n[split]\n{}", self::split(split, zone)));
     line(format!("\n[nulls]\ndefault = {}", named(&NULLS, config.nulls)));
     if !config.nulls_of.is_empty() {
@@ -126,6 +135,9 @@ fn model(model: &Trainer) -> String {
             c.iterations_max,
             weight(c.class_weight)
         ),
+        Trainer::Isolation(c) => {
+            format!("kind = \"isolation\"\ntrees = {}\nsample_rows = {}", c.trees, c.sample_rows)
+        }
     }
 }
 

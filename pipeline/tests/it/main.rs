@@ -35,4 +35,5 @@ mod stories;
 mod support;
 mod tidy;
 mod train;
+mod trained;
 mod verify;

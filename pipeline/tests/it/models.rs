@@ -10,7 +10,9 @@ use hongxian::diagnostic::{Failure, Lang};
 use hongxian::event::Schema;
 use hongxian::run::{self, Events, ModelPaths, Outcome, Request};
 use hongxian::{rules, sink};
-use models::{Column, Identity, Kind, Model, Table, TrainConfig, Work, train};
+use models::{
+    Classes, Column, Identity, Kind, Model, Table, TrainConfig, Work, train, train_classes,
+};
 use serde_json::Value;
 
 use crate::digest::read_parquet;
@@ -51,6 +53,13 @@ const INPUTS: [(&str, Kind); 8] = [
     ("devices.cluster_accounts", Kind::Integer),
     ("funds.payee.groups_24h", Kind::Integer),
     ("social.tie.groups_30d", Kind::Integer),
+];
+
+/// What the model of amounts reads.
+const AMOUNT_INPUTS: [(&str, Kind); 3] = [
+    ("amount_fen", Kind::Integer),
+    ("behaviour.claims_1h", Kind::Integer),
+    ("funds.mean_1d", Kind::Double),
 ];
 
 const ACCOUNTS: u64 = 12;
@@ -104,7 +113,10 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene { directory: tempfile::tempdir().unwrap(), claims: Claims::new() };
-        scene.write_rules("rules", "[features]\ncolumns = 'all'\n[model]\nat_least = 0\n");
+        scene.write_rules(
+            "rules",
+            "[features]\ncolumns = 'all'\n[model]\nblend = 'max'\nat_least = 0\n",
+        );
         fs::write(scene.path("events.csv"), scene.claims.csv()).unwrap();
         let mut labels = "subject_kind,subject_id,label,typology\n".to_owned();
         for (at, fraud) in scene.claims.fraud().into_iter().enumerate() {
@@ -217,6 +229,86 @@ fn numbers(batch: &RecordBatch, name: &str) -> Vec<f64> {
 const FOREST: &str = r#"{"model": {"kind": "forest", "trees": 20}}"#;
 const BOOSTING: &str = r#"{"model": {"kind": "boosting", "trees": 15}}"#;
 const LOGISTIC: &str = r#"{"model": {"kind": "logistic"}}"#;
+
+/// Which of three amounts a claim is of, learnt from what the run wrote.
+fn amounts(scene: &Scene) -> Classes {
+    let loaded = rules::load(Some(&scene.path("rules")), &Arc::new(Schema::default()));
+    let Ok(loaded) = loaded else { panic!("good rules") };
+    let (names, kinds): (Vec<&str>, Vec<Kind>) = AMOUNT_INPUTS.into_iter().unzip();
+    let definitions = loaded.features.definitions(&names).unwrap();
+    let columns = names.iter().zip(kinds).zip(definitions).map(|((name, kind), definition)| {
+        let values = scene.values(name).into_iter().map(|v| Some(v).filter(|v| !v.is_nan()));
+        Column::new(*name, values).of_kind(kind).defined_by(definition)
+    });
+    let times = scene.claims.0.iter().map(|claim| claim.0).collect();
+    let table = Table::new(columns.collect(), vec![false; CLAIMS as usize], times).unwrap();
+    let of_row: Vec<u32> =
+        scene.claims.0.iter().map(|claim| (claim.3 / 3_334).min(2) as u32).collect();
+    let classes = ["small", "middle", "large"].map(str::to_owned);
+    let config: TrainConfig = serde_json::from_str(BOOSTING).unwrap();
+    let identity = Identity { name: "amounts", catalogue_hash: "" };
+    let trained =
+        train_classes(table, (&classes, &of_row), &config, identity, Work::default()).unwrap();
+    trained.classes.save("amounts", &scene.path("amounts")).unwrap();
+    trained.classes
+}
+
+/// A model of classes and one of scores are features, which rules and other models read.
+#[test]
+fn a_model_gives_a_feature_that_rules_read_at_any_cut() {
+    let scene = Scene::new();
+    let (classes, model) = (amounts(&scene), scene.train("forest", FOREST, 0));
+    let rules = scene.path("learnt");
+    scene.write_rules("learnt", "[features]\ncolumns = 'used'\n");
+    let learnt = "[funds.kind_of_amount]\nmodel = '../amounts'\ngives = 'class'\n\
+                  [funds.sure]\nmodel = '../amounts'\n\
+                  [funds.risk]\nmodel = '../forest/model.json'\n\
+                  [funds.both]\nexpr = \"funds.kind_of_amount == 'large' && funds.risk > 500\"\n";
+    fs::write(rules.join("features.toml"), format!("{FEATURES}{learnt}")).unwrap();
+    let rule = "title = 't'\nstatus = 'live'\non = ['claim']\nwhen = 'funds.both'\nscore = 900\n\
+                reason = '{funds.kind_of_amount} {funds.risk}'\n";
+    fs::write(rules.join("funds/both.toml"), rule).unwrap();
+    let cuts = [(1, 1_000, 10_000), (3, 7, 64)];
+    let digests = cuts.map(|cut| {
+        let outcome = scene.run(&format!("learnt{}", cut.0), "learnt", None, None, cut);
+        outcome.unwrap_or_else(|f| panic!("{}", f.render(Lang::En, false))).facts.decisions_digest
+    });
+    assert_eq!(digests[0], digests[1]);
+
+    let stored = read_parquet(&scene.path("learnt3/features.parquet"));
+    let kinds = stored.column_by_name("funds.kind_of_amount").unwrap().as_string::<i32>().clone();
+    let (sure, risk) = (numbers(&stored, "funds.sure"), numbers(&stored, "funds.risk"));
+    let columns = AMOUNT_INPUTS.map(|(name, _)| scene.values(name));
+    let (decisions, expected) = (scene.decisions("learnt3"), expected(&scene, &model));
+    let mut hits = 0;
+    for (at, decision) in decisions.iter().enumerate() {
+        let (class, score) = classes.class(&columns.each_ref().map(|column| column[at]));
+        let name = classes.names()[class].as_str();
+        assert_eq!((kinds.value(at), sure[at]), (name, score as f64), "{at}");
+        assert_eq!(risk[at], expected[at] as f64, "{at}");
+        let reasons = decision["reasons"].as_array().unwrap();
+        let own = reasons.iter().find(|reason| reason["rule"] == "both");
+        let told = format!("{name} {}", expected[at]);
+        let wanted = (name == "large" && expected[at] > 500).then_some(told);
+        assert_eq!(own.map(|reason| reason["text"].as_str().unwrap().to_owned()), wanted);
+        hits += usize::from(own.is_some());
+    }
+    assert!(hits > 20, "{hits} hits");
+
+    // It is bound to what it reads, as a model that scores is.
+    let refused = |features: &str| {
+        fs::write(rules.join("features.toml"), format!("{features}{learnt}")).unwrap();
+        rendered(scene.run("refused", "learnt", None, None, (1, 1, 1)))
+    };
+    let said = refused(&FEATURES.replace("'1h'", "'2h'"));
+    assert!(said.contains("behaviour.claims_1h") && said.contains("otherwise than"), "{said}");
+    let said = refused(&FEATURES.replace("mean_1d", "mean_day"));
+    assert!(said.contains("not in the feature catalogue: funds.mean_1d"), "{said}");
+    let said = refused("[funds.none]\nmodel = '../nothing'\n");
+    assert!(said.contains("cannot use the model"), "{said}");
+    let said = refused("[funds.none]\nmodel = '../forest'\ngives = 'class'\n");
+    assert!(said.contains("no class"), "{said}");
+}
 
 /// The model's scores on the rows of the run, asked one by one.
 fn expected(scene: &Scene, model: &Model) -> Vec<i64> {

@@ -248,6 +248,9 @@ impl Catalogue {
                     let (text, names) = expression(source, context);
                     (format!("expr {text}"), names)
                 }
+                Body::Learnt { learnt, .. } => {
+                    (format!("model {} {}", learnt.hash, learnt.gives.name()), learnt.names())
+                }
             },
         }
     }

@@ -8,13 +8,36 @@ use std::ops::Range;
 use super::{Catalogue, Context, Used, names_of, problem};
 use crate::diagnostic::{Diagnostic, Message};
 use crate::event::Type;
-use crate::expr::{self, Ast};
+use crate::expr::{self, Ast, Names as _};
 use crate::features::built_in;
 use crate::features::declare::Body;
 use crate::features::entries::{EntrySource, declared};
 
-/// The expressions whose types are not known yet, each with where its literal stands.
-type Waiting = BTreeMap<String, (Ast, Range<usize>)>;
+/// What is computed and not known to be possible yet, each with where its literal stands.
+type Waiting = BTreeMap<String, (Pending, Range<usize>)>;
+
+/// What waits for the names that it reads.
+enum Pending {
+    /// An expression, whose type is found with it.
+    Expr(Ast),
+    /// A model that reads these.
+    Learnt(BTreeSet<String>),
+}
+
+impl Pending {
+    fn names(&self, context: &Context<'_>) -> BTreeSet<String> {
+        match self {
+            Pending::Expr(ast) => names_of(ast, context.conditions),
+            Pending::Learnt(names) => names.clone(),
+        }
+    }
+}
+
+const MISSING: (&str, &str, &str) = (
+    "model-input-missing",
+    "the model reads what is not in the feature catalogue",
+    "模型读取的特征不在特征目录中",
+);
 
 /// What cannot be computed, and why.
 #[derive(Default)]
@@ -33,20 +56,35 @@ impl Catalogue {
         let mut waiting = self.parsed()?;
         let (mut order, mut broken) = (Vec::new(), Broken::default());
         while !waiting.is_empty() {
-            let needs = |(ast, _): &(Ast, Range<usize>)| {
-                names_of(ast, context.conditions).iter().any(|name| waiting.contains_key(name))
+            let needs = |(pending, _): &(Pending, Range<usize>)| {
+                pending.names(context).iter().any(|name| waiting.contains_key(name))
             };
             let ready = waiting.iter().find(|(_, one)| !needs(one)).map(|(name, _)| name.clone());
             let Some(name) = ready else {
                 broken.diagnostics.push(self.cycle(&waiting, context));
                 break;
             };
-            let (ast, literal) = waiting.remove(&name).expect("it was found there");
-            let names = names_of(&ast, context.conditions);
+            let (pending, literal) = waiting.remove(&name).expect("it was found there");
+            let names = pending.names(context);
             if names.iter().any(|read| broken.names.contains(read)) {
                 broken.names.insert(name);
                 continue;
             }
+            let ast = match pending {
+                Pending::Expr(ast) => ast,
+                Pending::Learnt(names) => {
+                    // A look up is a use: what the model reads is computed.
+                    let missing = names.into_iter().filter(|name| self.lookup(name).is_none());
+                    let missing: Vec<String> = missing.collect();
+                    if missing.is_empty() {
+                        order.push(name);
+                    } else {
+                        broken.diagnostics.push(self.says_of_model(literal, MISSING, &missing));
+                        broken.names.insert(name);
+                    }
+                    continue;
+                }
+            };
             // What is built in uses nothing until it is used itself.
             let before = self.is_built_in(&name).then(|| self.used.borrow().clone());
             match expr::compile(&ast, &self.environment(context, &BTreeMap::new())) {
@@ -83,12 +121,18 @@ impl Catalogue {
     fn parsed(&self) -> Result<Waiting, Vec<Diagnostic>> {
         let (mut waiting, mut diagnostics) = (Waiting::new(), Vec::new());
         for declaration in &self.declarations {
-            let Body::Expr { source, span } = &declaration.body else {
-                continue;
+            let (source, span) = match &declaration.body {
+                Body::Expr { source, span } => (source, span),
+                Body::Learnt { learnt, span } => {
+                    let pending = Pending::Learnt(learnt.names());
+                    waiting.insert(declaration.name.clone(), (pending, span.clone()));
+                    continue;
+                }
+                Body::Windowed(_) => continue,
             };
             match expr::parse(source) {
                 Ok(ast) => {
-                    waiting.insert(declaration.name.clone(), (ast, span.clone()));
+                    waiting.insert(declaration.name.clone(), (Pending::Expr(ast), span.clone()));
                 }
                 Err(errors) => diagnostics.extend(self.located(errors, span)),
             }
@@ -188,7 +232,7 @@ impl Catalogue {
     /// in alone has none.
     fn cycle(&self, waiting: &Waiting, context: &Context<'_>) -> Diagnostic {
         let next = |name: &String| {
-            let names = names_of(&waiting[name].0, context.conditions);
+            let names = waiting[name].0.names(context);
             names.into_iter().find(|name| waiting.contains_key(name))
         };
         let first = waiting.keys().next().cloned();

@@ -1,7 +1,8 @@
 //! Declared features: what an analyst writes in `features.toml`.
 //!
 //! The path of a table is the feature's name. A table has either `expr`, a value computed from
-//! other values of the transaction, or `agg`, a value over the events of a window:
+//! other values of the transaction, or `model`, what a trained model says of them, or `agg`, a
+//! value over the events of a window:
 //!
 //! ```toml
 //! [behaviour.claims_10m]
@@ -19,12 +20,15 @@ use std::ops::Range;
 pub(crate) use parse::read_built_in;
 pub use parse::{Declarations, read};
 
+use super::learnt::Learnt;
 use super::plan::CLUSTER_ID;
 use crate::event::KindSet;
 
 /// The keys of a feature's table, in the order in which they are written.
 pub const FEATURE_KEYS: &[&str] = &[
     "expr",
+    "model",
+    "gives",
     "over",
     "where",
     "key",
@@ -73,6 +77,13 @@ pub enum Body {
         /// The expression.
         source: String,
         /// Where its literal stands in the file.
+        span: Range<usize>,
+    },
+    /// What a trained model says of other values of the transaction.
+    Learnt {
+        /// The model.
+        learnt: Learnt,
+        /// Where its path stands in the file.
         span: Range<usize>,
     },
 }

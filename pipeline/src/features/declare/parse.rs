@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
+use models::AnyModel;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -11,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Reader, Text, suggest};
 use crate::event::{AMOUNT_FEN, FIELDS, Kind, KindSet, Schema, Type};
 use crate::expr;
+use crate::features::learnt::{Gives, Learnt};
 use crate::features::plan::{CLUSTER_ID, Source};
 use crate::features::state::QUANTILE_UNIT;
 
@@ -48,7 +51,8 @@ fn read_as(
     built_in: bool,
 ) -> (Declarations, Vec<Diagnostic>) {
     let (reader, found) = (Reader::new(file, text), Declarations::default());
-    let mut parser = Parser { reader, schema, built_in, found };
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let mut parser = Parser { reader, directory, schema, built_in, found };
     let root = parser.reader.parse();
     parser.walk(root.get_ref(), "");
     parser.found.list.sort_by_key(|declaration| declaration.span.start);
@@ -57,6 +61,8 @@ fn read_as(
 
 struct Parser<'p> {
     reader: Reader<'p>,
+    /// That of the file, from which paths of models count.
+    directory: &'p Path,
     schema: &'p Schema,
     /// Whether the program itself declares: then a window may be "ever".
     built_in: bool,
@@ -122,7 +128,9 @@ impl<'p> Parser<'p> {
         let (doc, doc_zh) = (text("doc"), text("doc_zh"));
         let (unit, misleads) = (text("unit"), text("misleads"));
         let body = if table.contains_key("expr") {
-            self.computed(table)
+            self.computed(table, "expr")
+        } else if table.contains_key("model") {
+            self.computed(table, "model")
         } else {
             self.windowed(table, &span).map(Body::Windowed)
         };
@@ -167,15 +175,52 @@ impl<'p> Parser<'p> {
         }
     }
 
-    fn computed(&mut self, table: &DeTable<'p>) -> Option<Body> {
+    /// A value of the transaction alone, which `by` computes.
+    fn computed(&mut self, table: &DeTable<'p>, by: &str) -> Option<Body> {
         for (key, node) in table {
             let name: &str = key.get_ref();
-            if WINDOWED_KEYS.contains(&name) && !matches!(node.get_ref(), DeValue::Table(_)) {
-                self.meaningless(name, "expr", key.span());
+            let of_other =
+                WINDOWED_KEYS.contains(&name) && !matches!(node.get_ref(), DeValue::Table(_));
+            if of_other || (by == "expr" && ["model", "gives"].contains(&name)) {
+                self.meaningless(name, by, key.span());
             }
+        }
+        if by == "model" {
+            return self.learnt(table);
         }
         let (source, span) = self.expression(table, "expr")?;
         Some(Body::Expr { source, span })
+    }
+
+    /// A model that can be read, with what it gives.
+    fn learnt(&mut self, table: &DeTable<'p>) -> Option<Body> {
+        let path = self.reader.string(table, "model")?;
+        let given = match self.reader.string(table, "gives") {
+            Some(text) => {
+                let choices = [Gives::Score, Gives::Class].map(|gives| (gives.name(), gives));
+                self.reader.choice("gives", &text, &choices)?
+            }
+            None => Gives::Score,
+        };
+        let model = match AnyModel::load(&self.directory.join(path.get_ref())) {
+            Ok(model) => Arc::new(model),
+            Err(error) => {
+                let message = Message::new(
+                    format!("cannot use the model: {error}"),
+                    format!("无法使用该模型:{error}"),
+                );
+                self.reader.fail("bad-model", path.span(), message, None);
+                return None;
+            }
+        };
+        if given == Gives::Class && matches!(*model, AnyModel::Score(_)) {
+            let message =
+                Message::new("this model gives a score and no class", "该模型只给出分数,没有类别");
+            self.reader.fail("no-classes", path.span(), message, None);
+            return None;
+        }
+        let hash = model.hash();
+        Some(Body::Learnt { learnt: Learnt { model, hash, gives: given }, span: path.span() })
     }
 
     /// An expression of correct syntax, and where its literal stands.
@@ -192,8 +237,8 @@ impl<'p> Parser<'p> {
     fn windowed(&mut self, table: &DeTable<'p>, span: &Range<usize>) -> Option<Windowed> {
         if !table.contains_key("agg") {
             let message = Message::new(
-                "a feature needs `agg`, or `expr` for a value of the transaction alone",
-                "特征需要 `agg`;只取决于交易自身的值用 `expr`",
+                "a feature needs `agg`, or for a value of the transaction alone `expr` or `model`",
+                "特征需要 `agg`;只取决于交易自身的值用 `expr` 或 `model`",
             );
             self.reader.fail("missing-key", span.clone(), message, None);
         } else {
