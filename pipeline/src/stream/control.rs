@@ -11,7 +11,7 @@ use crate::run::Settings;
 use crate::source::log::Heartbeat;
 
 /// The version of these records.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// A record of the control topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub(super) struct Resume {
     pub(super) frontier: i64,
     pub(super) counts: Counted,
     /// BLAKE3 of the lines of all decisions so far.
+    /// How many of the refused records were no events: those before the offsets that follow.
+    pub(super) no_events: u64,
     pub(super) decisions_digest: String,
     pub(super) partitions: Vec<Place>,
 }

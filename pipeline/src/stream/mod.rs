@@ -14,18 +14,22 @@
 //! There are no snapshots of state yet: a restart takes as long as all of the input takes, and the
 //! input topics must keep all of it.
 
+mod cluster;
 mod config;
 mod connect;
 mod control;
 mod digest;
+mod ends;
 mod engine;
 mod export;
 mod input;
 mod live;
 mod output;
 mod produce;
+mod start;
 
-pub use self::config::{CONNECT_LIMIT_MS, Cluster, Config, Overrides};
+pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};
+pub use self::config::{Config, Overrides};
 pub use self::connect::Tell;
 pub use self::control::Counted;
 pub use self::digest::digest;
