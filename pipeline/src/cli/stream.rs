@@ -1,5 +1,6 @@
 //! `hongxian stream` and `hongxian input-log`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,9 @@ pub(super) struct Arguments {
     /// last three are made with one partition where they are not there); and, where wanted, name
     /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
     /// connect_limit, waiting_mib (memory for events that wait for others before them); [extra] with the types of columns of one's own; [kafka] with settings of
-    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }. Paths are relative to the
+    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }; [http] with listen
+    /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
+    /// time_limit, fallback, tls and limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
     /// the rules.
     config: PathBuf,
@@ -79,6 +82,9 @@ impl Told {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let config = Config::read(&arguments.config, &arguments.overrides.overrides())?;
+    if config.http.is_some() {
+        log_to_stderr();
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     let terminated = end_on_sigterm(&interrupted);
     let progress = Reading::begin(&interrupted);
@@ -112,6 +118,17 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         )
     });
     if interrupted && !terminated { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// What happens while a stream is reached by HTTP, a line each: for people on a terminal, else JSON.
+fn log_to_stderr() {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let subscriber = subscriber.with_max_level(tracing::Level::INFO).with_target(false);
+    // One that is there already, in tests, is as good.
+    let _ = match std::io::stderr().is_terminal() {
+        true => subscriber.try_init(),
+        false => subscriber.json().try_init(),
+    };
 }
 
 /// Has a SIGTERM end the stream at the next tick, and a second one at once. The flag says that one

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::cluster::{Cluster, read_file};
+use super::http::HttpConfig;
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Schema, Type};
@@ -48,6 +49,8 @@ pub struct Config {
     /// How much memory events may take up while they wait for others that come before them, in
     /// bytes.
     pub waiting_bytes: usize,
+    /// How it is reached by HTTP; none: it is not.
+    pub http: Option<HttpConfig>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -66,7 +69,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "brokers",
     "name",
     "rules",
@@ -78,6 +81,7 @@ pub(super) const KEYS: [&str; 12] = [
     "waiting_mib",
     "topics",
     "extra",
+    "http",
     "kafka",
 ];
 
@@ -112,6 +116,7 @@ impl Config {
         {
             topics = Topics::read(&mut reader, table, node.span());
         }
+        let http = HttpConfig::read(&mut reader, root, path, &topics.input);
         let config = Config {
             cluster,
             input: topics.input,
@@ -125,6 +130,7 @@ impl Config {
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
+            http,
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
@@ -229,6 +235,35 @@ channel = "string"
         let (config, _) = Config::parse(path, WHOLE, &over);
         assert_eq!((config.cluster.brokers.as_str(), config.workers), ("b:1", 1));
         assert_eq!(config.rules.as_deref(), Some(Path::new("other")), "as it was given");
+    }
+
+    #[test]
+    fn http_is_closed_to_other_machines_unless_somebody_says_how() {
+        let read = |lines: &str| {
+            let text = format!("{WHOLE}[http]\n{lines}\n");
+            let (config, wrong) =
+                Config::parse(Path::new("dir/stream.toml"), &text, &Overrides::default());
+            (config.http, wrong.iter().map(|one| one.code).collect::<Vec<_>>())
+        };
+        let (http, wrong) = read("listen = '127.0.0.1:80'\ntokens = 'tokens.toml'");
+        let http = http.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!((http.topic.as_str(), http.labels.as_str()), ("events", "events"));
+        assert_eq!(http.tokens.as_deref(), Some(Path::new("dir/tokens.toml")), "beside the file");
+        assert_eq!(http.fallback.of(19_999).name(), "review");
+        assert_eq!(http.fallback.of(20_000).name(), "hold");
+        let rows: [(&str, &[&str]); 7] = [
+            ("listen = '0.0.0.0:80'", &["listen-in-clear"]),
+            ("listen = '0.0.0.0:80'\nplain = true", &[]),
+            ("listen = '0.0.0.0:80'\ntls = { certificate = 'c', key = 'k' }", &[]),
+            ("listen = 'localhost'", &["listen"]),
+            ("listen = '[::1]:80'\ntopic = 'other'", &["topic-not-read"]),
+            ("listen = '[::1]:80'\nfallback = { large = 'no' }", &["wrong-value"]),
+            ("listn = '[::1]:80'", &["missing-key", "unknown-key"]),
+        ];
+        for (lines, codes) in rows {
+            assert_eq!(read(lines).1, codes, "{lines}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ struct Read {
 }
 
 impl Read {
-    /// Reads on to where partitions end now, and of that what is not after `until`; where it came to.
+    /// Reads on to where partitions end now, and takes what is not after `until`; where it came to.
     fn on(
         &mut self,
         cluster: &Cluster,

@@ -29,13 +29,25 @@ const TOLD_MS: &str = "250";
 #[derive(Default)]
 pub(super) struct Watching {
     read_to: Mutex<BTreeMap<(String, i32), u64>>,
+    /// The end of what is committed, as far as the client knows.
+    ends: Mutex<BTreeMap<(String, i32), u64>>,
+}
+
+impl Watching {
+    /// Where a partition ends, as far as the client knows: good enough for a metric.
+    pub(super) fn end(&self, topic: &str, partition: i32) -> Option<u64> {
+        lock(&self.ends).get(&(topic.to_owned(), partition)).copied()
+    }
 }
 
 impl ClientContext for Watching {
     fn stats(&self, statistics: Statistics) {
-        let mut read_to = lock(&self.read_to);
+        let (mut read_to, mut ends) = (lock(&self.read_to), lock(&self.ends));
         for (topic, told) in statistics.topics.iter().collect::<BTreeMap<_, _>>() {
             for (partition, told) in told.partitions.iter().collect::<BTreeMap<_, _>>() {
+                if told.ls_offset >= 0 {
+                    ends.insert((topic.clone(), *partition), told.ls_offset as u64);
+                }
                 if told.fetchq_cnt == 0 && told.eof_offset >= 0 {
                     read_to.insert((topic.clone(), *partition), told.eof_offset as u64);
                 }
@@ -109,6 +121,9 @@ impl Ends {
         if self.wanted.is_empty() {
             return;
         }
+        // The client does not bear one that is asked for twice.
+        self.wanted.sort_unstable();
+        self.wanted.dedup();
         match self.asked.try_send(std::mem::take(&mut self.wanted)) {
             // The next question has them again.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}

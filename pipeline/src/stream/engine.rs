@@ -2,13 +2,14 @@
 //! letters out, in total order.
 //!
 //! An event has an effective time. The *frontier* is the largest whole tick that no watermark is
-//! before: nothing that counts as of earlier can come any more, so everything before it is decided, and
-//! nothing from it on. A record that is no event has no time: it is refused when it is read, and what
-//! was committed says up to which offset that was.
+//! before: nothing that counts as of earlier can come any more, so everything before it is decided,
+//! and nothing from it on. A record that is no event has no time: it is refused when it is read, and
+//! what was committed says up to which offset that was.
 
 use rdkafka::message::OwnedHeaders;
 
 use super::control::{Counted, Held, Place, Resume};
+use super::http::Watch;
 use super::input::Fetched;
 use super::output::Outgoing;
 use crate::decision::Lines;
@@ -54,6 +55,8 @@ pub(super) struct Engine {
     out: Vec<Outgoing>,
     /// About how much memory that takes up.
     out_bytes: usize,
+    /// Who hears of what becomes of records.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Where things go.
@@ -116,6 +119,7 @@ impl Engine {
             topics,
             out: Vec::new(),
             out_bytes: 0,
+            watch: None,
         }
     }
 
@@ -123,6 +127,9 @@ impl Engine {
     pub(super) fn take(&mut self, at: usize, records: Vec<Fetched>, next_offset: u64) -> usize {
         let arrived: Vec<Arrived> = records.iter().map(|record| record.arrived.clone()).collect();
         let block = self.decoder.decode(at as u32, &arrived);
+        if let Some(watch) = &mut self.watch {
+            watch.read(at, &records);
+        }
         let source = &mut self.sources[at];
         let mut events = 0;
         for chunk in block.chunks {
@@ -215,6 +222,10 @@ impl Engine {
         self.frontier = until;
         self.counts.duplicates += left.duplicates;
         self.counts.rejected += left.refused.len() as u64;
+        if let Some(watch) = &self.watch {
+            let places = left.refused.iter().map(|refused| refused.position);
+            places.for_each(|place| watch.desk.refused((place.source, place.at)));
+        }
         if !self.is_replay(until - 1) {
             for refused in left.refused {
                 let letter = self.outgoing(refusal(refused));
@@ -232,12 +243,16 @@ impl Engine {
         let Some(scored) = self.session.next_part(wait)? else { return Ok(false) };
         let events: u64 = scored.events.iter().sum();
         self.counts.applied += events - scored.batch.rows.len() as u64;
+        if let Some(watch) = self.watch.as_ref().filter(|_| self.replayed.is_none()) {
+            watch.not_evaluable(&scored);
+        }
         self.write(&scored);
         Ok(true)
     }
 
     /// Writes the decisions of a part, unless they were written before.
-    fn write(&mut self, Scored { batch, names, .. }: &Scored) {
+    fn write(&mut self, scored: &Scored) {
+        let Scored { batch, names, .. } = scored;
         let lines = Lines::new(names);
         let mut line = String::new();
         for (at, row) in batch.rows.iter().enumerate() {
@@ -247,7 +262,11 @@ impl Engine {
             let number = self.counts.decided;
             self.counts.decided += 1;
             let row = *row as usize;
-            if self.is_replay(batch.slice.effective[row]) {
+            let replayed = self.is_replay(batch.slice.effective[row]);
+            if let Some(watch) = &mut self.watch {
+                watch.decided(scored, at, (&line, replayed));
+            }
+            if replayed {
                 continue;
             }
             let key = batch.slice.chunk.str(ACCOUNT_ID, row).as_bytes().to_vec();
@@ -358,6 +377,11 @@ impl Engine {
         (self.out.len(), self.out_bytes)
     }
 
+    /// How many events wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// About how many bytes of memory the events that wait take up.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting.bytes()
@@ -386,6 +410,26 @@ impl Engine {
         let end = (last.div_euclid(self.tick) + 1) * self.tick;
         let lateness = self.session.settings().times.allowed_lateness;
         self.heartbeats_to(end + lateness, |_| true)
+    }
+
+    /// The same in a stream that goes on, where every partition is idle: the last events would
+    /// else wait until others come. Where somebody waits for a decision, it is enough that a
+    /// partition is in the tick of the last event: what it is moved on by is less than a tick.
+    pub(super) fn settling(&self, mut idle: impl FnMut(usize) -> bool) -> Vec<Heartbeat> {
+        let Some(last) = self.waiting.last() else { return Vec::new() };
+        let tick = last.div_euclid(self.tick) * self.tick;
+        let waited_for = self.is_waited_for();
+        let mut all = true;
+        for (at, source) in self.sources.iter().enumerate() {
+            // Each is asked, so that all of them are found out about together.
+            all &= (waited_for && source.watermark.time() >= tick) || idle(at);
+        }
+        if all { self.closing() } else { Vec::new() }
+    }
+
+    /// Whether somebody waits for a decision.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.desk.is_waited_for())
     }
 
     fn heartbeats_to(&self, max: i64, mut idle: impl FnMut(usize) -> bool) -> Vec<Heartbeat> {

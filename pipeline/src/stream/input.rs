@@ -180,6 +180,13 @@ impl Input {
         }
     }
 
+    /// How many records a partition has that were not read, as far as is known.
+    pub(super) fn lag(&self, at: usize) -> Option<u64> {
+        let Reading { topic, partition, position, .. } = &self.sources[at];
+        let end = self.consumer.context().end(topic, *partition)?;
+        Some(end.saturating_sub(*position))
+    }
+
     /// Hands over every record up to the end that the partitions had when they were opened.
     pub(super) fn read_to_end(
         &mut self,

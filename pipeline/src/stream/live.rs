@@ -9,6 +9,7 @@ use super::connect::Tell;
 use super::control::{Counted, Entry, Held, Resume};
 use super::engine::{Engine, Topics};
 use super::export;
+use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
 use super::start::{Started, control, start};
@@ -24,6 +25,9 @@ const UNWRITTEN_MAX: usize = 50_000;
 const UNWRITTEN_BYTES_MAX: usize = 32 << 20;
 /// Events of a step of the backtest that writes the run directory, at least.
 const BATCH: usize = 65_536;
+
+/// Time between commits where somebody waits for a decision that wants one.
+const URGENT: Duration = Duration::from_millis(5);
 
 /// How a stream is run.
 pub struct How<'h> {
@@ -60,7 +64,10 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let session = Session::with_workers(config.rules.as_deref(), &schema, config.workers)?;
     let settings = session.settings();
     let rules_hash = blake3::Hash::from(session.rules_hash()).to_hex().to_string();
+    let bound = config.http.as_ref().map(http::bind).transpose()?;
     let Started { held, input, output } = start(config, how, (settings, &rules_hash))?;
+    let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
+    let server = server.transpose()?;
     let decoder = Decoder::new(schema.clone(), settings.times.max_ahead);
     let waiting = Waiting::new(schema, settings.dedup_window);
     let starts: Vec<(String, i32, u64)> = input
@@ -69,7 +76,8 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         .map(|source| (source.topic.clone(), source.partition, source.start))
         .collect();
     let topics = Topics { output: config.output.clone(), dead_letter: config.dead_letter.clone() };
-    let engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    let mut engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    engine.watch = server.as_ref().map(|server| Watch::new(server.desk.clone(), starts.len()));
     let committed = held.resume.clone();
     let mut stream = Stream { config, how, input, engine, output, committed, settings, written: 0 };
     if let Some(resume) = &held.resume {
@@ -110,9 +118,12 @@ impl Stream<'_> {
             self.check_progress()?;
             let interrupted = self.how.interrupted.load(Ordering::Relaxed);
             let over = self.how.once && self.is_over();
-            if interrupted || over || since.elapsed() >= interval || self.has_much_unwritten() {
-                let beats = if interrupted { Vec::new() } else { self.idle() };
+            let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
+            let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
+            if interrupted || over || due {
+                let beats = if interrupted { Vec::new() } else { self.beats(got) };
                 self.commit(beats, false)?;
+                self.report();
                 since = Since::now();
             }
             if interrupted {
@@ -211,11 +222,21 @@ impl Stream<'_> {
 
     /// Heartbeats for partitions that have been at their end for long enough. While the past is
     /// replayed there are none but those of the past.
-    fn idle(&mut self) -> Vec<Heartbeat> {
+    fn beats(&mut self, got: bool) -> Vec<Heartbeat> {
         if !self.engine.is_live() {
             return Vec::new();
         }
-        let idle = Duration::from_millis(self.settings.idle.max(0) as u64);
+        let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+        let idle = ms(self.settings.idle);
+        if !got && !self.how.once {
+            // What may still come within the allowed lateness is waited for.
+            let idle = idle.max(ms(self.settings.times.allowed_lateness));
+            let input = &mut self.input;
+            let beats = self.engine.settling(|at| input.is_idle(at, idle));
+            if !beats.is_empty() {
+                return beats;
+            }
+        }
         let (input, once) = (&mut self.input, self.how.once);
         let beats = self.engine.heartbeats(|at| {
             // Nothing more comes from it in this run.
@@ -240,6 +261,7 @@ impl Stream<'_> {
         if records.is_empty() && beats.is_empty() && !moved && !always {
             return Ok(());
         }
+        let since = Since::now();
         self.written += records.len() as u64;
         records.extend(beats.iter().map(|beat| control(self.config, &Entry::Heartbeat(*beat))));
         records.push(control(self.config, &Entry::Resume(resume.clone())));
@@ -252,9 +274,42 @@ impl Stream<'_> {
                 return Err(fenced(&self.config.name, "it committed what this one did not"));
             }
         }
+        if let Some(watch) = &mut self.engine.watch {
+            watch.committed(&resume, since.elapsed());
+        }
         self.committed = Some(resume);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
         Ok(())
+    }
+
+    /// Says to whoever asks how far the stream is.
+    fn report(&mut self) {
+        if self.engine.watch.is_none() {
+            return;
+        }
+        let (live, input) = (self.engine.is_live(), &self.input);
+        let watermarks: Vec<i64> =
+            (0..input.sources.len()).map(|at| self.engine.watermark(at)).collect();
+        let waiting = (self.engine.waiting(), self.engine.waiting_bytes());
+        // What was committed has been told; a repeat that somebody waits for commits nothing.
+        let told = live && !self.engine.is_waited_for();
+        let (counts, resume) = (self.engine.counts(), (!told).then(|| self.engine.resume()));
+        let Some(watch) = &mut self.engine.watch else { return };
+        if let Some(resume) = resume {
+            watch.passed(&resume);
+        }
+        if live {
+            watch.desk.set_live();
+            watch.desk.metrics.counts(counts);
+        }
+        let mut most = Some(0);
+        for (at, watermark) in watermarks.into_iter().enumerate() {
+            let (source, lag) = (&input.sources[at], input.lag(at));
+            let place = (source.topic.as_str(), source.partition);
+            watch.desk.metrics.partition(place, lag, watermark);
+            most = most.zip(lag).map(|(most, lag)| most.max(lag));
+        }
+        watch.desk.metrics.state(waiting, live, most);
     }
 
     /// The number of the last commit.

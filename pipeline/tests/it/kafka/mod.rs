@@ -7,6 +7,7 @@
 mod bench;
 mod crashes;
 mod endures;
+mod http;
 mod operate;
 mod replay;
 
