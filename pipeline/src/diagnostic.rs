@@ -145,6 +145,8 @@ pub enum Failure {
     Stopped,
     /// Interrupted, after a clean end at a tick: exit 130.
     Partial,
+    /// Interrupted, with what was done until then: exit 130.
+    Cut(Message),
 }
 
 impl Failure {
@@ -160,7 +162,7 @@ impl Failure {
             Failure::No(_) => 1,
             Failure::Input(..) | Failure::Usage(_) => 2,
             Failure::Environment(_) => 3,
-            Failure::Interrupted | Failure::Stopped | Failure::Partial => 130,
+            Failure::Interrupted | Failure::Stopped | Failure::Partial | Failure::Cut(_) => 130,
         }
     }
 
@@ -185,6 +187,7 @@ impl Failure {
             Failure::Usage(message) | Failure::No(message) | Failure::Environment(message) => {
                 format!("{error}: {}\n", message.text(lang))
             }
+            Failure::Cut(message) => format!("{}\n", message.text(lang)),
             Failure::Interrupted => interrupted.to_owned(),
             Failure::Stopped => stopped.to_owned(),
             Failure::Partial => partial.to_owned(),

@@ -1,7 +1,7 @@
 //! Where the time goes. The only place that reads a clock; nothing that decides may use it.
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,12 @@ impl Since {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The time of day of this machine, in ms since 1970 UTC: for measuring how old a record is, and for
+/// saying when somebody did something.
+pub fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 /// The processor time of one thread, which other programs on a shared machine do not lengthen much.

@@ -10,27 +10,17 @@ use crate::diagnostic::{Failure, Message, unreadable};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// A run directory, its decisions.parquet, a file of decisions as canonical JSON lines; with
-    /// --brokers, the output topic of a stream
+    /// --brokers or --config, the output topic of a stream
     run: PathBuf,
-    /// Addresses of brokers, host:port with commas between: the digest is that of a topic
     #[cfg(feature = "kafka")]
-    #[arg(long)]
-    brokers: Option<String>,
-    /// How long to try to reach the brokers
-    #[cfg(feature = "kafka")]
-    #[arg(long, default_value = "60s", value_parser = super::duration, requires = "brokers")]
-    connect_limit: i64,
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let path = &arguments.run;
     #[cfg(feature = "kafka")]
-    if let Some(brokers) = &arguments.brokers {
-        let cluster = crate::stream::Cluster {
-            brokers: brokers.clone(),
-            connect_limit: arguments.connect_limit,
-            settings: Default::default(),
-        };
+    if let Some(cluster) = arguments.reach.cluster()? {
         let topic = path.to_string_lossy();
         let tell = |said: &Message| super::note(said, shown);
         print(&format!("{}\n", crate::stream::digest(&cluster, &topic, &tell)?));

@@ -10,6 +10,8 @@ mod packet;
 #[cfg(feature = "kafka")]
 mod produce;
 mod profile;
+#[cfg(feature = "kafka")]
+mod reach;
 mod reading;
 mod rules;
 mod simulate;

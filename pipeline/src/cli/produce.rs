@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::reach::Reach;
 use super::reading::Reading;
-use super::{Shown, duration, note, print, size};
+use super::{Shown, note, print, size};
 use crate::diagnostic::Failure;
-use crate::stream::{self, Cluster, Produce};
+use crate::stream::{self, Produce};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Event files: CSV, JSON lines (also .gz and .zst) or Parquet
     #[arg(required = true)]
     events: Vec<PathBuf>,
-    /// Addresses of brokers, host:port with commas between
-    #[arg(long)]
-    brokers: String,
+    #[command(flatten)]
+    reach: Reach,
     /// Topic; made where it is not there
     #[arg(long)]
     topic: String,
@@ -32,9 +32,6 @@ pub(super) struct Arguments {
     /// How fast: as it happened (x1), a number of times as fast (x100), or as fast as it goes (max)
     #[arg(long, default_value = "max", value_parser = rate)]
     rate: Rate,
-    /// How long to try to reach the brokers
-    #[arg(long, default_value = "60s", value_parser = duration)]
-    connect_limit: i64,
     /// Memory for putting events in order; what is more is sorted on disk
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     sort_memory: usize,
@@ -56,11 +53,7 @@ fn rate(text: &str) -> Result<Rate, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let cluster = Cluster {
-        brokers: arguments.brokers.clone(),
-        connect_limit: arguments.connect_limit,
-        settings: Default::default(),
-    };
+    let cluster = arguments.reach.required()?;
     let request = Produce {
         paths: arguments.events.clone(),
         maps: arguments.maps.clone(),

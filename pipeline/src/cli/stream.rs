@@ -1,8 +1,12 @@
 //! `hongxian stream` and `hongxian input-log`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
 
 use super::reading::Reading;
 use super::{Shown, duration, note, print};
@@ -16,8 +20,10 @@ pub(super) struct Arguments {
     /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
     /// last three are made with one partition where they are not there); and, where wanted, name
     /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
-    /// connect_limit; [extra] with the types of columns of one's own; [kafka] with settings of
-    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }. Paths are relative to the
+    /// connect_limit, waiting_mib (memory for events that wait for others before them); [extra] with the types of columns of one's own; [kafka] with settings of
+    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }; [http] with listen
+    /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
+    /// time_limit, fallback, tls and limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
     /// the rules.
     config: PathBuf,
@@ -76,7 +82,11 @@ impl Told {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let config = Config::read(&arguments.config, &arguments.overrides.overrides())?;
+    if config.http.is_some() {
+        log_to_stderr();
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
+    let terminated = end_on_sigterm(&interrupted);
     let progress = Reading::begin(&interrupted);
     let how = How {
         once: arguments.once,
@@ -86,7 +96,11 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     };
     let ended = stream::stream(&config, &how);
     progress.end();
-    let Ended { counts, digest, written, interrupted } = ended?;
+    let terminated = terminated.load(Ordering::Relaxed);
+    let Ended { counts, digest, written, interrupted } = match ended {
+        Err(Failure::Interrupted) if terminated => return Ok(()),
+        ended => ended?,
+    };
     print(&if arguments.json {
         let digest = digest.to_hex().to_string();
         let result = serde_json::json!({
@@ -103,7 +117,29 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
              decisions digest {digest}\n"
         )
     });
-    if interrupted { Err(Failure::Partial) } else { Ok(()) }
+    if interrupted && !terminated { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// What happens while a stream is reached by HTTP, a line each: for people on a terminal, else JSON.
+fn log_to_stderr() {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    let subscriber = subscriber.with_max_level(tracing::Level::INFO).with_target(false);
+    // One that is there already, in tests, is as good.
+    let _ = match std::io::stderr().is_terminal() {
+        true => subscriber.try_init(),
+        false => subscriber.json().try_init(),
+    };
+}
+
+/// Has a SIGTERM end the stream at the next tick, and a second one at once. The flag says that one
+/// came: who runs services sends it to end them, and takes 0 for a clean end.
+fn end_on_sigterm(interrupted: &Arc<AtomicBool>) -> Arc<AtomicBool> {
+    let terminated = Arc::new(AtomicBool::new(false));
+    let at_once = flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, terminated.clone());
+    let flags = [&terminated, interrupted].map(|flag| flag::register(SIGTERM, flag.clone()));
+    // Without the handlers it ends at once, and goes on from the last commit.
+    let _ = (at_once, flags);
+    terminated
 }
 
 #[derive(clap::Args)]

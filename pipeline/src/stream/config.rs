@@ -1,14 +1,14 @@
 //! The configuration of a stream: a TOML file, read with its spans, and what the command line says
 //! otherwise.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use crate::diagnostic::{Diagnostic, Failure, Message, Sources, unreadable};
-use crate::document::{Node, Reader};
+use super::cluster::{Cluster, read_file};
+use super::http::HttpConfig;
+use crate::diagnostic::{Diagnostic, Failure, Message};
+use crate::document::Reader;
 use crate::event::{Schema, Type};
 use crate::source::mapping::extra_columns;
 
@@ -17,7 +17,9 @@ const WORKERS_MAX: i64 = 1024;
 /// A commit is a round trip to the brokers; a minute without one is a mistake.
 const COMMIT_MAX_MS: i64 = 60_000;
 const TICK_MAX_MS: i64 = 3_600_000;
-const CONNECT_MAX_MS: i64 = 3_600_000;
+/// Memory for events that wait, in MiB: less than a few records would stop a stream at once.
+const WAITING_MIB: std::ops::RangeInclusive<i64> = 16..=1 << 20;
+const WAITING_MIB_DEFAULT: i64 = 1024;
 
 /// What a stream is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +46,14 @@ pub struct Config {
     pub tick: i64,
     /// Time between commits, in ms.
     pub commit_interval: i64,
+    /// How much memory events may take up while they wait for others that come before them, in
+    /// bytes.
+    pub waiting_bytes: usize,
+    /// How it is reached by HTTP; none: it is not.
+    pub http: Option<HttpConfig>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
-
-/// How to reach a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Addresses, `host:port`, with commas between.
-    pub brokers: String,
-    /// How long to try before giving up, in ms.
-    pub connect_limit: i64,
-    /// Settings of librdkafka that are passed through.
-    pub settings: BTreeMap<String, String>,
-}
-
-/// How long brokers that are away are waited for unless told otherwise, in ms.
-pub const CONNECT_LIMIT_MS: i64 = 60_000;
 
 /// What the command line says in place of the file.
 #[derive(Clone, Debug, Default)]
@@ -75,36 +68,8 @@ pub struct Overrides {
     pub connect_limit: Option<i64>,
 }
 
-/// Settings that hold a secret: they may not stand in the file.
-const SECRETS: [&str; 9] = [
-    "sasl.password",
-    "sasl.oauthbearer.client.secret",
-    "sasl.oauthbearer.client.credentials.client.secret",
-    "sasl.oauthbearer.assertion.private.key.pem",
-    "ssl.key.password",
-    "ssl.key.pem",
-    "ssl.keystore.password",
-    "ssl.truststore.password",
-    "sasl.oauthbearer.assertion.private.key.passphrase",
-];
-
-/// Settings on which exactly once rests: the program's alone.
-const OWN: [&str; 12] = [
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "group.id",
-    "group.instance.id",
-    "transactional.id",
-    "enable.idempotence",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "auto.offset.reset",
-    "isolation.level",
-    "acks",
-];
-
-const KEYS: [&str; 11] = [
+/// What a configuration may say.
+pub(super) const KEYS: [&str; 13] = [
     "brokers",
     "name",
     "rules",
@@ -113,23 +78,17 @@ const KEYS: [&str; 11] = [
     "tick",
     "commit_interval",
     "connect_limit",
+    "waiting_mib",
     "topics",
     "extra",
+    "http",
     "kafka",
 ];
 
 impl Config {
     /// Reads a file; a failure holds everything that is wrong with it.
     pub fn read(path: &Path, over: &Overrides) -> Result<Config, Failure> {
-        let text =
-            fs::read_to_string(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
-        let (config, wrong) = Config::parse(path, &text, over);
-        if wrong.is_empty() {
-            return Ok(config);
-        }
-        let mut sources = Sources::default();
-        sources.add(path, text);
-        Err(Failure::Input(wrong, sources))
+        read_file(path, |text| Config::parse(path, text, over))
     }
 
     /// The schema of the events.
@@ -143,16 +102,13 @@ impl Config {
         let (span, root) = (root.span(), root.get_ref());
         reader.known_keys(root, &KEYS);
         reader.required_keys(root, span.clone(), &["topics"]);
-        if over.brokers.is_none() {
-            reader.required_keys(root, span, &["brokers"]);
-        }
+        let cluster = Cluster::of(&mut reader, (root, span), path, over);
         let beside = |name: String| path.parent().unwrap_or(Path::new("")).join(name);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let brokers = string(&mut reader, root, "brokers").unwrap_or_default();
         let workers = reader.integer(root, "workers", 1..=WORKERS_MAX);
         let tick = reader.duration(root, "tick", 1..=TICK_MAX_MS);
         let commit_interval = reader.duration(root, "commit_interval", 1..=COMMIT_MAX_MS);
-        let connect_limit = reader.duration(root, "connect_limit", 0..=CONNECT_MAX_MS);
+        let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
         let mut topics = Topics::default();
         if let Some(node) = root.get("topics")
@@ -160,12 +116,9 @@ impl Config {
         {
             topics = Topics::read(&mut reader, table, node.span());
         }
+        let http = HttpConfig::read(&mut reader, root, path, &topics.input);
         let config = Config {
-            cluster: Cluster {
-                brokers: over.brokers.clone().unwrap_or(brokers),
-                connect_limit: over.connect_limit.or(connect_limit).unwrap_or(CONNECT_LIMIT_MS),
-                settings: settings(&mut reader, root, path),
-            },
+            cluster,
             input: topics.input,
             output: topics.output,
             dead_letter: topics.dead_letter,
@@ -176,6 +129,8 @@ impl Config {
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
+            waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
+            http,
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
@@ -226,94 +181,8 @@ impl Topics {
     }
 }
 
-fn string(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<String> {
+pub(super) fn string(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<String> {
     reader.string(table, key).map(|text| text.get_ref().clone())
-}
-
-/// The settings of librdkafka: strings, or where the value comes from.
-fn settings(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &Path) -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
-    for (key, node) in reader.table(root, "kafka").into_iter().flatten() {
-        let name: &str = key.get_ref();
-        if OWN.contains(&name) {
-            let message = Message::new(
-                format!("`{name}` is set by the stream: exactly once rests on it"),
-                format!("`{name}` 由流处理自行设置：恰好一次依赖于它"),
-            );
-            reader.fail("own-setting", key.span(), message, None);
-        } else if let Some(value) = setting(reader, name, node, path) {
-            settings.insert(name.to_owned(), value);
-        }
-    }
-    settings
-}
-
-fn setting(reader: &mut Reader<'_>, name: &str, node: &Node<'_>, path: &Path) -> Option<String> {
-    match node.get_ref() {
-        DeValue::String(_) if SECRETS.contains(&name) => {
-            let message = Message::new(
-                format!("`{name}` is a secret, which does not belong in this file"),
-                format!("`{name}` 是机密，不应写在此文件中"),
-            );
-            let hint = Message::new(
-                "write { env = \"NAME\" } or { file = \"PATH\" }",
-                "请写 { env = \"变量名\" } 或 { file = \"路径\" }",
-            );
-            reader.fail("secret-in-file", node.span(), message, Some(hint));
-            None
-        }
-        DeValue::String(text) => Some(text.clone().into_owned()),
-        DeValue::Boolean(value) => Some(value.to_string()),
-        DeValue::Integer(_) => crate::document::integer_of(node.get_ref()).map(|n| n.to_string()),
-        DeValue::Table(table) => from_elsewhere(reader, name, (table, node), path),
-        _ => reader.wrong_type(
-            name,
-            node,
-            (
-                "a string, a number, true or false, or where to find it",
-                "字符串、数字、真假值或来源",
-            ),
-        ),
-    }
-}
-
-/// A value that stands in the environment or in a file of its own, without the newline at its end.
-fn from_elsewhere(
-    reader: &mut Reader<'_>,
-    name: &str,
-    (table, node): (&DeTable<'_>, &Node<'_>),
-    path: &Path,
-) -> Option<String> {
-    reader.known_keys(table, &["env", "file"]);
-    let (env, file) = (string(reader, table, "env"), string(reader, table, "file"));
-    let found = match (&env, &file) {
-        (Some(variable), None) => variable_of(variable).ok_or_else(|| {
-            (format!("the environment has no {variable}"), format!("环境变量 {variable} 不存在"))
-        }),
-        (None, Some(file)) => {
-            let file = path.parent().unwrap_or(Path::new("")).join(file);
-            fs::read_to_string(&file).map_err(|error| {
-                let said = unreadable(&file, &error);
-                (said.en, said.zh)
-            })
-        }
-        _ => Err((
-            format!("`{name}` wants one of env and file"),
-            format!("`{name}` 须为 env 与 file 之一"),
-        )),
-    };
-    match found {
-        Ok(value) => Some(value.trim_end_matches(['\n', '\r']).to_owned()),
-        Err((en, zh)) => {
-            reader.fail("no-value", node.span(), Message::new(en, zh), None);
-            None
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "secrets come from the environment or from files")]
-fn variable_of(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 #[cfg(test)]
@@ -366,6 +235,35 @@ channel = "string"
         let (config, _) = Config::parse(path, WHOLE, &over);
         assert_eq!((config.cluster.brokers.as_str(), config.workers), ("b:1", 1));
         assert_eq!(config.rules.as_deref(), Some(Path::new("other")), "as it was given");
+    }
+
+    #[test]
+    fn http_is_closed_to_other_machines_unless_somebody_says_how() {
+        let read = |lines: &str| {
+            let text = format!("{WHOLE}[http]\n{lines}\n");
+            let (config, wrong) =
+                Config::parse(Path::new("dir/stream.toml"), &text, &Overrides::default());
+            (config.http, wrong.iter().map(|one| one.code).collect::<Vec<_>>())
+        };
+        let (http, wrong) = read("listen = '127.0.0.1:80'\ntokens = 'tokens.toml'");
+        let http = http.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!((http.topic.as_str(), http.labels.as_str()), ("events", "events"));
+        assert_eq!(http.tokens.as_deref(), Some(Path::new("dir/tokens.toml")), "beside the file");
+        assert_eq!(http.fallback.of(19_999).name(), "review");
+        assert_eq!(http.fallback.of(20_000).name(), "hold");
+        let rows: [(&str, &[&str]); 7] = [
+            ("listen = '0.0.0.0:80'", &["listen-in-clear"]),
+            ("listen = '0.0.0.0:80'\nplain = true", &[]),
+            ("listen = '0.0.0.0:80'\ntls = { certificate = 'c', key = 'k' }", &[]),
+            ("listen = 'localhost'", &["listen"]),
+            ("listen = '[::1]:80'\ntopic = 'other'", &["topic-not-read"]),
+            ("listen = '[::1]:80'\nfallback = { large = 'no' }", &["wrong-value"]),
+            ("listn = '[::1]:80'", &["missing-key", "unknown-key"]),
+        ];
+        for (lines, codes) in rows {
+            assert_eq!(read(lines).1, codes, "{lines}");
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::config::Cluster;
+use super::cluster::Cluster;
 use crate::diagnostic::{Failure, Message};
 use crate::stopwatch::Since;
 
@@ -20,6 +20,10 @@ const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// The wait after a failed attempt: at first, and at most.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// What the client holds of all partitions together before it is taken, in KiB; and of one, the
+/// least and the most: less than a fetch would hold up a partition of large records.
+const FETCHED_KIB_MAX: usize = 256 << 10;
+const FETCHED_KIB_OF_ONE: (usize, usize) = (1 << 10, 16 << 10);
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
@@ -39,6 +43,11 @@ impl Cluster {
 
     /// A consumer of what is committed, which starts where it is told and nowhere else.
     pub(super) fn consumer(&self) -> Result<BaseConsumer, Failure> {
+        make(&self.consumer_settings(1))
+    }
+
+    /// The settings of such a consumer of so many partitions.
+    pub(super) fn consumer_settings(&self, partitions: usize) -> ClientConfig {
         let mut client = self.client();
         client
             // Partitions are assigned by hand: the group has no members and stores nothing.
@@ -49,32 +58,42 @@ impl Cluster {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true");
         // What is fetched ahead of a partition that others have to catch up with, at most.
-        for (key, value) in [("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "50")] {
+        let share = FETCHED_KIB_MAX / partitions.max(1);
+        let share = share.clamp(FETCHED_KIB_OF_ONE.0, FETCHED_KIB_OF_ONE.1).to_string();
+        for (key, value) in
+            [("queued.max.messages.kbytes", share.as_str()), ("fetch.wait.max.ms", "50")]
+        {
             if !self.settings.contains_key(key) {
                 client.set(key, value);
             }
         }
-        make(&client)
+        client
     }
 }
 
 /// A client; its settings are checked when it is made.
 pub(super) fn make<C: FromClientConfig>(client: &ClientConfig) -> Result<C, Failure> {
-    C::from_config(client).map_err(|error| match error {
+    C::from_config(client).map_err(settings_failure)
+}
+
+/// That a client cannot be made.
+pub(super) fn settings_failure(error: KafkaError) -> Failure {
+    match error {
         // The value may be a secret under a misspelt name.
         KafkaError::ClientConfig(_, why, key, _) => Failure::Usage(Message::new(
             format!("librdkafka does not take the setting {key}: {why}"),
             format!("librdkafka 不接受设置 {key}：{why}"),
         )),
         other => failed("a client cannot be made", "无法创建客户端", &other),
-    })
+    }
 }
 
-/// Waits until the brokers answer.
+/// Waits until the brokers answer, or `stop` says to give up.
 pub(super) fn wait(
     cluster: &Cluster,
     consumer: &BaseConsumer,
     tell: Tell<'_>,
+    stop: &dyn Fn() -> bool,
 ) -> Result<(), Failure> {
     let (since, limit) = (Since::now(), Duration::from_millis(cluster.connect_limit as u64));
     let mut back_off = BACK_OFF_FIRST;
@@ -83,6 +102,9 @@ pub(super) fn wait(
         let Err(error) = consumer.fetch_metadata(Some("__consumer_offsets"), left) else {
             return Ok(());
         };
+        if stop() {
+            return Err(Failure::Interrupted);
+        }
         let (brokers, waited) = (&cluster.brokers, since.elapsed());
         if waited >= limit {
             let seconds = waited.as_secs();
@@ -149,6 +171,25 @@ pub(super) fn ensure_topic(
         std::thread::sleep(BACK_OFF_FIRST);
     }
     Err(failed(&en, &zh, &KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition)))
+}
+
+/// Which of some topics take the times of their records from whoever sends them; none where the
+/// brokers do not tell.
+pub(super) fn with_times_of_senders(cluster: &Cluster, topics: &[String]) -> Option<Vec<String>> {
+    let admin: AdminClient<DefaultClientContext> = make(&cluster.client()).ok()?;
+    let wanted: Vec<ResourceSpecifier<'_>> =
+        topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(ATTEMPT));
+    let told = futures_executor::block_on(admin.describe_configs(&wanted, &options)).ok()?;
+    let mut found = Vec::new();
+    for (topic, resource) in topics.iter().zip(told) {
+        let resource = resource.ok()?;
+        let kind = resource.get("message.timestamp.type")?.value.as_deref()?;
+        if kind != "LogAppendTime" {
+            found.push(topic.clone());
+        }
+    }
+    Some(found)
 }
 
 /// That something with the brokers failed (exit 3).

@@ -11,7 +11,7 @@ use crate::run::Settings;
 use crate::source::log::Heartbeat;
 
 /// The version of these records.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// A record of the control topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,20 @@ pub(super) enum Entry {
     Heartbeat(Heartbeat),
     /// What a transaction brought the stream to; the last one counts.
     Resume(Resume),
+    /// What was answered to somebody who waited for a decision longer than they may: it binds
+    /// whoever asks again, and decides nothing.
+    Fallback(Fallen),
+}
+
+/// A fallback answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fallen {
+    pub(super) event_id: String,
+    /// The hash of the event's body.
+    pub(super) body: [u64; 2],
+    /// The answer, as it was given.
+    pub(super) answer: String,
+    pub(super) at_ms: i64,
 }
 
 /// What holds for a stream from its first record on.
@@ -58,6 +72,8 @@ pub(super) struct Resume {
     pub(super) frontier: i64,
     pub(super) counts: Counted,
     /// BLAKE3 of the lines of all decisions so far.
+    /// How many of the refused records were no events: those before the offsets that follow.
+    pub(super) no_events: u64,
     pub(super) decisions_digest: String,
     pub(super) partitions: Vec<Place>,
 }
@@ -93,6 +109,7 @@ pub(super) struct Held {
     /// In the order of partition and offset.
     pub(super) heartbeats: Vec<Heartbeat>,
     pub(super) resume: Option<Resume>,
+    pub(super) fallbacks: Vec<Fallen>,
 }
 
 impl Entry {
@@ -101,6 +118,7 @@ impl Entry {
         match self {
             Entry::Begin(_) => "begin".to_owned(),
             Entry::Resume(_) => "resume".to_owned(),
+            Entry::Fallback(fallen) => format!("fallback {}", fallen.event_id),
             Entry::Heartbeat(Heartbeat { partition, next_offset, event_time_max }) => {
                 format!("heartbeat {partition} {next_offset} {event_time_max}")
             }
@@ -130,6 +148,7 @@ impl Held {
                 Entry::Begin(begin) => held.begin = held.begin.take().or(Some(begin)),
                 Entry::Heartbeat(heartbeat) => held.heartbeats.push(heartbeat),
                 Entry::Resume(resume) => held.resume = Some(resume),
+                Entry::Fallback(fallen) => held.fallbacks.push(fallen),
             }
             Ok(())
         })?;

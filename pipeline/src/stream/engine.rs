@@ -1,13 +1,15 @@
 //! The heart of a stream, which knows no broker: records of partitions in, decisions and dead
 //! letters out, in total order.
 //!
-//! Whatever comes has an effective time, a refused record that of its partition's watermark when
-//! it came. The *frontier* is the largest whole tick that no watermark is before: nothing that counts as
-//! of earlier can come any more, so everything before it is decided, and nothing from it on.
+//! An event has an effective time. The *frontier* is the largest whole tick that no watermark is
+//! before: nothing that counts as of earlier can come any more, so everything before it is decided,
+//! and nothing from it on. A record that is no event has no time: it is refused when it is read, and
+//! what was committed says up to which offset that was.
 
 use rdkafka::message::OwnedHeaders;
 
 use super::control::{Counted, Held, Place, Resume};
+use super::http::Watch;
 use super::input::Fetched;
 use super::output::Outgoing;
 use crate::decision::Lines;
@@ -15,6 +17,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::event::{ACCOUNT_ID, EVENT_TIME, TIME_MIN};
 use crate::run::Session;
 use crate::sink::Scored;
+use crate::source::Reject;
 use crate::source::log::{Arrived, Decoder, Heartbeat, Watermark};
 use crate::source::order::{Refused, Waiting};
 
@@ -38,8 +41,8 @@ pub(super) struct Engine {
     session: Session,
     sources: Vec<Partition>,
     waiting: Waiting,
-    /// Refused records that wait for their turn.
-    letters: Vec<Letter>,
+    /// Records that are no events, so far.
+    no_events: u64,
     tick: i64,
     /// Before it everything has been handed to the session.
     frontier: i64,
@@ -50,6 +53,10 @@ pub(super) struct Engine {
     topics: Topics,
     /// What is to be written with the next commit.
     out: Vec<Outgoing>,
+    /// About how much memory that takes up.
+    out_bytes: usize,
+    /// Who hears of what becomes of records.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Where things go.
@@ -68,7 +75,6 @@ struct Partition {
 
 /// A refused record.
 struct Letter {
-    time: i64,
     /// The number of its partition, and its offset.
     place: (usize, u64),
     code: &'static str,
@@ -104,7 +110,7 @@ impl Engine {
             session,
             sources: starts.iter().enumerate().map(source).collect(),
             waiting,
-            letters: Vec::new(),
+            no_events: 0,
             tick,
             frontier: i64::MIN,
             replayed: held.resume.clone(),
@@ -112,45 +118,61 @@ impl Engine {
             lines: blake3::Hasher::new(),
             topics,
             out: Vec::new(),
+            out_bytes: 0,
+            watch: None,
         }
     }
 
-    /// Takes a partition's next records; `next_offset` follows them.
-    pub(super) fn take(&mut self, at: usize, records: Vec<Fetched>, next_offset: u64) {
+    /// Takes a partition's next records; `next_offset` follows them. How many of them are events.
+    pub(super) fn take(&mut self, at: usize, records: Vec<Fetched>, next_offset: u64) -> usize {
         let arrived: Vec<Arrived> = records.iter().map(|record| record.arrived.clone()).collect();
         let block = self.decoder.decode(at as u32, &arrived);
-        let source = &mut self.sources[at];
-        let mut rejects = block.rejects.into_iter().peekable();
-        let mut letter = |watermark: &mut Watermark, reject: crate::source::Reject| {
-            watermark.pass(reject.at);
-            let own = records.binary_search_by_key(&reject.at, |record| record.arrived.offset);
-            let record = own.ok().map(|own| &records[own]);
-            self.letters.push(Letter {
-                time: watermark.time(),
-                place: (at, reject.at),
-                code: reject.code.name(),
-                detail: reject.detail,
-                key: record.and_then(|record| record.key.clone()),
-                value: record.map_or(reject.raw, |record| record.arrived.value.clone()),
-                headers: record.and_then(|record| record.headers.clone()),
-            });
-        };
-        for chunk in block.chunks {
-            let mut effective = Vec::with_capacity(chunk.len());
-            for row in 0..chunk.len() {
-                let offset = chunk.position(row).at;
-                while let Some(reject) = rejects.next_if(|reject| reject.at < offset) {
-                    letter(&mut source.watermark, reject);
-                }
-                effective.push(source.watermark.accept(offset, chunk.int(EVENT_TIME, row)));
-            }
-            self.waiting.push(chunk, &effective);
+        if let Some(watch) = &mut self.watch {
+            watch.read(at, &records);
         }
-        for reject in rejects {
-            letter(&mut source.watermark, reject);
+        let source = &mut self.sources[at];
+        let mut events = 0;
+        for chunk in block.chunks {
+            events += chunk.len();
+            let accept = |row: usize| {
+                source.watermark.accept(chunk.position(row).at, chunk.int(EVENT_TIME, row))
+            };
+            let effective: Vec<i64> = (0..chunk.len()).map(accept).collect();
+            self.waiting.push(chunk, &effective);
         }
         source.watermark.pass(next_offset);
         source.next_offset = next_offset;
+        for reject in block.rejects {
+            self.refuse(at, reject, &records);
+        }
+        events
+    }
+
+    /// Refuses a record that is no event, unless what was committed holds its dead letter.
+    fn refuse(&mut self, at: usize, reject: Reject, records: &[Fetched]) {
+        self.no_events += 1;
+        self.counts.rejected += 1;
+        let committed = self.replayed.as_ref().and_then(|resume| resume.partitions.get(at));
+        if committed.is_some_and(|place| reject.at < place.next_offset) {
+            return;
+        }
+        let own = records.binary_search_by_key(&reject.at, |record| record.arrived.offset);
+        let record = own.ok().map(|own| &records[own]);
+        let letter = self.outgoing(Letter {
+            place: (at, reject.at),
+            code: reject.code.name(),
+            detail: reject.detail,
+            key: record.and_then(|record| record.key.clone()),
+            value: record.map_or(reject.raw, |record| record.arrived.value.clone()),
+            headers: record.and_then(|record| record.headers.clone()),
+        });
+        self.put(letter);
+    }
+
+    /// Puts a record with what is to be written.
+    fn put(&mut self, record: Outgoing) {
+        self.out_bytes += record.bytes();
+        self.out.push(record);
     }
 
     /// Moves an idle partition on. The heartbeat is committed.
@@ -166,15 +188,19 @@ impl Engine {
         // Before all partitions have a watermark nothing is ready.
         let low = low.filter(|low| *low > i64::MIN);
         let until = low.map_or(i64::MIN, |low| low.div_euclid(self.tick) * self.tick);
-        if let Some(committed) = self.replayed.as_ref().map(|resume| resume.frontier)
-            && low.is_some_and(|low| low >= committed)
-        {
+        match self.replayed.as_ref().map(|resume| resume.frontier) {
+            None => self.step(until)?,
             // A step is wholly of the replay or wholly new.
-            self.step(committed)?;
-            self.decide_all()?;
-            self.check_replay()?;
+            Some(committed) => {
+                let reached = low.unwrap_or(i64::MIN) >= committed;
+                self.step(if reached { committed } else { until })?;
+                if reached && self.has_replayed() {
+                    self.decide_all()?;
+                    self.check_replay()?;
+                    self.step(until)?;
+                }
+            }
         }
-        self.step(until)?;
         while self.session.under_way() > STEPS_MAX {
             self.decide(true)?;
         }
@@ -196,15 +222,15 @@ impl Engine {
         self.frontier = until;
         self.counts.duplicates += left.duplicates;
         self.counts.rejected += left.refused.len() as u64;
-        let mut letters: Vec<Letter> =
-            self.letters.extract_if(.., |letter| letter.time < until).collect();
-        letters.sort_by_key(|letter| (letter.time, letter.place));
-        self.counts.rejected += letters.len() as u64;
+        if let Some(watch) = &self.watch {
+            let places = left.refused.iter().map(|refused| refused.position);
+            places.for_each(|place| watch.desk.refused((place.source, place.at)));
+        }
         if !self.is_replay(until - 1) {
-            let refused = left.refused.into_iter().map(refusal);
-            let all = letters.into_iter().chain(refused);
-            let all: Vec<Outgoing> = all.map(|letter| self.outgoing(letter)).collect();
-            self.out.extend(all);
+            for refused in left.refused {
+                let letter = self.outgoing(refusal(refused));
+                self.put(letter);
+            }
         }
         if !left.chunk.is_empty() {
             self.session.feed(left.chunk, left.effective, until);
@@ -217,12 +243,16 @@ impl Engine {
         let Some(scored) = self.session.next_part(wait)? else { return Ok(false) };
         let events: u64 = scored.events.iter().sum();
         self.counts.applied += events - scored.batch.rows.len() as u64;
+        if let Some(watch) = self.watch.as_ref().filter(|_| self.replayed.is_none()) {
+            watch.not_evaluable(&scored);
+        }
         self.write(&scored);
         Ok(true)
     }
 
     /// Writes the decisions of a part, unless they were written before.
-    fn write(&mut self, Scored { batch, names, .. }: &Scored) {
+    fn write(&mut self, scored: &Scored) {
+        let Scored { batch, names, .. } = scored;
         let lines = Lines::new(names);
         let mut line = String::new();
         for (at, row) in batch.rows.iter().enumerate() {
@@ -232,12 +262,17 @@ impl Engine {
             let number = self.counts.decided;
             self.counts.decided += 1;
             let row = *row as usize;
-            if self.is_replay(batch.slice.effective[row]) {
+            let replayed = self.is_replay(batch.slice.effective[row]);
+            if let Some(watch) = &mut self.watch {
+                watch.decided(scored, at, (&line, replayed));
+            }
+            if replayed {
                 continue;
             }
-            self.out.push(Outgoing {
+            let key = batch.slice.chunk.str(ACCOUNT_ID, row).as_bytes().to_vec();
+            self.put(Outgoing {
                 topic: self.topics.output.clone(),
-                key: Some(batch.slice.chunk.str(ACCOUNT_ID, row).as_bytes().to_vec()),
+                key: Some(key),
                 value: line.trim_end().as_bytes().to_vec(),
                 headers: vec![(NUMBER.to_owned(), number.to_string().into_bytes())],
                 came_with: None,
@@ -279,11 +314,23 @@ impl Engine {
         self.replayed.as_ref().is_some_and(|resume| time < resume.frontier)
     }
 
+    /// Whether all that had been read when it was committed has been read again.
+    fn has_replayed(&self) -> bool {
+        let places = self.replayed.iter().flat_map(|resume| &resume.partitions);
+        self.sources.iter().zip(places).all(|(now, was)| now.next_offset >= was.next_offset)
+    }
+
+    /// Up to where a partition may be read: while the past is replayed, to where it had been read.
+    pub(super) fn bound(&self, at: usize) -> Option<u64> {
+        Some(self.replayed.as_ref()?.partitions.get(at)?.next_offset)
+    }
+
     /// Checks that what was decided again is what was committed, to the byte.
     fn check_replay(&mut self) -> Result<(), Failure> {
         let Some(committed) = self.replayed.take() else { return Ok(()) };
         let digest = self.digest().to_hex();
-        if committed.counts == self.counts && committed.decisions_digest == digest.as_str() {
+        let same = committed.counts == self.counts && committed.no_events == self.no_events;
+        if same && committed.decisions_digest == digest.as_str() {
             return Ok(());
         }
         let (was, now) = (committed.counts, self.counts);
@@ -303,11 +350,7 @@ impl Engine {
     /// How far the stream is, to be numbered by whoever commits it; everything handed to the session
     /// must be decided.
     pub(super) fn resume(&self) -> Resume {
-        let mut firsts = self.waiting.firsts(self.sources.len());
-        for letter in &self.letters {
-            let (at, offset) = letter.place;
-            firsts[at] = Some(firsts[at].map_or(offset, |first| first.min(offset)));
-        }
+        let firsts = self.waiting.firsts(self.sources.len());
         let place = |(source, first): (&Partition, Option<u64>)| Place {
             resume_offset: first.unwrap_or(source.next_offset),
             next_offset: source.next_offset,
@@ -317,6 +360,7 @@ impl Engine {
             serial: 0,
             frontier: self.frontier,
             counts: self.counts,
+            no_events: self.no_events,
             decisions_digest: self.digest().to_hex().to_string(),
             partitions: self.sources.iter().zip(firsts).map(place).collect(),
         }
@@ -324,17 +368,23 @@ impl Engine {
 
     /// What is to be written, which the caller commits.
     pub(super) fn outgoing_records(&mut self) -> Vec<Outgoing> {
+        self.out_bytes = 0;
         std::mem::take(&mut self.out)
     }
 
-    /// How many records are to be written.
-    pub(super) fn unwritten(&self) -> usize {
-        self.out.len()
+    /// How many records are to be written, and about how much memory they take up.
+    pub(super) fn unwritten(&self) -> (usize, usize) {
+        (self.out.len(), self.out_bytes)
     }
 
     /// How many events wait.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len() + self.letters.len()
+        self.waiting.len()
+    }
+
+    /// About how many bytes of memory the events that wait take up.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting.bytes()
     }
 
     /// The watermark of a partition, in ms.
@@ -348,7 +398,7 @@ impl Engine {
     }
 
     /// Heartbeats for partitions without records: they move to the largest event time of any.
-    pub(super) fn heartbeats(&self, idle: impl Fn(usize) -> bool) -> Vec<Heartbeat> {
+    pub(super) fn heartbeats(&self, idle: impl FnMut(usize) -> bool) -> Vec<Heartbeat> {
         let max = self.sources.iter().map(|source| source.watermark.event_time_max()).max();
         let max = max.unwrap_or(i64::MIN).max(TIME_MIN);
         self.heartbeats_to(max, idle)
@@ -356,19 +406,36 @@ impl Engine {
 
     /// Heartbeats after which nothing waits any more; none where nothing does.
     pub(super) fn closing(&self) -> Vec<Heartbeat> {
-        let letters = self.letters.iter().map(|letter| letter.time.max(TIME_MIN));
-        let Some(last) = self.waiting.last().into_iter().chain(letters).max() else {
-            return Vec::new();
-        };
+        let Some(last) = self.waiting.last() else { return Vec::new() };
         let end = (last.div_euclid(self.tick) + 1) * self.tick;
         let lateness = self.session.settings().times.allowed_lateness;
         self.heartbeats_to(end + lateness, |_| true)
     }
 
-    fn heartbeats_to(&self, max: i64, idle: impl Fn(usize) -> bool) -> Vec<Heartbeat> {
+    /// The same in a stream that goes on, where every partition is idle: the last events would
+    /// else wait until others come. Where somebody waits for a decision, it is enough that a
+    /// partition is in the tick of the last event: what it is moved on by is less than a tick.
+    pub(super) fn settling(&self, mut idle: impl FnMut(usize) -> bool) -> Vec<Heartbeat> {
+        let Some(last) = self.waiting.last() else { return Vec::new() };
+        let tick = last.div_euclid(self.tick) * self.tick;
+        let waited_for = self.is_waited_for();
+        let mut all = true;
+        for (at, source) in self.sources.iter().enumerate() {
+            // Each is asked, so that all of them are found out about together.
+            all &= (waited_for && source.watermark.time() >= tick) || idle(at);
+        }
+        if all { self.closing() } else { Vec::new() }
+    }
+
+    /// Whether somebody waits for a decision.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.desk.is_waited_for())
+    }
+
+    fn heartbeats_to(&self, max: i64, mut idle: impl FnMut(usize) -> bool) -> Vec<Heartbeat> {
         let sources = self.sources.iter().enumerate();
-        let behind =
-            sources.filter(|(at, source)| source.watermark.event_time_max() < max && idle(*at));
+        let behind = sources
+            .filter(move |(at, source)| source.watermark.event_time_max() < max && idle(*at));
         behind
             .map(|(at, source)| Heartbeat {
                 partition: at as u32,
@@ -393,7 +460,6 @@ impl Engine {
 fn refusal(refused: Refused) -> Letter {
     let detail = crate::run::refusal_detail(refused.code);
     Letter {
-        time: i64::MIN,
         place: (refused.position.source as usize, refused.position.at),
         code: refused.code.name(),
         detail: detail.to_owned(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::config::Cluster;
+use super::cluster::Cluster;
 use super::connect::{failed, partitions};
+use super::ends::{Ends, Watching, made};
 use crate::diagnostic::{Failure, Message};
 use crate::source::log::Arrived;
 use crate::stopwatch::Since;
@@ -25,8 +26,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 const REST: Duration = Duration::from_millis(2);
 /// A topic that is read to its end and gives nothing for so long is out of reach.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Records that are taken from a partition at once.
+/// Records that are taken from a partition at once, and bytes of them: a record has up to 1 MiB.
 const AT_ONCE: usize = 4096;
+const AT_ONCE_BYTES: usize = 8 << 20;
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +49,16 @@ pub(super) struct Fetched {
 
 /// Partitions that are read.
 pub(super) struct Input {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<Watching>>,
     pub(super) sources: Vec<Reading>,
+    ends: Option<Ends>,
 }
 
 /// A partition that is read.
 pub(super) struct Reading {
     pub(super) topic: String,
     pub(super) partition: i32,
-    queue: PartitionQueue<DefaultConsumerContext>,
+    queue: PartitionQueue<Watching>,
     /// What came before the partition had a queue of its own.
     early: VecDeque<Fetched>,
     /// Where reading began.
@@ -66,7 +69,7 @@ pub(super) struct Reading {
     pub(super) end: u64,
     /// Whether everything that is committed has been read, as far as is known.
     pub(super) at_end: bool,
-    /// Since when nothing came.
+    /// Since when no event came: records that are refused do not count.
     pub(super) quiet: Since,
 }
 
@@ -76,7 +79,7 @@ impl Input {
         cluster: &Cluster,
         wanted: &[(String, i32, Start)],
     ) -> Result<Input, Failure> {
-        let consumer: Arc<BaseConsumer> = Arc::new(cluster.consumer()?);
+        let consumer = Arc::new(made(&cluster.consumer_settings(wanted.len()))?);
         let mut list = TopicPartitionList::new();
         let mut found = Vec::new();
         for (topic, partition, start) in wanted {
@@ -110,7 +113,7 @@ impl Input {
                 quiet: Since::now(),
             });
         }
-        let mut input = Input { consumer, sources };
+        let mut input = Input { consumer, sources, ends: None };
         input.take_early(Duration::ZERO)?;
         Ok(input)
     }
@@ -129,29 +132,59 @@ impl Input {
     pub(super) fn take(&mut self, at: usize, before: Option<u64>) -> Result<Vec<Fetched>, Failure> {
         let source = &mut self.sources[at];
         let mut taken = Vec::new();
+        let mut bytes = 0;
         let stop = before.unwrap_or(u64::MAX);
-        while taken.len() < AT_ONCE && source.position < stop {
+        while taken.len() < AT_ONCE && bytes < AT_ONCE_BYTES && source.position < stop {
             let next = match source.early.pop_front() {
                 Some(fetched) => Some(fetched),
                 None => source.poll()?,
             };
             let Some(fetched) = next else { break };
             if fetched.arrived.offset >= stop {
-                // It is read by whoever begins there.
-                source.at_end = true;
-                source.position = source.position.max(stop);
+                // It is read by whoever goes on from there.
+                (source.position, source.at_end) = (source.position.max(stop), false);
+                source.early.push_front(fetched);
                 break;
             }
             source.position = fetched.arrived.offset + 1;
-            (source.at_end, source.quiet) = (false, Since::now());
+            source.at_end = false;
+            bytes += fetched.bytes();
             taken.push(fetched);
         }
         Ok(taken)
     }
 
-    /// Lets the client do its own work for a moment, when there is nothing to take.
-    pub(super) fn rest(&mut self) -> Result<(), Failure> {
-        self.take_early(REST)
+    /// Lets the client do its own work: for a moment, when there is nothing to take.
+    pub(super) fn rest(&mut self, got: bool) -> Result<(), Failure> {
+        self.take_early(if got { Duration::ZERO } else { REST })
+    }
+
+    /// Whether a partition has been without events for so long, and had been read to its end after
+    /// that. Brokers that cannot be asked for the end do not make a partition idle. The answer
+    /// comes from beside: one that is not there yet is that it is not.
+    pub(super) fn is_idle(&mut self, at: usize, idle: Duration) -> bool {
+        let source = &self.sources[at];
+        if source.quiet.elapsed() < idle {
+            return false;
+        }
+        let consumer = &self.consumer;
+        let names = self.sources.iter().map(|source| (source.topic.clone(), source.partition));
+        let ends = self.ends.get_or_insert_with(|| Ends::new(consumer.clone(), names.collect()));
+        ends.is_reached(at, source.position, source.quiet, idle)
+    }
+
+    /// Asks for the ends of the partitions for which [`is_idle`](Self::is_idle) had no answer.
+    pub(super) fn ask_ends(&mut self) {
+        if let Some(ends) = &mut self.ends {
+            ends.ask();
+        }
+    }
+
+    /// How many records a partition has that were not read, as far as is known.
+    pub(super) fn lag(&self, at: usize) -> Option<u64> {
+        let Reading { topic, partition, position, .. } = &self.sources[at];
+        let end = self.consumer.context().end(topic, *partition)?;
+        Some(end.saturating_sub(*position))
     }
 
     /// Hands over every record up to the end that the partitions had when they were opened.
@@ -170,7 +203,7 @@ impl Input {
                     each(at, fetched)?;
                 }
                 let source = &self.sources[at];
-                done &= source.at_end || source.position >= source.end;
+                done &= source.has_read_to(source.end);
             }
             if done {
                 return Ok(());
@@ -185,7 +218,7 @@ impl Input {
                     format!("主题 {topic} 在 {seconds} 秒内没有任何数据"),
                 )));
             } else {
-                self.rest()?;
+                self.rest(false)?;
             }
         }
     }
@@ -221,7 +254,7 @@ impl Input {
 /// The first offset of a partition, and the one after its last. Brokers that are away are waited for.
 fn bounds(
     cluster: &Cluster,
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Watching>,
     (topic, partition): (&str, i32),
 ) -> Result<(u64, u64), Failure> {
     let (since, limit) = (Since::now(), Duration::from_millis(cluster.connect_limit as u64));
@@ -236,7 +269,19 @@ fn bounds(
     }
 }
 
+impl Fetched {
+    /// About how many bytes of memory it takes up.
+    fn bytes(&self) -> usize {
+        self.arrived.value.len() + self.key.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Reading {
+    /// Whether everything before an offset has been read, as far as there is anything.
+    pub(super) fn has_read_to(&self, offset: u64) -> bool {
+        self.at_end || self.position >= offset
+    }
+
     fn poll(&mut self) -> Result<Option<Fetched>, Failure> {
         match self.queue.poll(Duration::ZERO) {
             None => Ok(None),

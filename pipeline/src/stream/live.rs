@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::config::Config;
-use super::connect::{Tell, ensure_topic, partitions, wait};
-use super::control::{Begin, Counted, Entry, Held, Resume, Source};
+use super::connect::Tell;
+use super::control::{Counted, Entry, Held, Resume};
 use super::engine::{Engine, Topics};
 use super::export;
-use super::input::{Input, Start, no_topic};
-use super::output::{Outgoing, Output, Told, fenced};
+use super::http::{self, Server, Watch};
+use super::input::Input;
+use super::output::{Output, Told, fenced};
+use super::start::{Started, control, start};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY, Session, Settings};
@@ -18,13 +20,14 @@ use crate::source::log::{Decoder, Heartbeat};
 use crate::source::order::Waiting;
 use crate::stopwatch::Since;
 
-/// Events that may wait for partitions that are behind: those ahead are not read meanwhile. About
-/// 200 bytes an event.
-const WAITING_MAX: usize = 500_000;
-/// Records that are written with one commit, about.
+/// Records that are written with one commit, and bytes of them, about.
 const UNWRITTEN_MAX: usize = 50_000;
+const UNWRITTEN_BYTES_MAX: usize = 32 << 20;
 /// Events of a step of the backtest that writes the run directory, at least.
 const BATCH: usize = 65_536;
+
+/// Time between commits where somebody waits for a decision that wants one.
+const URGENT: Duration = Duration::from_millis(5);
 
 /// How a stream is run.
 pub struct How<'h> {
@@ -59,20 +62,12 @@ pub struct Ended {
 pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let schema = Arc::new(config.schema());
     let session = Session::with_workers(config.rules.as_deref(), &schema, config.workers)?;
-    let sources = open_topics(config, how.tell)?;
-    // First of all: from here on nobody else writes in the stream's name.
-    let mut output = Output::open(config, how.crash_at)?;
-    let held = Held::read(config)?;
     let settings = session.settings();
     let rules_hash = blake3::Hash::from(session.rules_hash()).to_hex().to_string();
-    let starts = starts(&sources, held.begin.as_ref());
-    let input = Input::open(&config.cluster, &starts)?;
-    let now = Begin::new(config, begun(&input), (settings, &rules_hash));
-    match &held.begin {
-        Some(begin) => begin.check(&now)?,
-        None => begin(config, &mut output, &now, how.tell)?,
-    }
-    check_ends(&input, held.resume.as_ref())?;
+    let bound = config.http.as_ref().map(http::bind).transpose()?;
+    let Started { held, input, output } = start(config, how, (settings, &rules_hash))?;
+    let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
+    let server = server.transpose()?;
     let decoder = Decoder::new(schema.clone(), settings.times.max_ahead);
     let waiting = Waiting::new(schema, settings.dedup_window);
     let starts: Vec<(String, i32, u64)> = input
@@ -81,7 +76,8 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         .map(|source| (source.topic.clone(), source.partition, source.start))
         .collect();
     let topics = Topics { output: config.output.clone(), dead_letter: config.dead_letter.clone() };
-    let engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    let mut engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    engine.watch = server.as_ref().map(|server| Watch::new(server.desk.clone(), starts.len()));
     let committed = held.resume.clone();
     let mut stream = Stream { config, how, input, engine, output, committed, settings, written: 0 };
     if let Some(resume) = &held.resume {
@@ -99,90 +95,6 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         write_run(config, out, &ended)?;
     }
     Ok(ended)
-}
-
-/// Waits for the brokers and makes topics that are not there, but for those of the input.
-fn open_topics(config: &Config, tell: Tell<'_>) -> Result<Vec<(String, i32)>, Failure> {
-    let consumer = config.cluster.consumer()?;
-    wait(&config.cluster, &consumer, tell)?;
-    let mut sources = Vec::new();
-    for topic in &config.input {
-        let count = partitions(&consumer, topic)?.ok_or_else(|| no_topic(topic))?;
-        sources.extend((0..count as i32).map(|partition| (topic.clone(), partition)));
-    }
-    for topic in [&config.output, &config.dead_letter] {
-        ensure_topic(&config.cluster, &consumer, (topic, 1), &[])?;
-    }
-    // How far the stream is and its heartbeats are never to be lost for their age.
-    let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
-    let count = ensure_topic(&config.cluster, &consumer, (&config.control, 1), &keep)?;
-    if count != 1 {
-        let topic = &config.control;
-        return Err(Failure::Usage(Message::new(
-            format!("the control topic {topic} has {count} partitions, and must have one"),
-            format!("控制主题 {topic} 有 {count} 个分区，只能有一个"),
-        )));
-    }
-    Ok(sources)
-}
-
-/// Where each partition begins: where the stream did, or else where the partition does.
-fn starts(sources: &[(String, i32)], begin: Option<&Begin>) -> Vec<(String, i32, Start)> {
-    let start = |topic: &str, partition: i32| {
-        let own = |source: &&Source| source.topic == topic && source.partition == partition;
-        let known = begin.and_then(|begin| begin.partitions.iter().find(own));
-        known.map_or(Start::Earliest, |source| Start::At(source.offset))
-    };
-    let each = sources.iter();
-    each.map(|(topic, at)| (topic.clone(), *at, start(topic, *at))).collect()
-}
-
-fn begun(input: &Input) -> Vec<Source> {
-    let source = |source: &super::input::Reading| Source {
-        topic: source.topic.clone(),
-        partition: source.partition,
-        offset: source.start,
-    };
-    input.sources.iter().map(source).collect()
-}
-
-/// Checks that what was read before is still there to its end.
-fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
-    let places = resume.map(|resume| resume.partitions.as_slice()).unwrap_or_default();
-    let lost = input.sources.iter().zip(places).find(|(now, was)| now.end < was.next_offset);
-    let Some((now, was)) = lost else { return Ok(()) };
-    let (topic, partition, end, next) = (&now.topic, now.partition, now.end, was.next_offset);
-    Err(Failure::Environment(Message::new(
-        format!(
-            "partition {partition} of {topic} ends at offset {end}, and the stream had read to \
-             {next}: the topic was made anew, or the brokers lost records"
-        ),
-        format!(
-            "主题 {topic} 的分区 {partition} 止于偏移 {end}，而流已读到 {next}：主题被重建，或代理丢失了记录"
-        ),
-    )))
-}
-
-/// Writes down with what the stream begins.
-fn begin(config: &Config, output: &mut Output, now: &Begin, tell: Tell<'_>) -> Result<(), Failure> {
-    let record = control(config, &Entry::Begin(now.clone()));
-    while output.commit(std::slice::from_ref(&record), tell)? == Told::Unknown {
-        if let Some(begin) = Held::read(config)?.begin {
-            return begin.check(now);
-        }
-    }
-    Ok(())
-}
-
-/// A record of the control topic.
-fn control(config: &Config, entry: &Entry) -> Outgoing {
-    Outgoing {
-        topic: config.control.clone(),
-        key: Some(entry.key().into_bytes()),
-        value: entry.value().into_bytes(),
-        headers: Vec::new(),
-        came_with: None,
-    }
 }
 
 struct Stream<'s> {
@@ -203,15 +115,15 @@ impl Stream<'_> {
         loop {
             let got = self.read()?;
             self.engine.advance()?;
+            self.check_progress()?;
             let interrupted = self.how.interrupted.load(Ordering::Relaxed);
             let over = self.how.once && self.is_over();
-            if interrupted
-                || over
-                || since.elapsed() >= interval
-                || self.engine.unwritten() > UNWRITTEN_MAX
-            {
-                let beats = if interrupted { Vec::new() } else { self.idle() };
+            let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
+            let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
+            if interrupted || over || due {
+                let beats = if interrupted { Vec::new() } else { self.beats(got) };
                 self.commit(beats, false)?;
+                self.report();
                 since = Since::now();
             }
             if interrupted {
@@ -221,9 +133,7 @@ impl Stream<'_> {
                 self.close()?;
                 return Ok(self.ended(false));
             }
-            if !got {
-                self.input.rest()?;
-            }
+            self.input.rest(got)?;
         }
     }
 
@@ -234,20 +144,70 @@ impl Stream<'_> {
         let mut got = false;
         for at in order {
             let behind = self.lowest();
-            if self.engine.waiting() > WAITING_MAX && self.engine.watermark(at) > behind {
-                // A partition that is not read is not idle.
-                self.input.sources[at].quiet = Since::now();
+            if self.is_full() && self.engine.watermark(at) > behind {
+                // What is left in its queue also keeps the client from fetching more.
                 continue;
             }
-            let before = self.how.once.then_some(self.input.sources[at].end);
-            let records = self.input.take(at, before)?;
-            let next_offset = self.input.sources[at].position;
-            if !records.is_empty() {
-                got = true;
-                self.engine.take(at, records, next_offset);
-            }
+            got |= self.read_of(at)?;
         }
         Ok(got)
+    }
+
+    /// Reads what is there of one partition.
+    fn read_of(&mut self, at: usize) -> Result<bool, Failure> {
+        let bound = self.engine.bound(at);
+        let before = bound.or(self.how.once.then_some(self.input.sources[at].end));
+        let was = self.input.sources[at].position;
+        let records = self.input.take(at, before)?;
+        let source = &mut self.input.sources[at];
+        if let Some(bound) = bound.filter(|_| source.at_end) {
+            // Between its last record and there nothing is left to read.
+            source.position = source.position.max(bound);
+        }
+        let (position, got) = (source.position, !records.is_empty());
+        if position != was && self.engine.take(at, records, position) > 0 {
+            self.input.sources[at].quiet = Since::now();
+        }
+        Ok(got)
+    }
+
+    /// Whether so much waits that only what is behind is read.
+    fn is_full(&self) -> bool {
+        self.engine.waiting_bytes() > self.config.waiting_bytes / 2
+    }
+
+    fn has_much_unwritten(&self) -> bool {
+        let (records, bytes) = self.engine.unwritten();
+        records > UNWRITTEN_MAX || bytes > UNWRITTEN_BYTES_MAX
+    }
+
+    /// Checks that the stream can go on: what waits has its limit, and a replay comes to its end.
+    fn check_progress(&self) -> Result<(), Failure> {
+        let (bytes, limit) = (self.engine.waiting_bytes(), self.config.waiting_bytes);
+        if bytes > limit {
+            let mib = |bytes: usize| bytes >> 20;
+            return Err(Failure::Environment(Message::new(
+                format!(
+                    "the events that wait for their turn take up {} MiB: more of one time, or of \
+                     one allowed_lateness, than waiting_mib = {} lets wait",
+                    mib(bytes),
+                    mib(limit)
+                ),
+                format!(
+                    "等待处理的事件占用 {} MiB：同一时刻或同一 allowed_lateness 内的事件超过了 \
+                     waiting_mib = {} 所允许的数量",
+                    mib(bytes),
+                    mib(limit)
+                ),
+            )));
+        }
+        let read = |(at, source): (usize, &super::input::Reading)| {
+            self.engine.bound(at).is_none_or(|bound| source.has_read_to(bound))
+        };
+        if !self.engine.is_live() && self.input.sources.iter().enumerate().all(read) {
+            return Err(replay_falls_short());
+        }
+        Ok(())
     }
 
     fn lowest(&self) -> i64 {
@@ -257,38 +217,51 @@ impl Stream<'_> {
 
     /// Whether all that there was at the beginning has been read.
     fn is_over(&self) -> bool {
-        self.input.sources.iter().all(|source| source.at_end || source.position >= source.end)
+        self.input.sources.iter().all(|source| source.has_read_to(source.end))
     }
 
     /// Heartbeats for partitions that have been at their end for long enough. While the past is
     /// replayed there are none but those of the past.
-    fn idle(&self) -> Vec<Heartbeat> {
+    fn beats(&mut self, got: bool) -> Vec<Heartbeat> {
         if !self.engine.is_live() {
             return Vec::new();
         }
-        let idle = Duration::from_millis(self.settings.idle.max(0) as u64);
-        self.engine.heartbeats(|at| {
-            let source = &self.input.sources[at];
-            if self.how.once {
-                // Nothing more comes from it in this run.
-                return source.at_end || source.position >= source.end;
+        let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+        let idle = ms(self.settings.idle);
+        if !got && !self.how.once {
+            // What may still come within the allowed lateness is waited for.
+            let idle = idle.max(ms(self.settings.times.allowed_lateness));
+            let input = &mut self.input;
+            let beats = self.engine.settling(|at| input.is_idle(at, idle));
+            if !beats.is_empty() {
+                return beats;
             }
-            source.at_end && source.quiet.elapsed() >= idle
-        })
+        }
+        let (input, once) = (&mut self.input, self.how.once);
+        let beats = self.engine.heartbeats(|at| {
+            // Nothing more comes from it in this run.
+            (once && input.sources[at].has_read_to(input.sources[at].end))
+                || input.is_idle(at, idle)
+        });
+        input.ask_ends();
+        beats
     }
 
     /// Commits what is decided, with where the stream is and heartbeats, and only then lets those
     /// count.
     fn commit(&mut self, beats: Vec<Heartbeat>, always: bool) -> Result<(), Failure> {
+        if !self.engine.is_live() {
+            // While the past is replayed there is nothing new to say.
+            return Ok(());
+        }
         self.engine.decide_all()?;
         let resume = Resume { serial: self.serial() + 1, ..self.engine.resume() };
-        // While the past is replayed there is nothing new to say.
-        let moved = self.engine.is_live()
-            && self.committed.as_ref().is_none_or(|was| was.frontier != resume.frontier);
+        let moved = self.committed.as_ref().is_none_or(|was| was.frontier != resume.frontier);
         let mut records = self.engine.outgoing_records();
         if records.is_empty() && beats.is_empty() && !moved && !always {
             return Ok(());
         }
+        let since = Since::now();
         self.written += records.len() as u64;
         records.extend(beats.iter().map(|beat| control(self.config, &Entry::Heartbeat(*beat))));
         records.push(control(self.config, &Entry::Resume(resume.clone())));
@@ -301,9 +274,42 @@ impl Stream<'_> {
                 return Err(fenced(&self.config.name, "it committed what this one did not"));
             }
         }
+        if let Some(watch) = &mut self.engine.watch {
+            watch.committed(&resume, since.elapsed());
+        }
         self.committed = Some(resume);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
         Ok(())
+    }
+
+    /// Says to whoever asks how far the stream is.
+    fn report(&mut self) {
+        if self.engine.watch.is_none() {
+            return;
+        }
+        let (live, input) = (self.engine.is_live(), &self.input);
+        let watermarks: Vec<i64> =
+            (0..input.sources.len()).map(|at| self.engine.watermark(at)).collect();
+        let waiting = (self.engine.waiting(), self.engine.waiting_bytes());
+        // What was committed has been told; a repeat that somebody waits for commits nothing.
+        let told = live && !self.engine.is_waited_for();
+        let (counts, resume) = (self.engine.counts(), (!told).then(|| self.engine.resume()));
+        let Some(watch) = &mut self.engine.watch else { return };
+        if let Some(resume) = resume {
+            watch.passed(&resume);
+        }
+        if live {
+            watch.desk.set_live();
+            watch.desk.metrics.counts(counts);
+        }
+        let mut most = Some(0);
+        for (at, watermark) in watermarks.into_iter().enumerate() {
+            let (source, lag) = (&input.sources[at], input.lag(at));
+            let place = (source.topic.as_str(), source.partition);
+            watch.desk.metrics.partition(place, lag, watermark);
+            most = most.zip(lag).map(|(most, lag)| most.max(lag));
+        }
+        watch.desk.metrics.state(waiting, live, most);
     }
 
     /// The number of the last commit.
@@ -316,10 +322,7 @@ impl Stream<'_> {
         // What idle partitions were moved on to may have settled it.
         self.engine.advance()?;
         if !self.engine.is_live() {
-            return Err(Failure::Environment(Message::new(
-                "the input ends before what was committed is decided again: records are gone",
-                "输入在重放完已提交的决策之前结束：有记录丢失",
-            )));
+            return Err(replay_falls_short());
         }
         let closing = self.engine.closing();
         if !closing.is_empty() {
@@ -342,6 +345,13 @@ impl Stream<'_> {
             interrupted,
         }
     }
+}
+
+fn replay_falls_short() -> Failure {
+    Failure::Environment(Message::new(
+        "the input ends before what was committed is decided again: records are gone",
+        "输入在重放完已提交的决策之前结束：有记录丢失",
+    ))
 }
 
 /// Writes the run directory: the input log as the topics have it, and the backtest of it, whose

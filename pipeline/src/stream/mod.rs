@@ -11,24 +11,32 @@
 //!
 //! On start a stream fences whoever had its name before, reads how far that was, and replays its
 //! input from the beginning; what was committed is decided again in silence and compared by digest.
+//! `http` answers who waits for a decision, beside all of this.
+//!
 //! There are no snapshots of state yet: a restart takes as long as all of the input takes, and the
 //! input topics must keep all of it.
 
+mod cluster;
 mod config;
 mod connect;
 mod control;
 mod digest;
+mod ends;
 mod engine;
 mod export;
+mod http;
 mod input;
 mod live;
 mod output;
 mod produce;
+mod start;
 
-pub use self::config::{CONNECT_LIMIT_MS, Cluster, Config, Overrides};
+pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};
+pub use self::config::{Config, Overrides};
 pub use self::connect::Tell;
 pub use self::control::Counted;
 pub use self::digest::digest;
 pub use self::export::{Exported, export};
+pub use self::http::{Fallback, HttpConfig};
 pub use self::live::{Ended, How, stream};
 pub use self::produce::{Produced, Request as Produce, produce};

@@ -20,6 +20,9 @@ const QUEUE_FULL: Duration = Duration::from_millis(20);
 /// After a crash inside a transaction readers of what is committed wait so long at most.
 const TRANSACTION_MS: &str = "60000";
 
+/// What the headers of a refused record are taken to take up, well above what they usually do.
+const CAME_WITH_BYTES: usize = 64 << 10;
+
 /// A record to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
@@ -29,6 +32,19 @@ pub(super) struct Outgoing {
     pub(super) headers: Vec<(String, Vec<u8>)>,
     /// The headers of the record that it holds, before its own; left out where that is too much.
     pub(super) came_with: Option<OwnedHeaders>,
+}
+
+impl Outgoing {
+    /// About how many bytes of memory it takes up.
+    pub(super) fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        // They cannot be looked at: their keys may be no text.
+        let came_with = self.came_with.as_ref().map_or(0, |_| CAME_WITH_BYTES);
+        self.value.len()
+            + self.key.as_ref().map_or(0, Vec::len)
+            + headers.sum::<usize>()
+            + came_with
+    }
 }
 
 /// The transactional producer of a stream. Making it fences whoever had the stream's name before.

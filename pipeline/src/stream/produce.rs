@@ -9,9 +9,9 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 
-use super::config::Cluster;
+use super::cluster::Cluster;
 use super::connect::{Tell, ensure_topic, failed, wait};
 use crate::diagnostic::{Failure, Message};
 use crate::document::suggest;
@@ -20,13 +20,15 @@ use crate::run::Events;
 use crate::source::Progress;
 use crate::source::intake::Taken;
 use crate::source::log::Times;
-use crate::source::order::SortMemory;
+use crate::source::order::{Ordered, SortMemory};
 use crate::stopwatch::Since;
 
 /// Events that are read back from the sort together.
 const SLICE_EVENTS: usize = 4096;
-/// How long the last records may take to be acknowledged.
+/// How long the last records may take to be acknowledged; and those that are under way when it is
+/// interrupted.
 const FLUSH: Duration = Duration::from_secs(60);
+const FLUSH_INTERRUPTED: Duration = Duration::from_secs(5);
 /// A full queue of the client is waited for so long at a time.
 const QUEUE_FULL: Duration = Duration::from_millis(20);
 /// A pause is slept through in pieces, between which deliveries are heard of and Ctrl-C is.
@@ -64,9 +66,10 @@ pub struct Produced {
     pub partitions: u32,
 }
 
-/// Counts what brokers did not take.
+/// Counts what brokers took, and what they did not.
 #[derive(Default)]
 struct Deliveries {
+    taken: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -76,9 +79,8 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
+        let count = if result.is_ok() { &self.taken } else { &self.refused };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -86,7 +88,7 @@ impl ProducerContext for Deliveries {
 ///
 /// # Errors
 /// When a file or a setting is wrong (exit 2), when brokers do not answer or do not take a record
-/// (exit 3), or when `progress` says to stop (exit 130).
+/// (exit 3), or when `progress` says to stop (exit 130), with how many events the topic has got.
 pub fn produce(
     cluster: &Cluster,
     request: &Request,
@@ -98,7 +100,7 @@ pub fn produce(
     let schema = Arc::new(intake.schema()?);
     let key = key_field(&schema, &request.key)?;
     let consumer = cluster.consumer()?;
-    wait(cluster, &consumer, tell)?;
+    wait(cluster, &consumer, tell, &|| progress.stop())?;
     let scratch = tempfile::tempdir().map_err(|error| {
         let said = error.to_string();
         Failure::Environment(Message::new(
@@ -124,23 +126,11 @@ pub fn produce(
     let ordered =
         events.finish(crate::rules::Policy::default().dedup_window, &|| progress.stop())?;
     progress.begin(ordered.len() as u64);
-    let mut pace = Pace { rate: request.rate, begun: None };
-    let mut start = 0;
-    while start < ordered.len() {
-        let end = (start + SLICE_EVENTS).min(ordered.len());
-        let slice = ordered.slice(start..end, 0).map_err(Failure::Environment)?;
-        for row in 0..slice.chunk.len() {
-            pace.wait(slice.chunk.int(EVENT_TIME, row), &producer, progress)?;
-            let value = slice.chunk.to_json(row).to_string();
-            send(&producer, topic, &key_of(&slice.chunk, key, row), &value)?;
-        }
-        progress.advance((end - start) as u64, (end - start) as u64);
-        start = end;
-        if progress.stop() {
-            return Err(Failure::Interrupted);
-        }
+    let sending = Sending { producer: &producer, topic, progress };
+    match sending.all(&ordered, key, request.rate) {
+        Err(Failure::Interrupted) => return Err(sending.interrupted(ordered.len() as u64)),
+        sent => sent?,
     }
-    producer.flush(FLUSH).map_err(|error| unsent(topic, &error))?;
     match producer.context().refused.load(Ordering::Relaxed) {
         0 => Ok(Produced {
             produced: ordered.len() as u64,
@@ -152,6 +142,85 @@ pub fn produce(
             format!("the brokers did not take {refused} records of {topic}"),
             format!("代理未接受主题 {topic} 的 {refused} 条记录"),
         ))),
+    }
+}
+
+/// Events on their way into a topic.
+struct Sending<'s> {
+    producer: &'s BaseProducer<Deliveries>,
+    topic: &'s str,
+    progress: &'s dyn Progress,
+}
+
+impl Sending<'_> {
+    /// Sends all events, and waits until the brokers have them.
+    fn all(&self, ordered: &Ordered, key: FieldId, rate: Option<u32>) -> Result<(), Failure> {
+        let Sending { producer, progress, .. } = self;
+        let mut pace = Pace { rate, begun: None };
+        let mut start = 0;
+        while start < ordered.len() {
+            let end = (start + SLICE_EVENTS).min(ordered.len());
+            let slice = ordered.slice(start..end, 0).map_err(Failure::Environment)?;
+            for row in 0..slice.chunk.len() {
+                pace.wait(slice.chunk.int(EVENT_TIME, row), producer, *progress)?;
+                let value = slice.chunk.to_json(row).to_string();
+                self.one(&key_of(&slice.chunk, key, row), &value)?;
+            }
+            progress.advance((end - start) as u64, (end - start) as u64);
+            start = end;
+            self.go_on()?;
+        }
+        let since = Since::now();
+        while producer.in_flight_count() > 0 {
+            self.go_on()?;
+            match producer.flush(NAP) {
+                Err(error) if since.elapsed() > FLUSH => return Err(unsent(self.topic, &error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&self, key: &str, value: &str) -> Result<(), Failure> {
+        let mut record = BaseRecord::to(self.topic).key(key).payload(value);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.producer.poll(Duration::ZERO);
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(QUEUE_FULL);
+                    self.go_on()?;
+                }
+                Err((error, _)) => return Err(unsent(self.topic, &error)),
+            }
+        }
+    }
+
+    fn go_on(&self) -> Result<(), Failure> {
+        if self.progress.stop() { Err(Failure::Interrupted) } else { Ok(()) }
+    }
+
+    /// Drops what is not on its way, waits for what is, and says how far it came.
+    fn interrupted(&self, all: u64) -> Failure {
+        self.producer.purge(PurgeConfig::default().queue());
+        // What is not acknowledged by then may be in the topic or not.
+        let rest = self.producer.flush(FLUSH_INTERRUPTED);
+        let taken = self.producer.context().taken.load(Ordering::Relaxed);
+        let unsure = if rest.is_err() { self.producer.in_flight_count().max(0) } else { 0 };
+        let topic = self.topic;
+        Failure::Cut(Message::new(
+            format!(
+                "interrupted: {taken} of {all} events are in {topic}, of {unsure} nobody knows; \
+                 sent once more, a stream counts them as duplicates"
+            ),
+            format!(
+                "已中断：{all} 个事件中有 {taken} 个已写入主题 {topic}，{unsure} 个状态未知；\
+                 再次发送时流会将其计为重复"
+            ),
+        ))
     }
 }
 
@@ -176,28 +245,6 @@ fn key_of(chunk: &Chunk, key: FieldId, row: usize) -> String {
         Value::Null => {
             let about = [GROUP_ID, SUBJECT_ID, EVENT_ID].map(|field| chunk.str(field, row));
             about.into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
-        }
-    }
-}
-
-fn send(
-    producer: &BaseProducer<Deliveries>,
-    topic: &str,
-    key: &str,
-    value: &str,
-) -> Result<(), Failure> {
-    let mut record = BaseRecord::to(topic).key(key).payload(value);
-    loop {
-        match producer.send(record) {
-            Ok(()) => {
-                producer.poll(Duration::ZERO);
-                return Ok(());
-            }
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(QUEUE_FULL);
-            }
-            Err((error, _)) => return Err(unsent(topic, &error)),
         }
     }
 }

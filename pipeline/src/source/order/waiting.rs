@@ -16,6 +16,8 @@ pub struct Waiting {
     left: Vec<usize>,
     free: Vec<u32>,
     entries: Vec<Entry>,
+    /// Memory of the chunks, about.
+    bytes: usize,
     remembered: Remembered,
 }
 
@@ -41,6 +43,7 @@ impl Waiting {
             left: Vec::new(),
             free: Vec::new(),
             entries: Vec::new(),
+            bytes: 0,
             remembered: Remembered::new(dedup_window),
         }
     }
@@ -51,6 +54,7 @@ impl Waiting {
         if rows == 0 {
             return;
         }
+        self.bytes += chunk.bytes();
         let place = match self.free.pop() {
             Some(place) => {
                 (self.chunks[place as usize], self.left[place as usize]) = (chunk, rows);
@@ -91,6 +95,11 @@ impl Waiting {
         self.entries.len()
     }
 
+    /// About how many bytes of memory they take up: a chunk is held until its last event leaves.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -118,6 +127,7 @@ impl Waiting {
             let left = &mut self.left[entry.chunk as usize];
             *left -= 1;
             if *left == 0 {
+                self.bytes -= self.chunks[entry.chunk as usize].bytes();
                 self.chunks[entry.chunk as usize] = Arc::new(Chunk::gather(&self.schema, &[], &[]));
                 self.free.push(entry.chunk);
             }
@@ -186,6 +196,7 @@ mod tests {
             }
             let_out(&mut waiting, i64::MAX);
             assert!(waiting.is_empty() && waiting.left.iter().all(|left| *left == 0));
+            assert_eq!(waiting.bytes(), 0, "seed {seed}");
             arrivals.effective = Some(all);
             let ordered = Ordered::new(schema, arrivals, WINDOW, true);
             let slice = ordered.slice(0..ordered.len(), 0).unwrap();

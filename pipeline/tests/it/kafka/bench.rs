@@ -102,10 +102,15 @@ impl Bench {
 
     /// Writes the configuration, with those rules.
     pub(super) fn configure(&self, rules: &Path) {
+        self.configure_with(rules, "");
+    }
+
+    /// The same, with more lines before its tables.
+    pub(super) fn configure_with(&self, rules: &Path, more: &str) {
         let (brokers, prefix) = (&self.brokers, &self.prefix);
         let text = format!(
             "brokers = '{brokers}'\nname = '{prefix}'\nrules = '{}'\nworkers = 2\n\
-             commit_interval = '20ms'\n\
+             commit_interval = '20ms'\n{more}\
              [topics]\ninput = ['{prefix}.in']\noutput = '{prefix}.out'\n\
              dead_letter = '{prefix}.dead'\ncontrol = '{prefix}.control'\n",
             rules.display()
@@ -141,8 +146,16 @@ impl Bench {
     }
 
     fn make_topic(&self, partitions: i32) {
-        let name = self.topic("in");
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        self.make("in", partitions, &[("message.timestamp.type", "LogAppendTime")]);
+    }
+
+    /// Makes a topic with settings.
+    pub(super) fn make(&self, which: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let name = self.topic(which);
+        let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
         let (admin, options) = self.admin();
         let made = futures_executor::block_on(admin.create_topics([&topic], &options)).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
@@ -158,15 +171,24 @@ impl Bench {
 
     /// Sends records, in their order, and returns when the broker has them.
     pub(super) fn send(&self, records: impl IntoIterator<Item = Sent>) {
+        self.send_to("in", records);
+    }
+
+    pub(super) fn send_to(&self, which: &str, records: impl IntoIterator<Item = Sent>) {
         let producer: BaseProducer = self.client().create().unwrap();
-        let topic = self.topic("in");
+        let topic = self.topic(which);
         for Sent { partition, value } in records {
             let mut record: BaseRecord<'_, [u8], [u8]> =
                 BaseRecord::to(&topic).partition(partition);
             if let Some(value) = &value {
                 record = record.payload(value.as_slice()).key(b"k".as_slice());
             }
-            producer.send(record).map_err(|(error, _)| error).unwrap();
+            while let Err((error, back)) = producer.send(record) {
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full);
+                producer.poll(Duration::from_millis(20));
+                record = back;
+            }
         }
         producer.flush(PATIENCE).unwrap();
     }

@@ -6,12 +6,18 @@
 
 mod bench;
 mod crashes;
+mod endures;
+mod http;
+mod operate;
 mod replay;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::Duration;
 
-use self::bench::{Bench, hongxian};
+use hongxian::stopwatch::Since;
+
+use self::bench::{Bench, PATIENCE, hongxian};
 
 /// Brokers that are away are told of while they are waited for, and in the end it is their fault.
 #[test]
@@ -62,6 +68,35 @@ fn a_stream_goes_on_with_its_own_rules_and_all_its_records_or_not_at_all() {
     let said = bench.fails(&["--once"], 3);
     assert!(said.contains("has the offsets 5 to 20"), "{said}");
     assert!(said.contains("needs those from 0 on: retention has removed them"), "{said}");
+}
+
+/// Sends a signal.
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// What a program ends with, and what it has said on standard error; it must end by itself.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let since = Since::now();
+    while child.try_wait().unwrap().is_none() {
+        if since.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Since::now();
+    while !is_so() {
+        assert!(since.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Runs a program to its end; what it said on standard output.

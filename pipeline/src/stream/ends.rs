@@ -1,0 +1,185 @@
+//! Where partitions end, asked of the brokers beside the reading: a partition is idle only if it was
+//! read to an end that was asked for after it had been quiet. What the client knows by itself may be
+//! old: of brokers that it cannot reach it hears nothing.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::statistics::Statistics;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::connect::settings_failure;
+use crate::diagnostic::Failure;
+use crate::stopwatch::Since;
+
+/// How long brokers may take to tell an end: those that do not have no idle partitions.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How often the client tells how far it has read: of partitions at whose end stands no record but
+/// the end of a transaction, nothing else does.
+const TOLD_MS: &str = "250";
+
+/// What a client tells of itself: for each partition, up to where it was read when nothing was left
+/// in its queue.
+#[derive(Default)]
+pub(super) struct Watching {
+    read_to: Mutex<BTreeMap<(String, i32), u64>>,
+    /// The end of what is committed, as far as the client knows.
+    ends: Mutex<BTreeMap<(String, i32), u64>>,
+}
+
+impl Watching {
+    /// Where a partition ends, as far as the client knows: good enough for a metric.
+    pub(super) fn end(&self, topic: &str, partition: i32) -> Option<u64> {
+        lock(&self.ends).get(&(topic.to_owned(), partition)).copied()
+    }
+}
+
+impl ClientContext for Watching {
+    fn stats(&self, statistics: Statistics) {
+        let (mut read_to, mut ends) = (lock(&self.read_to), lock(&self.ends));
+        for (topic, told) in statistics.topics.iter().collect::<BTreeMap<_, _>>() {
+            for (partition, told) in told.partitions.iter().collect::<BTreeMap<_, _>>() {
+                if told.ls_offset >= 0 {
+                    ends.insert((topic.clone(), *partition), told.ls_offset as u64);
+                }
+                if told.fetchq_cnt == 0 && told.eof_offset >= 0 {
+                    read_to.insert((topic.clone(), *partition), told.eof_offset as u64);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Watching {}
+
+/// A consumer that is watched.
+pub(super) fn made(client: &ClientConfig) -> Result<BaseConsumer<Watching>, Failure> {
+    let mut client = client.clone();
+    client.set("statistics.interval.ms", TOLD_MS);
+    BaseConsumer::from_config_and_context(&client, Watching::default()).map_err(settings_failure)
+}
+
+/// The end of a partition, and when it was asked for.
+type End = (Since, u64);
+
+/// The ends of partitions.
+pub(super) struct Ends {
+    consumer: Arc<BaseConsumer<Watching>>,
+    names: Vec<(String, i32)>,
+    wanted: Vec<usize>,
+    asked: SyncSender<Vec<usize>>,
+    told: Arc<Mutex<BTreeMap<usize, End>>>,
+}
+
+impl Ends {
+    pub(super) fn new(consumer: Arc<BaseConsumer<Watching>>, names: Vec<(String, i32)>) -> Ends {
+        // While one question is under way another waits; more would be no news.
+        let (asked, questions) = sync_channel(1);
+        let told = Arc::new(Mutex::new(BTreeMap::new()));
+        let (own, names_own, told_own) = (consumer.clone(), names.clone(), told.clone());
+        // It ends with whoever asks.
+        std::thread::spawn(move || answer(&own, &names_own, &questions, &told_own));
+        Ends { consumer, names, wanted: Vec::new(), asked, told }
+    }
+
+    /// Whether a partition that has been quiet since then was read to an end that was asked for
+    /// when it had been quiet for `idle`. Where that is not known it is asked for next.
+    pub(super) fn is_reached(
+        &mut self,
+        at: usize,
+        position: u64,
+        quiet: Since,
+        idle: Duration,
+    ) -> bool {
+        let told = lock(&self.told).get(&at).copied();
+        let told = told.filter(|(asked, _)| asked.elapsed() + idle <= quiet.elapsed());
+        let Some((_, end)) = told else {
+            self.wanted.push(at);
+            return false;
+        };
+        if position >= end {
+            return true;
+        }
+        // Nothing but ends of transactions may stand before the end.
+        let read_to = lock(&self.consumer.context().read_to).get(&self.names[at]).copied();
+        let reached = read_to.is_some_and(|read_to| read_to >= end);
+        if !reached {
+            // The end may have moved since; one that stays is reached some time.
+            self.wanted.push(at);
+        }
+        reached
+    }
+
+    /// Asks for what was wanted.
+    pub(super) fn ask(&mut self) {
+        if self.wanted.is_empty() {
+            return;
+        }
+        // The client does not bear one that is asked for twice.
+        self.wanted.sort_unstable();
+        self.wanted.dedup();
+        match self.asked.try_send(std::mem::take(&mut self.wanted)) {
+            // The next question has them again.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+}
+
+/// Answers questions until nobody asks.
+fn answer(
+    consumer: &BaseConsumer<Watching>,
+    names: &[(String, i32)],
+    questions: &Receiver<Vec<usize>>,
+    told: &Mutex<BTreeMap<usize, End>>,
+) {
+    while let Ok(wanted) = questions.recv() {
+        // Before the question: the answer is at least as new.
+        let asked = Since::now();
+        if let Ok(ends) = together(consumer, names, &wanted) {
+            lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
+            continue;
+        }
+        // One that is out of reach spoils the answer for all.
+        for at in wanted {
+            let asked = Since::now();
+            if let Ok(ends) = together(consumer, names, &[at]) {
+                lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
+            }
+        }
+    }
+}
+
+/// The ends of some partitions, in one question to each broker.
+fn together(
+    consumer: &BaseConsumer<Watching>,
+    names: &[(String, i32)],
+    wanted: &[usize],
+) -> KafkaResult<Vec<(usize, u64)>> {
+    let mut list = TopicPartitionList::new();
+    for at in wanted {
+        let (topic, partition) = &names[*at];
+        list.add_partition_offset(topic, *partition, Offset::End)?;
+    }
+    let found = consumer.offsets_for_times(list, ANSWER)?;
+    let mut ends = Vec::new();
+    for at in wanted {
+        let (topic, partition) = &names[*at];
+        let element = found.find_partition(topic, *partition);
+        let end = element.filter(|one| one.error().is_ok()).map(|one| one.offset());
+        if let Some(Offset::Offset(end)) = end {
+            ends.push((*at, end.max(0) as u64));
+        }
+    }
+    Ok(ends)
+}
+
+/// What is behind a lock is whole after every line, also where a thread ended badly.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

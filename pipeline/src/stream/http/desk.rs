@@ -1,0 +1,338 @@
+//! Where those who ask and the stream meet: what is waited for, what was decided and may be asked
+//! for again, and what is held.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+
+use super::super::ends::lock;
+use super::holds::Holds;
+use super::metrics::Metrics;
+
+/// What tells two events of one id apart.
+pub(in crate::stream) type Body = [u64; 2];
+
+/// Memory that an answer takes up beside its bytes, about.
+const ANSWER_OVERHEAD: usize = 160;
+
+/// Shared by the stream and whoever answers requests.
+pub(in crate::stream) struct Desk {
+    pub(in crate::stream) metrics: Metrics,
+    holds: Mutex<Holds>,
+    answers: Mutex<Answers>,
+    live: AtomicBool,
+    ending: AtomicBool,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Its decision, as the record has it.
+    Decided(Arc<str>),
+    /// What was answered when time was up, which binds.
+    Fallback(Arc<str>),
+    /// Another event has its id.
+    Conflict,
+    /// It was decided before, so long ago that the decision is not kept here.
+    Forgotten,
+}
+
+/// What is known of an id when it is asked for.
+pub(super) enum Asked {
+    /// It is decided; or something else has its id.
+    Known(Answer),
+    /// Somebody has asked, and it is waited for.
+    Pending(oneshot::Receiver<Answer>),
+    /// It is new, and is to be appended by whoever asks now.
+    New(oneshot::Receiver<Answer>),
+}
+
+enum Known {
+    Waiting(Waiting),
+    Answered(Answer),
+}
+
+/// An event that is waited for.
+struct Waiting {
+    waiters: Vec<oneshot::Sender<Answer>>,
+    place: Option<(u32, u64)>,
+    /// Whether time was up, and the fallback answer is being written down.
+    binding: bool,
+    /// What was decided while it was.
+    decided: Option<Answer>,
+}
+
+/// What is known of ids.
+struct Answers {
+    by_id: BTreeMap<Box<str>, (Body, Known)>,
+    /// Those that are answered, oldest first.
+    order: VecDeque<Box<str>>,
+    /// Those whose place in their partition is known.
+    places: BTreeMap<(u32, u64), Box<str>>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Desk {
+    pub(in crate::stream) fn new(answers_bytes: usize) -> Desk {
+        Desk {
+            metrics: Metrics::default(),
+            holds: Mutex::default(),
+            answers: Mutex::new(Answers {
+                by_id: BTreeMap::new(),
+                order: VecDeque::new(),
+                places: BTreeMap::new(),
+                bytes: 0,
+                bytes_max: answers_bytes,
+            }),
+            live: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+        }
+    }
+
+    /// What is held.
+    pub(in crate::stream) fn holds(&self) -> &Mutex<Holds> {
+        &self.holds
+    }
+
+    /// Says that the past is replayed, and that new events are decided.
+    pub(in crate::stream) fn set_live(&self) {
+        self.live.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that nothing new is decided any more: whoever waits is told.
+    pub(in crate::stream) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        let mut answers = lock(&self.answers);
+        // A sender that is dropped is an answer.
+        answers.by_id.retain(|_, (_, known)| !matches!(known, Known::Waiting(_)));
+        answers.places.clear();
+    }
+
+    /// Whether events can be decided.
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Asks for the decision on an event.
+    pub(super) fn ask(&self, id: &str, body: Body) -> Asked {
+        let (sender, receiver) = oneshot::channel();
+        let mut answers = lock(&self.answers);
+        match answers.by_id.get_mut(id) {
+            Some((known, _)) if *known != body => Asked::Known(Answer::Conflict),
+            Some((_, Known::Answered(answer))) => Asked::Known(answer.clone()),
+            Some((_, Known::Waiting(waiting))) => {
+                waiting.waiters.push(sender);
+                Asked::Pending(receiver)
+            }
+            None => {
+                let waiters = vec![sender];
+                let waiting = Waiting { waiters, place: None, binding: false, decided: None };
+                answers.by_id.insert(id.into(), (body, Known::Waiting(waiting)));
+                Asked::New(receiver)
+            }
+        }
+    }
+
+    /// Says where an event stands that was asked for.
+    pub(super) fn appended(&self, id: &str, at: (u32, u64)) {
+        let mut answers = lock(&self.answers);
+        if let Some((_, Known::Waiting(waiting))) = answers.by_id.get_mut(id) {
+            waiting.place = Some(at);
+            answers.places.insert(at, id.into());
+        }
+    }
+
+    /// Says that an event could not be appended, as far as is known: whoever asks next tries again.
+    pub(super) fn not_appended(&self, id: &str) {
+        let mut answers = lock(&self.answers);
+        if let Some((_, Known::Waiting(waiting))) = answers.by_id.get(id)
+            && waiting.place.is_none()
+        {
+            answers.by_id.remove(id);
+        }
+    }
+
+    /// Whether whoever calls is to write down a fallback answer, for time is up: not where there is
+    /// an answer, or somebody else does. From here on nothing else is answered until it is
+    /// [`bound`](Self::bound).
+    pub(super) fn bind(&self, id: &str) -> bool {
+        match lock(&self.answers).by_id.get_mut(id) {
+            Some((_, Known::Waiting(waiting))) => !std::mem::replace(&mut waiting.binding, true),
+            _ => false,
+        }
+    }
+
+    /// Says what came of it: the fallback answer is written down, or it is not and whatever was
+    /// decided counts.
+    pub(super) fn bound(&self, id: &str, body: Body, line: Option<Arc<str>>) {
+        let mut answers = lock(&self.answers);
+        let Some((_, Known::Waiting(waiting))) = answers.by_id.get_mut(id) else { return };
+        waiting.binding = false;
+        let decided = waiting.decided.take();
+        if let Some(answer) = line.map(Answer::Fallback).or(decided) {
+            answers.answer(id, body, answer);
+        }
+    }
+
+    /// A fallback answer of a former incarnation.
+    pub(in crate::stream) fn remember_fallback(&self, id: &str, body: Body, line: &str) {
+        lock(&self.answers).answer(id, body, Answer::Fallback(line.into()));
+    }
+
+    /// Hears of a decision. A fallback answer that was given before stays what is answered.
+    pub(in crate::stream) fn decided(&self, id: &str, body: Body, line: &str) {
+        let mut answers = lock(&self.answers);
+        let answer = Answer::Decided(line.into());
+        match answers.by_id.get_mut(id) {
+            Some((_, Known::Answered(_))) => {}
+            Some((_, Known::Waiting(waiting))) if waiting.binding => {
+                waiting.decided = Some(answer);
+                let place = waiting.place.take();
+                place.map(|place| answers.places.remove(&place));
+            }
+            _ => answers.answer(id, body, answer),
+        }
+    }
+
+    /// Hears that the event at a place was refused for its id.
+    pub(in crate::stream) fn refused(&self, at: (u32, u64)) {
+        lock(&self.answers).settle(at, &Answer::Conflict);
+    }
+
+    /// Hears that everything before an offset of a partition is decided: what still waits there was
+    /// a repeat of what was decided long ago.
+    pub(in crate::stream) fn passed(&self, partition: u32, offset: u64) {
+        let mut answers = lock(&self.answers);
+        let range = (partition, 0)..(partition, offset);
+        let settled: Vec<(u32, u64)> = answers.places.range(range).map(|(at, _)| *at).collect();
+        settled.into_iter().for_each(|at| answers.settle(at, &Answer::Forgotten));
+    }
+
+    /// Whether somebody waits for a decision.
+    pub(in crate::stream) fn is_waited_for(&self) -> bool {
+        !lock(&self.answers).places.is_empty()
+    }
+}
+
+impl Answers {
+    /// Answers whoever waits, and keeps the answer, as far as there is room.
+    fn answer(&mut self, id: &str, body: Body, answer: Answer) {
+        if let Some((_, Known::Waiting(waiting))) = self.by_id.remove(id) {
+            if let Some(place) = waiting.place {
+                self.places.remove(&place);
+            }
+            for waiter in waiting.waiters {
+                // Whoever went away needs no answer.
+                let _ = waiter.send(answer.clone());
+            }
+        }
+        self.bytes += size_of_answer(id, &answer);
+        self.by_id.insert(id.into(), (body, Known::Answered(answer)));
+        self.order.push_back(id.into());
+        while self.bytes > self.bytes_max {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some((_, Known::Answered(answer))) = self.by_id.remove(&oldest) {
+                self.bytes -= size_of_answer(&oldest, &answer);
+            }
+        }
+    }
+
+    /// Answers whoever waits for the event at a place, and keeps nothing.
+    fn settle(&mut self, at: (u32, u64), answer: &Answer) {
+        let Some(id) = self.places.remove(&at) else { return };
+        if let Some((_, Known::Waiting(waiting))) = self.by_id.remove(&id) {
+            for waiter in waiting.waiters {
+                let _ = waiter.send(answer.clone());
+            }
+        }
+    }
+}
+
+fn size_of_answer(id: &str, answer: &Answer) -> usize {
+    let line = match answer {
+        Answer::Decided(line) | Answer::Fallback(line) => line.len(),
+        Answer::Conflict | Answer::Forgotten => 0,
+    };
+    2 * id.len() + line + ANSWER_OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(line: &str) -> Answer {
+        Answer::Decided(line.into())
+    }
+
+    #[test]
+    fn who_asks_again_gets_the_first_answer_and_who_asks_otherwise_a_conflict() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(mut first) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+        let Asked::Pending(mut second) = desk.ask("e", [1, 1]) else { panic!("it is pending") };
+        assert!(matches!(desk.ask("e", [2, 2]), Asked::Known(Answer::Conflict)));
+        desk.appended("e", (0, 7));
+        assert!(desk.is_waited_for());
+        desk.decided("e", [1, 1], "line");
+        assert!(!desk.is_waited_for());
+        assert_eq!(
+            (first.try_recv(), second.try_recv()),
+            (Ok(decided("line")), Ok(decided("line")))
+        );
+        let Asked::Known(again) = desk.ask("e", [1, 1]) else { panic!("it is known") };
+        assert_eq!(again, decided("line"));
+    }
+
+    #[test]
+    fn what_was_answered_when_time_was_up_binds() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(mut first) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+        assert!(desk.bind("e") && !desk.bind("e"), "one writes it down");
+        desk.decided("e", [1, 1], "meanwhile");
+        assert!(first.try_recv().is_err(), "until it is written down nothing is answered");
+        desk.bound("e", [1, 1], Some("fallback".into()));
+        let answer = Answer::Fallback("fallback".into());
+        assert_eq!(first.try_recv(), Ok(answer.clone()));
+        desk.decided("e", [1, 1], "late");
+        let Asked::Known(again) = desk.ask("e", [1, 1]) else { panic!("it is known") };
+        assert_eq!(again, answer);
+        assert!(!desk.bind("e"), "it has its answer");
+        // What could not be written down binds nobody.
+        let Asked::New(mut other) = desk.ask("f", [1, 1]) else { panic!("it is new") };
+        assert!(desk.bind("f"));
+        desk.decided("f", [1, 1], "line");
+        desk.bound("f", [1, 1], None);
+        assert_eq!(other.try_recv(), Ok(decided("line")));
+    }
+
+    #[test]
+    fn repeats_and_conflicts_that_only_the_order_knows_are_answered() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(mut conflict) = desk.ask("a", [1, 1]) else { panic!("it is new") };
+        let Asked::New(mut repeat) = desk.ask("b", [1, 1]) else { panic!("it is new") };
+        let Asked::New(mut waits) = desk.ask("c", [1, 1]) else { panic!("it is new") };
+        for (at, id) in (5..).zip(["a", "b", "c"]) {
+            desk.appended(id, (3, at));
+        }
+        desk.refused((3, 5));
+        desk.passed(3, 7);
+        assert_eq!(conflict.try_recv(), Ok(Answer::Conflict));
+        assert_eq!(repeat.try_recv(), Ok(Answer::Forgotten));
+        assert!(waits.try_recv().is_err());
+        assert!(matches!(desk.ask("b", [9, 9]), Asked::New(_)), "nothing is kept of it");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
+        let desk = Desk::new(10_000);
+        for at in 0..1_000 {
+            desk.decided(&format!("e{at}"), [1, 1], &"x".repeat(100));
+        }
+        let answers = lock(&desk.answers);
+        assert!(answers.bytes <= 10_000 && answers.by_id.len() > 20, "{}", answers.by_id.len());
+        assert_eq!(answers.by_id.len(), answers.order.len());
+        assert!(answers.by_id.contains_key("e999") && !answers.by_id.contains_key("e0"));
+    }
+}

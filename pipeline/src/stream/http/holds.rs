@@ -1,0 +1,279 @@
+//! Transactions that wait for a person, and what people did with them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::ends::lock;
+use super::decide::{not_ready, not_written};
+use super::routes::{App, Problem};
+use super::tokens::Role;
+use crate::stopwatch::unix_ms;
+
+/// Held transactions that are kept; of more the oldest are no longer listed.
+const HOLDS_MAX: usize = 200_000;
+
+/// Held transactions of one answer, unless fewer are wanted.
+const LISTED_MAX: usize = 1_000;
+/// Why something was done, in bytes.
+const REASON_BYTES_MAX: usize = 2_000;
+
+/// A transaction that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::stream) struct Hold {
+    pub(in crate::stream) event_id: String,
+    pub(in crate::stream) account_id: String,
+    pub(in crate::stream) amount_fen: i64,
+    /// In ms since 1970 UTC.
+    pub(in crate::stream) effective_time: i64,
+    pub(in crate::stream) score: i64,
+}
+
+/// What can be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::stream) enum Action {
+    /// It settles.
+    Release,
+    /// It never does.
+    Void,
+}
+
+/// What somebody did with it: a record of the topic of holds. The first of a transaction counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::stream) struct Act {
+    pub(in crate::stream) event_id: String,
+    pub(in crate::stream) action: Action,
+    pub(in crate::stream) actor: String,
+    pub(in crate::stream) reason: String,
+    /// When, by the clock of the program, in ms since 1970 UTC.
+    pub(in crate::stream) at_ms: i64,
+}
+
+/// What is held and what became of it.
+#[derive(Default)]
+pub(in crate::stream) struct Holds {
+    open: BTreeMap<String, Hold>,
+    /// The ids by age: effective time, then id.
+    ages: BTreeMap<(i64, String), ()>,
+    /// What somebody is doing, and what was done.
+    acts: BTreeMap<String, Act>,
+    /// How many were left out for their number.
+    dropped: u64,
+}
+
+/// Why nothing can be done with a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is not held.
+    NotHeld,
+    /// Somebody was first.
+    Done(Act),
+}
+
+impl Holds {
+    /// Hears of a transaction that was held.
+    pub(in crate::stream) fn add(&mut self, hold: Hold) {
+        let act = self.acts.get(&hold.event_id);
+        if act.is_some() {
+            return;
+        }
+        self.ages.insert((hold.effective_time, hold.event_id.clone()), ());
+        self.open.insert(hold.event_id.clone(), hold);
+        if self.open.len() > HOLDS_MAX
+            && let Some(((_, oldest), ())) = self.ages.pop_first()
+        {
+            self.open.remove(&oldest);
+            self.dropped += 1;
+        }
+    }
+
+    /// Hears of what was done before this incarnation began.
+    pub(in crate::stream) fn done(&mut self, act: Act) {
+        self.close(&act.event_id);
+        self.acts.entry(act.event_id.clone()).or_insert(act);
+    }
+
+    /// Takes a transaction for whoever is first; it is theirs until [`put_back`](Self::put_back).
+    pub(super) fn take(&mut self, act: &Act) -> Result<(), Refused> {
+        if let Some(first) = self.acts.get(&act.event_id) {
+            return Err(Refused::Done(first.clone()));
+        }
+        if !self.open.contains_key(&act.event_id) {
+            return Err(Refused::NotHeld);
+        }
+        self.acts.insert(act.event_id.clone(), act.clone());
+        Ok(())
+    }
+
+    /// Undoes what could not be written down.
+    pub(super) fn put_back(&mut self, event_id: &str) {
+        self.acts.remove(event_id);
+    }
+
+    /// Takes a transaction off the list, after what was done is written down.
+    pub(super) fn close(&mut self, event_id: &str) {
+        if let Some(hold) = self.open.remove(event_id) {
+            self.ages.remove(&(hold.effective_time, hold.event_id));
+        }
+    }
+
+    /// What is open, oldest first, from after a place in that order; at most so many.
+    pub(super) fn list(&self, after: Option<(i64, String)>, limit: usize) -> Vec<&Hold> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        let ids = self.ages.range((from, Unbounded)).map(|((_, id), ())| id);
+        let open = ids.filter(|id| !self.acts.contains_key(*id));
+        open.filter_map(|id| self.open.get(id)).take(limit).collect()
+    }
+
+    /// How many are open, and how many were left out.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        (self.open.len(), self.dropped)
+    }
+}
+
+/// Which part of the list is wanted.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    limit: Option<usize>,
+    /// The last of the part before: its effective time and its id.
+    after_time: Option<i64>,
+    after_id: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    app.admit(&headers, Role::Viewer)?;
+    if !app.desk.is_live() {
+        return Err(not_ready());
+    }
+    let after = wanted.after_time.map(|time| (time, wanted.after_id.unwrap_or_default()));
+    let limit = wanted.limit.unwrap_or(LISTED_MAX).min(LISTED_MAX);
+    let holds = lock(app.desk.holds());
+    let (open, dropped) = holds.counts();
+    let list = holds.list(after, limit);
+    Ok(Json(json!({ "holds": list, "open": open, "not_listed": dropped })).into_response())
+}
+
+/// What somebody wants to do.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    event_id: String,
+    action: Action,
+    reason: String,
+}
+
+pub(super) async fn act(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let actor = app.admit(&headers, Role::Approver)?;
+    if !app.desk.is_live() {
+        return Err(not_ready());
+    }
+    let wrong = |why: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed", why);
+    let wish: Wish = serde_json::from_slice(&body).map_err(|error| wrong(&error.to_string()))?;
+    let reason = wish.reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
+        return Err(wrong("a reason has 1 to 2000 bytes"));
+    }
+    let act = Act {
+        event_id: wish.event_id,
+        action: wish.action,
+        actor: actor.name,
+        reason: reason.to_owned(),
+        at_ms: unix_ms(),
+    };
+    lock(app.desk.holds()).take(&act).map_err(|refused| match refused {
+        Refused::NotHeld => Problem::new(StatusCode::NOT_FOUND, "not_held", "it is not held"),
+        Refused::Done(first) => {
+            let detail = "somebody was first";
+            let mut problem = Problem::new(StatusCode::CONFLICT, "already_done", detail);
+            problem.1["first"] = json!(first);
+            problem
+        }
+    })?;
+    let value = json!(act).to_string();
+    let appended = app.log.append(&app.config.holds, (&act.event_id, &value), &[]).await;
+    let mut holds = lock(app.desk.holds());
+    match appended {
+        Ok(_) => {
+            holds.close(&act.event_id);
+            tracing::info!(actor = act.actor, action = ?act.action, "a hold was closed");
+            Ok(Json(json!(act)).into_response())
+        }
+        Err(why) => {
+            holds.put_back(&act.event_id);
+            Err(not_written(&why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(id: &str, time: i64) -> Hold {
+        Hold {
+            event_id: id.to_owned(),
+            account_id: "u".to_owned(),
+            amount_fen: 1,
+            effective_time: time,
+            score: 600,
+        }
+    }
+
+    fn act(id: &str, actor: &str) -> Act {
+        Act {
+            event_id: id.to_owned(),
+            action: Action::Release,
+            actor: actor.to_owned(),
+            reason: "known".to_owned(),
+            at_ms: 0,
+        }
+    }
+
+    fn open(holds: &Holds) -> Vec<&str> {
+        holds.list(None, 10).into_iter().map(|hold| hold.event_id.as_str()).collect()
+    }
+
+    #[test]
+    fn the_first_who_acts_wins_and_what_cannot_be_written_is_undone() {
+        let mut holds = Holds::default();
+        for (id, time) in [("b", 2), ("a", 2), ("c", 1)] {
+            holds.add(hold(id, time));
+        }
+        assert_eq!(open(&holds), ["c", "a", "b"], "oldest first");
+        assert_eq!(holds.list(Some((2, "a".to_owned())), 10)[0].event_id, "b");
+        assert_eq!(holds.take(&act("c", "liu")), Ok(()));
+        assert_eq!(holds.take(&act("c", "wang")), Err(Refused::Done(act("c", "liu"))));
+        holds.put_back("c");
+        assert_eq!(holds.take(&act("c", "wang")), Ok(()));
+        holds.close("c");
+        assert_eq!(open(&holds), ["a", "b"]);
+        assert_eq!(holds.take(&act("d", "liu")), Err(Refused::NotHeld));
+    }
+
+    #[test]
+    fn what_was_done_before_a_restart_stays_done() {
+        let mut holds = Holds::default();
+        holds.done(act("a", "liu"));
+        holds.done(act("a", "wang"));
+        holds.add(hold("a", 1));
+        assert!(open(&holds).is_empty());
+        assert_eq!(holds.take(&act("a", "li")), Err(Refused::Done(act("a", "liu"))));
+    }
+}

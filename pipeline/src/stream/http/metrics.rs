@@ -1,0 +1,257 @@
+//! What is measured of a stream, as Prometheus reads it. Labels are names of rules, topics, routes
+//! and the like, never of people.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::super::control::Counted;
+use crate::decision::Verdict;
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter<u64, AtomicU64>>;
+type Gauges = Family<Labels, Gauge<i64, AtomicI64>>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// From a quarter of a millisecond to a minute.
+const SECONDS: [f64; 18] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 20.0, 30.0, 60.0,
+];
+
+/// The metrics of a stream.
+pub(in crate::stream) struct Metrics {
+    registry: Registry,
+    records: Counters,
+    decisions: Counters,
+    rule_hits: Counters,
+    not_evaluable: Counters,
+    lag: Gauges,
+    watermark: Gauges,
+    waiting_events: Gauge<i64, AtomicI64>,
+    waiting_bytes: Gauge<i64, AtomicI64>,
+    live: Gauge<i64, AtomicI64>,
+    holds: Gauge<i64, AtomicI64>,
+    to_decided: Histogram,
+    to_committed: Histogram,
+    commits: Histogram,
+    requests: Counters,
+    request_seconds: Histograms,
+    lag_max: AtomicU64,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("hongxian"),
+            records: Family::default(),
+            decisions: Family::default(),
+            rule_hits: Family::default(),
+            not_evaluable: Family::default(),
+            lag: Family::default(),
+            watermark: Family::default(),
+            waiting_events: Gauge::default(),
+            waiting_bytes: Gauge::default(),
+            live: Gauge::default(),
+            holds: Gauge::default(),
+            to_decided: seconds(),
+            to_committed: seconds(),
+            commits: seconds(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            lag_max: AtomicU64::new(u64::MAX),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let Metrics { registry, .. } = self;
+        let mut add = |name, help, metric| registry.register(name, help, metric);
+        add(
+            "records",
+            "Records since the stream began, by what became of them",
+            self.records.clone(),
+        );
+        add("decisions", "Decisions of this process, by action", self.decisions.clone());
+        add("rule_hits", "Hits of live rules in this process", self.rule_hits.clone());
+        let help = "Events for which a rule could not be evaluated, in this process";
+        add("not_evaluable", help, self.not_evaluable.clone());
+        add("http_requests", "Requests by route and status", self.requests.clone());
+        let help = "Records that are in a partition and were not read";
+        registry.register("partition_lag_records", help, self.lag.clone());
+        let help = "Watermark of a partition, ms since 1970 UTC; absent before its first event";
+        registry.register("partition_watermark_ms", help, self.watermark.clone());
+        let help = "Events that wait for others before them";
+        registry.register("waiting_events", help, self.waiting_events.clone());
+        let help = "Memory of events that wait";
+        registry.register_with_unit("waiting", help, Unit::Bytes, self.waiting_bytes.clone());
+        registry.register("live", "1 when the past is replayed", self.live.clone());
+        registry.register("holds_open", "Transactions that wait for a person", self.holds.clone());
+        for (name, help, metric) in [
+            ("append_to_decided", "From a record's append to its decision", &self.to_decided),
+            ("append_to_committed", "From a record's append to the commit", &self.to_committed),
+            ("commit", "How long a commit took", &self.commits),
+        ] {
+            registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        }
+        let help = "How long requests took, by route";
+        registry.register_with_unit(
+            "http_request",
+            help,
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+    }
+
+    /// Counts a decision and the live rules that hit.
+    pub(super) fn decided<'r>(&self, verdict: Verdict, rules: impl Iterator<Item = &'r str>) {
+        self.decisions.get_or_create(&label("decision", verdict.name())).inc();
+        for rule in rules {
+            self.rule_hits.get_or_create(&label("rule", rule)).inc();
+        }
+    }
+
+    /// Counts events for which a rule could not be evaluated.
+    pub(super) fn not_evaluable(&self, rule: &str, events: u64) {
+        self.not_evaluable.get_or_create(&label("rule", rule)).inc_by(events);
+    }
+
+    /// How long after its append a record was decided, and committed.
+    pub(super) fn latency(&self, committed: bool, ms: i64) {
+        let histogram = if committed { &self.to_committed } else { &self.to_decided };
+        histogram.observe(ms.max(0) as f64 / 1_000.0);
+    }
+
+    /// How long a commit took.
+    pub(in crate::stream) fn committed(&self, took: Duration) {
+        self.commits.observe(took.as_secs_f64());
+    }
+
+    /// What became of records since the stream began.
+    pub(in crate::stream) fn counts(&self, counts: Counted) {
+        let Counted { decided, applied, rejected, duplicates } = counts;
+        for (what, count) in [
+            ("decided", decided),
+            ("applied", applied),
+            ("rejected", rejected),
+            ("duplicate", duplicates),
+        ] {
+            let counter = self.records.get_or_create(&label("outcome", what));
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// How far a partition is: lag in records where it is known, and watermark in ms.
+    pub(in crate::stream) fn partition(
+        &self,
+        (topic, partition): (&str, i32),
+        lag: Option<u64>,
+        watermark: i64,
+    ) {
+        let labels = vec![("topic", topic.to_owned()), ("partition", partition.to_string())];
+        if let Some(lag) = lag {
+            self.lag.get_or_create(&labels).set(lag as i64);
+        }
+        if watermark > i64::MIN {
+            self.watermark.get_or_create(&labels).set(watermark);
+        }
+    }
+
+    /// What waits, whether the stream is live, and how far it is behind.
+    pub(in crate::stream) fn state(
+        &self,
+        (events, bytes): (usize, usize),
+        live: bool,
+        lag: Option<u64>,
+    ) {
+        self.waiting_events.set(events as i64);
+        self.waiting_bytes.set(bytes as i64);
+        self.live.set(i64::from(live));
+        self.lag_max.store(lag.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many transactions wait for a person.
+    pub(super) fn holds(&self, open: usize) {
+        self.holds.set(open as i64);
+    }
+
+    /// A request that was answered.
+    pub(super) fn request(&self, route: &'static str, status: u16, took: Duration) {
+        let labels = vec![("route", route.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        let route = label("route", route);
+        self.request_seconds.get_or_create(&route).observe(took.as_secs_f64());
+    }
+
+    /// Records that the partition which is most behind has and that were not read; none where that
+    /// is not known.
+    pub(super) fn lag(&self) -> Option<u64> {
+        Some(self.lag_max.load(Ordering::Relaxed)).filter(|lag| *lag < u64::MAX)
+    }
+
+    /// The text that Prometheus reads.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        // A string takes everything.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn label(name: &'static str, value: &str) -> Labels {
+    vec![(name, value.to_owned())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The dashboard asks for what there is; counts and buckets are what was observed.
+    #[test]
+    fn the_dashboard_asks_for_metrics_that_there_are() {
+        let metrics = Metrics::default();
+        metrics.decided(Verdict::Hold, ["many"].into_iter());
+        metrics.not_evaluable("many", 3);
+        metrics.latency(false, 7);
+        metrics.latency(true, 70);
+        metrics.committed(Duration::from_millis(3));
+        metrics.counts(Counted { decided: 5, applied: 4, rejected: 3, duplicates: 2 });
+        metrics.partition(("events", 1), Some(12), 1_000);
+        metrics.state((3, 400), true, Some(12));
+        metrics.holds(1);
+        metrics.request("/v1/decide", 200, Duration::from_millis(4));
+        let text = metrics.text();
+        for line in [
+            "hongxian_records_total{outcome=\"decided\"} 5",
+            "hongxian_rule_hits_total{rule=\"many\"} 1",
+            "hongxian_not_evaluable_total{rule=\"many\"} 3",
+            "hongxian_append_to_decided_seconds_bucket{le=\"0.01\"} 1",
+            "hongxian_append_to_committed_seconds_bucket{le=\"0.05\"} 0",
+            "hongxian_partition_lag_records{topic=\"events\",partition=\"1\"} 12",
+            "hongxian_waiting_bytes 400",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let dashboard = include_str!("../../../../scripts/deploy/grafana.json");
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let mut asked = 0;
+        for part in dashboard.split("hongxian_").skip(1) {
+            let name: String = part.chars().take_while(|c| is_name(*c)).collect();
+            assert!(text.contains(&format!("\nhongxian_{name}")), "{name}");
+            asked += 1;
+        }
+        assert!(asked > 10);
+    }
+}

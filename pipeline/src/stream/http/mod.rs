@@ -1,0 +1,210 @@
+//! HTTP beside a stream: events are decided while somebody waits, labels come in, held transactions
+//! are released or voided; health, readiness and metrics.
+//!
+//! A request only appends records to topics and waits for what the stream says of them on the
+//! [`Desk`]: what is decided is decided in the one order, and a replay decides the same.
+
+mod decide;
+mod desk;
+mod holds;
+mod labels;
+mod log;
+mod metrics;
+mod routes;
+mod settings;
+mod tokens;
+mod watch;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+
+use self::desk::Desk;
+use self::log::Log;
+use self::routes::App;
+pub use self::settings::{Fallback, HttpConfig};
+use self::tokens::Tokens;
+pub(super) use self::watch::Watch;
+use super::config::Config;
+use super::connect::ensure_topic;
+use super::control::Held;
+use super::ends::lock;
+use super::input::{Input, Reading};
+use crate::diagnostic::{Failure, Message};
+use crate::run::Settings;
+use crate::source::log::Decoder;
+
+/// Threads that answer requests: they wait most of the time.
+const THREADS: usize = 2;
+/// How long answers that are under way may take when the stream ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// What must be right before a stream begins.
+pub(super) struct Bound {
+    http: HttpConfig,
+    listener: TcpListener,
+    tokens: Tokens,
+}
+
+/// A server that runs until it is ended.
+pub(super) struct Server {
+    pub(super) desk: Arc<Desk>,
+    app: Arc<App>,
+    handle: Handle<SocketAddr>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Takes the address and reads the tokens.
+///
+/// # Errors
+/// When the address is taken (exit 3), or the file of tokens is wrong (exit 2).
+pub(super) fn bind(http: &HttpConfig) -> Result<Bound, Failure> {
+    let tokens = Tokens::open(http.tokens.as_deref(), http.rate)?;
+    let listener = TcpListener::bind(http.listen).map_err(|error| {
+        let address = http.listen;
+        Failure::Environment(Message::new(
+            format!("cannot listen on {address}: {error}"),
+            format!("无法监听 {address}：{error}"),
+        ))
+    })?;
+    Ok(Bound { http: http.clone(), listener, tokens })
+}
+
+impl Server {
+    /// Begins to answer for a stream that is at `held`, with what was answered and done before.
+    pub(super) fn open(
+        config: &Config,
+        bound: Bound,
+        held: &Held,
+        input: &Input,
+        settings: Settings,
+    ) -> Result<Server, Failure> {
+        let http = &bound.http;
+        let slowest = settings.idle.max(settings.times.allowed_lateness);
+        if slowest >= http.time_limit {
+            // An event waits for each partition to have one that is as late, or to be idle.
+            tracing::warn!(
+                time_limit_ms = http.time_limit,
+                "idle_ms or allowed_lateness is as long as time_limit: fallbacks will answer where \
+                 events are few"
+            );
+        }
+        let desk = Arc::new(Desk::new(http.answers_bytes));
+        for fallen in &held.fallbacks {
+            desk.remember_fallback(&fallen.event_id, fallen.body, &fallen.answer);
+        }
+        read_acts(config, http, &desk)?;
+        let is_first = |source: &Reading| source.topic == http.topic;
+        let first = input.sources.iter().position(is_first).unwrap_or(0);
+        Server::start(config, bound, desk, (settings, first as u32))
+    }
+
+    /// Begins to answer. Events are taken when the stream says that it is live.
+    fn start(
+        config: &Config,
+        Bound { http, listener, tokens }: Bound,
+        desk: Arc<Desk>,
+        (settings, first_partition): (Settings, u32),
+    ) -> Result<Server, Failure> {
+        let schema = Arc::new(config.schema());
+        let app = Arc::new(App {
+            desk: desk.clone(),
+            tokens,
+            log: Log::open(&config.cluster, http.time_limit.max(LOG_MS_MIN))?,
+            decoder: Decoder::new(schema, settings.times.max_ahead),
+            control: config.control.clone(),
+            first_partition,
+            config: http.clone(),
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(|error| failed(&error.to_string()))?;
+        let tls = match &http.tls {
+            None => None,
+            Some((chain, key)) => {
+                // Set by whoever was first; there is one.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let read = runtime.block_on(RustlsConfig::from_pem_file(chain, key));
+                Some(read.map_err(|error| {
+                    let (chain, key) = (chain.display(), key.display());
+                    Failure::Usage(Message::new(
+                        format!("{chain} and {key} are no certificate and its key: {error}"),
+                        format!("{chain} 与 {key} 不是证书及其私钥：{error}"),
+                    ))
+                })?)
+            }
+        };
+        let (handle, routes) = (Handle::new(), routes::routes(app.clone()));
+        let own = handle.clone();
+        let serve = async move {
+            let service = routes.into_make_service();
+            match tls {
+                None => axum_server::from_tcp(listener)?.handle(own).serve(service).await,
+                Some(tls) => {
+                    axum_server::from_tcp_rustls(listener, tls)?.handle(own).serve(service).await
+                }
+            }
+        };
+        let run = move || {
+            if let Err(error) = runtime.block_on(serve) {
+                tracing::error!(%error, "nothing is answered any more");
+            }
+        };
+        let thread = std::thread::spawn(run);
+        tracing::info!(address = %http.listen, tls = http.tls.is_some(), "listening");
+        Ok(Server { desk, app, handle, thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    /// Answers whoever waits that nothing more is decided, and lets answers go out.
+    fn drop(&mut self) {
+        self.desk.end();
+        self.app.log.end();
+        self.handle.graceful_shutdown(Some(LAST_ANSWERS));
+        if let Some(thread) = self.thread.take() {
+            // One that ended badly has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Brokers have at least so long to take a record, in ms.
+const LOG_MS_MIN: i64 = 1_000;
+
+/// Reads back what was done with held transactions; makes the topics that are not there.
+fn read_acts(config: &Config, http: &HttpConfig, desk: &Desk) -> Result<(), Failure> {
+    let cluster = &config.cluster;
+    let consumer = cluster.consumer()?;
+    ensure_topic(cluster, &consumer, (&http.labels, 1), &[])?;
+    // What people did is never to be lost for its age.
+    let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
+    ensure_topic(cluster, &consumer, (&http.holds, 1), &keep)?;
+    let partitions = Input::whole_topic(cluster, &http.holds)?;
+    let mut holds = lock(desk.holds());
+    Input::open(cluster, &partitions)?.read_to_end(|_, fetched| {
+        let act = serde_json::from_slice(&fetched.arrived.value).map_err(|error| {
+            let (topic, offset) = (&http.holds, fetched.arrived.offset);
+            Failure::Usage(Message::new(
+                format!("the record at offset {offset} of {topic} is nothing done: {error}"),
+                format!("主题 {topic} 偏移 {offset} 的记录不是处置记录：{error}"),
+            ))
+        })?;
+        holds.done(act);
+        Ok(())
+    })
+}
+
+fn failed(why: &str) -> Failure {
+    Failure::Environment(Message::new(
+        format!("HTTP cannot be served: {why}"),
+        format!("无法提供 HTTP 服务：{why}"),
+    ))
+}

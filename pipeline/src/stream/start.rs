@@ -1,0 +1,177 @@
+//! How a stream begins: everything that can be wrong is looked at before it takes its name, so that
+//! a start that must fail leaves an instance that runs alone.
+
+use std::sync::atomic::Ordering;
+
+use super::config::Config;
+use super::connect::{Tell, ensure_topic, partitions, wait, with_times_of_senders};
+use super::control::{Begin, Entry, Held, Resume, Source};
+use super::input::{Input, Start, no_topic};
+use super::live::How;
+use super::output::{Outgoing, Output, Told};
+use crate::diagnostic::{Failure, Message};
+use crate::run::Settings;
+
+/// What a stream begins with.
+pub(super) struct Started {
+    pub(super) held: Held,
+    pub(super) input: Input,
+    pub(super) output: Output,
+}
+
+/// Begins: from here on nobody else writes in the stream's name.
+///
+/// # Errors
+/// When brokers are away, records are gone, or the stream began with other rules; whoever has the
+/// stream's name then goes on.
+pub(super) fn start(
+    config: &Config,
+    how: &How<'_>,
+    told: (Settings, &str),
+) -> Result<Started, Failure> {
+    let sources = open_topics(config, how)?;
+    look(config, &sources, told)?;
+    warn_of_times(config, how.tell);
+    let mut output = Output::open(config, how.crash_at)?;
+    // Whoever had the name may have committed until now.
+    let (input, mut held, now) = look(config, &sources, told)?;
+    if held.begin.is_none() {
+        begin(config, &mut output, &now, how.tell)?;
+        held.begin = Some(now);
+    }
+    Ok(Started { held, input, output })
+}
+
+/// How far the stream is, its input from there on, and with what it would begin now; that they fit.
+fn look(
+    config: &Config,
+    sources: &[(String, i32)],
+    told: (Settings, &str),
+) -> Result<(Input, Held, Begin), Failure> {
+    let held = Held::read(config)?;
+    let input = Input::open(&config.cluster, &starts(sources, held.begin.as_ref()))?;
+    let now = Begin::new(config, begun(&input), told);
+    if let Some(begin) = &held.begin {
+        begin.check(&now)?;
+    }
+    check_ends(&input, held.resume.as_ref())?;
+    Ok((input, held, now))
+}
+
+/// Says where `max_ahead` does not protect. It is no failure: whose topics they are may not be
+/// theirs to change, and a replay has the same times.
+fn warn_of_times(config: &Config, tell: Tell<'_>) {
+    match with_times_of_senders(&config.cluster, &config.input) {
+        Some(topics) if topics.is_empty() => {}
+        Some(topics) => tell(&Message::new(
+            format!(
+                "the records of {} have the times of their senders: a sender whose clock is ahead \
+                 passes max_ahead and moves the watermark; set message.timestamp.type = \
+                 LogAppendTime on the topic",
+                topics.join(", ")
+            ),
+            format!(
+                "{} 的记录使用发送方的时间：发送方时钟超前时 max_ahead 无法拦截，并会推进水位线；\
+                 请在主题上设置 message.timestamp.type = LogAppendTime",
+                topics.join("、")
+            ),
+        )),
+        None => tell(&Message::new(
+            format!(
+                "the brokers do not tell whose times the records of {} have: max_ahead protects \
+                 only where message.timestamp.type is LogAppendTime",
+                config.input.join(", ")
+            ),
+            format!(
+                "代理未告知 {} 的记录使用谁的时间：仅当 message.timestamp.type 为 LogAppendTime 时 \
+                 max_ahead 才有效",
+                config.input.join("、")
+            ),
+        )),
+    }
+}
+
+/// Waits for the brokers and makes topics that are not there, but for those of the input.
+fn open_topics(config: &Config, how: &How<'_>) -> Result<Vec<(String, i32)>, Failure> {
+    let consumer = config.cluster.consumer()?;
+    let stop = || how.interrupted.load(Ordering::Relaxed);
+    wait(&config.cluster, &consumer, how.tell, &stop)?;
+    let mut sources = Vec::new();
+    for topic in &config.input {
+        let count = partitions(&consumer, topic)?.ok_or_else(|| no_topic(topic))?;
+        sources.extend((0..count as i32).map(|partition| (topic.clone(), partition)));
+    }
+    for topic in [&config.output, &config.dead_letter] {
+        ensure_topic(&config.cluster, &consumer, (topic, 1), &[])?;
+    }
+    // How far the stream is and its heartbeats are never to be lost for their age.
+    let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
+    let count = ensure_topic(&config.cluster, &consumer, (&config.control, 1), &keep)?;
+    if count != 1 {
+        let topic = &config.control;
+        return Err(Failure::Usage(Message::new(
+            format!("the control topic {topic} has {count} partitions, and must have one"),
+            format!("控制主题 {topic} 有 {count} 个分区，只能有一个"),
+        )));
+    }
+    Ok(sources)
+}
+
+/// Where each partition begins: where the stream did, or else where the partition does.
+fn starts(sources: &[(String, i32)], begin: Option<&Begin>) -> Vec<(String, i32, Start)> {
+    let start = |topic: &str, partition: i32| {
+        let own = |source: &&Source| source.topic == topic && source.partition == partition;
+        let known = begin.and_then(|begin| begin.partitions.iter().find(own));
+        known.map_or(Start::Earliest, |source| Start::At(source.offset))
+    };
+    let each = sources.iter();
+    each.map(|(topic, at)| (topic.clone(), *at, start(topic, *at))).collect()
+}
+
+fn begun(input: &Input) -> Vec<Source> {
+    let source = |source: &super::input::Reading| Source {
+        topic: source.topic.clone(),
+        partition: source.partition,
+        offset: source.start,
+    };
+    input.sources.iter().map(source).collect()
+}
+
+/// Checks that what was read before is still there to its end.
+fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
+    let places = resume.map(|resume| resume.partitions.as_slice()).unwrap_or_default();
+    let lost = input.sources.iter().zip(places).find(|(now, was)| now.end < was.next_offset);
+    let Some((now, was)) = lost else { return Ok(()) };
+    let (topic, partition, end, next) = (&now.topic, now.partition, now.end, was.next_offset);
+    Err(Failure::Environment(Message::new(
+        format!(
+            "partition {partition} of {topic} ends at offset {end}, and the stream had read to \
+             {next}: the topic was made anew, or the brokers lost records"
+        ),
+        format!(
+            "主题 {topic} 的分区 {partition} 止于偏移 {end}，而流已读到 {next}：主题被重建，或代理丢失了记录"
+        ),
+    )))
+}
+
+/// Writes down with what the stream begins.
+fn begin(config: &Config, output: &mut Output, now: &Begin, tell: Tell<'_>) -> Result<(), Failure> {
+    let record = control(config, &Entry::Begin(now.clone()));
+    while output.commit(std::slice::from_ref(&record), tell)? == Told::Unknown {
+        if let Some(begin) = Held::read(config)?.begin {
+            return begin.check(now);
+        }
+    }
+    Ok(())
+}
+
+/// A record of the control topic.
+pub(super) fn control(config: &Config, entry: &Entry) -> Outgoing {
+    Outgoing {
+        topic: config.control.clone(),
+        key: Some(entry.key().into_bytes()),
+        value: entry.value().into_bytes(),
+        headers: Vec::new(),
+        came_with: None,
+    }
+}

@@ -1,0 +1,270 @@
+//! A stream that is asked by HTTP, seen by whoever asks; every answer is held to the document that the
+//! stream serves.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Child;
+use std::time::Duration;
+
+use hongxian::stopwatch::Since;
+use serde_json::{Value, json};
+
+use super::bench::{Bench, PATIENCE};
+use super::{ended, signal, until};
+use crate::support::START;
+
+const LARGE: &str = "title = 'large'\nstatus = 'live'\non = ['claim']\nwhen = 'amount_fen >= 90000'\n\
+                     score = 700\nreason = 'large'\n";
+
+/// The SHA-256 of the tokens `one`, `two` and `three`, by another program.
+const TOKENS: &str = "
+[[token]]
+actor = 'viewer'
+role = 'viewer'
+sha256 = '7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed'
+[[token]]
+actor = 'till'
+role = 'analyst'
+sha256 = '3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3'
+[[token]]
+actor = 'wang'
+role = 'approver'
+sha256 = '8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f'
+";
+
+/// Who asks a stream.
+struct Client {
+    address: String,
+    document: Value,
+}
+
+/// What was answered.
+struct Answer {
+    status: u16,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
+    }
+}
+
+impl Client {
+    /// Asks, and holds the answer to the document.
+    fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let answer = self.ask_plainly(method, path, token, body);
+        let route = path.split('?').next().unwrap();
+        let pointer = format!("/paths/{}/{}", route.replace('/', "~1"), method.to_lowercase());
+        let operation = self.document.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}"));
+        let told = &operation["responses"][answer.status.to_string()];
+        assert!(told.is_object(), "{method} {path}: {} is not told of", answer.status);
+        let told = self.resolved(told);
+        let schema = self.resolved(&told["content"]["application/json"]["schema"]);
+        let schema = schema.get("oneOf").map_or(schema, |of| self.resolved(&of[0]));
+        for field in schema["required"].as_array().into_iter().flatten() {
+            let field = field.as_str().unwrap();
+            let value = answer.json();
+            assert!(value.is_array() || value.get(field).is_some(), "{path}: no {field}");
+        }
+        answer
+    }
+
+    fn resolved<'v>(&'v self, value: &'v Value) -> &'v Value {
+        let Some(reference) = value.get("$ref").and_then(Value::as_str) else { return value };
+        self.document.pointer(reference.trim_start_matches('#')).unwrap()
+    }
+
+    fn ask_plainly(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (host, length) = (&self.address, body.len());
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n\
+             {body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, text: body.to_owned() }
+    }
+
+    fn decide(&self, event: &str) -> Answer {
+        self.ask("POST", "/v1/decide", "two", event)
+    }
+}
+
+/// Starts a stream that is asked, and waits until it is ready.
+fn serve(bench: &Bench, more: &str) -> (Child, Client) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    fs::write(bench.path("tokens.toml"), TOKENS).unwrap();
+    bench.configure(&bench.rules());
+    let plain = fs::read_to_string(bench.config()).unwrap();
+    let (labels, holds) = (bench.topic("labels"), bench.topic("holds"));
+    let http = format!(
+        "[http]\nlisten = '{address}'\ntokens = 'tokens.toml'\nlabels = '{labels}'\n\
+         holds = '{holds}'\n{more}\n"
+    );
+    fs::write(bench.config(), plain + &http).unwrap();
+    let child = bench.spawn(&[]);
+    until("nobody answers", || TcpStream::connect(&address).is_ok());
+    let mut client = Client { address, document: Value::Null };
+    client.document = client.ask_plainly("GET", "/openapi.json", "", "").json();
+    (child, client)
+}
+
+/// The policy with nothing late, idle after so many ms.
+fn policy(bench: &Bench, idle_ms: i64) {
+    let text = format!("allowed_lateness = '0s'\ndedup_window = '1d'\nidle_ms = {idle_ms}\n");
+    fs::write(bench.rules().join("policy.toml"), text).unwrap();
+    fs::write(bench.rules().join("funds/large.toml"), LARGE).unwrap();
+}
+
+fn claim(id: &str, after: i64, amount: i64) -> String {
+    json!({
+        "event_id": id, "event_time": START + after, "kind": "claim", "account_id": format!("u{id}"),
+        "counterparty_id": "s", "group_id": "g", "packet_id": "p", "amount_fen": amount,
+    })
+    .to_string()
+}
+
+/// Events are decided while somebody waits; the same event gets the same answer, also after a restart,
+/// and another under its id a conflict; and the log replays to the same bytes.
+#[test]
+fn events_are_decided_while_somebody_waits() {
+    let Some(bench) = Bench::new("decide", 1) else { return };
+    policy(&bench, 100);
+    let (child, client) = serve(&bench, "time_limit = '20s'");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    assert_eq!(client.ask("GET", "/healthz", "", "").status, 200);
+    for (token, status) in [("wrong", 401), ("one", 403), ("two", 200)] {
+        let answer = client.ask("POST", "/v1/decide", token, &claim("a", 0, 5));
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+    let first = client.decide(&claim("a", 0, 5));
+    assert_eq!((first.status, &first.json()["status"]), (200, &json!("decided")));
+    assert_eq!(first.json()["decision"]["decision"], "allow");
+    assert_eq!(first.json()["decision"]["event_id"], "a");
+    assert_eq!(client.decide(&claim("a", 0, 6)).json()["code"], "id_conflict");
+    assert_eq!(client.decide(&claim("a", 0, 6)).status, 409);
+    assert_eq!(client.decide("{\"event_id\":\"x\"}").status, 422);
+    assert_eq!(client.decide("[").status, 400);
+    let login = json!({ "event_id": "l", "event_time": START + 1, "kind": "login",
+        "account_id": "u" });
+    assert_eq!(client.decide(&login.to_string()).status, 202);
+    let many = format!("[{},{},{{}}]", claim("b", 1_000, 5), claim("a", 0, 6));
+    let many = client.decide(&many).json();
+    let statuses: Vec<_> = (0..3).map(|at| many[at]["http_status"].as_i64().unwrap()).collect();
+    assert_eq!(statuses, [200, 409, 422], "{many}");
+    let mut took: Vec<Duration> = (0..40)
+        .map(|at| {
+            let since = Since::now();
+            let answer = client.decide(&claim(&format!("n{at}"), 10_000 + at * 1_000, 5));
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            since.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    println!("one event after the other: p50 {:?}, largest {:?}", took[20], took[39]);
+    let metrics = client.ask("GET", "/metrics", "", "").text;
+    for line in [
+        "hongxian_decisions_total{decision=\"allow\"} 42",
+        "hongxian_append_to_decided_seconds_count 42",
+        "hongxian_http_requests_total{route=\"/v1/decide\",status=\"409\"}",
+        "hongxian_partition_lag_records{",
+        "hongxian_live 1",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("un1"), "no ids in metrics");
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    let (child, client) = serve(&bench, "time_limit = '20s'");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    assert_eq!(client.decide(&claim("a", 0, 5)).json(), first.json(), "also after a restart");
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    assert_eq!(bench.replayed("2").0, bench.digest());
+    assert_eq!(bench.decided().len(), 42);
+}
+
+/// Who waits longer than they may is answered by the policy; that answer is written down and binds,
+/// also after a restart and after the event is decided.
+#[test]
+fn after_the_time_limit_the_fallback_answers_and_binds() {
+    let Some(bench) = Bench::new("fallback", 2) else { return };
+    // The other partition has nothing and is not idle for long: nothing can be decided.
+    policy(&bench, 600_000);
+    let (child, client) = serve(&bench, "time_limit = '300ms'");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let small = client.decide(&claim("a", 0, 19_999));
+    assert_eq!((small.status, &small.json()["status"]), (200, &json!("fallback")));
+    assert_eq!(small.json()["decision"]["decision"], "review");
+    let large = client.decide(&claim("b", 0, 20_000)).json();
+    assert_eq!(large["decision"]["decision"], "hold");
+    assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large);
+    assert_eq!(client.decide(&claim("b", 0, 20_001)).status, 409);
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    assert_eq!(bench.stream(&["--once"])["counts"]["decided"], 2, "they are decided too");
+    let (child, client) = serve(&bench, "time_limit = '300ms'");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large, "what was answered binds");
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+}
+
+/// Held transactions are listed; whoever is first releases or voids one, with a reason, and whoever
+/// comes later is told who was; a restart forgets nothing. Labels come with who sent them.
+#[test]
+fn holds_are_closed_once_and_labels_come_in() {
+    let Some(bench) = Bench::new("holds", 1) else { return };
+    policy(&bench, 100);
+    let (child, client) = serve(&bench, "time_limit = '20s'\nrate = 1000");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    for (at, id) in ["h0", "h1"].into_iter().enumerate() {
+        let answer = client.decide(&claim(id, at as i64 * 1_000, 95_000)).json();
+        assert_eq!(answer["decision"]["decision"], "hold", "{answer}");
+    }
+    let list = client.ask("GET", "/v1/holds", "one", "").json();
+    assert_eq!((&list["open"], &list["holds"][0]["event_id"]), (&json!(2), &json!("h0")));
+    assert_eq!(list["holds"][0]["amount_fen"], 95_000);
+    let act = |id: &str, action: &str, token: &str, reason: &str| {
+        let wish = json!({ "event_id": id, "action": action, "reason": reason });
+        client.ask("POST", "/v1/holds", token, &wish.to_string())
+    };
+    assert_eq!(act("h0", "release", "two", "known").status, 403);
+    assert_eq!(act("h0", "release", "three", " ").status, 422);
+    assert_eq!(act("h0", "settle", "three", "known").status, 422);
+    assert_eq!(act("other", "void", "three", "known").status, 404);
+    let done = act("h0", "release", "three", "a known customer");
+    assert_eq!((done.status, &done.json()["actor"]), (200, &json!("wang")));
+    let second = act("h0", "void", "three", "no");
+    assert_eq!((second.status, &second.json()["first"]), (409, &done.json()));
+    let label = json!({ "event_id": "lab", "event_time": START, "kind": "label", "label": "fraud",
+        "subject_kind": "event", "subject_id": "h1" });
+    assert_eq!(client.ask("POST", "/v1/labels", "one", &label.to_string()).status, 403);
+    assert_eq!(client.ask("POST", "/v1/labels", "two", &claim("x", 0, 1)).status, 422);
+    let written = client.ask("POST", "/v1/labels", "two", &format!("[{label}]"));
+    assert_eq!((written.status, written.json()), (200, json!({ "written": 1 })));
+    let labels = bench.committed("labels");
+    assert_eq!(labels[0].headers["actor"], "till");
+    assert_eq!(serde_json::from_slice::<Value>(&labels[0].value).unwrap(), label);
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    let (child, client) = serve(&bench, "rate = 5");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let list = client.ask("GET", "/v1/holds", "one", "").json();
+    assert_eq!((&list["open"], &list["holds"][0]["event_id"]), (&json!(1), &json!("h1")));
+    let many = (0..40).map(|_| client.ask("GET", "/v1/holds", "one", "").status);
+    assert!(many.into_iter().any(|status| status == 429), "nobody asks more often than is fair");
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+}
