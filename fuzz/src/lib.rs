@@ -1,4 +1,7 @@
-//! What the targets share: one file, read in blocks of two sizes, must give the same records.
+//! What the targets share: one file, read in blocks of two sizes, must give the same records; and
+//! what must hold of the packet engine ([`packets`]).
+
+pub mod packets;
 
 use std::sync::Arc;
 

@@ -209,9 +209,9 @@ fn work(
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
         let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
-        let mut replies = wiring.referee(&events);
+        let (mut replies, latencies) = wiring.referee(&events);
         replies.extend(wiring.funds(&events));
-        replies.extend(wiring.social(&events));
+        replies.extend(wiring.social(&events, latencies));
         let annotated = match &job.features().clusters {
             Some(clusters) => {
                 let (counts, annotated) = wiring.clusters(&events, clusters);

@@ -1,5 +1,5 @@
 //! The referee's families: packets, the accounts that are told what was found of their shares and
-//! refunds, and the devices that are told of the claims on them.
+//! refunds, and the devices and groups (see `social`) that are told how long claims there took.
 //!
 //! What a packet's keeper finds goes on to the other keepers within the same step. Each of them
 //! waits for the step to be whole, as every keeper does, and then has both what there is to tell
@@ -17,13 +17,16 @@ use crate::features::kept::Keeper;
 use crate::features::state::Usage;
 use crate::gather::Prepared;
 use crate::keyed::{Addressing, Key, Replies, Requests};
-use crate::packet::requests::{FortunesState, RefereeState, packet_requests};
+use crate::packet::requests::{FortunesState, RefereeState, TOLD, packet_requests};
 
 impl Wiring<'_> {
     /// Answers about the packets of each transaction and, where something asks for them, about
-    /// its account.
+    /// its account and device; and what groups are to be told.
     #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
-    pub(super) fn referee<'s>(&self, events: &Events<'s>) -> Vec<StreamVec<'s, u64, Replies>> {
+    pub(super) fn referee<'s>(
+        &self,
+        events: &Events<'s>,
+    ) -> (Vec<StreamVec<'s, u64, Replies>>, StreamVec<'s, u64, Requests>) {
         let (index, peers) = (self.index, self.peers);
         let to = move |first| Addressing { origin: index, peers, first };
         let requests = self.ask(events, "packet: referee", move |prepared: &Prepared| {
@@ -35,9 +38,9 @@ impl Wiring<'_> {
         let packets = self.packets(requests, features.kept_family(Keeper::Packets));
         let (packets, tidings) = packets.ok_err(|found| found);
         let mut answers = vec![packets];
-        let mut tidings = tidings.partition(2, |(to, requests)| (to as u64, requests)).into_iter();
-        let (Some(shares), Some(claims)) = (tidings.next(), tidings.next()) else {
-            unreachable!("it is parted in two");
+        let tidings = tidings.partition(TOLD as u64, |(to, requests)| (to as u64, requests));
+        let Ok([shares, claims, of_groups]) = <[_; TOLD]>::try_from(tidings) else {
+            unreachable!("it is parted in so many");
         };
         if features.keepers.has(Keeper::Fortunes) {
             let asked = self.ask(events, "packet: accounts", move |prepared| {
@@ -66,7 +69,7 @@ impl Wiring<'_> {
             let (apply, usage) = (Latencies::apply, Latencies::usage);
             answers.push(self.answers(requests, name, Latencies::new(), apply, usage));
         }
-        answers
+        (answers, of_groups)
     }
 
     #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
@@ -75,7 +78,10 @@ impl Wiring<'_> {
         requests: StreamVec<'s, u64, Requests>,
         family: u32,
     ) -> StreamVec<'s, u64, Result<Replies, (usize, Requests)>> {
-        let mut state = RefereeState::new(self.peers);
+        // In the order of `Told`.
+        let listeners = [Keeper::Fortunes, Keeper::Latencies, Keeper::Groups];
+        let listens = listeners.map(|keeper| self.job.features().keepers.has(keeper));
+        let mut state = RefereeState::new(self.peers, listens);
         self.keyed(requests, "packet: referee", move |work| match work {
             Work::Apply(batches, found) => {
                 for requests in batches {

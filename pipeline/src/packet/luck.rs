@@ -26,6 +26,15 @@ pub const LUCK_RANKS_MAX: usize = 1_000;
 /// Of an account with more faulty refunds in the window only the latest count.
 pub const REFUND_FAULTS_MAX: usize = 100;
 
+/// A claim sooner than this after the sending is hasty, in ms. To notice a packet, to open it and to
+/// tap on it are three acts of two tenths of a second each: one who watches for it does so now and
+/// then, and a program whose delays are drawn to look human does so again and again.
+pub const HASTE_MS: i64 = 600;
+/// How far back hasty claims count: 7 days.
+pub const HASTE_WINDOW_MS: i64 = 7 * 24 * 3_600_000;
+/// Of an account with more hasty claims in the window only the latest count.
+pub const HASTY_CLAIMS_MAX: usize = 1_000;
+
 /// Half of the range of a rank.
 const HALF: i64 = 1 << 31;
 /// A rank of 1.
@@ -89,9 +98,11 @@ pub struct Fortune {
     pub refund_faults: usize,
     /// What was found of the latest of these.
     pub refund_finding: Option<Finding>,
+    /// Its claims in groups in the window of haste that came sooner than [`HASTE_MS`].
+    pub hasty_claims: usize,
 }
 
-/// The accounts that lately claimed drawn shares or were given a faulty refund.
+/// The accounts that lately claimed drawn shares, claimed in haste or were given a faulty refund.
 #[derive(Debug, Default)]
 pub struct Fortunes {
     accounts: HashTable<Account>,
@@ -106,6 +117,8 @@ struct Account {
     /// The sum of the ranks that are kept.
     sum: i64,
     faults: VecDeque<(i64, Finding)>,
+    /// When it claimed in haste, the earliest first. Few do.
+    hasty: Option<Box<VecDeque<i64>>>,
 }
 
 /// Bits of a rank beside its time: 2^-22 is far below what a thousand ranks can tell.
@@ -134,6 +147,15 @@ impl Fortunes {
         held.faults.push_back((time, finding));
     }
 
+    /// A claim by `account` at an effective time that came sooner than [`HASTE_MS`].
+    pub fn hastened(&mut self, account: u128, time: i64) {
+        let hasty = self.account(account, time).hasty.get_or_insert_default();
+        if hasty.len() == HASTY_CLAIMS_MAX {
+            hasty.pop_front();
+        }
+        hasty.push_back(time);
+    }
+
     /// What is known of an account at an effective time, if anything is.
     pub fn of(&mut self, account: u128, time: i64) -> Option<Fortune> {
         let held = self.accounts.find_mut(account as u64, |held| held.id == account)?;
@@ -142,6 +164,7 @@ impl Fortunes {
             luck: held.luck(),
             refund_faults: held.faults.len(),
             refund_finding: held.faults.back().map(|(_, finding)| *finding),
+            hasty_claims: held.hasty_claims(),
         })
     }
 
@@ -155,15 +178,18 @@ impl Fortunes {
         self.accounts.is_empty()
     }
 
-    /// How many ranks and refunds are remembered.
+    /// How many ranks, refunds and hasty claims are remembered.
     pub fn events(&self) -> usize {
-        self.accounts.iter().map(|held| held.ranks.len() + held.faults.len()).sum()
+        let of_account =
+            |held: &Account| held.ranks.len() + held.faults.len() + held.hasty_claims();
+        self.accounts.iter().map(of_account).sum()
     }
 
     /// The account, which is new where it is not known; what is over of it is forgotten.
     fn account(&mut self, id: u128, time: i64) -> &mut Account {
         self.sweep_when_due(time);
-        let new = || Account { id, ranks: VecDeque::new(), sum: 0, faults: VecDeque::new() };
+        let new =
+            || Account { id, ranks: VecDeque::new(), sum: 0, faults: VecDeque::new(), hasty: None };
         let hash = |held: &Account| held.id as u64;
         let entry = self.accounts.entry(id as u64, |held| held.id == id, hash);
         let held = entry.or_insert_with(new).into_mut();
@@ -176,7 +202,7 @@ impl Fortunes {
         if self.accounts.len() >= 2 * self.survivors + 64 {
             self.accounts.retain(|held| {
                 held.expire(now);
-                !held.ranks.is_empty() || !held.faults.is_empty()
+                !held.ranks.is_empty() || !held.faults.is_empty() || held.hasty.is_some()
             });
             self.survivors = self.accounts.len();
         }
@@ -192,6 +218,18 @@ impl Account {
         while self.faults.front().is_some_and(|(time, _)| over(*time)) {
             self.faults.pop_front();
         }
+        if let Some(hasty) = &mut self.hasty {
+            while hasty.front().is_some_and(|time| *time <= now - HASTE_WINDOW_MS) {
+                hasty.pop_front();
+            }
+            if hasty.is_empty() {
+                self.hasty = None;
+            }
+        }
+    }
+
+    fn hasty_claims(&self) -> usize {
+        self.hasty.as_ref().map_or(0, |hasty| hasty.len())
     }
 
     fn drop_rank(&mut self) {
@@ -299,6 +337,18 @@ mod tests {
         (0..1_000).for_each(|at| fortunes.claimed(2, at, u32::MAX));
         let luck = fortune(&mut fortunes, 2, 1_000).luck.expect("a thousand");
         assert!((luck - 0.5 * 12_000_f64.sqrt()).abs() < 1e-3, "{luck}");
+    }
+
+    #[test]
+    fn hasty_claims_count_for_a_week_and_the_latest_thousand() {
+        let mut fortunes = Fortunes::default();
+        (0..3).for_each(|at| fortunes.hastened(1, at));
+        for (time, count) in [(2, 3), (7 * DAY, 2), (7 * DAY + 2, 0)] {
+            assert_eq!(fortune(&mut fortunes, 1, time).hasty_claims, count, "at {time}");
+        }
+        (0..2_000).for_each(|at| fortunes.hastened(2, at));
+        assert_eq!(fortune(&mut fortunes, 2, 2_000).hasty_claims, 1_000);
+        assert_eq!(fortune(&mut fortunes, 2, 7 * DAY + 1_500).hasty_claims, 499);
     }
 
     #[test]

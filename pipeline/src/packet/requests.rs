@@ -1,11 +1,12 @@
 //! The referee as two keyed families: packets' events go to the worker that keeps the packet, and
 //! what it finds of shares and refunds goes on to the worker that keeps the account.
 
+use std::array;
 use std::rc::Rc;
 
 use super::finding::Finding;
 use super::limits::Limits;
-use super::luck::Fortunes;
+use super::luck::{Fortunes, HASTE_MS};
 use super::plays::{Rules, TABLE};
 use super::referee::{Law, PacketEvent, Referee, Ruling};
 use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
@@ -16,9 +17,25 @@ use crate::source::order::Slice;
 /// claim, account (two), group, device (two).
 const WORDS: usize = 8;
 
-/// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund.
+/// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund, a
+/// claim sooner than a hand.
 const RANK: u32 = 1;
 const FAULT: u32 = 2;
+const HASTE: u32 = 4;
+
+/// The stream of a claim's latency in ms that a device or a group is told of.
+pub(crate) const LATENCY: u32 = 2;
+
+/// Whom the packets' keeper has something to tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    Accounts,
+    Devices,
+    Groups,
+}
+
+/// The number of [`Told`].
+pub(crate) const TOLD: usize = 3;
 
 /// The requests of a slice's packet events, a batch for each worker; `keys` are those of packets,
 /// accounts, counterparties, groups and devices.
@@ -50,7 +67,7 @@ pub(crate) fn packet_requests(
         let lookup = u32::from(kind.is_transaction());
         batch.push(row, key, slice.effective[row], 1, lookup);
         batch.words.extend([
-            kind as u64 | play << 8 | u64::from(sequenced) << 15 | (late as u64) << 16,
+            head(kind, play, sequenced, groups[row].group(), late),
             chunk.int(AMOUNT_FEN, row) as u64,
             other,
             low,
@@ -61,6 +78,13 @@ pub(crate) fn packet_requests(
         ]);
     }
     batches
+}
+
+/// Kind in four bits, play in three, whether it is sequenced in one, key group of the group in
+/// eight, and above how late it came, in ms.
+fn head(kind: Kind, play: u64, sequenced: bool, group: usize, late: i64) -> u64 {
+    const { assert!(Kind::ALL.len() <= 16 && TABLE.len() < 8 && KEY_GROUPS <= 256) };
+    kind as u64 | play << 4 | u64::from(sequenced) << 7 | (group as u64) << 8 | (late as u64) << 16
 }
 
 /// A play's place in the table, from 1; 0 where it is null.
@@ -90,27 +114,30 @@ fn answer(ruling: &Ruling) -> [u64; 6] {
 pub(crate) struct RefereeState {
     groups: Vec<Referee>,
     peers: usize,
+    /// Who listens, by [`Told`].
+    listens: [bool; TOLD],
 }
 
 impl RefereeState {
-    pub(crate) fn new(peers: usize) -> RefereeState {
+    pub(crate) fn new(peers: usize, listens: [bool; TOLD]) -> RefereeState {
         let law = Law::new(&Limits::default());
-        RefereeState { groups: (0..KEY_GROUPS).map(|_| Referee::new(law)).collect(), peers }
+        let groups = (0..KEY_GROUPS).map(|_| Referee::new(law)).collect();
+        RefereeState { groups, peers, listens }
     }
 
-    /// Judges requests that are in total order. Returns what their accounts and their devices are
-    /// to be told of, each a batch for each worker that there is something for.
+    /// Judges requests that are in total order. Returns what those who listen are to be told of, by
+    /// [`Told`] a batch for each worker that there is something for.
     pub(crate) fn apply(
         &mut self,
         requests: &Requests,
         replies: &mut Replies,
-    ) -> [Vec<Requests>; 2] {
+    ) -> [Vec<Requests>; TOLD] {
         let to = Addressing {
             origin: requests.origin as usize,
             peers: self.peers,
             first: requests.first,
         };
-        let mut tidings = [Requests::batches(&to, 0, 0), Requests::batches(&to, 0, 0)];
+        let mut tidings: [_; TOLD] = array::from_fn(|_| Requests::batches(&to, 0, 0));
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
             let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
             let event = event_of(key, requests.times[at], words);
@@ -123,11 +150,27 @@ impl RefereeState {
                 replies.lookups.push(1);
                 replies.values.extend(answer(&ruling));
             }
-            let device = Key { hash: whole(&words[6..]), check: 0 };
-            if let Some(latency) = ruling.latency.filter(|_| device != Key::NULL) {
-                let batch = &mut tidings[1][device.group() % self.peers];
-                batch.push(row as usize, device, event.time, 1, 0);
-                batch.words.push(latency as u64);
+            let mut tell = |whom: Told, key: Key, key_group: usize, stream: u32, word: u64| {
+                if self.listens[whom as usize] {
+                    let batch = &mut tidings[whom as usize][key_group % self.peers];
+                    batch.push(row as usize, key, event.time, stream, 0);
+                    batch.words.push(word);
+                }
+            };
+            let account = Key { hash: event.account, check: 0 };
+            if let Some(latency) = ruling.latency {
+                let device = Key { hash: whole(&words[6..]), check: 0 };
+                if device != Key::NULL {
+                    tell(Told::Devices, device, device.group(), LATENCY, latency as u64);
+                }
+                if event.group != 0 {
+                    // Its keeper knows the row's group, and is told of the row alone.
+                    let key_group = (words[0] >> 8 & 0xff) as usize;
+                    tell(Told::Groups, Key::NULL, key_group, LATENCY, latency as u64);
+                }
+                if event.group != 0 && (0..HASTE_MS).contains(&latency) {
+                    tell(Told::Accounts, account, account.group(), HASTE, 0);
+                }
             }
             let (stream, word) = match (event.kind, ruling.share_rank) {
                 (Kind::Refund, _) if ruling.finding != Finding::Ok => {
@@ -136,10 +179,7 @@ impl RefereeState {
                 (_, Some(rank)) if ruling.rank_counts => (RANK, u64::from(rank)),
                 _ => continue,
             };
-            let account = Key { hash: event.account, check: 0 };
-            let batch = &mut tidings[0][account.group() % self.peers];
-            batch.push(row as usize, account, event.time, stream, 0);
-            batch.words.push(word);
+            tell(Told::Accounts, account, account.group(), stream, word);
         }
         tidings.each_mut().map(|batches| {
             batches.retain(|batch| !batch.rows.is_empty());
@@ -154,17 +194,17 @@ impl RefereeState {
 }
 
 fn event_of(key: Key, time: i64, words: &[u64]) -> PacketEvent {
-    let kind = Kind::ALL[(words[0] & 0xff) as usize];
+    let kind = Kind::ALL[(words[0] & 0xf) as usize];
     let send = kind == Kind::Send;
     PacketEvent {
         packet: key.hash,
         kind,
         time,
         event_time: time - (words[0] >> 16) as i64,
-        sequenced: words[0] >> 15 & 1 == 1,
+        sequenced: words[0] >> 7 & 1 == 1,
         amount: words[1] as i64,
         shares: if send { words[2] as i64 } else { NULL_INT },
-        play: play_at(words[0] >> 8 & 0x7f),
+        play: play_at(words[0] >> 4 & 0x7),
         account: whole(&words[3..]),
         counterparty: if send { 0 } else { words[2] },
         group: words[5],
@@ -190,6 +230,7 @@ impl FortunesState {
             let fortunes = &mut self.groups[Key { hash: account, check: 0 }.group()];
             match batch.streams[at] {
                 RANK => fortunes.claimed(account, time, batch.words[at] as u32),
+                HASTE => fortunes.hastened(account, time),
                 FAULT => {
                     let finding = Finding::ALL[batch.words[at] as usize];
                     fortunes.refunded(account, time, finding);
@@ -202,6 +243,7 @@ impl FortunesState {
                         known.luck.unwrap_or(f64::NAN).to_bits(),
                         known.refund_faults as u64,
                         known.refund_finding.map_or(u64::MAX, |finding| finding as u64),
+                        known.hasty_claims as u64,
                     ]);
                 }
             }

@@ -26,8 +26,9 @@ use crate::expr::{self, Ast, List, Zone};
 use crate::features::declare::{self, Declarations};
 use crate::features::text::{self, Lexicon};
 
-/// The folders in which rules stand: the four dimensions, and what is none of them.
-pub const DIMENSIONS: [&str; 5] = ["behaviour", "funds", "text", "devices", "packet"];
+/// The folders in which rules stand: the four dimensions, groups and ties between people, and what
+/// the referee of packets finds. Features have the same names.
+pub const DIMENSIONS: [&str; 6] = ["behaviour", "funds", "text", "devices", "social", "packet"];
 
 const PARTS: [&str; 3] = ["features.toml", "policy.toml", "conditions.toml"];
 const LISTS: &str = "lists";

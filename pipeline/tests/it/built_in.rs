@@ -89,6 +89,13 @@ fn expected(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Row {
     give("devices.claim_latency_ms".to_owned(), waited.map(|ms| ms.to_string()));
     let same = seen.iter().enumerate().filter(|(_, ev)| within(ev, 24) && ev.device == now.device);
     let waits: Vec<i64> = same.filter_map(|(at, _)| latency(events, at, refused)).collect();
+    let hasty = |at: usize| latency(events, at, refused).is_some_and(|ms| (0..600).contains(&ms));
+    let own = seen
+        .iter()
+        .enumerate()
+        .filter(|(_, ev)| within(ev, 24 * 7) && ev.account == now.account && !ev.group.is_empty());
+    let hasty = own.filter(|(at, _)| hasty(*at)).count();
+    give("behaviour.hasty_claims_7d".to_owned(), Some(hasty.to_string()));
     let spread = (device && !waits.is_empty()).then(|| format!("{:?}", spread(&waits)));
     give("devices.claim_latency_spread_24h".to_owned(), spread);
     row
@@ -115,7 +122,7 @@ impl Packet {
 }
 
 /// How long after the first sending of its packet that is still known the claim at `at` happened.
-fn latency(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Option<i64> {
+pub(crate) fn latency(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Option<i64> {
     let claim = &events[at];
     if claim.kind != "claim" || claim.packet.is_empty() {
         return None;
@@ -144,7 +151,7 @@ fn latency(events: &[Ev], at: usize, refused: &BTreeSet<String>) -> Option<i64> 
 }
 
 /// The findings on claims that took no share; the referee has tests of its own.
-const REFUSALS: [&str; 8] = [
+pub(crate) const REFUSALS: [&str; 8] = [
     "after_refund",
     "expired",
     "other_sender",

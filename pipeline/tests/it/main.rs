@@ -25,6 +25,7 @@ mod models;
 mod oracle;
 mod order;
 mod packet;
+mod packet_bytes;
 mod referee;
 mod rule_sets;
 mod rules_check;

@@ -69,7 +69,9 @@ fn a_good_directory_is_described() {
         "all": 3,
         "running": 2,
         "by_status": { "draft": 1, "live": 1, "retired": 0, "shadow": 1 },
-        "by_dimension": { "behaviour": 1, "devices": 0, "funds": 2, "packet": 0, "text": 0 },
+        "by_dimension": {
+            "behaviour": 1, "devices": 0, "funds": 2, "packet": 0, "social": 0, "text": 0
+        },
     });
     assert_eq!(found["rules"], wanted);
     let features = found["features"].as_array().unwrap();

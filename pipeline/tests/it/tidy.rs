@@ -88,7 +88,7 @@ fn nothing_is_left_over() {
 #[test]
 fn rule_files_have_names_of_their_own() {
     let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for dimension in ["behaviour", "funds", "text", "devices"] {
+    for dimension in hongxian::rules::DIMENSIONS {
         for file in files(&workspace().join("rules").join(dimension), "toml") {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -50,9 +50,10 @@ pub(super) const GROUP: &[Row] = &[
         kind: RowKind::Int,
         doc: "payments of mine packets' losers (扫雷) in this group in 24 hours whose ratio to \
               their packet had been seen before in it. A loss is a claim whose share ends in the \
-              digit that its packet's text announces (text.bet_digit); the packet is that of \
-              social.group.claim_latency_p10_1h, of more than 0 fen, and by another than the \
-              claimer. A transfer in this group of more than 0 \
+              digit that its packet's text announces (text.bet_digit); the packet is the first one \
+              sent in this group under the claim's packet_id, of more than 0 fen, and by another \
+              than the claimer (it is forgotten 72 hours after its last event in this group, and \
+              before its first claim or refund 193 hours and 2 seconds later than that). A transfer in this group of more than 0 \
               fen from the loser to the packet's sender, within 60 seconds after the loss, pays \
               one loss, and each loss is paid once: of the latest 8 losses of the two, the oldest \
               one unpaid that gives a ratio of payment to packet, in lowest terms, that was seen \
@@ -61,7 +62,8 @@ pub(super) const GROUP: &[Row] = &[
               the group saw last; a payment that counts does so until it leaves the window; null \
               without a group",
         doc_zh: "24小时内该群扫雷赔付中比例已出现过的次数。所领金额尾数等于红包文字所报雷号\
-                 (text.bet_digit)即为中雷;红包按 social.group.claim_latency_p10_1h 的口径认定,\
+                 (text.bet_digit)即为中雷;红包为该 packet_id 在本群首次发出者\
+                 (在本群最后一个事件72小时后即不再记得,未被领取或退款的再晚193小时2秒),\
                  须金额大于 0 且非本人所发。中雷后60秒内中雷者在本群向发包人的转账(大于 0)\
                  赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,取使赔付与红包金额之比\
                  (约分后)已出现过的最早未赔者,没有则取最早未赔者。某比例已出现过,指赔付当时\
@@ -91,26 +93,19 @@ pub(super) const GROUP: &[Row] = &[
         name: "social.group.claim_latency_p10_1h",
         kind: RowKind::Int,
         doc: "of the claims in this group in an hour, how long after its packet came the fastest \
-              tenth (nearest rank: the smallest value such that a tenth of all are no larger); by \
-              effective times, from the first sending in this group under the claim's packet_id, \
-              as devices.claim_latency_ms has it: that is forgotten 72 hours after the packet's \
-              last event in this group, and before its first claim or refund 193 hours and 2 \
-              seconds later than that; claims whose sending was not seen or is forgotten do not \
-              count; null when none does",
-        doc_zh: "1小时内该群领取距发包时长的第10百分位(最近秩);按生效时间,\
-                 自该 packet_id 在本群首次发出起算(同 devices.claim_latency_ms):红包在本群的最后一个\
-                 事件72小时后即不再记得,未被领取或退款的再晚193小时2秒;未见或不再记得发包的领取不计,\
-                 没有时为空",
+              tenth (nearest rank: the smallest value such that a tenth of all are no larger): \
+              of their devices.claim_latency_ms, wherever the packet was sent; claims for which \
+              that is null do not count; null when none does",
+        doc_zh: "1小时内该群领取时延的第10百分位(最近秩);时延即 devices.claim_latency_ms,\
+                 不论红包发自何处;其为空的领取不计,没有时为空",
         unit: "ms",
         misleads: "a plug-in (外挂) in the group makes it small, and so does a lively evening; of a \
-                   few claims it is the fastest one; a claim more than 72 hours after the packet's \
-                   event before it does not count, and an id that is used again within them stands \
-                   for its first packet, which makes claims look slow",
+                   few claims it is the fastest one; as devices.claim_latency_ms",
     },
     Row {
         name: "social.group.claim_latency_p50_1h",
         kind: RowKind::Int,
-        doc: "the median of the times from packet to claim in this group in an hour, as \
+        doc: "the median of the times from sending to claim in this group in an hour, as \
               social.group.claim_latency_p10_1h",
         doc_zh: "1小时内该群领取距发包时长的中位数,口径同 social.group.claim_latency_p10_1h",
         unit: "ms",
@@ -120,7 +115,7 @@ pub(super) const GROUP: &[Row] = &[
     Row {
         name: "social.group.claim_latency_p90_1h",
         kind: RowKind::Int,
-        doc: "the slow end of the times from packet to claim in this group in an hour (nearest \
+        doc: "the slow end of the times from sending to claim in this group in an hour (nearest \
               rank of 90 %), as social.group.claim_latency_p10_1h",
         doc_zh: "1小时内该群领取距发包时长的第90百分位,口径同 social.group.claim_latency_p10_1h",
         unit: "ms",

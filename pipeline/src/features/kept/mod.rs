@@ -36,10 +36,12 @@ pub(crate) enum Keeper {
     Groups,
     /// Where two accounts deal with each other, keyed by the pair.
     Ties,
+    /// The groups in which accounts act, keyed by account.
+    Common,
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 9] = [
+const KEEPERS: [(Keeper, &[&[Row]]); 10] = [
     (Keeper::Packets, &[referee::PACKET]),
     (Keeper::Fortunes, &[referee::ACCOUNT]),
     (Keeper::Latencies, &[latency::ROWS]),
@@ -49,6 +51,7 @@ const KEEPERS: [(Keeper, &[&[Row]]); 9] = [
     (Keeper::LongCycles, &funds::LONG_CYCLES),
     (Keeper::Groups, &[groups::GROUP]),
     (Keeper::Ties, &[ties::TIE]),
+    (Keeper::Common, &[ties::COMMON]),
 ];
 
 /// The place of `packet.outcome` among the kept features.

@@ -83,7 +83,7 @@ pub(super) const PACKET: &[Row] = &[
     },
 ];
 
-/// In the order of an account's answer.
+/// In the order of an account's answer, see [`crate::packet::luck`].
 pub(super) const ACCOUNT: &[Row] = &[
     Row {
         name: "packet.luck_30d",
@@ -117,5 +117,19 @@ pub(super) const ACCOUNT: &[Row] = &[
         doc_zh: "其中最近一笔退款所违反的规则",
         unit: "",
         misleads: "as packet.refund_faults_30d; null where there is none",
+    },
+    Row {
+        name: "behaviour.hasty_claims_7d",
+        kind: RowKind::Count,
+        doc: "claims in groups by the acting account in 7 days that came within 600 ms of the \
+              sending (devices.claim_latency_ms from 0 to 599), this one included; of the latest \
+              1000",
+        doc_zh: "该账号7天内(含本次)在群里于发出后600毫秒内领取的次数\
+                 (devices.claim_latency_ms 为 0 至 599,最多1000)",
+        unit: "claims",
+        misleads: "who watches a lively group has one now and then; a timed packet is sent before \
+                   it can be claimed, so that those who wait for it are never hasty by this, unless \
+                   the source books its opening as its sending; clocks that differ by more than \
+                   people's reaction make everybody hasty or nobody",
     },
 ];

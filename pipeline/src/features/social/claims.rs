@@ -1,4 +1,4 @@
-//! The packets of a group that can still be claimed, and how long their claims took.
+//! The packets of a group that can still be claimed, and how long claims in it took.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -34,7 +34,6 @@ pub(super) struct Packets {
 /// The sending of a packet: under an id that is used again, the first one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    pub(super) time: i64,
     pub(super) sender: Id,
     pub(super) face: i64,
     /// When the packet's last event came.
@@ -63,7 +62,7 @@ impl Packets {
         if packet == NOBODY {
             return;
         }
-        let new = Sent { time, sender, face, touched: time, digit, is_begun: false };
+        let new = Sent { sender, face, touched: time, digit, is_begun: false };
         match self.by_id.get_mut(&packet) {
             Some(held) if held.is_forgotten(time) => *held = new,
             Some(held) => held.touched = time,

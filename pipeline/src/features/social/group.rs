@@ -34,11 +34,13 @@ pub(crate) enum Deal {
         packet: Id,
         digit: Option<u8>,
     },
-    /// `claimer` takes a share of a packet that `sender` sent.
+    /// `claimer` takes a share of a packet that `sender` sent; `latency` is the time in ms that the
+    /// packet's keeper knows to have passed since, and none where it does not.
     Claim {
         claimer: Id,
         sender: Id,
         packet: Id,
+        latency: Option<i64>,
     },
     /// What was left of a packet goes back.
     Refund {
@@ -122,7 +124,12 @@ impl Group {
             Deal::Send { sender, packet, digit } => {
                 self.packets.sent(packet, sender, fen, digit, time);
             }
-            Deal::Claim { claimer, packet, .. } => self.claimed(claimer, packet, fen, time),
+            Deal::Claim { claimer, packet, latency, .. } => {
+                if let Some(latency) = latency {
+                    self.latencies.enter(time, latency);
+                }
+                self.claimed(claimer, packet, fen, time);
+            }
             Deal::Transfer { payer, payee } => {
                 if let Some(mines) = &mut self.mines {
                     mines.paid(payer, payee, fen, time);
@@ -168,7 +175,6 @@ impl Group {
 
     fn claimed(&mut self, claimer: Id, packet: Id, fen: i64, time: i64) {
         let Some(sent) = self.packets.begun(packet, time) else { return };
-        self.latencies.enter(time, time - sent.time);
         if sent.announces(fen) && sent.face > 0 && sent.sender != claimer {
             self.mines.get_or_insert_default().lost(claimer, sent.sender, sent.face, time);
         }

@@ -1,10 +1,15 @@
 //! The keeper of groups: requests keyed by group, answered in total order.
+//!
+//! How long a claim took is known to its packet's keeper alone, which tells it within the same step.
+
+use std::iter::Peekable;
 
 use super::group::{Deal, Group, Id, Known};
 use crate::event::{Kind, NULL_INT};
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::StateMap;
 use crate::keyed::{Replies, Requests};
+use crate::packet::requests::LATENCY;
 
 /// Words of a request: head, amount, account, counterparty, packet.
 pub(crate) const WORDS: usize = 5;
@@ -20,8 +25,8 @@ pub(crate) fn words_of(
     [kind as u64 | digit << 8, amount as u64, account.0, counterparty.0, packet.0]
 }
 
-/// The deal of these words, with its amount.
-fn deal_of(words: &[u64]) -> (Deal, i64) {
+/// The deal of these words, with its amount; `latency` is that of a claim.
+fn deal_of(words: &[u64], latency: Option<i64>) -> (Deal, i64) {
     let [head, amount, account, counterparty, packet] = *words else {
         unreachable!("requests are cut by their words")
     };
@@ -31,7 +36,7 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
             let digit = (head >> 8).checked_sub(1).map(|digit| digit as u8);
             Deal::Send { sender: account, packet, digit }
         }
-        Kind::Claim => Deal::Claim { claimer: account, sender: counterparty, packet },
+        Kind::Claim => Deal::Claim { claimer: account, sender: counterparty, packet, latency },
         Kind::Refund => Deal::Refund { to: account, packet },
         _ => Deal::Transfer { payer: account, payee: counterparty },
     };
@@ -48,8 +53,22 @@ impl GroupsState {
         GroupsState { groups: StateMap::new() }
     }
 
-    /// Applies requests that are in total order, and answers them in the same order.
-    pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
+    /// Applies the batches of one slice, those with latencies and one of requests in total order,
+    /// and answers the requests in the same order.
+    pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
+        let latencies = &mut latencies(batches).peekable();
+        for requests in batches.iter().filter(|batch| !is_told(batch)) {
+            self.answer(requests, latencies, replies);
+        }
+        assert!(latencies.next().is_none(), "each latency is of a claim that is a request");
+    }
+
+    fn answer(
+        &mut self,
+        requests: &Requests,
+        latencies: &mut Peekable<impl Iterator<Item = (u32, i64)>>,
+        replies: &mut Replies,
+    ) {
         let mut words = requests.words.chunks_exact(WORDS);
         for at in 0..requests.rows.len() {
             if at % LOOK_AHEAD == 0 {
@@ -57,8 +76,10 @@ impl GroupsState {
             }
             let key = requests.key(at);
             let time = requests.times[at];
+            let told = latencies.next_if(|(row, _)| *row == requests.rows[at]);
+            let latency = told.map(|(_, latency)| latency);
             let deal = if requests.streams[at] == 0 { None } else { words.next() };
-            let group = match deal.map(deal_of) {
+            let group = match deal.map(|words| deal_of(words, latency)) {
                 Some((deal, fen)) => {
                     let group = self.groups.entry(key, time);
                     group.take(deal, fen, time);
@@ -79,6 +100,23 @@ impl GroupsState {
     pub(crate) fn usage(&self) -> Usage {
         self.groups.usage()
     }
+}
+
+/// Whether a batch is what a packet's keeper tells.
+fn is_told(batch: &Requests) -> bool {
+    batch.streams.first() == Some(&LATENCY)
+}
+
+/// What is told of a slice's claims, in the order of rows.
+fn latencies(batches: &[Requests]) -> impl Iterator<Item = (u32, i64)> + use<> {
+    let told = batches.iter().filter(|batch| is_told(batch));
+    let mut latencies: Vec<(u32, i64)> = told
+        .flat_map(|batch| batch.rows.iter().copied().zip(&batch.words))
+        .map(|(row, word)| (row, *word as i64))
+        .collect();
+    // A row has one packet, and so one latency.
+    latencies.sort_unstable();
+    latencies.into_iter()
 }
 
 /// The words of an answer, in the order of the rows of the catalogue.

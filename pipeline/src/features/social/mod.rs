@@ -1,7 +1,8 @@
 //! Groups and the people in them: what a group's money does, how fast and between whom it is
-//! claimed, and in how many groups two people meet.
+//! claimed, in how many groups two people meet, and in how many both are.
 
 mod claims;
+pub(crate) mod common;
 pub(crate) mod group;
 pub(crate) mod groups;
 mod members;

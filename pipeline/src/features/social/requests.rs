@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::common::{ACTS, AS_PAYEE, AS_PAYER, WITH_ONESELF};
 use super::group::Id;
 use super::groups::{WORDS, words_of};
 use crate::event::{AMOUNT_FEN, Kind};
@@ -58,6 +59,40 @@ pub(crate) fn tie_requests(
         batch.push(row, key, slice.effective[row], u32::from(deals), 1);
         if deals {
             batch.words.extend(halves(group.hash));
+        }
+    }
+    batches
+}
+
+/// The requests of a slice about the groups in which accounts act, a batch for each worker: every
+/// event with an account and a group is an act, and dealings ask about both sides. The keys are
+/// those of accounts, counterparties and groups.
+pub(crate) fn act_requests(
+    slice: &Slice,
+    [accounts, counterparties, groups]: &[Rc<[Key]>; 3],
+    to: &Addressing,
+) -> Vec<Requests> {
+    let chunk = &slice.chunk;
+    // About half of all events are dealings, which ask twice.
+    let mut batches = Requests::batches(to, chunk.len() + chunk.len() / 2, 1);
+    for row in 0..chunk.len() {
+        let (account, other, group) = (accounts[row], counterparties[row], groups[row]);
+        let time = slice.effective[row];
+        let (own, others) = match chunk.kind(row) {
+            Kind::Claim | Kind::Transfer if account == Key::NULL || other == Key::NULL => (0, 0),
+            Kind::Claim | Kind::Transfer if account == other => (WITH_ONESELF, 0),
+            Kind::Claim => (AS_PAYEE, AS_PAYER),
+            Kind::Transfer => (AS_PAYER, AS_PAYEE),
+            _ => (0, 0),
+        };
+        let acts = account != Key::NULL && group != Key::NULL;
+        if acts || own != 0 {
+            let batch = &mut batches[account.group() % to.peers];
+            batch.push(row, account, time, own | if acts { ACTS } else { 0 }, 0);
+            batch.words.extend(acts.then_some(group.hash as u64));
+        }
+        if others != 0 {
+            batches[other.group() % to.peers].push(row, other, time, others, 0);
         }
     }
     batches

@@ -14,12 +14,13 @@ use super::ties::TiesState;
 use crate::event::{Kind, NULL_INT};
 use crate::features::state_map::{KeyedState, StateMap};
 use crate::keyed::{Addressing, Key, Replies, Requests, halves};
+use crate::packet::requests::LATENCY;
 use oracle::{Deal, Known, What};
 
 /// Who acts towards whom about which packet in which group; the last of each but the first is null.
 type Who = (usize, usize, usize, usize);
 
-/// A pause, and the deal after it.
+/// A pause, and the deal after it; see [`latency_of`] for how long a claim took.
 type Parts = (i64, What, Who, i64, Option<i64>);
 
 const HOUR: i64 = 3_600_000;
@@ -101,20 +102,28 @@ fn deals() -> impl Strategy<Value = Vec<Deal>> {
                 packet: if of_packet { id("p", packet, 3) } else { String::new() },
                 amount,
                 digit: digit.filter(|_| what == What::Send),
+                latency: latency_of(what, account, packet, amount),
             }
         };
         parts.into_iter().map(deal).collect()
     })
 }
 
+/// Some latency of a claim, or none as of a packet whose sending was not seen.
+fn latency_of(what: What, account: usize, packet: usize, amount: i64) -> Option<i64> {
+    let known = what == What::Claim && packet != account;
+    known.then_some(amount * 7_919 % 5 * 1_000 + account as i64 - 1)
+}
+
 fn key(text: &str) -> Key {
     Key::of(text.as_bytes())
 }
 
-/// The requests about groups and about ties.
-fn requests(deals: &[Deal]) -> [Requests; 2] {
+/// The requests about groups with what packets tell of them, and about ties.
+fn requests(deals: &[Deal]) -> ([Requests; 2], Requests) {
     let to = Addressing { origin: 0, peers: 1, first: 0 };
     let mut groups = Requests::batches(&to, deals.len(), WORDS).remove(0);
+    let mut told = Requests::batches(&to, 0, 0).remove(0);
     let mut ties = Requests::batches(&to, deals.len(), 2).remove(0);
     for (row, deal) in deals.iter().enumerate() {
         let kind = match deal.what {
@@ -135,6 +144,10 @@ fn requests(deals: &[Deal]) -> [Requests; 2] {
                 let digit = deal.digit.unwrap_or(NULL_INT);
                 groups.words.extend(words_of(kind, digit, deal.amount, ids));
             }
+            if let Some(latency) = deal.latency {
+                told.push(row, Key::NULL, deal.time, LATENCY, 0);
+                told.words.push(latency as u64);
+            }
         }
         if matches!(deal.what, What::Claim | What::Transfer) && other != Key::NULL {
             let contributes = u32::from(account != other && group != Key::NULL);
@@ -144,7 +157,7 @@ fn requests(deals: &[Deal]) -> [Requests; 2] {
             }
         }
     }
-    [groups, ties]
+    ([told, groups], ties)
 }
 
 fn known(words: &[u64]) -> Known {
@@ -166,8 +179,8 @@ proptest! {
 
     #[test]
     fn equals_the_oracle(deals in deals()) {
-        let [groups, ties] = requests(&deals);
-        let mut replies = Replies::to(&groups, 0);
+        let (groups, ties) = requests(&deals);
+        let mut replies = Replies::to(&groups[0], 0);
         GroupsState::new().apply(&groups, &mut replies);
         let mut answers = replies.rows.iter().zip(replies.values.chunks_exact(9)).peekable();
         for (row, deal) in deals.iter().enumerate() {
@@ -211,7 +224,11 @@ fn sent(packet: u64) -> Deed {
 }
 
 fn claimed(packet: u64) -> Deed {
-    Deed::Claim { claimer: PLAYER, sender: HOST, packet: Id(packet) }
+    claimed_after(packet, Some(5_000))
+}
+
+fn claimed_after(packet: u64, latency: Option<i64>) -> Deed {
+    Deed::Claim { claimer: PLAYER, sender: HOST, packet: Id(packet), latency }
 }
 
 const PAID: Deed = Deed::Transfer { payer: PLAYER, payee: HOST };
@@ -300,15 +317,20 @@ fn of_many_ratios_the_last_seen_are_known() {
 #[test]
 fn an_id_that_is_used_again_stands_for_its_first_packet() {
     let mut told = Told::begin();
+    lost_and_paid(&mut told, 1, 1_000, 1_000);
     told.after(0, sent(7), 1_000);
-    told.after(50, sent(7), 1_000);
-    assert_eq!(told.after(50, claimed(7), 5).latency[1], Some(100));
+    told.after(50, sent(7), 3_000);
+    told.after(50, claimed(7), 6);
+    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 1, "1/1 again, and not 1/3");
     // Known to the millisecond for three days after its last event, and then another.
     let kept = 3 * DAY;
-    assert_eq!(told.after(kept, claimed(7), 5).latency[1], Some(kept + 100));
-    assert_eq!(told.after(kept + 1, claimed(7), 5).latency[1], None, "forgotten");
-    told.after(0, sent(7), 1_000);
-    assert_eq!(told.after(9, claimed(7), 5).latency[1], Some(9));
+    told.after(kept, claimed(7), 6);
+    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 1);
+    told.after(kept + 1, claimed(7), 6);
+    assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 0, "forgotten");
+    told.after(0, sent(7), 3_000);
+    told.after(9, claimed(7), 6);
+    assert_eq!(told.after(0, PAID, 3_000).mine_payouts, 1);
 }
 
 /// Few latencies are kept in another way than many.
@@ -325,9 +347,10 @@ fn latencies_of_a_crowd() {
             told.after(0, sent(packet), 1_000);
             held.push((told.time, None));
         }
-        let known = told.after(pause, claimed(packet), 5);
         let sent_at = held.iter().rev().find(|(_, latency)| latency.is_none()).expect("sent").0;
-        held.push((told.time, Some(told.time - sent_at)));
+        let latency = Some(told.time + pause - sent_at);
+        let known = told.after(pause, claimed_after(packet, latency), 5);
+        held.push((told.time, latency));
         let inside = held.iter().filter(|(time, _)| *time > told.time - 3_600_000);
         let mut sorted: Vec<i64> = inside.filter_map(|(_, latency)| *latency).collect();
         sorted.sort_unstable();
@@ -343,7 +366,7 @@ fn memory_follows_what_windows_hold() {
     for member in 0..20_000 {
         told.after(1, sent(member), 1_000);
         let (claimer, packet) = (Id(9 + member), Id(member));
-        told.after(1, Deed::Claim { claimer, sender: HOST, packet }, 6);
+        told.after(1, Deed::Claim { claimer, sender: HOST, packet, latency: Some(1) }, 6);
         told.after(1, Deed::Transfer { payer: claimer, payee: HOST }, 1_000);
     }
     assert!(told.group.heap_bytes() > 20_000 * 200);

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use crate::built_in::{REFUSALS, latency};
 use crate::late;
-use crate::support::{Ev, Row, START, features, options, rows};
+use crate::support::{Ev, Row, START, features, options, refereed};
 use oracle::{Deal, Known, What};
 
 const HOUR: i64 = 3_600_000;
@@ -80,8 +81,8 @@ fn event_of(at: usize, part: Part, time: &mut i64) -> Ev {
 }
 
 /// Events as the oracle takes them; those that are no deal keep their place and name no group.
-fn deals(events: &[Ev]) -> Vec<Deal> {
-    let deal = |ev: &Ev| {
+fn deals(events: &[Ev], refused: &BTreeSet<String>) -> Vec<Deal> {
+    let deal = |(at, ev): (usize, &Ev)| {
         let what = match ev.kind {
             "send" => Some(What::Send),
             "claim" => Some(What::Claim),
@@ -100,9 +101,10 @@ fn deals(events: &[Ev]) -> Vec<Deal> {
             packet: ev.packet.clone(),
             amount: ev.amount.unwrap_or(0),
             digit: ev.text.strip_prefix("100-").map(|digit| digit.parse().expect("a digit")),
+            latency: latency(events, at, refused),
         }
     };
-    events.iter().map(deal).collect()
+    events.iter().enumerate().map(deal).collect()
 }
 
 fn text<V: std::fmt::Debug>(value: Option<V>) -> String {
@@ -211,6 +213,22 @@ fn commonest(events: &[&Ev], modulus: i64) -> f64 {
     counts.values().max().map_or(f64::NAN, |most| *most as f64 / events.len() as f64)
 }
 
+/// The groups in which both sides of a dealing acted, by the documentation. Nobody acts in more
+/// than are kept here.
+fn common(events: &[Ev], at: usize) -> Option<usize> {
+    let now = &events[at];
+    let dealing = ["claim", "transfer"].contains(&now.kind) && !now.counterparty.is_empty();
+    let groups = |account: &str| -> BTreeSet<&str> {
+        let acts = events[..=at].iter().filter(|ev| {
+            ev.account == account && !ev.group.is_empty() && ev.time > now.time - 30 * DAY
+        });
+        acts.map(|ev| ev.group.as_str()).collect()
+    };
+    let (ours, theirs) = (groups(&now.account), groups(&now.counterparty));
+    let common = if now.account == now.counterparty { 0 } else { (&ours & &theirs).len() };
+    dealing.then_some(common)
+}
+
 /// The tie between payer and payee, by the documentation.
 fn tie(deals: &[Deal], at: usize) -> Row {
     let sides = |deal: &Deal| match deal.what {
@@ -252,11 +270,18 @@ proptest! {
         batch in prop::sample::select(vec![1, 7, 10_000]),
     ) {
         let (job, events) = late::job(events, arrivals.as_ref(), features(Vec::new(), None));
-        let deals = deals(&events);
-        for (id, row) in rows(&job, options(workers, tick, batch)) {
+        let found = refereed(&job, options(workers, tick, batch));
+        let refused = found.iter().filter(|(_, outcome, _)| REFUSALS.contains(&outcome.as_str()));
+        let refused: BTreeSet<String> = refused.map(|(id, ..)| id.clone()).collect();
+        let deals = deals(&events, &refused);
+        for (id, _, row) in found {
             let at = events.iter().position(|ev| ev.id == id).expect("the event");
             let mut expected = kept(&deals, at);
             expected.extend(tie(&deals, at));
+            let common = common(&events, at);
+            let cut = text(common.map(|_| 0));
+            expected.insert("social.tie.common_groups_30d".to_owned(), text(common));
+            expected.insert("social.tie.common_groups_cut_30d".to_owned(), cut);
             if let Some(known) = oracle::group(&deals, at) {
                 expected.extend(profile(&events, at, known.mine_payouts));
             } else {

@@ -31,6 +31,8 @@ pub(crate) struct Deal {
     pub(crate) amount: i64,
     /// The digit that the text of a packet announces.
     pub(crate) digit: Option<i64>,
+    /// Of a claim: how long after the sending it came, as the packet's keeper says.
+    pub(crate) latency: Option<i64>,
 }
 
 /// The features of a transaction that the state of its group answers.
@@ -136,7 +138,7 @@ fn rake(day: &[&Deal]) -> i64 {
     members.values().filter(|(paid, _)| *paid == least).map(|(paid, got)| (got - paid).max(0)).sum()
 }
 
-/// The sending of a claim's packet: the first of its id that is still known. It is forgotten 72
+/// The sending of a claim's packet in its group: the first of its id that is still known. It is forgotten 72
 /// hours after the packet's last event, and where it was not claimed or refunded 193 hours and 2
 /// seconds later than that.
 fn send_of<'d>(past: &[&'d Deal], claim: usize) -> Option<&'d Deal> {
@@ -168,9 +170,9 @@ fn send_of<'d>(past: &[&'d Deal], claim: usize) -> Option<&'d Deal> {
 }
 
 fn latencies(past: &[&Deal], now: i64) -> Vec<i64> {
-    let recent = |at: &usize| past[*at].what == What::Claim && past[*at].time > now - HOUR;
-    let of_claim = |at: usize| Some(past[at].time - send_of(past, at)?.time);
-    let mut latencies: Vec<i64> = (0..past.len()).filter(recent).filter_map(of_claim).collect();
+    let recent = |deal: &&&Deal| deal.what == What::Claim && deal.time > now - HOUR;
+    let mut latencies: Vec<i64> =
+        past.iter().filter(recent).filter_map(|deal| deal.latency).collect();
     latencies.sort_unstable();
     latencies
 }
