@@ -75,8 +75,8 @@ impl Wiring<'_> {
         requests: StreamVec<'s, u64, Requests>,
         family: u32,
     ) -> StreamVec<'s, u64, Result<Replies, (usize, Requests)>> {
-        let mut state = RefereeState::new(self.peers);
-        self.keyed(requests, "packet: referee", move |work| match work {
+        let state = RefereeState::new(self.peers);
+        self.keyed(requests, "packet: referee", state, move |state, work| match work {
             Work::Apply(batches, found) => {
                 for requests in batches {
                     let mut replies = Replies::to(requests, family);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::snapshots;
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources, unreadable};
 use crate::document::{Node, Reader};
 use crate::event::{Schema, Type};
@@ -44,6 +45,8 @@ pub struct Config {
     pub tick: i64,
     /// Time between commits, in ms.
     pub commit_interval: i64,
+    /// Where and when state is saved; none: it is not.
+    pub snapshots: Option<snapshots::Settings>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -104,7 +107,7 @@ const OWN: [&str; 12] = [
     "acks",
 ];
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "brokers",
     "name",
     "rules",
@@ -114,6 +117,7 @@ const KEYS: [&str; 11] = [
     "commit_interval",
     "connect_limit",
     "topics",
+    "snapshots",
     "extra",
     "kafka",
 ];
@@ -176,6 +180,7 @@ impl Config {
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
+            snapshots: snapshots::Settings::read(&mut reader, root, path),
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())

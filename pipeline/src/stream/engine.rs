@@ -5,6 +5,8 @@
 //! it came. The *frontier* is the largest whole tick that no watermark is before: nothing that counts as
 //! of earlier can come any more, so everything before it is decided, and nothing from it on.
 
+mod kept;
+
 use rdkafka::message::OwnedHeaders;
 
 use super::control::{Counted, Held, Place, Resume};
@@ -15,6 +17,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::event::{ACCOUNT_ID, EVENT_TIME, TIME_MIN};
 use crate::run::Session;
 use crate::sink::Scored;
+use crate::snapshot::RunningDigest;
 use crate::source::log::{Arrived, Decoder, Heartbeat, Watermark};
 use crate::source::order::{Refused, Waiting};
 
@@ -46,7 +49,7 @@ pub(super) struct Engine {
     /// What was committed before this incarnation began: it is decided anew, and not written again.
     replayed: Option<Resume>,
     counts: Counted,
-    lines: blake3::Hasher,
+    lines: RunningDigest,
     topics: Topics,
     /// What is to be written with the next commit.
     out: Vec<Outgoing>,
@@ -109,7 +112,7 @@ impl Engine {
             frontier: i64::MIN,
             replayed: held.resume.clone(),
             counts: Counted::default(),
-            lines: blake3::Hasher::new(),
+            lines: RunningDigest::default(),
             topics,
             out: Vec::new(),
         }

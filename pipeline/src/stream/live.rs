@@ -11,6 +11,7 @@ use super::engine::{Engine, Topics};
 use super::export;
 use super::input::{Input, Start, no_topic};
 use super::output::{Outgoing, Output, Told, fenced};
+use super::snapshots::{FoundSnapshot, Snapshots};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY, Session, Settings};
@@ -65,7 +66,13 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let held = Held::read(config)?;
     let settings = session.settings();
     let rules_hash = blake3::Hash::from(session.rules_hash()).to_hex().to_string();
-    let starts = starts(&sources, held.begin.as_ref());
+    let mut snapshots = Snapshots::open(config);
+    let mut found = snapshots.newest(&held, session.layout(), how.tell)?;
+    let session = match &mut found {
+        Some(found) => found.session(config, &schema)?,
+        None => session,
+    };
+    let starts = starts(&sources, held.begin.as_ref(), found.as_ref());
     let input = Input::open(&config.cluster, &starts)?;
     let now = Begin::new(config, begun(&input), (settings, &rules_hash));
     match &held.begin {
@@ -81,9 +88,14 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         .map(|source| (source.topic.clone(), source.partition, source.start))
         .collect();
     let topics = Topics { output: config.output.clone(), dead_letter: config.dead_letter.clone() };
-    let engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    let mut engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
+    if let Some(found) = &found {
+        found.restore(&mut engine)?;
+    }
+    let snapshots = snapshots.of(held.begin.as_ref().unwrap_or(&now), found.as_ref());
     let committed = held.resume.clone();
-    let mut stream = Stream { config, how, input, engine, output, committed, settings, written: 0 };
+    let mut stream =
+        Stream { config, how, input, engine, output, committed, settings, written: 0, snapshots };
     if let Some(resume) = &held.resume {
         let decided = resume.counts.decided;
         (how.tell)(&Message::new(
@@ -92,6 +104,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         ));
     }
     let ended = stream.run()?;
+    stream.snapshot(true)?;
     if how.once
         && !ended.interrupted
         && let Some(out) = &config.out
@@ -126,12 +139,18 @@ fn open_topics(config: &Config, tell: Tell<'_>) -> Result<Vec<(String, i32)>, Fa
     Ok(sources)
 }
 
-/// Where each partition begins: where the stream did, or else where the partition does.
-fn starts(sources: &[(String, i32)], begin: Option<&Begin>) -> Vec<(String, i32, Start)> {
+/// Where each partition begins: where its snapshot was, or else the stream began, or else where the
+/// partition does.
+fn starts(
+    sources: &[(String, i32)],
+    begin: Option<&Begin>,
+    found: Option<&FoundSnapshot>,
+) -> Vec<(String, i32, Start)> {
     let start = |topic: &str, partition: i32| {
-        let own = |source: &&Source| source.topic == topic && source.partition == partition;
-        let known = begin.and_then(|begin| begin.partitions.iter().find(own));
-        known.map_or(Start::Earliest, |source| Start::At(source.offset))
+        let own = |source: &Source| source.topic == topic && source.partition == partition;
+        let known = begin.map(|begin| begin.partitions.as_slice()).unwrap_or_default();
+        let Some(at) = known.iter().position(own) else { return Start::Earliest };
+        Start::At(found.map_or(known[at].offset, |found| found.offset(at)))
     };
     let each = sources.iter();
     each.map(|(topic, at)| (topic.clone(), *at, start(topic, *at))).collect()
@@ -194,6 +213,7 @@ struct Stream<'s> {
     committed: Option<Resume>,
     settings: Settings,
     written: u64,
+    snapshots: Snapshots,
 }
 
 impl Stream<'_> {
@@ -303,6 +323,21 @@ impl Stream<'_> {
         }
         self.committed = Some(resume);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
+        self.snapshot(false)
+    }
+
+    /// Saves the state, which is that of the last commit, if it is time to; or, at the end, if there
+    /// is anything new, and waits until it is on disk.
+    fn snapshot(&mut self, at_end: bool) -> Result<(), Failure> {
+        let Some(resume) = self.committed.as_ref().filter(|_| self.engine.is_live()) else {
+            return Ok(());
+        };
+        if self.snapshots.is_due(resume, at_end) {
+            self.snapshots.write(resume, &mut self.engine, self.how.tell)?;
+        }
+        if at_end {
+            self.snapshots.wait(self.how.tell);
+        }
         Ok(())
     }
 

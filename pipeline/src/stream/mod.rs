@@ -10,9 +10,9 @@
 //! `backtest --input-log` of it decides the same bytes.
 //!
 //! On start a stream fences whoever had its name before, reads how far that was, and replays its
-//! input from the beginning; what was committed is decided again in silence and compared by digest.
-//! There are no snapshots of state yet: a restart takes as long as all of the input takes, and the
-//! input topics must keep all of it.
+//! input; what was committed is decided again in silence and compared by digest. With
+//! [snapshots](Snapshots) it does so from the newest one that is whole, and the input topics need
+//! not keep what is before it; without, from the beginning.
 
 mod config;
 mod connect;
@@ -24,6 +24,7 @@ mod input;
 mod live;
 mod output;
 mod produce;
+mod snapshots;
 
 pub use self::config::{CONNECT_LIMIT_MS, Cluster, Config, Overrides};
 pub use self::connect::Tell;
@@ -32,3 +33,4 @@ pub use self::digest::digest;
 pub use self::export::{Exported, export};
 pub use self::live::{Ended, How, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
+pub use self::snapshots::Settings as Snapshots;

@@ -5,6 +5,7 @@ use crate::event::{Kind, NULL_INT};
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::StateMap;
 use crate::keyed::{Replies, Requests};
+use crate::snapshot::kept_in;
 
 /// Words of a request: head, amount, account, counterparty, packet.
 pub(crate) const WORDS: usize = 5;
@@ -42,6 +43,8 @@ fn deal_of(words: &[u64]) -> (Deal, i64) {
 pub(crate) struct GroupsState {
     groups: StateMap<Group>,
 }
+
+kept_in!(GroupsState, groups);
 
 impl GroupsState {
     pub(crate) fn new() -> GroupsState {

@@ -7,6 +7,7 @@
 mod bench;
 mod crashes;
 mod replay;
+mod snapshots;
 
 use std::fs;
 use std::process::Command;
