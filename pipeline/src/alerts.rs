@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::funds::GraphTick;
 use crate::features::state::Usage;
 use crate::keyed::{KEY_GROUPS, Key, halves};
+use crate::snapshot::{self, Broken};
 
 /// The first alert on each of some accounts: its effective time, by the account's hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,7 @@ pub(crate) struct Alerts(FxHashMap<u128, (i64, u32)>);
 struct Alerted(Vec<HashTable<First>>);
 
 /// The first alert on an account: 32 bytes, and one of the table's.
+#[derive(Serialize, Deserialize)]
 struct First {
     hash: [u64; 2],
     time: i64,
@@ -151,6 +153,25 @@ impl Agreement {
         }
         self.earlier = earlier;
         Turn::Again
+    }
+
+    /// The accounts with alerts, as bytes by key group.
+    pub(crate) fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let Alerted(groups) = &self.before;
+        for (number, group) in groups.iter().enumerate() {
+            if !group.is_empty() {
+                put(number, snapshot::encode(&group.iter().collect::<Vec<&First>>()));
+            }
+        }
+    }
+
+    /// Takes in the accounts of a key group.
+    pub(crate) fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        for first in snapshot::decode::<Vec<First>>(bytes)? {
+            let rehash = |first: &First| first.hash[0];
+            self.before.0[number].insert_unique(first.hash[0], first, rehash);
+        }
+        Ok(())
     }
 
     /// What the accounts take up now.

@@ -26,6 +26,7 @@ pub mod event;
 pub mod expr;
 pub mod document;
 pub mod stopwatch;
+pub mod snapshot;
 pub mod source;
 pub mod keyed;
 pub mod packet;

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use crate::decision::Verdict;
 use crate::diagnostic::Lang;
 use crate::expr::Zone;
 use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
+use crate::snapshot::{self, Broken};
 
 /// What holds of an account or a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +132,7 @@ pub struct Verdicts {
     histories: [HashMap<String, History, Xxh3DefaultBuilder>; 2],
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct History {
     decisions: [u64; 3],
     /// Times of the decisions that count towards a restriction and a ban.
@@ -143,6 +145,17 @@ impl Verdicts {
     /// No verdicts yet.
     pub fn new(policy: &Policy) -> Verdicts {
         Verdicts { policies: [policy.accounts, policy.groups], histories: Default::default() }
+    }
+
+    /// All decisions that count, as bytes.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        snapshot::encode(&self.histories)
+    }
+
+    /// Takes in what was saved, in place of what there is.
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        self.histories = snapshot::decode(bytes)?;
+        Ok(())
     }
 
     /// What holds of a subject at `time`.

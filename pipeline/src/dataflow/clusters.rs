@@ -3,6 +3,7 @@
 
 mod graph;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,17 +17,19 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::progress::Antichain;
 
+use super::keepers::Settled;
 use super::{Events, Wiring};
 use crate::event::{ACCOUNT_ID, GROUP_ID};
-use crate::features::devices::edges::{EdgeChange, EdgeStep, SharedEdges};
-use crate::features::devices::groups::{AccountGroups, Membership};
+use crate::features::devices::edges::{EdgeChange, EdgeStep, EdgesIn, EdgesOut, SharedEdges};
+use crate::features::devices::groups::{AccountGroups, GroupIn, Membership};
 use crate::features::devices::view::{Changes, ClusterView};
 use crate::features::devices::{Change, ClusterOptions, Clusters, Link};
 use crate::features::state::LOOK_AHEAD;
 use crate::gather::Prepared;
-use crate::keyed::{Addressing, Key, Replies, Requests, halves, whole};
+use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, halves, whole};
+use crate::snapshot::{self, Broken, Share, Snapshot};
 
-use graph::graph;
+use graph::{GraphKeeper, GraphKept, graph};
 
 impl Wiring<'_> {
     /// The clusters of accounts: how many groups each account acted in, and the events with the
@@ -48,11 +51,25 @@ impl Wiring<'_> {
         let edges = self.shared_edges(devices, clusters);
         let family = self.job.features().cluster_family();
         let keeper = Keeper::new(clusters.clone(), family, self.reached.clone());
-        let (replies, memberships) = account_groups(groups, edges.clone(), keeper);
+        let keeper = self.keepers.keep("clusters: groups", keeper);
+        let settled = self.keepers.settles(|until| until);
+        let (replies, memberships) = account_groups(groups, edges.clone(), keeper, settled);
         let (reached, of) = (self.reached.clone(), clusters.clone());
         let last = move || of.known(reached.load(Ordering::Relaxed));
-        let changes = graph(edges, memberships, last);
+        let changes = graph(edges, memberships, last, self.graph(clusters));
         (replies, self.annotate(events, changes, clusters))
+    }
+
+    /// The graph as it is kept, and where it says how far it is.
+    fn graph(&self, clusters: &Clusters) -> GraphKept {
+        let kept = self.keepers.keep("clusters: graph", GraphKeeper::default());
+        (kept, [self.keepers.settles(|until| until), self.settles_graph(clusters)])
+    }
+
+    /// How far what is as of moments of the graph has to be.
+    fn settles_graph(&self, clusters: &Clusters) -> Settled {
+        let clusters = clusters.clone();
+        self.keepers.settles(move |until| (clusters.known(until as i64) + 1).max(0) as u64)
     }
 
     /// Keyed by device: how the edges that link accounts change.
@@ -65,7 +82,10 @@ impl Wiring<'_> {
         let names: Vec<String> = clusters.links.iter().map(|link| link.name.clone()).collect();
         let of_link = |link: &Link| SharedEdges::new(clusters.of(link));
         let parts = clusters.links.iter().flat_map(|link| (0..PARTS).map(move |_| of_link(link)));
-        let mut parts: Vec<SharedEdges> = parts.collect();
+        let parts = self
+            .keepers
+            .keep("clusters: links", LinkParts { parts: parts.collect(), first: self.index });
+        let settled = self.keepers.settles(|until| until);
         let scope = requests.scope();
         requests.unary_frontier::<CapacityContainerBuilder<Vec<EdgeChange>>, _, _, _>(
             Exchange::new(|requests: &Requests| u64::from(requests.destination)),
@@ -78,6 +98,7 @@ impl Wiring<'_> {
                 // A pass over all parts: until when, and which part is next.
                 let mut pass: Option<(Option<u64>, usize)> = None;
                 move |(input, frontier), output| {
+                    let parts = &mut parts.borrow_mut().parts;
                     input.for_each_stamp(|stamp, batches| {
                         let Some(&time) = stamp.least() else { return };
                         let held = waiting.entry(time).or_default();
@@ -88,7 +109,7 @@ impl Wiring<'_> {
                         if frontier.less_equal(step.key()) {
                             break;
                         }
-                        step.remove().iter().for_each(|requests| see(&mut parts, requests));
+                        step.remove().iter().for_each(|requests| see(parts, requests));
                     }
                     let now = frontier.frontier().first().copied();
                     let (known, mut next) = pass.take().unwrap_or((now, 0));
@@ -114,6 +135,8 @@ impl Wiring<'_> {
                     }
                     if pass.is_some() || known != now {
                         activator.activate();
+                    } else {
+                        settled.set(now);
                     }
                 }
             },
@@ -129,6 +152,8 @@ impl Wiring<'_> {
     ) -> Events<'s> {
         let clusters = clusters.clone();
         let keyed = self.job.features().families.iter().any(|family| family.uses_clusters());
+        let view = self.keepers.keep("clusters: view", ClusterView::default());
+        let settled = [self.keepers.settles(|until| until), self.settles_graph(&clusters)];
         let mut builder = OperatorBuilder::new("clusters: of slices".to_owned(), events.scope());
         let mut events = builder.new_input(events.clone(), Pipeline);
         let mut changes = builder.new_input(changes, Pipeline);
@@ -141,8 +166,8 @@ impl Wiring<'_> {
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Rc<Prepared>>)> = BTreeMap::new();
-            let mut view = ClusterView::default();
             move |frontiers| {
+                let view = &mut *view.borrow_mut();
                 let mut annotated = annotated.activate();
                 events.for_each_stamp(|stamp, slices| {
                     let Some(&time) = stamp.least() else { return };
@@ -163,13 +188,49 @@ impl Wiring<'_> {
                     }
                     let (capability, slices) = step.remove();
                     for slice in &slices {
-                        slice.annotate(&mut view, &clusters, keyed);
+                        slice.annotate(view, &clusters, keyed);
                     }
                     annotated.session(&capability).give_iterator(slices.into_iter());
+                }
+                for (settled, frontier) in settled.iter().zip(frontiers) {
+                    settled.set(frontier.frontier().first().copied());
                 }
             }
         });
         stream
+    }
+}
+
+/// One worker's devices and other values that link.
+struct LinkParts {
+    parts: Vec<SharedEdges>,
+    /// The first key group of the worker.
+    first: usize,
+}
+
+impl Snapshot for LinkParts {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let parts: Vec<Vec<EdgesOut<'_>>> =
+            self.parts.iter().map(|part| part.save(self.first)).collect();
+        for group in 0..KEY_GROUPS {
+            let own = parts.iter().map(|groups| &groups[group]).enumerate();
+            let own: Vec<(usize, &EdgesOut<'_>)> = own.filter(|(_, own)| !own.is_empty()).collect();
+            if !own.is_empty() {
+                put(group, snapshot::encode(&own));
+            }
+        }
+    }
+
+    fn load(&mut self, _: usize, bytes: &[u8]) -> Result<(), Broken> {
+        for (at, kept) in snapshot::decode::<Vec<(usize, EdgesIn)>>(bytes)? {
+            let part = self.parts.get_mut(at);
+            part.ok_or_else(|| Broken(format!("there is no part {at}")))?.load(kept);
+        }
+        Ok(())
     }
 }
 
@@ -235,7 +296,8 @@ fn see(parts: &mut [SharedEdges], requests: &Requests) {
 fn account_groups<'s>(
     requests: StreamVec<'s, u64, Requests>,
     edges: StreamVec<'s, u64, EdgeChange>,
-    mut keeper: Keeper,
+    keeper: Rc<RefCell<Keeper>>,
+    settled: Settled,
 ) -> (StreamVec<'s, u64, Replies>, StreamVec<'s, u64, Change<Membership>>) {
     let mut builder = OperatorBuilder::new("clusters: groups: state".to_owned(), requests.scope());
     let by_worker = Exchange::new(|requests: &Requests| u64::from(requests.destination));
@@ -251,6 +313,7 @@ fn account_groups<'s>(
         let mut held = capabilities.pop();
         drop(capabilities);
         move |frontiers| {
+            let keeper = &mut *keeper.borrow_mut();
             let (mut replies, mut memberships) = (replies.activate(), memberships.activate());
             requests.for_each_stamp(|stamp, batches| {
                 let Some(&time) = stamp.least() else { return };
@@ -281,6 +344,7 @@ fn account_groups<'s>(
             }
             let next = keeper.catch_up(events, known);
             memberships.session(&capability).give_iterator(keeper.changes.drain(..));
+            settled.set(events.into_iter().chain(known).min());
             match next {
                 Some(next) => {
                     if *capability.time() < next {
@@ -305,6 +369,34 @@ struct Keeper {
     /// For each moment, how many edges accounts gain or lose.
     edges: BTreeMap<i64, BTreeMap<u128, i64>>,
     changes: Vec<Change<Membership>>,
+}
+
+impl Snapshot for Keeper {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let mut edges: Vec<Vec<(i64, u128, i64)>> = vec![Vec::new(); KEY_GROUPS];
+        for (moment, accounts) in &self.edges {
+            for (account, by) in accounts {
+                let group = Key { hash: *account, check: 0 }.group();
+                edges[group].push((*moment, *account, *by));
+            }
+        }
+        for (group, (kept, edges)) in self.state.save().into_iter().zip(edges).enumerate() {
+            put(group, snapshot::encode(&(kept, edges)));
+        }
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let (kept, edges): (GroupIn, Vec<(i64, u128, i64)>) = snapshot::decode(bytes)?;
+        self.state.load(number, kept);
+        for (moment, account, by) in edges {
+            self.edges.entry(moment).or_default().insert(account, by);
+        }
+        Ok(())
+    }
 }
 
 impl Keeper {

@@ -72,8 +72,8 @@ impl Wiring<'_> {
     fn chains<'s>(&self, events: &Events<'s>, family: u32) -> StreamVec<'s, u64, Replies> {
         let hops = self.ask_of_sides(events, "funds: passing on", hop_requests);
         let lookups = self.ask_of_sides(events, "funds: chains", side_lookups);
-        let mut passing = PassingState::new(self.peers);
-        let tidings = self.keyed(hops, "funds: passing on", move |work| match work {
+        let passing = PassingState::new(self.peers);
+        let tidings = self.keyed(hops, "funds: passing on", passing, |passing, work| match work {
             Work::Apply(batches, found) => {
                 batches.iter().for_each(|requests| found.extend(passing.apply(requests)));
                 Usage::default()
@@ -86,13 +86,9 @@ impl Wiring<'_> {
         self.answers(requests, chains, reached, ReachedState::apply, ReachedState::usage)
     }
 
-    fn cycles<'s>(
-        &self,
-        events: &Events<'s>,
-        mut state: GraphState,
-    ) -> StreamVec<'s, u64, Replies> {
+    fn cycles<'s>(&self, events: &Events<'s>, state: GraphState) -> StreamVec<'s, u64, Replies> {
         let requests = self.ask_of_sides(events, "funds: cycles", graph_requests);
-        self.keyed(requests, "funds: cycles", move |work| match work {
+        self.keyed(requests, "funds: cycles", state, |state, work| match work {
             Work::Apply(batches, found) => {
                 batches.iter().for_each(|requests| state.apply(requests, found));
                 Usage::default()

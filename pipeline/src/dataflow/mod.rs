@@ -5,6 +5,7 @@
 
 mod clusters;
 mod funds;
+mod keepers;
 mod operators;
 mod packets;
 mod score;
@@ -30,6 +31,7 @@ use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 
 pub use self::steps::{Live, Next, Planned, Steps};
 
+use self::keepers::Keepers;
 use self::operators::OperatorTimes;
 
 use crate::diagnostic::Message;
@@ -41,6 +43,7 @@ use crate::gather::{Prepared, prepare};
 use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
 use crate::sink::Scored;
+use crate::snapshot::Snapshot;
 use crate::source::order::Step;
 use crate::stopwatch::{Stage, Stopwatch};
 
@@ -206,9 +209,13 @@ fn work(
     let probe = ProbeHandle::new();
     let summary = Rc::new(RefCell::new(Summary::default()));
     let times = OperatorTimes::listen(worker);
+    let restored = steps.restored();
+    let mut until = restored.as_ref().and_then(|state| state.until);
+    let keepers = Keepers::new(index, peers, restored);
     worker.dataflow::<u64, _, _>(|scope| {
         let events = scope.input_from(&mut input);
-        let wiring = Wiring { job, options, index, peers, summary: &summary, reached };
+        let wiring =
+            Wiring { job, options, index, peers, summary: &summary, reached, keepers: &keepers };
         let (mut replies, latencies) = wiring.referee(&events);
         replies.extend(wiring.funds(&events));
         replies.extend(wiring.social(&events, latencies));
@@ -227,15 +234,29 @@ fn work(
         let replies = scope.concatenate(replies);
         wiring.score(annotated, replies, sink).probe_with(&probe);
     });
+    keepers.check()?;
+    if let Some(until) = until {
+        reached.fetch_max(until, Ordering::Relaxed);
+        input.advance_to(until as u64);
+    }
     let goes_on = || !failed.load(Ordering::Relaxed);
     steps.wake(std::thread::current());
-    let mut done = 0;
+    let (mut done, mut saved) = (0, 0);
     let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
     let interrupted = || job.interrupted.load(Ordering::Relaxed);
     while goes_on() {
         let step = match steps.next(done) {
             Next::Step(step) if shared.begin(done, interrupted()) => step,
-            Next::Wait if !interrupted() || shared.begin(done, true) => {
+            Next::Save(number) if number > saved => {
+                let is_settled = || until.is_none_or(|until| keepers.are_settled(until as u64));
+                worker.step_or_park_while(PARKED_MAX, || !is_settled() && goes_on());
+                if goes_on() {
+                    steps.saved(keepers.save());
+                }
+                saved = number;
+                continue;
+            }
+            Next::Wait | Next::Save(_) if !interrupted() || shared.begin(done, true) => {
                 worker.step_or_park(PARKED_MAX);
                 continue;
             }
@@ -243,11 +264,12 @@ fn work(
         };
         let share = share(&step.events, index, peers);
         let prepared = read(job, steps, done, &step, share, &mut summary.borrow_mut())?;
-        let (time, until) = (step.time, step.until);
-        reached.fetch_max(until, Ordering::Relaxed);
+        let time = step.time;
+        reached.fetch_max(step.until, Ordering::Relaxed);
         input.advance_to(time as u64);
         input.send(Rc::new(prepared));
-        input.advance_to(until as u64);
+        input.advance_to(step.until as u64);
+        until = Some(step.until);
         under_way.push_back(time as u64);
         if under_way.len() > STEPS_AHEAD
             && let Some(behind) = under_way.pop_front()
@@ -302,6 +324,7 @@ struct Wiring<'w> {
     summary: &'w Rc<RefCell<Summary>>,
     /// See [`Shared::reached`].
     reached: &'w Arc<AtomicI64>,
+    keepers: &'w Keepers,
 }
 
 type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
@@ -353,12 +376,15 @@ impl Wiring<'_> {
 
     /// Brings requests to the owners of their keys and applies each step's in total order. What the
     /// state finds goes on.
-    fn keyed<'s, Found: Clone + 'static>(
+    fn keyed<'s, S: Snapshot + 'static, Found: Clone + 'static>(
         &self,
         requests: StreamVec<'s, u64, Requests>,
         name: &str,
-        mut state: impl FnMut(Work<'_, Found>) -> Usage + 'static,
+        state: S,
+        mut work: impl FnMut(&mut S, Work<'_, Found>) -> Usage + 'static,
     ) -> StreamVec<'s, u64, Found> {
+        let state = self.keepers.keep(name, state);
+        let settled = self.keepers.settles(|until| until);
         let sorted = self.options.sorted;
         let summary = self.summary.clone();
         let label = name.to_owned();
@@ -390,15 +416,16 @@ impl Wiring<'_> {
                         let found = summary.borrow_mut().stopwatch.time(Stage::State, || {
                             let mut found = Vec::with_capacity(batches.len());
                             for batches in batches.chunk_by(|one, next| slice(one) == slice(next)) {
-                                state(Work::Apply(batches, &mut found));
+                                work(&mut state.borrow_mut(), Work::Apply(batches, &mut found));
                             }
                             found
                         });
                         output.session(&capability).give_iterator(found.into_iter());
                     }
+                    settled.set(frontier.frontier().first().copied());
                     if frontier.frontier().is_empty() && !measured {
                         measured = true;
-                        let usage = state(Work::Measure);
+                        let usage = work(&mut state.borrow_mut(), Work::Measure);
                         summary.borrow_mut().add_state(&label, usage);
                     }
                 }
@@ -407,22 +434,22 @@ impl Wiring<'_> {
     }
 
     /// Brings requests to a keeper whose answers have the number `family`.
-    fn answers<'s, S: 'static>(
+    fn answers<'s, S: Snapshot + 'static>(
         &self,
         requests: StreamVec<'s, u64, Requests>,
         (name, family): (&str, u32),
-        mut state: S,
+        state: S,
         apply: fn(&mut S, &[Requests], &mut Replies),
         usage: fn(&S) -> Usage,
     ) -> StreamVec<'s, u64, Replies> {
-        self.keyed(requests, name, move |work| match work {
+        self.keyed(requests, name, state, move |state, work| match work {
             Work::Apply(batches, found) => {
                 let mut replies = Replies::to(&batches[0], family);
-                apply(&mut state, batches, &mut replies);
+                apply(state, batches, &mut replies);
                 found.push(replies);
                 Usage::default()
             }
-            Work::Measure => usage(&state),
+            Work::Measure => usage(state),
         })
     }
 }

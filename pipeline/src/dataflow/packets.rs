@@ -81,8 +81,8 @@ impl Wiring<'_> {
         // In the order of `Told`.
         let listeners = [Keeper::Fortunes, Keeper::Latencies, Keeper::Groups];
         let listens = listeners.map(|keeper| self.job.features().keepers.has(keeper));
-        let mut state = RefereeState::new(self.peers, listens);
-        self.keyed(requests, "packet: referee", move |work| match work {
+        let state = RefereeState::new(self.peers, listens);
+        self.keyed(requests, "packet: referee", state, move |state, work| match work {
             Work::Apply(batches, found) => {
                 for requests in batches {
                     let mut replies = Replies::to(requests, family);

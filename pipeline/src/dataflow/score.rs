@@ -17,7 +17,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
-use timely::progress::Antichain;
+use timely::progress::frontier::{Antichain, MutableAntichain};
 use timely::progress::operate::FrontierInterest;
 
 use super::{Events, Wiring};
@@ -29,6 +29,7 @@ use crate::gather::{Gatherer, Prepared, Provisional};
 use crate::job::Job;
 use crate::keyed::Replies;
 use crate::sink::Scored;
+use crate::snapshot::{Broken, Share as Has, Snapshot};
 use crate::stopwatch::Stage;
 
 /// The name of the accounts with alerts among what takes up memory.
@@ -41,14 +42,16 @@ impl Wiring<'_> {
         replies: StreamVec<'s, u64, Replies>,
         sink: SyncSender<Scored>,
     ) -> StreamVec<'s, u64, ()> {
-        let mut deciding = Deciding::new(self.job, self.index, self.peers);
+        let deciding = Deciding::new(self.job, self.index, self.peers);
+        let deciding = self.keepers.keep(ALERTED, deciding);
+        let settled = self.keepers.settles(|until| until);
         let summary = self.summary.clone();
         let scope = events.scope();
         let mut builder = OperatorBuilder::new("gather and score".to_owned(), scope);
         let mut events = builder.new_input(events, Pipeline);
         let to_origin = Exchange::new(|replies: &Replies| u64::from(replies.origin));
         let mut replies = builder.new_input(replies, to_origin);
-        let agrees = deciding.agreement.is_some();
+        let agrees = deciding.borrow().agreement.is_some();
         let (handle, mut told) = agrees
             .then(|| {
                 let (handle, told) = scope.feedback::<Vec<Told>>(1);
@@ -69,6 +72,7 @@ impl Wiring<'_> {
             drop(capabilities);
             let mut waiting: BTreeMap<u64, Gathering> = BTreeMap::new();
             move |frontiers| {
+                let deciding = &mut *deciding.borrow_mut();
                 events.for_each_stamp(|stamp, slices| {
                     let Some(&time) = stamp.least() else { return };
                     let held = waiting.entry(time).or_default();
@@ -111,6 +115,11 @@ impl Wiring<'_> {
                         }
                     }
                 }
+                if waiting.is_empty() {
+                    let known =
+                        |frontier: &MutableAntichain<u64>| frontier.frontier().first().copied();
+                    settled.set(frontiers.iter().filter_map(known).min());
+                }
                 if waiting.is_empty()
                     && frontiers.iter().all(|frontier| frontier.frontier().is_empty())
                     && let Some(usage) = deciding.measure()
@@ -148,6 +157,23 @@ struct Deciding {
     /// The step in hand.
     step: Option<u64>,
     measured: bool,
+}
+
+impl Snapshot for Deciding {
+    fn share(&self) -> Has {
+        Has::Whole
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        if let Some(agreement) = &self.agreement {
+            agreement.save(put);
+        }
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let nobody = || Broken("no feature here depends on alerts".to_owned());
+        self.agreement.as_mut().ok_or_else(nobody)?.load(number, bytes)
+    }
 }
 
 impl Deciding {

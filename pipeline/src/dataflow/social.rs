@@ -78,8 +78,8 @@ impl Wiring<'_> {
             let to = Addressing { origin: index, peers, first: prepared.rank };
             act_requests(&prepared.slice, &keys, &to)
         });
-        let mut acts = ActsState::new(peers);
-        let lists = self.keyed(requests, "account: groups", move |work| match work {
+        let acts = ActsState::new(peers);
+        let lists = self.keyed(requests, "account: groups", acts, move |acts, work| match work {
             Work::Apply(batches, found) => {
                 found.extend(batches.iter().map(|requests| acts.apply(requests)));
                 Usage::default()

@@ -7,12 +7,14 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use crate::diagnostic::Message;
 use crate::event::Chunk;
 use crate::job::Job;
+use crate::snapshot::{Part, State};
 use crate::source::order::{Slice, Step, is_ordered};
 
 /// What a worker does next.
@@ -20,6 +22,9 @@ use crate::source::order::{Slice, Step, is_ordered};
 pub enum Next {
     /// It reads its share of this step.
     Step(Step),
+    /// It says what it keeps, once it has done all that the steps before are followed by, unless it
+    /// has done so under this number or a later one. Until all have, there is no more.
+    Save(u64),
     /// There may be more, and it is not there yet.
     Wait,
     /// That was all.
@@ -37,6 +42,14 @@ pub trait Steps: Send + Sync {
 
     /// A worker says whom to wake when there is something new after [`Next::Wait`].
     fn wake(&self, _worker: Thread) {}
+
+    /// A worker says what it keeps, after [`Next::Save`].
+    fn saved(&self, _parts: Vec<Part>) {}
+
+    /// Where the run goes on; none: it begins.
+    fn restored(&self) -> Option<Arc<State>> {
+        None
+    }
 }
 
 /// The steps of a job whose events are all there.
@@ -66,6 +79,9 @@ impl Steps for Planned {
 /// Steps that are fed while the run goes on.
 pub struct Live {
     workers: usize,
+    restored: Option<Arc<State>>,
+    /// Told of what workers say that they keep.
+    told: Condvar,
     fed: Mutex<Fed>,
 }
 
@@ -79,6 +95,12 @@ struct Fed {
     until: Option<i64>,
     ended: bool,
     threads: Vec<Thread>,
+    /// How often it was asked what workers keep.
+    saves: u64,
+    /// Whether that has not been answered.
+    saving: bool,
+    /// What each of them has said.
+    saved: Vec<Vec<Part>>,
 }
 
 struct LiveStep {
@@ -92,7 +114,37 @@ struct LiveStep {
 impl Live {
     /// No steps yet, for so many workers.
     pub fn new(workers: usize) -> Live {
-        Live { workers, fed: Mutex::default() }
+        Live { workers, restored: None, told: Condvar::new(), fed: Mutex::default() }
+    }
+
+    /// Goes on from what was kept: what is fed comes after it.
+    pub fn restored(workers: usize, state: Arc<State>) -> Live {
+        let fed = Fed { until: state.until, ..Fed::default() };
+        Live { restored: Some(state), fed: Mutex::new(fed), ..Live::new(workers) }
+    }
+
+    /// All that the workers keep as of the end of the steps so far, which must have been decided.
+    /// None where a worker has not answered within `patience`: it may have failed, and may still
+    /// answer.
+    ///
+    /// # Panics
+    /// After [`end`](Self::end).
+    pub fn save(&self, patience: Duration) -> Option<State> {
+        let mut fed = self.fed();
+        assert!(!fed.ended, "nothing comes after the end");
+        if !fed.saving {
+            (fed.saves, fed.saving) = (fed.saves + 1, true);
+            fed.threads.iter().for_each(Thread::unpark);
+        }
+        let left = |fed: &mut Fed| fed.saved.len() < self.workers;
+        let waited = self.told.wait_timeout_while(fed, patience, left);
+        let (mut fed, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if left(&mut fed) {
+            return None;
+        }
+        fed.saving = false;
+        let parts = std::mem::take(&mut fed.saved).into_iter().flatten().collect();
+        Some(State { until: fed.until, parts })
     }
 
     /// Feeds a step: events in total order with their effective times, all that there are from the
@@ -139,6 +191,7 @@ impl Steps for Live {
         match fed.steps.get(done - fed.read) {
             Some(live) => Next::Step(live.step.clone()),
             None if fed.ended => Next::End,
+            None if fed.saving => Next::Save(fed.saves),
             None => Next::Wait,
         }
     }
@@ -164,5 +217,14 @@ impl Steps for Live {
 
     fn wake(&self, worker: Thread) {
         self.fed().threads.push(worker);
+    }
+
+    fn saved(&self, parts: Vec<Part>) {
+        self.fed().saved.push(parts);
+        self.told.notify_all();
+    }
+
+    fn restored(&self) -> Option<Arc<State>> {
+        self.restored.clone()
     }
 }

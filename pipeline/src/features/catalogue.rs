@@ -213,6 +213,19 @@ impl Features {
         self.families.iter().map(cost).collect()
     }
 
+    /// Everything that says how state is laid out and what is in it, as text: the same for two runs
+    /// exactly if one may go on with the state of the other.
+    pub(crate) fn layout(&self) -> String {
+        let fields: Vec<(&str, Type)> =
+            self.schema.fields().iter().map(|field| (field.name.as_str(), field.kind)).collect();
+        let Features { families, keepers, clusters, graph_tick, counterparties_max, .. } = self;
+        let zone = &self.zone;
+        format!(
+            "{fields:?} {families:?} {keepers:?} {clusters:?} {graph_tick} {counterparties_max} \
+             {zone:?}"
+        )
+    }
+
     /// The number of a keeper's answers among those of the families.
     pub(crate) fn kept_family(&self, keeper: Keeper) -> u32 {
         (self.families.len() + keeper as usize) as u32

@@ -6,8 +6,12 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::state::{LOOK_AHEAD, Usage};
 use crate::keyed::{KEY_GROUPS, Key};
+use crate::snapshot::{self, Broken, Share, Snapshot};
 
 /// However long a window, what has left it is looked for at least as often: a day in ms.
 pub(crate) const SWEEP_MS: i64 = 86_400_000;
@@ -15,7 +19,7 @@ pub(crate) const SWEEP_MS: i64 = 86_400_000;
 const KEYS_MIN: usize = 32;
 
 /// What is kept of one key.
-pub(crate) trait KeyedState: Default {
+pub(crate) trait KeyedState: Default + Serialize + DeserializeOwned {
     /// Forgets what no moment from `moment` on can see, and gives back the room that it took.
     fn expire(&mut self, moment: i64);
 
@@ -102,6 +106,33 @@ impl<S: KeyedState> StateMap<S> {
     }
 }
 
+impl<S: KeyedState> Snapshot for StateMap<S> {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        for (number, group) in self.groups.iter().enumerate() {
+            if !group.table.is_empty() {
+                let held = group.table.iter().map(|held| (held.hash, held.check, &held.state));
+                let held: Vec<(u128, u32, &S)> = held.collect();
+                put(number, snapshot::encode(&(group.survivors, group.sweep_at, held)));
+            }
+        }
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let (survivors, sweep_at, held): (_, _, Vec<(u128, u32, S)>) = snapshot::decode(bytes)?;
+        let mut table = HashTable::with_capacity(held.len());
+        for (hash, check, state) in held {
+            let rehash = |held: &Held<S>| held.hash as u64;
+            table.insert_unique(hash as u64, Held { hash, check, state }, rehash);
+        }
+        self.groups[number] = Group { table, survivors, sweep_at };
+        Ok(())
+    }
+}
+
 /// So much room of a queue is kept, however little of it is in use.
 const ROOM_KEPT: usize = 16;
 
@@ -147,7 +178,7 @@ mod tests {
     use super::*;
 
     /// The time of the last event of a key; a window of an hour.
-    #[derive(Default)]
+    #[derive(Default, serde::Serialize, serde::Deserialize)]
     struct Last(i64);
 
     impl KeyedState for Last {

@@ -1,8 +1,10 @@
 //! The laws of a red packet by the names under which the referee finds them broken.
 
+use serde::{Deserialize, Serialize};
+
 /// What the referee says of a send, a claim or a refund. Most names are those of the engine's
 /// refusals: what the engine would have refused, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Finding {
     /// All laws hold so far.

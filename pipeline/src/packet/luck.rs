@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::split::Rank;
+use crate::snapshot::{self, Broken};
 
 /// Shares with fewer possible amounts than this have too coarse a rank: with ten, the variance of
 /// a rank is a hundredth less than that of a uniform number.
@@ -41,7 +43,7 @@ const HALF: i64 = 1 << 31;
 const ONE: f64 = 4_294_967_296.0;
 
 /// The ranks of a packet's shares so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Ranks {
     count: u32,
     /// The sum of how far ranks are from a half.
@@ -109,7 +111,7 @@ pub struct Fortunes {
     survivors: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Account {
     id: u128,
     /// Time and rank in one word, the earliest first.
@@ -118,6 +120,7 @@ struct Account {
     sum: i64,
     faults: VecDeque<(i64, Finding)>,
     /// When it claimed in haste, the earliest first. Few do.
+    #[expect(clippy::box_collection, reason = "a word in place of four for the many who never do")]
     hasty: Option<Box<VecDeque<i64>>>,
 }
 
@@ -171,6 +174,22 @@ impl Fortunes {
     /// How many accounts are remembered.
     pub fn len(&self) -> usize {
         self.accounts.len()
+    }
+
+    /// All that is remembered, as bytes.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        snapshot::encode(&(self.survivors, self.accounts.iter().collect::<Vec<&Account>>()))
+    }
+
+    /// Remembers what was saved, and nothing else.
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let (survivors, accounts): (usize, Vec<Account>) = snapshot::decode(bytes)?;
+        self.survivors = survivors;
+        self.accounts = HashTable::with_capacity(accounts.len());
+        for account in accounts {
+            self.accounts.insert_unique(account.id as u64, account, |held| held.id as u64);
+        }
+        Ok(())
     }
 
     /// Whether no account is remembered.

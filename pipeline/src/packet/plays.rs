@@ -1,5 +1,7 @@
 //! The plays in one table: who may claim, what they get, from when, and where the rest goes.
 
+use serde::{Deserialize, Serialize};
+
 use super::command::Play;
 
 /// Who may claim, beside that each does so once.
@@ -14,7 +16,7 @@ pub enum Eligibility {
 }
 
 /// How much a claimer gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AmountPolicy {
     /// Drawn by [`split::share`](super::split::share).
     Drawn,

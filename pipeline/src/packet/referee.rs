@@ -17,6 +17,7 @@
 //! Laws of time look at when events happened, not at when they came.
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 pub use super::finding::Finding;
 use super::limits::Limits;
@@ -25,6 +26,7 @@ use super::plays::{AmountPolicy, Rules};
 use super::split::rank;
 use super::units::Fen;
 use crate::event::{Kind, NULL_INT};
+use crate::snapshot::{self, Broken};
 
 const HOUR_MS: i64 = 3_600_000;
 /// A packet is remembered for this long after its last event, so that a late claim is still
@@ -139,7 +141,7 @@ pub struct Referee {
     survivors: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Packet {
     id: u128,
     /// When its last event came.
@@ -162,7 +164,7 @@ struct Packet {
     ranks: Ranks,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sending {
     at: i64,
     sender: u64,
@@ -207,6 +209,22 @@ impl Referee {
     /// How many packets are remembered.
     pub fn len(&self) -> usize {
         self.packets.len()
+    }
+
+    /// All that is remembered, as bytes.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        snapshot::encode(&(self.survivors, self.packets.iter().collect::<Vec<&Packet>>()))
+    }
+
+    /// Remembers what was saved, and nothing else.
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let (survivors, packets): (usize, Vec<Packet>) = snapshot::decode(bytes)?;
+        self.survivors = survivors;
+        self.packets = HashTable::with_capacity(packets.len());
+        for packet in packets {
+            self.packets.insert_unique(packet.id as u64, packet, |packet| packet.id as u64);
+        }
+        Ok(())
     }
 
     /// Whether no packet is remembered.

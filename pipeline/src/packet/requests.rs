@@ -11,6 +11,7 @@ use super::plays::{Rules, TABLE};
 use super::referee::{Law, PacketEvent, Referee, Ruling};
 use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
 use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, by_row, halves, whole};
+use crate::snapshot::{Broken, Share, Snapshot};
 use crate::source::order::Slice;
 
 /// Words of a request about a packet: head, amount, shares on a send and the counterparty on a
@@ -118,6 +119,21 @@ pub(crate) struct RefereeState {
     listens: [bool; TOLD],
 }
 
+impl Snapshot for RefereeState {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let held = self.groups.iter().enumerate().filter(|(_, group)| !group.is_empty());
+        held.for_each(|(number, group)| put(number, group.save()));
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        self.groups[number].load(bytes)
+    }
+}
+
 impl RefereeState {
     pub(crate) fn new(peers: usize, listens: [bool; TOLD]) -> RefereeState {
         let law = Law::new(&Limits::default());
@@ -214,6 +230,21 @@ fn event_of(key: Key, time: i64, words: &[u64]) -> PacketEvent {
 /// One worker's part of the accounts.
 pub(crate) struct FortunesState {
     groups: Vec<Fortunes>,
+}
+
+impl Snapshot for FortunesState {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let held = self.groups.iter().enumerate().filter(|(_, group)| !group.is_empty());
+        held.for_each(|(number, group)| put(number, group.save()));
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        self.groups[number].load(bytes)
+    }
 }
 
 impl FortunesState {

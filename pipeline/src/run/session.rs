@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::environment;
 use super::observer::{Floors, Places};
@@ -17,6 +18,7 @@ use crate::event::{Chunk, EVENT_TIME, Schema};
 use crate::job::Job;
 use crate::model::Artefacts;
 use crate::sink::Scored;
+use crate::snapshot::{FORMAT, Part, State};
 use crate::source::log::{Changes, Times};
 use crate::source::order::{Arrivals, Ordered};
 use crate::verdicts::Verdicts;
@@ -24,6 +26,11 @@ use crate::verdicts::Verdicts;
 /// A moment has a few events, and whoever feeds them one by one waits for the answer: more workers
 /// would only wait for each other.
 const WORKERS: usize = 1;
+
+/// The name under which verdicts on accounts and groups are in a snapshot.
+const VERDICTS: &str = "verdicts";
+/// Whoever waits for a snapshot looks as often whether the dataflow still runs.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A decision, as far as whoever moves the money needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +66,7 @@ pub struct Session {
     floors: Floors,
     lines: blake3::Hasher,
     rules_hash: blake3::Hash,
+    layout: blake3::Hash,
     settings: Settings,
 }
 
@@ -74,6 +82,29 @@ impl Session {
         schema: &Arc<Schema>,
         workers: usize,
     ) -> Result<Session, Failure> {
+        Session::begin(rules, schema, workers, None)
+    }
+
+    /// Goes on from the state of another session of the same [`layout`](Self::layout), which may
+    /// have had another number of workers.
+    ///
+    /// # Errors
+    /// As when it begins, or when the state cannot be read.
+    pub fn restore(
+        rules: Option<&Path>,
+        schema: &Arc<Schema>,
+        workers: usize,
+        state: State,
+    ) -> Result<Session, Failure> {
+        Session::begin(rules, schema, workers, Some(state))
+    }
+
+    fn begin(
+        rules: Option<&Path>,
+        schema: &Arc<Schema>,
+        workers: usize,
+        mut state: Option<State>,
+    ) -> Result<Session, Failure> {
         let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
         let policy = timetable.policy();
         let settings = Settings {
@@ -86,10 +117,21 @@ impl Session {
         let rules_hash = blake3::Hash::from_hex(rules_hash)
             .map_err(|error| environment(format!("the hash of the rules is none: {error}")))?;
         let epochs = timetable.epochs(i64::MIN);
-        let floors = Floors::new(Arc::new(Places::new(&epochs)), verdicts);
+        let mut floors = Floors::new(Arc::new(Places::new(&epochs)), verdicts);
+        if let Some(state) = &mut state {
+            for part in state.parts.extract_if(.., |part| part.keeper == VERDICTS) {
+                let loaded = floors.verdicts.load(&part.bytes);
+                loaded.map_err(|broken| environment(format!("{VERDICTS}: {}", broken.0)))?;
+            }
+        }
+        let layout =
+            format!("{} {FORMAT} {}", env!("CARGO_PKG_VERSION"), epochs[0].features.layout());
         let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
         let job = Arc::new(Job { events, epochs, interrupted: Arc::default() });
-        let feed = Arc::new(Live::new(workers));
+        let feed = Arc::new(match state {
+            Some(state) => Live::restored(workers, Arc::new(state)),
+            None => Live::new(workers),
+        });
         let steps: Arc<dyn Steps> = feed.clone();
         let (sender, parts) = sync_channel(workers);
         // Tick and batch cut a job's events into steps; here whoever feeds them does.
@@ -106,6 +148,7 @@ impl Session {
             floors,
             lines: blake3::Hasher::new(),
             rules_hash,
+            layout: blake3::hash(layout.as_bytes()),
             settings,
         })
     }
@@ -113,6 +156,33 @@ impl Session {
     /// The hash of the rules.
     pub fn rules_hash(&self) -> [u8; 32] {
         *self.rules_hash.as_bytes()
+    }
+
+    /// A hash of all that says how state is laid out and what is in it. Only with the state of a
+    /// session of the same hash, and the same rules, another one may go on.
+    pub fn layout(&self) -> [u8; 32] {
+        *self.layout.as_bytes()
+    }
+
+    /// All that the session keeps as of the end of the last step; every part of its decisions must
+    /// have been taken. What [`decide`](Self::decide) has hashed is not among it.
+    ///
+    /// # Errors
+    /// When the dataflow has failed.
+    pub fn save(&mut self) -> Result<State, Failure> {
+        assert_eq!(self.answered, self.asked, "all that was fed has been decided");
+        loop {
+            if let Some(mut state) = self.feed.save(PATIENCE) {
+                let (keeper, bytes) = (VERDICTS.to_owned(), self.floors.verdicts.save());
+                state.parts.push(Part { keeper, number: 0, bytes });
+                return Ok(state);
+            }
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(self.stop().err().unwrap_or_else(|| {
+                    environment("the dataflow ended before its state was saved".to_owned())
+                }));
+            }
+        }
     }
 
     /// What the rules say of time.

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::cluster::{Cluster, read_file};
 use super::http::HttpConfig;
+use super::snapshots;
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Schema, Type};
@@ -51,6 +52,8 @@ pub struct Config {
     pub waiting_bytes: usize,
     /// How it is reached by HTTP; none: it is not.
     pub http: Option<HttpConfig>,
+    /// Where and when state is saved; none: it is not.
+    pub snapshots: Option<snapshots::Settings>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -69,7 +72,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "brokers",
     "name",
     "rules",
@@ -80,6 +83,7 @@ pub(super) const KEYS: [&str; 13] = [
     "connect_limit",
     "waiting_mib",
     "topics",
+    "snapshots",
     "extra",
     "http",
     "kafka",
@@ -131,6 +135,7 @@ impl Config {
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
             http,
+            snapshots: snapshots::Settings::read(&mut reader, root, path),
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())

@@ -71,9 +71,9 @@ pub(super) struct Resume {
     /// Everything before this effective time is decided and committed, nothing from it on.
     pub(super) frontier: i64,
     pub(super) counts: Counted,
-    /// BLAKE3 of the lines of all decisions so far.
     /// How many of the refused records were no events: those before the offsets that follow.
     pub(super) no_events: u64,
+    /// BLAKE3 of the lines of all decisions so far.
     pub(super) decisions_digest: String,
     pub(super) partitions: Vec<Place>,
 }

@@ -6,6 +6,8 @@
 //! and nothing from it on. A record that is no event has no time: it is refused when it is read, and
 //! what was committed says up to which offset that was.
 
+mod kept;
+
 use rdkafka::message::OwnedHeaders;
 
 use super::control::{Counted, Held, Place, Resume};
@@ -17,6 +19,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::event::{ACCOUNT_ID, EVENT_TIME, TIME_MIN};
 use crate::run::Session;
 use crate::sink::Scored;
+use crate::snapshot::RunningDigest;
 use crate::source::Reject;
 use crate::source::log::{Arrived, Decoder, Heartbeat, Watermark};
 use crate::source::order::{Refused, Waiting};
@@ -49,7 +52,7 @@ pub(super) struct Engine {
     /// What was committed before this incarnation began: it is decided anew, and not written again.
     replayed: Option<Resume>,
     counts: Counted,
-    lines: blake3::Hasher,
+    lines: RunningDigest,
     topics: Topics,
     /// What is to be written with the next commit.
     out: Vec<Outgoing>,
@@ -115,7 +118,7 @@ impl Engine {
             frontier: i64::MIN,
             replayed: held.resume.clone(),
             counts: Counted::default(),
-            lines: blake3::Hasher::new(),
+            lines: RunningDigest::default(),
             topics,
             out: Vec::new(),
             out_bytes: 0,

@@ -12,6 +12,7 @@ use super::export;
 use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
+use super::snapshots::Snapshots;
 use super::start::{Started, control, start};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
@@ -65,7 +66,13 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let settings = session.settings();
     let rules_hash = blake3::Hash::from(session.rules_hash()).to_hex().to_string();
     let bound = config.http.as_ref().map(http::bind).transpose()?;
-    let Started { held, input, output } = start(config, how, (settings, &rules_hash))?;
+    let snapshots = Snapshots::open(config, session.layout());
+    let told = (settings, rules_hash.as_str());
+    let Started { held, begin, input, output, mut found } = start(config, how, told, &snapshots)?;
+    let session = match &mut found {
+        Some(found) => found.session(config, &schema)?,
+        None => session,
+    };
     let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
     let server = server.transpose()?;
     let decoder = Decoder::new(schema.clone(), settings.times.max_ahead);
@@ -78,8 +85,13 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let topics = Topics { output: config.output.clone(), dead_letter: config.dead_letter.clone() };
     let mut engine = Engine::new((decoder, session), &starts, &held, config.tick, topics, waiting);
     engine.watch = server.as_ref().map(|server| Watch::new(server.desk.clone(), starts.len()));
+    if let Some(found) = &found {
+        found.restore(&mut engine, how.tell)?;
+    }
+    let snapshots = snapshots.of(&begin, found.as_ref());
     let committed = held.resume.clone();
-    let mut stream = Stream { config, how, input, engine, output, committed, settings, written: 0 };
+    let mut stream =
+        Stream { config, how, input, engine, output, committed, settings, written: 0, snapshots };
     if let Some(resume) = &held.resume {
         let decided = resume.counts.decided;
         (how.tell)(&Message::new(
@@ -88,6 +100,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         ));
     }
     let ended = stream.run()?;
+    stream.snapshot(true)?;
     if how.once
         && !ended.interrupted
         && let Some(out) = &config.out
@@ -106,6 +119,7 @@ struct Stream<'s> {
     committed: Option<Resume>,
     settings: Settings,
     written: u64,
+    snapshots: Snapshots,
 }
 
 impl Stream<'_> {
@@ -279,6 +293,21 @@ impl Stream<'_> {
         }
         self.committed = Some(resume);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
+        self.snapshot(false)
+    }
+
+    /// Saves the state, which is that of the last commit, if it is time to; or, at the end, if there
+    /// is anything new, and waits until it is on disk.
+    fn snapshot(&mut self, at_end: bool) -> Result<(), Failure> {
+        let Some(resume) = self.committed.as_ref().filter(|_| self.engine.is_live()) else {
+            return Ok(());
+        };
+        if self.snapshots.is_due(resume, at_end) {
+            self.snapshots.write(resume, &mut self.engine, self.how.tell)?;
+        }
+        if at_end {
+            self.snapshots.wait(self.how.tell);
+        }
         Ok(())
     }
 

@@ -10,11 +10,9 @@
 //! `backtest --input-log` of it decides the same bytes.
 //!
 //! On start a stream fences whoever had its name before, reads how far that was, and replays its
-//! input from the beginning; what was committed is decided again in silence and compared by digest.
-//! `http` answers who waits for a decision, beside all of this.
-//!
-//! There are no snapshots of state yet: a restart takes as long as all of the input takes, and the
-//! input topics must keep all of it.
+//! input from its newest [snapshot](Snapshots) that is whole, or without one from the beginning; what
+//! was committed is decided again in silence and compared by digest. With snapshots the input topics
+//! need not keep what is before them. `http` answers who waits for a decision, beside all of this.
 
 mod cluster;
 mod config;
@@ -30,6 +28,7 @@ mod live;
 mod output;
 mod produce;
 mod start;
+mod snapshots;
 
 pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};
 pub use self::config::{Config, Overrides};
@@ -40,3 +39,4 @@ pub use self::export::{Exported, export};
 pub use self::http::{Fallback, HttpConfig};
 pub use self::live::{Ended, How, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
+pub use self::snapshots::Settings as Snapshots;

@@ -9,12 +9,17 @@ use super::control::{Begin, Entry, Held, Resume, Source};
 use super::input::{Input, Start, no_topic};
 use super::live::How;
 use super::output::{Outgoing, Output, Told};
+use super::snapshots::{FoundSnapshot, Snapshots};
 use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
 
 /// What a stream begins with.
 pub(super) struct Started {
     pub(super) held: Held,
+    /// With what it began, perhaps long ago.
+    pub(super) begin: Begin,
+    /// From which it goes on, if there is one.
+    pub(super) found: Option<FoundSnapshot>,
     pub(super) input: Input,
     pub(super) output: Output,
 }
@@ -28,18 +33,21 @@ pub(super) fn start(
     config: &Config,
     how: &How<'_>,
     told: (Settings, &str),
+    snapshots: &Snapshots,
 ) -> Result<Started, Failure> {
     let sources = open_topics(config, how)?;
-    look(config, &sources, told)?;
+    let held = Held::read(config)?;
+    let found = snapshots.newest(&held, how.tell)?;
+    look(config, &sources, told, found.as_ref())?;
     warn_of_times(config, how.tell);
     let mut output = Output::open(config, how.crash_at)?;
     // Whoever had the name may have committed until now.
-    let (input, mut held, now) = look(config, &sources, told)?;
+    let (input, mut held, now) = look(config, &sources, told, found.as_ref())?;
     if held.begin.is_none() {
-        begin(config, &mut output, &now, how.tell)?;
-        held.begin = Some(now);
+        write_begin(config, &mut output, &now, how.tell)?;
     }
-    Ok(Started { held, input, output })
+    let begin = held.begin.get_or_insert(now).clone();
+    Ok(Started { held, begin, found, input, output })
 }
 
 /// How far the stream is, its input from there on, and with what it would begin now; that they fit.
@@ -47,9 +55,10 @@ fn look(
     config: &Config,
     sources: &[(String, i32)],
     told: (Settings, &str),
+    found: Option<&FoundSnapshot>,
 ) -> Result<(Input, Held, Begin), Failure> {
     let held = Held::read(config)?;
-    let input = Input::open(&config.cluster, &starts(sources, held.begin.as_ref()))?;
+    let input = Input::open(&config.cluster, &starts(sources, held.begin.as_ref(), found))?;
     let now = Begin::new(config, begun(&input), told);
     if let Some(begin) = &held.begin {
         begin.check(&now)?;
@@ -117,12 +126,18 @@ fn open_topics(config: &Config, how: &How<'_>) -> Result<Vec<(String, i32)>, Fai
     Ok(sources)
 }
 
-/// Where each partition begins: where the stream did, or else where the partition does.
-fn starts(sources: &[(String, i32)], begin: Option<&Begin>) -> Vec<(String, i32, Start)> {
+/// Where each partition begins: where its snapshot was, or else the stream began, or else where the
+/// partition does.
+fn starts(
+    sources: &[(String, i32)],
+    begin: Option<&Begin>,
+    found: Option<&FoundSnapshot>,
+) -> Vec<(String, i32, Start)> {
     let start = |topic: &str, partition: i32| {
-        let own = |source: &&Source| source.topic == topic && source.partition == partition;
-        let known = begin.and_then(|begin| begin.partitions.iter().find(own));
-        known.map_or(Start::Earliest, |source| Start::At(source.offset))
+        let own = |source: &Source| source.topic == topic && source.partition == partition;
+        let known = begin.map(|begin| begin.partitions.as_slice()).unwrap_or_default();
+        let Some(at) = known.iter().position(own) else { return Start::Earliest };
+        Start::At(found.map_or(known[at].offset, |found| found.offset(at)))
     };
     let each = sources.iter();
     each.map(|(topic, at)| (topic.clone(), *at, start(topic, *at))).collect()
@@ -155,7 +170,12 @@ fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
 }
 
 /// Writes down with what the stream begins.
-fn begin(config: &Config, output: &mut Output, now: &Begin, tell: Tell<'_>) -> Result<(), Failure> {
+fn write_begin(
+    config: &Config,
+    output: &mut Output,
+    now: &Begin,
+    tell: Tell<'_>,
+) -> Result<(), Failure> {
     let record = control(config, &Entry::Begin(now.clone()));
     while output.commit(std::slice::from_ref(&record), tell)? == Told::Unknown {
         if let Some(begin) = Held::read(config)?.begin {

@@ -66,7 +66,7 @@ const RULES: [(&str, &str); 6] = [
     ("never", "when = 'funds.payee.cycle4_cut_24h < 0'\nfloor = 'block'\nscore = 0"),
 ];
 
-fn write_rules(directory: &Path, policy: &str, amount: i64) {
+pub(crate) fn write_rules(directory: &Path, policy: &str, amount: i64) {
     fs::create_dir_all(directory.join("funds")).unwrap();
     fs::write(directory.join("policy.toml"), policy).unwrap();
     for (name, text) in RULES {
@@ -85,7 +85,7 @@ fn write_rules(directory: &Path, policy: &str, amount: i64) {
     fs::write(directory.join("features.toml"), circle).unwrap();
 }
 
-fn policy(graph_tick: i64, columns: &str) -> String {
+pub(crate) fn policy(graph_tick: i64, columns: &str) -> String {
     format!("graph_tick = '{graph_tick}ms'\n[features]\ncolumns = '{columns}'\n")
 }
 

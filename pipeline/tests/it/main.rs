@@ -31,6 +31,7 @@ mod rule_sets;
 mod rules_check;
 mod sorting;
 mod state;
+mod snapshot;
 mod social;
 mod stories;
 mod support;

@@ -19,6 +19,7 @@ use hongxian::features::{Catalogue, Features};
 use hongxian::job::Job;
 use hongxian::rules::{Policy, RuleSet};
 use hongxian::score::Scorer;
+use hongxian::sink::Scored;
 use hongxian::source::order::{Arrivals, Ordered};
 
 /// The graph tick of tests without clusters.
@@ -167,8 +168,13 @@ pub(crate) fn rows(job: &Arc<Job>, options: Options) -> Vec<(String, Row)> {
 /// The same with the referee's outcome beside the id.
 pub(crate) fn refereed(job: &Arc<Job>, options: Options) -> Vec<(String, String, Row)> {
     let (_, parts) = hongxian::backtest::decide(job, options).unwrap();
+    refereed_parts(job, &parts)
+}
+
+/// The same of parts that are decided.
+pub(crate) fn refereed_parts(job: &Job, parts: &[Scored]) -> Vec<(String, String, Row)> {
     let mut rows = Vec::new();
-    for part in &parts {
+    for part in parts {
         for (at, row) in part.batch.rows.iter().enumerate() {
             let id = part.batch.slice.chunk.str(EVENT_ID, *row as usize).to_owned();
             let value = |((name, _, _), column): (&(String, _, _), &Column)| {

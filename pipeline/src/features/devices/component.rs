@@ -6,13 +6,14 @@ use std::collections::BinaryHeap;
 use compact_str::CompactString;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 /// A component with more vertices keeps its smallest id and its groups up to date; one with fewer
 /// is walked through when it has changed.
 pub(super) const LARGE: usize = 64;
 
 /// A component.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Component {
     /// A vertex of it.
     pub(super) anchor: u32,
@@ -24,7 +25,7 @@ pub(super) struct Component {
 }
 
 /// What a large component keeps up to date.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Large {
     /// Its accounts, smallest id first. Accounts that have gone stay until they come up.
     by_name: BinaryHeap<Reverse<Named>>,
@@ -35,7 +36,7 @@ pub(super) struct Large {
 }
 
 /// An account in the order of ids.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Named {
     name: CompactString,
     vertex: u32,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ClusterOptions;
 use super::spread::Spread;
 use crate::event::Strings;
+use crate::keyed::{KEY_GROUPS, Key};
 
 /// Up to so many accounts of a device are searched one by one.
 const FEW: usize = 16;
@@ -45,7 +46,7 @@ pub(crate) struct SharedEdges {
 }
 
 /// Devices, or values of another link, that linked nobody, for they had too many accounts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hubs {
     /// How often one came to have more accounts than its limit.
     pub times: u64,
@@ -62,14 +63,14 @@ impl Hubs {
 }
 
 /// Events of accounts on devices that may make edges at one moment.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Arrivals {
     seen: Vec<Seen>,
     /// The accounts' ids, in the same places.
     names: Strings,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Seen {
     device: u128,
     account: u128,
@@ -77,18 +78,83 @@ struct Seen {
 }
 
 /// An account on a device.
+#[derive(Serialize, Deserialize)]
 struct Account {
     name: CompactString,
     last: i64,
 }
 
 /// The accounts of one device, by the 128 bits that stand for each.
+#[derive(Serialize, Deserialize)]
 enum Accounts {
     Few(Vec<(u128, Account)>),
     Many(BTreeMap<u128, Account>),
 }
 
+/// What is kept of the devices of one key group, to be written down.
+#[derive(Default, Serialize)]
+pub(crate) struct EdgesOut<'e> {
+    devices: Vec<(u128, &'e Accounts)>,
+    arrivals: Vec<(i64, Seen, &'e str)>,
+    due: Vec<(i64, u128, u128)>,
+    hubs: Hubs,
+}
+
+/// The same, read back.
+#[derive(Default, Deserialize)]
+pub(crate) struct EdgesIn {
+    devices: Vec<(u128, Accounts)>,
+    arrivals: Vec<(i64, Seen, CompactString)>,
+    due: Vec<(i64, u128, u128)>,
+    hubs: Hubs,
+}
+
+impl EdgesOut<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        let EdgesOut { devices, arrivals, due, hubs } = self;
+        devices.is_empty() && arrivals.is_empty() && due.is_empty() && *hubs == Hubs::default()
+    }
+}
+
 impl SharedEdges {
+    /// What is kept, by key group; what was left out is told with group `first`.
+    pub(crate) fn save(&self, first: usize) -> Vec<EdgesOut<'_>> {
+        let group = |device: u128| Key { hash: device, check: 0 }.group();
+        let mut groups: Vec<EdgesOut<'_>> = (0..KEY_GROUPS).map(|_| EdgesOut::default()).collect();
+        for (device, accounts) in self.devices.iter() {
+            groups[group(*device)].devices.push((*device, accounts));
+        }
+        for (enters, arrivals) in &self.arrivals {
+            for (at, seen) in arrivals.seen.iter().enumerate() {
+                let arrival = (*enters, *seen, arrivals.names.get(at));
+                groups[group(seen.device)].arrivals.push(arrival);
+            }
+        }
+        for (leaves, edges) in &self.due {
+            for (device, account) in edges {
+                groups[group(*device)].due.push((*leaves, *device, *account));
+            }
+        }
+        groups[first].hubs = self.hubs;
+        groups
+    }
+
+    /// Takes in what was kept of a key group.
+    pub(crate) fn load(&mut self, kept: EdgesIn) {
+        for (device, accounts) in kept.devices {
+            self.devices.insert(device, accounts);
+        }
+        for (enters, seen, name) in kept.arrivals {
+            let arrivals = self.arrivals.entry(enters).or_default();
+            arrivals.seen.push(seen);
+            arrivals.names.push(&name);
+        }
+        for (leaves, device, account) in kept.due {
+            self.due.entry(leaves).or_default().push((device, account));
+        }
+        self.hubs.add(kept.hubs);
+    }
+
     pub(crate) fn new(options: ClusterOptions) -> SharedEdges {
         SharedEdges {
             options,

@@ -3,21 +3,24 @@
 //! Link-cut trees (Sleator and Tarjan, 1983): each tree is divided into paths, and each path is a
 //! splay tree by depth. An operation costs O(log n) amortised, whatever the shape of the trees.
 
+use serde::{Deserialize, Serialize};
+
 use super::slab::Slab;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Nodes by number. A node that was never linked is a tree of its own.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Forest {
     nodes: Slab<Node>,
     /// The way from a node up to the root of its splay tree.
+    #[serde(skip)]
     way: Vec<u32>,
 }
 
 /// Half a cache line: an operation visits dozens of nodes that lie anywhere.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[repr(align(32))]
 struct Node {
     /// In the splay tree, or from its root to the path above.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, ClusterOptions};
 use crate::features::state::LOOK_AHEAD;
@@ -26,22 +27,22 @@ pub(crate) struct AccountGroups {
 }
 
 /// The accounts of one key group.
-#[derive(Default)]
-struct Accounts {
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Accounts {
     map: HashMap<u128, Account, FxBuildHasher>,
     survivors: usize,
     /// When the next sweep is due at the latest.
     sweep_at: i64,
 }
 
-#[derive(Clone, Copy)]
-struct Act {
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Act {
     time: i64,
     account: u128,
     group: [u64; 2],
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Account {
     groups: Recents,
     /// How many edges link it to others.
@@ -50,7 +51,40 @@ struct Account {
     watched: bool,
 }
 
+/// What is kept of the accounts of one key group, to be written down: the accounts, what is
+/// pending, and when which is due.
+pub(crate) type GroupOut<'g> = (&'g Accounts, Vec<Act>, Vec<(i64, u128)>);
+
+/// The same, read back.
+pub(crate) type GroupIn = (Accounts, Vec<Act>, Vec<(i64, u128)>);
+
 impl AccountGroups {
+    /// What is kept, by key group.
+    pub(crate) fn save(&self) -> Vec<GroupOut<'_>> {
+        let kept = self.accounts.iter().map(|accounts| (accounts, Vec::new(), Vec::new()));
+        let mut groups: Vec<GroupOut<'_>> = kept.collect();
+        for act in &self.pending {
+            groups[key_group(act.account)].1.push(*act);
+        }
+        for (moment, accounts) in &self.due {
+            for account in accounts {
+                groups[key_group(*account)].2.push((*moment, *account));
+            }
+        }
+        groups
+    }
+
+    /// Takes in what was kept of a key group.
+    pub(crate) fn load(&mut self, number: usize, (accounts, pending, due): GroupIn) {
+        self.accounts[number] = accounts;
+        self.pending.extend(pending);
+        // Of one account they stay in their order.
+        self.pending.make_contiguous().sort_by_key(|act| act.time);
+        for (moment, account) in due {
+            self.due.entry(moment).or_default().push(account);
+        }
+    }
+
     pub(crate) fn new(options: ClusterOptions) -> AccountGroups {
         AccountGroups {
             options,

@@ -4,10 +4,13 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::kept::{Row, RowKind};
 use crate::features::state::{Usage, stddev};
 use crate::features::state_map::{KeyedState, StateMap, give_back};
 use crate::keyed::{Key, Replies, Requests, by_row};
+use crate::snapshot::kept_in;
 
 /// How far back the spread looks.
 const WINDOW_MS: i64 = 24 * 3_600_000;
@@ -34,13 +37,15 @@ pub(crate) struct Latencies {
 }
 
 /// What was claimed on one device.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Device {
     /// Time and latency of each claim in the window, in ms.
     claims: VecDeque<(i64, i64)>,
     sum: i128,
     squares: i128,
 }
+
+kept_in!(Latencies, devices);
 
 impl Latencies {
     pub(crate) fn new() -> Latencies {

@@ -3,10 +3,13 @@
 
 use std::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Serialize};
+
 /// So many values make a block.
 const BLOCK: usize = 1 << 14;
 
 /// Values by place, in blocks that never move.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Slab<T> {
     blocks: Vec<Vec<T>>,
     len: usize,

@@ -4,11 +4,17 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 /// Into how many parts a map is spread.
 const PARTS: usize = 256;
 
 /// A map in parts by the upper bits of the hash, of which each grows on its own.
+#[derive(Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "K: Serialize + Eq + Hash, V: Serialize",
+    deserialize = "K: Deserialize<'de> + Eq + Hash, V: Deserialize<'de>"
+))]
 pub(crate) struct Spread<K, V> {
     parts: Vec<HashMap<K, V, FxBuildHasher>>,
 }
@@ -39,6 +45,11 @@ impl<K: Eq + Hash, V> Spread<K, V> {
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.parts[part(key)].remove(key)
+    }
+
+    /// Each key with its value, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.parts.iter().flatten()
     }
 
     /// What the tables take up.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::forest::NONE;
 use super::spread::Spread;
+use crate::snapshot::{self, Broken, Share, Snapshot};
 
 /// What became of accounts and components at one moment. Accounts and components have numbers,
 /// which others may take after them.
@@ -56,13 +57,28 @@ pub(crate) struct Linked<'v> {
 }
 
 /// The clusters as of the moment to which changes have been applied.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct ClusterView {
     waiting: VecDeque<Changes>,
     numbers: Spread<u128, u32>,
     /// The id and component of each account, by number.
     accounts: Vec<(CompactString, u32)>,
     components: Vec<Described>,
+}
+
+impl Snapshot for ClusterView {
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        put(0, snapshot::encode(self));
+    }
+
+    fn load(&mut self, _: usize, bytes: &[u8]) -> Result<(), Broken> {
+        *self = snapshot::decode(bytes)?;
+        Ok(())
+    }
 }
 
 impl ClusterView {

@@ -9,17 +9,19 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::flows::WINDOW_MS;
 use crate::features::state::recents::Recents;
 use crate::features::state_map::{KeyedState, give_back};
 
 /// What an account received in the last 24 hours and has not passed on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Passing {
     held: VecDeque<Held>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Held {
     time: i64,
     fen: i64,
@@ -94,7 +96,7 @@ impl KeyedState for Passing {
 }
 
 /// What reached an account through others.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Reached {
     links: VecDeque<Link>,
     /// How many of the oldest links count at the latest moment.
@@ -104,7 +106,7 @@ pub(crate) struct Reached {
 }
 
 /// Money of one group that came through one account by one hop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Link {
     time: i64,
     group: u64,

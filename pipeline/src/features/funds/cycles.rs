@@ -20,12 +20,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::GraphTick;
 use super::flows::WINDOW_MS;
 use super::neighbours::{Among, Payees, Payers, in_both};
 use crate::features::state::LOOK_AHEAD;
 use crate::keyed::{KEY_GROUPS, Key, halves, whole};
+use crate::snapshot::{self, Broken, Share, Snapshot};
 
 /// What is known of the cycles through an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,13 +65,13 @@ pub(crate) struct Graph {
 /// Slots of payer and payee.
 type Edge = (u32, u32);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Hop {
     time: i64,
     edge: Edge,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Account {
     key: [u64; 2],
     check: u32,
@@ -341,6 +343,34 @@ impl Graph {
     }
 }
 
+impl Snapshot for Graph {
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        let Graph { accounts, free, pending, due, shrunk, moment, .. } = self;
+        put(0, snapshot::encode(&(accounts, free, pending, due, shrunk, moment)));
+    }
+
+    fn load(&mut self, _: usize, bytes: &[u8]) -> Result<(), Broken> {
+        (self.accounts, self.free, self.pending, self.due, self.shrunk, self.moment) =
+            snapshot::decode(bytes)?;
+        for page in &mut self.accounts.0 {
+            page.reserve_exact(PAGE - page.len());
+        }
+        let accounts = &self.accounts;
+        let hash = |slot: &u32| accounts[*slot].key[0];
+        for (slot, account) in (0..).zip(accounts.0.iter().flatten()) {
+            if account.key != [0; 2] {
+                let key = Key { hash: whole(&account.key), check: account.check };
+                self.slots[key.group()].insert_unique(account.key[0], slot, hash);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Counting up and down.
 trait Change {
     fn change(&mut self, by: u32, up: bool);
@@ -385,7 +415,7 @@ impl Account {
 const PAGE: usize = 1 << 12;
 
 /// The accounts, by slot.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Pages(Vec<Vec<Account>>);
 
 impl Pages {

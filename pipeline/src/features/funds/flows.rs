@@ -18,6 +18,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::state_map::KeyedState;
 
 /// The window, in ms: an event counts while `t - 24 h < its effective time <= t`.
@@ -31,7 +33,7 @@ pub(crate) const BALANCE_KEPT_MS: i64 = 90 * WINDOW_MS;
 const MINUTE_MS: i128 = 60_000;
 
 /// How a movement of money concerns an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Flow {
     /// A claim or transfer to it.
     Receipt,
@@ -52,7 +54,7 @@ pub(crate) struct Flowed {
 }
 
 /// What is kept of one account: its balance, and of its day what has not left the window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Flows {
     balance: i128,
     /// When the last movement came.
@@ -61,7 +63,7 @@ pub(crate) struct Flows {
 }
 
 /// The movements of the window and their sums.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Day {
     entries: VecDeque<Entry>,
     /// The number of the oldest entry; numbers wrap around.
@@ -71,7 +73,7 @@ struct Day {
 }
 
 /// One movement. 32 bytes, so that a million of them fit where they must.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Entry {
     time: i64,
     fen: i64,
@@ -87,7 +89,7 @@ struct Entry {
 }
 
 /// Sums over the window that tell how long money stayed. Sums with a weight are in fen times ms.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Matching {
     /// Excess at the beginning of the window, now, and the largest in between.
     base: i64,
@@ -106,7 +108,7 @@ struct Matching {
 }
 
 /// The balance over the window.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Balances {
     /// From when on the balance is known, or the last event that left the window; and the balance
     /// then.

@@ -8,6 +8,7 @@ use crate::event::NULL_INT;
 use crate::features::state::LOOK_AHEAD;
 use crate::features::state_map::StateMap;
 use crate::keyed::{Addressing, Key, Replies, Requests, whole};
+use crate::snapshot::kept_in;
 
 /// Lookups, by bit: the account as the payer and as the payee of a transaction.
 pub(crate) const PAYER: u32 = 1;
@@ -25,6 +26,8 @@ pub(crate) fn stream_of(flow: Flow) -> u32 {
 pub(crate) struct FlowsState {
     accounts: StateMap<Flows>,
 }
+
+kept_in!(FlowsState, accounts);
 
 impl FlowsState {
     pub(crate) fn new() -> FlowsState {
@@ -76,6 +79,8 @@ pub(crate) struct PassingState {
     peers: usize,
     through: Vec<Through>,
 }
+
+kept_in!(PassingState, accounts);
 
 impl PassingState {
     pub(crate) fn new(peers: usize) -> PassingState {
@@ -129,6 +134,8 @@ pub(crate) struct ReachedState {
     /// Where each tiding of a slice stands: row, batch, and place in it.
     order: Vec<(u32, u32, u32)>,
 }
+
+kept_in!(ReachedState, accounts);
 
 impl ReachedState {
     pub(crate) fn new(tick: GraphTick) -> ReachedState {
@@ -212,6 +219,8 @@ pub(crate) struct GraphState {
     /// What is asked, with the number of its answers.
     asked: Vec<(u32, Ask)>,
 }
+
+kept_in!(GraphState, graph);
 
 impl GraphState {
     pub(crate) fn new(tick: GraphTick, most: usize, asked: Vec<(u32, Ask)>) -> GraphState {

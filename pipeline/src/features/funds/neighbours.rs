@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 /// Accounts that one paid, each with the number of the moment from which on its edge is gone.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Payees {
     Few(Vec<(u32, u32)>),
     #[expect(clippy::box_collection, reason = "an account has two of these, seldom a tree")]
@@ -14,7 +16,7 @@ pub(super) enum Payees {
 }
 
 /// Accounts that paid one.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Payers {
     Few(Vec<u32>),
     #[expect(clippy::box_collection, reason = "an account has two of these, seldom a tree")]

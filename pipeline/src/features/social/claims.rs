@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::group::{Id, NOBODY, give_back_map};
 use crate::features::state::quantile::{QUANTILE_UNIT, Quantile};
@@ -23,7 +24,7 @@ static UNCLAIMED_KEPT_MS: LazyLock<i64> =
     LazyLock::new(|| Law::new(&Limits::default()).unclaimed_kept_ms());
 
 /// The packets sent in the group that may still be claimed, known as the referee knows them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Packets {
     by_id: HashMap<Id, Sent, FxBuildHasher>,
     /// When each was sent or last looked at, earliest first: the next look is due after
@@ -32,7 +33,7 @@ pub(super) struct Packets {
 }
 
 /// The sending of a packet: under an id that is used again, the first one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Sent {
     pub(super) sender: Id,
     pub(super) face: i64,
@@ -110,7 +111,7 @@ impl Packets {
 }
 
 /// How long after its packet each claim of the window came.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Latencies {
     /// When each was claimed, and how long it took; oldest first.
     claims: VecDeque<(i64, i64)>,
@@ -164,7 +165,7 @@ const FEW_MAX: usize = 128;
 const FEW_AGAIN: usize = FEW_MAX / 4;
 
 /// Latencies in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Sorted {
     Few(Vec<i64>),
     Many(Box<[Quantile; QUANTILES.len()]>),

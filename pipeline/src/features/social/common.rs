@@ -4,9 +4,12 @@
 //! keeper tells its groups to the worker that read the transaction, within the same step; there the
 //! two lists are compared, and nothing is kept.
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::{KeyedState, StateMap};
 use crate::keyed::{Addressing, Replies, Requests};
+use crate::snapshot::kept_in;
 
 /// The window of acts: 30 days.
 pub(crate) const ACTS_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
@@ -26,7 +29,7 @@ const IS_CUT: u32 = 16;
 const LENGTH_SHIFT: u32 = 8;
 
 /// The groups of one account.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Acts {
     /// A group's 64 bits and the last act in it, oldest first.
     groups: Vec<(u64, i64)>,
@@ -85,6 +88,8 @@ pub(crate) struct ActsState {
     accounts: StateMap<Acts>,
     peers: usize,
 }
+
+kept_in!(ActsState, accounts);
 
 impl ActsState {
     pub(crate) fn new(peers: usize) -> ActsState {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::claims::{Latencies, Packets};
 use super::members::Members;
@@ -19,7 +20,7 @@ pub(crate) const KNOWN_WINDOW_MS: i64 = 30 * MONEY_WINDOW_MS;
 
 /// An account or a packet within a group: 64 bits of its hash. In a group of a thousand members two
 /// share theirs once in 10^13 groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Id(pub(crate) u64);
 
 /// Who or what is not known.
@@ -66,7 +67,7 @@ pub(crate) struct Known {
 }
 
 /// One group.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// Payments of the money window, oldest first.
     payments: VecDeque<Payment>,
@@ -84,7 +85,7 @@ pub(crate) struct Group {
     mines: Option<Box<Mines>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Payment {
     time: i64,
     from: Id,
@@ -94,7 +95,7 @@ struct Payment {
 }
 
 /// What a claim says of its two sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Meeting {
     /// It is no claim, or has no two sides.
     None,

@@ -10,6 +10,7 @@ use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::StateMap;
 use crate::keyed::{Replies, Requests};
 use crate::packet::requests::LATENCY;
+use crate::snapshot::kept_in;
 
 /// Words of a request: head, amount, account, counterparty, packet.
 pub(crate) const WORDS: usize = 5;
@@ -47,6 +48,8 @@ fn deal_of(words: &[u64], latency: Option<i64>) -> (Deal, i64) {
 pub(crate) struct GroupsState {
     groups: StateMap<Group>,
 }
+
+kept_in!(GroupsState, groups);
 
 impl GroupsState {
     pub(crate) fn new() -> GroupsState {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::group::{Id, NOBODY, give_back_map};
 
 /// The members with money in the window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Members {
     by_id: HashMap<Id, Member, FxBuildHasher>,
     /// How many members gain how much; who does not gain is not in it.
@@ -17,7 +18,7 @@ pub(super) struct Members {
     by_paid: BTreeMap<i64, Payers>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Member {
     paid: i64,
     received: i64,
@@ -25,7 +26,7 @@ struct Member {
     payments: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Payers {
     count: u32,
     gains: i64,

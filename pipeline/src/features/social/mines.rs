@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::group::{Id, KNOWN_WINDOW_MS, MONEY_WINDOW_MS};
 use crate::features::state_map::give_back;
@@ -22,7 +23,7 @@ pub(crate) const RATIO_KNOWN_MS: i64 = KNOWN_WINDOW_MS;
 pub(crate) const RATIOS_MAX: usize = 64;
 
 /// The losses and payments of one group.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Mines {
     /// Losses by loser and sender, oldest first.
     losses: HashMap<(Id, Id), VecDeque<Loss>, FxBuildHasher>,
@@ -34,7 +35,7 @@ pub(super) struct Mines {
     ratios: VecDeque<(Ratio, i64)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Loss {
     time: i64,
     /// The amount of the packet.
@@ -43,7 +44,7 @@ struct Loss {
 }
 
 /// A payment over the amount of its packet, in lowest terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Ratio(i64, i64);
 
 impl Mines {

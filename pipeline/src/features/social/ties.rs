@@ -1,15 +1,18 @@
 //! Keyed by pair: in which groups two accounts deal with each other.
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::state::recents::Recents;
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::{KeyedState, StateMap};
 use crate::keyed::{Replies, Requests};
+use crate::snapshot::kept_in;
 
 /// The window of ties: 30 days.
 pub(crate) const TIE_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
 
 /// The groups in which one pair dealt, in the order in which it last did in each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tie {
     groups: Recents,
 }
@@ -58,6 +61,8 @@ impl KeyedState for Tie {
 pub(crate) struct TiesState {
     ties: StateMap<Tie>,
 }
+
+kept_in!(TiesState, ties);
 
 impl TiesState {
     pub(crate) fn new() -> TiesState {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::quantile::Quantile;
 use super::recents::{self, Recents};
 use super::ring::Ring;
@@ -17,7 +19,7 @@ use crate::keyed::{Key, NULL_TEXT, Replies};
 const NULL_SLOT: u64 = u64::MAX;
 
 /// Texts that outlive their event.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Texts {
     texts: Vec<Box<str>>,
     free: Vec<u32>,

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use key::stddev;
 use key::{KeyState, Request, Texts, outputs};
@@ -17,12 +18,13 @@ pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;
 use recents::Recents;
 use ring::Ring;
-use tally::Tally;
+use tally::{Layout, Tally};
 
 use super::plan::{Family, Read, Stream};
 use super::requests::null_word;
 use crate::expr::Zone;
 use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, halves};
+use crate::snapshot::{self, Broken, Share, Snapshot};
 
 /// Keys that are looked up together.
 pub(crate) const LOOK_AHEAD: usize = 32;
@@ -45,8 +47,9 @@ pub(crate) struct Usage {
 }
 
 /// The keys of one key group, in slabs by slot, so that a key costs no allocation of its own.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct KeyGroup {
+    #[serde(skip)]
     slots: HashTable<u32>,
     heads: Vec<Head>,
     rings: Vec<Ring>,
@@ -63,7 +66,7 @@ struct KeyGroup {
     sweep_at: i64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Head {
     key: [u64; 2],
     check: u32,
@@ -147,7 +150,44 @@ impl FamilyState {
     }
 }
 
+impl Snapshot for FamilyState {
+    fn share(&self) -> Share {
+        Share::Groups
+    }
+
+    fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
+        for (number, group) in self.groups.iter().enumerate() {
+            if !group.slots.is_empty() {
+                put(number, snapshot::encode(group));
+            }
+        }
+    }
+
+    fn load(&mut self, number: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let mut group: KeyGroup = snapshot::decode(bytes)?;
+        group.reindex(&self.family);
+        self.groups[number] = group;
+        Ok(())
+    }
+}
+
 impl KeyGroup {
+    /// Makes the tables by which keys and values are found, which are not written down.
+    fn reindex(&mut self, family: &Family) {
+        let heads = &self.heads;
+        let hash = |slot: &u32| heads[*slot as usize].key[0];
+        self.slots = HashTable::with_capacity(heads.len() - self.free.len());
+        for (slot, head) in (0..).zip(heads) {
+            if head.key != [0; 2] {
+                self.slots.insert_unique(head.key[0], slot, hash);
+            }
+        }
+        let layouts = family.tallies.iter().map(|windows| Layout { windows: *windows }).cycle();
+        for (tally, layout) in self.tallies.iter_mut().zip(layouts) {
+            tally.reindex(layout);
+        }
+    }
+
     fn apply(
         &mut self,
         family: &Family,

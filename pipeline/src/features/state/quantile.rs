@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// The values of a window in two sorted halves, the split at the quantile's rank, so that reading
 /// it is one look and a change moves at most one value across.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Quantile {
     low: Half,
     high: Half,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Half {
     counts: BTreeMap<i64, u32>,
     len: u64,

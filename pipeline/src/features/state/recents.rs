@@ -5,6 +5,7 @@
 //! order, for which one word stands.
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 /// How many values are searched one by one before an index is built.
 const LINEAR_MAX: u32 = 12;
@@ -16,7 +17,8 @@ const NONE: u32 = u32::MAX;
 const FREE: i64 = i64::MIN;
 
 /// Values with the time at which each was last seen, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(from = "Order")]
 pub(crate) struct Recents {
     slots: Vec<Slot>,
     oldest: u32,
@@ -24,10 +26,31 @@ pub(crate) struct Recents {
     /// First of the free slots, which are chained through `newer`.
     free: u32,
     held: u32,
+    #[serde(skip)]
     index: Option<Box<HashTable<u32>>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What is written down of values: by their index they are only found.
+#[derive(Deserialize)]
+struct Order {
+    slots: Vec<Slot>,
+    oldest: u32,
+    newest: u32,
+    free: u32,
+    held: u32,
+}
+
+impl From<Order> for Recents {
+    fn from(Order { slots, oldest, newest, free, held }: Order) -> Recents {
+        let mut recents = Recents { slots, oldest, newest, free, held, index: None };
+        if held > LINEAR_MAX {
+            recents.build_index();
+        }
+        recents
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Slot {
     value: [u64; 2],
     last: i64,

@@ -1,9 +1,11 @@
 //! A ring of events: what a key keeps of its past, oldest first, in one block of words.
 
+use serde::{Deserialize, Serialize};
+
 /// Entries of a fixed number of words, the first of which is the effective time.
 ///
 /// The ring does not know its stride: the plan of the family does, and one word a key is worth it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ring {
     words: Vec<u64>,
     /// Index of the oldest entry, in entries.

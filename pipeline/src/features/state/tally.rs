@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 /// How many values are searched one by one before an index is built.
 const LINEAR_MAX: u32 = 12;
@@ -18,12 +19,13 @@ const NONE: u32 = u32::MAX;
 ///
 /// A slot is a few words: the value (two), how many events of the ring hold it, and how often it
 /// occurs in each window. Most keys see few values, so all slots are one small block.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tally {
     words: Vec<u64>,
     /// First of the free slots, which are chained through their first word.
     free: u32,
     held_slots: u32,
+    #[serde(skip)]
     index: Option<Box<HashTable<u32>>>,
     tops: Vec<Top>,
 }
@@ -35,7 +37,7 @@ impl Default for Tally {
 }
 
 /// How often the commonest value of a window occurs, and how many values occur how often.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Top {
     by_count: Vec<u32>,
     top: u32,
@@ -162,6 +164,13 @@ impl Tally {
             self.build_index(NONE, stride);
         }
         Some(moved)
+    }
+
+    /// Makes the index anew, which is not written down.
+    pub(super) fn reindex(&mut self, layout: Layout) {
+        if self.held_slots > LINEAR_MAX {
+            self.build_index(NONE, layout.stride());
+        }
     }
 
     /// How often the window's commonest value occurs.

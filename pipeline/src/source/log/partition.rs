@@ -45,6 +45,11 @@ impl Watermark {
         event_time.max(self.time())
     }
 
+    /// Events of up to that time have been accepted before.
+    pub(crate) fn reach(&mut self, event_time: i64) {
+        self.event_time_max = self.event_time_max.max(event_time);
+    }
+
     /// Adds a heartbeat behind those that are to come.
     pub fn push(&mut self, heartbeat: Heartbeat) {
         self.heartbeats.push_back(heartbeat);

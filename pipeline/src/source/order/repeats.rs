@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Entry, id};
@@ -91,7 +92,8 @@ pub(super) struct Remembered {
 }
 
 /// The event that counts of those with one id: hashes of 128 bits, which nobody can make meet.
-struct First {
+#[derive(Serialize, Deserialize)]
+pub(super) struct First {
     id: [u64; 2],
     body: [u64; 2],
     /// The last effective time at which the id is remembered.
@@ -120,19 +122,34 @@ impl Remembered {
         let body = chunk.body_hash(row, &mut self.scratch);
         let firsts = &self.firsts;
         let same = |number: &u64| firsts.get(*number).id == id;
-        match self.numbers.find_mut(id[0], same) {
-            Some(number) if entry.effective <= firsts.get(*number).until => {
-                let same = firsts.get(*number).body == body;
-                return if same { Mark::Duplicate } else { Mark::Conflict };
-            }
+        if let Some(number) = self.numbers.find(id[0], same)
+            && entry.effective <= firsts.get(*number).until
+        {
+            let same = firsts.get(*number).body == body;
+            return if same { Mark::Duplicate } else { Mark::Conflict };
+        }
+        self.remember(First { id, body, until });
+        Mark::Keep
+    }
+
+    /// Remembers an event; under an id that is used anew it takes the place of the one before.
+    pub(super) fn remember(&mut self, first: First) {
+        let firsts = &self.firsts;
+        let same = |number: &u64| firsts.get(*number).id == first.id;
+        match self.numbers.find_mut(first.id[0], same) {
             Some(number) => *number = firsts.end,
             None => {
                 let hash = |number: &u64| firsts.get(*number).id[0];
-                self.numbers.insert_unique(id[0], firsts.end, hash);
+                self.numbers.insert_unique(first.id[0], firsts.end, hash);
             }
         }
-        self.firsts.push(First { id, body, until });
-        Mark::Keep
+        self.firsts.push(first);
+    }
+
+    /// The events that are remembered, in the order in which they came.
+    pub(super) fn kept(&self) -> Vec<&First> {
+        let numbers = self.firsts.start..self.firsts.end;
+        numbers.map(|number| self.firsts.get(number)).collect()
     }
 
     fn forget(&mut self, now: i64) {

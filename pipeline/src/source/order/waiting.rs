@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::repeats::Remembered;
+use super::repeats::{First, Remembered};
 use super::{Entry, Refused, Repeats, compare, entry};
-use crate::event::{Chunk, Schema};
+use crate::event::{Chunk, Schema, Stored};
+use crate::snapshot::{self, Broken};
 
 /// Events that wait for their turn in the total order.
 pub struct Waiting {
@@ -88,6 +89,23 @@ impl Waiting {
         let chunk = Chunk::gather(&self.schema, &self.chunks, &rows);
         self.let_go(&out);
         Left { chunk, effective, duplicates: repeats.duplicates, refused: repeats.refused }
+    }
+
+    /// All that waits and is remembered, as bytes.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        let rows: Vec<(u32, u32)> =
+            self.entries.iter().map(|entry| (entry.chunk, entry.row)).collect();
+        let effective: Vec<i64> = self.entries.iter().map(|entry| entry.effective).collect();
+        let chunk = Chunk::gather(&self.schema, &self.chunks, &rows);
+        snapshot::encode(&(effective, chunk.stored(), self.remembered.kept()))
+    }
+
+    /// Takes in what was saved, where nothing waits and nothing is remembered.
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let (effective, stored, kept): (Vec<i64>, Stored, Vec<First>) = snapshot::decode(bytes)?;
+        self.push(Chunk::from_stored(&self.schema, stored), &effective);
+        kept.into_iter().for_each(|first| self.remembered.remember(first));
+        Ok(())
     }
 
     /// How many events wait.

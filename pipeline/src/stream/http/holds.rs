@@ -26,7 +26,7 @@ const LISTED_MAX: usize = 1_000;
 const REASON_BYTES_MAX: usize = 2_000;
 
 /// A transaction that waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::stream) struct Hold {
     pub(in crate::stream) event_id: String,
     pub(in crate::stream) account_id: String,
@@ -93,6 +93,11 @@ impl Holds {
             self.open.remove(&oldest);
             self.dropped += 1;
         }
+    }
+
+    /// All that is open, for whoever goes on from here.
+    pub(in crate::stream) fn all(&self) -> Vec<Hold> {
+        self.open.values().cloned().collect()
     }
 
     /// Hears of what was done before this incarnation began.

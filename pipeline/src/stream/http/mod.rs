@@ -24,6 +24,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 
 use self::desk::Desk;
+pub(super) use self::holds::Hold;
 use self::log::Log;
 use self::routes::App;
 pub use self::settings::{Fallback, HttpConfig};

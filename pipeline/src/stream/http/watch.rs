@@ -44,9 +44,20 @@ impl Watch {
         (line, replayed): (&str, bool),
     ) {
         let (chunk, row) = (&batch.slice.chunk, batch.rows[at] as usize);
+        let position = chunk.position(row);
+        // Counted first, so that whoever has the answer finds it counted.
+        if !replayed {
+            let hits = batch.hits.get(at).iter();
+            let rules = hits.map(|hit| names.rules[usize::from(*hit)].0.as_str());
+            self.desk.metrics.decided(batch.verdicts[at], rules);
+            let arrivals = &self.arrivals[position.source as usize];
+            if let Ok(found) = arrivals.binary_search_by_key(&position.at, |(offset, _)| *offset) {
+                let appended = arrivals[found].1;
+                self.desk.metrics.latency(false, unix_ms().saturating_sub(appended));
+                self.uncommitted.push(appended);
+            }
+        }
         let id = chunk.str(EVENT_ID, row);
-        let body = chunk.body_hash(row, &mut self.scratch);
-        self.desk.decided(id, body, line);
         if batch.verdicts[at] == Verdict::Hold {
             lock(self.desk.holds()).add(Hold {
                 event_id: id.to_owned(),
@@ -56,19 +67,8 @@ impl Watch {
                 score: batch.scores[at],
             });
         }
-        if replayed {
-            return;
-        }
-        let hits = batch.hits.get(at).iter();
-        let rules = hits.map(|hit| names.rules[usize::from(*hit)].0.as_str());
-        self.desk.metrics.decided(batch.verdicts[at], rules);
-        let position = chunk.position(row);
-        let arrivals = &self.arrivals[position.source as usize];
-        if let Ok(found) = arrivals.binary_search_by_key(&position.at, |(offset, _)| *offset) {
-            let appended = arrivals[found].1;
-            self.desk.metrics.latency(false, unix_ms().saturating_sub(appended));
-            self.uncommitted.push(appended);
-        }
+        let body = chunk.body_hash(row, &mut self.scratch);
+        self.desk.decided(id, body, line);
     }
 
     /// Hears for which rules a part had events that could not be evaluated.

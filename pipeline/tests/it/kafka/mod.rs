@@ -10,6 +10,7 @@ mod endures;
 mod http;
 mod operate;
 mod replay;
+mod snapshots;
 
 use std::fs;
 use std::process::{Child, Command};

@@ -9,6 +9,8 @@
 //! Every vertex holds its component's number. Where two components join, the smaller one's
 //! vertices change it; where one breaks, those of the smaller part do.
 
+use serde::{Deserialize, Serialize};
+
 mod cut;
 mod merge;
 mod parts;
@@ -44,7 +46,7 @@ const NAME_VISITS: u64 = 4;
 const MANY_GROUPS: usize = if cfg!(test) { 2 } else { 1_000 };
 
 /// The graph, and all that is known of its components.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Linkage {
     accounts: Spread<u128, u32>,
     devices: Spread<u128, u32>,
@@ -61,16 +63,19 @@ pub(crate) struct Linkage {
     free_components: Vec<u32>,
     groups: Groups,
     /// What the moment in hand has changed so far.
+    #[serde(skip)]
     touched: Touched,
     /// How often a vertex or an edge was looked at.
     visits: u64,
+    #[serde(skip)]
     walks: [Walk; 2],
     turn: u32,
+    #[serde(skip)]
     task: Option<Box<Task>>,
 }
 
 /// Where an account or a device is in the graph: small, for walks visit many.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Site {
     /// The first of its edges.
     first: u32,
@@ -82,7 +87,7 @@ struct Site {
 }
 
 /// What else there is of an account or a device.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Vertex {
     key: u128,
     /// The account's id; empty for a device.
@@ -92,7 +97,7 @@ struct Vertex {
 }
 
 /// An edge, in the lists of its two ends.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Edge {
     /// Account and device.
     ends: [u32; 2],
@@ -112,7 +117,7 @@ struct Touched {
 }
 
 /// What becomes of the graph at one moment.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Moment {
     pub(crate) time: i64,
     pub(crate) edges: Vec<EdgeChange>,

@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::{Edge, Site};
 use crate::features::devices::forest::NONE;
@@ -29,19 +30,21 @@ const SEARCHED_AGAIN: usize = SEARCHED_MAX / 4;
 
 /// The groups of an account, each once, in no order. Nearly all accounts have few; one of them may
 /// have hundreds of thousands.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Own {
     Few(Vec<u32>),
     Many(Box<Places>),
 }
 
 /// Groups, and where each stands among them.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Places {
     list: Vec<u32>,
     places: HashMap<u32, u32, FxBuildHasher>,
 }
 
 /// The groups by number, each with how many memberships name it.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Groups {
     numbers: Spread<u128, u32>,
     held: Vec<(u128, u32)>,

@@ -1,0 +1,384 @@
+//! Snapshots on disk: a directory each, which is whole or is not there.
+//!
+//! ```text
+//! 00000000000000000042/   the number that whoever wrote it gave it
+//!   manifest.json         a line of JSON: the format, what it is of, and where each part is; then
+//!                         BLAKE3 of that line
+//!   parts                 the parts, each compressed, end to end
+//! .unfinished/            one that is being written, or was when the program died
+//! ```
+//!
+//! Each part has its BLAKE3 in the manifest, so that no byte of a snapshot can change unseen. One
+//! that is not whole is passed over for the one before, and so is one of another format.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, Part, State};
+use crate::diagnostic::Message;
+
+const MANIFEST: &str = "manifest.json";
+const PARTS: &str = "parts";
+/// The directory of one that is being written.
+const UNFINISHED: &str = ".unfinished";
+/// Compresses several times faster than a disk writes.
+const ZSTD_LEVEL: i32 = 1;
+
+/// A directory of snapshots.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+    /// So many are kept, the newest.
+    keep: usize,
+}
+
+/// What the first line of a manifest says.
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    number: u64,
+    /// What the snapshot is of, as whoever wrote it says.
+    about: serde_json::Value,
+    until: Option<i64>,
+    parts: Vec<Place>,
+}
+
+/// Where a part is.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    keeper: String,
+    number: u32,
+    /// How many bytes it has in the file, after all parts before it.
+    stored: u64,
+    /// BLAKE3 of these.
+    blake3: String,
+    /// How many bytes it has.
+    bytes: u64,
+}
+
+/// Only this of a manifest is read of any format.
+#[derive(Deserialize)]
+struct OfAnyFormat {
+    format: u32,
+}
+
+/// A snapshot that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Bytes on disk.
+    pub stored: u64,
+    /// Bytes before compression.
+    pub bytes: u64,
+}
+
+/// What was found in a directory.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest that can be used: its number, what it is of, and the state.
+    pub snapshot: Option<(u64, serde_json::Value, State)>,
+    /// Newer ones that cannot, the newest first, and why.
+    pub passed_over: Vec<(PathBuf, Unusable)>,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is not whole, or not as it was written.
+    Broken(String),
+    /// It was written by another version of the program.
+    Format(u32),
+    /// It is of something else.
+    Other(Message),
+}
+
+impl Unusable {
+    /// What a person is told of the snapshot at `path`.
+    pub fn tell(&self, path: &Path) -> Message {
+        let path = path.display();
+        match self {
+            Unusable::Broken(why) => Message::new(
+                format!("the snapshot {path} is passed over, it is not whole: {why}"),
+                format!("跳过快照 {path}，它不完整：{why}"),
+            ),
+            Unusable::Format(format) => Message::new(
+                format!(
+                    "the snapshot {path} is passed over: it has format {format}, and this version \
+                     of the program reads {FORMAT}; to go on from it, run the version that wrote it"
+                ),
+                format!(
+                    "跳过快照 {path}：其格式为 {format}，本版本程序读取 {FORMAT}；\
+                     如需由此继续，请运行写入它的版本"
+                ),
+            ),
+            Unusable::Other(why) => Message::new(
+                format!("the snapshot {path} is passed over: {}", why.en),
+                format!("跳过快照 {path}：{}", why.zh),
+            ),
+        }
+    }
+}
+
+impl Store {
+    /// A directory that keeps so many snapshots, one at least.
+    pub fn new(directory: &Path, keep: usize) -> Store {
+        Store { directory: directory.to_owned(), keep: keep.max(1) }
+    }
+
+    /// Writes a snapshot, and takes away those before the last that are kept. What `about` says is
+    /// shown to whoever reads it back. Only one at a time may be written to a directory.
+    ///
+    /// # Errors
+    /// Those of the disk; the snapshots before are then still there.
+    pub fn write(
+        &self,
+        number: u64,
+        about: serde_json::Value,
+        state: &State,
+    ) -> io::Result<Stored> {
+        let unfinished = self.directory.join(UNFINISHED);
+        remove(&unfinished)?;
+        fs::create_dir_all(&unfinished)?;
+        let compressed: io::Result<Vec<Vec<u8>>> = state
+            .parts
+            .par_iter()
+            .map(|part| zstd::bulk::compress(&part.bytes, ZSTD_LEVEL))
+            .collect();
+        let compressed = compressed?;
+        let mut file = File::create(unfinished.join(PARTS))?;
+        let mut places = Vec::with_capacity(compressed.len());
+        for (part, stored) in state.parts.iter().zip(&compressed) {
+            file.write_all(stored)?;
+            places.push(Place {
+                keeper: part.keeper.clone(),
+                number: part.number,
+                stored: stored.len() as u64,
+                blake3: blake3::hash(stored).to_hex().to_string(),
+                bytes: part.bytes.len() as u64,
+            });
+        }
+        file.sync_all()?;
+        let sum = |of: fn(&Place) -> u64| places.iter().map(of).sum();
+        let written = Stored { stored: sum(|place| place.stored), bytes: sum(|place| place.bytes) };
+        let (format, until) = (FORMAT, state.until);
+        let manifest = Manifest { format, number, about, until, parts: places };
+        let line = serde_json::to_string(&manifest).map_err(io::Error::other)?;
+        let mut file = File::create(unfinished.join(MANIFEST))?;
+        writeln!(file, "{line}\n{}", blake3::hash(line.as_bytes()).to_hex())?;
+        file.sync_all()?;
+        File::open(&unfinished)?.sync_all()?;
+        let path = self.path(number);
+        remove(&path)?;
+        fs::rename(&unfinished, &path)?;
+        File::open(&self.directory)?.sync_all()?;
+        let old = self.numbers()?.into_iter().rev().skip(self.keep);
+        for number in old {
+            remove(&self.path(number))?;
+        }
+        Ok(written)
+    }
+
+    /// The newest snapshot that is whole and of which `fits` says that it can be used. Nothing is
+    /// read but what was written, and nothing is changed.
+    ///
+    /// # Errors
+    /// When the directory is there and cannot be listed.
+    pub fn newest(
+        &self,
+        fits: impl Fn(u64, &serde_json::Value) -> Result<(), Message>,
+    ) -> io::Result<Found> {
+        let mut found = Found::default();
+        for number in self.numbers()?.into_iter().rev() {
+            let path = self.path(number);
+            match read(&path, number, &fits) {
+                Ok((about, state)) => {
+                    found.snapshot = Some((number, about, state));
+                    break;
+                }
+                Err(why) => found.passed_over.push((path, why)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:020}"))
+    }
+
+    /// The numbers of the snapshots that are there, in order.
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let number = name.to_str().filter(|name| name.len() == 20);
+            numbers.extend(number.and_then(|name| name.parse::<u64>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+/// Takes away a directory that may be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn read(
+    path: &Path,
+    number: u64,
+    fits: impl Fn(u64, &serde_json::Value) -> Result<(), Message>,
+) -> Result<(serde_json::Value, State), Unusable> {
+    let broken = |why: String| Unusable::Broken(why);
+    let failed = |name: &'static str| move |error: io::Error| broken(format!("{name}: {error}"));
+    let text = fs::read_to_string(path.join(MANIFEST)).map_err(failed(MANIFEST))?;
+    let (line, hash) = text.split_once('\n').unwrap_or_default();
+    if hash != format!("{}\n", blake3::hash(line.as_bytes()).to_hex()) {
+        return Err(broken(format!("{MANIFEST} is not as it was written")));
+    }
+    let strange = |error: serde_json::Error| broken(format!("{MANIFEST}: {error}"));
+    let OfAnyFormat { format } = serde_json::from_str(line).map_err(strange)?;
+    if format != FORMAT {
+        return Err(Unusable::Format(format));
+    }
+    let manifest: Manifest = serde_json::from_str(line).map_err(strange)?;
+    if manifest.number != number {
+        return Err(broken(format!("it is number {}", manifest.number)));
+    }
+    fits(number, &manifest.about).map_err(Unusable::Other)?;
+    let bytes = fs::read(path.join(PARTS)).map_err(failed(PARTS))?;
+    let mut rest = bytes.as_slice();
+    let mut stored = Vec::with_capacity(manifest.parts.len());
+    for place in &manifest.parts {
+        let part = rest.split_off(..place.stored as usize);
+        stored.push(part.ok_or_else(|| broken(format!("{PARTS} ends too soon")))?);
+    }
+    if !rest.is_empty() {
+        return Err(broken(format!("{PARTS} has {} bytes too many", rest.len())));
+    }
+    let parts = manifest.parts.par_iter().zip(stored).map(|(place, stored)| {
+        let Place { keeper, number, blake3, bytes, .. } = place;
+        if blake3::hash(stored).to_hex().as_str() != blake3 {
+            return Err(broken(format!("part {number} of {keeper} is not as it was written")));
+        }
+        let plain = zstd::bulk::decompress(stored, *bytes as usize);
+        let bytes = plain.map_err(|error| broken(format!("part {number} of {keeper}: {error}")))?;
+        Ok(Part { keeper: keeper.clone(), number: *number, bytes })
+    });
+    let parts = parts.collect::<Result<_, Unusable>>()?;
+    Ok((manifest.about, State { until: manifest.until, parts }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(of: u8) -> State {
+        let part = |keeper: &str, number| Part {
+            keeper: keeper.to_owned(),
+            number,
+            bytes: vec![of; 7 + number as usize * 50],
+        };
+        State { until: Some(i64::from(of)), parts: vec![part("a", 0), part("b", 1), part("b", 2)] }
+    }
+
+    fn found(store: &Store) -> (Option<u64>, usize) {
+        let found = store.newest(|_, _| Ok(())).expect("the directory can be read");
+        if let Some((number, about, read)) = &found.snapshot {
+            assert_eq!((about, read), (&serde_json::json!(number), &state(*number as u8)));
+        }
+        (found.snapshot.map(|(number, _, _)| number), found.passed_over.len())
+    }
+
+    fn written(numbers: &[u64]) -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::new(&directory.path().join("snapshots"), 2);
+        assert_eq!(found(&store), (None, 0), "not even the directory is there");
+        for number in numbers {
+            let about = serde_json::json!(number);
+            store.write(*number, about, &state(*number as u8)).expect("it can be written");
+        }
+        (directory, store)
+    }
+
+    #[test]
+    fn the_last_are_kept_and_the_newest_is_found() {
+        let (directory, store) = written(&[3, 9, 10, 200]);
+        assert_eq!(found(&store), (Some(200), 0));
+        assert_eq!(store.numbers().expect("they can be listed"), [10, 200]);
+        // What a crash left is in nobody's way.
+        let folder = directory.path().join("snapshots");
+        fs::create_dir(folder.join(UNFINISHED)).expect("a directory");
+        fs::write(folder.join(UNFINISHED).join(PARTS), "x").expect("a file");
+        assert_eq!(found(&store), (Some(200), 0));
+        store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
+        assert_eq!(found(&store), (Some(201), 0));
+        assert!(!folder.join(UNFINISHED).exists());
+        // The same number once more.
+        store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
+        assert_eq!(found(&store), (Some(201), 0));
+    }
+
+    /// Every byte of each file changed, and each file cut at every length: it is seen, and the one
+    /// before is used.
+    #[test]
+    fn no_byte_changes_unseen_and_the_one_before_is_used() {
+        let (_directory, store) = written(&[1, 2]);
+        for name in [MANIFEST, PARTS] {
+            let path = store.path(2).join(name);
+            let bytes = fs::read(&path).expect("the file");
+            for at in 0..bytes.len() {
+                for flip in [0x01, 0x20, 0x80] {
+                    let mut changed = bytes.clone();
+                    changed[at] ^= flip;
+                    fs::write(&path, changed).expect("it can be written");
+                    assert_eq!(found(&store), (Some(1), 1), "{name}, byte {at} ^ {flip}");
+                }
+                fs::write(&path, &bytes[..at]).expect("it can be written");
+                assert_eq!(found(&store), (Some(1), 1), "{name}, cut at {at}");
+            }
+            let mut longer = bytes.clone();
+            longer.push(b'\n');
+            fs::write(&path, longer).expect("it can be written");
+            assert_eq!(found(&store), (Some(1), 1), "{name}, longer");
+            fs::remove_file(&path).expect("it can be removed");
+            assert_eq!(found(&store), (Some(1), 1), "{name}, gone");
+            fs::write(&path, &bytes).expect("it can be written");
+            assert_eq!(found(&store), (Some(2), 0));
+        }
+        // Under another's number it is another's.
+        remove(&store.path(1)).expect("it can be removed");
+        fs::rename(store.path(2), store.path(1)).expect("it can be renamed");
+        assert_eq!(found(&store), (None, 1));
+    }
+
+    #[test]
+    fn another_format_and_another_thing_are_refused_by_name() {
+        let (_directory, store) = written(&[1, 2]);
+        let path = store.path(2).join(MANIFEST);
+        let text = fs::read_to_string(&path).expect("the file");
+        let (line, _) = text.split_once('\n').expect("two lines");
+        let other = line.replacen(&format!("\"format\":{FORMAT}"), "\"format\":77", 1);
+        let hash = blake3::hash(other.as_bytes()).to_hex();
+        fs::write(&path, format!("{other}\n{hash}\n")).expect("it can be written");
+        let fits = |number, _: &serde_json::Value| match number {
+            1 => Err(Message::new("it is of something else", "")),
+            _ => Ok(()),
+        };
+        let found = store.newest(fits).expect("the directory can be read");
+        assert!(found.snapshot.is_none());
+        let told = found.passed_over.iter().map(|(path, why)| why.tell(path).en);
+        let told: Vec<String> = told.collect();
+        assert!(told[0].contains("it has format 77") && told[0].contains("002"), "{told:?}");
+        assert!(told[1].contains("001 is passed over: it is of something else"), "{told:?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! A stream with snapshots: killed anywhere it goes on from the newest one that is whole, and needs
+//! no input from before it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::bench::{Bench, Sent, claim, claim_json};
+
+impl Bench {
+    /// Snapshots at each commit, if the one before is on disk.
+    fn with_snapshots(&self) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        let text = format!("{text}[snapshots]\ndir = 'snapshots'\ninterval = '1ms'\nkeep = 2\n");
+        fs::write(self.config(), text).unwrap();
+    }
+
+    /// The snapshots that are there, the newest last.
+    fn snapshots(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.path("snapshots")) else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| !path.ends_with(".unfinished"));
+        paths.sort();
+        paths
+    }
+
+    /// Runs the stream to its end; what it tells on standard error.
+    fn told(&self) -> String {
+        let output = self.command(&["--once"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    }
+}
+
+/// Records before the newest snapshot are gone: the stream goes on, at another number of workers.
+/// Where the newest one is broken, it goes on from the one before; without any it cannot.
+#[test]
+fn a_stream_goes_on_without_the_input_from_before_its_snapshot() {
+    let Some(bench) = Bench::new("snapshots", 1) else { return };
+    bench.with_snapshots();
+    let mut sent = 0;
+    let mut send = |many: i64| {
+        bench.send((sent..sent + many).map(|at| claim(at, 0)));
+        sent += many;
+    };
+    send(200);
+    bench.stream(&["--once"]);
+    bench.delete_before(200);
+    send(100);
+    let said = bench.told();
+    assert!(said.contains("going on from the snapshot at 200 decisions"), "{said}");
+    let snapshots = bench.snapshots();
+    assert_eq!(snapshots.len(), 2, "as many as are kept: {snapshots:?}");
+    send(100);
+    let ended = bench.stream(&["--once", "--workers", "3"]);
+    assert_eq!(ended["counts"]["decided"], 400);
+    assert_eq!(ended["decisions_digest"], bench.digest().as_str());
+
+    // Half of the newest one is gone.
+    let newest = bench.snapshots().pop().unwrap();
+    let parts = newest.join("parts");
+    let bytes = fs::read(&parts).unwrap();
+    fs::write(&parts, &bytes[..bytes.len() / 2]).unwrap();
+    send(100);
+    let said = bench.told();
+    let shown = newest.display().to_string();
+    assert!(
+        said.contains(&format!("the snapshot {shown} is passed over, it is not whole")),
+        "{said}"
+    );
+    assert!(said.contains("going on from the snapshot at"), "{said}");
+    let decided = bench.decided();
+    assert_eq!(decided.len(), 500);
+    assert_eq!(decided.iter().collect::<BTreeSet<_>>().len(), 500);
+
+    // The negative control: there is none.
+    fs::remove_dir_all(bench.path("snapshots")).unwrap();
+    let said = bench.fails(&["--once"], 3);
+    assert!(said.contains("needs those from 0 on: retention has removed them"), "{said}");
+}
+
+/// Killed while snapshots are written all the time, three partitions, late records and broken ones
+/// among them: the bytes are those of a backtest of the whole log.
+#[test]
+fn killed_while_snapshots_are_written_a_stream_decides_the_same() {
+    let Some(bench) = Bench::new("killsnap", 3) else { return };
+    bench.with_snapshots();
+    let mut sent = 0_i64;
+    let mut from_snapshots = 0;
+    for round in 0..8_u64 {
+        let event = |at: i64| {
+            let partition = (at * 7 % 3) as i32;
+            // Partitions are seconds apart, so that something always waits; some are no records.
+            let time = at * 300 - i64::from(partition) * 1_500 + 5_000;
+            let id = if at % 50 == 49 { at - 1 } else { at };
+            let json = claim_json(&format!("e{id}"), time, at % 30, at);
+            let value = if at % 41 == 40 { "{".to_owned() } else { json };
+            Sent { partition, value: Some(value.into_bytes()) }
+        };
+        let mut child = bench.spawn(&["--workers", &(1 + round % 3).to_string()]);
+        for _ in 0..4 {
+            bench.send((sent..sent + 60).map(event));
+            sent += 60;
+            std::thread::sleep(Duration::from_millis(150 + 97 * round));
+        }
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        from_snapshots += usize::from(!bench.snapshots().is_empty());
+    }
+    assert!(from_snapshots > 0, "no snapshot was written");
+    let said = bench.told();
+    assert!(said.contains("going on from the snapshot"), "{said}");
+    let ended = bench.stream(&["--once"]);
+    let digest = bench.digest();
+    assert_eq!(ended["decisions_digest"], digest.as_str());
+    let (replayed, counts) = bench.replayed("2");
+    assert_eq!(replayed, digest);
+    let (rejected, duplicates) = (&ended["counts"]["rejected"], &ended["counts"]["duplicates"]);
+    assert_eq!((&counts["rejected"], &counts["duplicates"]), (rejected, duplicates));
+    assert!(rejected.as_u64() > Some(10), "{ended}");
+}
+
+/// Rules that changed, or a directory of another stream: the snapshot is not used.
+#[test]
+fn a_snapshot_of_another_stream_is_refused_by_name() {
+    let Some(bench) = Bench::new("othersnap", 1) else { return };
+    let Some(other) = Bench::new("othersnap2", 1) else { return };
+    bench.with_snapshots();
+    bench.send((0..50).map(|at| claim(at, 0)));
+    bench.stream(&["--once"]);
+    other.send((0..70).map(|at| claim(at, 0)));
+    let text = fs::read_to_string(other.config()).unwrap();
+    let shared = bench.path("snapshots").display().to_string();
+    fs::write(other.config(), format!("{text}[snapshots]\ndir = '{shared}'\n")).unwrap();
+    let said = other.told();
+    assert!(said.contains("it is of another stream, or of one with other rules"), "{said}");
+    assert_eq!(other.decided().len(), 70);
+}
