@@ -199,8 +199,9 @@ fn events_are_decided_while_somebody_waits() {
 /// also after a restart and after the event is decided.
 #[test]
 fn after_the_time_limit_the_fallback_answers_and_binds() {
-    let Some(bench) = Bench::new("fallback", 2) else { return };
-    // The other partition has nothing and is not idle for long: nothing can be decided.
+    // The events are in two partitions at most. Others have nothing and are not idle for long:
+    // nothing can be decided.
+    let Some(bench) = Bench::new("fallback", 3) else { return };
     policy(&bench, 600_000);
     let (child, client) = serve(&bench, "time_limit = '300ms'");
     until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
