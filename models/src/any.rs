@@ -12,7 +12,7 @@ pub enum AnyModel {
     /// It gives a score.
     Score(Box<Model>),
     /// It gives a class and the score of that.
-    Classes(Classes),
+    Classes(Box<Classes>),
 }
 
 impl AnyModel {
@@ -20,7 +20,7 @@ impl AnyModel {
     pub fn load(path: &Path) -> Result<AnyModel, ArtefactError> {
         let text = read_bounded(path)?;
         if text.contains(&format!("\"{FORMAT}\"")) {
-            return Classes::from_json(&text).map(AnyModel::Classes);
+            return Classes::from_json(&text).map(|classes| AnyModel::Classes(Box::new(classes)));
         }
         Model::from_json(&text).map(|model| AnyModel::Score(Box::new(model)))
     }
