@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::card::cell;
 use crate::judge::{Blocks, Figure, resample};
-use crate::model::{ArtefactError, CARD_FILE, File, Head, MODEL_FILE, read_bounded};
+use crate::model::{ArtefactError, CARD_FILE, File, Head, MODEL_FILE, read_bounded, write_whole};
 use crate::split::{Split, SplitFacts};
 use crate::table::Table;
 use crate::train::{Identity, TrainConfig, TrainError, Warning, raw_of, train};
@@ -247,9 +247,9 @@ impl Classes {
     pub fn save(&self, name: &str, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
         if let Some(facts) = &self.facts {
-            fs::write(directory.join(CARD_FILE), card(name, self, facts))?;
+            write_whole(&directory.join(CARD_FILE), &card(name, self, facts))?;
         }
-        fs::write(directory.join(MODEL_FILE), self.to_json())
+        write_whole(&directory.join(MODEL_FILE), &self.to_json())
     }
 }
 

@@ -311,11 +311,10 @@ impl Model {
     /// made.
     pub fn save(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
-        fs::write(directory.join(MODEL_FILE), self.to_json())?;
         if let Some(facts) = self.training() {
-            fs::write(directory.join(CARD_FILE), card(self.name(), &self.hash(), facts))?;
+            write_whole(&directory.join(CARD_FILE), &card(self.name(), &self.hash(), facts))?;
         }
-        Ok(())
+        write_whole(&directory.join(MODEL_FILE), &self.to_json())
     }
 
     /// Reads the `model.json` of a directory, or a file of any name.
@@ -362,6 +361,14 @@ impl Model {
         };
         Ok(Model::new(head, scorer))
     }
+}
+
+/// Writes a file under another name first: whoever stops the program finds the old one or the new
+/// one, and never half of it.
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let part = path.with_extension("part");
+    fs::write(&part, text)?;
+    fs::rename(part, path)
 }
 
 /// The text of an artefact: the `model.json` of a directory, or a file of any name.
