@@ -71,6 +71,8 @@ struct Answers {
     order: VecDeque<Box<str>>,
     /// Those whose place in their partition is known.
     places: BTreeMap<(u32, u64), Box<str>>,
+    /// For each partition, up to where everything is decided.
+    passed: BTreeMap<u32, u64>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -84,6 +86,7 @@ impl Desk {
                 by_id: BTreeMap::new(),
                 order: VecDeque::new(),
                 places: BTreeMap::new(),
+                passed: BTreeMap::new(),
                 bytes: 0,
                 bytes_max: answers_bytes,
             }),
@@ -142,6 +145,10 @@ impl Desk {
         if let Some((_, Known::Waiting(waiting))) = answers.by_id.get_mut(id) {
             waiting.place = Some(at);
             answers.places.insert(at, id.into());
+        }
+        // The stream may have been faster than the answer of the brokers.
+        if answers.passed.get(&at.0).is_some_and(|passed| at.1 < *passed) {
+            answers.settle(at, &Answer::Forgotten);
         }
     }
 
@@ -206,6 +213,7 @@ impl Desk {
     /// a repeat of what was decided long ago.
     pub(in crate::stream) fn passed(&self, partition: u32, offset: u64) {
         let mut answers = lock(&self.answers);
+        answers.passed.insert(partition, offset);
         let range = (partition, 0)..(partition, offset);
         let settled: Vec<(u32, u64)> = answers.places.range(range).map(|(at, _)| *at).collect();
         settled.into_iter().for_each(|at| answers.settle(at, &Answer::Forgotten));
@@ -322,6 +330,10 @@ mod tests {
         assert_eq!(repeat.try_recv(), Ok(Answer::Forgotten));
         assert!(waits.try_recv().is_err());
         assert!(matches!(desk.ask("b", [9, 9]), Asked::New(_)), "nothing is kept of it");
+        // The brokers may say where an event stands when the stream is past it.
+        let Asked::New(mut late) = desk.ask("d", [1, 1]) else { panic!("it is new") };
+        desk.appended("d", (3, 6));
+        assert_eq!(late.try_recv(), Ok(Answer::Forgotten));
     }
 
     #[test]
