@@ -289,6 +289,11 @@ impl FinishedRun {
         &self.metrics
     }
 
+    /// Whether other rules came into force during the run.
+    pub fn rules_changed(&self) -> bool {
+        !self.facts.changes.is_empty()
+    }
+
     /// The zone of its hours and days.
     pub fn zone(&self) -> &Zone {
         &self.zone

@@ -13,9 +13,17 @@ use crate::finished::FinishedRun;
 /// The features of the run as its rules define them.
 ///
 /// # Errors
-/// When the rules are not there, or are not what they were: nobody could say then what the columns
-/// mean.
+/// When the rules are not there, or are not what they were, or changed during the run: nobody could
+/// say then what the columns mean.
 pub(super) fn features(run: &FinishedRun) -> Result<Features, Failure> {
+    if run.rules_changed() {
+        // A column would be two features under one name.
+        return Err(usage(
+            "the rules changed during this run, and a column of it is not one feature: backtest its \
+             events with one rules directory, and train on that",
+            "该运行期间规则有变更，同一列并非同一特征：请用一套规则重新回测后再训练",
+        ));
+    }
     let schema = Arc::new(run.schema()?);
     let loaded = crate::rules::load(run.rules(), &schema)?;
     if loaded.rules.hash.to_hex().as_str() == run.rules_hash() {

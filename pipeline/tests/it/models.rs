@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
@@ -572,6 +573,16 @@ fn an_input_log_replays_to_the_same_digest_with_the_model() {
         let score = if before { rules.max(expected) } else { (rules + expected / 10).min(1000) };
         assert_eq!(int(decision, "score"), score);
     }
+
+    // What the columns of such a run mean, nobody can say.
+    let program = Command::new(env!("CARGO_BIN_EXE_hongxian"))
+        .args(["train", "changed", "--labels=labels.csv", "--out=mixed", "--lang=en"])
+        .current_dir(scene.directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(program.stderr).unwrap();
+    assert_eq!(program.status.code(), Some(2), "{said}");
+    assert!(said.contains("the rules changed during this run"), "{said}");
 
     // A change of the model is nothing that a log can say yet.
     fs::write(log.join("control.jsonl"), "{\"kind\":\"model\",\"path\":\"other\"}\n").unwrap();
