@@ -78,7 +78,7 @@ fn damaged(bytes: &[u8]) {
         let first_sequence = Seq(batch + 1);
         let batch = Batch { first_sequence, count: 1, time, body: &body, touched: &[] };
         journal.append(&batch).expect("it follows");
-        if bytes.len() % 2 == 0 {
+        if bytes.len().is_multiple_of(2) {
             journal.sync().expect("in memory");
         }
     }
