@@ -119,9 +119,8 @@ struct Account {
     /// The sum of the ranks that are kept.
     sum: i64,
     faults: VecDeque<(i64, Finding)>,
-    /// When it claimed in haste, the earliest first. Few do.
-    #[expect(clippy::box_collection, reason = "a word in place of four for the many who never do")]
-    hasty: Option<Box<VecDeque<i64>>>,
+    /// When it claimed in haste, the earliest first.
+    hasty: VecDeque<i64>,
 }
 
 /// Bits of a rank beside its time: 2^-22 is far below what a thousand ranks can tell.
@@ -152,7 +151,7 @@ impl Fortunes {
 
     /// A claim by `account` at an effective time that came sooner than [`HASTE_MS`].
     pub fn hastened(&mut self, account: u128, time: i64) {
-        let hasty = self.account(account, time).hasty.get_or_insert_default();
+        let hasty = &mut self.account(account, time).hasty;
         if hasty.len() == HASTY_CLAIMS_MAX {
             hasty.pop_front();
         }
@@ -167,7 +166,7 @@ impl Fortunes {
             luck: held.luck(),
             refund_faults: held.faults.len(),
             refund_finding: held.faults.back().map(|(_, finding)| *finding),
-            hasty_claims: held.hasty_claims(),
+            hasty_claims: held.hasty.len(),
         })
     }
 
@@ -199,16 +198,20 @@ impl Fortunes {
 
     /// How many ranks, refunds and hasty claims are remembered.
     pub fn events(&self) -> usize {
-        let of_account =
-            |held: &Account| held.ranks.len() + held.faults.len() + held.hasty_claims();
+        let of_account = |held: &Account| held.ranks.len() + held.faults.len() + held.hasty.len();
         self.accounts.iter().map(of_account).sum()
     }
 
     /// The account, which is new where it is not known; what is over of it is forgotten.
     fn account(&mut self, id: u128, time: i64) -> &mut Account {
         self.sweep_when_due(time);
-        let new =
-            || Account { id, ranks: VecDeque::new(), sum: 0, faults: VecDeque::new(), hasty: None };
+        let new = || Account {
+            id,
+            ranks: VecDeque::new(),
+            sum: 0,
+            faults: VecDeque::new(),
+            hasty: VecDeque::new(),
+        };
         let hash = |held: &Account| held.id as u64;
         let entry = self.accounts.entry(id as u64, |held| held.id == id, hash);
         let held = entry.or_insert_with(new).into_mut();
@@ -221,7 +224,7 @@ impl Fortunes {
         if self.accounts.len() >= 2 * self.survivors + 64 {
             self.accounts.retain(|held| {
                 held.expire(now);
-                !held.ranks.is_empty() || !held.faults.is_empty() || held.hasty.is_some()
+                !held.ranks.is_empty() || !held.faults.is_empty() || !held.hasty.is_empty()
             });
             self.survivors = self.accounts.len();
         }
@@ -237,18 +240,9 @@ impl Account {
         while self.faults.front().is_some_and(|(time, _)| over(*time)) {
             self.faults.pop_front();
         }
-        if let Some(hasty) = &mut self.hasty {
-            while hasty.front().is_some_and(|time| *time <= now - HASTE_WINDOW_MS) {
-                hasty.pop_front();
-            }
-            if hasty.is_empty() {
-                self.hasty = None;
-            }
+        while self.hasty.front().is_some_and(|time| *time <= now - HASTE_WINDOW_MS) {
+            self.hasty.pop_front();
         }
-    }
-
-    fn hasty_claims(&self) -> usize {
-        self.hasty.as_ref().map_or(0, |hasty| hasty.len())
     }
 
     fn drop_rank(&mut self) {

@@ -202,7 +202,7 @@ fn each_mistake_of_a_directory_is_named() {
     let rows: [(&[(&str, &str)], &str); 9] = [
         (
             &[("behavior/a.toml", &good)],
-            "unknown-folder: rules stand in behaviour, funds, text, devices, packet, and not here \
+            "unknown-folder: rules stand in behaviour, funds, text, devices, social, packet, and not here \
           (did you mean `behaviour`?)",
         ),
         (&[("funds/fast/a.toml", &good)], "unknown-folder: rules stand in behaviour"),
