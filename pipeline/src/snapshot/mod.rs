@@ -1,7 +1,7 @@
 //! Snapshots: all that lives over the steps of a run, as of a moment at which a step ended, so that
 //! another process goes on from there as if nothing had happened, whatever its number of workers.
 //!
-//! Whatever an operator keeps over steps is a *keeper*, and says by [`Snapshot`] how it is cut
+//! Whatever an operator keeps over steps is a *keeper*, and says by `Snapshot` how it is cut
 //! into parts. The wiring takes no state that is not one (`dataflow/keepers.rs`), so none can be
 //! forgotten. Parts are bytes of [postcard](https://postcard.jamesmunns.com), whose structs have
 //! no names: what is read back as what it is not is noise. Therefore a snapshot names the

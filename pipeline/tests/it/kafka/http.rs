@@ -269,3 +269,28 @@ fn holds_are_closed_once_and_labels_come_in() {
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
 }
+
+/// What is held is in a snapshot: a restart that reads nothing from before it lists it still, and
+/// whoever asks for a decision of before is told that there was one.
+#[test]
+fn what_is_held_is_in_a_snapshot() {
+    let Some(bench) = Bench::new("held", 1) else { return };
+    policy(&bench, 100);
+    let more = "time_limit = '20s'\n[snapshots]\ndir = 'snapshots'";
+    let (child, client) = serve(&bench, more);
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let answer = client.decide(&claim("h0", 0, 95_000)).json();
+    assert_eq!(answer["decision"]["decision"], "hold", "{answer}");
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    bench.delete_before(1);
+    let (child, client) = serve(&bench, more);
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let list = client.ask("GET", "/v1/holds", "one", "").json();
+    assert_eq!((&list["open"], &list["holds"][0]["event_id"]), (&json!(1), &json!("h0")));
+    let again = client.decide(&claim("h0", 0, 95_000));
+    assert_eq!((again.status, &again.json()["code"]), (409, &json!("already_decided")));
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    assert_eq!(bench.decided().len(), 1);
+}
