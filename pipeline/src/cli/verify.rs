@@ -30,17 +30,21 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
     let interrupted = Arc::default();
     let progress = Reading::begin(&interrupted);
-    let mut verified = verify::log(&run, &progress)?;
-    if !arguments.log_only && verified.log == Answer::Yes {
-        let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = arguments.workers.unwrap_or(cores).max(1);
-        let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
-        let again = verify::again(&run, options, work.path(), &progress, interrupted.clone());
-        progress.end();
-        verified.re_execution = Some(again?);
-    }
+    let verify = || {
+        let mut verified = verify::log(&run, &progress)?;
+        if !arguments.log_only && verified.log == Answer::Yes {
+            let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let workers = arguments.workers.unwrap_or(cores).max(1);
+            let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
+            let again = verify::again(&run, options, work.path(), &progress, interrupted.clone());
+            verified.re_execution = Some(again?);
+        }
+        Ok(verified)
+    };
+    let verified: Result<Verified, Failure> = verify();
     progress.end();
+    let verified = verified?;
     if arguments.json {
         let json =
             serde_json::to_value(&verified).map_err(|error| environment(error.to_string()))?;

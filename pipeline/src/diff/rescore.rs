@@ -88,10 +88,8 @@ pub(super) fn obstacle(
             format!("未按现有定义保存，或取决于决策：{names}"),
         );
     }
-    let declares = |marks: &[&str]| {
-        let text = std::fs::read_to_string(directory.join("features.toml")).unwrap_or_default();
-        marks.iter().any(|mark| text.contains(mark))
-    };
+    let declared = declared(new, directory);
+    let declares = |marks: &[&str]| marks.iter().any(|mark| declared.contains(mark));
     for (folder, marks, en, zh) in [
         ("lists", ["in_list", "in_calendar"], "a list", "名单"),
         ("text", ["text.", "phrase"], "phrases", "短语"),
@@ -104,6 +102,17 @@ pub(super) fn obstacle(
         }
     }
     Ok(None)
+}
+
+/// What the features of a directory are declared with: their file, and the named conditions in it.
+fn declared(new: &Loaded, directory: &Path) -> String {
+    let mut text = std::fs::read_to_string(directory.join("features.toml")).unwrap_or_default();
+    let mut left: Vec<_> = new.vocabulary.conditions.iter().collect();
+    // A condition may name another.
+    while let Some(at) = left.iter().position(|(name, _)| text.contains(name.as_str())) {
+        text.push_str(&left.swap_remove(at).1.canonical());
+    }
+    text
 }
 
 /// Whether a value is read from the event itself, or found anew.
@@ -278,14 +287,13 @@ fn sources(new: &Loaded) -> Vec<From> {
 }
 
 fn decide(
-    slice: &Slice,
+    slice: &Arc<Slice>,
     rows: Vec<u32>,
     sources: &[From],
     (features, before): (&RecordBatch, &RecordBatch),
     lexicon: &crate::features::text::Lexicon,
     scorer: &crate::score::Scorer,
 ) -> Result<DecisionBatch, String> {
-    let slice = Arc::new(slice.clone());
     let mut batch = DecisionBatch::new(slice.clone());
     batch.rows = rows;
     let chunk = &slice.chunk;

@@ -62,8 +62,6 @@ struct RunFile {
     tick_ms: Option<i64>,
     #[serde(default)]
     warmup_ms: i64,
-    #[serde(default)]
-    version: String,
     model: Option<String>,
     model_hash: Option<String>,
     input_log: Option<String>,
@@ -137,13 +135,13 @@ impl Events {
     pub fn each_slice(
         &self,
         progress: &dyn Progress,
-        each: &mut dyn FnMut(&Slice),
+        each: &mut dyn FnMut(&Arc<Slice>),
     ) -> Result<(), Failure> {
         let mut start = 0;
         while start < self.reached {
             go_on(progress)?;
             let end = (start + SLICE_EVENTS).min(self.reached);
-            each(&self.ordered.slice(start..end, 0).map_err(Failure::Environment)?);
+            each(&Arc::new(self.ordered.slice(start..end, 0).map_err(Failure::Environment)?));
             start = end;
         }
         Ok(())
@@ -272,11 +270,6 @@ impl FinishedRun {
     /// The start of the stream that was not judged, ms.
     pub fn warmup(&self) -> i64 {
         self.facts.warmup_ms
-    }
-
-    /// The version that made it.
-    pub fn version(&self) -> &str {
-        &self.facts.version
     }
 
     /// The hash of its model; none where there was none.

@@ -129,6 +129,7 @@ fn hold(edits: &[(&str, &str, Vec<Edit>)]) {
 
 const COLLECTOR: &str = "funds/many-groups-one-collector.toml";
 
+const TRUSTED: &str = "collector,2024-01-01T00:00:00+08:00,2030-01-01T00:00:00+08:00,li,a test\n";
 const NEW_RULE: &str = "title = \"New\"\nstatus = \"live\"\non = [\"transfer\"]\n\
      when = \"funds.got_3h > yuan(1)\"\nscore = 320\nreason = \"{funds.got_3h}\"\n\
      falsepositives = [\"anybody\"]\n";
@@ -139,15 +140,7 @@ fn stored_features_scored_anew_are_a_backtest() {
         ("score", "rescored", vec![(COLLECTOR, "status = \"live\"", "status = \"shadow\"")]),
         ("bands", "rescored", vec![("policy.toml", "review = 300", "review = 150")]),
         ("enforced", "rescored", vec![("policy.toml", "enforce = false", "enforce = true")]),
-        (
-            "listed",
-            "rescored",
-            vec![(
-                "lists/trusted.csv",
-                "",
-                "collector,2024-01-01T00:00:00+08:00,2030-01-01T00:00:00+08:00,li,a test\n",
-            )],
-        ),
+        ("listed", "rescored", vec![("lists/trusted.csv", "", TRUSTED)]),
     ]);
 }
 
@@ -165,6 +158,23 @@ fn what_is_not_stored_is_decided_again() {
                      window = \"3h\"\nunit = \"fen\"\ndoc = \"fen got\"\n",
                 ),
                 ("funds/new-sum.toml", "", NEW_RULE),
+            ],
+        ),
+        // A list that a feature reads by way of a named condition.
+        (
+            "named",
+            "decided_again",
+            vec![
+                ("conditions.toml", "", "\ntrusts = \"in_list('trusted', payee_id)\"\n"),
+                (
+                    "features.toml",
+                    "",
+                    "\n[funds.got_trusted]\nover = [\"transfer\"]\nwhere = \"trusts\"\n\
+                     key = [\"payee_id\"]\nagg = \"sum\"\nwindow = \"3h\"\nunit = \"fen\"\n\
+                     doc = \"fen got\"\n",
+                ),
+                ("lists/trusted.csv", "", TRUSTED),
+                ("policy.toml", "review = 300", "review = 10"),
             ],
         ),
         (

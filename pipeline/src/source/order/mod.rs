@@ -94,7 +94,7 @@ pub struct Step {
 }
 
 /// A contiguous part of the order, in columns.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Slice {
     /// The events.
     pub chunk: Chunk,
