@@ -7,7 +7,7 @@
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
 //! is over is opened again by [`finished`], held to what it says by [`verify`], set beside other
-//! rules by [`mod@diff`], looked at by [`lens`], [`discover`], [`profile`] and [`explain`], and learnt
+//! rules by [`mod@diff`] and [`sweep`], looked at by [`lens`], [`discover`], [`profile`] and [`explain`], and learnt
 //! from by [`train`]. Live, events come from Kafka and decisions go there
 //! ([`stream`]).
 //!
@@ -49,6 +49,7 @@ pub mod run;
 pub mod finished;
 pub mod verify;
 pub mod diff;
+pub mod sweep;
 pub mod simulate;
 pub mod lens;
 pub mod discover;

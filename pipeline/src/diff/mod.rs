@@ -17,11 +17,13 @@ use serde::Serialize;
 
 pub use self::shown::terminal;
 
-use self::rescore::{Obstacle, obstacle, rescore};
+pub(crate) use self::rescore::{Obstacle, obstacle, rescore};
+
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::finished::FinishedRun;
 use crate::finished::tables::{column, ints, read_reasons, strings, times};
+use crate::judge::Judgement;
 use crate::rules;
 use crate::run;
 use crate::source::Progress;
@@ -41,6 +43,10 @@ const COLUMNS: [&str; 8] = [
 ];
 /// Decisions from mild to strict.
 const DECISIONS: [&str; 4] = ["allow", "review", "hold", "block"];
+
+/// How the new rules came to their decisions.
+pub(crate) const RESCORED: &str = "rescored";
+pub(crate) const DECIDED_AGAIN: &str = "decided_again";
 
 /// Two sets of rules on the same events.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -162,37 +168,21 @@ pub fn diff(
     options: Options,
     (progress, interrupted): (&dyn Progress, Arc<AtomicBool>),
 ) -> Result<Diff, Failure> {
-    if run.has_changes() || run.partial() {
-        return Err(Failure::Usage(Message::new(
-            "the rules of this run changed on the way, or it did not come to its end: what other rules \
-             would have done from its beginning to its end cannot be set beside it",
-            "该运行途中更换过规则，或未运行到底：无法与另一套规则从头到尾的结果相比较",
-        )));
-    }
+    check_whole(run)?;
     let schema = Arc::new(run.schema()?);
     let new = rules::load(Some(directory), &schema)?;
-    let mut tally = Tally::default();
     let hash = new.rules.hash.to_hex().to_string();
     let obstacle = obstacle(run, &new, directory)?;
-    let judgement = match &obstacle {
-        None => rescore(run, &run.events(progress)?, new, &mut tally, progress)?,
-        Some(_) => {
-            let mut request = run.request(work.to_owned(), options);
-            request.rules = Some(directory.to_owned());
-            request.labels = run.labels_path().map(Path::to_owned);
-            let outcome = match run::run(&request, progress, interrupted) {
-                Err(Failure::Interrupted) => return Err(Failure::Stopped),
-                outcome => outcome?,
-            };
-            if outcome.facts.partial {
-                return Err(Failure::Stopped);
-            }
-            tally.compare(run, &FinishedRun::open(work)?)?;
-            outcome.judgement
+    let Side { tally, judgement } = match &obstacle {
+        None => {
+            let events = run.events(progress)?;
+            // One set of rules is the work of one thread.
+            let mut sides = rescore(run, &events, vec![new], 1, progress)?;
+            sides.remove(0)
         }
+        Some(_) => decide_again(run, directory, work, options, (progress, interrupted))?,
     };
-    let after =
-        serde_json::to_value(&judgement).map_err(|error| damaged(run, &error.to_string()))?;
+    let after = as_json(run, &judgement)?;
     let before = run.metrics().get("judgement").cloned().unwrap_or_default();
     let (because, because_zh) = match obstacle {
         None => (String::new(), String::new()),
@@ -200,12 +190,61 @@ pub fn diff(
     };
     Ok(Diff {
         rules_hash: Both { before: run.rules_hash().to_owned(), after: hash },
-        method: if because.is_empty() { "rescored" } else { "decided_again" },
+        method: if because.is_empty() { RESCORED } else { DECIDED_AGAIN },
         because,
         because_zh,
         judgement: Both { before, after },
         ..tally.finish()
     })
+}
+
+/// Whether one set of rules decided on all of a run, so that another can be set beside it.
+pub(crate) fn check_whole(run: &FinishedRun) -> Result<(), Failure> {
+    if run.has_changes() || run.partial() {
+        return Err(Failure::Usage(Message::new(
+            "the rules of this run changed on the way, or it did not come to its end: what other rules \
+             would have done from its beginning to its end cannot be set beside it",
+            "该运行途中更换过规则，或未运行到底：无法与另一套规则从头到尾的结果相比较",
+        )));
+    }
+    Ok(())
+}
+
+/// What came of other rules, beside a run.
+pub(crate) struct Side {
+    pub(crate) tally: Tally,
+    pub(crate) judgement: Judgement,
+}
+
+/// Decides everything again by the rules of a directory, into another one.
+pub(crate) fn decide_again(
+    run: &FinishedRun,
+    directory: &Path,
+    work: &Path,
+    options: Options,
+    (progress, interrupted): (&dyn Progress, Arc<AtomicBool>),
+) -> Result<Side, Failure> {
+    let mut request = run.request(work.to_owned(), options);
+    request.rules = Some(directory.to_owned());
+    request.labels = run.labels_path().map(Path::to_owned);
+    let outcome = match run::run(&request, progress, interrupted) {
+        Err(Failure::Interrupted) => return Err(Failure::Stopped),
+        outcome => outcome?,
+    };
+    if outcome.facts.partial {
+        return Err(Failure::Stopped);
+    }
+    let mut tally = Tally::default();
+    tally.compare(run, &FinishedRun::open(work)?)?;
+    Ok(Side { tally, judgement: outcome.judgement })
+}
+
+/// As `metrics.json` has it.
+pub(crate) fn as_json(
+    run: &FinishedRun,
+    judgement: &Judgement,
+) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(judgement).map_err(|error| damaged(run, &error.to_string()))
 }
 
 fn damaged(run: &FinishedRun, error: &str) -> Failure {
@@ -218,7 +257,7 @@ fn damaged(run: &FinishedRun, error: &str) -> Failure {
 
 /// What is counted as transactions are compared one by one.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     transactions: u64,
     moved: BTreeMap<(usize, usize), (u64, i64)>,
     alerts: Change,
@@ -324,7 +363,7 @@ impl Tally {
         }
     }
 
-    fn finish(self) -> Diff {
+    pub(crate) fn finish(self) -> Diff {
         let moved = |((was, is), (transactions, amount_fen)): ((usize, usize), (u64, i64))| Moved {
             decision: Both { before: DECISIONS[was], after: DECISIONS[is] },
             transactions,

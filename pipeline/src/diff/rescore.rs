@@ -13,19 +13,18 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
-use super::{After, Tally};
+use super::{After, Side, Tally};
 use crate::decision::DecisionBatch;
 use crate::diagnostic::{Failure, Message};
 use crate::event::{FieldId, TEXT, Value};
 use crate::features::Features;
-use crate::features::text::{Scratch, entries};
+use crate::features::text::{Lexicon, Scratch, entries};
 use crate::finished::tables::{column, strings};
 use crate::finished::{Events, FinishedRun, go_on};
-use crate::judge::Judgement;
 use crate::rules::file::Status;
 use crate::rules::{self, Loaded, RuleSet};
 use crate::run::{Rescoring, judge_from};
-use crate::score::Opinion;
+use crate::score::{Opinion, Scorer};
 use crate::sink::Scored;
 use crate::source::Progress;
 use crate::source::order::Slice;
@@ -35,7 +34,7 @@ const OUTCOME: &str = "packet.outcome";
 
 /// Why stored features are not enough, and everything is decided anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Obstacle(pub(super) Message);
+pub(crate) struct Obstacle(pub(crate) Message);
 
 /// What the live rules of a set read. Those in shadow decide nothing, and are left out.
 fn uses(rules: &RuleSet) -> BTreeSet<&str> {
@@ -46,7 +45,7 @@ fn uses(rules: &RuleSet) -> BTreeSet<&str> {
 }
 
 /// Why the new rules cannot decide on what the run has stored; none where they can.
-pub(super) fn obstacle(
+pub(crate) fn obstacle(
     run: &FinishedRun,
     new: &Loaded,
     directory: &Path,
@@ -194,16 +193,34 @@ fn named(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Null } else { Value::Str(text) }
 }
 
-/// Decides all transactions of a run by other rules, and judges them; `tally` hears of each what was
-/// decided then and what is now.
-pub(super) fn rescore(
+/// Rules at work.
+struct Deciding {
+    rescoring: Rescoring,
+    tally: Tally,
+}
+
+/// The transactions of a slice, with what the run stored of them.
+struct Step<'s> {
+    slice: &'s Arc<Slice>,
+    rows: Vec<u32>,
+    features: RecordBatch,
+    before: RecordBatch,
+}
+
+/// Decides all transactions of a run by sets of other rules, each for itself, judges them, and
+/// compares them with what was decided. The sets are shared out among `threads`; they differ in what
+/// their rules do with values, and not in what values there are.
+pub(crate) fn rescore(
     run: &FinishedRun,
     events: &Events,
-    new: Loaded,
-    tally: &mut Tally,
+    news: Vec<Loaded>,
+    threads: usize,
     progress: &dyn Progress,
-) -> Result<Judgement, Failure> {
-    let sources = sources(&new);
+) -> Result<Vec<Side>, Failure> {
+    let Some(first) = news.first() else { return Ok(Vec::new()) };
+    let sources = sources(first);
+    let same = |new: &Loaded| new.catalogue.slot_names() == first.catalogue.slot_names();
+    assert!(news.iter().all(same), "the sets have the same values");
     let stored: BTreeSet<&str> = sources
         .iter()
         .filter_map(|from| match from {
@@ -215,10 +232,15 @@ pub(super) fn rescore(
     let mut features =
         run.rows("features.parquet", &|name| name == "event_id" || stored.contains(name))?;
     let mut before = run.rows("decisions.parquet", &Tally::reads)?;
-    let lexicon = new.features.lexicon.clone();
+    let lexicon = first.features.lexicon.clone();
     let judge_from = judge_from(run.warmup(), events.ordered().start());
-    let mut rescoring = Rescoring::new(new, run.labels()?, judge_from);
-    let scorer = rescoring.scorer();
+    let labels = run.labels()?;
+    let begin = |new: Loaded| Deciding {
+        rescoring: Rescoring::new(new, labels.clone(), judge_from),
+        tally: Tally::default(),
+    };
+    let mut sides: Vec<Deciding> = news.into_iter().map(begin).collect();
+    let share = sides.len().div_ceil(threads.max(1));
     let mut failed = None;
     events.each_slice(progress, &mut |slice| {
         if failed.is_some() {
@@ -229,39 +251,63 @@ pub(super) fn rescore(
             let rows = (0..slice.chunk.len()).filter(|row| slice.chunk.kind(*row).is_transaction());
             let rows: Vec<u32> = rows.map(|row| row as u32).collect();
             let (features, before) = (features.take(rows.len())?, before.take(rows.len())?);
-            let batch = decide(slice, rows, &sources, (&features, &before), &lexicon, &scorer)
-                .map_err(|error| super::damaged(run, &error))?;
-            let mut scored = Scored {
-                part: 0,
-                epoch: 0,
-                names: scorer.names().clone(),
-                features: Vec::new(),
-                events: [0; 12],
-                not_evaluable: Vec::new(),
-                batch,
-            };
-            rescoring.observe(&mut scored);
-            let names = &scored.names.rules;
-            tally
-                .take(&before, |at| After {
-                    decision: scored.batch.verdicts[at].name(),
-                    score: scored.batch.scores[at],
-                    rules: scored
-                        .batch
-                        .hits
-                        .get(at)
-                        .iter()
-                        .map(|hit| names[usize::from(*hit)].0.as_str())
-                        .collect(),
+            let step = &Step { slice, rows, features, before };
+            let (sources, lexicon) = (sources.as_slice(), &*lexicon);
+            std::thread::scope(|scope| {
+                let shares = sides.chunks_mut(share);
+                let work = |sides| scope.spawn(move || take(step, sources, lexicon, sides));
+                let at_work: Vec<_> = shares.map(work).collect();
+                at_work.into_iter().try_for_each(|one| match one.join() {
+                    Ok(done) => done.map_err(|error| super::damaged(run, &error)),
+                    Err(panic) => std::panic::resume_unwind(panic),
                 })
-                .map_err(|error| super::damaged(run, &error))
+            })
         };
         failed = step().err();
     })?;
     match failed {
         Some(failure) => Err(failure),
-        None => Ok(rescoring.finish()),
+        None => Ok(sides
+            .into_iter()
+            .map(|Deciding { rescoring, tally }| Side { tally, judgement: rescoring.finish() })
+            .collect()),
     }
+}
+
+/// Decides and compares the transactions of a slice.
+fn take(
+    step: &Step<'_>,
+    sources: &[From],
+    lexicon: &Lexicon,
+    sides: &mut [Deciding],
+) -> Result<(), String> {
+    let scorers: Vec<Arc<Scorer>> = sides.iter().map(|side| side.rescoring.scorer()).collect();
+    let batches = decide(step, sources, lexicon, &scorers)?;
+    for ((side, scorer), batch) in sides.iter_mut().zip(scorers).zip(batches) {
+        let mut scored = Scored {
+            part: 0,
+            epoch: 0,
+            names: scorer.names().clone(),
+            features: Vec::new(),
+            events: [0; 12],
+            not_evaluable: Vec::new(),
+            batch,
+        };
+        side.rescoring.observe(&mut scored);
+        let names = &scored.names.rules;
+        side.tally.take(&step.before, |at| After {
+            decision: scored.batch.verdicts[at].name(),
+            score: scored.batch.scores[at],
+            rules: scored
+                .batch
+                .hits
+                .get(at)
+                .iter()
+                .map(|hit| names[usize::from(*hit)].0.as_str())
+                .collect(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Where the value of each slot comes from, by slot.
@@ -286,31 +332,31 @@ fn sources(new: &Loaded) -> Vec<From> {
     new.catalogue.slot_names().iter().map(from).collect()
 }
 
+/// What each scorer decides on the transactions of a slice.
 fn decide(
-    slice: &Arc<Slice>,
-    rows: Vec<u32>,
+    step: &Step<'_>,
     sources: &[From],
-    (features, before): (&RecordBatch, &RecordBatch),
-    lexicon: &crate::features::text::Lexicon,
-    scorer: &crate::score::Scorer,
-) -> Result<DecisionBatch, String> {
-    let mut batch = DecisionBatch::new(slice.clone());
-    batch.rows = rows;
-    let chunk = &slice.chunk;
-    let outcomes = strings(before, "outcome")?;
+    lexicon: &Lexicon,
+    scorers: &[Arc<Scorer>],
+) -> Result<Vec<DecisionBatch>, String> {
+    let begin =
+        |_| DecisionBatch { rows: step.rows.clone(), ..DecisionBatch::new(step.slice.clone()) };
+    let mut batches: Vec<DecisionBatch> = scorers.iter().map(begin).collect();
+    let chunk = &step.slice.chunk;
+    let outcomes = strings(&step.before, "outcome")?;
     let stored: Vec<Stored<'_>> = sources
         .iter()
         .map(|from| match from {
-            From::Stored(name) => Stored::of(features, name),
+            From::Stored(name) => Stored::of(&step.features, name),
             _ => Ok(Stored::Nothing),
         })
         .collect::<Result<_, _>>()?;
     let mut scratch = Scratch::default();
     let mut texts = vec![0; lexicon.features()];
-    let mut decider = scorer.decider();
+    let mut deciders: Vec<_> = scorers.iter().map(|scorer| scorer.decider()).collect();
     let mut values = vec![Value::Null; sources.len()];
-    for at in 0..batch.rows.len() {
-        let row = batch.rows[at] as usize;
+    for (at, row) in step.rows.iter().enumerate() {
+        let row = *row as usize;
         let text = chunk.str(TEXT, row);
         if !text.is_empty() {
             lexicon.compute(text, &mut scratch, &mut texts);
@@ -327,7 +373,9 @@ fn decide(
                 From::Nowhere => Value::Null,
             };
         }
-        decider.decide(chunk.kind(row), &values, None, Opinion::default(), &mut batch);
+        for (decider, batch) in deciders.iter_mut().zip(&mut batches) {
+            decider.decide(chunk.kind(row), &values, None, Opinion::default(), batch);
+        }
     }
-    Ok(batch)
+    Ok(batches)
 }

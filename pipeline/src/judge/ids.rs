@@ -10,7 +10,7 @@ pub(super) fn hash(id: &str) -> u64 {
 
 /// A set of identifiers, each with a number. Identifiers are compared byte by byte, so that two
 /// with one hash stay apart.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ids {
     table: HashTable<u32>,
     hashes: Vec<u64>,

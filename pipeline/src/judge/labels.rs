@@ -57,14 +57,14 @@ pub struct Label {
 }
 
 /// The labels of one kind of subject.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct LabelSet {
     pub(super) ids: Ids,
     pub(super) labels: Vec<Label>,
 }
 
 /// All labels of a run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Labels {
     pub(super) sets: [LabelSet; 3],
     pub(super) repeated: u64,
@@ -120,7 +120,7 @@ impl Labels {
 }
 
 /// A few names, numbered; looked up one by one because there are few.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names(Vec<String>);
 
 /// The most typologies, and the most roles, that a labels file may hold: each gets a row of

@@ -41,7 +41,7 @@ pub const RULE_KEYS: &[&str] = &[
 const REQUIRED_KEYS: &[&str] = &["title", "status", "on", "when", "reason"];
 
 /// The largest score of a rule.
-const SCORE_MAX: i64 = 1_000;
+pub(crate) const SCORE_MAX: i64 = 1_000;
 
 /// What a floor can demand, by name.
 pub(super) const FLOORS: [(&str, Verdict); 3] =

@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use super::support::workspace;
 
-fn hongxian(place: &Path, arguments: &[&str]) -> Output {
+pub(super) fn hongxian(place: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
     command.current_dir(place).args(arguments).arg("--lang=en").output().unwrap()
 }
 
-fn done(place: &Path, arguments: &[&str]) -> String {
+pub(super) fn done(place: &Path, arguments: &[&str]) -> String {
     let done = hongxian(place, arguments);
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
 
 /// The events of all stories in CSV, and their labels as one file.
-fn stories(place: &Path) -> Vec<String> {
+pub(super) fn stories(place: &Path) -> Vec<String> {
     let folder = workspace().join("fixtures/stories");
     let mut stories: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -44,7 +44,7 @@ fn stories(place: &Path) -> Vec<String> {
     events
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let path = entry.path();

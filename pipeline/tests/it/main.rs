@@ -35,6 +35,7 @@ mod snapshot;
 mod social;
 mod stories;
 mod support;
+mod sweep;
 mod tidy;
 mod train;
 mod trained;
