@@ -206,3 +206,35 @@ fn a_killed_run_does_not_look_like_the_whole_one_before_it() {
     }
     panic!("no run could be killed midway");
 }
+
+/// A closed loop that is interrupted says so, and leaves the part of the world that was lived, which a
+/// backtest takes like any other.
+#[test]
+fn an_interrupted_loop_leaves_what_it_lived() {
+    let directory = tempfile::tempdir().unwrap();
+    let [out, run] = ["loop", "run"].map(|at| directory.path().join(at));
+    let scenario = workspace().join("fixtures/populations/new-year.toml");
+    let mut command = hongxian();
+    command.args(["simulate", "--seed", "1", "--lang", "en"]).arg(scenario);
+    command.arg("--with-rules").arg(shipped()).arg("--out").arg(&out);
+    let mut world = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !out.join("events.parquet").exists() {
+        assert_eq!(world.try_wait().unwrap(), None, "it ended before it began");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // It is long before a week is over.
+    std::thread::sleep(Duration::from_millis(500));
+    press_ctrl_c(&world);
+    let output = world.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{shown}");
+    let text = fs::read_to_string(out.join("loop.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["partial"], true, "{text}");
+    assert!(!out.join("run").exists(), "nothing was decided after the fact");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("partial"), "{said}");
+    let events = out.join("events.parquet");
+    assert!(backtest(&events, &shipped(), &run, "32768").output().unwrap().status.success());
+    assert!(metrics(&run)["counts"]["decided"].as_u64() > Some(0));
+}
