@@ -252,7 +252,19 @@ impl Config {
         config.split.read(&mut reader, root);
         if let Some(target) = &config.target {
             // Rows of one subject are alike, and are on one side.
-            config.split.group_by = Some(Spanned::new(0..0, target.subject.field().to_owned()));
+            let subject = target.subject.field();
+            if let Some(other) = config.split.group_by.as_ref().filter(|by| by.get_ref() != subject)
+            {
+                let message = Message::new(
+                    format!(
+                        "with [target] rows are parted by `{subject}`, whose classes are learnt"
+                    ),
+                    format!("有 [target] 时按 `{subject}` 划分,因为学习的是它的类别"),
+                );
+                let hint = Message::new("leave it out", "请删去");
+                reader.fail("parted-by-target", other.span(), message, Some(hint));
+            }
+            config.split.group_by = Some(Spanned::new(0..0, subject.to_owned()));
         }
         config.read_nulls(&mut reader, root);
         config.read_calibration(&mut reader, root);
@@ -515,6 +527,11 @@ mod tests {
             ("[judge]\nalerts_a_day = []", "wrong-type", None),
             ("[judge]\nreplicates = 1", "out-of-bounds", None),
             ("[labels]\naccounts = 'yes'", "wrong-type", None),
+            (
+                "[split]\ngroup_by = 'account_id'\n[target.classes]\na = ['x']\nb = ['y']",
+                "parted-by-target",
+                Some("leave it out"),
+            ),
         ];
         for (text, code, near) in rows {
             let (_, wrong) = Config::read(Path::new("train.toml"), text);
