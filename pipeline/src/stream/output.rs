@@ -17,6 +17,8 @@ const CALL: Duration = Duration::from_secs(10);
 const COMMIT_LIMIT: Duration = Duration::from_secs(120);
 const BACK_OFF: Duration = Duration::from_millis(200);
 const QUEUE_FULL: Duration = Duration::from_millis(20);
+/// How often it is looked whether all is at the brokers.
+const FLUSH_PIECE: Duration = Duration::from_millis(1);
 /// After a crash inside a transaction readers of what is committed wait so long at most.
 const TRANSACTION_MS: &str = "60000";
 
@@ -120,13 +122,26 @@ impl Output {
         for record in records {
             self.send(record)?;
         }
-        self.producer.flush(CALL).map_err(|error| self.trouble(&error))?;
+        self.flush().map_err(|error| self.trouble(&error))?;
         self.flushed += 1;
         if self.crash_at == Some(self.flushed) {
             // As kill -9 does, where it hurts most: all is at the brokers and nothing committed.
             std::process::abort();
         }
         self.producer.commit_transaction(CALL).map_err(|error| self.trouble(&error))
+    }
+
+    /// Waits until all is at the brokers. The client's own flush looks every 100 ms whether it is,
+    /// however soon that was; all that time nothing would be decided.
+    fn flush(&self) -> Result<(), KafkaError> {
+        let since = Since::now();
+        loop {
+            match self.producer.flush(FLUSH_PIECE) {
+                Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
+                    if since.elapsed() < CALL => {}
+                done => return done,
+            }
+        }
     }
 
     fn send(&self, outgoing: &Outgoing) -> Result<(), Trouble> {
