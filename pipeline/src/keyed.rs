@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3;
 
-use crate::event::Strings;
+use crate::event::{Strings, uneven_share};
 
 /// State is split into this many maps a family: the unit of routing, of growth and of snapshots.
 /// One big map would stall for 100 to 600 ms when it grows.
@@ -45,9 +45,10 @@ impl Key {
         Key::of(&bytes)
     }
 
-    /// The key group: bits that the group's own map does not use.
+    /// The key group: by bits that the group's own map does not use, and not all of one size, so
+    /// that their maps do not all grow at one time.
     pub(crate) fn group(self) -> usize {
-        (self.hash >> 64) as usize % KEY_GROUPS
+        uneven_share((self.hash >> 64) as u64, KEY_GROUPS as u64)
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+use xxhash_rust::xxh3::{Xxh3DefaultBuilder, xxh3_64};
 
 use crate::decision::Verdict;
 use crate::diagnostic::Lang;
+use crate::event::uneven_share;
 use crate::expr::Zone;
 use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
 use crate::snapshot::{self, Broken};
@@ -125,11 +126,39 @@ pub struct Finding {
     pub decisions: [u64; 3],
 }
 
+/// Tables of the subjects of a kind: a single one of many would stall when it grows.
+const TABLES: u64 = 64;
+
 /// The verdicts so far.
 pub struct Verdicts {
     policies: [VerdictPolicy; 2],
-    /// By subject, then id.
-    histories: [HashMap<String, History, Xxh3DefaultBuilder>; 2],
+    /// By subject.
+    histories: [Histories; 2],
+}
+
+/// What counts of each subject of a kind.
+#[derive(Serialize, Deserialize)]
+struct Histories(Vec<HashMap<String, History, Xxh3DefaultBuilder>>);
+
+impl Default for Histories {
+    fn default() -> Histories {
+        Histories((0..TABLES).map(|_| HashMap::default()).collect())
+    }
+}
+
+impl Histories {
+    fn get(&self, id: &str) -> Option<&History> {
+        self.0[table(id)].get(id)
+    }
+
+    fn of(&mut self, id: &str) -> &mut History {
+        self.0[table(id)].entry_ref(id).or_default()
+    }
+}
+
+/// The table of a subject, by bits of its hash that the table does not use.
+fn table(id: &str) -> usize {
+    uneven_share(xxh3_64(id.as_bytes()) >> 32, TABLES)
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -191,7 +220,7 @@ impl Verdicts {
             if id.is_empty() || (policy.restrict.is_none() && policy.ban.is_none()) {
                 continue;
             }
-            let history = self.histories[subject as usize].entry_ref(id).or_default();
+            let history = self.histories[subject as usize].of(id);
             history.decisions[verdict as usize - 1] += 1;
             for (at, threshold) in [policy.restrict, policy.ban].into_iter().enumerate() {
                 if let Some(threshold) = threshold {
@@ -207,7 +236,7 @@ impl Verdicts {
         for (subject, histories) in
             [Subject::Account, Subject::Group].into_iter().zip(self.histories)
         {
-            let mut histories: Vec<(String, History)> = histories.into_iter().collect();
+            let mut histories: Vec<(String, History)> = histories.0.into_iter().flatten().collect();
             histories.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
             findings.extend(histories.into_iter().filter_map(|(id, history)| {
                 let standing = history.standing(end)?;

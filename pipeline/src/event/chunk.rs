@@ -364,6 +364,15 @@ impl Column {
     }
 }
 
+/// Which of `shares` parts a hash falls to, by its lowest 16 bits. The last part gets twice what the
+/// first gets, and those between get their place between: tables that are filled alike would all double
+/// at one time, and everybody would wait for all of them.
+pub(crate) fn uneven_share(hash: u64, shares: u64) -> usize {
+    let x = hash & 0xffff;
+    // (4x - x²) / 3 grows from 0 to 1 as x does, at first by 4/3 and at last by 2/3 of it.
+    ((x * ((4 << 16) - x) / 3 * shares) >> 32) as usize
+}
+
 /// The first 128 bits of BLAKE3.
 pub(crate) fn short_hash(bytes: &[u8]) -> [u64; 2] {
     let hash = blake3::hash(bytes);
@@ -373,4 +382,26 @@ pub(crate) fn short_hash(bytes: &[u8]) -> [u64; 2] {
         u64::from_le_bytes(half)
     };
     [half(0), half(1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_from_one_to_two_times_as_large_and_workers_have_as_much() {
+        const SHARES: usize = 256;
+        let mut sizes = [0_u32; SHARES];
+        let of = |hash: u64| uneven_share(hash, SHARES as u64);
+        (0..1 << 16).for_each(|hash| sizes[of(hash)] += 1);
+        assert!((1 << 16..1 << 17).all(|hash| of(hash) == of(hash & 0xffff)));
+        assert!(sizes.is_sorted_by(|one, next| *next + 2 > *one), "{sizes:?}");
+        let [first, last] = [sizes[0], sizes[SHARES - 1]];
+        assert!((190..195).contains(&first) && (380..385).contains(&last), "{first} {last}");
+        for workers in [2, 3, 4, 8] {
+            let own = |worker: usize| sizes.iter().skip(worker).step_by(workers).sum::<u32>();
+            let (least, most) = (own(0), own(workers - 1));
+            assert!(most * 100 < least * 104, "{workers}: {least} {most}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 
 pub use check::{ChunkBuilder, Raw, Refusal, RejectCode, parse_int};
 pub use chunk::{Chunk, Column, Position, Strings, Value};
-pub(crate) use chunk::{Stored, short_hash};
+pub(crate) use chunk::{Stored, short_hash, uneven_share};
 
 /// The longest accepted record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Entry, id};
-use crate::event::{Chunk, EVENT_ID, RejectCode, short_hash};
+use crate::event::{Chunk, EVENT_ID, RejectCode, short_hash, uneven_share};
 
 /// What becomes of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,9 @@ fn repeats_of_shard(
     found
 }
 
+/// Tables in which ids are looked up: a single one of millions would stall for a tenth of a second and
+/// more when it grows.
+const TABLES: u64 = 256;
 /// The firsts of a page.
 const PAGE: u64 = 1 << 14;
 
@@ -87,7 +90,7 @@ pub(super) struct Remembered {
     window: i64,
     firsts: Firsts,
     /// By id, the number of its first.
-    numbers: HashTable<u64>,
+    numbers: Vec<HashTable<u64>>,
     scratch: Vec<u8>,
 }
 
@@ -105,7 +108,7 @@ impl Remembered {
         Remembered {
             window,
             firsts: Firsts::default(),
-            numbers: HashTable::new(),
+            numbers: (0..TABLES).map(|_| HashTable::new()).collect(),
             scratch: Vec::new(),
         }
     }
@@ -122,7 +125,7 @@ impl Remembered {
         let body = chunk.body_hash(row, &mut self.scratch);
         let firsts = &self.firsts;
         let same = |number: &u64| firsts.get(*number).id == id;
-        if let Some(number) = self.numbers.find(id[0], same)
+        if let Some(number) = self.numbers[table(id)].find(id[0], same)
             && entry.effective <= firsts.get(*number).until
         {
             let same = firsts.get(*number).body == body;
@@ -136,11 +139,12 @@ impl Remembered {
     pub(super) fn remember(&mut self, first: First) {
         let firsts = &self.firsts;
         let same = |number: &u64| firsts.get(*number).id == first.id;
-        match self.numbers.find_mut(first.id[0], same) {
+        let numbers = &mut self.numbers[table(first.id)];
+        match numbers.find_mut(first.id[0], same) {
             Some(number) => *number = firsts.end,
             None => {
                 let hash = |number: &u64| firsts.get(*number).id[0];
-                self.numbers.insert_unique(first.id[0], firsts.end, hash);
+                numbers.insert_unique(first.id[0], firsts.end, hash);
             }
         }
         self.firsts.push(first);
@@ -160,12 +164,18 @@ impl Remembered {
                 break;
             }
             // An id that was used anew in the meantime has another number.
-            if let Ok(own) = self.numbers.find_entry(first.id[0], |held| *held == number) {
+            let numbers = &mut self.numbers[table(first.id)];
+            if let Ok(own) = numbers.find_entry(first.id[0], |held| *held == number) {
                 own.remove();
             }
             self.firsts.pop();
         }
     }
+}
+
+/// The table of an id, by bits that the table does not use.
+fn table(id: [u64; 2]) -> usize {
+    uneven_share(id[1], TABLES)
 }
 
 /// The events that stayed, in the order in which they came, each with its number. One that may be
@@ -251,7 +261,8 @@ mod tests {
             let entry = entry(&chunk, 0, 0, None);
             assert_eq!(remembered.next(&entry, &chunk), expected, "{at}");
             kept += u64::from(expected == Mark::Keep);
-            assert!(remembered.numbers.len() <= WINDOW as usize + 1, "{at}");
+            let numbers: usize = remembered.numbers.iter().map(HashTable::len).sum();
+            assert!(numbers <= WINDOW as usize + 1, "{at}");
             assert!(remembered.firsts.pages.len() <= 2, "{at}");
         }
         assert!(kept > PAGE && remembered.firsts.end == kept);
