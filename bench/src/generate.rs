@@ -1,4 +1,5 @@
-//! The benchmark's events: claims of red packets over seven days, in the order of their times.
+//! The benchmark's events: claims of red packets over seven days, or another span, in the order of
+//! their times.
 //!
 //! A million account ids and 50,000 groups are used with Zipf-like skew; 2 % of the accounts share
 //! 400 devices; a packet's memo has about ten Chinese characters, and 4 % of packets carry one of
@@ -20,8 +21,8 @@ const OPEN_PACKETS: usize = 512;
 const SHARES_MAX: u64 = 12;
 const AMOUNT_FEN_MAX: u64 = 20_000;
 /// 2024-02-05T00:00:00+08:00, the week of a New Year.
-const START_MS: u64 = 1_707_062_400_000;
-const SPAN_MS: u64 = 7 * 86_400_000;
+pub(crate) const START_MS: u64 = 1_707_062_400_000;
+pub(crate) const SPAN_MS: u64 = 7 * 86_400_000;
 
 pub(crate) const PHRASES: &str = include_str!("../batch-job/text/phrases/thousand.txt");
 
@@ -30,8 +31,8 @@ pub(crate) const MEMO_CHARACTERS: &str = "的一是在不了有和人这中为�
 工也能下过子说产种面而方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小物现实加量都两体制机当使点从业本\
 去把性好应开它合还因由其些然前外天政四日那社义事平形相全表间样与关各重新线内数正心反你明看原又么利比或但质气第向道命此";
 
-/// Writes `events` claims as CSV.
-pub(crate) fn write(events: u64, mut out: impl Write) -> io::Result<()> {
+/// Writes `events` claims as CSV, spread over `span_ms`.
+pub(crate) fn write(events: u64, span_ms: u64, mut out: impl Write) -> io::Result<()> {
     writeln!(
         out,
         "event_id,event_time,kind,packet_id,group_id,account_id,counterparty_id,device_id,\
@@ -44,8 +45,8 @@ pub(crate) fn write(events: u64, mut out: impl Write) -> io::Result<()> {
         (0..OPEN_PACKETS).map(|_| Packet::new(&mut packets_made, &mut draw, &words)).collect();
     for event in 0..events {
         // Evenly spread, and never back in time.
-        let from = u128::from(event) * u128::from(SPAN_MS) / u128::from(events);
-        let until = u128::from(event + 1) * u128::from(SPAN_MS) / u128::from(events);
+        let from = u128::from(event) * u128::from(span_ms) / u128::from(events);
+        let until = u128::from(event + 1) * u128::from(span_ms) / u128::from(events);
         let time = START_MS + from as u64 + draw.below((until - from).max(1) as u64);
         let packet = &mut open[draw.below(OPEN_PACKETS as u64) as usize];
         let claimer = packet.next_claimer(&mut draw);
@@ -170,7 +171,7 @@ mod tests {
 
     fn events(count: u64) -> String {
         let mut bytes = Vec::new();
-        write(count, &mut bytes).unwrap();
+        write(count, SPAN_MS, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 

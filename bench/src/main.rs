@@ -7,6 +7,7 @@ mod baseline;
 mod generate;
 mod measure;
 mod peers;
+mod stream;
 mod table;
 mod text;
 
@@ -32,6 +33,8 @@ enum Command {
     Backtest(Backtest),
     /// The batch job in Hongxian, DuckDB and Polars, with the same values and scores.
     Peers(peers::Peers),
+    /// How soon a stream decides: its engine alone, with a broker, and over HTTP.
+    Stream(stream::Stream),
     /// Scan memos for 1,000 and 10,000 phrases.
     Text(text::Text),
     /// Write the benchmark's events as CSV.
@@ -143,6 +146,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Backtest(backtest) => run_backtest(&backtest),
         Command::Peers(peers) => peers::run(&peers),
+        Command::Stream(stream) => stream::run(&stream),
         Command::Text(text) => text::run(&text),
         Command::Generate { events, out } => write_events(events, &out),
         Command::Measure { command } => measure::print_measurement(&command),
@@ -222,7 +226,7 @@ fn events_file(work: &Path, events: u64) -> Result<PathBuf, String> {
 fn write_events(events: u64, out: &Path) -> Result<(), String> {
     let partial = out.with_extension("partial");
     let file = fs::File::create(&partial).map_err(fail(&partial))?;
-    generate::write(events, std::io::BufWriter::with_capacity(1 << 20, file))
+    generate::write(events, generate::SPAN_MS, std::io::BufWriter::with_capacity(1 << 20, file))
         .map_err(fail(&partial))?;
     fs::rename(&partial, out).map_err(fail(out))
 }
