@@ -6,16 +6,18 @@ use std::sync::mpsc::sync_channel;
 
 use crate::dataflow::{self, Options, Planned, Steps, Summary};
 use crate::job::Job;
+use crate::peers::Peers;
 use crate::sink::{Recorded, Recorder, Scored};
 
 /// Parts that may wait for the recorder.
 const PARTS_WAITING: usize = 8;
 
-/// Decides all events of the job into a directory; `each` sees every part in total order.
+/// Decides all events of the job into a directory; `each` sees every part in total order. Of several
+/// processes it is number 0 that does so.
 pub fn record(
     job: &Arc<Job>,
     options: Options,
-    directory: &Path,
+    (directory, peers): (&Path, Option<Peers>),
     each: impl FnMut(&mut Scored) + Send + 'static,
 ) -> Result<(Summary, Recorded), String> {
     let features: Vec<_> =
@@ -24,10 +26,16 @@ pub fn record(
     let recorder = Recorder::create(directory, &features, models.challenger.is_some())?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
-    let summary = dataflow::run(job, &planned(job, options), options, &sender);
+    let steps = planned(job, options);
+    let summary = dataflow::run_among(job, &steps, options, Some(&sender), peers);
     drop(sender);
     let recorded = thread.join().map_err(|_| "the recorder stopped".to_owned())??;
     Ok((summary?, recorded))
+}
+
+/// Decides with the other processes on all events of the job, of which process 0 records them.
+pub fn follow(job: &Arc<Job>, options: Options, peers: Peers) -> Result<Summary, String> {
+    dataflow::run_among(job, &planned(job, options), options, None, Some(peers))
 }
 
 /// Decides all events of the job in memory: the parts in total order.

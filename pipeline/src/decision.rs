@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, EVENT_ID, EVENT_TIME, FieldId, GROUP_ID, NULL_INT,
     PACKET_ID, Strings,
@@ -10,7 +12,7 @@ use crate::event::{
 use crate::source::order::Slice;
 
 /// What is decided, from mild to strict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// It settles.
     Allow,
@@ -48,7 +50,7 @@ impl Verdict {
 }
 
 /// A value that fired rules used, kept with the decision.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant holds a value of that type")]
 pub enum Evidence {
     Int(i64),
@@ -58,7 +60,7 @@ pub enum Evidence {
 }
 
 /// Lists end to end: the items of list `i` are `items[ends[i - 1]..ends[i]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lists<T> {
     ends: Vec<u32>,
     items: Vec<T>,
@@ -143,7 +145,7 @@ const RAISED_SCORE: i64 = 0;
 pub const MODEL: &str = "model";
 
 /// That a model added to the score of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Added {
     /// The decision's place in its batch.
     pub at: usize,
@@ -167,7 +169,7 @@ pub struct Reason<'b> {
 }
 
 /// What a model that is watched beside the one that decides says: no part of the record.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Challenger {
     /// Its own scores; [`NULL_INT`] where it has no answer.
     pub model_scores: Vec<i64>,

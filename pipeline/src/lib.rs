@@ -41,6 +41,7 @@ pub mod job;
 pub mod changes;
 mod alerts;
 pub mod gather;
+pub mod peers;
 pub mod dataflow;
 pub mod backtest;
 pub mod judge;

@@ -1,5 +1,6 @@
 //! A backtest from files to a run directory, and the live session, which decides while it is fed.
 
+mod cluster;
 mod examples;
 mod model;
 mod observer;
@@ -15,13 +16,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+pub use self::cluster::{Followed, follow};
 pub use self::model::ModelPaths;
 pub(crate) use self::rescoring::Rescoring;
 pub use self::session::{Decided, Session, Settings};
 
 use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
-use crate::changes::{self, Planned};
+use crate::changes::{self, Planned, Timetable};
 use crate::dataflow::{Options, Summary};
 use crate::diagnostic::{Failure, Message, unreadable, unwritable};
 use crate::event::{Kind, Refusal, RejectCode};
@@ -29,6 +31,7 @@ use crate::features::devices::Hubs;
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
 use crate::model::{Artefact, Artefacts};
+use crate::peers::Place;
 use crate::report::{
     self, Bands, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount,
     ReportInput, RunFacts, TextExample, WarmingFact,
@@ -38,7 +41,7 @@ use crate::sink::{CHALLENGER_FILE, Recorded, Scored, entities};
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
-use crate::source::order::{OnDisk, SortMemory};
+use crate::source::order::{OnDisk, Ordered, SortMemory};
 use crate::source::{FileRead, Input, Origin, Progress, Reject};
 use crate::stopwatch::{Stage, Stopwatch};
 use crate::verdicts::{Finding, Verdicts};
@@ -87,6 +90,8 @@ pub struct Request {
     /// How much memory events may take up while they are put in order, in bytes; what is more goes
     /// to the disk of the run directory.
     pub sort_memory: usize,
+    /// Which of several processes this one is; none: it is alone.
+    pub place: Option<Place>,
 }
 
 /// What came of it.
@@ -99,35 +104,27 @@ pub struct Outcome {
     pub metrics: serde_json::Value,
 }
 
-/// Runs a backtest and writes its run directory.
+/// Runs a backtest and writes its run directory; of several processes, number 0 does so and the
+/// others [`follow`].
 pub fn run(
     request: &Request,
     progress: &dyn Progress,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Outcome, Failure> {
-    let intake = request.events.open()?;
-    let schema = Arc::new(intake.schema()?);
-    let models = request.models.load()?;
-    let timetable = changes::load(request.rules.as_deref(), &intake.changes(), &models, &schema)?;
+    let mut peers = cluster::meet(request, progress)?;
     let labels = request.labels.as_deref().map(Labels::read).transpose()?;
-    let hashes = Hashes::of(&intake, request.labels.as_deref())?;
-    let mut stopwatch = Stopwatch::default();
-    let times = times(timetable.policy());
-    let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
-    let Taken { events, mut rejects, origins, files, times } =
-        stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, progress))?;
-    too_many(request, rejects.len() as u64)?;
-    let dedup_window = timetable.policy().dedup_window;
-    let events =
-        stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
-    rejects.extend(events.refused.iter().map(refused));
-    rejects.sort_by_key(|reject| (reject.source, reject.at));
-    too_many(request, rejects.len() as u64)?;
+    let read = Read::of(request, progress)?;
+    let Read { events, timetable, models, hashes, mut stopwatch, .. } = read;
+    let Read { rejects, origins, files, times, .. } = read;
     let (duplicates, on_disk) = (events.duplicates, events.on_disk);
     let (start, end) = (events.start(), events.end());
     let verdicts = Verdicts::new(timetable.policy());
     let timetable = timetable.until(end);
     let (rules_hash, mut changes) = (timetable.rules_hash(), timetable.changes());
+    if let Some(peers) = &mut peers {
+        let terms = cluster::terms(request, &files, (&rules_hash, &changes), (&models, &hashes));
+        peers.agree(&terms, &|| progress.stop())?;
+    }
     let epochs = timetable.epochs(start);
     let places = Arc::new(Places::new(&epochs));
     let judge = judge(&epochs, &places, labels, judge_from(request.warmup, start));
@@ -142,7 +139,8 @@ pub fn run(
                 observer.observe(scored);
             }
         };
-        backtest::record(&job, request.options, &request.out, each).map_err(environment)?
+        let to = (request.out.as_path(), peers);
+        backtest::record(&job, request.options, to, each).map_err(environment)?
     };
     let observer = Arc::into_inner(observer).and_then(|held| held.into_inner().ok());
     let Some(Observer { judge, floors, examples, .. }) = observer else {
@@ -191,6 +189,44 @@ pub fn run(
         )));
     }
     Ok(Outcome { facts, judgement, metrics })
+}
+
+/// What is known before anything is decided.
+struct Read {
+    events: Ordered,
+    timetable: Timetable,
+    models: Artefacts,
+    hashes: Hashes,
+    rejects: Vec<Reject>,
+    origins: Vec<Origin>,
+    files: Vec<(PathBuf, FileRead)>,
+    times: Option<Times>,
+    stopwatch: Stopwatch,
+}
+
+impl Read {
+    /// Reads everything and puts the events in order.
+    fn of(request: &Request, progress: &dyn Progress) -> Result<Read, Failure> {
+        let intake = request.events.open()?;
+        let schema = Arc::new(intake.schema()?);
+        let models = request.models.load()?;
+        let rules = request.rules.as_deref();
+        let timetable = changes::load(rules, &intake.changes(), &models, &schema)?;
+        let hashes = Hashes::of(&intake, request.labels.as_deref())?;
+        let mut stopwatch = Stopwatch::default();
+        let times = times(timetable.policy());
+        let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
+        let Taken { events, mut rejects, origins, files, times } =
+            stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, progress))?;
+        too_many(request, rejects.len() as u64)?;
+        let dedup_window = timetable.policy().dedup_window;
+        let events =
+            stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
+        rejects.extend(events.refused.iter().map(refused));
+        rejects.sort_by_key(|reject| (reject.source, reject.at));
+        too_many(request, rejects.len() as u64)?;
+        Ok(Read { events, timetable, models, hashes, rejects, origins, files, times, stopwatch })
+    }
 }
 
 fn environment(message: String) -> Failure {

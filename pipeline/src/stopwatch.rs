@@ -41,7 +41,7 @@ pub const STAGES: [(Stage, &str); 9] = [
 ];
 
 /// Time by stage.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Stopwatch {
     spent: [Duration; STAGES.len()],
 }

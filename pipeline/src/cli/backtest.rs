@@ -8,8 +8,9 @@ use super::reading::Reading;
 use super::{Shown, duration, print, size};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
+use crate::peers::{Hosts, Place};
 use crate::report::{self, ReportInput, Screen};
-use crate::run::{Events, ModelPaths, Request, run as run_backtest};
+use crate::run::{Events, Followed, ModelPaths, Request, follow, run as run_backtest};
 
 /// Events of a step, at least, unless told otherwise: few steps, and each fits in memory easily.
 pub(super) const BATCH: usize = 65_536;
@@ -87,6 +88,19 @@ pub(super) struct Arguments {
     /// of features.
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     sort_memory: usize,
+    /// Run as one of several processes, which are on a line each of this file, as host:port
+    ///
+    /// Each process is called with the same files, rules, models and options, and with its own
+    /// --process: whatever else one has, all end with exit code 2. They share out the work and the
+    /// state. Process 0 writes the run directory, and its result is that of one process alone; the
+    /// others use --out for what is sorted on disk. Where one is interrupted all end at the same
+    /// tick; where one is lost all end with exit code 3. Connections are neither encrypted nor
+    /// checked for who is there: the hosts must be on a network of their own.
+    #[arg(long, value_name = "FILE", requires = "process")]
+    hosts: Option<PathBuf>,
+    /// Which line of --hosts this process is, from 0
+    #[arg(long, value_name = "N", requires = "hosts")]
+    process: Option<usize>,
     /// Print metrics as JSON
     #[arg(long)]
     json: bool,
@@ -121,9 +135,15 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         warmup: arguments.warmup,
         rejects_max: arguments.max_rejects,
         sort_memory: arguments.sort_memory,
+        place: place(arguments)?,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let progress = Reading::begin(&interrupted);
+    if request.place.as_ref().is_some_and(|place| place.process() > 0) {
+        let followed = follow(&request, &progress, interrupted.clone());
+        progress.end();
+        return followed.map(|followed| tell_of(followed, arguments.json));
+    }
     let outcome = run_backtest(&request, &progress, interrupted.clone());
     progress.end();
     let outcome = outcome?;
@@ -137,4 +157,21 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         print(&format!("\n{}\n", arguments.out.join("report.html").display()));
     }
     if outcome.facts.partial { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// Which of several processes this one is.
+fn place(arguments: &Arguments) -> Result<Option<Place>, Failure> {
+    let Some((hosts, process)) = arguments.hosts.as_ref().zip(arguments.process) else {
+        return Ok(None);
+    };
+    Hosts::read(hosts)?.place(process).map(Some)
+}
+
+fn tell_of(followed: Followed, json: bool) {
+    let Followed { process, events } = followed;
+    print(&if json {
+        format!("{}\n", serde_json::json!({ "process": process, "events": events }))
+    } else {
+        format!("process {process}: {events} events; the run is with process 0\n")
+    });
 }

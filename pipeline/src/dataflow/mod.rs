@@ -4,47 +4,53 @@
 //! answers, scores, and hands the decisions on. Events never leave the worker that read them.
 
 mod clusters;
+mod control;
 mod funds;
 mod keepers;
 mod operators;
 mod packets;
 mod score;
+mod shared;
 mod social;
 mod steps;
+mod work;
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use timely::CommunicationConfig;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::{Capability, Concatenate, Input, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
+use timely::dataflow::operators::{Capability, Concatenate};
+use timely::dataflow::{ProbeHandle, StreamVec};
+use timely::execute::execute_from;
 
-pub use self::steps::{Live, Next, Planned, Steps};
+pub use self::steps::{Live, Next, Planned, StepPart, Steps};
 
+use self::control::Seat;
 use self::keepers::Keepers;
-use self::operators::OperatorTimes;
+use self::shared::Shared;
+use self::work::Running;
 
-use crate::diagnostic::Message;
 use crate::features::devices::Hubs;
 use crate::features::plan::Family;
 use crate::features::requests::requests;
 use crate::features::state::{FamilyState, Usage};
-use crate::gather::{Prepared, prepare};
+use crate::gather::Prepared;
 use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
+use crate::peers::{self, Peers};
 use crate::sink::Scored;
 use crate::snapshot::Snapshot;
-use crate::source::order::Step;
 use crate::stopwatch::{Stage, Stopwatch};
 
 /// Steps that may be under way at once: enough to keep workers busy, few enough to bound memory.
@@ -69,7 +75,7 @@ pub struct Options {
 }
 
 /// What the workers found beside the decisions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Steps done; fewer than planned where the run was interrupted.
     pub steps: usize,
@@ -86,7 +92,7 @@ pub struct Summary {
 }
 
 /// What one family's state took up at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateUse {
     /// Keys of which something is in a window.
     pub keys: u64,
@@ -97,6 +103,25 @@ pub struct StateUse {
 }
 
 impl Summary {
+    /// Adds what another worker found.
+    fn add(&mut self, part: Summary) {
+        self.steps = self.steps.min(part.steps);
+        self.events += part.events;
+        self.stopwatch.add(&part.stopwatch);
+        for (link, hubs) in part.hubs {
+            self.hubs.entry(link).or_default().add(hubs);
+        }
+        for (operator, seconds) in part.operators {
+            *self.operators.entry(operator).or_default() += seconds;
+        }
+        for (family, usage) in part.state {
+            let total = self.state.entry(family).or_default();
+            total.keys += usage.keys;
+            total.events += usage.events;
+            total.bytes += usage.bytes;
+        }
+    }
+
     /// Adds to a family's state: a key with many features has several.
     fn add_state(&mut self, family: &str, usage: Usage) {
         let total = self.state.entry(family.to_owned()).or_default();
@@ -114,15 +139,40 @@ pub fn run(
     options: Options,
     sink: &SyncSender<Scored>,
 ) -> Result<Summary, String> {
-    let config = timely::Config::process(options.workers);
-    let (job, steps, sink) = (job.clone(), steps.clone(), sink.clone());
-    let shared = Shared::default();
-    let guards = timely::execute(config, move |worker| {
-        let all = AssertUnwindSafe(|| work(worker, &job, options, &*steps, sink.clone(), &shared));
+    run_among(job, steps, options, Some(sink), None)
+}
+
+/// The same in one of several processes, or in one alone. Process 0 needs a sink, to which the
+/// decisions of all go, and has what the workers of all found; the others have only their own.
+/// An error is also a process that was lost: then all of them end.
+pub fn run_among(
+    job: &Arc<Job>,
+    steps: &Arc<dyn Steps>,
+    options: Options,
+    sink: Option<&SyncSender<Scored>>,
+    peers: Option<Peers>,
+) -> Result<Summary, String> {
+    let shared = Arc::new(Shared::default());
+    let is_cluster = peers.as_ref().is_some_and(|peers| peers.processes() > 1);
+    let (builders, threads) = match peers.filter(|_| is_cluster) {
+        Some(peers) => {
+            let allocators = peers.allocators(&shared.watch);
+            let allocators = allocators.map_err(|error| format!("cannot connect: {error}"))?;
+            let (builders, threads) = allocators.split();
+            (builders, Some(threads))
+        }
+        None => (CommunicationConfig::Process(options.workers).try_build()?.0, None),
+    };
+    let (job, steps, sink) = (job.clone(), steps.clone(), sink.cloned());
+    let own = shared.clone();
+    let config = timely::WorkerConfig::default();
+    let guards = execute_from(builders, Box::new(()), config, move |worker| {
+        let running = Running { job: &job, options, steps: &steps, shared: &own, is_cluster };
+        let all = AssertUnwindSafe(|| running.work(worker, sink.clone()));
         let done = catch_unwind(all);
         let done = done.unwrap_or_else(|payload| Err(failure(worker.index(), &*payload)));
         if done.is_err() {
-            shared.failed.store(true, Ordering::Relaxed);
+            own.watch.fail();
         }
         // What is left after a failure would wait for its like on the worker that failed.
         for dataflow in worker.installed_dataflows() {
@@ -130,60 +180,19 @@ pub fn run(
         }
         done
     })?;
+    let parts = guards.join();
+    if let Some(threads) = threads {
+        peers::part(threads, &shared.watch);
+    }
+    if let Some(why) = shared.why() {
+        return Err(why);
+    }
     let mut summary = Summary { steps: usize::MAX, ..Summary::default() };
-    for part in guards.join() {
-        let part = part??;
-        summary.steps = summary.steps.min(part.steps);
-        summary.events += part.events;
-        summary.stopwatch.add(&part.stopwatch);
-        for (link, hubs) in part.hubs {
-            summary.hubs.entry(link).or_default().add(hubs);
-        }
-        for (operator, seconds) in part.operators {
-            *summary.operators.entry(operator).or_default() += seconds;
-        }
-        for (family, usage) in part.state {
-            let total = summary.state.entry(family).or_default();
-            total.keys += usage.keys;
-            total.events += usage.events;
-            total.bytes += usage.bytes;
-        }
+    for part in parts {
+        summary.add(part??);
     }
+    shared.take_others().into_iter().for_each(|part| summary.add(part));
     Ok(summary)
-}
-
-/// What the workers of a run share.
-#[derive(Default)]
-struct Shared {
-    /// Whether one has failed.
-    failed: AtomicBool,
-    begun: Mutex<Begun>,
-    /// The end of the last step of which any of them has read its share. An operator that sees that
-    /// there is no more sees it as it stays, for then no worker reads any more.
-    reached: Arc<AtomicI64>,
-}
-
-/// How far the workers are. All of them read the same steps, also where the run is interrupted: one
-/// that had read a step more would wait for ever for what the others tell of it.
-#[derive(Default)]
-struct Begun {
-    /// The steps that some worker reads or has read.
-    steps: usize,
-    /// Whether there are no more.
-    ended: bool,
-}
-
-impl Shared {
-    /// Whether a worker that has read the first `done` steps may read the next one.
-    fn begin(&self, done: usize, interrupted: bool) -> bool {
-        // Who panicked here had changed nothing.
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.ended |= interrupted;
-        if !begun.ended {
-            begun.steps = begun.steps.max(done + 1);
-        }
-        done < begun.steps
-    }
 }
 
 /// What is said of a worker that panicked; the panic itself has said where on standard error.
@@ -193,134 +202,14 @@ fn failure(worker: usize, payload: &(dyn Any + Send)) -> String {
     format!("worker {worker} failed, which is a mistake in this program: {said}")
 }
 
-/// One worker: builds the dataflow, feeds its slices, waits until all is decided or a worker has
-/// failed.
-fn work(
-    worker: &mut timely::worker::Worker,
-    job: &Arc<Job>,
-    options: Options,
-    steps: &dyn Steps,
-    sink: SyncSender<Scored>,
-    shared: &Shared,
-) -> Result<Summary, String> {
-    let Shared { failed, reached, .. } = shared;
-    let (index, peers) = (worker.index(), worker.peers());
-    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Rc<Prepared>>>>::new();
-    let probe = ProbeHandle::new();
-    let summary = Rc::new(RefCell::new(Summary::default()));
-    let times = OperatorTimes::listen(worker);
-    let restored = steps.restored();
-    let mut until = restored.as_ref().and_then(|state| state.until);
-    let keepers = Keepers::new(index, peers, restored);
-    worker.dataflow::<u64, _, _>(|scope| {
-        let events = scope.input_from(&mut input);
-        let wiring =
-            Wiring { job, options, index, peers, summary: &summary, reached, keepers: &keepers };
-        let (mut replies, latencies) = wiring.referee(&events);
-        replies.extend(wiring.funds(&events));
-        replies.extend(wiring.social(&events, latencies));
-        let annotated = match &job.features().clusters {
-            Some(clusters) => {
-                let (counts, annotated) = wiring.clusters(&events, clusters);
-                replies.push(counts);
-                annotated
-            }
-            None => events.clone(),
-        };
-        for (at, family) in job.features().families.iter().enumerate() {
-            let events = if family.uses_clusters() { &annotated } else { &events };
-            replies.push(wiring.family(events, at));
-        }
-        let replies = scope.concatenate(replies);
-        wiring.score(annotated, replies, sink).probe_with(&probe);
-    });
-    keepers.check()?;
-    if let Some(until) = until {
-        reached.fetch_max(until, Ordering::Relaxed);
-        input.advance_to(until as u64);
-    }
-    let goes_on = || !failed.load(Ordering::Relaxed);
-    steps.wake(std::thread::current());
-    let (mut done, mut saved) = (0, 0);
-    let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
-    let interrupted = || job.interrupted.load(Ordering::Relaxed);
-    while goes_on() {
-        let step = match steps.next(done) {
-            Next::Step(step) if shared.begin(done, interrupted()) => step,
-            Next::Save(number) if number > saved => {
-                let is_settled = || until.is_none_or(|until| keepers.are_settled(until as u64));
-                worker.step_or_park_while(PARKED_MAX, || !is_settled() && goes_on());
-                if goes_on() {
-                    steps.saved(keepers.save());
-                }
-                saved = number;
-                continue;
-            }
-            Next::Wait | Next::Save(_) if !interrupted() || shared.begin(done, true) => {
-                worker.step_or_park(PARKED_MAX);
-                continue;
-            }
-            _ => break,
-        };
-        let share = share(&step.events, index, peers);
-        let prepared = read(job, steps, done, &step, share, &mut summary.borrow_mut())?;
-        let time = step.time;
-        reached.fetch_max(step.until, Ordering::Relaxed);
-        input.advance_to(time as u64);
-        input.send(Rc::new(prepared));
-        input.advance_to(step.until as u64);
-        until = Some(step.until);
-        under_way.push_back(time as u64);
-        if under_way.len() > STEPS_AHEAD
-            && let Some(behind) = under_way.pop_front()
-        {
-            worker.step_or_park_while(PARKED_MAX, || probe.less_equal(&behind) && goes_on());
-        } else {
-            worker.step();
-        }
-        done += 1;
-    }
-    input.close();
-    worker.step_or_park_while(PARKED_MAX, || !probe.done() && goes_on());
-    let mut summary = std::mem::take(&mut *summary.borrow_mut());
-    summary.steps = done;
-    while worker.has_dataflows() && goes_on() {
-        worker.step_or_park(PARKED_MAX);
-    }
-    summary.operators = times.seconds(worker);
-    Ok(summary)
-}
-
-/// Reads a worker's share of step number `number`.
-fn read(
-    job: &Job,
-    steps: &dyn Steps,
-    number: usize,
-    step: &Step,
-    share: Range<usize>,
-    summary: &mut Summary,
-) -> Result<Prepared, String> {
-    summary.events += share.len() as u64;
-    let features = &job.epochs[step.epoch].features;
-    let prepared = summary.stopwatch.time(Stage::Prepare, || {
-        let slice = steps.slice(number, share)?;
-        Ok(prepare(slice, step.events.start as u64, step.epoch, features))
-    });
-    prepared.map_err(|message: Message| message.en)
-}
-
-/// The part of a step that a worker reads: contiguous, so that parts are in order.
-fn share(range: &Range<usize>, index: usize, peers: usize) -> Range<usize> {
-    let cut = |part: usize| range.start + range.len() * part / peers;
-    cut(index)..cut(index + 1)
-}
-
 /// What the operators of one worker share while they are built.
 struct Wiring<'w> {
     job: &'w Arc<Job>,
     options: Options,
     index: usize,
     peers: usize,
+    /// Its place in a cluster, if it is one of several processes.
+    seat: Option<Seat>,
     summary: &'w Rc<RefCell<Summary>>,
     /// See [`Shared::reached`].
     reached: &'w Arc<AtomicI64>,
@@ -330,6 +219,33 @@ struct Wiring<'w> {
 type Events<'s> = StreamVec<'s, u64, Rc<Prepared>>;
 
 impl Wiring<'_> {
+    /// The whole dataflow, from a worker's slices to decisions.
+    fn build(
+        &self,
+        events: Events<'_>,
+        sink: Option<SyncSender<Scored>>,
+        probe: &ProbeHandle<u64>,
+    ) {
+        let scope = events.scope();
+        let (mut replies, latencies) = self.referee(&events);
+        replies.extend(self.funds(&events));
+        replies.extend(self.social(&events, latencies));
+        let annotated = match &self.job.features().clusters {
+            Some(clusters) => {
+                let (counts, annotated) = self.clusters(&events, clusters);
+                replies.push(counts);
+                annotated
+            }
+            None => events.clone(),
+        };
+        for (at, family) in self.job.features().families.iter().enumerate() {
+            let events = if family.uses_clusters() { &annotated } else { &events };
+            replies.push(self.family(events, at));
+        }
+        let replies = scope.concatenate(replies);
+        self.score(annotated, replies, sink, probe);
+    }
+
     fn family<'s>(&self, events: &Events<'s>, at: usize) -> StreamVec<'s, u64, Replies> {
         let family = self.job.features().families[at].clone();
         let name = family.name(&self.job.features().schema);

@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
+use timely::dataflow::operators::generic::{Operator, OutputBuilder};
+use timely::dataflow::operators::{Capability, ConnectLoop, Feedback, Probe};
+use timely::dataflow::{ProbeHandle, StreamVec};
 use timely::progress::frontier::{Antichain, MutableAntichain};
 use timely::progress::operate::FrontierInterest;
 
+use super::control::Seat;
 use super::{Events, Wiring};
 use crate::alerts::{Agreement, Alerts, Share, Told, Turn};
 use crate::features::funds::GraphTick;
@@ -28,7 +29,7 @@ use crate::features::state::Usage;
 use crate::gather::{Gatherer, Prepared, Provisional};
 use crate::job::Job;
 use crate::keyed::Replies;
-use crate::sink::Scored;
+use crate::sink::{Scored, Sent};
 use crate::snapshot::{Broken, Share as Has, Snapshot};
 use crate::stopwatch::Stage;
 
@@ -40,8 +41,9 @@ impl Wiring<'_> {
         &self,
         events: Events<'s>,
         replies: StreamVec<'s, u64, Replies>,
-        sink: SyncSender<Scored>,
-    ) -> StreamVec<'s, u64, ()> {
+        sink: Option<SyncSender<Scored>>,
+        probe: &ProbeHandle<u64>,
+    ) {
         let deciding = Deciding::new(self.job, self.index, self.peers);
         let deciding = self.keepers.keep(ALERTED, deciding);
         let settled = self.keepers.settles(|until| until);
@@ -61,7 +63,9 @@ impl Wiring<'_> {
             .unzip();
         // Nothing follows from the loop.
         let with = |input| (input, Antichain::from_elem(Default::default()));
-        let (_, done) = builder.new_output_connection::<Vec<()>, _>([with(0), with(1)]);
+        let (away, done) = builder.new_output_connection::<Vec<Sent>, _>([with(0), with(1)]);
+        let mut away = OutputBuilder::<_, CapacityContainerBuilder<Vec<Sent>>>::from(away);
+        let own = sink.clone();
         let mut tell = handle.map(|handle| {
             let (tell, telling) = builder.new_output_connection([with(0), with(1)]);
             builder.set_notify_for(2, FrontierInterest::Never);
@@ -89,6 +93,7 @@ impl Wiring<'_> {
                     told.for_each(|_, told| told.drain(..).for_each(|told| deciding.hear(told)));
                 }
                 let mut tell = tell.as_mut().map(OutputBuilder::activate);
+                let mut away = away.activate();
                 // The loop's frontier is where this operator itself holds it.
                 let frontiers = &frontiers[..2];
                 while let Some(mut step) = waiting.first_entry() {
@@ -108,9 +113,15 @@ impl Wiring<'_> {
                         Turn::Wait => break,
                         Turn::Again => {}
                         Turn::Agreed => {
-                            for scored in deciding.finish(step.remove()) {
-                                // The receiver ends early only after an error that it reports.
-                                let _ = sink.send(scored);
+                            let mut gathering = step.remove();
+                            let open = gathering.open.take();
+                            for scored in deciding.finish(gathering) {
+                                match (&own, &open) {
+                                    // The receiver ends early only after an error that it reports.
+                                    (Some(own), _) => drop(own.send(scored)),
+                                    (None, Some(open)) => away.session(open).give(Sent::of(scored)),
+                                    (None, None) => {}
+                                }
                             }
                         }
                     }
@@ -128,7 +139,37 @@ impl Wiring<'_> {
                 }
             }
         });
-        done
+        match self.seat {
+            Some(seat) => self.bring(done, seat, sink).probe_with(probe),
+            None => done.probe_with(probe),
+        };
+    }
+
+    /// Brings the decisions of other processes to where all decisions go.
+    fn bring<'s>(
+        &self,
+        decided: StreamVec<'s, u64, Sent>,
+        seat: Seat,
+        sink: Option<SyncSender<Scored>>,
+    ) -> StreamVec<'s, u64, Sent> {
+        let job = self.job.clone();
+        let to = Exchange::new(move |sent: &Sent| seat.receiver(sent.part()));
+        decided.unary::<CapacityContainerBuilder<Vec<Sent>>, _, _, _>(to, "Cluster: decisions", {
+            |_, _| {
+                move |input, _| {
+                    input.for_each(|_, decided| {
+                        for sent in decided.drain(..) {
+                            let names = job.epochs[sent.epoch].scorer.names();
+                            let scored = sent.scored(&job.features().schema, names);
+                            if let Some(sink) = &sink {
+                                // As above.
+                                drop(sink.send(scored));
+                            }
+                        }
+                    });
+                }
+            }
+        })
     }
 }
 

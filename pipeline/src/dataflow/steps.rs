@@ -7,12 +7,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diagnostic::Message;
-use crate::event::Chunk;
+use crate::event::{Chunk, Schema, Stored};
 use crate::job::Job;
 use crate::snapshot::{Part, State};
 use crate::source::order::{Slice, Step, is_ordered};
@@ -50,6 +53,37 @@ pub trait Steps: Send + Sync {
     fn restored(&self) -> Option<Arc<State>> {
         None
     }
+
+    /// The events at `share` of a step, for a process that has not got them itself.
+    fn part(&self, _step: usize, _share: Range<usize>) -> Option<StepPart> {
+        None
+    }
+
+    /// Takes a step as process 0 of a cluster has it. An error where it is not the same here.
+    fn take(&self, _number: usize, _step: Step, _part: Option<StepPart>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Process 0 asks for what workers keep, under this number.
+    fn ask(&self, _number: u64) {}
+
+    /// Process 0 says that there is no more.
+    fn no_more(&self) {}
+
+    /// A process of the cluster was asked to end: whether whoever feeds the steps ends it, by
+    /// feeding no more.
+    fn end_asked(&self) -> bool {
+        false
+    }
+}
+
+/// Events of a step on their way to another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepPart {
+    /// The place of the first in the total order.
+    first: usize,
+    events: Stored,
+    effective: Vec<i64>,
 }
 
 /// The steps of a job whose events are all there.
@@ -74,11 +108,25 @@ impl Steps for Planned {
     fn slice(&self, step: usize, share: Range<usize>) -> Result<Slice, Message> {
         self.job.events.slice(share, step)
     }
+
+    fn take(&self, number: usize, step: Step, _: Option<StepPart>) -> Result<(), String> {
+        match self.steps.get(number) {
+            Some(own) if *own == step => Ok(()),
+            _ => Err(format!("step {number} is another one here than in process 0")),
+        }
+    }
 }
 
 /// Steps that are fed while the run goes on.
 pub struct Live {
+    /// Those of this process, which read.
     workers: usize,
+    /// Those of all processes, which say what they keep.
+    peers: usize,
+    /// Of the events of steps that come from process 0.
+    schema: Option<Arc<Schema>>,
+    /// Whether another process was asked to end.
+    end_asked: AtomicBool,
     restored: Option<Arc<State>>,
     /// Told of what workers say that they keep.
     told: Condvar,
@@ -105,6 +153,8 @@ struct Fed {
 
 struct LiveStep {
     step: Step,
+    /// The place of the first event that is here.
+    first: usize,
     chunk: Arc<Chunk>,
     effective: Arc<[i64]>,
     /// Workers that have not read their share.
@@ -114,7 +164,31 @@ struct LiveStep {
 impl Live {
     /// No steps yet, for so many workers.
     pub fn new(workers: usize) -> Live {
-        Live { workers, restored: None, told: Condvar::new(), fed: Mutex::default() }
+        Live {
+            workers,
+            peers: workers,
+            schema: None,
+            end_asked: AtomicBool::new(false),
+            restored: None,
+            told: Condvar::new(),
+            fed: Mutex::default(),
+        }
+    }
+
+    /// With workers in so many processes. This one is fed, and feeds the others.
+    #[must_use]
+    pub fn in_processes(self, processes: usize) -> Live {
+        Live { peers: self.workers * processes, ..self }
+    }
+
+    /// For so many workers of a process that process 0 feeds.
+    pub fn led(workers: usize, schema: &Arc<Schema>) -> Live {
+        Live { schema: Some(schema.clone()), ..Live::new(workers) }
+    }
+
+    /// Whether another process was asked to end.
+    pub fn is_end_asked(&self) -> bool {
+        self.end_asked.load(Ordering::Relaxed)
     }
 
     /// Goes on from what was kept: what is fed comes after it.
@@ -136,7 +210,7 @@ impl Live {
             (fed.saves, fed.saving) = (fed.saves + 1, true);
             fed.threads.iter().for_each(Thread::unpark);
         }
-        let left = |fed: &mut Fed| fed.saved.len() < self.workers;
+        let left = |fed: &mut Fed| fed.saved.len() < self.peers;
         let waited = self.told.wait_timeout_while(fed, patience, left);
         let (mut fed, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if left(&mut fed) {
@@ -166,9 +240,10 @@ impl Live {
         let events = fed.events..fed.events + chunk.len();
         fed.events = events.end;
         fed.until = Some(until);
+        let first = events.start;
         let step = Step { events, time: begun, until, epoch: 0 };
         let (chunk, effective) = (Arc::new(chunk), effective.into());
-        fed.steps.push_back(LiveStep { step, chunk, effective, left: self.workers });
+        fed.steps.push_back(LiveStep { step, first, chunk, effective, left: self.workers });
         fed.threads.iter().for_each(Thread::unpark);
     }
 
@@ -201,7 +276,7 @@ impl Steps for Live {
         let read = fed.read;
         let live = &mut fed.steps[step - read];
         let (chunk, effective) = (live.chunk.clone(), live.effective.clone());
-        let first = live.step.events.start;
+        let first = live.first;
         live.left -= 1;
         while fed.steps.front().is_some_and(|live| live.left == 0) {
             fed.steps.pop_front();
@@ -226,5 +301,45 @@ impl Steps for Live {
 
     fn restored(&self) -> Option<Arc<State>> {
         self.restored.clone()
+    }
+
+    fn part(&self, step: usize, share: Range<usize>) -> Option<StepPart> {
+        let fed = self.fed();
+        let live = &fed.steps[step - fed.read];
+        let (chunk, effective, first) = (live.chunk.clone(), live.effective.clone(), live.first);
+        drop(fed);
+        let own = share.start - first..share.end - first;
+        let rows: Vec<(u32, u32)> = own.clone().map(|row| (0, row as u32)).collect();
+        let schema = chunk.schema().clone();
+        let events = Chunk::gather(&schema, &[chunk], &rows).into_stored();
+        Some(StepPart { first: share.start, events, effective: effective[own].to_vec() })
+    }
+
+    fn take(&self, _: usize, step: Step, part: Option<StepPart>) -> Result<(), String> {
+        let (Some(part), Some(schema)) = (part, &self.schema) else {
+            return Err("process 0 sends no events, and there are none here".to_owned());
+        };
+        let StepPart { first, events, effective } = part;
+        let chunk = Arc::new(Chunk::from_stored(schema, events));
+        let mut fed = self.fed();
+        let (effective, left) = (effective.into(), self.workers);
+        fed.steps.push_back(LiveStep { step, first, chunk, effective, left });
+        fed.threads.iter().for_each(Thread::unpark);
+        Ok(())
+    }
+
+    fn ask(&self, number: u64) {
+        let mut fed = self.fed();
+        (fed.saves, fed.saving) = (number, true);
+        fed.threads.iter().for_each(Thread::unpark);
+    }
+
+    fn no_more(&self) {
+        self.end();
+    }
+
+    fn end_asked(&self) -> bool {
+        self.end_asked.store(true, Ordering::Relaxed);
+        true
     }
 }

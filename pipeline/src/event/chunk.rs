@@ -240,6 +240,11 @@ impl Chunk {
         (&self.kinds, &self.columns, &self.positions)
     }
 
+    /// What is stored of the chunk, taken out of it.
+    pub(crate) fn into_stored(self) -> Stored {
+        (self.kinds, self.columns, self.positions)
+    }
+
     /// The chunk that was stored.
     pub(crate) fn from_stored(schema: &Arc<Schema>, (kinds, columns, positions): Stored) -> Chunk {
         Chunk { schema: schema.clone(), kinds, columns, positions }

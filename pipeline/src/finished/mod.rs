@@ -248,6 +248,7 @@ impl FinishedRun {
             warmup: facts.warmup_ms,
             rejects_max: None,
             sort_memory: SORT_MEMORY,
+            place: None,
         }
     }
 

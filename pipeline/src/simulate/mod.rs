@@ -188,6 +188,7 @@ fn run_directory(
         warmup: 0,
         rejects_max: Some(0),
         sort_memory: SORT_MEMORY,
+        place: None,
     };
     let facts = run::run(&request, &(), interrupted.clone())?.facts;
     Ok((!facts.partial).then_some(facts.decisions_digest))

@@ -5,6 +5,7 @@ pub mod entities;
 pub mod lines;
 pub mod log;
 pub mod parquet;
+mod sent;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use self::parquet::{
     Writer, challenger_columns, challenger_schema, decisions_columns, decisions_schema,
     features_columns, features_schema,
 };
+pub(crate) use self::sent::Sent;
 use crate::decision::{DecisionBatch, Names};
 use crate::event::{Column, Type};
 use crate::stopwatch::{Stage, Stopwatch};

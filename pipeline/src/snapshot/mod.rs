@@ -16,8 +16,8 @@
 mod digest;
 mod store;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use self::digest::RunningDigest;
 pub use self::store::{Found, Store, Stored, Unusable};
@@ -36,7 +36,7 @@ pub struct State {
 }
 
 /// A part of what a keeper keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The keeper's name.
     pub keeper: String,

@@ -398,6 +398,7 @@ fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<()
         warmup: 0,
         rejects_max: None,
         sort_memory: SORT_MEMORY,
+        place: None,
     };
     let outcome = run::run(&request, &(), Arc::default())?;
     let (streamed, replayed) = (ended.digest.to_hex(), outcome.facts.decisions_digest);

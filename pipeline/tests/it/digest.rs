@@ -214,6 +214,7 @@ fn what_is_shipped_decides_the_same_from_any_files() {
             warmup: 0,
             rejects_max: None,
             sort_memory: hongxian::run::SORT_MEMORY,
+            place: None,
         };
         let Ok(outcome) = run::run(&request, &(), Default::default()) else {
             panic!("cut {cut:?}")

@@ -149,6 +149,7 @@ fn decide(directory: &Path, workers: usize) -> Outcome {
         warmup: 0,
         rejects_max: None,
         sort_memory: hongxian::run::SORT_MEMORY,
+        place: None,
     };
     match run::run(&request, &(), Default::default()) {
         Ok(outcome) => outcome,

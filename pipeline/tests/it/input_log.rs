@@ -367,6 +367,7 @@ pub(crate) fn ran(
         warmup: 0,
         rejects_max: None,
         sort_memory: hongxian::run::SORT_MEMORY,
+        place: None,
     };
     hongxian::run::run(&request, &(), Default::default()).map(|outcome| (outcome, out))
 }

@@ -26,7 +26,7 @@ enum Met {
 }
 
 /// A claim every 20 ms, by a hundred accounts in ten groups.
-fn write_events(path: &Path, claims: i64) {
+pub(super) fn write_events(path: &Path, claims: i64) {
     let mut csv =
         "event_id,event_time,kind,account_id,counterparty_id,group_id,packet_id,amount_fen\n"
             .to_owned();
@@ -80,16 +80,16 @@ fn begun(mut run: Command, out: &Path) -> Child {
     run
 }
 
-fn press_ctrl_c(run: &Child) {
+pub(super) fn press_ctrl_c(run: &Child) {
     // A run that is over already is found out from its exit code.
     let _ = Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).output().unwrap();
 }
 
-fn metrics(out: &Path) -> serde_json::Value {
+pub(super) fn metrics(out: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(out.join("metrics.json")).unwrap()).unwrap()
 }
 
-fn decisions(out: &Path) -> String {
+pub(super) fn decisions(out: &Path) -> String {
     let mut text = String::new();
     lines::write(&read_parquet(&out.join("decisions.parquet")), &mut text).unwrap();
     text

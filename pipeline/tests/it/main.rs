@@ -3,6 +3,8 @@
 mod alerts;
 mod built_in;
 mod changes;
+#[cfg(unix)]
+mod cluster;
 mod clusters;
 mod code_words;
 mod cost;

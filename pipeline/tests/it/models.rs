@@ -158,6 +158,7 @@ impl Scene {
             warmup: 0,
             rejects_max: Some(0),
             sort_memory: hongxian::run::SORT_MEMORY,
+            place: None,
         }
     }
 

@@ -234,6 +234,7 @@ fn backtest(workers: usize, sort_memory: usize, out: &Path) -> Outcome {
         warmup: 0,
         rejects_max: None,
         sort_memory,
+        place: None,
     };
     run::run(&request, &(), Default::default()).unwrap_or_else(|failure| panic!("{failure:?}"))
 }

@@ -41,6 +41,7 @@ fn decide(story: &Path, out: &Path) -> (Outcome, String) {
         warmup: 0,
         rejects_max: None,
         sort_memory: hongxian::run::SORT_MEMORY,
+        place: None,
     };
     let Ok(outcome) = run::run(&request, &(), Default::default()) else {
         panic!("{} does not run", story.display())

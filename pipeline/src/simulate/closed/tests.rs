@@ -83,6 +83,7 @@ fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
         warmup: 0,
         rejects_max: Some(0),
         sort_memory: SORT_MEMORY,
+        place: None,
     };
     sound(run::run(&request, &(), Arc::default())).facts.decisions_digest
 }

@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 pub use self::sorter::{OnDisk, SortMemory, Sorter};
 pub use self::waiting::{Left, Waiting};
@@ -80,7 +81,7 @@ pub struct Refused {
 }
 
 /// A part of the order that goes through the dataflow together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Its events.
     pub events: Range<usize>,

@@ -1,0 +1,98 @@
+//! A backtest in several processes: what they have to agree on, and what those do that record
+//! nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{Events, Hashes, Read, Request, environment};
+use crate::backtest;
+use crate::changes::Planned;
+use crate::diagnostic::{Failure, Message};
+use crate::job::Job;
+use crate::model::Artefacts;
+use crate::peers::{Peers, Term};
+use crate::source::{FileRead, Progress};
+
+/// What came of a process that followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed {
+    /// Its number.
+    pub process: usize,
+    /// Events that it read for their features and decided on.
+    pub events: u64,
+}
+
+/// Meets the other processes, if it is not to be alone.
+pub(super) fn meet(request: &Request, progress: &dyn Progress) -> Result<Option<Peers>, Failure> {
+    let place = request.place.clone();
+    let workers = request.options.workers;
+    place.map(|place| place.meet(workers, &|| progress.stop())).transpose()
+}
+
+/// What must be the same in all processes, so that they cut the same events into the same steps and
+/// decide by the same rules.
+pub(super) fn terms(
+    request: &Request,
+    files: &[(PathBuf, FileRead)],
+    (rules_hash, changes): (&str, &[Planned]),
+    (models, hashes): (&Artefacts, &Hashes),
+) -> Vec<Term> {
+    let mut input = blake3::Hasher::new();
+    for (_, file) in files {
+        input.update(&file.hash);
+    }
+    for map in &hashes.maps {
+        input.update(map.as_bytes());
+    }
+    if let Events::Log { lateness, .. } = request.events {
+        input.update(format!("lateness {lateness:?}").as_bytes());
+    }
+    let mut rules = blake3::Hasher::new();
+    rules.update(rules_hash.as_bytes());
+    for change in changes {
+        rules.update(format!("{} {}", change.effective_time, change.rules_hash).as_bytes());
+    }
+    let mut model = blake3::Hasher::new();
+    for artefact in [&models.champion, &models.challenger] {
+        model.update(artefact.as_ref().map_or("none", |artefact| artefact.hash()).as_bytes());
+    }
+    let options = format!("{} {}", request.options.tick, request.options.batch);
+    vec![
+        Term { what: Message::new("event files", "事件文件"), hash: input.finalize() },
+        Term { what: Message::new("rules", "规则"), hash: rules.finalize() },
+        Term { what: Message::new("models", "模型"), hash: model.finalize() },
+        Term {
+            what: Message::new("--tick or --batch", " --tick 或 --batch "),
+            hash: blake3::hash(options.as_bytes()),
+        },
+    ]
+}
+
+/// What a process does that is not number 0: it reads the same, does its part, and writes nothing.
+///
+/// # Errors
+/// As [`run`](super::run), and as [`Place::meet`](crate::peers::Place::meet).
+pub fn follow(
+    request: &Request,
+    progress: &dyn Progress,
+    interrupted: Arc<AtomicBool>,
+) -> Result<Followed, Failure> {
+    let Some(mut peers) = meet(request, progress)? else {
+        return Err(environment("nobody leads a process that is alone".to_owned()));
+    };
+    let Read { events, timetable, models, hashes, files, .. } = Read::of(request, progress)?;
+    let timetable = timetable.until(events.end());
+    let (rules_hash, changes) = (timetable.rules_hash(), timetable.changes());
+    let terms = terms(request, &files, (&rules_hash, &changes), (&models, &hashes));
+    peers.agree(&terms, &|| progress.stop())?;
+    let epochs = timetable.epochs(events.start());
+    let (process, options) = (peers.process(), request.options);
+    let job = Arc::new(Job { events, epochs, interrupted });
+    let planned = job.events.steps(options.tick, options.batch, &job.cuts()).len();
+    let summary = backtest::follow(&job, options, peers).map_err(environment)?;
+    if summary.steps < planned {
+        return Err(Failure::Partial);
+    }
+    Ok(Followed { process, events: summary.events })
+}
