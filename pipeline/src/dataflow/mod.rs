@@ -43,7 +43,7 @@ use crate::gather::{Prepared, prepare};
 use crate::job::Job;
 use crate::keyed::{Addressing, Replies, Requests};
 use crate::sink::Scored;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Handed, Snapshot};
 use crate::source::order::Step;
 use crate::stopwatch::{Stage, Stopwatch};
 
@@ -251,7 +251,9 @@ fn work(
                 let is_settled = || until.is_none_or(|until| keepers.are_settled(until as u64));
                 worker.step_or_park_while(PARKED_MAX, || !is_settled() && goes_on());
                 if goes_on() {
-                    steps.saved(keepers.save());
+                    let draft = steps.draft();
+                    let draft = draft.as_ref().map(|draft| (draft, index as u32));
+                    steps.saved(Handed::over(draft, &|put| keepers.save(put)));
                 }
                 saved = number;
                 continue;

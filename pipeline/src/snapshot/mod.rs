@@ -10,21 +10,30 @@
 //!
 //! What can be made of the rest is not written, but made anew: tables by which things are found.
 //!
-//! `store` writes parts into a directory and reads them back, `digest` is the running digest of
-//! decisions, which goes on as well.
+//! State is *frozen* at a moment and written beside the run: `fork` has the child that does so,
+//! `draft` what is on its way. `store` has a directory of what is whole, and finds it again; `parts`
+//! writes and reads a part at a time. `digest` is the running digest of decisions, which goes on as
+//! well.
 
 mod digest;
+mod draft;
+mod fork;
+mod parts;
 mod store;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::digest::RunningDigest;
+pub(crate) use self::draft::Put;
+pub use self::draft::{Draft, Frozen, Handed};
+pub use self::fork::tidy;
+pub use self::parts::Saved;
 pub use self::store::{Found, Store, Stored, Unusable};
 
 /// The version of all that is kept: to be raised with every change of a structure that is in a
 /// snapshot, for a file of another one cannot be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// All that a run keeps over steps, in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
