@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::steps::{StepPart, Steps};
 use super::work::share;
 use super::{PARKED_MAX, Summary};
-use crate::snapshot::{Part, State};
+use crate::snapshot::{Handed, Part, Saved, State};
 use crate::source::order::Step;
 
 /// What process 0 says to a worker.
@@ -146,7 +146,7 @@ impl Control {
     }
 
     /// Where the run goes on, as process 0 has it.
-    pub(super) fn restored(&mut self, worker: &mut Worker) -> Option<Arc<State>> {
+    pub(super) fn restored(&mut self, worker: &mut Worker) -> Option<Arc<Saved>> {
         if !self.seat.leads() {
             let shared = &self.shared;
             let waits = || shared.restored.get().is_none() && shared.goes_on();
@@ -156,7 +156,14 @@ impl Control {
         let state = self.steps.restored();
         if self.seat.speaks() {
             for part in state.iter().flat_map(|state| &state.parts) {
-                self.say(|_| Said::Restored(part.clone()));
+                match part.read() {
+                    Ok(bytes) => {
+                        let (keeper, number) = (part.keeper.clone(), part.number);
+                        let part = Part { keeper, number, bytes: bytes.into_owned() };
+                        self.say(|_| Said::Restored(part.clone()));
+                    }
+                    Err(broken) => self.shared.fail(broken.0),
+                }
                 worker.step();
             }
             self.say(|_| match &state {
@@ -190,13 +197,13 @@ impl Control {
     }
 
     /// What this worker keeps goes to process 0.
-    pub(super) fn saved(&mut self, parts: Vec<Part>) {
+    pub(super) fn saved(&mut self, handed: Handed) {
         if self.seat.leads() {
-            self.steps.saved(parts);
+            self.steps.saved(handed);
             return;
         }
         let index = self.seat.index;
-        for part in parts {
+        for part in handed.into_parts() {
             self.tell.send(Tell::Kept(index, part));
         }
         self.tell.send(Tell::Saved(index));
@@ -250,7 +257,7 @@ fn hear_lead(lead: StreamVec<'_, u64, Lead>, shared: Arc<Shared>, steps: Arc<dyn
                         Said::Restored(part) => parts.push(part),
                         Said::GoesOn(until) => {
                             let state = State { until, parts: take(&mut parts) };
-                            let _ = shared.restored.set(Some(Arc::new(state)));
+                            let _ = shared.restored.set(Some(Arc::new(state.into())));
                         }
                         Said::Begins => {
                             let _ = shared.restored.set(None);
@@ -289,7 +296,8 @@ fn hear_told(
                         Tell::Interrupted => interrupted.store(true, Ordering::Relaxed),
                         Tell::Kept(worker, part) => kept.entry(worker).or_default().push(part),
                         Tell::Saved(worker) => {
-                            steps.saved(kept.remove(&worker).unwrap_or_default());
+                            let parts = kept.remove(&worker).unwrap_or_default();
+                            steps.saved(Handed::parts(parts));
                         }
                         Tell::Found(summary) => shared.add(summary),
                     }

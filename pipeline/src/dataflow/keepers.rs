@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::snapshot::{Part, Share, Snapshot, State};
+use crate::snapshot::{Put, Saved, Share, Snapshot};
 
 /// The worker that has what only one has.
 pub(super) const OWNER: usize = 0;
@@ -31,7 +31,7 @@ pub(super) struct Keepers {
     index: usize,
     peers: usize,
     /// Where the run goes on, if it does not begin.
-    restored: Option<Arc<State>>,
+    restored: Option<Arc<Saved>>,
     kept: RefCell<BTreeMap<String, Rc<RefCell<dyn Snapshot>>>>,
     settled: RefCell<Vec<Until>>,
     /// The first part that could not be read back.
@@ -42,7 +42,7 @@ pub(super) struct Keepers {
 type Until = (Settled, Box<dyn Fn(u64) -> u64>);
 
 impl Keepers {
-    pub(super) fn new(index: usize, peers: usize, restored: Option<Arc<State>>) -> Keepers {
+    pub(super) fn new(index: usize, peers: usize, restored: Option<Arc<Saved>>) -> Keepers {
         Keepers {
             index,
             peers,
@@ -64,7 +64,9 @@ impl Keepers {
             let share = state.share();
             let own = restored.parts.iter().filter(|part| part.keeper == name);
             for part in own.filter(|part| self.is_loaded(share, part.number as usize)) {
-                if let Err(broken) = state.load(part.number as usize, &part.bytes) {
+                let bytes = part.read();
+                let loaded = bytes.and_then(|bytes| state.load(part.number as usize, &bytes));
+                if let Err(broken) = loaded {
                     let said = || format!("part {} of {name}: {}", part.number, broken.0);
                     self.broken.borrow_mut().get_or_insert_with(said);
                 }
@@ -102,9 +104,8 @@ impl Keepers {
         })
     }
 
-    /// All that this worker writes down.
-    pub(super) fn save(&self) -> Vec<Part> {
-        let mut parts = Vec::new();
+    /// All that this worker writes down, a part at a time.
+    pub(super) fn save(&self, put: &mut Put<'_>) {
         for (at, (keeper, state)) in self.kept.borrow().iter().enumerate() {
             let state = state.borrow();
             let share = state.share();
@@ -120,11 +121,10 @@ impl Keepers {
             state.save(&mut |number, bytes| {
                 // What a worker has of the groups of others is empty.
                 if share != Share::Groups || number % self.peers == self.index {
-                    parts.push(Part { keeper: keeper.clone(), number: number as u32, bytes });
+                    put(keeper, number as u32, bytes);
                 }
             });
         }
-        parts
     }
 
     fn is_loaded(&self, share: Share, number: usize) -> bool {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Summary;
 use crate::peers::Watch;
-use crate::snapshot::State;
+use crate::snapshot::Saved;
 
 /// What the workers of a run share, those of this process.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Shared {
     /// there is no more sees it as it stays, for then no worker reads any more.
     pub(super) reached: Arc<AtomicI64>,
     /// Where process 0 says that the run goes on; none: it begins.
-    pub(super) restored: OnceLock<Option<Arc<State>>>,
+    pub(super) restored: OnceLock<Option<Arc<Saved>>>,
     /// What the workers of other processes found.
     others: Mutex<Vec<Summary>>,
     /// Why it has failed, where it was no worker's mistake.

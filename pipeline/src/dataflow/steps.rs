@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Message;
 use crate::event::{Chunk, Schema, Stored};
 use crate::job::Job;
-use crate::snapshot::{Part, State};
+use crate::snapshot::{Draft, Frozen, Handed, Saved, State};
 use crate::source::order::{Slice, Step, is_ordered};
 
 /// What a worker does next.
@@ -25,7 +25,7 @@ use crate::source::order::{Slice, Step, is_ordered};
 pub enum Next {
     /// It reads its share of this step.
     Step(Step),
-    /// It says what it keeps, once it has done all that the steps before are followed by, unless it
+    /// It hands over what it keeps, once it has done all that the steps before are followed by, unless it
     /// has done so under this number or a later one. Until all have, there is no more.
     Save(u64),
     /// There may be more, and it is not there yet.
@@ -46,11 +46,16 @@ pub trait Steps: Send + Sync {
     /// A worker says whom to wake when there is something new after [`Next::Wait`].
     fn wake(&self, _worker: Thread) {}
 
-    /// A worker says what it keeps, after [`Next::Save`].
-    fn saved(&self, _parts: Vec<Part>) {}
+    /// Where a worker has what it keeps written to, after [`Next::Save`]; none: it says it.
+    fn draft(&self) -> Option<Draft> {
+        None
+    }
+
+    /// A worker hands over what it keeps, after [`Next::Save`].
+    fn saved(&self, _handed: Handed) {}
 
     /// Where the run goes on; none: it begins.
-    fn restored(&self) -> Option<Arc<State>> {
+    fn restored(&self) -> Option<Arc<Saved>> {
         None
     }
 
@@ -127,7 +132,7 @@ pub struct Live {
     schema: Option<Arc<Schema>>,
     /// Whether another process was asked to end.
     end_asked: AtomicBool,
-    restored: Option<Arc<State>>,
+    restored: Option<Arc<Saved>>,
     /// Told of what workers say that they keep.
     told: Condvar,
     fed: Mutex<Fed>,
@@ -147,8 +152,10 @@ struct Fed {
     saves: u64,
     /// Whether that has not been answered.
     saving: bool,
-    /// What each of them has said.
-    saved: Vec<Vec<Part>>,
+    /// Where they have it written to; none: they say it.
+    draft: Option<Draft>,
+    /// What each of them has handed over.
+    saved: Vec<Handed>,
 }
 
 struct LiveStep {
@@ -192,7 +199,7 @@ impl Live {
     }
 
     /// Goes on from what was kept: what is fed comes after it.
-    pub fn restored(workers: usize, state: Arc<State>) -> Live {
+    pub fn restored(workers: usize, state: Arc<Saved>) -> Live {
         let fed = Fed { until: state.until, ..Fed::default() };
         Live { restored: Some(state), fed: Mutex::new(fed), ..Live::new(workers) }
     }
@@ -204,10 +211,23 @@ impl Live {
     /// # Panics
     /// After [`end`](Self::end).
     pub fn save(&self, patience: Duration) -> Option<State> {
+        self.hand_over(None, patience).map(Frozen::into_state)
+    }
+
+    /// The same, to be written to a draft while the steps go on; it must be finished before they
+    /// end.
+    ///
+    /// # Panics
+    /// After [`end`](Self::end).
+    pub fn freeze(&self, draft: &Draft, patience: Duration) -> Option<Frozen> {
+        self.hand_over(Some(draft), patience)
+    }
+
+    fn hand_over(&self, draft: Option<&Draft>, patience: Duration) -> Option<Frozen> {
         let mut fed = self.fed();
         assert!(!fed.ended, "nothing comes after the end");
         if !fed.saving {
-            (fed.saves, fed.saving) = (fed.saves + 1, true);
+            (fed.saves, fed.saving, fed.draft) = (fed.saves + 1, true, draft.cloned());
             fed.threads.iter().for_each(Thread::unpark);
         }
         let left = |fed: &mut Fed| fed.saved.len() < self.peers;
@@ -217,8 +237,7 @@ impl Live {
             return None;
         }
         fed.saving = false;
-        let parts = std::mem::take(&mut fed.saved).into_iter().flatten().collect();
-        Some(State { until: fed.until, parts })
+        Some(Frozen { until: fed.until, handed: std::mem::take(&mut fed.saved) })
     }
 
     /// Feeds a step: events in total order with their effective times, all that there are from the
@@ -294,12 +313,16 @@ impl Steps for Live {
         self.fed().threads.push(worker);
     }
 
-    fn saved(&self, parts: Vec<Part>) {
-        self.fed().saved.push(parts);
+    fn draft(&self) -> Option<Draft> {
+        self.fed().draft.clone()
+    }
+
+    fn saved(&self, handed: Handed) {
+        self.fed().saved.push(handed);
         self.told.notify_all();
     }
 
-    fn restored(&self) -> Option<Arc<State>> {
+    fn restored(&self) -> Option<Arc<Saved>> {
         self.restored.clone()
     }
 

@@ -24,6 +24,7 @@ use crate::diagnostic::Message;
 use crate::gather::{Prepared, prepare};
 use crate::job::Job;
 use crate::sink::Scored;
+use crate::snapshot::Handed;
 use crate::source::order::Step;
 use crate::stopwatch::Stage;
 
@@ -130,9 +131,13 @@ impl Running<'_> {
                     let is_settled = || until.is_none_or(|until| keepers.are_settled(until as u64));
                     worker.step_or_park_while(PARKED_MAX, || !is_settled() && goes_on());
                     if goes_on() {
+                        // A process that follows has no draft, and says what it keeps.
+                        let draft = steps.draft();
+                        let draft = draft.as_ref().map(|draft| (draft, index as u32));
+                        let handed = Handed::over(draft, &|put| keepers.save(put));
                         match control {
-                            Some(control) => control.saved(keepers.save()),
-                            None => steps.saved(keepers.save()),
+                            Some(control) => control.saved(handed),
+                            None => steps.saved(handed),
                         }
                     }
                     saved = number;

@@ -18,7 +18,7 @@ use crate::event::{Chunk, EVENT_TIME, Schema};
 use crate::job::Job;
 use crate::model::Artefacts;
 use crate::sink::Scored;
-use crate::snapshot::{FORMAT, Part, State};
+use crate::snapshot::{Draft, FORMAT, Frozen, Handed, Put, Saved, State};
 use crate::source::log::{Changes, Times};
 use crate::source::order::{Arrivals, Ordered};
 use crate::verdicts::Verdicts;
@@ -94,16 +94,16 @@ impl Session {
         rules: Option<&Path>,
         schema: &Arc<Schema>,
         workers: usize,
-        state: State,
+        state: impl Into<Saved>,
     ) -> Result<Session, Failure> {
-        Session::begin(rules, schema, workers, Some(state))
+        Session::begin(rules, schema, workers, Some(state.into()))
     }
 
     fn begin(
         rules: Option<&Path>,
         schema: &Arc<Schema>,
         workers: usize,
-        mut state: Option<State>,
+        mut state: Option<Saved>,
     ) -> Result<Session, Failure> {
         let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
         let policy = timetable.policy();
@@ -118,11 +118,9 @@ impl Session {
             .map_err(|error| environment(format!("the hash of the rules is none: {error}")))?;
         let epochs = timetable.epochs(i64::MIN);
         let mut floors = Floors::new(Arc::new(Places::new(&epochs)), verdicts);
-        if let Some(state) = &mut state {
-            for part in state.parts.extract_if(.., |part| part.keeper == VERDICTS) {
-                let loaded = floors.verdicts.load(&part.bytes);
-                loaded.map_err(|broken| environment(format!("{VERDICTS}: {}", broken.0)))?;
-            }
+        if let Some(part) = state.as_mut().and_then(|state| state.take(VERDICTS)) {
+            let loaded = part.read().and_then(|bytes| floors.verdicts.load(&bytes));
+            loaded.map_err(|broken| environment(format!("{VERDICTS}: {}", broken.0)))?;
         }
         let layout =
             format!("{} {FORMAT} {}", env!("CARGO_PKG_VERSION"), epochs[0].features.layout());
@@ -170,12 +168,46 @@ impl Session {
     /// # Errors
     /// When the dataflow has failed.
     pub fn save(&mut self) -> Result<State, Failure> {
+        self.hand_over(None, &|_| {}).map(Frozen::into_state)
+    }
+
+    /// The same, to be written to a draft while the session goes on, which must not end before it
+    /// is finished.
+    ///
+    /// # Errors
+    /// When the dataflow has failed.
+    pub fn freeze(&mut self, draft: &Draft) -> Result<Frozen, Failure> {
+        self.freeze_with(draft, &|_| {})
+    }
+
+    /// The same with what else the calling thread keeps. That may not look at anything that other
+    /// threads change.
+    pub(crate) fn freeze_with(
+        &mut self,
+        draft: &Draft,
+        more: &dyn Fn(&mut Put<'_>),
+    ) -> Result<Frozen, Failure> {
+        self.hand_over(Some(draft), more)
+    }
+
+    fn hand_over(
+        &mut self,
+        draft: Option<&Draft>,
+        more: &dyn Fn(&mut Put<'_>),
+    ) -> Result<Frozen, Failure> {
         assert_eq!(self.answered, self.asked, "all that was fed has been decided");
         loop {
-            if let Some(mut state) = self.feed.save(PATIENCE) {
-                let (keeper, bytes) = (VERDICTS.to_owned(), self.floors.verdicts.save());
-                state.parts.push(Part { keeper, number: 0, bytes });
-                return Ok(state);
+            let frozen = match draft {
+                Some(draft) => self.feed.freeze(draft, PATIENCE),
+                None => self.feed.save(PATIENCE).map(Frozen::from),
+            };
+            if let Some(mut frozen) = frozen {
+                let own = draft.map(|draft| (draft, self.workers as u32));
+                frozen.handed.push(Handed::over(own, &|put| {
+                    put(VERDICTS, 0, self.floors.verdicts.save());
+                    more(put);
+                }));
+                return Ok(frozen);
             }
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err(self.stop().err().unwrap_or_else(|| {

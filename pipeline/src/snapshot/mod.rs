@@ -10,16 +10,25 @@
 //!
 //! What can be made of the rest is not written, but made anew: tables by which things are found.
 //!
-//! `store` writes parts into a directory and reads them back, `digest` is the running digest of
-//! decisions, which goes on as well.
+//! State is *frozen* at a moment and written beside the run: `fork` has the child that does so,
+//! `draft` what is on its way. `store` has a directory of what is whole, and finds it again; `parts`
+//! writes and reads a part at a time. `digest` is the running digest of decisions, which goes on as
+//! well.
 
 mod digest;
+mod draft;
+mod fork;
+mod parts;
 mod store;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::digest::RunningDigest;
+pub(crate) use self::draft::Put;
+pub use self::draft::{Draft, Frozen, Handed};
+pub use self::fork::tidy;
+pub use self::parts::Saved;
 pub use self::store::{Found, Store, Stored, Unusable};
 
 /// The version of all that is kept: to be raised with every change of a structure that is in a

@@ -4,12 +4,14 @@
 //! 00000000000000000042/   the number that whoever wrote it gave it
 //!   manifest.json         a line of JSON: the format, what it is of, and where each part is; then
 //!                         BLAKE3 of that line
-//!   parts                 the parts, each compressed, end to end
+//!   parts-0, parts-1 ..   the parts, each compressed, end to end
 //! .unfinished/            one that is being written, or was when the program died
 //! ```
 //!
 //! Each part has its BLAKE3 in the manifest, so that no byte of a snapshot can change unseen. One
-//! that is not whole is passed over for the one before, and so is one of another format.
+//! that is not whole is passed over for the one before, and so is one of another format. Parts go
+//! to disk, and come from it, one at a time; each process that writes has a file of its own, and
+//! the manifest comes last.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -18,15 +20,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Part, State};
+use super::draft::{Draft, Frozen};
+use super::parts::{self, Place, Saved};
+use super::{FORMAT, State};
 use crate::diagnostic::Message;
 
 const MANIFEST: &str = "manifest.json";
-const PARTS: &str = "parts";
 /// The directory of one that is being written.
 const UNFINISHED: &str = ".unfinished";
-/// Compresses several times faster than a disk writes.
-const ZSTD_LEVEL: i32 = 1;
 
 /// A directory of snapshots.
 #[derive(Clone, Debug)]
@@ -45,19 +46,6 @@ struct Manifest {
     about: serde_json::Value,
     until: Option<i64>,
     parts: Vec<Place>,
-}
-
-/// Where a part is.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    keeper: String,
-    number: u32,
-    /// How many bytes it has in the file, after all parts before it.
-    stored: u64,
-    /// BLAKE3 of these.
-    blake3: String,
-    /// How many bytes it has.
-    bytes: u64,
 }
 
 /// Only this of a manifest is read of any format.
@@ -79,7 +67,7 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Found {
     /// The newest that can be used: its number, what it is of, and the state.
-    pub snapshot: Option<(u64, serde_json::Value, State)>,
+    pub snapshot: Option<(u64, serde_json::Value, Saved)>,
     /// Newer ones that cannot, the newest first, and why.
     pub passed_over: Vec<(PathBuf, Unusable)>,
 }
@@ -128,8 +116,41 @@ impl Store {
         Store { directory: directory.to_owned(), keep: keep.max(1) }
     }
 
-    /// Writes a snapshot, and takes away those before the last that are kept. What `about` says is
-    /// shown to whoever reads it back. Only one at a time may be written to a directory.
+    /// Begins a snapshot: a place for what is to be in it, in place of what was left unfinished.
+    /// Only one at a time may be written to a directory.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn begin(&self) -> io::Result<Draft> {
+        let directory = self.directory.join(UNFINISHED);
+        remove(&directory)?;
+        fs::create_dir_all(&directory)?;
+        Ok(Draft { directory, stopped: false })
+    }
+
+    /// Waits until a draft is written, makes a snapshot of it, and takes away those before the last
+    /// that are kept. What `about` says is shown to whoever reads it back.
+    ///
+    /// # Errors
+    /// Those of the disk, and of whoever writes; the snapshots before are then still there.
+    pub fn finish(
+        &self,
+        draft: &Draft,
+        number: u64,
+        about: serde_json::Value,
+        frozen: Frozen,
+    ) -> io::Result<Stored> {
+        let until = frozen.until;
+        let places = draft.write(frozen);
+        let finished = places.and_then(|places| self.complete(draft, number, about, until, places));
+        if finished.is_err() {
+            // What is written of it takes up room that may be what is missing.
+            remove(&draft.directory)?;
+        }
+        finished
+    }
+
+    /// Writes state that is in memory.
     ///
     /// # Errors
     /// Those of the disk; the snapshots before are then still there.
@@ -139,40 +160,30 @@ impl Store {
         about: serde_json::Value,
         state: &State,
     ) -> io::Result<Stored> {
-        let unfinished = self.directory.join(UNFINISHED);
-        remove(&unfinished)?;
-        fs::create_dir_all(&unfinished)?;
-        let compressed: io::Result<Vec<Vec<u8>>> = state
-            .parts
-            .par_iter()
-            .map(|part| zstd::bulk::compress(&part.bytes, ZSTD_LEVEL))
-            .collect();
-        let compressed = compressed?;
-        let mut file = File::create(unfinished.join(PARTS))?;
-        let mut places = Vec::with_capacity(compressed.len());
-        for (part, stored) in state.parts.iter().zip(&compressed) {
-            file.write_all(stored)?;
-            places.push(Place {
-                keeper: part.keeper.clone(),
-                number: part.number,
-                stored: stored.len() as u64,
-                blake3: blake3::hash(stored).to_hex().to_string(),
-                bytes: part.bytes.len() as u64,
-            });
-        }
-        file.sync_all()?;
+        let draft = self.begin()?;
+        let places = draft.write_parts(0, &state.parts)?;
+        self.complete(&draft, number, about, state.until, places)
+    }
+
+    fn complete(
+        &self,
+        Draft { directory, .. }: &Draft,
+        number: u64,
+        about: serde_json::Value,
+        until: Option<i64>,
+        places: Vec<Place>,
+    ) -> io::Result<Stored> {
         let sum = |of: fn(&Place) -> u64| places.iter().map(of).sum();
         let written = Stored { stored: sum(|place| place.stored), bytes: sum(|place| place.bytes) };
-        let (format, until) = (FORMAT, state.until);
-        let manifest = Manifest { format, number, about, until, parts: places };
+        let manifest = Manifest { format: FORMAT, number, about, until, parts: places };
         let line = serde_json::to_string(&manifest).map_err(io::Error::other)?;
-        let mut file = File::create(unfinished.join(MANIFEST))?;
+        let mut file = File::create(directory.join(MANIFEST))?;
         writeln!(file, "{line}\n{}", blake3::hash(line.as_bytes()).to_hex())?;
         file.sync_all()?;
-        File::open(&unfinished)?.sync_all()?;
+        File::open(directory)?.sync_all()?;
         let path = self.path(number);
         remove(&path)?;
-        fs::rename(&unfinished, &path)?;
+        fs::rename(directory, &path)?;
         File::open(&self.directory)?.sync_all()?;
         let old = self.numbers()?.into_iter().rev().skip(self.keep);
         for number in old {
@@ -194,8 +205,8 @@ impl Store {
         for number in self.numbers()?.into_iter().rev() {
             let path = self.path(number);
             match read(&path, number, &fits) {
-                Ok((about, state)) => {
-                    found.snapshot = Some((number, about, state));
+                Ok((about, saved)) => {
+                    found.snapshot = Some((number, about, saved));
                     break;
                 }
                 Err(why) => found.passed_over.push((path, why)),
@@ -237,7 +248,7 @@ fn read(
     path: &Path,
     number: u64,
     fits: impl Fn(u64, &serde_json::Value) -> Result<(), Message>,
-) -> Result<(serde_json::Value, State), Unusable> {
+) -> Result<(serde_json::Value, Saved), Unusable> {
     let broken = |why: String| Unusable::Broken(why);
     let failed = |name: &'static str| move |error: io::Error| broken(format!("{name}: {error}"));
     let text = fs::read_to_string(path.join(MANIFEST)).map_err(failed(MANIFEST))?;
@@ -255,32 +266,20 @@ fn read(
         return Err(broken(format!("it is number {}", manifest.number)));
     }
     fits(number, &manifest.about).map_err(Unusable::Other)?;
-    let bytes = fs::read(path.join(PARTS)).map_err(failed(PARTS))?;
-    let mut rest = bytes.as_slice();
-    let mut stored = Vec::with_capacity(manifest.parts.len());
-    for place in &manifest.parts {
-        let part = rest.split_off(..place.stored as usize);
-        stored.push(part.ok_or_else(|| broken(format!("{PARTS} ends too soon")))?);
-    }
-    if !rest.is_empty() {
-        return Err(broken(format!("{PARTS} has {} bytes too many", rest.len())));
-    }
-    let parts = manifest.parts.par_iter().zip(stored).map(|(place, stored)| {
-        let Place { keeper, number, blake3, bytes, .. } = place;
-        if blake3::hash(stored).to_hex().as_str() != blake3 {
-            return Err(broken(format!("part {number} of {keeper} is not as it was written")));
-        }
-        let plain = zstd::bulk::decompress(stored, *bytes as usize);
-        let bytes = plain.map_err(|error| broken(format!("part {number} of {keeper}: {error}")))?;
-        Ok(Part { keeper: keeper.clone(), number: *number, bytes })
+    let files: Vec<&[Place]> = manifest.parts.chunk_by(|one, next| one.file == next.file).collect();
+    let checked = files.par_iter().map(|places| {
+        let name = parts::name(places[0].file);
+        let told = |why| broken(format!("{name}: {why}"));
+        parts::check(&path.join(&name), places).map_err(told)
     });
-    let parts = parts.collect::<Result<_, Unusable>>()?;
-    Ok((manifest.about, State { until: manifest.until, parts }))
+    checked.collect::<Result<(), Unusable>>()?;
+    Ok((manifest.about, Saved::there(path, manifest.until, manifest.parts)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Part;
 
     fn state(of: u8) -> State {
         let part = |keeper: &str, number| Part {
@@ -294,7 +293,8 @@ mod tests {
     fn found(store: &Store) -> (Option<u64>, usize) {
         let found = store.newest(|_, _| Ok(())).expect("the directory can be read");
         if let Some((number, about, read)) = &found.snapshot {
-            assert_eq!((about, read), (&serde_json::json!(number), &state(*number as u8)));
+            let read = read.read().expect("it is as it was written");
+            assert_eq!((about, read), (&serde_json::json!(number), state(*number as u8)));
         }
         (found.snapshot.map(|(number, _, _)| number), found.passed_over.len())
     }
@@ -318,7 +318,7 @@ mod tests {
         // What a crash left is in nobody's way.
         let folder = directory.path().join("snapshots");
         fs::create_dir(folder.join(UNFINISHED)).expect("a directory");
-        fs::write(folder.join(UNFINISHED).join(PARTS), "x").expect("a file");
+        fs::write(folder.join(UNFINISHED).join(parts::name(0)), "x").expect("a file");
         assert_eq!(found(&store), (Some(200), 0));
         store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
         assert_eq!(found(&store), (Some(201), 0));
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn no_byte_changes_unseen_and_the_one_before_is_used() {
         let (_directory, store) = written(&[1, 2]);
-        for name in [MANIFEST, PARTS] {
+        for name in [MANIFEST, &parts::name(0)] {
             let path = store.path(2).join(name);
             let bytes = fs::read(&path).expect("the file");
             for at in 0..bytes.len() {

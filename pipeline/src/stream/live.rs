@@ -302,11 +302,12 @@ impl Stream<'_> {
         let Some(resume) = self.committed.as_ref().filter(|_| self.engine.is_live()) else {
             return Ok(());
         };
-        if self.snapshots.is_due(resume, at_end) {
-            self.snapshots.write(resume, &mut self.engine, self.how.tell)?;
+        let tell = self.how.tell;
+        if self.snapshots.is_due(resume, at_end, tell) {
+            self.snapshots.write(resume, &mut self.engine, at_end, tell)?;
         }
         if at_end {
-            self.snapshots.wait(self.how.tell);
+            self.snapshots.wait(tell);
         }
         Ok(())
     }
@@ -339,6 +340,9 @@ impl Stream<'_> {
             most = most.zip(lag).map(|(most, lag)| most.max(lag));
         }
         watch.desk.metrics.state(waiting, live, most);
+        if let Some(figures) = self.snapshots.figures() {
+            watch.desk.metrics.snapshots(&figures);
+        }
     }
 
     /// The number of the last commit.

@@ -5,9 +5,11 @@
 //! So whatever the program dies of, a restart finds one that is at or before the last commit, reads
 //! the input from its offsets on, and decides again in silence what is between them.
 //!
-//! While the state is copied in memory the stream stands still; it goes on while the copy is
-//! compressed and written. Where it stood still for long it says so.
+//! The stream stands still while the state is frozen, and goes on while children of this process
+//! write the frozen image. Where it stood still for long it says so. Before, and after, memory is put
+//! on large pages beside the stream: with those, freezing takes milliseconds.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,7 +26,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
 use crate::event::Schema;
 use crate::run::Session;
-use crate::snapshot::{Part, State, Store, Stored};
+use crate::snapshot::{Draft, Saved, Store, Stored, tidy};
 use crate::stopwatch::Since;
 
 /// How often state is saved unless told otherwise, in ms.
@@ -67,6 +69,10 @@ impl Settings {
             keep: keep as usize,
         })
     }
+
+    fn store(&self) -> Store {
+        Store::new(&self.dir, self.keep)
+    }
 }
 
 /// A stream that stands still for longer says so, in ms: whoever waits for a decision notices.
@@ -93,15 +99,41 @@ pub(super) struct Snapshots {
     /// The last commit of which there is one, or will be.
     last: Option<u64>,
     since: Since,
+    /// Whether it was said that state is copied.
+    told: bool,
+    /// The next one, for which everything is made ready.
+    preparing: Option<JoinHandle<io::Result<Draft>>>,
     /// The one that is being written.
-    writing: Option<JoinHandle<std::io::Result<Stored>>>,
+    writing: Option<JoinHandle<io::Result<(Stored, Duration)>>>,
+    figures: Figures,
+}
+
+/// What is measured of snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    /// Those that this process wrote, and those that it could not write.
+    pub(super) written: u64,
+    pub(super) failed: u64,
+    /// How long the stream stood still for the last one.
+    pub(super) pause: Duration,
+    /// What the last whole one is, and how long it took to write.
+    pub(super) stored: Option<(Stored, Duration)>,
+    /// Since when it is there.
+    since: Option<Since>,
+}
+
+impl Figures {
+    /// How old the last whole one of this process is.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.since.map(|since| since.elapsed())
+    }
 }
 
 /// A snapshot from which a stream goes on.
 pub(super) struct FoundSnapshot {
     resume: Resume,
-    state: State,
-    engine: Part,
+    state: Saved,
+    engine: Vec<u8>,
 }
 
 impl Snapshots {
@@ -112,7 +144,10 @@ impl Snapshots {
             begin: None,
             last: None,
             since: Since::now(),
+            told: false,
+            preparing: None,
             writing: None,
+            figures: Figures::default(),
         }
     }
 
@@ -123,7 +158,7 @@ impl Snapshots {
         tell: Tell<'_>,
     ) -> Result<Option<FoundSnapshot>, Failure> {
         let Some(settings) = &self.settings else { return Ok(None) };
-        let store = Store::new(&settings.dir, settings.keep);
+        let store = settings.store();
         let fits = |_, about: &serde_json::Value| self.fits(about, held);
         let unreadable = |error| Failure::Environment(unusable(&settings.dir, &error));
         let found = store.newest(fits).map_err(unreadable)?;
@@ -181,42 +216,74 @@ impl Snapshots {
     }
 
     /// Whether the state of this commit is to be saved.
-    pub(super) fn is_due(&mut self, resume: &Resume, at_end: bool) -> bool {
+    pub(super) fn is_due(&mut self, resume: &Resume, at_end: bool, tell: Tell<'_>) -> bool {
+        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.wait(tell);
+        }
         let Some(settings) = &self.settings else { return false };
-        let is_new = self.last.is_none_or(|last| last < resume.serial);
-        let free = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.last.is_some_and(|last| last >= resume.serial) || at_end {
+            return at_end && self.last.is_none_or(|last| last < resume.serial);
+        }
         let interval = Duration::from_millis(settings.interval as u64);
-        is_new && (at_end || (free && self.since.elapsed() >= interval))
+        if self.writing.is_some() || self.since.elapsed() < interval {
+            return false;
+        }
+        let store = settings.store();
+        let prepare = move || {
+            tidy();
+            store.begin()
+        };
+        self.preparing.get_or_insert_with(|| std::thread::spawn(prepare)).is_finished()
     }
 
-    /// Copies the state of this commit, and writes it on a thread of its own.
+    /// Freezes the state of this commit, and has it written while the stream goes on.
     pub(super) fn write(
         &mut self,
         resume: &Resume,
         engine: &mut Engine,
+        at_end: bool,
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
         self.wait(tell);
-        let pause = Since::now();
-        let state = engine.save()?;
-        let pause = pause.elapsed().as_millis();
-        if pause > PAUSE_TOLD_MS {
-            tell(&still(pause, &state));
-        }
         let (Some(settings), Some(begin)) = (&self.settings, &self.begin) else { return Ok(()) };
+        let (store, number) = (settings.store(), resume.serial);
+        let begun = match self.preparing.take() {
+            Some(preparing) => joined(preparing),
+            None => store.begin(),
+        };
+        (self.last, self.since) = (Some(number), Since::now());
+        let draft = match begun {
+            Ok(draft) => draft,
+            Err(error) => {
+                self.failed(&error, tell);
+                return Ok(());
+            }
+        };
+        let pause = Since::now();
+        let frozen = engine.freeze(&draft)?;
+        self.figures.pause = pause.elapsed();
+        if let Some(error) = frozen.copied().filter(|_| !std::mem::replace(&mut self.told, true)) {
+            tell(&copied(error));
+        }
+        if self.figures.pause.as_millis() > PAUSE_TOLD_MS {
+            tell(&still(self.figures.pause));
+        }
         let about = About {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             layout: self.layout.clone(),
             begin: begin.clone(),
             resume: resume.clone(),
         };
-        let store = Store::new(&settings.dir, settings.keep);
-        let number = resume.serial;
         let write = move || {
-            let about = serde_json::to_value(about).map_err(std::io::Error::other)?;
-            store.write(number, about, &state)
+            let since = Since::now();
+            let about = serde_json::to_value(about).map_err(io::Error::other)?;
+            let stored = store.finish(&draft, number, about, frozen)?;
+            let took = since.elapsed();
+            if !at_end {
+                tidy();
+            }
+            Ok((stored, took))
         };
-        (self.last, self.since) = (Some(number), Since::now());
         self.writing = Some(std::thread::spawn(write));
         Ok(())
     }
@@ -225,11 +292,31 @@ impl Snapshots {
     /// no reason to stop: the ones before are there.
     pub(super) fn wait(&mut self, tell: Tell<'_>) {
         let Some(writing) = self.writing.take() else { return };
-        let written = writing.join().unwrap_or_else(|_| Err(std::io::Error::other("a panic")));
-        if let (Err(error), Some(settings)) = (written, &self.settings) {
-            tell(&unusable(&settings.dir, &error));
+        match joined(writing) {
+            Ok(stored) => {
+                self.figures.written += 1;
+                (self.figures.stored, self.figures.since) = (Some(stored), Some(Since::now()));
+            }
+            Err(error) => self.failed(&error, tell),
         }
     }
+
+    fn failed(&mut self, error: &io::Error, tell: Tell<'_>) {
+        self.figures.failed += 1;
+        if let Some(settings) = &self.settings {
+            tell(&unusable(&settings.dir, error));
+        }
+    }
+
+    /// What is measured; none where there are no snapshots.
+    pub(super) fn figures(&self) -> Option<Figures> {
+        self.settings.as_ref().map(|_| self.figures)
+    }
+}
+
+/// What a thread of ours came to.
+fn joined<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("a panic")))
 }
 
 impl FoundSnapshot {
@@ -260,16 +347,24 @@ impl FoundSnapshot {
     }
 }
 
-fn still(pause: u128, state: &State) -> Message {
-    let bytes: usize = state.parts.iter().map(|part| part.bytes.len()).sum();
-    let megabytes = bytes / 1_000_000;
+fn still(pause: Duration) -> Message {
+    let pause = pause.as_millis();
     Message::new(
-        format!("nothing was decided for {pause} ms while {megabytes} MB of state were copied"),
-        format!("复制 {megabytes} MB 状态期间，有 {pause} 毫秒未作决策"),
+        format!("nothing was decided for {pause} ms while a snapshot was taken"),
+        format!("生成快照期间，有 {pause} 毫秒未作决策"),
     )
 }
 
-fn unusable(directory: &Path, error: &std::io::Error) -> Message {
+fn copied(error: &io::Error) -> Message {
+    Message::new(
+        format!(
+            "the stream stands still while state is copied for snapshots: no child process ({error})"
+        ),
+        format!("生成快照时流会暂停以复制状态：无法创建子进程（{error}）"),
+    )
+}
+
+fn unusable(directory: &Path, error: &io::Error) -> Message {
     let directory = directory.display();
     Message::new(
         format!("the snapshot directory {directory} cannot be used: {error}"),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::diagnostic::{Failure, Message};
-use crate::snapshot::{self, Part, RunningDigest, State};
+use crate::snapshot::{self, Draft, Frozen, RunningDigest, Saved};
 use crate::stream::control::Counted;
 use crate::stream::ends::lock;
 use crate::stream::http::Hold;
@@ -28,35 +28,38 @@ struct Kept {
 }
 
 impl Engine {
-    /// All that is kept as of the frontier; everything before it is decided, and what was to be
-    /// written has been.
-    pub(in crate::stream) fn save(&mut self) -> Result<State, Failure> {
+    /// All that is kept as of the frontier, to be written to a draft while the stream goes on;
+    /// everything before the frontier is decided, and what was to be written has been.
+    pub(in crate::stream) fn freeze(&mut self, draft: &Draft) -> Result<Frozen, Failure> {
         assert!(self.out.is_empty(), "what is decided is written before it is saved");
-        let mut state = self.session.save()?;
-        let kept = Kept {
-            frontier: self.frontier,
-            counts: self.counts,
-            lines: self.lines.clone(),
-            event_times: self.sources.iter().map(|one| one.watermark.event_time_max()).collect(),
-            waiting: self.waiting.save(),
-            no_events: self.no_events,
-            holds: self.watch.as_ref().map(|watch| lock(watch.desk.holds()).all()),
+        // Threads that answer requests change it.
+        let holds = self.watch.as_ref().map(|watch| lock(watch.desk.holds()).all());
+        let Engine { session, frontier, counts, lines, sources, waiting, no_events, .. } = self;
+        let own = |put: &mut snapshot::Put<'_>| {
+            let kept = Kept {
+                frontier: *frontier,
+                counts: *counts,
+                lines: lines.clone(),
+                event_times: sources.iter().map(|one| one.watermark.event_time_max()).collect(),
+                waiting: waiting.save(),
+                no_events: *no_events,
+                holds: holds.clone(),
+            };
+            put(KEEPER, 0, snapshot::encode(&kept));
         };
-        let (keeper, bytes) = (KEEPER.to_owned(), snapshot::encode(&kept));
-        state.parts.push(Part { keeper, number: 0, bytes });
-        Ok(state)
+        session.freeze_with(draft, &own)
     }
 
     /// Goes on from what was kept; its partitions begin at the offsets at which they were then. The
     /// session has been restored. False where held transactions are listed now, and were not then.
-    pub(in crate::stream) fn load(&mut self, part: &Part) -> Result<bool, Failure> {
+    pub(in crate::stream) fn load(&mut self, part: &[u8]) -> Result<bool, Failure> {
         let broken = |why: String| {
             Failure::Environment(Message::new(
                 format!("the snapshot of the stream cannot be read: {why}"),
                 format!("无法读取流的快照：{why}"),
             ))
         };
-        let kept: Kept = snapshot::decode(&part.bytes).map_err(|wrong| broken(wrong.0))?;
+        let kept: Kept = snapshot::decode(part).map_err(|wrong| broken(wrong.0))?;
         self.waiting.load(&kept.waiting).map_err(|wrong| broken(wrong.0))?;
         (self.frontier, self.counts, self.lines) = (kept.frontier, kept.counts, kept.lines);
         for (source, event_time) in self.sources.iter_mut().zip(kept.event_times) {
@@ -70,8 +73,8 @@ impl Engine {
     }
 
     /// Takes the part of the engine out of a state, of which the rest is the session's.
-    pub(in crate::stream) fn part_of(state: &mut State) -> Option<Part> {
-        let at = state.parts.iter().position(|part| part.keeper == KEEPER)?;
-        Some(state.parts.swap_remove(at))
+    pub(in crate::stream) fn part_of(state: &mut Saved) -> Option<Vec<u8>> {
+        let part = state.take(KEEPER)?;
+        part.read().ok().map(std::borrow::Cow::into_owned)
     }
 }

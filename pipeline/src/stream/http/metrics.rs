@@ -11,7 +11,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::super::control::Counted;
+use super::super::snapshots::Figures;
 use crate::decision::Verdict;
+use crate::snapshot::Stored;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter<u64, AtomicU64>>;
@@ -42,6 +44,9 @@ pub(in crate::stream) struct Metrics {
     commits: Histogram,
     requests: Counters,
     request_seconds: Histograms,
+    snapshots: Counters,
+    snapshot_bytes: Gauges,
+    snapshot_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
     lag_max: AtomicU64,
 }
 
@@ -68,6 +73,9 @@ impl Default for Metrics {
             commits: seconds(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
+            snapshots: Family::default(),
+            snapshot_bytes: Family::default(),
+            snapshot_seconds: Family::default(),
             lag_max: AtomicU64::new(u64::MAX),
         };
         metrics.register();
@@ -106,6 +114,14 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
         }
+        let help = "Snapshots that this process wrote, or could not write";
+        registry.register("snapshots", help, self.snapshots.clone());
+        let help = "Bytes of the last snapshot, on disk and before compression";
+        registry.register_with_unit("snapshot", help, Unit::Bytes, self.snapshot_bytes.clone());
+        let help = "How long the stream stood still for the last snapshot, how long it took to write, \
+                    and how old it is";
+        let seconds = self.snapshot_seconds.clone();
+        registry.register_with_unit("snapshot", help, Unit::Seconds, seconds);
         let help = "How long requests took, by route";
         registry.register_with_unit(
             "http_request",
@@ -180,6 +196,27 @@ impl Metrics {
         self.waiting_bytes.set(bytes as i64);
         self.live.set(i64::from(live));
         self.lag_max.store(lag.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What is measured of snapshots.
+    pub(in crate::stream) fn snapshots(&self, figures: &Figures) {
+        for (outcome, count) in [("written", figures.written), ("failed", figures.failed)] {
+            let counter = self.snapshots.get_or_create(&label("outcome", outcome));
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        let (written, took) = figures.stored.unzip();
+        let seconds = [("pause", Some(figures.pause)), ("write", took), ("age", figures.age())];
+        for (what, time) in seconds {
+            if let Some(time) = time {
+                let gauge = self.snapshot_seconds.get_or_create(&label("of", what));
+                gauge.set(time.as_secs_f64());
+            }
+        }
+        if let Some(Stored { stored, bytes }) = written {
+            for (what, bytes) in [("disk", stored), ("state", bytes)] {
+                self.snapshot_bytes.get_or_create(&label("of", what)).set(bytes as i64);
+            }
+        }
     }
 
     /// How many transactions wait for a person.

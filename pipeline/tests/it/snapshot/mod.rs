@@ -1,6 +1,7 @@
 //! Whatever is cut into two at any moment, saved, and gone on with by other workers, decides as
 //! what was never interrupted: every feature of every transaction, and every decision.
 
+mod beside;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -197,7 +198,7 @@ type Rows = Vec<(String, String, Row)>;
 /// Runs steps with so many workers, from a state on; what comes out, and the state at the end.
 fn run(job: &Arc<Job>, steps: &[&[Ev]], workers: usize, from: Option<State>) -> (Rows, State) {
     let live = Arc::new(match from {
-        Some(state) => Live::restored(workers, Arc::new(state)),
+        Some(state) => Live::restored(workers, Arc::new(state.into())),
         None => Live::new(workers),
     });
     let (feed, own): (Arc<dyn Steps>, Arc<Job>) = (live.clone(), job.clone());

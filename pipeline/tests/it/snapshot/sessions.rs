@@ -15,7 +15,7 @@ use super::{DAY, HOUR, events, steps};
 use crate::alerts::{policy, write_rules};
 use crate::support::{chunk, workspace};
 
-const ENFORCED: &str = r#"
+pub(super) const ENFORCED: &str = r#"
 [verdicts.account]
 enforce = true
 restrict = { decisions = 2, at_least = "review", within = "3d", lasts = "7d", floor = "hold" }
@@ -23,7 +23,7 @@ ban = { decisions = 2, at_least = "hold", within = "30d", lasts = "30d", floor =
 "#;
 
 /// Takes the lines of all decisions that are fed.
-fn decided(session: &mut Session) -> String {
+pub(super) fn decided(session: &mut Session) -> String {
     let mut lines = String::new();
     while let Ok(Some(scored)) = session.next_part(true) {
         lines.push_str(&scored.lines());
@@ -37,7 +37,7 @@ fn through_a_store(state: &State) -> State {
     let store = Store::new(directory.path(), 1);
     store.write(7, serde_json::json!("x"), state).unwrap();
     let found = store.newest(|_, _| Ok(())).unwrap();
-    found.snapshot.expect("it is whole").2
+    found.snapshot.expect("it is whole").2.read().unwrap()
 }
 
 /// Rules of which an alert makes alerts and takes them away, and verdicts that raise decisions.
