@@ -4,6 +4,7 @@
 //! `scripts/bench` builds both programs and starts this one.
 
 mod baseline;
+mod chaos;
 mod generate;
 mod measure;
 mod peers;
@@ -34,6 +35,8 @@ enum Command {
     Peers(peers::Peers),
     /// Scan memos for 1,000 and 10,000 phrases.
     Text(text::Text),
+    /// Kill the stream, its broker, network and disk at random, and check what it decided.
+    Chaos(chaos::Chaos),
     /// Write the benchmark's events as CSV.
     Generate {
         /// Number of events.
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
         Command::Backtest(backtest) => run_backtest(&backtest),
         Command::Peers(peers) => peers::run(&peers),
         Command::Text(text) => text::run(&text),
+        Command::Chaos(chaos) => return chaos::run(&chaos),
         Command::Generate { events, out } => write_events(events, &out),
         Command::Measure { command } => measure::print_measurement(&command),
     };
