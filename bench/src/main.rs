@@ -4,6 +4,7 @@
 //! `scripts/bench` builds both programs and starts this one.
 
 mod baseline;
+mod chaos;
 mod generate;
 mod measure;
 mod peers;
@@ -37,6 +38,8 @@ enum Command {
     Stream(stream::Stream),
     /// Scan memos for 1,000 and 10,000 phrases.
     Text(text::Text),
+    /// Kill the stream, its broker, network and disk at random, and check what it decided.
+    Chaos(chaos::Chaos),
     /// Write the benchmark's events as CSV.
     Generate {
         /// Number of events.
@@ -148,6 +151,7 @@ fn main() -> ExitCode {
         Command::Peers(peers) => peers::run(&peers),
         Command::Stream(stream) => stream::run(&stream),
         Command::Text(text) => text::run(&text),
+        Command::Chaos(chaos) => return chaos::run(&chaos),
         Command::Generate { events, out } => write_events(events, &out),
         Command::Measure { command } => measure::print_measurement(&command),
     };
