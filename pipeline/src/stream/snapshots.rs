@@ -23,7 +23,7 @@ use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
 use crate::event::Schema;
-use crate::run::Session;
+use crate::run::{Laid, Session};
 use crate::snapshot::{Part, State, Store, Stored};
 use crate::stopwatch::Since;
 
@@ -93,6 +93,8 @@ pub(super) struct Snapshots {
     /// The last commit of which there is one, or will be.
     last: Option<u64>,
     since: Since,
+    /// Whether the next one is not waited for: those before are of no use.
+    overdue: bool,
     /// The one that is being written.
     writing: Option<JoinHandle<std::io::Result<Stored>>>,
 }
@@ -112,6 +114,7 @@ impl Snapshots {
             begin: None,
             last: None,
             since: Since::now(),
+            overdue: false,
             writing: None,
         }
     }
@@ -174,6 +177,13 @@ impl Snapshots {
         }
     }
 
+    /// The state is laid out otherwise from here on: one is to be taken soon.
+    pub(super) fn laid_out(&mut self, layout: [u8; 32]) {
+        self.layout = blake3::Hash::from(layout).to_hex().to_string();
+        self.last = None;
+        self.overdue = true;
+    }
+
     /// The snapshots of a stream that began so and goes on from there.
     pub(super) fn of(self, begin: &Begin, found: Option<&FoundSnapshot>) -> Snapshots {
         let last = found.map(|found| found.resume.serial);
@@ -186,7 +196,7 @@ impl Snapshots {
         let is_new = self.last.is_none_or(|last| last < resume.serial);
         let free = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
         let interval = Duration::from_millis(settings.interval as u64);
-        is_new && (at_end || (free && self.since.elapsed() >= interval))
+        is_new && (at_end || (free && (self.overdue || self.since.elapsed() >= interval)))
     }
 
     /// Copies the state of this commit, and writes it on a thread of its own.
@@ -216,7 +226,7 @@ impl Snapshots {
             let about = serde_json::to_value(about).map_err(std::io::Error::other)?;
             store.write(number, about, &state)
         };
-        (self.last, self.since) = (Some(number), Since::now());
+        (self.last, self.since, self.overdue) = (Some(number), Since::now(), false);
         self.writing = Some(std::thread::spawn(write));
         Ok(())
     }
@@ -241,11 +251,12 @@ impl FoundSnapshot {
     /// A session that goes on from it.
     pub(super) fn session(
         &mut self,
-        config: &Config,
+        laid: Laid,
         schema: &Arc<Schema>,
+        workers: usize,
     ) -> Result<Session, Failure> {
         let state = std::mem::take(&mut self.state);
-        Session::restore(config.rules.as_deref(), schema, config.workers, state)
+        Session::of(laid, schema, workers, Some(state))
     }
 
     /// Brings the engine to where it was.
