@@ -27,6 +27,7 @@ use crate::source::log::{Change, Changes};
 const RULES_MAX: usize = 10_000;
 
 /// The rules of a run, in the order in which they come into force.
+#[derive(Clone)]
 pub struct Timetable {
     /// Those with which the run begins, and those of each change that is not undone at once by
     /// another at the same time.
@@ -34,7 +35,15 @@ pub struct Timetable {
     models: Artefacts,
 }
 
+/// Rules that have been read and may come into force in a run that goes on.
+#[derive(Clone)]
+pub struct Candidate {
+    rules: RuleSet,
+    features: Features,
+}
+
 /// Rules and the time from which on they are in force.
+#[derive(Clone)]
 struct Phase {
     start: i64,
     /// The directory, as the log names it.
@@ -233,6 +242,23 @@ impl Loader<'_> {
     }
 }
 
+impl Candidate {
+    /// The hash of the rules.
+    pub fn rules_hash(&self) -> String {
+        self.rules.hash.to_hex().to_string()
+    }
+
+    /// What they need and a run with those features does not compute, by name.
+    pub(crate) fn beyond(&self, held: &Features) -> Vec<String> {
+        self.features.beyond(held)
+    }
+
+    /// After how long without records a partition is idle, in ms.
+    pub(crate) fn idle(&self) -> i64 {
+        self.rules.policy.idle_ms
+    }
+}
+
 fn rule_ids(rules: &RuleSet) -> impl Iterator<Item = &str> {
     rules.rules.iter().map(|rule| rule.file.id.as_str())
 }
@@ -254,6 +280,59 @@ impl Timetable {
     /// The hash of the rules with which the run begins.
     pub fn rules_hash(&self) -> String {
         self.phases[0].rules.hash.to_hex().to_string()
+    }
+
+    /// The policy in the end, for the settings that decide nothing.
+    pub fn last_policy(&self) -> &Policy {
+        &self.last().policy
+    }
+
+    /// The hash of the rules that are in force in the end.
+    pub fn last_hash(&self) -> blake3::Hash {
+        self.last().hash
+    }
+
+    fn last(&self) -> &RuleSet {
+        &self.phases[self.phases.len() - 1].rules
+    }
+
+    /// When the last change comes into force; none where there is none.
+    pub fn last_start(&self) -> Option<i64> {
+        self.phases[1..].last().map(|phase| phase.start)
+    }
+
+    /// Reads rules that may come after all of these, and checks them as those of a log.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, also beside those that are in force.
+    pub fn candidate(
+        &self,
+        directory: Option<&Path>,
+        schema: &Arc<Schema>,
+    ) -> Result<Candidate, Failure> {
+        // What cannot change inside a run is said at the head of the file in which it mostly stands.
+        let file = directory.unwrap_or(Path::new("")).join("policy.toml");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let changes = Changes { file, text, ..Changes::default() };
+        let models = &self.models;
+        let mut loader =
+            Loader { changes: &changes, models, found: Vec::new(), sources: Sources::default() };
+        let loaded = loader.load(directory, schema)?;
+        if let Some(Loaded { rules, features, .. }) = loaded {
+            loader.check(&self.phases, &rules, &features, &(0..0));
+            if loader.found.iter().all(|one| one.severity != Severity::Error) {
+                return Ok(Candidate { rules, features });
+            }
+        }
+        Err(Failure::Input(loader.found, loader.sources))
+    }
+
+    /// The same with other rules in force from `start` on, which is after all changes.
+    pub fn with(&self, candidate: &Candidate, start: i64) -> Timetable {
+        let Candidate { rules, features } = candidate.clone();
+        let mut with = self.clone();
+        with.phases.push(Phase { start, name: String::new(), rules, features });
+        with
     }
 
     /// The changes, in the order of time.

@@ -262,7 +262,7 @@ impl Gatherer {
         replies: &[Replies],
         mut share: Option<&mut Share<'_>>,
     ) -> Provisional {
-        let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
+        let Epoch { features, scorer, .. } = &job.epoch(prepared.epoch);
         let slice = &prepared.slice;
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;

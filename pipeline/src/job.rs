@@ -1,7 +1,7 @@
 //! What a run needs, from whichever command it comes.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::features::Features;
 use crate::rules::Rule;
@@ -15,6 +15,8 @@ pub struct Job {
     /// What decides on them, from the beginning on and from each change of rules on. There is at
     /// least one, and their times rise.
     pub epochs: Vec<Epoch>,
+    /// Those that come while it runs, after the others; see [`Job::append`].
+    pub(crate) appended: RwLock<Vec<Epoch>>,
     /// Set when the run is to end at the next tick.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -46,7 +48,32 @@ impl Job {
         scorer: Arc<Scorer>,
         interrupted: Arc<AtomicBool>,
     ) -> Job {
-        Job { events, epochs: vec![Epoch { start: i64::MIN, features, scorer }], interrupted }
+        Job::with_epochs(events, vec![Epoch { start: i64::MIN, features, scorer }], interrupted)
+    }
+
+    /// A run whose rules change at times that are known beforehand.
+    pub fn with_epochs(events: Ordered, epochs: Vec<Epoch>, interrupted: Arc<AtomicBool>) -> Job {
+        Job { events, epochs, appended: RwLock::default(), interrupted }
+    }
+
+    /// Adds rules to a run that goes on: steps that are fed from now on may name them. Their
+    /// features must have the plan of the others.
+    pub(crate) fn append(&self, epoch: Epoch) {
+        self.appended.write().unwrap_or_else(PoisonError::into_inner).push(epoch);
+    }
+
+    /// The epoch of a step.
+    pub(crate) fn epoch(&self, at: usize) -> Epoch {
+        self.epochs.get(at).cloned().unwrap_or_else(|| {
+            let appended = self.appended.read().unwrap_or_else(PoisonError::into_inner);
+            appended[at - self.epochs.len()].clone()
+        })
+    }
+
+    /// All epochs so far.
+    pub(crate) fn all_epochs(&self) -> Vec<Epoch> {
+        let appended = self.appended.read().unwrap_or_else(PoisonError::into_inner);
+        self.epochs.iter().chain(&*appended).cloned().collect()
     }
 
     /// The features, for what all epochs share.

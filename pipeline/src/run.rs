@@ -19,7 +19,7 @@ use serde_json::json;
 pub use self::cluster::{Followed, follow};
 pub use self::model::ModelPaths;
 pub(crate) use self::rescoring::Rescoring;
-pub use self::session::{Decided, Session, Settings};
+pub use self::session::{Decided, InForce, Laid, Session, Settings};
 
 use self::observer::{Floors, Observer, Places, judge};
 use crate::backtest;
@@ -130,7 +130,7 @@ pub fn run(
     let judge = judge(&epochs, &places, labels, judge_from(request.warmup, start));
     let observer = Observer::new(judge, &epochs, &places, verdicts);
     let observer = Arc::new(Mutex::new(observer));
-    let job = Arc::new(Job { events, epochs, interrupted: interrupted.clone() });
+    let job = Arc::new(Job::with_epochs(events, epochs, interrupted.clone()));
     create(&request.out)?;
     let (summary, recorded) = {
         let observer = observer.clone();

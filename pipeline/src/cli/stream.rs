@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::flag;
 
 use super::reading::Reading;
@@ -20,8 +20,10 @@ pub(super) struct Arguments {
     /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
     /// last three are made with one partition where they are not there); and, where wanted, name
     /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
-    /// connect_limit, waiting_mib (memory for events that wait for others before them); [extra] with the types of columns of one's own; [kafka] with settings of
-    /// librdkafka, passwords as { env = "NAME" } or { file = "PATH" }; [http] with listen
+    /// connect_limit, waiting_mib (memory for events that wait for others before them), reload_after
+    /// (the rules are read again when their files have changed and then been still for so long; a
+    /// SIGHUP has the same effect at any time); [extra] with the types of columns of one's own;
+    /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" }; [http] with listen
     /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
     /// time_limit, fallback, tls and limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
@@ -91,6 +93,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let how = How {
         once: arguments.once,
         interrupted,
+        reload: reload_on_sighup(),
         crash_at: arguments.crash_at,
         tell: &|said| note(said, shown),
     };
@@ -131,6 +134,14 @@ fn log_to_stderr() {
     };
 }
 
+/// Has a SIGHUP ask for the rules to be read again, in place of ending the program.
+fn reload_on_sighup() -> Arc<AtomicBool> {
+    let asked = Arc::new(AtomicBool::new(false));
+    // Without the handler a SIGHUP ends it, and it goes on from the last commit.
+    let _ = flag::register(SIGHUP, asked.clone());
+    asked
+}
+
 /// Has a SIGTERM end the stream at the next tick, and a second one at once. The flag says that one
 /// came: who runs services sends it to end them, and takes 0 for a clean end.
 fn end_on_sigterm(interrupted: &Arc<AtomicBool>) -> Arc<AtomicBool> {
@@ -159,11 +170,15 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.config, &Overrides { brokers, ..Overrides::default() })?;
     let exported = stream::export(&config, &arguments.out)?;
     let records: u64 = exported.records.iter().sum();
+    let rules = exported.rules.as_ref().map(|rules| format!(" --rules {}", rules.display()));
     print(&format!(
-        "{records} records of {} partitions and {} heartbeats in {}\n",
+        "{records} records of {} partitions, {} heartbeats and {} changes of rules in {out}\n\
+         replay it with: hongxian backtest --input-log {out}{} --out RUN\n",
         exported.records.len(),
         exported.heartbeats,
-        arguments.out.display()
+        exported.changes,
+        rules.unwrap_or_default(),
+        out = arguments.out.display()
     ));
     Ok(())
 }

@@ -159,7 +159,8 @@ impl Wiring<'_> {
                 move |input, _| {
                     input.for_each(|_, decided| {
                         for sent in decided.drain(..) {
-                            let names = job.epochs[sent.epoch].scorer.names();
+                            let epoch = job.epoch(sent.epoch);
+                            let names = epoch.scorer.names();
                             let scored = sent.scored(&job.features().schema, names);
                             if let Some(sink) = &sink {
                                 // As above.

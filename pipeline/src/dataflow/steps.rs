@@ -241,12 +241,18 @@ impl Live {
     }
 
     /// Feeds a step: events in total order with their effective times, all that there are from the
-    /// step before it until before `until`. Without events only time passes.
+    /// step before it until before `until`, under the rules of the first epoch. Without events
+    /// only time passes.
     ///
     /// # Panics
     /// When the events are not in total order, when one is not in that time, when no time passes,
     /// or after [`end`](Self::end).
     pub fn feed(&self, chunk: Chunk, effective: Vec<i64>, until: i64) {
+        self.feed_under(0, chunk, effective, until);
+    }
+
+    /// The same under the rules of that epoch.
+    pub(crate) fn feed_under(&self, epoch: usize, chunk: Chunk, effective: Vec<i64>, until: i64) {
         let mut fed = self.fed();
         assert!(!fed.ended, "nothing comes after the end");
         assert!(is_ordered(&chunk, &effective), "a step's events are in total order");
@@ -260,7 +266,7 @@ impl Live {
         fed.events = events.end;
         fed.until = Some(until);
         let first = events.start;
-        let step = Step { events, time: begun, until, epoch: 0 };
+        let step = Step { events, time: begun, until, epoch };
         let (chunk, effective) = (Arc::new(chunk), effective.into());
         fed.steps.push_back(LiveStep { step, first, chunk, effective, left: self.workers });
         fed.threads.iter().for_each(Thread::unpark);

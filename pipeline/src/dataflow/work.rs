@@ -200,10 +200,10 @@ fn read(
     summary: &mut Summary,
 ) -> Result<Prepared, String> {
     summary.events += share.len() as u64;
-    let features = &job.epochs[step.epoch].features;
+    let features = job.epoch(step.epoch).features;
     let prepared = summary.stopwatch.time(Stage::Prepare, || {
         let slice = steps.slice(number, share)?;
-        Ok(prepare(slice, step.events.start as u64, step.epoch, features))
+        Ok(prepare(slice, step.events.start as u64, step.epoch, &features))
     });
     prepared.map_err(|message: Message| message.en)
 }

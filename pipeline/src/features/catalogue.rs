@@ -154,6 +154,7 @@ pub struct Context<'c> {
 
 /// Features ready to run. Where rules change during a run, those of each rules directory: what
 /// they read is their own, and schema, plan, families, clusters and zone are those of all.
+#[derive(Clone)]
 pub struct Features {
     pub(crate) schema: Arc<Schema>,
     pub(crate) plan: Arc<Plan>,
@@ -184,6 +185,7 @@ pub struct Features {
 }
 
 /// A feature computed from other values of its row.
+#[derive(Clone)]
 pub(crate) struct Computed {
     pub(crate) name: String,
     pub(crate) slot: Option<usize>,
@@ -191,6 +193,7 @@ pub(crate) struct Computed {
 }
 
 /// How a computed feature is come by.
+#[derive(Clone)]
 pub(crate) enum Formula {
     /// An analyst's expression.
     Expr(Program),

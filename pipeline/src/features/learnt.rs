@@ -39,6 +39,7 @@ pub enum Gives {
 }
 
 /// A model with the slots of its inputs.
+#[derive(Clone)]
 pub(crate) struct Answer {
     learnt: Learnt,
     /// The slot of each input, and for a coded one the text for which it is 1.

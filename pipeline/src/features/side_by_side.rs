@@ -124,6 +124,19 @@ fn next_day(time: i64, zone: &Zone) -> i64 {
 }
 
 impl Features {
+    /// The names of what these features need and a run with those others does not compute.
+    pub(crate) fn beyond(&self, held: &Features) -> Vec<String> {
+        let is_held = |one: &&Definition| !held.plan.definitions.contains(one);
+        let windowed = self.plan.definitions.iter().filter(is_held).map(|one| one.name.clone());
+        let computed = |source: &SlotSource| match source {
+            SlotSource::Kept(at) => held.keepers.answer(*at),
+            SlotSource::Cluster(_) => held.clusters.is_some(),
+            _ => true,
+        };
+        let others = self.columns.iter().filter(|(_, _, source)| !computed(source));
+        windowed.chain(others.map(|(name, ..)| name.clone())).collect()
+    }
+
     /// Reads from the plan of all what it read from its own, where feature `i` is `places[i]`.
     fn rewire(&mut self, plan: &Arc<Plan>, places: &[usize], columns: &[(String, Type)]) {
         let moved = |source: SlotSource| match source {

@@ -116,7 +116,7 @@ impl<'p> Sides<'p> {
 impl Provisional {
     /// Decides anew where something else is known by now.
     pub(crate) fn revise(&mut self, job: &Job, prepared: &Prepared, share: &mut Share<'_>) {
-        let Epoch { features, scorer, .. } = &job.epochs[prepared.epoch];
+        let Epoch { features, scorer, .. } = &job.epoch(prepared.epoch);
         let Provisional { scored, alerted } = self;
         let of_alerted = OfAlerted::among(features);
         let sides = Sides::of(prepared);
@@ -164,7 +164,7 @@ impl Provisional {
     /// was not.
     pub(crate) fn finish(self, job: &Job) -> Scored {
         let Provisional { mut scored, alerted } = self;
-        let Epoch { features, scorer, .. } = &job.epochs[scored.epoch];
+        let Epoch { features, scorer, .. } = &job.epoch(scored.epoch);
         for of in OfAlerted::among(features).0 {
             let Column::Int(values) = &mut scored.features[of.column] else { continue };
             for (value, alerted) in values.iter_mut().zip(&alerted) {

@@ -18,7 +18,7 @@ use crate::features::catalogue::{Catalogue, Context, Features};
 use crate::features::devices::{Clusters, Link};
 
 /// A rule ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// As written.
     pub file: RuleFile,
@@ -46,7 +46,7 @@ pub struct Pin {
 }
 
 /// The rules of a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RuleSet {
     /// All rules, by id.
     pub rules: Vec<Rule>,

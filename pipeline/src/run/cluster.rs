@@ -88,7 +88,7 @@ pub fn follow(
     peers.agree(&terms, &|| progress.stop())?;
     let epochs = timetable.epochs(events.start());
     let (process, options) = (peers.process(), request.options);
-    let job = Arc::new(Job { events, epochs, interrupted });
+    let job = Arc::new(Job::with_epochs(events, epochs, interrupted));
     let planned = job.events.steps(options.tick, options.batch, &job.cuts()).len();
     let summary = backtest::follow(&job, options, peers).map_err(environment)?;
     if summary.steps < planned {

@@ -137,6 +137,11 @@ impl Floors {
         Floors { places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
     }
 
+    /// Sees to the rules of more epochs than before.
+    pub(super) fn replace(&mut self, places: Places) {
+        self.places = Arc::new(places);
+    }
+
     /// Raises the decisions of the next part; `each` is told of every one, with the floor under it
     /// and the places of the rules that hit.
     pub(super) fn raise_all(

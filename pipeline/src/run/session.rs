@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use super::environment;
 use super::observer::{Floors, Places};
-use crate::changes;
+use crate::changes::{self, Candidate, Timetable};
 use crate::dataflow::{self, Live, Options, Steps, Summary};
 use crate::decision::Verdict;
 use crate::diagnostic::Failure;
-use crate::event::{Chunk, EVENT_TIME, Schema};
-use crate::job::Job;
+use crate::event::{Chunk, EVENT_TIME, Schema, TIME_MAX, TIME_MIN};
+use crate::job::{Epoch, Job};
 use crate::model::Artefacts;
 use crate::sink::Scored;
 use crate::snapshot::{Draft, FORMAT, Frozen, Handed, Put, Saved, State};
@@ -29,6 +29,8 @@ const WORKERS: usize = 1;
 
 /// The name under which verdicts on accounts and groups are in a snapshot.
 const VERDICTS: &str = "verdicts";
+/// Rules that are not in force are as if they came into force then; no event is after it.
+const NOT_YET: i64 = TIME_MAX;
 /// Whoever waits for a snapshot looks as often whether the dataflow still runs.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -55,6 +57,7 @@ pub struct Settings {
 /// Rules at work on events that come one moment after the other.
 pub struct Session {
     feed: Arc<Live>,
+    job: Arc<Job>,
     parts: Receiver<Scored>,
     /// Parts that came before those in front of them.
     early: BTreeMap<usize, Scored>,
@@ -62,12 +65,89 @@ pub struct Session {
     /// Parts that were asked for by feeding a step, and parts that were handed out.
     asked: usize,
     answered: usize,
+    /// The end of the last step.
+    fed: Option<i64>,
     thread: Option<JoinHandle<Result<Summary, String>>>,
     floors: Floors,
     lines: blake3::Hasher,
-    rules_hash: blake3::Hash,
+    timetable: Timetable,
+    /// Rules for which the plan has room, and which are not in force.
+    to_come: Vec<Candidate>,
     layout: blake3::Hash,
     settings: Settings,
+}
+
+/// What came into force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The hash of the rules.
+    pub rules_hash: String,
+    /// The effective time of the first event for which they are, in ms.
+    pub effective_time: i64,
+    /// The features that are null at first, and the effective time from which on each has a value.
+    pub warming: Vec<(String, i64)>,
+}
+
+impl InForce {
+    fn of(epoch: &Epoch, candidate: &Candidate) -> InForce {
+        let warming = epoch.features.warming();
+        InForce {
+            rules_hash: candidate.rules_hash(),
+            effective_time: epoch.start,
+            warming: warming.map(|(name, until)| (name.to_owned(), until)).collect(),
+        }
+    }
+}
+
+/// The rules of a session laid out: what its dataflow computes is known, and nothing runs yet.
+pub struct Laid {
+    timetable: Timetable,
+    to_come: Vec<Candidate>,
+    epochs: Vec<Epoch>,
+    layout: blake3::Hash,
+}
+
+impl Laid {
+    /// Rules that change at known times. What is computed is enough for those `to_come` as well,
+    /// which may come into force by [`Session::change`], in their order.
+    pub fn new(timetable: Timetable, to_come: Vec<Candidate>) -> Laid {
+        let mut epochs = epochs(&timetable, &to_come);
+        epochs.truncate(epochs.len() - to_come.len());
+        let layout = layout(&epochs);
+        Laid { timetable, to_come, epochs, layout }
+    }
+
+    /// As [`Session::layout`].
+    pub fn layout(&self) -> [u8; 32] {
+        *self.layout.as_bytes()
+    }
+
+    /// As [`Session::settings`].
+    pub fn settings(&self) -> Settings {
+        let policy = self.timetable.policy();
+        Settings {
+            times: super::times(policy),
+            dedup_window: policy.dedup_window,
+            idle: self.timetable.last_policy().idle_ms,
+        }
+    }
+
+    /// The rules.
+    pub fn timetable(&self) -> &Timetable {
+        &self.timetable
+    }
+}
+
+/// The epochs of a timetable whose plan is enough for those to come, which stand at the end.
+fn epochs(timetable: &Timetable, to_come: &[Candidate]) -> Vec<Epoch> {
+    let all = to_come.iter().fold(timetable.clone(), |all, one| all.with(one, NOT_YET));
+    // No event is before it: a change as of then is one before the first event.
+    all.epochs(TIME_MIN)
+}
+
+fn layout(epochs: &[Epoch]) -> blake3::Hash {
+    let plan = epochs[0].features.layout();
+    blake3::hash(format!("{} {FORMAT} {plan}", env!("CARGO_PKG_VERSION")).as_bytes())
 }
 
 impl Session {
@@ -103,29 +183,32 @@ impl Session {
         rules: Option<&Path>,
         schema: &Arc<Schema>,
         workers: usize,
-        mut state: Option<Saved>,
+        state: Option<Saved>,
     ) -> Result<Session, Failure> {
         let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
-        let policy = timetable.policy();
-        let settings = Settings {
-            times: super::times(policy),
-            dedup_window: policy.dedup_window,
-            idle: policy.idle_ms,
-        };
-        let verdicts = Verdicts::new(policy);
-        let rules_hash = timetable.rules_hash();
-        let rules_hash = blake3::Hash::from_hex(rules_hash)
-            .map_err(|error| environment(format!("the hash of the rules is none: {error}")))?;
-        let epochs = timetable.epochs(i64::MIN);
-        let mut floors = Floors::new(Arc::new(Places::new(&epochs)), verdicts);
+        Session::of(Laid::new(timetable, Vec::new()), schema, workers, state)
+    }
+
+    /// Begins, or goes on from a state, with rules that change at known times.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn of(
+        laid: Laid,
+        schema: &Arc<Schema>,
+        workers: usize,
+        mut state: Option<Saved>,
+    ) -> Result<Session, Failure> {
+        let verdicts = Verdicts::new(laid.timetable.policy());
+        let settings = laid.settings();
+        let mut floors = Floors::new(Arc::new(Places::new(&laid.epochs)), verdicts);
         if let Some(part) = state.as_mut().and_then(|state| state.take(VERDICTS)) {
             let loaded = part.read().and_then(|bytes| floors.verdicts.load(&bytes));
             loaded.map_err(|broken| environment(format!("{VERDICTS}: {}", broken.0)))?;
         }
-        let layout =
-            format!("{} {FORMAT} {}", env!("CARGO_PKG_VERSION"), epochs[0].features.layout());
+        let fed = state.as_ref().and_then(|state| state.until);
         let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
-        let job = Arc::new(Job { events, epochs, interrupted: Arc::default() });
+        let job = Arc::new(Job::with_epochs(events, laid.epochs, Arc::default()));
         let feed = Arc::new(match state {
             Some(state) => Live::restored(workers, Arc::new(state)),
             None => Live::new(workers),
@@ -134,26 +217,30 @@ impl Session {
         let (sender, parts) = sync_channel(workers);
         // Tick and batch cut a job's events into steps; here whoever feeds them does.
         let options = Options { workers, tick: 1, batch: 1, sorted: true };
-        let run = move || dataflow::run(&job, &steps, options, &sender);
+        let own = job.clone();
+        let run = move || dataflow::run(&own, &steps, options, &sender);
         Ok(Session {
             feed,
+            job,
             parts,
             early: BTreeMap::new(),
             workers,
             asked: 0,
             answered: 0,
+            fed,
             thread: Some(std::thread::spawn(run)),
             floors,
             lines: blake3::Hasher::new(),
-            rules_hash,
-            layout: blake3::hash(layout.as_bytes()),
+            timetable: laid.timetable,
+            to_come: laid.to_come,
+            layout: laid.layout,
             settings,
         })
     }
 
-    /// The hash of the rules.
+    /// The hash of the rules that came into force last, or will.
     pub fn rules_hash(&self) -> [u8; 32] {
-        *self.rules_hash.as_bytes()
+        *self.timetable.last_hash().as_bytes()
     }
 
     /// A hash of all that says how state is laid out and what is in it. Only with the state of a
@@ -243,11 +330,77 @@ impl Session {
         Ok(decided)
     }
 
-    /// Feeds a step, see [`Live::feed`]. Its decisions come in parts from
-    /// [`next_part`](Self::next_part).
+    /// Feeds a step, see [`Live::feed`]; it may reach over changes of rules. Its decisions come in
+    /// parts from [`next_part`](Self::next_part).
     pub fn feed(&mut self, events: Chunk, effective: Vec<i64>, until: i64) {
-        self.feed.feed(events, effective, until);
-        self.asked += self.workers;
+        let starts: Vec<i64> = self.job.all_epochs()[1..].iter().map(|one| one.start).collect();
+        let epoch = |time: i64| starts.partition_point(|start| *start <= time);
+        let last = epoch(effective.last().map_or(until - 1, |last| *last));
+        let first = effective.first().map_or(last, |first| epoch(*first));
+        self.fed = Some(until);
+        if first == last {
+            self.feed.feed_under(last, events, effective, until);
+            self.asked += self.workers;
+            return;
+        }
+        let (schema, events) = (events.schema().clone(), Arc::new(events));
+        let mut begun = 0;
+        for run in effective.chunk_by(|one, other| epoch(*one) == epoch(*other)) {
+            let own = epoch(run[0]);
+            let rows: Vec<(u32, u32)> =
+                (begun..begun + run.len()).map(|row| (0, row as u32)).collect();
+            let chunk = Chunk::gather(&schema, std::slice::from_ref(&events), &rows);
+            let end = if own == last { until } else { starts[own] };
+            self.feed.feed_under(own, chunk, run.to_vec(), end);
+            self.asked += self.workers;
+            begun += run.len();
+        }
+    }
+
+    /// What keeps rules from coming into force while the session goes on: the names of features
+    /// that are not computed. None where nothing does.
+    pub fn lacks(&self, candidate: &Candidate) -> Option<Vec<String>> {
+        let laid = self.laid_with(candidate, NOT_YET);
+        (laid.layout != self.layout).then(|| candidate.beyond(&self.job.epochs[0].features))
+    }
+
+    /// The rules with others in force from a time on.
+    fn laid_with(&self, candidate: &Candidate, start: i64) -> Laid {
+        let mut to_come = self.to_come.clone();
+        if to_come.first().is_some_and(|next| next.rules_hash() == candidate.rules_hash()) {
+            to_come.remove(0);
+        }
+        Laid::new(self.timetable.with(candidate, start), to_come)
+    }
+
+    /// Has rules decide from `effective_time` on.
+    ///
+    /// # Panics
+    /// When that is not after every event that was fed and every change before, when nothing has
+    /// been fed, or when the session [`lacks`](Self::lacks) something.
+    pub fn change(&mut self, candidate: &Candidate, effective_time: i64) -> InForce {
+        assert!(self.fed.is_some_and(|fed| fed <= effective_time), "no event was other rules'");
+        let last = self.timetable.last_start();
+        assert!(last.is_none_or(|last| last < effective_time), "changes come one after the other");
+        let Laid { timetable, to_come, epochs, layout } = self.laid_with(candidate, effective_time);
+        assert!(layout == self.layout, "all that the rules need is computed");
+        let epoch = epochs.last().expect("there are rules").clone();
+        let in_force = InForce::of(&epoch, candidate);
+        self.job.append(epoch);
+        self.floors.replace(Places::new(&self.job.all_epochs()));
+        (self.timetable, self.to_come) = (timetable, to_come);
+        self.settings.idle = candidate.idle();
+        in_force
+    }
+
+    /// The end of what was fed; none where nothing was.
+    pub fn fed(&self) -> Option<i64> {
+        self.fed
+    }
+
+    /// The rules, those of the changes included.
+    pub fn timetable(&self) -> &Timetable {
+        &self.timetable
     }
 
     /// The next part of the decisions in total order, raised to the floors of enforced verdicts.

@@ -18,6 +18,8 @@ const WORKERS_MAX: i64 = 1024;
 /// A commit is a round trip to the brokers; a minute without one is a mistake.
 const COMMIT_MAX_MS: i64 = 60_000;
 const TICK_MAX_MS: i64 = 3_600_000;
+/// An editor writes a file in less than a tenth of a second; a day of stillness is a mistake.
+const RELOAD_AFTER_MS: std::ops::RangeInclusive<i64> = 100..=86_400_000;
 /// Memory for events that wait, in MiB: less than a few records would stop a stream at once.
 const WAITING_MIB: std::ops::RangeInclusive<i64> = 16..=1 << 20;
 const WAITING_MIB_DEFAULT: i64 = 1024;
@@ -39,6 +41,9 @@ pub struct Config {
     pub name: String,
     /// The rules directory; none: no rules.
     pub rules: Option<PathBuf>,
+    /// The rules are read again when their files have changed and then been still for so long, in
+    /// ms; none: only when asked by a signal.
+    pub reload_after: Option<i64>,
     /// The run directory; none: none is written.
     pub out: Option<PathBuf>,
     /// Worker threads.
@@ -72,10 +77,11 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "brokers",
     "name",
     "rules",
+    "reload_after",
     "out",
     "workers",
     "tick",
@@ -112,6 +118,7 @@ impl Config {
         let workers = reader.integer(root, "workers", 1..=WORKERS_MAX);
         let tick = reader.duration(root, "tick", 1..=TICK_MAX_MS);
         let commit_interval = reader.duration(root, "commit_interval", 1..=COMMIT_MAX_MS);
+        let reload_after = reader.duration(root, "reload_after", RELOAD_AFTER_MS);
         let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
         let mut topics = Topics::default();
@@ -129,6 +136,7 @@ impl Config {
             control: topics.control,
             name: string(&mut reader, root, "name").unwrap_or_else(|| "hongxian".to_owned()),
             rules: over.rules.clone().or(rules.map(beside)),
+            reload_after,
             out: over.out.clone().or(out.map(beside)),
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
             tick: over.tick.or(tick).unwrap_or(10),

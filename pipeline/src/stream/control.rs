@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle::{self, Bundle};
 use super::config::Config;
 use super::input::{Input, Start};
 use crate::diagnostic::{Failure, Message};
@@ -19,6 +20,10 @@ pub(super) const VERSION: u32 = 2;
 pub(super) enum Entry {
     /// The first record: what holds for all of the stream.
     Begin(Begin),
+    /// Some of the bytes of a rules directory, before anything was decided by it.
+    Rules(bundle::Part),
+    /// Other rules decide from an effective time on; committed before any event from then on was.
+    Change(Change),
     /// An idle partition was moved on, before anything was decided by it.
     Heartbeat(Heartbeat),
     /// What a transaction brought the stream to; the last one counts.
@@ -26,6 +31,14 @@ pub(super) enum Entry {
     /// What was answered to somebody who waited for a decision longer than they may: it binds
     /// whoever asks again, and decides nothing.
     Fallback(Fallen),
+}
+
+/// A change of rules. Those of a stream rise, but for such as came before the first event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Change {
+    /// The effective time of the first event for which they decide, in ms.
+    pub(super) effective_time: i64,
+    pub(super) rules_hash: String,
 }
 
 /// A fallback answer.
@@ -110,6 +123,9 @@ pub(super) struct Held {
     pub(super) heartbeats: Vec<Heartbeat>,
     pub(super) resume: Option<Resume>,
     pub(super) fallbacks: Vec<Fallen>,
+    /// In the order in which they were committed.
+    pub(super) changes: Vec<Change>,
+    pub(super) rules: Vec<bundle::Part>,
 }
 
 impl Entry {
@@ -118,6 +134,12 @@ impl Entry {
         match self {
             Entry::Begin(_) => "begin".to_owned(),
             Entry::Resume(_) => "resume".to_owned(),
+            Entry::Rules(bundle::Part { rules_hash, part, .. }) => {
+                format!("rules {rules_hash} {part}")
+            }
+            Entry::Change(Change { effective_time, rules_hash }) => {
+                format!("change {effective_time} {rules_hash}")
+            }
             Entry::Fallback(fallen) => format!("fallback {}", fallen.event_id),
             Entry::Heartbeat(Heartbeat { partition, next_offset, event_time_max }) => {
                 format!("heartbeat {partition} {next_offset} {event_time_max}")
@@ -147,6 +169,8 @@ impl Held {
                 // A stream begins once.
                 Entry::Begin(begin) => held.begin = held.begin.take().or(Some(begin)),
                 Entry::Heartbeat(heartbeat) => held.heartbeats.push(heartbeat),
+                Entry::Rules(part) => held.rules.push(part),
+                Entry::Change(change) => held.changes.push(change),
                 Entry::Resume(resume) => held.resume = Some(resume),
                 Entry::Fallback(fallen) => held.fallbacks.push(fallen),
             }
@@ -154,6 +178,11 @@ impl Held {
         })?;
         held.heartbeats.sort_by_key(|heartbeat| (heartbeat.partition, heartbeat.next_offset));
         Ok(held)
+    }
+
+    /// The rules directory of a hash; none where it is not there as a whole.
+    pub(super) fn bundle(&self, rules_hash: &str) -> Option<Bundle> {
+        Bundle::of(self.rules.iter().filter(|part| part.rules_hash == rules_hash))
     }
 
     /// The heartbeats of one partition, in the order of offsets.

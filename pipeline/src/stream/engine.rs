@@ -14,10 +14,11 @@ use super::control::{Counted, Held, Place, Resume};
 use super::http::Watch;
 use super::input::Fetched;
 use super::output::Outgoing;
+use crate::changes::Candidate;
 use crate::decision::Lines;
 use crate::diagnostic::{Failure, Message};
 use crate::event::{ACCOUNT_ID, EVENT_TIME, TIME_MIN};
-use crate::run::Session;
+use crate::run::{InForce, Session};
 use crate::sink::Scored;
 use crate::snapshot::RunningDigest;
 use crate::source::Reject;
@@ -51,6 +52,8 @@ pub(super) struct Engine {
     frontier: i64,
     /// What was committed before this incarnation began: it is decided anew, and not written again.
     replayed: Option<Resume>,
+    /// Whether it goes no further than what was committed, until it is told to.
+    pub(super) stops_at_committed: bool,
     counts: Counted,
     lines: RunningDigest,
     topics: Topics,
@@ -117,6 +120,7 @@ impl Engine {
             tick,
             frontier: i64::MIN,
             replayed: held.resume.clone(),
+            stops_at_committed: false,
             counts: Counted::default(),
             lines: RunningDigest::default(),
             topics,
@@ -200,6 +204,9 @@ impl Engine {
                 if reached && self.has_replayed() {
                     self.decide_all()?;
                     self.check_replay()?;
+                    if self.stops_at_committed {
+                        return Ok(());
+                    }
                     self.step(until)?;
                 }
             }
@@ -393,6 +400,38 @@ impl Engine {
     /// The watermark of a partition, in ms.
     pub(super) fn watermark(&self, at: usize) -> i64 {
         self.sources[at].watermark.time()
+    }
+
+    /// Has it decide in silence what was committed after that which it has decided, with the
+    /// heartbeats of after that.
+    pub(super) fn decide_again(&mut self, committed: Resume, heartbeats: &[Heartbeat]) {
+        heartbeats.iter().for_each(|beat| self.beat(*beat));
+        self.replayed = Some(committed);
+    }
+
+    /// The session.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The first tick from which on other rules can decide: everything that was handed to the
+    /// session is before it, and every change. None where nothing was handed to the session.
+    pub(super) fn change_time(&self) -> Option<i64> {
+        self.session.fed()?;
+        let after = self.session.timetable().last_start().map_or(i64::MIN, |last| last + 1);
+        let earliest = self.frontier.max(after);
+        Some((earliest + self.tick - 1).div_euclid(self.tick) * self.tick)
+    }
+
+    /// Has other rules decide from a time on, see [`Session::change`].
+    pub(super) fn change(&mut self, candidate: &Candidate, effective_time: i64) -> InForce {
+        self.session.change(candidate, effective_time)
+    }
+
+    /// Takes another session in the place of one that has been given nothing.
+    pub(super) fn begin_with(&mut self, session: Session) {
+        assert!(self.session.fed().is_none(), "what it was given would be lost");
+        self.session = session;
     }
 
     /// Whether everything committed before has been decided again.

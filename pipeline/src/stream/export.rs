@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::control::{Begin, Held};
 use super::input::{Input, Start};
+use super::reload;
 use crate::diagnostic::{Failure, Message, unwritable};
 use crate::expr::format_duration;
 use crate::source::log::LOG_VERSION;
@@ -18,6 +19,10 @@ pub struct Exported {
     pub records: Vec<u64>,
     /// Heartbeats.
     pub heartbeats: u64,
+    /// Changes of rules.
+    pub changes: u64,
+    /// The rules directory with which the stream began, as it is exported; none: no rules.
+    pub rules: Option<PathBuf>,
 }
 
 /// Writes the input log of a stream into a directory: what the stream had read when it last
@@ -35,9 +40,11 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         )));
     };
     let folder = out.join("partitions");
-    // An older log's files would be partitions of this one.
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+    // An older log's files would be partitions of this one, or rules.
+    for older in [&folder, &out.join("rules")] {
+        if older.exists() {
+            fs::remove_dir_all(older).map_err(|error| failed(older, &error))?;
+        }
     }
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
     let mut files = Vec::new();
@@ -51,7 +58,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         .iter()
         .map(|source| (source.topic.clone(), source.partition, Start::At(source.offset)))
         .collect();
-    let mut exported = Exported { records: vec![0; files.len()], heartbeats: 0 };
+    let mut exported = Exported { records: vec![0; files.len()], ..Exported::default() };
     let mut input = Input::open(&config.cluster, &starts)?;
     for (source, place) in input.sources.iter_mut().zip(&resume.partitions) {
         source.end = place.next_offset;
@@ -70,6 +77,19 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         control.push_str(&heartbeat.to_line());
         control.push('\n');
         exported.heartbeats += 1;
+    }
+    match held.bundle(&begin.rules_hash) {
+        Some(first) => {
+            let (rules, changes) = reload::write(&held, &first, out)?;
+            exported.rules = rules;
+            for change in &changes.list {
+                control.push_str(&change.to_line());
+                control.push('\n');
+                exported.changes += 1;
+            }
+        }
+        // A version of the program that kept none began it, and there were no changes.
+        None => exported.rules = config.rules.clone(),
     }
     write(&out.join("control.jsonl"), &control)?;
     write(&out.join("log.toml"), &header(begin))?;

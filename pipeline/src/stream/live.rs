@@ -12,6 +12,7 @@ use super::export;
 use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
+use super::rules::Rules;
 use super::snapshots::Snapshots;
 use super::start::{Started, control, start};
 use crate::dataflow::Options;
@@ -36,6 +37,8 @@ pub struct How<'h> {
     pub once: bool,
     /// Set when it is to end at the next tick.
     pub interrupted: Arc<AtomicBool>,
+    /// Set when the rules are to be read again.
+    pub reload: Arc<AtomicBool>,
     /// For tests: the transaction in which the program dies, after it is flushed.
     pub crash_at: Option<u64>,
     /// Hears what whoever runs it should know.
@@ -58,25 +61,22 @@ pub struct Ended {
 /// Runs a stream until it is interrupted; or, `once`, until it has read what there is.
 ///
 /// # Errors
-/// Configuration, rules (exit 2); brokers away, records gone, another instance (exit 3); a replay
+/// Configuration, rules of a stream that begins (exit 2); brokers away, records gone, another instance (exit 3); a replay
 /// that does not give what was committed (exit 1).
 pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let schema = Arc::new(config.schema());
-    let session = Session::with_workers(config.rules.as_deref(), &schema, config.workers)?;
-    let settings = session.settings();
-    let rules_hash = blake3::Hash::from(session.rules_hash()).to_hex().to_string();
     let bound = config.http.as_ref().map(http::bind).transpose()?;
-    let snapshots = Snapshots::open(config, session.layout());
-    let told = (settings, rules_hash.as_str());
-    let Started { held, begin, input, output, mut found } = start(config, how, told, &snapshots)?;
+    let Started { held, begin, laid, disk, snapshots, input, output, mut found } =
+        start(config, how, &schema)?;
+    let settings = laid.settings();
     let session = match &mut found {
-        Some(found) => found.session(config, &schema)?,
-        None => session,
+        Some(found) => found.session(laid, &schema, config.workers)?,
+        None => Session::of(laid, &schema, config.workers, None)?,
     };
     let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
     let server = server.transpose()?;
     let decoder = Decoder::new(schema.clone(), settings.times.max_ahead);
-    let waiting = Waiting::new(schema, settings.dedup_window);
+    let waiting = Waiting::new(schema.clone(), settings.dedup_window);
     let starts: Vec<(String, i32, u64)> = input
         .sources
         .iter()
@@ -89,9 +89,22 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         found.restore(&mut engine, how.tell)?;
     }
     let snapshots = snapshots.of(&begin, found.as_ref());
+    let rules = Rules::new(config, how, (&held, &begin), &schema, disk);
     let committed = held.resume.clone();
-    let mut stream =
-        Stream { config, how, input, engine, output, committed, settings, written: 0, snapshots };
+    let written = 0;
+    let mut stream = Stream {
+        config,
+        how,
+        input,
+        engine,
+        output,
+        committed,
+        settings,
+        written,
+        snapshots,
+        rules,
+    };
+    stream.report_rules();
     if let Some(resume) = &held.resume {
         let decided = resume.counts.decided;
         (how.tell)(&Message::new(
@@ -110,16 +123,17 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     Ok(ended)
 }
 
-struct Stream<'s> {
-    config: &'s Config,
-    how: &'s How<'s>,
-    input: Input,
-    engine: Engine,
-    output: Output,
-    committed: Option<Resume>,
-    settings: Settings,
-    written: u64,
-    snapshots: Snapshots,
+pub(super) struct Stream<'s> {
+    pub(super) config: &'s Config,
+    pub(super) how: &'s How<'s>,
+    pub(super) input: Input,
+    pub(super) engine: Engine,
+    pub(super) output: Output,
+    pub(super) committed: Option<Resume>,
+    pub(super) settings: Settings,
+    pub(super) written: u64,
+    pub(super) snapshots: Snapshots,
+    pub(super) rules: Rules,
 }
 
 impl Stream<'_> {
@@ -130,6 +144,7 @@ impl Stream<'_> {
             let got = self.read()?;
             self.engine.advance()?;
             self.check_progress()?;
+            self.reload()?;
             let interrupted = self.how.interrupted.load(Ordering::Relaxed);
             let over = self.how.once && self.is_over();
             let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
@@ -151,43 +166,13 @@ impl Stream<'_> {
         }
     }
 
-    /// Reads what is there, of partitions that are behind first; false where there was nothing.
+    /// Reads what is there; false where there was nothing.
     fn read(&mut self) -> Result<bool, Failure> {
-        let mut order: Vec<usize> = (0..self.input.sources.len()).collect();
-        order.sort_by_key(|at| self.engine.watermark(*at));
-        let mut got = false;
-        for at in order {
-            let behind = self.lowest();
-            if self.is_full() && self.engine.watermark(at) > behind {
-                // What is left in its queue also keeps the client from fetching more.
-                continue;
-            }
-            got |= self.read_of(at)?;
-        }
-        Ok(got)
+        self.reader().read(&mut self.input, &mut self.engine)
     }
 
-    /// Reads what is there of one partition.
-    fn read_of(&mut self, at: usize) -> Result<bool, Failure> {
-        let bound = self.engine.bound(at);
-        let before = bound.or(self.how.once.then_some(self.input.sources[at].end));
-        let was = self.input.sources[at].position;
-        let records = self.input.take(at, before)?;
-        let source = &mut self.input.sources[at];
-        if let Some(bound) = bound.filter(|_| source.at_end) {
-            // Between its last record and there nothing is left to read.
-            source.position = source.position.max(bound);
-        }
-        let (position, got) = (source.position, !records.is_empty());
-        if position != was && self.engine.take(at, records, position) > 0 {
-            self.input.sources[at].quiet = Since::now();
-        }
-        Ok(got)
-    }
-
-    /// Whether so much waits that only what is behind is read.
-    fn is_full(&self) -> bool {
-        self.engine.waiting_bytes() > self.config.waiting_bytes / 2
+    fn reader(&self) -> Reader {
+        Reader { once: self.how.once, waiting_bytes: self.config.waiting_bytes }
     }
 
     fn has_much_unwritten(&self) -> bool {
@@ -197,24 +182,7 @@ impl Stream<'_> {
 
     /// Checks that the stream can go on: what waits has its limit, and a replay comes to its end.
     fn check_progress(&self) -> Result<(), Failure> {
-        let (bytes, limit) = (self.engine.waiting_bytes(), self.config.waiting_bytes);
-        if bytes > limit {
-            let mib = |bytes: usize| bytes >> 20;
-            return Err(Failure::Environment(Message::new(
-                format!(
-                    "the events that wait for their turn take up {} MiB: more of one time, or of \
-                     one allowed_lateness, than waiting_mib = {} lets wait",
-                    mib(bytes),
-                    mib(limit)
-                ),
-                format!(
-                    "等待处理的事件占用 {} MiB：同一时刻或同一 allowed_lateness 内的事件超过了 \
-                     waiting_mib = {} 所允许的数量",
-                    mib(bytes),
-                    mib(limit)
-                ),
-            )));
-        }
+        self.reader().check_waiting(&self.engine)?;
         let read = |(at, source): (usize, &super::input::Reading)| {
             self.engine.bound(at).is_none_or(|bound| source.has_read_to(bound))
         };
@@ -222,11 +190,6 @@ impl Stream<'_> {
             return Err(replay_falls_short());
         }
         Ok(())
-    }
-
-    fn lowest(&self) -> i64 {
-        let all = 0..self.input.sources.len();
-        all.map(|at| self.engine.watermark(at)).min().unwrap_or(i64::MIN)
     }
 
     /// Whether all that there was at the beginning has been read.
@@ -264,6 +227,16 @@ impl Stream<'_> {
     /// Commits what is decided, with where the stream is and heartbeats, and only then lets those
     /// count.
     fn commit(&mut self, beats: Vec<Heartbeat>, always: bool) -> Result<(), Failure> {
+        self.commit_with(beats, Vec::new(), always)
+    }
+
+    /// The same with further records of the control topic.
+    pub(super) fn commit_with(
+        &mut self,
+        beats: Vec<Heartbeat>,
+        entries: Vec<Entry>,
+        always: bool,
+    ) -> Result<(), Failure> {
         if !self.engine.is_live() {
             // While the past is replayed there is nothing new to say.
             return Ok(());
@@ -272,12 +245,14 @@ impl Stream<'_> {
         let resume = Resume { serial: self.serial() + 1, ..self.engine.resume() };
         let moved = self.committed.as_ref().is_none_or(|was| was.frontier != resume.frontier);
         let mut records = self.engine.outgoing_records();
-        if records.is_empty() && beats.is_empty() && !moved && !always {
+        let nothing = records.is_empty() && beats.is_empty() && entries.is_empty();
+        if nothing && !moved && !always {
             return Ok(());
         }
         let since = Since::now();
         self.written += records.len() as u64;
         records.extend(beats.iter().map(|beat| control(self.config, &Entry::Heartbeat(*beat))));
+        records.extend(entries.iter().map(|entry| control(self.config, entry)));
         records.push(control(self.config, &Entry::Resume(resume.clone())));
         while self.output.commit(&records, self.how.tell)? == Told::Unknown {
             let found = Held::read(self.config)?.resume;
@@ -292,6 +267,7 @@ impl Stream<'_> {
             watch.committed(&resume, since.elapsed());
         }
         self.committed = Some(resume);
+        self.rules.heartbeats.extend(&beats);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
         self.snapshot(false)
     }
@@ -380,7 +356,76 @@ impl Stream<'_> {
     }
 }
 
-fn replay_falls_short() -> Failure {
+/// How an engine is given what its input has.
+#[derive(Clone, Copy)]
+pub(super) struct Reader {
+    /// Whether nothing is read that came after the input was opened.
+    pub(super) once: bool,
+    /// See [`Config::waiting_bytes`].
+    pub(super) waiting_bytes: usize,
+}
+
+impl Reader {
+    /// Reads what is there, of partitions that are behind first; false where there was nothing.
+    pub(super) fn read(self, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
+        let all = 0..input.sources.len();
+        let mut order: Vec<usize> = all.clone().collect();
+        order.sort_by_key(|at| engine.watermark(*at));
+        let mut got = false;
+        for at in order {
+            let behind = all.clone().map(|at| engine.watermark(at)).min().unwrap_or(i64::MIN);
+            if engine.waiting_bytes() > self.waiting_bytes / 2 && engine.watermark(at) > behind {
+                // What is left in its queue also keeps the client from fetching more.
+                continue;
+            }
+            got |= self.read_of(at, input, engine)?;
+        }
+        Ok(got)
+    }
+
+    /// Reads what is there of one partition.
+    fn read_of(self, at: usize, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
+        let bound = engine.bound(at);
+        let before = bound.or(self.once.then_some(input.sources[at].end));
+        let was = input.sources[at].position;
+        let records = input.take(at, before)?;
+        let source = &mut input.sources[at];
+        if let Some(bound) = bound.filter(|_| source.at_end) {
+            // Between its last record and there nothing is left to read.
+            source.position = source.position.max(bound);
+        }
+        let (position, got) = (source.position, !records.is_empty());
+        if position != was && engine.take(at, records, position) > 0 {
+            input.sources[at].quiet = Since::now();
+        }
+        Ok(got)
+    }
+
+    /// Checks that what waits is within its limit.
+    pub(super) fn check_waiting(self, engine: &Engine) -> Result<(), Failure> {
+        let (bytes, limit) = (engine.waiting_bytes(), self.waiting_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let mib = |bytes: usize| bytes >> 20;
+        Err(Failure::Environment(Message::new(
+            format!(
+                "the events that wait for their turn take up {} MiB: more of one time, or of one \
+                 allowed_lateness, than waiting_mib = {} lets wait",
+                mib(bytes),
+                mib(limit)
+            ),
+            format!(
+                "等待处理的事件占用 {} MiB：同一时刻或同一 allowed_lateness 内的事件超过了 \
+                 waiting_mib = {} 所允许的数量",
+                mib(bytes),
+                mib(limit)
+            ),
+        )))
+    }
+}
+
+pub(super) fn replay_falls_short() -> Failure {
     Failure::Environment(Message::new(
         "the input ends before what was committed is decided again: records are gone",
         "输入在重放完已提交的决策之前结束：有记录丢失",
@@ -391,11 +436,11 @@ fn replay_falls_short() -> Failure {
 /// decisions must be those of the stream.
 fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<(), Failure> {
     let log = out.join("input-log");
-    export::export(config, &log)?;
+    let exported = export::export(config, &log)?;
     let request = Request {
         events: Events::Log { path: log, lateness: None },
         labels: None,
-        rules: config.rules.clone(),
+        rules: exported.rules,
         models: ModelPaths::default(),
         out: out.to_owned(),
         options: Options { workers: config.workers, tick: config.tick, batch: BATCH, sorted: true },

@@ -14,6 +14,7 @@
 //! was committed is decided again in silence and compared by digest. With snapshots the input topics
 //! need not keep what is before them. `http` answers who waits for a decision, beside all of this.
 
+mod bundle;
 mod cluster;
 mod config;
 mod connect;
@@ -27,6 +28,9 @@ mod input;
 mod live;
 mod output;
 mod produce;
+mod reload;
+mod rules;
+mod shadow;
 mod start;
 mod snapshots;
 

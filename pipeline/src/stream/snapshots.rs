@@ -25,7 +25,7 @@ use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
 use crate::event::Schema;
-use crate::run::Session;
+use crate::run::{Laid, Session};
 use crate::snapshot::{Draft, Saved, Store, Stored, tidy};
 use crate::stopwatch::Since;
 
@@ -103,6 +103,8 @@ pub(super) struct Snapshots {
     told: bool,
     /// The next one, for which everything is made ready.
     preparing: Option<JoinHandle<io::Result<Draft>>>,
+    /// Whether the next one is not waited for: those before are of no use.
+    overdue: bool,
     /// The one that is being written.
     writing: Option<JoinHandle<io::Result<(Stored, Duration)>>>,
     figures: Figures,
@@ -146,6 +148,7 @@ impl Snapshots {
             since: Since::now(),
             told: false,
             preparing: None,
+            overdue: false,
             writing: None,
             figures: Figures::default(),
         }
@@ -209,6 +212,13 @@ impl Snapshots {
         }
     }
 
+    /// The state is laid out otherwise from here on: one is to be taken soon.
+    pub(super) fn laid_out(&mut self, layout: [u8; 32]) {
+        self.layout = blake3::Hash::from(layout).to_hex().to_string();
+        self.last = None;
+        self.overdue = true;
+    }
+
     /// The snapshots of a stream that began so and goes on from there.
     pub(super) fn of(self, begin: &Begin, found: Option<&FoundSnapshot>) -> Snapshots {
         let last = found.map(|found| found.resume.serial);
@@ -225,7 +235,7 @@ impl Snapshots {
             return at_end && self.last.is_none_or(|last| last < resume.serial);
         }
         let interval = Duration::from_millis(settings.interval as u64);
-        if self.writing.is_some() || self.since.elapsed() < interval {
+        if self.writing.is_some() || !(self.overdue || self.since.elapsed() >= interval) {
             return false;
         }
         let store = settings.store();
@@ -251,7 +261,7 @@ impl Snapshots {
             Some(preparing) => joined(preparing),
             None => store.begin(),
         };
-        (self.last, self.since) = (Some(number), Since::now());
+        (self.last, self.since, self.overdue) = (Some(number), Since::now(), false);
         let draft = match begun {
             Ok(draft) => draft,
             Err(error) => {
@@ -328,11 +338,12 @@ impl FoundSnapshot {
     /// A session that goes on from it.
     pub(super) fn session(
         &mut self,
-        config: &Config,
+        laid: Laid,
         schema: &Arc<Schema>,
+        workers: usize,
     ) -> Result<Session, Failure> {
         let state = std::mem::take(&mut self.state);
-        Session::restore(config.rules.as_deref(), schema, config.workers, state)
+        Session::of(laid, schema, workers, Some(state))
     }
 
     /// Brings the engine to where it was.

@@ -1,23 +1,32 @@
 //! How a stream begins: everything that can be wrong is looked at before it takes its name, so that
 //! a start that must fail leaves an instance that runs alone.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::bundle::Bundle;
 use super::config::Config;
 use super::connect::{Tell, ensure_topic, partitions, wait, with_times_of_senders};
 use super::control::{Begin, Entry, Held, Resume, Source};
 use super::input::{Input, Start, no_topic};
 use super::live::How;
 use super::output::{Outgoing, Output, Told};
+use super::reload::{self, Read};
 use super::snapshots::{FoundSnapshot, Snapshots};
 use crate::diagnostic::{Failure, Message};
-use crate::run::Settings;
+use crate::event::Schema;
+use crate::run::Laid;
 
 /// What a stream begins with.
 pub(super) struct Started {
     pub(super) held: Held,
     /// With what it began, perhaps long ago.
     pub(super) begin: Begin,
+    /// Its rules, with all changes so far.
+    pub(super) laid: Laid,
+    /// The rules on disk, where they are others than those in force.
+    pub(super) disk: Option<Result<Read, Failure>>,
+    pub(super) snapshots: Snapshots,
     /// From which it goes on, if there is one.
     pub(super) found: Option<FoundSnapshot>,
     pub(super) input: Input,
@@ -27,44 +36,85 @@ pub(super) struct Started {
 /// Begins: from here on nobody else writes in the stream's name.
 ///
 /// # Errors
-/// When brokers are away, records are gone, or the stream began with other rules; whoever has the
-/// stream's name then goes on.
+/// When brokers are away, records are gone, or the stream began otherwise; whoever has the stream's
+/// name then goes on.
 pub(super) fn start(
     config: &Config,
     how: &How<'_>,
-    told: (Settings, &str),
-    snapshots: &Snapshots,
+    schema: &Arc<Schema>,
 ) -> Result<Started, Failure> {
     let sources = open_topics(config, how)?;
-    let held = Held::read(config)?;
-    let found = snapshots.newest(&held, how.tell)?;
-    look(config, &sources, told, found.as_ref())?;
+    let mut held = Held::read(config)?;
+    let mut ruled = Ruled::of(config, &held, schema)?;
+    let mut snapshots = Snapshots::open(config, ruled.laid.layout());
+    let mut found = snapshots.newest(&held, how.tell)?;
+    look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
     warn_of_times(config, how.tell);
     let mut output = Output::open(config, how.crash_at)?;
     // Whoever had the name may have committed until now.
-    let (input, mut held, now) = look(config, &sources, told, found.as_ref())?;
-    if held.begin.is_none() {
-        write_begin(config, &mut output, &now, how.tell)?;
+    let now = Held::read(config)?;
+    if (&now.begin, &now.changes) != (&held.begin, &held.changes) {
+        ruled = Ruled::of(config, &now, schema)?;
+        snapshots = Snapshots::open(config, ruled.laid.layout());
+        found = snapshots.newest(&now, how.tell)?;
+    }
+    held = now;
+    let (input, now) = look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
+    if let Some(bundle) = &ruled.unwritten {
+        write_begin(config, &mut output, (bundle, &now), how.tell)?;
     }
     let begin = held.begin.get_or_insert(now).clone();
-    Ok(Started { held, begin, found, input, output })
+    let Ruled { laid, disk, .. } = ruled;
+    Ok(Started { held, begin, laid, disk, snapshots, found, input, output })
 }
 
-/// How far the stream is, its input from there on, and with what it would begin now; that they fit.
+/// The rules of a stream.
+struct Ruled {
+    laid: Laid,
+    /// Those with which it begins, where the control topic does not hold them.
+    unwritten: Option<Bundle>,
+    disk: Option<Result<Read, Failure>>,
+}
+
+impl Ruled {
+    /// Those that the control topic holds, and beside them what is on disk; of a stream that begins,
+    /// or was begun by a version that kept none, those on disk.
+    fn of(config: &Config, held: &Held, schema: &Arc<Schema>) -> Result<Ruled, Failure> {
+        let directory = config.rules.as_deref();
+        let Some(timetable) = reload::kept(held, schema)? else {
+            let (bundle, timetable) = reload::read_first(directory, schema)?;
+            let laid = Laid::new(timetable, Vec::new());
+            return Ok(Ruled { laid, unwritten: Some(bundle), disk: None });
+        };
+        let in_force = timetable.last_hash().to_hex().to_string();
+        let same = |bundle: &Bundle| held.bundle(&in_force).as_ref() == Some(bundle);
+        let disk = match Bundle::read(directory) {
+            Ok(bundle) if same(&bundle) => None,
+            _ => Some(reload::read(directory, &timetable, schema)),
+        };
+        let differs = |disk: &Result<Read, Failure>| {
+            disk.as_ref().map_or(true, |read| read.rules_hash() != in_force)
+        };
+        let disk = disk.filter(differs);
+        Ok(Ruled { laid: Laid::new(timetable, Vec::new()), unwritten: None, disk })
+    }
+}
+
+/// The input of a stream from where it goes on, and with what it would begin now; that they fit.
 fn look(
     config: &Config,
-    sources: &[(String, i32)],
-    told: (Settings, &str),
+    (sources, held): (&[(String, i32)], &Held),
+    laid: &Laid,
     found: Option<&FoundSnapshot>,
-) -> Result<(Input, Held, Begin), Failure> {
-    let held = Held::read(config)?;
+) -> Result<(Input, Begin), Failure> {
     let input = Input::open(&config.cluster, &starts(sources, held.begin.as_ref(), found))?;
-    let now = Begin::new(config, begun(&input), told);
+    let rules_hash = laid.timetable().rules_hash();
+    let now = Begin::new(config, begun(&input), (laid.settings(), &rules_hash));
     if let Some(begin) = &held.begin {
         begin.check(&now)?;
     }
     check_ends(&input, held.resume.as_ref())?;
-    Ok((input, held, now))
+    Ok((input, now))
 }
 
 /// Says where `max_ahead` does not protect. It is no failure: whose topics they are may not be
@@ -169,16 +219,21 @@ fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
     )))
 }
 
-/// Writes down with what the stream begins.
+/// Writes down with what the stream begins, its rules with it.
 fn write_begin(
     config: &Config,
     output: &mut Output,
-    now: &Begin,
+    (bundle, now): (&Bundle, &Begin),
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
-    let record = control(config, &Entry::Begin(now.clone()));
-    while output.commit(std::slice::from_ref(&record), tell)? == Told::Unknown {
-        if let Some(begin) = Held::read(config)?.begin {
+    let mut entries = bundle.entries(&now.rules_hash)?;
+    entries.push(Entry::Begin(now.clone()));
+    let records: Vec<Outgoing> = entries.iter().map(|entry| control(config, entry)).collect();
+    while output.commit(&records, tell)? == Told::Unknown {
+        let held = Held::read(config)?;
+        // A version that kept no rules may have begun it.
+        let whole = held.bundle(&now.rules_hash).is_some();
+        if let Some(begin) = held.begin.filter(|_| whole) {
             return begin.check(now);
         }
     }

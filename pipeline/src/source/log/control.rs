@@ -77,6 +77,20 @@ pub struct Change {
     pub span: Range<usize>,
 }
 
+impl Change {
+    /// The change as a line of `control.jsonl`, without the newline.
+    pub fn to_line(&self) -> String {
+        let Change { effective_time, rules, rules_hash, .. } = self;
+        let mut line = serde_json::json!({
+            "kind": "change", "effective_time": effective_time, "rules": rules
+        });
+        if let Some(hash) = rules_hash {
+            line["rules_hash"] = hash.as_str().into();
+        }
+        line.to_string()
+    }
+}
+
 /// From a record on, a partition is as if it had seen an event of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

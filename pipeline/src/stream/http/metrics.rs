@@ -47,6 +47,8 @@ pub(in crate::stream) struct Metrics {
     snapshots: Counters,
     snapshot_bytes: Gauges,
     snapshot_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
+    reloads: Counters,
+    rules: Gauges,
     lag_max: AtomicU64,
 }
 
@@ -76,6 +78,8 @@ impl Default for Metrics {
             snapshots: Family::default(),
             snapshot_bytes: Family::default(),
             snapshot_seconds: Family::default(),
+            reloads: Family::default(),
+            rules: Family::default(),
             lag_max: AtomicU64::new(u64::MAX),
         };
         metrics.register();
@@ -96,6 +100,8 @@ impl Metrics {
         add("rule_hits", "Hits of live rules in this process", self.rule_hits.clone());
         let help = "Events for which a rule could not be evaluated, in this process";
         add("not_evaluable", help, self.not_evaluable.clone());
+        let help = "Rules that were read while the stream ran, by what became of them";
+        add("rules_reloads", help, self.reloads.clone());
         add("http_requests", "Requests by route and status", self.requests.clone());
         let help = "Records that are in a partition and were not read";
         registry.register("partition_lag_records", help, self.lag.clone());
@@ -107,6 +113,8 @@ impl Metrics {
         registry.register_with_unit("waiting", help, Unit::Bytes, self.waiting_bytes.clone());
         registry.register("live", "1 when the past is replayed", self.live.clone());
         registry.register("holds_open", "Transactions that wait for a person", self.holds.clone());
+        let help = "1 for the hash of the rules that came into force last";
+        registry.register("rules_info", help, self.rules.clone());
         for (name, help, metric) in [
             ("append_to_decided", "From a record's append to its decision", &self.to_decided),
             ("append_to_committed", "From a record's append to the commit", &self.to_committed),
@@ -219,6 +227,17 @@ impl Metrics {
         }
     }
 
+    /// Counts rules that were read again, by what became of them.
+    pub(in crate::stream) fn reload(&self, result: &'static str) {
+        self.reloads.get_or_create(&label("result", result)).inc();
+    }
+
+    /// The rules that are in force.
+    pub(in crate::stream) fn rules(&self, hash: &str) {
+        self.rules.clear();
+        self.rules.get_or_create(&label("hash", hash)).set(1);
+    }
+
     /// How many transactions wait for a person.
     pub(super) fn holds(&self, open: usize) {
         self.holds.set(open as i64);
@@ -268,6 +287,9 @@ mod tests {
         metrics.partition(("events", 1), Some(12), 1_000);
         metrics.state((3, 400), true, Some(12));
         metrics.holds(1);
+        metrics.reload("taken");
+        metrics.rules("old");
+        metrics.rules("new");
         metrics.request("/v1/decide", 200, Duration::from_millis(4));
         let text = metrics.text();
         for line in [
@@ -278,6 +300,8 @@ mod tests {
             "hongxian_append_to_committed_seconds_bucket{le=\"0.05\"} 0",
             "hongxian_partition_lag_records{topic=\"events\",partition=\"1\"} 12",
             "hongxian_waiting_bytes 400",
+            "hongxian_rules_reloads_total{result=\"taken\"} 1",
+            "hongxian_rules_info{hash=\"new\"} 1",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -2,6 +2,7 @@
 //! from the beginning, but for features that have no full window yet, and none of it depends on
 //! how the run is cut up.
 
+mod live;
 mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -118,12 +118,11 @@ fn a_start_that_fails_leaves_who_runs_alone() {
     bench.send((0..50).map(|at| claim(at, 0)));
     let mut first = bench.spawn(&[]);
     until("nothing is decided", || !bench.decided().is_empty());
-    let policy = bench.rules().join("policy.toml");
-    let before = std::fs::read_to_string(&policy).unwrap();
-    std::fs::write(&policy, format!("{before}\n[bands]\nreview = 250\n")).unwrap();
+    let before = std::fs::read_to_string(bench.config()).unwrap();
+    std::fs::write(bench.config(), format!("{before}[extra]\nchannel = 'string'\n")).unwrap();
     let said = bench.fails(&[], 2);
     assert!(said.contains("the stream began with others"), "{said}");
-    std::fs::write(&policy, before).unwrap();
+    std::fs::write(bench.config(), before).unwrap();
     bench.delete_before(5);
     let said = bench.fails(&[], 3);
     assert!(said.contains("needs those from 0 on"), "{said}");

@@ -9,6 +9,7 @@ mod crashes;
 mod endures;
 mod http;
 mod operate;
+mod reload;
 mod replay;
 mod snapshots;
 
@@ -54,16 +55,15 @@ fn a_mistake_of_the_configuration_is_shown_where_it_stands() {
 
 /// A stream that goes on is told the same as when it began, and needs all that it read then.
 #[test]
-fn a_stream_goes_on_with_its_own_rules_and_all_its_records_or_not_at_all() {
+fn a_stream_goes_on_with_its_own_columns_and_all_its_records_or_not_at_all() {
     let Some(bench) = Bench::new("keeps", 1) else { return };
     bench.send((0..20).map(|at| bench::claim(at, 0)));
     bench.stream(&["--once"]);
-    let policy = bench.rules().join("policy.toml");
-    let before = fs::read_to_string(&policy).unwrap();
-    fs::write(&policy, format!("{before}\n[bands]\nreview = 250\n")).unwrap();
+    let config = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), format!("{config}[extra]\nchannel = 'string'\n")).unwrap();
     let said = bench.fails(&["--once"], 2);
-    assert!(said.contains("the stream began with others: the rules (their hash)"), "{said}");
-    fs::write(&policy, before).unwrap();
+    assert!(said.contains("the stream began with others: the columns of [extra]"), "{said}");
+    fs::write(bench.config(), config).unwrap();
     bench.stream(&["--once"]);
     bench.delete_before(5);
     let said = bench.fails(&["--once"], 3);

@@ -10,7 +10,7 @@ use super::bench::{Bench, Sent, claim, claim_json};
 
 impl Bench {
     /// Snapshots at each commit, if the one before is on disk.
-    fn with_snapshots(&self) {
+    pub(super) fn with_snapshots(&self) {
         let text = fs::read_to_string(self.config()).unwrap();
         let text = format!("{text}[snapshots]\ndir = 'snapshots'\ninterval = '1ms'\nkeep = 2\n");
         fs::write(self.config(), text).unwrap();
@@ -26,7 +26,7 @@ impl Bench {
     }
 
     /// Runs the stream to its end; what it tells on standard error.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let output = self.command(&["--once"]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");

@@ -1,0 +1,277 @@
+//! How other rules come into force in a stream that runs.
+//!
+//! They are in force from the first tick on that is after everything handed to the session, and
+//! after every change before: what has come and waits for its turn is decided by them already. That
+//! time is committed, with their bytes, and then they decide: so a replay of the input log has the
+//! same rules at the same events, whatever the program dies of.
+//!
+//! Where nothing has been handed to the session, they are in force from the beginning. What they
+//! need and the session does not compute is worked out beside it first, see [`mod@super::shadow`].
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::control::{Begin, Change, Entry, Held};
+use super::live::{How, Stream};
+use super::reload::{Read, Reload, tell_refused};
+use super::shadow::{Basis, Caught, Due, Round, Shadow};
+use crate::diagnostic::{Failure, Lang, Message};
+use crate::event::{Schema, TIME_MIN};
+use crate::run::{InForce, Laid, Session};
+use crate::source::log::Heartbeat;
+
+/// The digits of a hash that tell one from another for people.
+const SHOWN: usize = 12;
+
+/// The rules of a stream, as far as they may change.
+pub(super) struct Rules {
+    schema: Arc<Schema>,
+    reload: Reload,
+    /// Whose bytes the control topic holds.
+    held: Vec<String>,
+    begin: Begin,
+    /// Those that are committed, in the order of offsets for each partition.
+    pub(super) heartbeats: Vec<Heartbeat>,
+    /// A session that is being built for rules that need more than is computed.
+    shadow: Option<Shadow>,
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        self.shadow.iter().for_each(Shadow::cancel);
+    }
+}
+
+impl Rules {
+    pub(super) fn new(
+        config: &Config,
+        how: &How<'_>,
+        (held, begin): (&Held, &Begin),
+        schema: &Arc<Schema>,
+        disk: Option<Result<Read, Failure>>,
+    ) -> Rules {
+        let mut reload = Reload::new(config, schema, &how.reload);
+        match disk {
+            Some(Ok(read)) => reload.next = Some(read),
+            Some(Err(failure)) => tell_refused(&failure, how.tell),
+            None => {}
+        }
+        let hashes = held.rules.iter().map(|part| part.rules_hash.clone());
+        let hashes = hashes.chain([begin.rules_hash.clone()]);
+        Rules {
+            schema: schema.clone(),
+            reload,
+            held: hashes.collect(),
+            begin: begin.clone(),
+            heartbeats: held.heartbeats.clone(),
+            shadow: None,
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Reads rules again where that is asked for, and has them come into force when they are right.
+    pub(super) fn reload(&mut self) -> Result<(), Failure> {
+        if !self.engine.is_live() {
+            return Ok(());
+        }
+        if let Some(shadow) = self.rules.shadow.take() {
+            // Rules that are asked for meanwhile come after these.
+            return self.go_on_with(shadow);
+        }
+        if let Some(failure) = self.rules.reload.poll(self.engine.session().timetable()) {
+            tell_refused(&failure, self.how.tell);
+            self.count_reload("refused");
+        }
+        let Some(read) = self.rules.reload.next.take() else { return Ok(()) };
+        let in_force = blake3::Hash::from(self.engine.session().rules_hash());
+        if read.rules_hash() == in_force.to_hex().as_str() {
+            (self.how.tell)(&Message::new(
+                "the rules on disk are those that are in force",
+                "磁盘上的规则与生效的规则相同",
+            ));
+            self.count_reload("unchanged");
+            return Ok(());
+        }
+        match (self.engine.change_time(), self.engine.session().lacks(&read.candidate)) {
+            (None, _) => self.begin_with(&read),
+            (Some(time), None) => self.change(&read, time),
+            (Some(_), Some(names)) => self.work_out(read, &names),
+        }
+    }
+
+    /// Has rules come into force whose features are all computed.
+    fn change(&mut self, read: &Read, effective_time: i64) -> Result<(), Failure> {
+        self.commit_change(read, effective_time)?;
+        let in_force = self.engine.change(&read.candidate, effective_time);
+        self.tell_in_force(&in_force);
+        Ok(())
+    }
+
+    /// Has rules decide from the first event on.
+    fn begin_with(&mut self, read: &Read) -> Result<(), Failure> {
+        self.commit_change(read, TIME_MIN)?;
+        let timetable = self.engine.session().timetable().with(&read.candidate, TIME_MIN);
+        let laid = Laid::new(timetable, Vec::new());
+        self.snapshots.laid_out(laid.layout());
+        self.engine.begin_with(Session::of(laid, &self.rules.schema, self.config.workers, None)?);
+        let rules_hash = read.rules_hash();
+        let warming = Vec::new();
+        self.tell_in_force(&InForce { rules_hash, effective_time: TIME_MIN, warming });
+        Ok(())
+    }
+
+    /// Commits that rules are in force from a time on, with everything that was decided before.
+    fn commit_change(&mut self, read: &Read, effective_time: i64) -> Result<(), Failure> {
+        let mut entries = read.entries(&self.rules.held)?;
+        let rules_hash = read.rules_hash();
+        entries.push(Entry::Change(Change { effective_time, rules_hash: rules_hash.clone() }));
+        self.commit_with(Vec::new(), entries, true)?;
+        self.rules.held.push(rules_hash);
+        Ok(())
+    }
+
+    fn tell_in_force(&mut self, in_force: &InForce) {
+        let InForce { rules_hash, effective_time, warming } = in_force;
+        let shown = rules_hash.get(..SHOWN).unwrap_or(rules_hash);
+        let (from, zh_from) = match *effective_time {
+            TIME_MIN => ("from the first event on".to_owned(), "自首个事件起".to_owned()),
+            time => (format!("from {} on", moment(time)), format!("自 {} 起", moment(time))),
+        };
+        let until: Vec<String> = warming
+            .iter()
+            .map(|(name, until)| format!("{name} until {}", moment(*until)))
+            .collect();
+        let until = until.join(", ");
+        let (en, zh) = match until.is_empty() {
+            true => (String::new(), String::new()),
+            false => (format!("; warming: {until}"), format!("；预热中：{until}")),
+        };
+        (self.how.tell)(&Message::new(
+            format!("the rules {shown} are in force {from}{en}"),
+            format!("规则 {shown} {zh_from}生效{zh}"),
+        ));
+        self.settings.idle = self.engine.session().settings().idle;
+        self.count_reload("taken");
+        self.report_rules();
+    }
+
+    /// Begins to build a session that computes what rules need.
+    fn work_out(&mut self, read: Read, names: &[String]) -> Result<(), Failure> {
+        let (hash, names) = (read.rules_hash(), names.join(", "));
+        let shown = hash.get(..SHOWN).unwrap_or(&hash);
+        (self.how.tell)(&Message::new(
+            format!(
+                "the rules {shown} need what is not computed yet: {names}; it is worked out beside \
+                 the stream from its whole input, and the rules before decide until then"
+            ),
+            format!(
+                "规则 {shown} 需要尚未计算的特征：{names}；正由全部输入在旁路计算，此前仍由原有规则决策"
+            ),
+        ));
+        // What it is to decide again is what is committed.
+        self.commit_with(Vec::new(), Vec::new(), true)?;
+        let Some(committed) = &self.committed else { return Ok(()) };
+        let basis = Basis {
+            config: self.config.clone(),
+            schema: self.rules.schema.clone(),
+            begin: self.rules.begin.clone(),
+            timetable: self.engine.session().timetable().clone(),
+            heartbeats: self.rules.heartbeats.clone(),
+        };
+        let shadow = Shadow::begin(basis, read, committed);
+        if self.how.once {
+            return self.go_on_with(shadow);
+        }
+        self.rules.shadow = Some(shadow);
+        Ok(())
+    }
+
+    /// Looks how far a session is that is being built; when it is far enough, it takes over.
+    fn go_on_with(&mut self, shadow: Shadow) -> Result<(), Failure> {
+        let (caught, due) = match shadow.look(self.how.once) {
+            Round::Working(shadow) => {
+                self.rules.shadow = Some(shadow);
+                return Ok(());
+            }
+            Round::Failed(read, failure) => {
+                self.give_up(&read, &failure);
+                return Ok(());
+            }
+            Round::Done(caught, due) => (*caught, due),
+        };
+        if due.is_last() || self.how.once {
+            return self.take_over(caught, due);
+        }
+        let Some(committed) = &self.committed else { return Ok(()) };
+        let beats = self.rules.heartbeats.as_slice();
+        let again = due.again(caught, (committed, beats), self.config.waiting_bytes);
+        self.rules.shadow = Some(again);
+        Ok(())
+    }
+
+    /// Goes on with a session that was built beside, and has its rules come into force.
+    fn take_over(&mut self, caught: Caught, due: Due) -> Result<(), Failure> {
+        self.commit_with(Vec::new(), Vec::new(), true)?;
+        let Some(committed) = &self.committed else { return Ok(()) };
+        let beats = self.rules.heartbeats.as_slice();
+        let caught = due.finish(caught, (committed, beats), self.config.waiting_bytes);
+        let Caught { mut input, mut engine } = match caught {
+            Ok(caught) => caught,
+            Err(failure) => {
+                self.give_up(&due.read, &failure);
+                return Ok(());
+            }
+        };
+        for (new, old) in input.sources.iter_mut().zip(&self.input.sources) {
+            (new.end, new.quiet) = (old.end, old.quiet);
+        }
+        engine.stops_at_committed = false;
+        engine.watch = self.engine.watch.take();
+        (self.input, self.engine) = (input, engine);
+        self.snapshots.laid_out(self.engine.session().layout());
+        let time = self.engine.change_time();
+        let time = time.expect("something was handed to the session that it stands for");
+        self.change(&due.read, time)
+    }
+
+    /// Says that what rules need cannot be worked out.
+    fn give_up(&self, read: &Read, failure: &Failure) {
+        let hash = read.rules_hash();
+        let shown = hash.get(..SHOWN).unwrap_or(&hash);
+        let why = |lang| failure.render(lang, false);
+        (self.how.tell)(&Message::new(
+            format!(
+                "{}the rules {shown} are refused, those before stay in force: what they need cannot \
+                 be worked out from the input; take back what is new in features.toml, or begin a \
+                 new stream",
+                why(Lang::En)
+            ),
+            format!(
+                "{}规则 {shown} 被拒绝，原有规则继续生效：无法由输入计算其所需的特征；请撤回 features.toml \
+                 中的新特征，或另起一个流",
+                why(Lang::Zh)
+            ),
+        ));
+        self.count_reload("refused");
+    }
+
+    fn count_reload(&self, result: &'static str) {
+        if let Some(watch) = &self.engine.watch {
+            watch.desk.metrics.reload(result);
+        }
+    }
+
+    /// Says to whoever asks which rules are in force.
+    pub(super) fn report_rules(&self) {
+        if let Some(watch) = &self.engine.watch {
+            let hash = blake3::Hash::from(self.engine.session().rules_hash());
+            watch.desk.metrics.rules(hash.to_hex().as_str());
+        }
+    }
+}
+
+/// A moment in RFC 3339.
+fn moment(time: i64) -> String {
+    jiff::Timestamp::from_millisecond(time).map_or_else(|_| time.to_string(), |at| at.to_string())
+}
