@@ -51,9 +51,7 @@ pub(super) fn read(
     begun: &Timetable,
     schema: &Arc<Schema>,
 ) -> Result<Read, Failure> {
-    let bundle = Bundle::read(directory)?;
-    let candidate = begun.candidate(directory, schema)?;
-    check_packed(&bundle, &candidate.rules_hash(), schema)?;
+    let (bundle, candidate) = packed(directory, &|path| begun.candidate(path, schema))?;
     Ok(Read { bundle, candidate })
 }
 
@@ -62,30 +60,32 @@ pub(super) fn read_first(
     directory: Option<&Path>,
     schema: &Arc<Schema>,
 ) -> Result<(Bundle, Timetable), Failure> {
+    let (changes, models) = (Changes::default(), Artefacts::default());
+    packed(directory, &|path| changes::load(path, &changes, &models, schema))
+}
+
+/// The bytes of a rules directory, and what they are read as: what decides is what is kept, whatever
+/// happens to the files meanwhile.
+fn packed<T>(
+    directory: Option<&Path>,
+    read: &dyn Fn(Option<&Path>) -> Result<T, Failure>,
+) -> Result<(Bundle, T), Failure> {
     let bundle = Bundle::read(directory)?;
-    let timetable = alone(directory, schema)?;
-    check_packed(&bundle, &timetable.rules_hash(), schema)?;
-    Ok((bundle, timetable))
-}
-
-fn alone(directory: Option<&Path>, schema: &Arc<Schema>) -> Result<Timetable, Failure> {
-    changes::load(directory, &Changes::default(), &Artefacts::default(), schema)
-}
-
-/// Checks that what is kept is what was read: nothing is left out of it, and no file changed in
-/// between.
-fn check_packed(bundle: &Bundle, rules_hash: &str, schema: &Arc<Schema>) -> Result<(), Failure> {
-    let folder = temporary()?;
-    let unpacked = bundle.write(folder.path())?;
-    let same = alone(unpacked.as_deref(), schema).is_ok_and(|one| one.rules_hash() == rules_hash);
-    if same {
-        return Ok(());
+    if directory.is_none_or(Path::is_dir) {
+        let folder = temporary()?;
+        let unpacked = bundle.write(folder.path())?;
+        if let Ok(read) = read(unpacked.as_deref()) {
+            return Ok((bundle, read));
+        }
     }
-    Err(Failure::Usage(Message::new(
-        "the rules changed while they were read; they are read again when they are still, or by \
-         another SIGHUP",
-        "读取期间规则发生了变化；待文件不再变化或再次收到 SIGHUP 时会重新读取",
-    )))
+    // What is wrong is said at the places where people find it.
+    Err(read(directory).err().unwrap_or_else(|| {
+        Failure::Usage(Message::new(
+            "the rules changed while they were read; they are read again when they are still, or \
+             by another SIGHUP",
+            "读取期间规则发生了变化；待文件不再变化或再次收到 SIGHUP 时会重新读取",
+        ))
+    }))
 }
 
 pub(super) fn temporary() -> Result<tempfile::TempDir, Failure> {
