@@ -17,6 +17,7 @@ use crate::diagnostic::Failure;
 use crate::event::{Chunk, EVENT_TIME, Schema};
 use crate::job::Job;
 use crate::model::Artefacts;
+use crate::peers::Peers;
 use crate::sink::Scored;
 use crate::snapshot::{FORMAT, Part, State};
 use crate::source::log::{Changes, Times};
@@ -58,6 +59,7 @@ pub struct Session {
     parts: Receiver<Scored>,
     /// Parts that came before those in front of them.
     early: BTreeMap<usize, Scored>,
+    /// Those of all processes.
     workers: usize,
     /// Parts that were asked for by feeding a step, and parts that were handed out.
     asked: usize,
@@ -82,7 +84,7 @@ impl Session {
         schema: &Arc<Schema>,
         workers: usize,
     ) -> Result<Session, Failure> {
-        Session::begin(rules, schema, workers, None)
+        Session::begin(rules, schema, workers, (None, None))
     }
 
     /// Goes on from the state of another session of the same [`layout`](Self::layout), which may
@@ -96,14 +98,25 @@ impl Session {
         workers: usize,
         state: State,
     ) -> Result<Session, Failure> {
-        Session::begin(rules, schema, workers, Some(state))
+        Session::begin(rules, schema, workers, (Some(state), None))
+    }
+
+    /// Begins, or goes on, with the workers of other processes, which
+    /// [`follow_session`](super::follow_session).
+    pub fn lead(
+        rules: Option<&Path>,
+        schema: &Arc<Schema>,
+        state: Option<State>,
+        peers: Peers,
+    ) -> Result<Session, Failure> {
+        Session::begin(rules, schema, peers.workers(), (state, Some(peers)))
     }
 
     fn begin(
         rules: Option<&Path>,
         schema: &Arc<Schema>,
         workers: usize,
-        mut state: Option<State>,
+        (mut state, peers): (Option<State>, Option<Peers>),
     ) -> Result<Session, Failure> {
         let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
         let policy = timetable.policy();
@@ -128,20 +141,22 @@ impl Session {
             format!("{} {FORMAT} {}", env!("CARGO_PKG_VERSION"), epochs[0].features.layout());
         let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
         let job = Arc::new(Job { events, epochs, interrupted: Arc::default() });
-        let feed = Arc::new(match state {
+        let processes = peers.as_ref().map_or(1, Peers::processes);
+        let feed = match state {
             Some(state) => Live::restored(workers, Arc::new(state)),
             None => Live::new(workers),
-        });
+        };
+        let feed = Arc::new(feed.in_processes(processes));
         let steps: Arc<dyn Steps> = feed.clone();
-        let (sender, parts) = sync_channel(workers);
+        let (sender, parts) = sync_channel(workers * processes);
         // Tick and batch cut a job's events into steps; here whoever feeds them does.
         let options = Options { workers, tick: 1, batch: 1, sorted: true };
-        let run = move || dataflow::run(&job, &steps, options, &sender);
+        let run = move || dataflow::run_among(&job, &steps, options, Some(&sender), peers);
         Ok(Session {
             feed,
             parts,
             early: BTreeMap::new(),
-            workers,
+            workers: workers * processes,
             asked: 0,
             answered: 0,
             thread: Some(std::thread::spawn(run)),
@@ -245,7 +260,18 @@ impl Session {
                 }
             };
         }
+        // Whoever waits for nothing would not see that it has ended.
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Err(self.stop().err().unwrap_or_else(|| {
+                environment("the dataflow ended before it was told to".to_owned())
+            }));
+        }
         Ok(None)
+    }
+
+    /// Whether another process was asked to end, and this one is to end the session.
+    pub fn is_end_asked(&self) -> bool {
+        self.feed.is_end_asked()
     }
 
     /// How many steps were fed and are not wholly decided.

@@ -12,11 +12,14 @@ use super::export;
 use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
-use super::snapshots::Snapshots;
+use super::snapshots::{FoundSnapshot, Snapshots};
 use super::start::{Started, control, start};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
-use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY, Session, Settings};
+use crate::peers::{Peers, Place, Term};
+use crate::run::{
+    self, Events, Followed, ModelPaths, Request, SORT_MEMORY, Session, Settings, follow_session,
+};
 use crate::source::log::{Decoder, Heartbeat};
 use crate::source::order::Waiting;
 use crate::stopwatch::Since;
@@ -32,6 +35,8 @@ const URGENT: Duration = Duration::from_millis(5);
 
 /// How a stream is run.
 pub struct How<'h> {
+    /// Which of several processes it is; none where it is alone. What is not number 0 [`follow`]s.
+    pub place: Option<Place>,
     /// Whether it ends where the topics end when it begins.
     pub once: bool,
     /// Set when it is to end at the next tick.
@@ -53,6 +58,8 @@ pub struct Ended {
     pub written: u64,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// Whether that was another process of the cluster, which had all of them end.
+    pub by_other: bool,
 }
 
 /// Runs a stream until it is interrupted; or, `once`, until it has read what there is.
@@ -68,10 +75,20 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let bound = config.http.as_ref().map(http::bind).transpose()?;
     let snapshots = Snapshots::open(config, session.layout());
     let told = (settings, rules_hash.as_str());
+    let peers = how.place.clone().map(|place| meet(config, how, place, &session)).transpose()?;
     let Started { held, begin, input, output, mut found } = start(config, how, told, &snapshots)?;
-    let session = match &mut found {
-        Some(found) => found.session(config, &schema)?,
-        None => session,
+    let session = match (&mut found, peers) {
+        (None, None) => session,
+        (found, peers) => {
+            drop(session);
+            let state = found.as_mut().map(FoundSnapshot::take);
+            let rules = config.rules.as_deref();
+            match (state, peers) {
+                (state, Some(peers)) => Session::lead(rules, &schema, state, peers)?,
+                (Some(state), None) => Session::restore(rules, &schema, config.workers, state)?,
+                (None, None) => Session::with_workers(rules, &schema, config.workers)?,
+            }
+        }
     };
     let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
     let server = server.transpose()?;
@@ -101,6 +118,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     }
     let ended = stream.run()?;
     stream.snapshot(true)?;
+    stream.engine.finish()?;
     if how.once
         && !ended.interrupted
         && let Some(out) = &config.out
@@ -108,6 +126,32 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         write_run(config, out, &ended)?;
     }
     Ok(ended)
+}
+
+/// Connects with the other processes, which must have the same rules.
+fn meet(config: &Config, how: &How<'_>, place: Place, session: &Session) -> Result<Peers, Failure> {
+    let stop = || how.interrupted.load(Ordering::Relaxed);
+    let mut peers = place.meet(config.workers, &stop)?;
+    let mut rules = blake3::Hasher::new();
+    rules.update(&session.rules_hash()).update(&session.layout());
+    let what = Message::new("rules or columns", "规则或列");
+    peers.agree(&[Term { what, hash: rules.finalize() }], &stop)?;
+    Ok(peers)
+}
+
+/// What the processes of a stream do that are not number 0: their part of what that one reads. It
+/// ends them when it ends; one that is interrupted ends it.
+///
+/// # Errors
+/// Configuration, rules (exit 2); another process that was lost (exit 3).
+pub fn follow(config: &Config, how: &How<'_>) -> Result<Followed, Failure> {
+    let Some(place) = how.place.clone() else {
+        unreachable!("who follows is one of several processes");
+    };
+    let schema = Arc::new(config.schema());
+    let rules = config.rules.as_deref();
+    let peers = meet(config, how, place, &Session::open(rules, &schema)?)?;
+    follow_session(rules, &schema, peers, how.interrupted.clone())
 }
 
 struct Stream<'s> {
@@ -130,7 +174,9 @@ impl Stream<'_> {
             let got = self.read()?;
             self.engine.advance()?;
             self.check_progress()?;
-            let interrupted = self.how.interrupted.load(Ordering::Relaxed);
+            let told = self.how.interrupted.load(Ordering::Relaxed);
+            let added = self.input.added();
+            let interrupted = told || added.is_some() || self.engine.is_end_asked();
             let over = self.how.once && self.is_over();
             let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
             let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
@@ -140,8 +186,12 @@ impl Stream<'_> {
                 self.report();
                 since = Since::now();
             }
+            if let Some(added) = added {
+                self.snapshot(true)?;
+                return Err(added);
+            }
             if interrupted {
-                return Ok(self.ended(true));
+                return Ok(Ended { by_other: !told, ..self.ended(true) });
             }
             if over {
                 self.close()?;
@@ -372,6 +422,7 @@ impl Stream<'_> {
             digest: self.engine.digest(),
             written: self.written,
             interrupted,
+            by_other: false,
         }
     }
 }

@@ -9,7 +9,6 @@
 //! compressed and written. Where it stood still for long it says so.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,8 +21,6 @@ use super::control::{Begin, Held, Resume};
 use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
-use crate::event::Schema;
-use crate::run::Session;
 use crate::snapshot::{Part, State, Store, Stored};
 use crate::stopwatch::Since;
 
@@ -238,14 +235,9 @@ impl FoundSnapshot {
         self.resume.partitions[at].next_offset
     }
 
-    /// A session that goes on from it.
-    pub(super) fn session(
-        &mut self,
-        config: &Config,
-        schema: &Arc<Schema>,
-    ) -> Result<Session, Failure> {
-        let state = std::mem::take(&mut self.state);
-        Session::restore(config.rules.as_deref(), schema, config.workers, state)
+    /// What a session goes on from.
+    pub(super) fn take(&mut self) -> State {
+        std::mem::take(&mut self.state)
     }
 
     /// Brings the engine to where it was.
