@@ -167,11 +167,12 @@ fn place(arguments: &Arguments) -> Result<Option<Place>, Failure> {
     Hosts::read(hosts)?.place(process).map(Some)
 }
 
-fn tell_of(followed: Followed, json: bool) {
+/// Says what a process did that is not number 0.
+pub(super) fn tell_of(followed: Followed, json: bool) {
     let Followed { process, events } = followed;
     print(&if json {
         format!("{}\n", serde_json::json!({ "process": process, "events": events }))
     } else {
-        format!("process {process}: {events} events; the run is with process 0\n")
+        format!("process {process}: {events} events; what was decided is with process 0\n")
     });
 }

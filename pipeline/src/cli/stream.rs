@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::flag;
 
+use super::backtest::tell_of;
 use super::reading::Reading;
 use super::{Shown, duration, note, print};
 use crate::diagnostic::Failure;
@@ -23,12 +24,22 @@ pub(super) struct Arguments {
     /// connect_limit, waiting_mib (memory for events that wait for others before them), reload_after
     /// (the rules are read again when their files have changed and then been still for so long; a
     /// SIGHUP has the same effect at any time); [extra] with the types of columns of one's own;
-    /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" }; [http] with listen
+    /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" };
+    /// [cluster] with hosts (["a:7101", "b:7101"]), the addresses of several processes; [http] with listen
     /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
     /// time_limit, fallback, tls and limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
     /// the rules.
     config: PathBuf,
+    /// Which of the hosts of [cluster] this process is, from 0
+    ///
+    /// Each process is called with the same configuration and rules. Process 0 reads, commits, saves
+    /// and answers; the others do their part of the work and keep their part of the state. Whichever
+    /// is asked to end ends all of them; where one is lost all end with exit code 3, and what is
+    /// started again goes on from the last commit. Connections are neither encrypted nor checked
+    /// for who is there: the hosts must be on a network of their own.
+    #[arg(long, value_name = "N")]
+    process: Option<usize>,
     /// Read to where the topics end now, decide all of it, and stop
     #[arg(long)]
     once: bool,
@@ -91,16 +102,20 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let terminated = end_on_sigterm(&interrupted);
     let progress = Reading::begin(&interrupted);
     let how = How {
+        place: config.place(arguments.process)?,
         once: arguments.once,
         interrupted,
         reload: reload_on_sighup(),
         crash_at: arguments.crash_at,
         tell: &|said| note(said, shown),
     };
+    if how.place.as_ref().is_some_and(|place| place.process() > 0) {
+        return follow(&config, &how, (&progress, &terminated), arguments.json);
+    }
     let ended = stream::stream(&config, &how);
     progress.end();
     let terminated = terminated.load(Ordering::Relaxed);
-    let Ended { counts, digest, written, interrupted } = match ended {
+    let Ended { counts, digest, written, interrupted, by_other } = match ended {
         Err(Failure::Interrupted) if terminated => return Ok(()),
         ended => ended?,
     };
@@ -120,6 +135,24 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
              decisions digest {digest}\n"
         )
     });
+    if interrupted && !terminated && !by_other { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// Runs a process of a cluster that is not number 0.
+fn follow(
+    config: &Config,
+    how: &How<'_>,
+    (progress, terminated): (&Reading, &AtomicBool),
+    json: bool,
+) -> Result<(), Failure> {
+    let followed = stream::follow(config, how);
+    progress.end();
+    let terminated = terminated.load(Ordering::Relaxed);
+    match followed {
+        Err(Failure::Interrupted) if terminated => return Ok(()),
+        followed => tell_of(followed?, json),
+    }
+    let interrupted = how.interrupted.load(Ordering::Relaxed);
     if interrupted && !terminated { Err(Failure::Partial) } else { Ok(()) }
 }
 

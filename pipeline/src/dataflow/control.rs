@@ -28,6 +28,9 @@ use super::{PARKED_MAX, Summary};
 use crate::snapshot::{Handed, Part, Saved, State};
 use crate::source::order::Step;
 
+/// Why a process has ended that was asked to before process 0 said where the run begins.
+pub(crate) const BEFORE_BEGIN: &str = "it was asked to end before the run had begun";
+
 /// What process 0 says to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Lead {
@@ -119,6 +122,8 @@ pub(super) struct Control {
     steps: Arc<dyn Steps>,
     lead: Speech<Lead>,
     tell: Speech<Tell>,
+    /// Set where this process is to end, in process 0 also where another one is.
+    interrupted: Arc<AtomicBool>,
     /// Whether it has told that it was interrupted.
     told: bool,
 }
@@ -141,15 +146,20 @@ impl Control {
             let told = scope.input_from(&mut tell);
             hear_told(told, shared.clone(), steps.clone(), interrupted.clone());
         });
-        let (shared, steps) = (shared.clone(), steps.clone());
-        Control { seat, shared, steps, lead, tell, told: false }
+        let (shared, steps, interrupted) = (shared.clone(), steps.clone(), interrupted.clone());
+        Control { seat, shared, steps, lead, tell, interrupted, told: false }
     }
 
     /// Where the run goes on, as process 0 has it.
     pub(super) fn restored(&mut self, worker: &mut Worker) -> Option<Arc<Saved>> {
         if !self.seat.leads() {
             let shared = &self.shared;
-            let waits = || shared.restored.get().is_none() && shared.goes_on();
+            let waits = || {
+                if self.interrupted.load(Ordering::Relaxed) {
+                    shared.fail(BEFORE_BEGIN.to_owned());
+                }
+                shared.restored.get().is_none() && shared.goes_on()
+            };
             worker.step_or_park_while(PARKED_MAX, waits);
             return self.shared.restored.get().cloned().flatten();
         }
@@ -211,7 +221,8 @@ impl Control {
     }
 
     /// Whether this process is to end by itself; one that follows tells process 0 instead.
-    pub(super) fn interrupted(&mut self, interrupted: bool) -> bool {
+    pub(super) fn interrupted(&mut self) -> bool {
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
         if self.seat.leads() {
             return interrupted;
         }

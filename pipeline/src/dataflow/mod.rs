@@ -34,6 +34,7 @@ use timely::dataflow::operators::{Capability, Concatenate};
 use timely::dataflow::{ProbeHandle, StreamVec};
 use timely::execute::execute_from;
 
+pub(crate) use self::control::BEFORE_BEGIN;
 pub use self::steps::{Live, Next, Planned, StepPart, Steps};
 
 use self::control::Seat;

@@ -110,10 +110,9 @@ impl Running<'_> {
         let (mut done, mut saved) = (0, 0);
         let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
         while goes_on() {
-            let interrupted = job.interrupted.load(Ordering::Relaxed);
             let interrupted = match control {
-                Some(control) => control.interrupted(interrupted),
-                None => interrupted,
+                Some(control) => control.interrupted(),
+                None => job.interrupted.load(Ordering::Relaxed),
             };
             let step = match steps.next(done) {
                 Next::Step(step) => match shared.begin(done, interrupted) {

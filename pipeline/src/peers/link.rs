@@ -12,7 +12,6 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::{
     CommsGuard, initialize_networking_from_sockets,
@@ -22,18 +21,10 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 use super::Peers;
 
-/// A machine that is gone sends nothing that would say so: after so long without a word it is asked,
-/// so often it may stay silent, and so long what was sent to it may stay unacknowledged.
-const ASKED_AFTER: Duration = Duration::from_secs(3);
-const ASKED_EVERY: Duration = Duration::from_secs(1);
-const ASKED_TIMES: u32 = 5;
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
-
 /// Whoever is done waits so long for what it has sent to be taken.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const LAST_WORDS: Duration = Duration::from_secs(20);
 /// Whoever has lost a process stays so long, so that the others see that one go first.
-const AFTER_LOSS: Duration = Duration::from_millis(500);
+const AFTER_LOSS: Duration = Duration::from_secs(2);
 
 /// What is known of the other processes while a run goes on.
 #[derive(Debug, Default)]
@@ -79,15 +70,10 @@ impl Peers {
         let Peers { place, workers, sockets } = self;
         let link = |(process, socket): (usize, Option<TcpStream>)| {
             let open = |stream: TcpStream| {
-                let keepalive = TcpKeepalive::new().with_time(ASKED_AFTER);
-                let keepalive = keepalive.with_interval(ASKED_EVERY).with_retries(ASKED_TIMES);
-                let socket = SockRef::from(&stream);
-                socket.set_tcp_keepalive(&keepalive)?;
-                #[cfg(target_os = "linux")]
-                socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
                 stream.set_read_timeout(None)?;
                 let remote = place.name(process);
-                Ok(Link { stream, remote, frames: Frames::default(), watch: watch.clone() })
+                let (frames, ended) = (Frames::default(), Arc::default());
+                Ok(Link { stream, remote, frames, ended, watch: watch.clone() })
             };
             socket.map(open).transpose()
         };
@@ -133,6 +119,8 @@ struct Link {
     stream: TcpStream,
     remote: String,
     frames: Frames,
+    /// Whether the other process has said that it is done; it needs nothing more then.
+    ended: Arc<AtomicBool>,
     watch: Arc<Watch>,
 }
 
@@ -143,6 +131,7 @@ impl Read for Link {
                 Ok(0) if self.frames.ended || buffer.is_empty() => return Ok(0),
                 Ok(read) if read > 0 => {
                     self.frames.take(&buffer[..read]);
+                    self.ended.store(self.frames.ended, Ordering::Relaxed);
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,7 +152,9 @@ impl Write for Link {
         }
         match self.stream.write(bytes) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                self.watch.lose(&self.remote);
+                if !self.ended.load(Ordering::Relaxed) {
+                    self.watch.lose(&self.remote);
+                }
                 Ok(bytes.len())
             }
             written => written,
@@ -179,7 +170,8 @@ impl Stream for Link {
     fn try_clone(&self) -> io::Result<Link> {
         let stream = self.stream.try_clone()?;
         let (remote, watch) = (self.remote.clone(), self.watch.clone());
-        Ok(Link { stream, remote, frames: Frames::default(), watch })
+        let (frames, ended) = (Frames::default(), self.ended.clone());
+        Ok(Link { stream, remote, frames, ended, watch })
     }
 
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
@@ -187,6 +179,10 @@ impl Stream for Link {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if self.watch.lost().is_some() {
+            // It is closed with the program, see `AFTER_LOSS`.
+            return Ok(());
+        }
         let how = if self.watch.has_failed() { Shutdown::Both } else { how };
         // Whoever is not there any more needs no end.
         let _ = self.stream.shutdown(how);

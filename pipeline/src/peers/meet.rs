@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
+
 use super::{Peers, Place, Term};
 use crate::diagnostic::{Failure, Message};
 use crate::stopwatch::Since;
@@ -15,6 +17,14 @@ const MEET_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long whoever connects may take to say who it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
+
+/// A machine that is gone sends nothing that would say so: after so long without a word it is asked,
+/// so often it may stay silent, and so long what was sent to it may stay unacknowledged.
+const ASKED_AFTER: Duration = Duration::from_secs(3);
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+const ASKED_TIMES: u32 = 5;
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 
 /// What every connection begins with: it tells a process of a cluster from any other client.
 const MAGIC: &[u8; 16] = b"hongxian-peers-1";
@@ -212,6 +222,7 @@ fn answer(stream: TcpStream, own: &Hello) -> Option<(TcpStream, Hello)> {
 
 fn exchange(mut stream: TcpStream, own: &Hello) -> Option<(TcpStream, Hello)> {
     stream.set_nodelay(true).ok()?;
+    notice_silence(&stream).ok()?;
     stream.set_read_timeout(Some(HELLO_LIMIT)).ok()?;
     stream.write_all(&own.to_bytes()).ok()?;
     let mut bytes = [0; HELLO_BYTES];
@@ -219,6 +230,16 @@ fn exchange(mut stream: TcpStream, own: &Hello) -> Option<(TcpStream, Hello)> {
     let hello = Hello::from_bytes(&bytes)?;
     stream.set_read_timeout(Some(PAUSE)).ok()?;
     Some((stream, hello))
+}
+
+/// Has the connection break where the other machine is gone.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let asked = TcpKeepalive::new().with_time(ASKED_AFTER);
+    let asked = asked.with_interval(ASKED_EVERY).with_retries(ASKED_TIMES);
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    socket.set_tcp_keepalive(&asked)
 }
 
 impl Hello {

@@ -1,17 +1,20 @@
-//! A backtest in several processes: what they have to agree on, and what those do that record
-//! nothing.
+//! Runs in several processes: what they have to agree on, and what those do that record nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Events, Hashes, Read, Request, environment};
 use crate::backtest;
-use crate::changes::Planned;
+use crate::changes::{self, Planned};
+use crate::dataflow::{self, Live, Options, Steps};
 use crate::diagnostic::{Failure, Message};
+use crate::event::Schema;
 use crate::job::Job;
 use crate::model::Artefacts;
 use crate::peers::{Peers, Term};
+use crate::source::log::Changes;
+use crate::source::order::{Arrivals, Ordered};
 use crate::source::{FileRead, Progress};
 
 /// What came of a process that followed.
@@ -90,9 +93,42 @@ pub fn follow(
     let (process, options) = (peers.process(), request.options);
     let job = Arc::new(Job::with_epochs(events, epochs, interrupted));
     let planned = job.events.steps(options.tick, options.batch, &job.cuts()).len();
-    let summary = backtest::follow(&job, options, peers).map_err(environment)?;
+    let interrupted = job.interrupted.clone();
+    let summary =
+        backtest::follow(&job, options, peers).map_err(|why| failure(why, &interrupted))?;
     if summary.steps < planned {
         return Err(Failure::Partial);
     }
     Ok(Followed { process, events: summary.events })
+}
+
+/// What a process does whose process 0 has a [`Session`](super::Session): its workers do their part
+/// of what that one is fed, until it ends. Set `interrupted` to have it end.
+///
+/// # Errors
+/// Rules that cannot be read, and a process that was lost.
+pub fn follow_session(
+    rules: Option<&Path>,
+    schema: &Arc<Schema>,
+    peers: Peers,
+    interrupted: Arc<AtomicBool>,
+) -> Result<Followed, Failure> {
+    let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
+    let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
+    let epochs = timetable.epochs(i64::MIN);
+    let job = Arc::new(Job::with_epochs(events, epochs, interrupted.clone()));
+    let (process, workers) = (peers.process(), peers.workers());
+    let steps: Arc<dyn Steps> = Arc::new(Live::led(workers, schema));
+    let options = Options { workers, tick: 1, batch: 1, sorted: true };
+    let run = dataflow::run_among(&job, &steps, options, None, Some(peers));
+    let summary = run.map_err(|why| failure(why, &interrupted))?;
+    Ok(Followed { process, events: summary.events })
+}
+
+/// Why a process that follows has ended. Before process 0 has begun there is nothing to end.
+fn failure(why: String, interrupted: &AtomicBool) -> Failure {
+    if why == dataflow::BEFORE_BEGIN && interrupted.load(Ordering::Relaxed) {
+        return Failure::Interrupted;
+    }
+    environment(why)
 }

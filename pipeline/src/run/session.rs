@@ -17,6 +17,7 @@ use crate::diagnostic::Failure;
 use crate::event::{Chunk, EVENT_TIME, Schema, TIME_MAX, TIME_MIN};
 use crate::job::{Epoch, Job};
 use crate::model::Artefacts;
+use crate::peers::Peers;
 use crate::sink::Scored;
 use crate::snapshot::{Draft, FORMAT, Frozen, Handed, Put, Saved, State};
 use crate::source::log::{Changes, Times};
@@ -61,6 +62,7 @@ pub struct Session {
     parts: Receiver<Scored>,
     /// Parts that came before those in front of them.
     early: BTreeMap<usize, Scored>,
+    /// Those of all processes.
     workers: usize,
     /// Parts that were asked for by feeding a step, and parts that were handed out.
     asked: usize,
@@ -108,6 +110,15 @@ pub struct Laid {
 }
 
 impl Laid {
+    /// The rules of a directory; none: no rules.
+    ///
+    /// # Errors
+    /// When they are wrong.
+    pub fn open(rules: Option<&Path>, schema: &Arc<Schema>) -> Result<Laid, Failure> {
+        let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
+        Ok(Laid::new(timetable, Vec::new()))
+    }
+
     /// Rules that change at known times. What is computed is enough for those `to_come` as well,
     /// which may come into force by [`Session::change`], in their order.
     pub fn new(timetable: Timetable, to_come: Vec<Candidate>) -> Laid {
@@ -179,14 +190,27 @@ impl Session {
         Session::begin(rules, schema, workers, Some(state.into()))
     }
 
+    /// Begins, or goes on, with the workers of other processes, which
+    /// [`follow_session`](super::follow_session).
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn lead(
+        laid: Laid,
+        schema: &Arc<Schema>,
+        state: Option<Saved>,
+        peers: Peers,
+    ) -> Result<Session, Failure> {
+        Session::among(laid, schema, peers.workers(), (state, Some(peers)))
+    }
+
     fn begin(
         rules: Option<&Path>,
         schema: &Arc<Schema>,
         workers: usize,
         state: Option<Saved>,
     ) -> Result<Session, Failure> {
-        let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
-        Session::of(Laid::new(timetable, Vec::new()), schema, workers, state)
+        Session::of(Laid::open(rules, schema)?, schema, workers, state)
     }
 
     /// Begins, or goes on from a state, with rules that change at known times.
@@ -197,7 +221,16 @@ impl Session {
         laid: Laid,
         schema: &Arc<Schema>,
         workers: usize,
-        mut state: Option<Saved>,
+        state: Option<Saved>,
+    ) -> Result<Session, Failure> {
+        Session::among(laid, schema, workers, (state, None))
+    }
+
+    fn among(
+        laid: Laid,
+        schema: &Arc<Schema>,
+        workers: usize,
+        (mut state, peers): (Option<Saved>, Option<Peers>),
     ) -> Result<Session, Failure> {
         let verdicts = Verdicts::new(laid.timetable.policy());
         let settings = laid.settings();
@@ -209,22 +242,24 @@ impl Session {
         let fed = state.as_ref().and_then(|state| state.until);
         let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
         let job = Arc::new(Job::with_epochs(events, laid.epochs, Arc::default()));
-        let feed = Arc::new(match state {
+        let processes = peers.as_ref().map_or(1, Peers::processes);
+        let feed = match state {
             Some(state) => Live::restored(workers, Arc::new(state)),
             None => Live::new(workers),
-        });
+        };
+        let feed = Arc::new(feed.in_processes(processes));
         let steps: Arc<dyn Steps> = feed.clone();
-        let (sender, parts) = sync_channel(workers);
+        let (sender, parts) = sync_channel(workers * processes);
         // Tick and batch cut a job's events into steps; here whoever feeds them does.
         let options = Options { workers, tick: 1, batch: 1, sorted: true };
         let own = job.clone();
-        let run = move || dataflow::run(&own, &steps, options, &sender);
+        let run = move || dataflow::run_among(&own, &steps, options, Some(&sender), peers);
         Ok(Session {
             feed,
             job,
             parts,
             early: BTreeMap::new(),
-            workers,
+            workers: workers * processes,
             asked: 0,
             answered: 0,
             fed,
@@ -430,7 +465,18 @@ impl Session {
                 }
             };
         }
+        // Whoever waits for nothing would not see that it has ended.
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Err(self.stop().err().unwrap_or_else(|| {
+                environment("the dataflow ended before it was told to".to_owned())
+            }));
+        }
         Ok(None)
+    }
+
+    /// Whether another process was asked to end, and this one is to end the session.
+    pub fn is_end_asked(&self) -> bool {
+        self.feed.is_end_asked()
     }
 
     /// How many steps were fed and are not wholly decided.

@@ -11,6 +11,7 @@ use super::snapshots;
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Schema, Type};
+use crate::peers::{Hosts, Place};
 use crate::source::mapping::extra_columns;
 
 /// More threads than any machine's cores.
@@ -46,8 +47,10 @@ pub struct Config {
     pub reload_after: Option<i64>,
     /// The run directory; none: none is written.
     pub out: Option<PathBuf>,
-    /// Worker threads.
+    /// Worker threads, of each process.
     pub workers: usize,
+    /// The processes among which it is shared out, where there are several.
+    pub hosts: Option<Hosts>,
     /// Length of a tick, in ms of effective time.
     pub tick: i64,
     /// Time between commits, in ms.
@@ -77,7 +80,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 16] = [
     "brokers",
     "name",
     "rules",
@@ -89,6 +92,7 @@ pub(super) const KEYS: [&str; 15] = [
     "connect_limit",
     "waiting_mib",
     "topics",
+    "cluster",
     "snapshots",
     "extra",
     "http",
@@ -99,6 +103,26 @@ impl Config {
     /// Reads a file; a failure holds everything that is wrong with it.
     pub fn read(path: &Path, over: &Overrides) -> Result<Config, Failure> {
         read_file(path, |text| Config::parse(path, text, over))
+    }
+
+    /// Which of the processes number `process` is; none where the stream has only one.
+    ///
+    /// # Errors
+    /// Where several are configured and no number is given, or the other way round, or one that none
+    /// of them has.
+    pub fn place(&self, process: Option<usize>) -> Result<Option<Place>, Failure> {
+        match (&self.hosts, process) {
+            (None, None) => Ok(None),
+            (Some(hosts), Some(process)) => hosts.clone().place(process).map(Some),
+            (Some(_), None) => Err(Failure::Usage(Message::new(
+                "[cluster] names several processes: say with --process which of them this one is",
+                "[cluster] 列出了多个进程：请用 --process 指明本进程的编号",
+            ))),
+            (None, Some(_)) => Err(Failure::Usage(Message::new(
+                "--process needs the hosts of all processes in [cluster]",
+                "--process 需要在 [cluster] 中列出所有进程的主机",
+            ))),
+        }
     }
 
     /// The schema of the events.
@@ -127,6 +151,7 @@ impl Config {
         {
             topics = Topics::read(&mut reader, table, node.span());
         }
+        let hosts = hosts(&mut reader, root);
         let http = HttpConfig::read(&mut reader, root, path, &topics.input);
         let config = Config {
             cluster,
@@ -139,6 +164,7 @@ impl Config {
             reload_after,
             out: over.out.clone().or(out.map(beside)),
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
+            hosts,
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
@@ -147,6 +173,23 @@ impl Config {
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
+    }
+}
+
+/// Reads the table `[cluster]`, if it is there.
+fn hosts(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Hosts> {
+    let node = root.get("cluster")?;
+    let table = reader.as_table("cluster", node)?;
+    reader.known_keys(table, &["hosts"]);
+    reader.required_keys(table, node.span(), &["hosts"]);
+    let hosts = reader.strings(table, "hosts")?;
+    let hosts = hosts.into_iter().map(|host| host.get_ref().clone()).collect();
+    match Hosts::new(hosts) {
+        Ok(hosts) => Some(hosts),
+        Err(message) => {
+            reader.fail("hosts", node.span(), message, None);
+            None
+        }
     }
 }
 
@@ -248,6 +291,25 @@ channel = "string"
         let (config, _) = Config::parse(path, WHOLE, &over);
         assert_eq!((config.cluster.brokers.as_str(), config.workers), ("b:1", 1));
         assert_eq!(config.rules.as_deref(), Some(Path::new("other")), "as it was given");
+    }
+
+    #[test]
+    fn a_stream_of_several_processes_says_which_one_this_is() {
+        let read = |lines: &str| {
+            let text = format!("{WHOLE}{lines}\n");
+            Config::parse(Path::new("dir/stream.toml"), &text, &Overrides::default())
+        };
+        let (config, wrong) = read("[cluster]\nhosts = ['a:1', 'b:2']");
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(config.place(Some(1)).unwrap().unwrap().process(), 1);
+        let (alone, _) = read("");
+        assert!(alone.place(None).unwrap().is_none());
+        for (config, process) in [(&config, None), (&config, Some(2)), (&alone, Some(0))] {
+            assert_eq!(config.place(process).unwrap_err().exit_code(), 2, "{process:?}");
+        }
+        let codes = |lines| read(lines).1.iter().map(|one| one.code).collect::<Vec<_>>();
+        assert_eq!(codes("[cluster]\nhosts = ['a']"), ["hosts"]);
+        assert_eq!(codes("[cluster]\nhost = ['a:1']"), ["missing-key", "unknown-key"]);
     }
 
     #[test]

@@ -130,6 +130,16 @@ impl Engine {
         }
     }
 
+    /// Whether another process of the cluster was asked to end.
+    pub(super) fn is_end_asked(&self) -> bool {
+        self.session.is_end_asked()
+    }
+
+    /// Ends the session, and waits until the processes of a cluster have heard of it.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        self.session.finish().map(drop)
+    }
+
     /// Takes a partition's next records; `next_offset` follows them. How many of them are events.
     pub(super) fn take(&mut self, at: usize, records: Vec<Fetched>, next_offset: u64) -> usize {
         let arrived: Vec<Arrived> = records.iter().map(|record| record.arrived.clone()).collect();

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::added::Added;
 use super::cluster::Cluster;
 use super::connect::{failed, partitions};
 use super::ends::{Ends, Watching, made};
@@ -52,6 +53,7 @@ pub(super) struct Input {
     consumer: Arc<BaseConsumer<Watching>>,
     pub(super) sources: Vec<Reading>,
     ends: Option<Ends>,
+    added: Option<Added>,
 }
 
 /// A partition that is read.
@@ -113,7 +115,7 @@ impl Input {
                 quiet: Since::now(),
             });
         }
-        let mut input = Input { consumer, sources, ends: None };
+        let mut input = Input { consumer, sources, ends: None, added: None };
         input.take_early(Duration::ZERO)?;
         Ok(input)
     }
@@ -178,6 +180,14 @@ impl Input {
         if let Some(ends) = &mut self.ends {
             ends.ask();
         }
+    }
+
+    /// That a topic has got partitions which are not read; asked again and again, from the first
+    /// time on.
+    pub(super) fn added(&mut self) -> Option<Failure> {
+        let (consumer, sources) = (&self.consumer, &self.sources);
+        let names = || sources.iter().map(|source| source.topic.clone());
+        self.added.get_or_insert_with(|| Added::watch(consumer, names())).found()
     }
 
     /// How many records a partition has that were not read, as far as is known.

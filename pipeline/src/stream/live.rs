@@ -13,11 +13,16 @@ use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
 use super::rules::Rules;
-use super::snapshots::Snapshots;
+use super::snapshots::{FoundSnapshot, Snapshots};
 use super::start::{Started, control, start};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
-use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY, Session, Settings};
+use crate::event::Schema;
+use crate::peers::{Peers, Place, Term};
+use crate::run::{
+    self, Events, Followed, Laid, ModelPaths, Request, SORT_MEMORY, Session, Settings,
+    follow_session,
+};
 use crate::source::log::{Decoder, Heartbeat};
 use crate::source::order::Waiting;
 use crate::stopwatch::Since;
@@ -33,6 +38,8 @@ const URGENT: Duration = Duration::from_millis(5);
 
 /// How a stream is run.
 pub struct How<'h> {
+    /// Which of several processes it is; none where it is alone. What is not number 0 [`follow`]s.
+    pub place: Option<Place>,
     /// Whether it ends where the topics end when it begins.
     pub once: bool,
     /// Set when it is to end at the next tick.
@@ -56,6 +63,8 @@ pub struct Ended {
     pub written: u64,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// Whether that was another process of the cluster, which had all of them end.
+    pub by_other: bool,
 }
 
 /// Runs a stream until it is interrupted; or, `once`, until it has read what there is.
@@ -66,12 +75,20 @@ pub struct Ended {
 pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let schema = Arc::new(config.schema());
     let bound = config.http.as_ref().map(http::bind).transpose()?;
+    let peers = match &how.place {
+        Some(place) => Some(meet(config, how, place.clone(), &schema)?),
+        None => None,
+    };
     let Started { held, begin, laid, disk, snapshots, input, output, mut found } =
         start(config, how, &schema)?;
     let settings = laid.settings();
-    let session = match &mut found {
-        Some(found) => found.session(laid, &schema, config.workers)?,
-        None => Session::of(laid, &schema, config.workers, None)?,
+    let state = found.as_mut().map(FoundSnapshot::take);
+    let session = match peers {
+        Some(peers) => {
+            check_unchanged(config, &laid, disk.is_some())?;
+            Session::lead(laid, &schema, state, peers)?
+        }
+        None => Session::of(laid, &schema, config.workers, state)?,
     };
     let server = bound.map(|bound| Server::open(config, bound, &held, &input, settings));
     let server = server.transpose()?;
@@ -114,6 +131,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     }
     let ended = stream.run()?;
     stream.snapshot(true)?;
+    stream.engine.finish()?;
     if how.once
         && !ended.interrupted
         && let Some(out) = &config.out
@@ -121,6 +139,50 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         write_run(config, out, &ended)?;
     }
     Ok(ended)
+}
+
+/// Connects with the other processes, which must have the same rules.
+fn meet(
+    config: &Config,
+    how: &How<'_>,
+    place: Place,
+    schema: &Arc<Schema>,
+) -> Result<Peers, Failure> {
+    let stop = || how.interrupted.load(Ordering::Relaxed);
+    let mut peers = place.meet(config.workers, &stop)?;
+    let mut rules = blake3::Hasher::new();
+    let laid = Laid::open(config.rules.as_deref(), schema)?;
+    rules.update(laid.timetable().rules_hash().as_bytes()).update(&laid.layout());
+    let what = Message::new("rules or columns", "规则或列");
+    peers.agree(&[Term { what, hash: rules.finalize() }], &stop)?;
+    Ok(peers)
+}
+
+/// What the processes of a stream do that are not number 0: their part of what that one reads. It
+/// ends them when it ends; one that is interrupted ends it.
+///
+/// # Errors
+/// Configuration, rules (exit 2); another process that was lost (exit 3).
+pub fn follow(config: &Config, how: &How<'_>) -> Result<Followed, Failure> {
+    let Some(place) = how.place.clone() else {
+        unreachable!("who follows is one of several processes");
+    };
+    let schema = Arc::new(config.schema());
+    let rules = config.rules.as_deref();
+    let peers = meet(config, how, place, &schema)?;
+    follow_session(rules, &schema, peers, how.interrupted.clone())
+}
+
+/// The processes that follow have the rules that are on disk, and those alone.
+fn check_unchanged(config: &Config, laid: &Laid, differ: bool) -> Result<(), Failure> {
+    if laid.timetable().changes().is_empty() && !differ && config.reload_after.is_none() {
+        return Ok(());
+    }
+    Err(Failure::Usage(Message::new(
+        "rules change in one process only: a stream of several goes on with the rules with which it \
+         began, and without reload_after",
+        "规则只能在单进程时更换：多进程的流须沿用开始时的规则，且不设 reload_after",
+    )))
 }
 
 pub(super) struct Stream<'s> {
@@ -145,7 +207,9 @@ impl Stream<'_> {
             self.engine.advance()?;
             self.check_progress()?;
             self.reload()?;
-            let interrupted = self.how.interrupted.load(Ordering::Relaxed);
+            let told = self.how.interrupted.load(Ordering::Relaxed);
+            let added = self.input.added();
+            let interrupted = told || added.is_some() || self.engine.is_end_asked();
             let over = self.how.once && self.is_over();
             let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
             let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
@@ -155,8 +219,12 @@ impl Stream<'_> {
                 self.report();
                 since = Since::now();
             }
+            if let Some(added) = added {
+                self.snapshot(true)?;
+                return Err(added);
+            }
             if interrupted {
-                return Ok(self.ended(true));
+                return Ok(Ended { by_other: !told, ..self.ended(true) });
             }
             if over {
                 self.close()?;
@@ -352,6 +420,7 @@ impl Stream<'_> {
             digest: self.engine.digest(),
             written: self.written,
             interrupted,
+            by_other: false,
         }
     }
 }

@@ -12,8 +12,10 @@
 //! On start a stream fences whoever had its name before, reads how far that was, and replays its
 //! input from its newest [snapshot](Snapshots) that is whole, or without one from the beginning; what
 //! was committed is decided again in silence and compared by digest. With snapshots the input topics
-//! need not keep what is before them. `http` answers who waits for a decision, beside all of this.
+//! need not keep what is before them. In a cluster process 0 does all of this, and what it feeds its
+//! session is shared out among the workers of all. `http` answers who waits for a decision, beside all of this.
 
+mod added;
 mod bundle;
 mod cluster;
 mod config;
@@ -41,6 +43,6 @@ pub use self::control::Counted;
 pub use self::digest::digest;
 pub use self::export::{Exported, export};
 pub use self::http::{Fallback, HttpConfig};
-pub use self::live::{Ended, How, stream};
+pub use self::live::{Ended, How, follow, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
 pub use self::snapshots::Settings as Snapshots;

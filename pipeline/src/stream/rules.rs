@@ -93,6 +93,15 @@ impl Stream<'_> {
             self.count_reload("unchanged");
             return Ok(());
         }
+        if self.how.place.is_some() {
+            (self.how.tell)(&Message::new(
+                "the rules on disk are others, and stay as they are in force: rules change in one \
+                 process only, and this stream runs in several",
+                "磁盘上的规则不同，但仍沿用生效的规则：规则只能在单进程时更换，而该流在多个进程中运行",
+            ));
+            self.count_reload("refused");
+            return Ok(());
+        }
         match (self.engine.change_time(), self.engine.session().lacks(&read.candidate)) {
             (None, _) => self.begin_with(&read),
             (Some(time), None) => self.change(&read, time),

@@ -11,7 +11,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ use super::control::{Begin, Held, Resume};
 use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
-use crate::event::Schema;
-use crate::run::{Laid, Session};
 use crate::snapshot::{Draft, Saved, Store, Stored, tidy};
 use crate::stopwatch::Since;
 
@@ -335,15 +332,9 @@ impl FoundSnapshot {
         self.resume.partitions[at].next_offset
     }
 
-    /// A session that goes on from it.
-    pub(super) fn session(
-        &mut self,
-        laid: Laid,
-        schema: &Arc<Schema>,
-        workers: usize,
-    ) -> Result<Session, Failure> {
-        let state = std::mem::take(&mut self.state);
-        Session::of(laid, schema, workers, Some(state))
+    /// What a session goes on from.
+    pub(super) fn take(&mut self) -> Saved {
+        std::mem::take(&mut self.state)
     }
 
     /// Brings the engine to where it was.

@@ -64,7 +64,7 @@ impl Called {
 }
 
 /// Free ports of this machine, a line each.
-fn host_file(processes: usize) -> String {
+pub(super) fn host_file(processes: usize) -> String {
     let bound: Vec<_> = (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     bound.iter().map(|one| format!("{}\n", one.local_addr().unwrap())).collect()
 }
@@ -77,7 +77,7 @@ fn backtest(events: &[PathBuf], rules: &Path, out: &Path, batch: usize) -> Comma
 }
 
 /// What all said, each within the time that is given to them; else none is left.
-fn ended(children: Vec<Child>) -> Vec<Output> {
+pub(super) fn ended(children: Vec<Child>) -> Vec<Output> {
     let mut waited = Duration::ZERO;
     let pause = Duration::from_millis(10);
     let mut children = children;
@@ -98,7 +98,7 @@ fn ended(children: Vec<Child>) -> Vec<Output> {
     children.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
 }
 
-fn told(output: &Output) -> String {
+pub(super) fn told(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }

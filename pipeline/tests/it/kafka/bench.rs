@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hongxian::stream::Cluster;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -159,6 +159,15 @@ impl Bench {
         let (admin, options) = self.admin();
         let made = futures_executor::block_on(admin.create_topics([&topic], &options)).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
+    }
+
+    /// Gives the input topic so many partitions.
+    pub(super) fn add_partitions(&self, count: usize) {
+        let topic = self.topic("in");
+        let more = NewPartitions::new(&topic, count);
+        let (admin, options) = self.admin();
+        let added = futures_executor::block_on(admin.create_partitions([&more], &options)).unwrap();
+        assert!(added.iter().all(Result::is_ok), "{added:?}");
     }
 
     /// Removes the first records of partition 0, as retention does.

@@ -5,6 +5,7 @@
 //! `scripts/test` starts; without it these tests do nothing and say so.
 
 mod bench;
+mod cluster;
 mod crashes;
 mod endures;
 mod http;

@@ -1,0 +1,86 @@
+//! Partitions that are added to an input topic while a stream runs. Where each account's events are
+//! then is otherwise than before, and what comes to the new ones is not read: so the stream ends
+//! and says so, before it decides without them for long.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::ends::Watching;
+use crate::diagnostic::{Failure, Message};
+
+/// How often brokers are asked.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long they may take to answer: those that do not are asked again.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A topic with another number of partitions than before.
+struct Other {
+    topic: String,
+    was: usize,
+    now: usize,
+}
+
+/// Watches the number of partitions of some topics.
+pub(super) struct Added(Arc<OnceLock<Other>>);
+
+impl Added {
+    /// Watches topics whose partitions are these, for as long as the consumer is used.
+    pub(super) fn watch(
+        consumer: &Arc<BaseConsumer<Watching>>,
+        names: impl Iterator<Item = String>,
+    ) -> Added {
+        let mut topics: BTreeMap<String, usize> = BTreeMap::new();
+        for topic in names {
+            *topics.entry(topic).or_default() += 1;
+        }
+        let (consumer, found) = (Arc::downgrade(consumer), Arc::new(OnceLock::new()));
+        let told = found.clone();
+        std::thread::spawn(move || {
+            while let Some(other) = look(&consumer, &topics) {
+                if let Some(other) = other {
+                    let _ = told.set(other);
+                    return;
+                }
+                std::thread::sleep(EVERY);
+            }
+        });
+        Added(found)
+    }
+
+    /// What has been found.
+    pub(super) fn found(&self) -> Option<Failure> {
+        let Other { topic, was, now } = self.0.get()?;
+        Some(Failure::Environment(Message::new(
+            format!(
+                "the topic {topic} has {now} partitions, and the stream began with {was}: it reads \
+                 no others, and has ended at its last commit; begin a stream of another name, or \
+                 bring the events to a topic of its own"
+            ),
+            format!(
+                "主题 {topic} 现有 {now} 个分区，而流开始时为 {was} 个：流不读取其他分区，已在最后一次提交处\
+                 结束；请以新的名称开始另一个流，或把事件写入单独的主题"
+            ),
+        )))
+    }
+}
+
+/// A topic that has more partitions than it had; the outer none where nobody reads any more.
+fn look(
+    consumer: &Weak<BaseConsumer<Watching>>,
+    topics: &BTreeMap<String, usize>,
+) -> Option<Option<Other>> {
+    let consumer = consumer.upgrade()?;
+    for (topic, was) in topics {
+        let Ok(metadata) = consumer.fetch_metadata(Some(topic), ANSWER) else { continue };
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let now = found.filter(|found| found.error().is_none());
+        let now = now.map_or(0, |found| found.partitions().len());
+        if now > *was {
+            return Some(Some(Other { topic: topic.clone(), was: *was, now }));
+        }
+    }
+    Some(None)
+}
