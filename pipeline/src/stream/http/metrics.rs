@@ -254,6 +254,7 @@ fn label(name: &'static str, value: &str) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stopwatch::Since;
 
     /// The dashboard asks for what there is; counts and buckets are what was observed.
     #[test]
@@ -268,6 +269,14 @@ mod tests {
         metrics.partition(("events", 1), Some(12), 1_000);
         metrics.state((3, 400), true, Some(12));
         metrics.holds(1);
+        let stored = Stored { stored: 7, bytes: 9 };
+        metrics.snapshots(&Figures {
+            written: 2,
+            failed: 1,
+            pause: Duration::from_millis(12),
+            stored: Some((stored, Duration::from_secs(3))),
+            since: Some(Since::now()),
+        });
         metrics.request("/v1/decide", 200, Duration::from_millis(4));
         let text = metrics.text();
         for line in [
@@ -278,6 +287,10 @@ mod tests {
             "hongxian_append_to_committed_seconds_bucket{le=\"0.05\"} 0",
             "hongxian_partition_lag_records{topic=\"events\",partition=\"1\"} 12",
             "hongxian_waiting_bytes 400",
+            "hongxian_snapshots_total{outcome=\"failed\"} 1",
+            "hongxian_snapshot_seconds{of=\"pause\"} 0.012",
+            "hongxian_snapshot_seconds{of=\"age\"} ",
+            "hongxian_snapshot_bytes{of=\"disk\"} 7",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
