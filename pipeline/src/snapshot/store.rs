@@ -144,8 +144,9 @@ impl Store {
         let places = draft.write(frozen);
         let finished = places.and_then(|places| self.complete(draft, number, about, until, places));
         if finished.is_err() {
-            // What is written of it takes up room that may be what is missing.
-            remove(&draft.directory)?;
+            // What is written of it takes up room that may be what is missing. Where that cannot be
+            // helped, the next one tries again and says so.
+            let _ = remove(&draft.directory);
         }
         finished
     }

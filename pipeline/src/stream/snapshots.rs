@@ -118,7 +118,7 @@ pub(super) struct Figures {
     /// What the last whole one is, and how long it took to write.
     pub(super) stored: Option<(Stored, Duration)>,
     /// Since when it is there.
-    since: Option<Since>,
+    pub(super) since: Option<Since>,
 }
 
 impl Figures {

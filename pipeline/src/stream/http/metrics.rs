@@ -273,6 +273,7 @@ fn label(name: &'static str, value: &str) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stopwatch::Since;
 
     /// The dashboard asks for what there is; counts and buckets are what was observed.
     #[test]
@@ -290,6 +291,14 @@ mod tests {
         metrics.reload("taken");
         metrics.rules("old");
         metrics.rules("new");
+        let stored = Stored { stored: 7, bytes: 9 };
+        metrics.snapshots(&Figures {
+            written: 2,
+            failed: 1,
+            pause: Duration::from_millis(12),
+            stored: Some((stored, Duration::from_secs(3))),
+            since: Some(Since::now()),
+        });
         metrics.request("/v1/decide", 200, Duration::from_millis(4));
         let text = metrics.text();
         for line in [
@@ -302,6 +311,10 @@ mod tests {
             "hongxian_waiting_bytes 400",
             "hongxian_rules_reloads_total{result=\"taken\"} 1",
             "hongxian_rules_info{hash=\"new\"} 1",
+            "hongxian_snapshots_total{outcome=\"failed\"} 1",
+            "hongxian_snapshot_seconds{of=\"pause\"} 0.012",
+            "hongxian_snapshot_seconds{of=\"age\"} ",
+            "hongxian_snapshot_bytes{of=\"disk\"} 7",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
+
+use hongxian::stopwatch::Since;
 
 use super::bench::{Bench, Sent, claim, claim_json};
 
@@ -60,7 +63,7 @@ fn a_stream_goes_on_without_the_input_from_before_its_snapshot() {
 
     // Half of the newest one is gone.
     let newest = bench.snapshots().pop().unwrap();
-    let parts = newest.join("parts");
+    let parts = newest.join("parts-0");
     let bytes = fs::read(&parts).unwrap();
     fs::write(&parts, &bytes[..bytes.len() / 2]).unwrap();
     send(100);
@@ -99,11 +102,17 @@ fn killed_while_snapshots_are_written_a_stream_decides_the_same() {
             let value = if at % 41 == 40 { "{".to_owned() } else { json };
             Sent { partition, value: Some(value.into_bytes()) }
         };
+        let before = bench.snapshots();
         let mut child = bench.spawn(&["--workers", &(1 + round % 3).to_string()]);
         for _ in 0..4 {
             bench.send((sent..sent + 60).map(event));
             sent += 60;
             std::thread::sleep(Duration::from_millis(150 + 97 * round));
+        }
+        // On a slow machine it has hardly begun by then: now and then it comes to a snapshot.
+        let (since, most) = (Since::now(), Duration::from_secs(15));
+        while round % 3 == 0 && bench.snapshots() == before && since.elapsed() < most {
+            std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();
@@ -138,4 +147,29 @@ fn a_snapshot_of_another_stream_is_refused_by_name() {
     let said = other.told();
     assert!(said.contains("it is of another stream, or of one with other rules"), "{said}");
     assert_eq!(other.decided().len(), 70);
+}
+
+/// Where no file may grow to what a snapshot needs, as on a full disk: that is told, the stream goes
+/// on and decides all, and the snapshot before is used.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_and_the_stream_goes_on() {
+    let Some(bench) = Bench::new("fullsnap", 1) else { return };
+    bench.with_snapshots();
+    bench.send((0..30).map(|at| claim(at, 0)));
+    bench.stream(&["--once"]);
+    let before = bench.snapshots();
+    bench.send((30..1_000).map(|at| claim(at, 0)));
+    let stream = bench.command(&["--once"]);
+    let mut limited = Command::new("prlimit");
+    limited.arg("--fsize=8192:8192").arg(stream.get_program()).args(stream.get_args());
+    let output = limited.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("cannot be used: File too large"), "{said}");
+    assert!(bench.snapshots().contains(before.last().unwrap()), "{:?}", bench.snapshots());
+    assert_eq!(bench.decided().len(), 1_000);
+    let said = bench.told();
+    assert!(said.contains("going on from the snapshot at"), "{said}");
+    assert_eq!(bench.decided().len(), 1_000);
 }
