@@ -156,6 +156,10 @@ fn a_change_is_committed_or_never_was() {
     let said = bench.told();
     assert!(said.contains("going on from the snapshot at 200 decisions"), "{said}");
     bench.edit(FEATURES, "10m", "40s");
+    // Two commits, at which the other session begins and takes over, and then the change.
+    let crashed = bench.command(&["--once", "--crash-at", "3"]).output().unwrap();
+    assert!(!crashed.status.success());
+    assert_eq!(bench.changes().len(), 4);
     let said = bench.told();
     assert!(said.contains("need what is not computed yet: funds.t_count"), "{said}");
     send(50);
