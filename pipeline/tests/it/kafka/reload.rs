@@ -69,6 +69,10 @@ impl Bench {
 fn rules_change_while_a_stream_runs() {
     let Some(bench) = Bench::new("reload", 2) else { return };
     bench.configure_with(&bench.rules(), "reload_after = '300ms'\n");
+    // More than brokers take in one record.
+    let mut noise = vec![0; 2_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    fs::write(bench.rules().join("notes.bin"), noise).unwrap();
     let mut sent = 0;
     let mut send = |many: i64| {
         bench.send((sent..sent + many).map(|at| claim(at, (at % 2) as i32)));
@@ -112,6 +116,8 @@ fn rules_change_while_a_stream_runs() {
     // The machine that replays has other files.
     fs::remove_dir_all(bench.rules()).unwrap();
     bench.check(380, 4);
+    let largest = bench.committed("control").iter().map(|seen| seen.value.len()).max().unwrap();
+    assert!((500_000..1_000_000).contains(&largest), "{largest}");
 }
 
 /// Killed before and after a change is committed, and gone on with from a snapshot after it.
@@ -156,6 +162,10 @@ fn a_change_is_committed_or_never_was() {
     let said = bench.told();
     assert!(said.contains("going on from the snapshot at 200 decisions"), "{said}");
     bench.edit(FEATURES, "10m", "40s");
+    // Two commits, at which the other session begins and takes over, and then the change.
+    let crashed = bench.command(&["--once", "--crash-at", "3"]).output().unwrap();
+    assert!(!crashed.status.success());
+    assert_eq!(bench.changes().len(), 4);
     let said = bench.told();
     assert!(said.contains("need what is not computed yet: funds.t_count"), "{said}");
     send(50);

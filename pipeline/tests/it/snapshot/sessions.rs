@@ -4,11 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use hongxian::changes;
 use hongxian::event::{EVENT_TIME, Schema, Type};
-use hongxian::run::Session;
+use hongxian::model::Artefacts;
+use hongxian::run::{Laid, Session};
 use hongxian::snapshot::{State, Store};
-use hongxian::source::log::{Arrived, Decoder};
+use hongxian::source::log::{Arrived, Changes, Decoder};
 use hongxian::source::order::Waiting;
+use hongxian::stopwatch::Since;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 
 use super::{DAY, HOUR, events, steps};
@@ -168,4 +171,57 @@ fn the_shipped_rules_go_on_over_the_stories() {
         lines.push_str(&feed(&mut second, &mut waiting, &times[cut..]));
         assert!(lines == expected, "cut at {cut}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Rules that come into force while the shipped ones decide, with all features, clusters and alerts:
+/// as if the session had known of them from the beginning.
+#[test]
+fn the_shipped_rules_change_over_the_stories() {
+    let directory = tempfile::tempdir().unwrap();
+    let others = directory.path().join("rules");
+    copy(&workspace().join("rules"), &others);
+    let policy = fs::read_to_string(others.join("policy.toml")).unwrap();
+    let policy = format!("language = \"zh\"\n{}", policy.replace("language = ", "# language = "));
+    fs::write(others.join("policy.toml"), policy).unwrap();
+    let schema = Arc::new(Schema::default());
+    let (changes, models) = (Changes::default(), Artefacts::default());
+    let begun =
+        changes::load(Some(&workspace().join("rules")), &changes, &models, &schema).unwrap();
+    let next = begun.candidate(Some(&others), &schema).unwrap();
+    let last = stories(&schema).last().unwrap();
+    let times: Vec<i64> = (-400..2).map(|day| last + day * DAY).collect();
+    let mut waiting = stories(&schema);
+    let half = times.iter().position(|time| {
+        waiting.take(*time);
+        waiting.len() < 300
+    });
+    let half = half.unwrap();
+    let known = Laid::new(begun.with(&next, times[half]), Vec::new());
+    let mut whole = Session::of(known, &schema, 2, None).unwrap();
+    let expected = feed(&mut whole, &mut stories(&schema), &times);
+    let mut waiting = stories(&schema);
+    let mut live = Session::of(Laid::new(begun, Vec::new()), &schema, 3, None).unwrap();
+    let mut lines = feed(&mut live, &mut waiting, &times[..=half]);
+    let since = Since::now();
+    assert_eq!(live.lacks(&next), None);
+    let told = live.change(&next, times[half]);
+    println!("{} ms to change", since.elapsed().as_millis());
+    assert_eq!(told.warming, Vec::new());
+    let begun = lines.lines().count();
+    lines.push_str(&feed(&mut live, &mut waiting, &times[half + 1..]));
+    assert!(begun > 100 && lines.lines().count() > begun + 100, "{begun}");
+    assert!(lines.contains(&told.rules_hash));
+    assert!(lines == expected);
 }
