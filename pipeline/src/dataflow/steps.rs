@@ -348,6 +348,9 @@ impl Steps for Live {
         let (Some(part), Some(schema)) = (part, &self.schema) else {
             return Err("process 0 sends no events, and there are none here".to_owned());
         };
+        if step.epoch > 0 {
+            return Err("process 0 decides by rules that are not here".to_owned());
+        }
         let StepPart { first, events, effective } = part;
         let chunk = Arc::new(Chunk::from_stored(schema, events));
         let mut fed = self.fed();
