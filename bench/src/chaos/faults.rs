@@ -196,7 +196,6 @@ fn disk_full(world: &mut World) -> Result<(), String> {
     }
     world.feed.busy(false);
     world.recover()?;
-    world.check_snapshots()?;
     drop(file);
     fs::remove_file(&filler).map_err(fail(&filler))?;
     world.note("the disk has space again");
@@ -323,8 +322,7 @@ fn zombie(world: &mut World) -> Result<(), String> {
     signal("-CONT", &pid)?;
     gone_on?;
     world.feed.busy(true);
-    one_of_two(world, first)?;
-    world.check_snapshots()
+    one_of_two(world, first)
 }
 
 /// Of this one and the one that runs, one has to end. Either may have been starting, so that nobody

@@ -228,7 +228,8 @@ impl World {
         self.tally().kills += 1;
     }
 
-    /// What has the name of a snapshot is whole, at any moment.
+    /// What has the name of a snapshot is whole, wherever the stream died. Not to be asked while one
+    /// runs, which takes old ones away.
     pub(super) fn check_snapshots(&self) -> Result<(), String> {
         snapshots::check(&self.snapshots()).map(drop)
     }

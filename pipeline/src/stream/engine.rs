@@ -386,6 +386,13 @@ impl Engine {
         }
     }
 
+    /// Whether nothing was read or decided since that was committed.
+    pub(super) fn is_at(&self, resume: &Resume) -> bool {
+        let mut places = self.sources.iter().zip(&resume.partitions);
+        let same = |(now, was): (&Partition, &Place)| now.next_offset == was.next_offset;
+        self.frontier == resume.frontier && self.counts == resume.counts && places.all(same)
+    }
+
     /// What is to be written, which the caller commits.
     pub(super) fn outgoing_records(&mut self) -> Vec<Outgoing> {
         self.out_bytes = 0;

@@ -215,7 +215,9 @@ impl Stream<'_> {
             let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
             if interrupted || over || due {
                 let beats = if interrupted { Vec::new() } else { self.beats(got) };
-                self.commit(beats, false)?;
+                // What was read and waits is to be in the last snapshot, and in no record again.
+                let always = interrupted && self.committed.is_some() && self.has_moved();
+                self.commit(beats, always)?;
                 self.report();
                 since = Since::now();
             }
@@ -348,6 +350,8 @@ impl Stream<'_> {
         };
         let tell = self.how.tell;
         if self.snapshots.is_due(resume, at_end, tell) {
+            // What was read since would be in the state, and be read again.
+            assert!(self.engine.is_at(resume), "a snapshot is of what is committed");
             self.snapshots.write(resume, &mut self.engine, at_end, tell)?;
         }
         if at_end {
@@ -407,11 +411,13 @@ impl Stream<'_> {
             self.engine.advance()?;
         }
         self.engine.decide_all()?;
+        if self.has_moved() { self.commit(Vec::new(), true) } else { Ok(()) }
+    }
+
+    /// Whether the stream is further than its last commit says, if only by what was read.
+    fn has_moved(&self) -> bool {
         let resume = Resume { serial: self.serial(), ..self.engine.resume() };
-        if self.committed.as_ref() == Some(&resume) {
-            return Ok(());
-        }
-        self.commit(Vec::new(), true)
+        self.committed.as_ref() != Some(&resume)
     }
 
     fn ended(&self, interrupted: bool) -> Ended {

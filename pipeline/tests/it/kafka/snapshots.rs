@@ -10,6 +10,7 @@ use std::time::Duration;
 use hongxian::stopwatch::Since;
 
 use super::bench::{Bench, Sent, claim, claim_json};
+use super::{ended, signal, until};
 
 impl Bench {
     /// Snapshots at each commit, if the one before is on disk.
@@ -130,6 +131,34 @@ fn killed_while_snapshots_are_written_a_stream_decides_the_same() {
     let (rejected, duplicates) = (&ended["counts"]["rejected"], &ended["counts"]["duplicates"]);
     assert_eq!((&counts["rejected"], &counts["duplicates"]), (rejected, duplicates));
     assert!(rejected.as_u64() > Some(10), "{ended}");
+}
+
+/// Ended while events wait of which no commit speaks, a stream does not read them twice.
+#[test]
+fn what_waits_when_a_stream_ends_is_not_read_again() {
+    let Some(bench) = Bench::new("endsnap", 2) else { return };
+    bench.with_snapshots();
+    // No partition is moved on for being idle.
+    let policy = bench.rules().join("policy.toml");
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, text.replace("idle_ms = 100", "idle_ms = 600000")).unwrap();
+    let child = bench.spawn(&[]);
+    bench.send((0..20).map(|at| claim(at, (at % 2) as i32)));
+    until("nothing is decided", || !bench.decided().is_empty());
+    // Ahead of the other partition: they are read, and nothing becomes of them.
+    bench.send((20..60).map(|at| claim(at, 0)));
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    let once = bench.stream(&["--once"]);
+    assert_eq!(
+        (&once["counts"]["decided"], &once["counts"]["duplicates"]),
+        (&60.into(), &0.into())
+    );
+    // Nor does a stream that has no snapshot come to anything else.
+    fs::remove_dir_all(bench.path("snapshots")).unwrap();
+    assert_eq!(bench.stream(&["--once"])["counts"], once["counts"]);
 }
 
 /// Rules that changed, or a directory of another stream: the snapshot is not used.
