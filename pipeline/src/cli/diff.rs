@@ -1,12 +1,9 @@
 //! `hongxian diff`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::backtest::BATCH;
-use super::reading::Reading;
+use super::reading::again;
 use super::{Shown, environment, opened, print};
-use crate::dataflow::Options;
 use crate::diagnostic::Failure;
 use crate::diff;
 use crate::report::{self, Screen};
@@ -28,16 +25,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
-    let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = arguments.workers.unwrap_or(cores).max(1);
-    let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
-    let interrupted = Arc::default();
-    let progress = Reading::begin(&interrupted);
-    let rules = &arguments.rules;
-    let found = diff::diff(&run, rules, work.path(), options, (&progress, interrupted.clone()));
-    progress.end();
-    let found = found?;
+    let found = again(arguments.workers, |work, options, progress| {
+        diff::diff(&run, &arguments.rules, work, options, progress)
+    })?;
     if arguments.json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
         print(&report::json(&json));

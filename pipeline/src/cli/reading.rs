@@ -1,10 +1,16 @@
-//! A bar on standard error while files are read, and Ctrl-C in the meantime.
+//! A bar on standard error while files are read, and Ctrl-C in the meantime; and what commands need
+//! that may decide all events of a run again.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::backtest::BATCH;
+use super::environment;
+use crate::dataflow::Options;
+use crate::diagnostic::Failure;
 use crate::source::Progress;
 
 /// Hidden where standard error is no terminal.
@@ -37,6 +43,23 @@ impl Reading {
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Has `work` decide again what it has to: in a directory that is gone afterwards, with so many workers
+/// (none: one for each core), under a bar.
+pub(super) fn again<T>(
+    workers: Option<usize>,
+    work: impl FnOnce(&Path, Options, (&dyn Progress, Arc<AtomicBool>)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let directory = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.unwrap_or(cores).max(1);
+    let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
+    let interrupted = Arc::default();
+    let progress = Reading::begin(&interrupted);
+    let done = work(directory.path(), options, (&progress, interrupted.clone()));
+    progress.end();
+    done
 }
 
 impl Progress for Reading {

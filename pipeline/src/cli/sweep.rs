@@ -1,12 +1,9 @@
 //! `hongxian sweep`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::backtest::BATCH;
-use super::reading::Reading;
+use super::reading::again;
 use super::{Shown, environment, opened, print};
-use crate::dataflow::Options;
 use crate::diagnostic::Failure;
 use crate::report::{self, Screen};
 use crate::sweep::{self, Request};
@@ -48,21 +45,14 @@ fn param(text: &str) -> Result<(String, Option<String>), String> {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
-    let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = arguments.workers.unwrap_or(cores).max(1);
-    let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
     let request = Request {
         rule: arguments.rule.clone(),
         params: arguments.params.clone(),
         rules: arguments.rules.clone(),
     };
-    let interrupted = Arc::default();
-    let progress = Reading::begin(&interrupted);
-    let found =
-        sweep::sweep(&run, &request, work.path(), options, (&progress, interrupted.clone()));
-    progress.end();
-    let found = found?;
+    let found = again(arguments.workers, |work, options, progress| {
+        sweep::sweep(&run, &request, work, options, progress)
+    })?;
     if arguments.json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;
         print(&report::json(&json));

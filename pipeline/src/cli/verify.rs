@@ -1,12 +1,9 @@
 //! `hongxian verify`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::backtest::BATCH;
-use super::reading::Reading;
+use super::reading::again;
 use super::{Shown, environment, opened, print};
-use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Lang};
 use crate::report;
 use crate::verify::{self, Answer, Verified};
@@ -28,23 +25,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
-    let interrupted = Arc::default();
-    let progress = Reading::begin(&interrupted);
-    let verify = || {
-        let mut verified = verify::log(&run, &progress)?;
+    let verified = again(arguments.workers, |work, options, (progress, interrupted)| {
+        let mut verified = verify::log(&run, progress)?;
         if !arguments.log_only && verified.log == Answer::Yes {
-            let work = tempfile::tempdir().map_err(|error| environment(error.to_string()))?;
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let workers = arguments.workers.unwrap_or(cores).max(1);
-            let options = Options { workers, tick: 1_000, batch: BATCH, sorted: true };
-            let again = verify::again(&run, options, work.path(), &progress, interrupted.clone());
+            let again = verify::again(&run, options, work, progress, interrupted);
             verified.re_execution = Some(again?);
         }
         Ok(verified)
-    };
-    let verified: Result<Verified, Failure> = verify();
-    progress.end();
-    let verified = verified?;
+    })?;
     if arguments.json {
         let json =
             serde_json::to_value(&verified).map_err(|error| environment(error.to_string()))?;
