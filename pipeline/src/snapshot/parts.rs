@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,8 +102,16 @@ pub(super) fn take_index(file: &File) -> io::Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Checks that a file holds just these parts, as they were written.
-pub(super) fn check(path: &Path, places: &[Place]) -> Result<(), String> {
+/// A file of parts that is held open: who removes its snapshot meanwhile, such as another instance that
+/// is about to end, does not take it away from whoever reads.
+#[derive(Debug)]
+pub(super) struct Opened {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// Opens a file, and checks that it holds just these parts, as they were written.
+pub(super) fn check(path: &Path, places: &[Place]) -> Result<Opened, String> {
     let failed = |error: io::Error| error.to_string();
     let mut file = File::open(path).map_err(failed)?;
     let mut room = vec![0; CHECKED];
@@ -123,7 +132,7 @@ pub(super) fn check(path: &Path, places: &[Place]) -> Result<(), String> {
         }
     }
     match file.read(&mut room).map_err(failed)? {
-        0 => Ok(()),
+        0 => Ok(Opened { path: path.to_owned(), file: Mutex::new(file) }),
         _ => Err("it has bytes too many".to_owned()),
     }
 }
@@ -154,21 +163,23 @@ pub(crate) struct SavedPart {
 enum Bytes {
     Here(Vec<u8>),
     /// In the file, from there on.
-    There(PathBuf, u64, Place),
+    There(Arc<Opened>, u64, Place),
 }
 
 impl Saved {
-    /// What is in a directory, at places that are in order of the files.
-    pub(super) fn there(directory: &Path, until: Option<i64>, places: Vec<Place>) -> Saved {
-        let mut end = (0, 0);
-        let part = |place: Place| {
-            let at = if end.0 == place.file { end.1 } else { 0 };
-            end = (place.file, at + place.stored);
-            let (keeper, number) = (place.keeper.clone(), place.number);
-            let path = directory.join(name(place.file));
-            SavedPart { keeper, number, bytes: Bytes::There(path, at, place) }
-        };
-        Saved { until, parts: places.into_iter().map(part).collect() }
+    /// What is in files, each with its places, in order.
+    pub(super) fn there(until: Option<i64>, files: Vec<(Opened, &[Place])>) -> Saved {
+        let mut parts = Vec::new();
+        for (opened, places) in files {
+            let (opened, mut at) = (Arc::new(opened), 0);
+            for place in places {
+                let (keeper, number) = (place.keeper.clone(), place.number);
+                let bytes = Bytes::There(opened.clone(), at, place.clone());
+                parts.push(SavedPart { keeper, number, bytes });
+                at += place.stored;
+            }
+        }
+        Saved { until, parts }
     }
 
     /// Takes out the one part of a keeper; none where there is no such keeper.
@@ -204,15 +215,17 @@ impl From<State> for Saved {
 
 impl SavedPart {
     pub(crate) fn read(&self) -> Result<Cow<'_, [u8]>, Broken> {
-        let (path, at, place) = match &self.bytes {
+        let (opened, at, place) = match &self.bytes {
             Bytes::Here(bytes) => return Ok(bytes.into()),
-            Bytes::There(path, at, place) => (path, *at, place),
+            Bytes::There(opened, at, place) => (opened, *at, place),
         };
-        let failed = |error: io::Error| Broken(format!("{}: {error}", path.display()));
-        let mut file = File::open(path).map_err(failed)?;
+        let failed = |error: io::Error| Broken(format!("{}: {error}", opened.path.display()));
         let mut stored = vec![0; place.stored as usize];
-        file.seek(SeekFrom::Start(at)).map_err(failed)?;
-        file.read_exact(&mut stored).map_err(failed)?;
+        {
+            let mut file = opened.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(at)).map_err(failed)?;
+            file.read_exact(&mut stored).map_err(failed)?;
+        }
         // It was checked when it was chosen; what is on disk may change.
         if blake3::hash(&stored).to_hex().as_str() != place.blake3 {
             return Err(Broken(place.changed()));

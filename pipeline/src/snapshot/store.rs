@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, Frozen};
-use super::parts::{self, Place, Saved};
+use super::parts::{self, Opened, Place, Saved};
 use super::{FORMAT, State};
 use crate::diagnostic::Message;
 
@@ -273,8 +273,9 @@ fn read(
         let told = |why| broken(format!("{name}: {why}"));
         parts::check(&path.join(&name), places).map_err(told)
     });
-    checked.collect::<Result<(), Unusable>>()?;
-    Ok((manifest.about, Saved::there(path, manifest.until, manifest.parts)))
+    let opened: Vec<Opened> = checked.collect::<Result<_, Unusable>>()?;
+    let files = opened.into_iter().zip(files).collect();
+    Ok((manifest.about, Saved::there(manifest.until, files)))
 }
 
 #[cfg(test)]
@@ -360,6 +361,16 @@ mod tests {
         remove(&store.path(1)).expect("it can be removed");
         fs::rename(store.path(2), store.path(1)).expect("it can be renamed");
         assert_eq!(found(&store), (None, 1));
+    }
+
+    /// Another instance that is about to end may still take an old one away.
+    #[test]
+    fn what_was_found_is_read_though_it_is_removed_meanwhile() {
+        let (_directory, store) = written(&[1]);
+        let found = store.newest(|_, _| Ok(())).expect("they can be listed").snapshot;
+        let (_, _, saved) = found.expect("there is one");
+        remove(&store.path(1)).expect("it can be removed");
+        assert_eq!(saved.read().expect("it is held open"), state(1));
     }
 
     #[test]
