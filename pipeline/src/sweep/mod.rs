@@ -8,7 +8,7 @@ mod settings;
 mod shown;
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -328,19 +328,17 @@ fn directory(
     setting: &[Constant],
     work: &Path,
 ) -> Result<PathBuf, Failure> {
-    let base = base.canonicalize().map_err(|error| environment(base, &error))?;
-    let name = base.file_name().unwrap_or("rules".as_ref()).to_owned();
+    let whole = base.canonicalize().map_err(|error| environment(base, &error))?;
+    let name = whole.file_name().unwrap_or("rules".as_ref()).to_owned();
     let place = work.join(&name);
-    copy(&base, &place)?;
-    for entry in fs::read_dir(base.parent().unwrap_or(&base)).into_iter().flatten().flatten() {
+    copy(base, &place)?;
+    for entry in fs::read_dir(whole.parent().unwrap_or(&whole)).into_iter().flatten().flatten() {
         if entry.file_name() != name {
             link(&entry.path(), &work.join(entry.file_name()));
         }
     }
-    // The rule's path begins with the directory as it was given.
-    let own = rule.path.canonicalize().map_err(|error| environment(&rule.path, &error))?;
-    let own = own.strip_prefix(&base).unwrap_or(&own);
-    debug_assert!(own.components().all(|part| matches!(part, Component::Normal(_))));
+    // Links are not followed here: what they lead to is the analyst's own file.
+    let own = rule.path.strip_prefix(base).expect("a rule's path begins with its directory");
     let file = place.join(own);
     let text = fs::read_to_string(&file).map_err(|error| environment(&file, &error))?;
     let mut document: DocumentMut = text.parse().expect("a rule that was read is TOML");

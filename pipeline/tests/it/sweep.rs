@@ -160,3 +160,22 @@ fn what_cannot_be_swept_is_refused() {
     let shown = done(place, &["sweep", "run", collector, "--param=min_groups=2"]);
     assert!(shown.contains("Without labels") && shown.contains("5 (now)"), "{shown}");
 }
+
+/// A rule that is a link to a file elsewhere: that file is the analyst's, and stays as it is.
+#[test]
+#[cfg(unix)]
+fn no_file_of_the_rules_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    let story = workspace().join("fixtures/stories/gambling-mine-group/events.csv");
+    copy(&workspace().join("rules"), &place.join("rules"));
+    let (linked, elsewhere) = (place.join("rules").join(COLLECTOR), place.join("elsewhere.toml"));
+    fs::rename(&linked, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &linked).unwrap();
+    let text = fs::read_to_string(&elsewhere).unwrap();
+    done(place, &["backtest", story.to_str().unwrap(), "--rules=rules", "--out=run"]);
+    let told = swept(place, &["--rule=many-groups-one-collector", "--param=min_groups=2"]);
+    let [other, stands] = ["2", "5"].map(|groups| at(&told, &[groups])["rules_hash"].clone());
+    assert_ne!(other, stands, "the value was set");
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), text);
+}
