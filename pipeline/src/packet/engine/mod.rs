@@ -125,6 +125,10 @@ struct Step {
 pub struct PacketView<'a> {
     /// The command that sent it.
     pub seq: Seq,
+    /// Who sent it.
+    pub sender: &'a str,
+    /// The group into which it was sent, if it was into one.
+    pub group: Option<&'a str>,
     /// Where it stands.
     pub state: PacketState,
     /// Its shares that were taken, in their order.
@@ -292,6 +296,8 @@ impl Engine {
         let packet = &self.packets[self.find_packet(id)?];
         Some(PacketView {
             seq: packet.seq,
+            sender: self.accounts.text(packet.sender),
+            group: packet.group.map(|group| self.groups.text(group)),
             state: packet.state,
             claims: &packet.claims,
             parts: packet.parts,
@@ -299,6 +305,14 @@ impl Engine {
             expires_at: packet.expires_at,
             next_sender: packet.turn().map(|account| self.accounts.text(account)),
         })
+    }
+
+    /// Where the transaction that the command of an id made stands; none where it made none, or is
+    /// forgotten.
+    pub fn settlement(&self, id: &str) -> Option<Settlement> {
+        let known = self.ids.find(Ids::hash(id))?;
+        let number = self.executed.get(known.number)?.transaction?;
+        Some(self.transactions.get(number)?.settlement)
     }
 
     /// The id of the packet that a command sent.

@@ -1,0 +1,1 @@
+//! The way between engine and stream.
