@@ -48,5 +48,7 @@ pub use self::export::{Exported, export};
 pub use self::http::{Fallback, HttpConfig};
 pub use self::live::{Ended, How, follow, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
-pub use self::serve::{Opening, PacketConfig, Served, Serving, Told, serve};
+pub use self::serve::{
+    Crash, CrashPlace, Opening, PacketConfig, Served, Serving, Teller, Told, serve,
+};
 pub use self::snapshots::Settings as Snapshots;

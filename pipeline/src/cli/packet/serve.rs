@@ -12,7 +12,7 @@ use crate::cli::{Shown, note, print};
 use crate::diagnostic::Failure;
 use crate::packet::journal::Begin;
 use crate::packet::server::Pace;
-use crate::stream::{self, Config, Overrides, Served, Serving};
+use crate::stream::{self, Config, Crash, CrashPlace, Overrides, Served, Serving};
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -34,6 +34,21 @@ pub(in crate::cli) struct Arguments {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Die in the N-th batch since the start, for tests: before-journal:N, before-publish:N or after-publish:N
+    #[arg(long, hide = true, value_parser = crash)]
+    crash_at: Option<Crash>,
+}
+
+fn crash(text: &str) -> Result<Crash, String> {
+    let (place, number) = text.split_once(':').ok_or("PLACE:N")?;
+    let batch = number.parse().map_err(|_| "N is a number")?;
+    let place = match place {
+        "before-journal" => CrashPlace::BeforeJournal,
+        "before-publish" => CrashPlace::BeforePublish,
+        "after-publish" => CrashPlace::AfterPublish,
+        _ => return Err(format!("{place} is no place")),
+    };
+    Ok(Crash { place, batch })
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
@@ -59,6 +74,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
             clock: place::clock,
             stopped: place::stopped,
             interrupted,
+            crash: arguments.crash_at,
             tell: &|said| note(said, shown),
         },
     );

@@ -22,8 +22,6 @@ mod outbox;
 mod publish;
 mod routes;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::path::Path;
@@ -37,7 +35,7 @@ use self::outbox::{Found, Outbox};
 use self::publish::{Published, Publisher};
 use self::routes::App;
 pub use self::settings::PacketConfig;
-pub use self::work::Told;
+pub use self::work::{Crash, CrashPlace, Told};
 use self::work::{HeardSoFar, Work, note};
 use super::config::Config;
 use super::connect::{Tell, ensure_topic, wait};
@@ -68,6 +66,8 @@ pub struct Serving<'s> {
     pub stopped: fn(ServerError) -> Failure,
     /// Set from outside, by whoever wants it to end.
     pub interrupted: Arc<AtomicBool>,
+    /// Where a test has it die.
+    pub crash: Option<Crash>,
     /// What whoever started it should know.
     pub tell: Tell<'s>,
 }
@@ -88,7 +88,7 @@ pub struct Served {
 /// fail (exit 3).
 pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
     let packet = config.packet.as_ref().ok_or_else(no_table)?;
-    let Serving { journal, open, clock, stopped, interrupted, tell } = serving;
+    let Serving { journal, open, clock, stopped, interrupted, crash, tell } = serving;
     let tokens = Tokens::open(packet.tokens.as_deref(), packet.rate)?;
     let listener = listen::take(packet.listen)?;
     let cluster = &config.cluster;
@@ -127,6 +127,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
     let reading = ending.clone();
     let thread = std::thread::spawn(move || heard.run(&jobs, &ready, &reading));
     let work = Work {
+        begun: server.batches(),
         server,
         outbox,
         published: published.clone(),
@@ -135,6 +136,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         stopped,
         hold,
         heard: sources,
+        crash,
     };
     let worked = work.run(received, &ending);
     // Also where it failed, nobody goes on by himself.

@@ -64,11 +64,38 @@ pub(super) struct Offered {
     pub(super) wrong: Option<String>,
 }
 
+/// Where a test has the program die, as kill -9 does: in its n-th batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Crash {
+    /// At which place.
+    pub place: CrashPlace,
+    /// In which batch since the start, from 1.
+    pub batch: u64,
+}
+
+/// A place between what a batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashPlace {
+    /// Its events are in the outbox, and it is not in the journal.
+    BeforeJournal,
+    /// It is in the journal, and its events are not published.
+    BeforePublish,
+    /// Its events are at the brokers, and nobody has heard.
+    AfterPublish,
+}
+
+fn crash(here: CrashPlace, wanted: Option<CrashPlace>) {
+    if wanted == Some(here) {
+        std::process::abort();
+    }
+}
+
 /// What is told of a batch once it is on disk.
 pub struct Told {
     batches: u64,
     events: Vec<Event>,
     answers: Vec<Answer>,
+    crash: Option<CrashPlace>,
 }
 
 enum Answer {
@@ -79,7 +106,12 @@ enum Answer {
 impl Told {
     /// Sends events on their way, and answers.
     pub(super) fn tell(self, publisher: &Publisher) -> io::Result<()> {
+        crash(CrashPlace::BeforePublish, self.crash);
         publisher.send(self.batches, &self.events).map_err(io::Error::other)?;
+        if self.crash.is_some() {
+            publisher.flush();
+        }
+        crash(CrashPlace::AfterPublish, self.crash);
         for answer in self.answers {
             // Whoever asked may have gone away.
             match answer {
@@ -101,6 +133,9 @@ pub(super) struct Work {
     pub(super) stopped: fn(ServerError) -> Failure,
     pub(super) hold: Span,
     pub(super) heard: HeardSoFar,
+    /// Batches of the journal at the start.
+    pub(super) begun: u64,
+    pub(super) crash: Option<Crash>,
 }
 
 /// How far the stream was heard.
@@ -386,11 +421,14 @@ impl Work {
     fn tell(&mut self, events: Vec<Event>, answers: Vec<Answer>) -> Result<(), Failure> {
         let batches = self.server.batches();
         let published = self.published.batches();
+        let dies = self.crash.filter(|crash| batches == self.begun + crash.batch);
+        let dies = dies.map(|crash| crash.place);
         if batches > self.outbox.last().batches {
             let read = self.heard.read();
             self.outbox.append(&Entry { batches, published, read, events: events.clone() })?;
+            crash(CrashPlace::BeforeJournal, dies);
         }
-        self.server.tell(Told { batches, events, answers }).map_err(self.stopped)?;
+        self.server.tell(Told { batches, events, answers, crash: dies }).map_err(self.stopped)?;
         let (acknowledged, under_way) = self.published.counts();
         self.metrics.events(acknowledged, under_way);
         Ok(())
@@ -499,3 +537,7 @@ fn unpublished(why: &str) -> Failure {
         format!("代理不接受红包引擎的事件：{why}"),
     ))
 }
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;
