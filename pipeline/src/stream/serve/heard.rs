@@ -1,7 +1,6 @@
 //! What is read from the stream: its decisions, and what people did with what it held.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
@@ -98,28 +97,22 @@ impl Listener {
     }
 
     /// Reads until nobody listens any more, or `ending` says so.
-    pub(super) fn run(
-        mut self,
-        jobs: &SyncSender<Job>,
-        ready: &AtomicBool,
-        ending: &Arc<AtomicBool>,
-    ) {
+    pub(super) fn run(mut self, jobs: &SyncSender<Job>, ending: &AtomicBool) {
+        let mut caught_up = false;
         while !ending.load(Ordering::Relaxed) {
-            let sent = match self.step() {
+            let mut sent = match self.step() {
                 Ok(heard) if heard.is_empty() => Ok(()),
                 Ok(heard) => jobs.send(Job::Heard(heard)),
-                Err(failure) => {
-                    // Whoever listens ends; if nobody does, all has ended.
-                    let _ = jobs.send(Job::Failed(failure));
-                    return;
-                }
+                // Whoever listens ends.
+                Err(failure) => jobs.send(Job::Failed(failure)),
             };
+            let mut sources = self.input.sources.iter();
+            if !caught_up && sources.all(|source| source.has_read_to(source.end)) {
+                caught_up = true;
+                sent = sent.and_then(|()| jobs.send(Job::CaughtUp));
+            }
             if sent.is_err() {
                 return;
-            }
-            let mut sources = self.input.sources.iter();
-            if sources.all(|source| source.has_read_to(source.end)) {
-                ready.store(true, Ordering::Relaxed);
             }
         }
     }

@@ -35,6 +35,7 @@ pub(super) struct Metrics {
     settled: Counters,
     fallbacks: Counter<u64, AtomicU64>,
     heard: Counters,
+    not_done: Counters,
     published: Counter<u64, AtomicU64>,
     under_way: Gauge<i64, AtomicI64>,
 }
@@ -47,11 +48,20 @@ impl Default for Metrics {
             settled: Family::default(),
             fallbacks: Counter::default(),
             heard: Family::default(),
+            not_done: Family::default(),
             published: Counter::default(),
             under_way: Gauge::default(),
         };
-        let Metrics { registry, commands, settled, fallbacks, heard, published, under_way } =
-            &mut metrics;
+        let Metrics {
+            registry,
+            commands,
+            settled,
+            fallbacks,
+            heard,
+            not_done,
+            published,
+            under_way,
+        } = &mut metrics;
         let help = "Commands of clients, by what came of them";
         registry.register("commands", help, commands.clone());
         let help = "Transactions that settled as the stream decided or a person did";
@@ -61,6 +71,8 @@ impl Default for Metrics {
         let help =
             "Records of the stream's decisions and of holds, by what they were to the engine";
         registry.register("heard", help, heard.clone());
+        let help = "Of those about its transactions, what the engine did not do, and why";
+        registry.register("not_done", help, not_done.clone());
         let help = "Events that brokers have taken";
         registry.register("events_published", help, published.clone());
         let help = "Events that brokers have not taken yet";
@@ -88,15 +100,15 @@ impl Metrics {
     }
 
     pub(super) fn came(&self, came: Came) {
-        let name = match came {
-            Came::Ours => "ours",
-            Came::Foreign => "foreign",
-            Came::Malformed => "malformed",
-            Came::Repeat => "repeat",
-            Came::Late => "late",
-            Came::Refused => "refused",
+        let (family, label, name) = match came {
+            Came::Ours => (&self.heard, "record", "ours"),
+            Came::Foreign => (&self.heard, "record", "foreign"),
+            Came::Malformed => (&self.heard, "record", "malformed"),
+            Came::Repeat => (&self.not_done, "why", "repeat"),
+            Came::Late => (&self.not_done, "why", "late"),
+            Came::Refused => (&self.not_done, "why", "refused"),
         };
-        self.heard.get_or_create(&vec![("record", name.to_owned())]).inc();
+        family.get_or_create(&vec![(label, name.to_owned())]).inc();
     }
 
     pub(super) fn effects(&self, effects: &[Effect]) {

@@ -112,20 +112,20 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
     let heard = Listener::open(cluster, (&config.output, acts), &found.read)?;
     let metrics = Arc::new(Metrics::default());
     let (jobs, received) = sync_channel(JOBS_MAX);
-    let (ready, ending) = (Arc::new(AtomicBool::new(false)), interrupted);
+    let (live, ending) = (Arc::new(AtomicBool::new(false)), interrupted);
     let app = Arc::new(App {
         jobs: jobs.clone(),
         tokens,
         decoder: Decoder::new(Arc::new(config.schema()), i64::MAX),
         metrics: metrics.clone(),
-        ready: ready.clone(),
+        live: live.clone(),
         ending: ending.clone(),
         body_bytes: packet.body_bytes,
     });
     let sources = HeardSoFar::new(heard.sources());
     let listening = Listening::begin(listener, packet.tls.as_ref(), routes::routes(app))?;
     let reading = ending.clone();
-    let thread = std::thread::spawn(move || heard.run(&jobs, &ready, &reading));
+    let thread = std::thread::spawn(move || heard.run(&jobs, &reading));
     let work = Work {
         begun: server.batches(),
         server,
@@ -133,6 +133,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         published: published.clone(),
         metrics,
         clock,
+        live,
         stopped,
         hold,
         heard: sources,

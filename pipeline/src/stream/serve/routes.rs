@@ -34,7 +34,7 @@ pub(super) struct App {
     pub(super) decoder: Decoder,
     pub(super) metrics: Arc<Metrics>,
     /// Whether the stream has been heard to where it was at the start.
-    pub(super) ready: Arc<AtomicBool>,
+    pub(super) live: Arc<AtomicBool>,
     pub(super) ending: Arc<AtomicBool>,
     pub(super) body_bytes: usize,
 }
@@ -54,7 +54,7 @@ pub(super) fn routes(app: Arc<App>) -> Router {
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let ready = app.ready.load(Ordering::Relaxed) && !app.ending.load(Ordering::Relaxed);
+    let ready = app.is_live();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready }))).into_response()
 }
@@ -118,8 +118,12 @@ impl App {
         Ok(Json(seen).into_response())
     }
 
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed)
+    }
+
     fn put(&self, job: Job) -> Result<(), Problem> {
-        if self.ending.load(Ordering::Relaxed) {
+        if !self.is_live() {
             return Err(not_ready());
         }
         self.jobs.try_send(job).map_err(|error| match error {

@@ -42,6 +42,8 @@ pub(super) enum Job {
     Ask(Ask),
     Look(Look, oneshot::Sender<Option<Value>>),
     Heard(Vec<Heard>),
+    /// All that was there at the start has been heard.
+    CaughtUp,
     /// Nothing more can be heard.
     Failed(Failure),
 }
@@ -130,6 +132,9 @@ pub(super) struct Work {
     pub(super) published: Arc<Published>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: fn() -> Time,
+    /// Whether all that was decided before the start has been heard. Until then time stands still, so
+    /// that nothing falls back on which the stream has decided in time, and clients wait.
+    pub(super) live: Arc<AtomicBool>,
     pub(super) stopped: fn(ServerError) -> Failure,
     pub(super) hold: Span,
     pub(super) heard: HeardSoFar,
@@ -342,11 +347,15 @@ impl Work {
             let mut batch = Gathered::default();
             for job in first.into_iter().chain(jobs.try_iter()) {
                 batch.add(job)?;
-                if batch.commands >= BATCH_MAX {
+                if batch.commands >= BATCH_MAX || batch.caught_up {
                     break;
                 }
             }
+            let caught_up = batch.caught_up;
             self.batch(batch)?;
+            if caught_up {
+                self.live.store(true, Ordering::Relaxed);
+            }
             if let Some(why) = self.published.failed() {
                 return Err(unpublished(&why));
             }
@@ -387,7 +396,9 @@ impl Work {
             outcomes.push(own);
         }
         items.extend(orders.iter().map(Item::Stream));
-        let executed = execute(&mut self.server, &items, (self.clock)());
+        let is_live = self.live.load(Ordering::Relaxed);
+        let now = if is_live { (self.clock)() } else { self.server.engine().clock() };
+        let executed = execute(&mut self.server, &items, now);
         let (effects, engine) = self.server.end();
         if asks.is_empty() && looks.is_empty() && executed.is_empty() && effects.is_empty() {
             return Ok(());
@@ -457,6 +468,7 @@ struct Gathered {
     looks: Vec<(Look, oneshot::Sender<Option<Value>>)>,
     heard: Vec<Heard>,
     commands: usize,
+    caught_up: bool,
 }
 
 impl Gathered {
@@ -471,6 +483,7 @@ impl Gathered {
                 self.commands += heard.len();
                 self.heard.extend(heard);
             }
+            Job::CaughtUp => self.caught_up = true,
             Job::Failed(failure) => return Err(failure),
         }
         Ok(())

@@ -229,7 +229,7 @@ fn a_fallback_binds_and_a_later_decision_is_counted() {
     beside.until_settled("huge", "held");
     let stream = beside.stream();
     until("the stream's decisions are not heard", || {
-        beside.metric("hongxian_packet_heard_total{record=\"late\"}") == 2
+        beside.metric("hongxian_packet_not_done_total{why=\"late\"}") == 2
     });
     assert_eq!(beside.metric("hongxian_packet_fallbacks_total"), 2);
     assert_eq!(beside.settlement("large").as_deref(), Some("posted"));
@@ -414,30 +414,34 @@ fn killed_anywhere_the_engine_pays_what_it_pays_undisturbed() {
     ended(stream);
 }
 
-/// Decisions that were made while the engine was away settle when it is back, also where it was
-/// killed before it had any; and nothing is done twice.
+/// Decisions that were made while the engine was away settle when it is back, however long that was:
+/// nothing falls back on which the stream has decided. And nothing is done twice.
 #[test]
 fn what_is_decided_meanwhile_settles_when_the_engine_is_back() {
-    let Some(beside) = Beside::new("away", PATIENT) else { return };
+    const LIMIT: Duration = Duration::from_secs(6);
+    // The fallback would hold what the stream allows.
+    let limits = "[decision_ms_max]\nvalue = 6000\nsource = \"test\"\n";
+    let Some(beside) = Beside::new("away", limits) else { return };
     let mut engine = beside.serve();
     beside.send(&topup("ada", 1_000_000));
-    for at in 0..20 {
-        beside.send(&pay(&format!("t{at}"), "ada", "bo", 100));
-    }
+    let since = Since::now();
+    (0..5).for_each(|at| drop(beside.send(&pay(&format!("t{at}"), "ada", "bo", 30_000))));
     engine.kill().unwrap();
     ended(engine);
     let stream = beside.stream();
-    until("not all is decided", || beside.bench.decided().len() == 20);
+    until("not all is decided", || beside.bench.decided().len() == 5);
+    until("time passes", || since.elapsed() > LIMIT);
     let engine = beside.serve();
-    (0..20).for_each(|at| beside.until_settled(&format!("t{at}"), "posted"));
-    assert_eq!(beside.wallet("bo"), [2_000, 0, 0]);
-    let repeat = beside.send(&pay("t3", "ada", "bo", 100));
+    (0..5).for_each(|at| beside.until_settled(&format!("t{at}"), "posted"));
+    assert_eq!(beside.wallet("bo"), [150_000, 0, 0]);
+    assert_eq!(beside.metric("hongxian_packet_fallbacks_total"), 0);
+    let repeat = beside.send(&pay("t3", "ada", "bo", 30_000));
     assert_eq!(repeat["result"], "waiting", "the first reply again");
-    let other = beside.send(&pay("t3", "ada", "bo", 101));
+    let other = beside.send(&pay("t3", "ada", "bo", 30_001));
     assert!(other["error"].is_string(), "{other}");
     beside.end(engine);
     let engine = beside.serve();
-    assert_eq!(beside.wallet("bo"), [2_000, 0, 0]);
+    assert_eq!(beside.wallet("bo"), [150_000, 0, 0]);
     assert_eq!(beside.metric("hongxian_packet_events_published_total"), 0, "all were published");
     beside.end(engine);
     signal(&stream, "-TERM");
