@@ -143,6 +143,17 @@ pub struct PacketView<'a> {
     pub next_sender: Option<&'a str>,
 }
 
+/// A transaction as anyone may look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionView<'a> {
+    /// Who acts.
+    pub account: &'a str,
+    /// How much.
+    pub amount: Fen,
+    /// Where it stands.
+    pub settlement: Settlement,
+}
+
 /// A packet whose chain has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -307,12 +318,12 @@ impl Engine {
         })
     }
 
-    /// Where the transaction that the command of an id made stands; none where it made none, or is
-    /// forgotten.
-    pub fn settlement(&self, id: &str) -> Option<Settlement> {
+    /// The transaction that the command of an id made; none where it made none, or is forgotten.
+    pub fn transaction(&self, id: &str) -> Option<TransactionView<'_>> {
         let known = self.ids.find(Ids::hash(id))?;
         let number = self.executed.get(known.number)?.transaction?;
-        Some(self.transactions.get(number)?.settlement)
+        let Transaction { account, amount, settlement, .. } = *self.transactions.get(number)?;
+        Some(TransactionView { account: self.accounts.text(account), amount, settlement })
     }
 
     /// The id of the packet that a command sent.

@@ -35,6 +35,9 @@ pub(super) enum What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decided {
     pub(super) event_id: String,
+    /// Whose event was decided on, and of how much.
+    pub(super) account_id: String,
+    pub(super) amount_fen: u64,
     pub(super) verdict: Verdict,
     pub(super) rules_hash: [u8; 32],
     /// BLAKE3 of the decision's canonical line.
@@ -45,6 +48,8 @@ pub(super) struct Decided {
 #[derive(Deserialize)]
 struct Record {
     event_id: String,
+    account_id: String,
+    amount_fen: u64,
     decision: String,
     rules_hash: Option<String>,
 }
@@ -56,6 +61,8 @@ impl Decided {
         let hash = record.rules_hash.and_then(|hash| blake3::Hash::from_hex(hash).ok());
         Some(Decided {
             event_id: record.event_id,
+            account_id: record.account_id,
+            amount_fen: record.amount_fen,
             verdict,
             rules_hash: hash.map_or([0; 32], |hash| *hash.as_bytes()),
             evidence: *blake3::hash(line).as_bytes(),
@@ -152,14 +159,17 @@ mod tests {
     #[test]
     fn a_decision_record_is_read_and_anything_else_is_none() {
         let hash = "ab".repeat(32);
-        let line = format!(r#"{{"event_id":"e","decision":"hold","rules_hash":"{hash}","x":1}}"#);
+        let about = r#""event_id":"e","account_id":"ada","amount_fen":5"#;
+        let line = format!(r#"{{{about},"decision":"hold","rules_hash":"{hash}","x":1}}"#);
         let decided = Decided::of(line.as_bytes()).unwrap();
         assert_eq!((decided.event_id.as_str(), decided.verdict), ("e", Verdict::Hold));
         assert_eq!(decided.rules_hash, [0xab; 32]);
         assert_eq!(decided.evidence, *blake3::hash(line.as_bytes()).as_bytes());
-        let without = Decided::of(br#"{"event_id":"e","decision":"allow","rules_hash":null}"#);
-        assert_eq!(without.unwrap().rules_hash, [0; 32]);
-        for wrong in [&b"{}"[..], b"", b"\xff", br#"{"event_id":"e","decision":"maybe"}"#] {
+        assert_eq!((decided.account_id.as_str(), decided.amount_fen), ("ada", 5));
+        let without = format!(r#"{{{about},"decision":"allow","rules_hash":null}}"#);
+        assert_eq!(Decided::of(without.as_bytes()).unwrap().rules_hash, [0; 32]);
+        let maybe = format!(r#"{{{about},"decision":"maybe"}}"#);
+        for wrong in [&b"{}"[..], b"", b"\xff", maybe.as_bytes()] {
             assert_eq!(Decided::of(wrong), None);
         }
     }

@@ -49,8 +49,13 @@ impl Look {
                 }))
             }
             Look::Transaction(id) => {
-                let settlement = engine.settlement(id)?;
-                Some(json!({ "transaction": id, "settlement": settlement }))
+                let transaction = engine.transaction(id)?;
+                Some(json!({
+                    "transaction": id,
+                    "account": transaction.account,
+                    "amount_fen": transaction.amount,
+                    "settlement": transaction.settlement,
+                }))
             }
         }
     }

@@ -18,6 +18,8 @@ pub(super) enum Came {
     Ours,
     /// About somebody else's, or one that is forgotten.
     Foreign,
+    /// About an event of somebody else that has the id of a transaction of the engine.
+    Another,
     /// Nothing that can be understood.
     Malformed,
     /// Read again after a restart: it was done before.
@@ -103,6 +105,7 @@ impl Metrics {
         let (family, label, name) = match came {
             Came::Ours => (&self.heard, "record", "ours"),
             Came::Foreign => (&self.heard, "record", "foreign"),
+            Came::Another => (&self.heard, "record", "another"),
             Came::Malformed => (&self.heard, "record", "malformed"),
             Came::Repeat => (&self.not_done, "why", "repeat"),
             Came::Late => (&self.not_done, "why", "late"),

@@ -179,8 +179,14 @@ impl HeardSoFar {
         match what {
             What::Malformed => Came::Malformed,
             What::Decided(decided) => {
-                if engine.settlement(&decided.event_id).is_none() {
+                let Some(ours) = engine.transaction(&decided.event_id) else {
                     return Came::Foreign;
+                };
+                if (ours.account, ours.amount.0) != (&*decided.account_id, decided.amount_fen) {
+                    // Somebody else has sent an event under its id, and was first.
+                    let transaction = &*decided.event_id;
+                    tracing::warn!(transaction, "what was decided on is not this transaction");
+                    return Came::Another;
                 }
                 let waiting = self.waiting.remove(&decided.event_id);
                 orders.push(Order::decide(decided, hold));
@@ -189,7 +195,7 @@ impl HeardSoFar {
             }
             What::Act(act) => {
                 let is_decided = |order: &Order| order.decides(&act.event_id);
-                match engine.settlement(&act.event_id) {
+                match engine.transaction(&act.event_id).map(|ours| ours.settlement) {
                     None => return Came::Foreign,
                     Some(Settlement::Undecided) if !orders.iter().any(is_decided) => {
                         // The first counts.

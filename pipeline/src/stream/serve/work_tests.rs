@@ -22,7 +22,14 @@ fn engine() -> Engine {
 
 fn decided(offset: u64, event_id: &str, verdict: Verdict) -> Heard {
     let [rules_hash, evidence] = [[1; 32], [2; 32]];
-    let decided = Decided { event_id: event_id.to_owned(), verdict, rules_hash, evidence };
+    let decided = Decided {
+        event_id: event_id.to_owned(),
+        account_id: "ada".to_owned(),
+        amount_fen: 500,
+        verdict,
+        rules_hash,
+        evidence,
+    };
     Heard { source: 0, offset, what: What::Decided(decided) }
 }
 
@@ -111,16 +118,36 @@ fn an_act_waits_for_its_decision() {
     assert_eq!(room.read(), [2, 4]);
 }
 
+/// A decision on an event that somebody else has sent under the id of a transaction settles nothing.
+#[test]
+fn a_decision_on_another_event_of_the_id_settles_nothing() {
+    let rows: [fn(&mut Decided); 2] =
+        [|decided| decided.amount_fen = 499, |decided| decided.account_id = "bo".to_owned()];
+    for change in rows {
+        let mut room = Room::new();
+        let none: [&str; 0] = [];
+        let mut heard = decided(0, "a", Verdict::Allow);
+        let What::Decided(decided) = &mut heard.what else { unreachable!() };
+        change(decided);
+        assert_eq!(room.hear(vec![heard]), none);
+        assert_eq!(settlement(&room, "a"), Settlement::Undecided);
+    }
+}
+
+fn settlement(room: &Room, transaction: &str) -> Settlement {
+    room.engine.transaction(transaction).unwrap().settlement
+}
+
 /// Where the engine has fallen back on its own, that binds.
 #[test]
 fn a_fallback_stays_whatever_is_heard_later() {
     let mut room = Room::new();
     let late = Time::from_ms(NOW.ms() + 3_000);
     room.engine.advance(late);
-    assert_eq!(room.engine.settlement("a"), Some(Settlement::Posted), "5 yuan are allowed");
+    assert_eq!(settlement(&room, "a"), Settlement::Posted, "5 yuan are allowed");
     assert_eq!(room.hear(vec![decided(0, "a", Verdict::Block)]), ["a DecidedOtherwise"]);
     assert_eq!(room.hear(vec![act(0, "a", Action::Void, "lin")]), ["a NotHeld"]);
-    assert_eq!(room.engine.settlement("a"), Some(Settlement::Posted));
+    assert_eq!(settlement(&room, "a"), Settlement::Posted);
 }
 
 /// A command makes its event when it is executed, with its context, and none when it is repeated.

@@ -426,6 +426,11 @@ fn what_is_decided_meanwhile_settles_when_the_engine_is_back() {
     beside.send(&topup("ada", 1_000_000));
     let since = Since::now();
     (0..5).for_each(|at| drop(beside.send(&pay(&format!("t{at}"), "ada", "bo", 30_000))));
+    // An answer does not wait for brokers; here the events have to be there.
+    until("not all is published", || {
+        beside.send(&json!({ "id": "look", "do": "tick" }));
+        beside.metric("hongxian_packet_events_published_total") == 6
+    });
     engine.kill().unwrap();
     ended(engine);
     let stream = beside.stream();
