@@ -31,6 +31,28 @@ struct Beside {
     desk: String,
 }
 
+/// A program that does not outlive its test, also where that fails.
+struct Running(Option<Child>);
+
+impl Running {
+    /// Sends it a signal; what it ends with and has said.
+    fn end(mut self, name: &str) -> (Option<i32>, String) {
+        let child = self.0.take().expect("it runs");
+        signal(&child, name);
+        ended(child)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 fn free_address() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("127.0.0.1:{port}")
@@ -73,15 +95,15 @@ impl Beside {
     }
 
     /// Starts the engine, and waits until it is ready.
-    fn serve(&self) -> Child {
-        let child = self.start(&[]);
+    fn serve(&self) -> Running {
+        let child = Running(Some(self.start(&[])));
         until("the engine is not ready", || self.get("/readyz").is_some());
         child
     }
 
     /// Starts the stream, and waits until it is ready.
-    fn stream(&self) -> Child {
-        let child = self.bench.spawn(&[]);
+    fn stream(&self) -> Running {
+        let child = Running(Some(self.bench.spawn(&[])));
         until("the stream is not ready", || {
             ask(&self.desk, ("GET", "/readyz"), "one", "").is_ok_and(|answer| answer.status == 200)
         });
@@ -130,9 +152,8 @@ impl Beside {
     }
 
     /// Ends the engine as a supervisor does, and has its journal executed again from the first byte.
-    fn end(&self, child: Child) -> String {
-        signal(&child, "-TERM");
-        let (code, said) = ended(child);
+    fn end(&self, engine: Running) -> String {
+        let (code, said) = engine.end("-TERM");
         assert_eq!(code, Some(0), "{said}");
         succeeds(hongxian().args(["packet", "verify"]).arg(self.bench.path("journal")))
     }
@@ -210,8 +231,7 @@ fn money_settles_as_the_stream_decides_and_not_before() {
     assert_eq!((&small["text"], &small["device_id"]), (&json!("新年快乐"), &json!("d1")));
     assert!(beside.bench.committed("dead").is_empty(), "the stream takes every event");
     assert!(beside.end(engine).contains("executed again"));
-    signal(&stream, "-TERM");
-    assert_eq!(ended(stream).0, Some(0));
+    assert_eq!(stream.end("-TERM").0, Some(0));
 }
 
 /// Where nothing is decided in time the limits' fallback binds, and what the stream says later is
@@ -227,7 +247,7 @@ fn a_fallback_binds_and_a_later_decision_is_counted() {
     beside.send(&pay("huge", "ada", "bo", 200_000));
     beside.until_settled("large", "posted");
     beside.until_settled("huge", "held");
-    let stream = beside.stream();
+    let _stream = beside.stream();
     until("the stream's decisions are not heard", || {
         beside.metric("hongxian_packet_not_done_total{why=\"late\"}") == 2
     });
@@ -242,8 +262,6 @@ fn a_fallback_binds_and_a_later_decision_is_counted() {
     assert_eq!(answer("two").unwrap().status, 422, "an analyst is none");
     assert_eq!(answer("three").unwrap().json()["settlement"], "returned");
     beside.end(engine);
-    signal(&stream, "-TERM");
-    ended(stream);
 }
 
 /// Who may not, and what is no command, changes nothing.
@@ -364,8 +382,7 @@ fn die(beside: &Beside, end: End) -> bool {
     while child.try_wait().unwrap().is_none() {
         let over = match end {
             End::After(time) => since.elapsed() > time,
-            // The batch has come before it was started, or the day is over.
-            End::At(_) => since.elapsed() > Duration::from_secs(10),
+            End::At(_) => since.elapsed() > PATIENCE,
         };
         if over {
             as_meant = matches!(end, End::After(_));
@@ -386,11 +403,10 @@ fn killed_anywhere_the_engine_pays_what_it_pays_undisturbed() {
     let expected = live_through(&calm);
     assert!(calm.end(engine).contains("executed again"));
     let decided = calm.bench.decided().len();
-    signal(&stream, "-KILL");
-    ended(stream);
+    drop(stream);
     assert!(expected.values().any(|[_, _, held]| *held > 0), "some of it is held");
     let Some(troubled) = Beside::new("troubled", PATIENT) else { return };
-    let stream = troubled.stream();
+    let _stream = troubled.stream();
     let over = AtomicBool::new(false);
     let (found, last) = std::thread::scope(|scope| {
         let living = scope.spawn(|| {
@@ -410,8 +426,6 @@ fn killed_anywhere_the_engine_pays_what_it_pays_undisturbed() {
     let each: std::collections::BTreeSet<&String> = ids.iter().collect();
     assert_eq!((ids.len(), each.len()), (decided, decided));
     assert!(troubled.bench.committed("dead").is_empty(), "nothing was published in two forms");
-    signal(&stream, "-KILL");
-    ended(stream);
 }
 
 /// Decisions that were made while the engine was away settle when it is back, however long that was:
@@ -422,7 +436,7 @@ fn what_is_decided_meanwhile_settles_when_the_engine_is_back() {
     // The fallback would hold what the stream allows.
     let limits = "[decision_ms_max]\nvalue = 6000\nsource = \"test\"\n";
     let Some(beside) = Beside::new("away", limits) else { return };
-    let mut engine = beside.serve();
+    let engine = beside.serve();
     beside.send(&topup("ada", 1_000_000));
     let since = Since::now();
     (0..5).for_each(|at| drop(beside.send(&pay(&format!("t{at}"), "ada", "bo", 30_000))));
@@ -431,9 +445,8 @@ fn what_is_decided_meanwhile_settles_when_the_engine_is_back() {
         beside.send(&json!({ "id": "look", "do": "tick" }));
         beside.metric("hongxian_packet_events_published_total") == 6
     });
-    engine.kill().unwrap();
-    ended(engine);
-    let stream = beside.stream();
+    engine.end("-KILL");
+    let _stream = beside.stream();
     until("not all is decided", || beside.bench.decided().len() == 5);
     until("time passes", || since.elapsed() > LIMIT);
     let engine = beside.serve();
@@ -449,6 +462,4 @@ fn what_is_decided_meanwhile_settles_when_the_engine_is_back() {
     assert_eq!(beside.wallet("bo"), [150_000, 0, 0]);
     assert_eq!(beside.metric("hongxian_packet_events_published_total"), 0, "all were published");
     beside.end(engine);
-    signal(&stream, "-TERM");
-    ended(stream);
 }
