@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hongxian::stopwatch::Since;
@@ -371,8 +370,8 @@ const ENDS: [End; 12] = [
     End::After(Duration::from_millis(500)),
 ];
 
-/// Runs the engine until it meets its end; whether it was there that it did.
-fn die(beside: &Beside, end: End) -> bool {
+/// Runs the engine until it meets its end, or the day is over; whether it was there that it ended.
+fn die(beside: &Beside, end: End, is_over: impl Fn() -> bool) -> bool {
     let mut child = match end {
         End::At(place) => beside.start(&["--crash-at", place]),
         End::After(_) => beside.start(&[]),
@@ -380,12 +379,9 @@ fn die(beside: &Beside, end: End) -> bool {
     let since = Since::now();
     let mut as_meant = true;
     while child.try_wait().unwrap().is_none() {
-        let over = match end {
-            End::After(time) => since.elapsed() > time,
-            End::At(_) => since.elapsed() > PATIENCE,
-        };
-        if over {
-            as_meant = matches!(end, End::After(_));
+        let in_time = matches!(end, End::After(time) if since.elapsed() > time);
+        if in_time || is_over() {
+            as_meant = in_time;
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -407,18 +403,14 @@ fn killed_anywhere_the_engine_pays_what_it_pays_undisturbed() {
     assert!(expected.values().any(|[_, _, held]| *held > 0), "some of it is held");
     let Some(troubled) = Beside::new("troubled", PATIENT) else { return };
     let _stream = troubled.stream();
-    let over = AtomicBool::new(false);
     let (found, last) = std::thread::scope(|scope| {
-        let living = scope.spawn(|| {
-            let found = live_through(&troubled);
-            over.store(true, Ordering::Relaxed);
-            found
-        });
-        let died = ENDS.into_iter().filter(|end| die(&troubled, *end)).count();
-        assert!(!over.load(Ordering::Relaxed), "the day was over too early");
-        assert_eq!(died, ENDS.len(), "each end was met");
+        let living = scope.spawn(|| live_through(&troubled));
+        let died = ENDS.into_iter().filter(|end| die(&troubled, *end, || living.is_finished()));
+        let died = died.count();
         let last = troubled.serve();
-        (living.join().unwrap(), last)
+        let found = living.join().unwrap();
+        assert_eq!(died, ENDS.len(), "each end was met before the day was over");
+        (found, last)
     });
     assert_eq!(found, expected);
     assert!(troubled.end(last).contains("executed again"));
