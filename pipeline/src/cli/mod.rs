@@ -180,7 +180,7 @@ pub fn main() -> ExitCode {
         Command::Stream(arguments) => stream::run(&arguments, shown),
         #[cfg(feature = "kafka")]
         Command::InputLog(arguments) => stream::export(&arguments),
-        Command::Packet(command) => packet::run(&command),
+        Command::Packet(command) => packet::run(&command, shown),
         Command::Text(command) => text::run(&command, shown),
         Command::Devices(command) => devices::run(&command),
         Command::Completions { shell } => {

@@ -157,7 +157,7 @@ fn follow(
 }
 
 /// What happens while a stream is reached by HTTP, a line each: for people on a terminal, else JSON.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr);
     let subscriber = subscriber.with_max_level(tracing::Level::INFO).with_target(false);
     // One that is there already, in tests, is as good.
@@ -177,7 +177,7 @@ fn reload_on_sighup() -> Arc<AtomicBool> {
 
 /// Has a SIGTERM end the stream at the next tick, and a second one at once. The flag says that one
 /// came: who runs services sends it to end them, and takes 0 for a clean end.
-fn end_on_sigterm(interrupted: &Arc<AtomicBool>) -> Arc<AtomicBool> {
+pub(super) fn end_on_sigterm(interrupted: &Arc<AtomicBool>) -> Arc<AtomicBool> {
     let terminated = Arc::new(AtomicBool::new(false));
     let at_once = flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, terminated.clone());
     let flags = [&terminated, interrupted].map(|flag| flag::register(SIGTERM, flag.clone()));

@@ -10,6 +10,8 @@
 //! what is on disk proves its own order. A [`server`] executes batches while those before them are
 //! on their way to disk.
 //!
+//! What it does is told to the pipeline as [`events`].
+//!
 //! The [`referee`] looks at a stream of events from elsewhere and says where it breaks these laws
 //! ([`finding`]), and [`luck`] whether its shares can have been drawn.
 //!
@@ -63,6 +65,7 @@ pub mod names;
 pub mod numbered;
 pub mod ledger;
 pub mod engine;
+pub mod events;
 pub mod executor;
 pub mod durable;
 pub mod server;

@@ -68,6 +68,8 @@ pub struct Server<T> {
     pace: Pace,
     /// Executed since the last snapshot.
     commands: u64,
+    /// Of the journal, without the current one.
+    batches: u64,
     current: Executed,
 }
 
@@ -105,6 +107,7 @@ impl<T: Send + 'static> Server<T> {
             clients,
             pace: Pace::default(),
             commands: 0,
+            batches: 0,
             current: Executed::default(),
         }
     }
@@ -119,6 +122,7 @@ impl<T: Send + 'static> Server<T> {
         pace: Pace,
         tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
     ) -> Server<T> {
+        let batches = durable.journal().next().0;
         let (executor, journal) = durable.into_parts();
         let (jobs, received) = sync_channel(WAITING_MAX);
         let snapshot_is_written = Arc::new(AtomicBool::new(false));
@@ -132,7 +136,7 @@ impl<T: Send + 'static> Server<T> {
         };
         let thread = std::thread::spawn(move || writing.run(&received));
         let clients = Clients::Written(Writer { jobs, thread, snapshot_is_written });
-        Server { executor, clients, pace, commands: 0, current: Executed::default() }
+        Server { executor, clients, pace, commands: 0, batches, current: Executed::default() }
     }
 
     /// The engine, as it is with all commands so far.
@@ -176,6 +180,11 @@ impl<T: Send + 'static> Server<T> {
         (&self.current.effects, self.executor.engine())
     }
 
+    /// How many batches the journal has, with the one that was ended, unless nothing happened in it.
+    pub fn batches(&self) -> u64 {
+        self.batches + u64::from(!self.current.is_empty())
+    }
+
     /// Has clients told of the batch that was ended, once it is durable.
     ///
     /// # Errors
@@ -183,6 +192,7 @@ impl<T: Send + 'static> Server<T> {
     pub fn tell(&mut self, told: T) -> Result<(), ServerError> {
         let batch = std::mem::take(&mut self.current);
         self.commands += u64::from(batch.commands());
+        self.batches += u64::from(!batch.is_empty());
         match &mut self.clients {
             Clients::Direct(tell) => return tell(told).map_err(ServerError::Telling),
             Clients::Written(writer) => {

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::cluster::{Cluster, read_file};
 use super::http::HttpConfig;
+use super::serve::PacketConfig;
 use super::snapshots;
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
@@ -60,6 +61,8 @@ pub struct Config {
     pub waiting_bytes: usize,
     /// How it is reached by HTTP; none: it is not.
     pub http: Option<HttpConfig>,
+    /// How the packet engine beside it is reached; none: there is none.
+    pub packet: Option<PacketConfig>,
     /// Where and when state is saved; none: it is not.
     pub snapshots: Option<snapshots::Settings>,
     /// Columns of one's own, with their types.
@@ -80,7 +83,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "brokers",
     "name",
     "rules",
@@ -96,6 +99,7 @@ pub(super) const KEYS: [&str; 16] = [
     "snapshots",
     "extra",
     "http",
+    "packet",
     "kafka",
 ];
 
@@ -153,6 +157,7 @@ impl Config {
         }
         let hosts = hosts(&mut reader, root);
         let http = HttpConfig::read(&mut reader, root, path, &topics.input);
+        let packet = PacketConfig::read(&mut reader, root, path, &topics.input);
         let config = Config {
             cluster,
             input: topics.input,
@@ -169,6 +174,7 @@ impl Config {
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
             http,
+            packet,
             snapshots: snapshots::Settings::read(&mut reader, root, path),
             extras: extra_columns(&mut reader, root),
         };

@@ -14,6 +14,8 @@
 //! was committed is decided again in silence and compared by digest. With snapshots the input topics
 //! need not keep what is before them. In a cluster process 0 does all of this, and what it feeds its
 //! session is shared out among the workers of all. `http` answers who waits for a decision, beside all of this.
+//! `serve` is a program of its own beside a stream: the packet engine, whose money moves as the
+//! stream decides.
 
 mod added;
 mod bundle;
@@ -32,6 +34,7 @@ mod output;
 mod produce;
 mod reload;
 mod rules;
+mod serve;
 mod shadow;
 mod start;
 mod snapshots;
@@ -45,4 +48,7 @@ pub use self::export::{Exported, export};
 pub use self::http::{Fallback, HttpConfig};
 pub use self::live::{Ended, How, follow, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
+pub use self::serve::{
+    Crash, CrashPlace, Opening, PacketConfig, Served, Serving, Teller, Told, serve,
+};
 pub use self::snapshots::Settings as Snapshots;

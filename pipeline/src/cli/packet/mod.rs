@@ -4,10 +4,13 @@ mod bench;
 mod place;
 mod prove;
 mod run;
+#[cfg(feature = "kafka")]
+mod serve;
 mod verify;
 
 use clap::Subcommand;
 
+use super::Shown;
 use crate::diagnostic::Failure;
 
 #[derive(Subcommand)]
@@ -20,6 +23,18 @@ pub(super) enum Command {
     /// `effects`, what the engine did beside it, are told once. A line that is no command gets an
     /// outcome with `error`.
     Run(run::Arguments),
+    /// Execute commands from HTTP; what waits for a decision is decided by a stream
+    ///
+    /// `POST /v1/packet` takes a command of `packet run` or an array of them, and answers with outcomes
+    /// that are on disk. A command may have `context` with what only its event has: device_id, ip,
+    /// region, platform and text. Transactions are published to the stream's input under the
+    /// command's id; its decisions settle them, and so do those on holds by its /v1/holds. Where none
+    /// comes within decision_ms_max of the limits (more than idle_ms of policy.toml, where events are
+    /// few), the limits' fallback binds. `GET /v1/accounts/ID`, `/v1/packets/ID` and
+    /// `/v1/transactions/ID` show what there is. `resolve` and `thaw` need an approver. Killed
+    /// anywhere, it goes on as if nothing had happened.
+    #[cfg(feature = "kafka")]
+    Serve(serve::Arguments),
     /// Read a journal from its first byte, execute it again, and say whether it is whole
     Verify(verify::Arguments),
     /// Print a proof of one claim's place in its packet, or check one
@@ -28,9 +43,11 @@ pub(super) enum Command {
     Bench(bench::Arguments),
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
         Command::Run(arguments) => run::run(arguments),
+        #[cfg(feature = "kafka")]
+        Command::Serve(arguments) => serve::run(arguments, shown),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What opening a journal found, for whoever started the program.
-fn tell(opened: &Opened) {
+pub(super) fn tell(opened: &Opened) {
     let Opened { recovery, snapshot, passed_over, replayed } = opened;
     for cut in recovery.cut.iter().chain(&recovery.checkpoints_cut) {
         eprintln!("cut off what a crash left unfinished: {cut}");

@@ -125,6 +125,10 @@ struct Step {
 pub struct PacketView<'a> {
     /// The command that sent it.
     pub seq: Seq,
+    /// Who sent it.
+    pub sender: &'a str,
+    /// The group into which it was sent, if it was into one.
+    pub group: Option<&'a str>,
     /// Where it stands.
     pub state: PacketState,
     /// Its shares that were taken, in their order.
@@ -137,6 +141,17 @@ pub struct PacketView<'a> {
     pub expires_at: Time,
     /// Who has to send the next packet, in a relay whose shares are all taken.
     pub next_sender: Option<&'a str>,
+}
+
+/// A transaction as anyone may look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionView<'a> {
+    /// Who acts.
+    pub account: &'a str,
+    /// How much.
+    pub amount: Fen,
+    /// Where it stands.
+    pub settlement: Settlement,
 }
 
 /// A packet whose chain has grown.
@@ -292,6 +307,8 @@ impl Engine {
         let packet = &self.packets[self.find_packet(id)?];
         Some(PacketView {
             seq: packet.seq,
+            sender: self.accounts.text(packet.sender),
+            group: packet.group.map(|group| self.groups.text(group)),
             state: packet.state,
             claims: &packet.claims,
             parts: packet.parts,
@@ -299,6 +316,14 @@ impl Engine {
             expires_at: packet.expires_at,
             next_sender: packet.turn().map(|account| self.accounts.text(account)),
         })
+    }
+
+    /// The transaction that the command of an id made; none where it made none, or is forgotten.
+    pub fn transaction(&self, id: &str) -> Option<TransactionView<'_>> {
+        let known = self.ids.find(Ids::hash(id))?;
+        let number = self.executed.get(known.number)?.transaction?;
+        let Transaction { account, amount, settlement, .. } = *self.transactions.get(number)?;
+        Some(TransactionView { account: self.accounts.text(account), amount, settlement })
     }
 
     /// The id of the packet that a command sent.

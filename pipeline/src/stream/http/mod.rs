@@ -6,25 +6,22 @@
 
 mod decide;
 mod desk;
-mod holds;
+pub(super) mod holds;
 mod labels;
+pub(super) mod listen;
 mod log;
 mod metrics;
-mod routes;
-mod settings;
-mod tokens;
+pub(super) mod routes;
+pub(super) mod settings;
+pub(super) mod tokens;
 mod watch;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 
 use self::desk::Desk;
 pub(super) use self::holds::Hold;
+use self::listen::Listening;
 use self::log::Log;
 use self::routes::App;
 pub use self::settings::{Fallback, HttpConfig};
@@ -39,11 +36,6 @@ use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
 use crate::source::log::Decoder;
 
-/// Threads that answer requests: they wait most of the time.
-const THREADS: usize = 2;
-/// How long answers that are under way may take when the stream ends.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
-
 /// What must be right before a stream begins.
 pub(super) struct Bound {
     http: HttpConfig,
@@ -55,8 +47,8 @@ pub(super) struct Bound {
 pub(super) struct Server {
     pub(super) desk: Arc<Desk>,
     app: Arc<App>,
-    handle: Handle<SocketAddr>,
-    thread: Option<JoinHandle<()>>,
+    /// Dropped last.
+    _listening: Listening,
 }
 
 /// Takes the address and reads the tokens.
@@ -65,13 +57,7 @@ pub(super) struct Server {
 /// When the address is taken (exit 3), or the file of tokens is wrong (exit 2).
 pub(super) fn bind(http: &HttpConfig) -> Result<Bound, Failure> {
     let tokens = Tokens::open(http.tokens.as_deref(), http.rate)?;
-    let listener = TcpListener::bind(http.listen).map_err(|error| {
-        let address = http.listen;
-        Failure::Environment(Message::new(
-            format!("cannot listen on {address}: {error}"),
-            format!("无法监听 {address}：{error}"),
-        ))
-    })?;
+    let listener = listen::take(http.listen)?;
     Ok(Bound { http: http.clone(), listener, tokens })
 }
 
@@ -121,59 +107,16 @@ impl Server {
             first_partition,
             config: http.clone(),
         });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(|error| failed(&error.to_string()))?;
-        let tls = match &http.tls {
-            None => None,
-            Some((chain, key)) => {
-                // Set by whoever was first; there is one.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let read = runtime.block_on(RustlsConfig::from_pem_file(chain, key));
-                Some(read.map_err(|error| {
-                    let (chain, key) = (chain.display(), key.display());
-                    Failure::Usage(Message::new(
-                        format!("{chain} and {key} are no certificate and its key: {error}"),
-                        format!("{chain} 与 {key} 不是证书及其私钥：{error}"),
-                    ))
-                })?)
-            }
-        };
-        let (handle, routes) = (Handle::new(), routes::routes(app.clone()));
-        let own = handle.clone();
-        let serve = async move {
-            let service = routes.into_make_service();
-            match tls {
-                None => axum_server::from_tcp(listener)?.handle(own).serve(service).await,
-                Some(tls) => {
-                    axum_server::from_tcp_rustls(listener, tls)?.handle(own).serve(service).await
-                }
-            }
-        };
-        let run = move || {
-            if let Err(error) = runtime.block_on(serve) {
-                tracing::error!(%error, "nothing is answered any more");
-            }
-        };
-        let thread = std::thread::spawn(run);
-        tracing::info!(address = %http.listen, tls = http.tls.is_some(), "listening");
-        Ok(Server { desk, app, handle, thread: Some(thread) })
+        let listening = Listening::begin(listener, http.tls.as_ref(), routes::routes(app.clone()))?;
+        Ok(Server { desk, app, _listening: listening })
     }
 }
 
 impl Drop for Server {
-    /// Answers whoever waits that nothing more is decided, and lets answers go out.
+    /// Answers whoever waits that nothing more is decided; the listener then lets answers go out.
     fn drop(&mut self) {
         self.desk.end();
         self.app.log.end();
-        self.handle.graceful_shutdown(Some(LAST_ANSWERS));
-        if let Some(thread) = self.thread.take() {
-            // One that ended badly has said so.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -59,10 +59,10 @@ pub(super) struct Checked {
 }
 
 /// An answer that is not what was asked for.
-pub(super) struct Problem(pub(super) StatusCode, pub(super) Value);
+pub(in crate::stream) struct Problem(pub(super) StatusCode, pub(super) Value);
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &str, detail: &str) -> Problem {
+    pub(in crate::stream) fn new(status: StatusCode, code: &str, detail: &str) -> Problem {
         Problem(status, json!({ "code": code, "detail": detail }))
     }
 }
@@ -131,18 +131,7 @@ async fn openapi() -> Response {
 impl App {
     /// Who asks, if they may.
     pub(super) fn admit(&self, headers: &HeaderMap, wanted: Role) -> Result<Actor, Problem> {
-        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        self.tokens.admit(header, wanted).map_err(|denied| match denied {
-            Denied::Unknown => {
-                Problem::new(StatusCode::UNAUTHORIZED, "no_token", "a bearer token is needed")
-            }
-            Denied::Role => {
-                Problem::new(StatusCode::FORBIDDEN, "role", "the token's role does not reach")
-            }
-            Denied::TooMany => {
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", "ask again in a second")
-            }
-        })
+        admit(&self.tokens, headers, wanted)
     }
 
     /// Checks an event as the stream will.
@@ -171,9 +160,29 @@ impl App {
     }
 }
 
+/// Who asks, if they may.
+pub(in crate::stream) fn admit(
+    tokens: &Tokens,
+    headers: &HeaderMap,
+    wanted: Role,
+) -> Result<Actor, Problem> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    tokens.admit(header, wanted).map_err(|denied| match denied {
+        Denied::Unknown => {
+            Problem::new(StatusCode::UNAUTHORIZED, "no_token", "a bearer token is needed")
+        }
+        Denied::Role => {
+            Problem::new(StatusCode::FORBIDDEN, "role", "the token's role does not reach")
+        }
+        Denied::TooMany => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", "ask again in a second")
+        }
+    })
+}
+
 /// The records of a body: an array's elements, or the one that it is. Of one alone the bytes stay
 /// as they are.
-pub(super) fn records(body: &[u8], most: usize) -> Result<(Vec<String>, bool), Problem> {
+pub(in crate::stream) fn records(body: &[u8], most: usize) -> Result<(Vec<String>, bool), Problem> {
     let malformed = |why: &str| Problem::new(StatusCode::BAD_REQUEST, "malformed", why);
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     if !text.trim_start().starts_with('[') {

@@ -14,11 +14,11 @@ use crate::document::Reader;
 const TIME_LIMIT_MS: std::ops::RangeInclusive<i64> = 10..=60_000;
 const TIME_LIMIT_MS_DEFAULT: i64 = 2_000;
 /// An event has at most 1 MiB, as everywhere; an array of them some more.
-const BODY_KIB: std::ops::RangeInclusive<i64> = 1..=16_384;
-const BODY_KIB_DEFAULT: i64 = 1_024;
+pub(in crate::stream) const BODY_KIB: std::ops::RangeInclusive<i64> = 1..=16_384;
+pub(in crate::stream) const BODY_KIB_DEFAULT: i64 = 1_024;
 /// Requests a second and actor.
-const RATE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
-const RATE_DEFAULT: i64 = 1_000;
+pub(in crate::stream) const RATE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+pub(in crate::stream) const RATE_DEFAULT: i64 = 1_000;
 /// Records that a stream may be behind and still count as ready.
 const READY_LAG: std::ops::RangeInclusive<i64> = 0..=1_000_000_000;
 const READY_LAG_DEFAULT: i64 = 10_000;
@@ -138,7 +138,11 @@ impl HttpConfig {
 
 /// Where to listen. Other machines are let in only with TLS, for tokens would else go in clear, or
 /// where it is said that something in front sees to that.
-fn listen(reader: &mut Reader<'_>, table: &DeTable<'_>, open: bool) -> Option<SocketAddr> {
+pub(in crate::stream) fn listen(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    open: bool,
+) -> Option<SocketAddr> {
     let text = reader.string(table, "listen")?;
     let Ok(address) = text.get_ref().parse::<SocketAddr>() else {
         let message = Message::new(
@@ -161,7 +165,10 @@ fn listen(reader: &mut Reader<'_>, table: &DeTable<'_>, open: bool) -> Option<So
     Some(address)
 }
 
-fn tls(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<(String, String)> {
+pub(in crate::stream) fn tls(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+) -> Option<(String, String)> {
     let node = table.get("tls")?;
     let tls = reader.as_table("tls", node)?;
     reader.known_keys(tls, &["certificate", "key"]);
@@ -170,7 +177,11 @@ fn tls(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<(String, String)>
 }
 
 /// The topic of events to be decided: one that the stream reads, the first unless told otherwise.
-fn topic(reader: &mut Reader<'_>, table: &DeTable<'_>, inputs: &[String]) -> String {
+pub(in crate::stream) fn topic(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    inputs: &[String],
+) -> String {
     let first = inputs.first().cloned().unwrap_or_default();
     let Some(topic) = reader.string(table, "topic") else { return first };
     if !inputs.contains(topic.get_ref()) {

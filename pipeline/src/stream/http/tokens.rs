@@ -20,7 +20,7 @@ const STRANGERS_RATE: u32 = 10;
 
 /// What whoever has a token may do; each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
+pub(in crate::stream) enum Role {
     /// Look.
     Viewer,
     /// Have events decided, and say what was found true.
@@ -31,16 +31,16 @@ pub(super) enum Role {
 
 /// Whose a token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Actor {
-    pub(super) name: String,
-    pub(super) role: Role,
+pub(in crate::stream) struct Actor {
+    pub(in crate::stream) name: String,
+    pub(in crate::stream) role: Role,
 }
 
 /// A token's hash, and whose it is.
 type Entry = ([u8; 32], Actor);
 
 /// The tokens of a file, as they are now.
-pub(super) struct Tokens {
+pub(in crate::stream) struct Tokens {
     path: Option<PathBuf>,
     rate: u32,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ struct Bucket {
 
 /// Why a request is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
+pub(in crate::stream) enum Denied {
     /// It has no token that counts.
     Unknown,
     /// The token's role does not reach.
@@ -73,7 +73,7 @@ pub(super) enum Denied {
 
 impl Tokens {
     /// Reads the file, which must be right when a stream begins.
-    pub(super) fn open(path: Option<&Path>, rate: u32) -> Result<Tokens, Failure> {
+    pub(in crate::stream) fn open(path: Option<&Path>, rate: u32) -> Result<Tokens, Failure> {
         let mut state = State { entries: Vec::new(), version: None, buckets: BTreeMap::new() };
         if let Some(path) = path {
             state.version = version(path);
@@ -83,7 +83,11 @@ impl Tokens {
     }
 
     /// Who sends a request with that `Authorization`, if their role is at least `wanted`.
-    pub(super) fn admit(&self, header: Option<&str>, wanted: Role) -> Result<Actor, Denied> {
+    pub(in crate::stream) fn admit(
+        &self,
+        header: Option<&str>,
+        wanted: Role,
+    ) -> Result<Actor, Denied> {
         let mut state = lock(&self.state);
         self.read_again(&mut state);
         let actor = header.and_then(|header| state.find(header.strip_prefix("Bearer ")?.trim()));

@@ -18,7 +18,7 @@ const LARGE: &str = "title = 'large'\nstatus = 'live'\non = ['claim']\nwhen = 'a
                      score = 700\nreason = 'large'\n";
 
 /// The SHA-256 of the tokens `one`, `two` and `three`, by another program.
-const TOKENS: &str = "
+pub(super) const TOKENS: &str = "
 [[token]]
 actor = 'viewer'
 role = 'viewer'
@@ -40,13 +40,13 @@ struct Client {
 }
 
 /// What was answered.
-struct Answer {
-    status: u16,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
     }
 }
@@ -77,26 +77,36 @@ impl Client {
     }
 
     fn ask_plainly(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (host, length) = (&self.address, body.len());
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n\
-             {body}"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, text: body.to_owned() }
+        ask(&self.address, (method, path), token, body).unwrap()
     }
 
     fn decide(&self, event: &str) -> Answer {
         self.ask("POST", "/v1/decide", "two", event)
     }
+}
+
+/// Asks at an address, whatever is there; fails where nobody answers to the end.
+pub(super) fn ask(
+    address: &str,
+    (method, path): (&str, &str),
+    token: &str,
+    body: &str,
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n\
+         {body}"
+    )?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let whole = status.zip(text.split_once("\r\n\r\n"));
+    let (status, (_, body)) = whole.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    Ok(Answer { status, text: body.to_owned() })
 }
 
 /// Starts a stream that is asked, and waits until it is ready.

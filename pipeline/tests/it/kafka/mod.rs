@@ -12,6 +12,7 @@ mod http;
 mod operate;
 mod reload;
 mod replay;
+mod serve;
 mod snapshots;
 
 use std::fs;

@@ -8,8 +8,9 @@ use hongxian::packet::command::{
 };
 use hongxian::packet::draw::MasterSecret;
 use hongxian::packet::engine::Engine;
+use hongxian::packet::events::{self, Happened};
 use hongxian::packet::limits::Limits;
-use hongxian::packet::reply::{Done, Happening};
+use hongxian::packet::reply::Done;
 use hongxian::packet::units::{Fen, Span, Time};
 
 use crate::support::{Ev, START};
@@ -66,8 +67,6 @@ struct Maker {
     requests: u64,
     /// The events that the engine made, each with its moment in ns.
     events: Vec<(i64, Ev)>,
-    /// Sender and group of each packet.
-    packets: BTreeMap<String, (String, String)>,
 }
 
 /// The sends, claims and refunds of an engine, in order, each with its `seq`.
@@ -81,7 +80,6 @@ pub(super) fn stream(seed: u64, style: Style) -> Vec<Ev> {
         planned: 0,
         requests: 0,
         events: Vec::new(),
-        packets: BTreeMap::new(),
     };
     maker.open();
     for packet in 0..style.packets {
@@ -106,25 +104,14 @@ impl Maker {
         let id = format!("r{}", self.requests);
         let request = Request { id: &id, command };
         let reply = self.engine.apply(Time::from_ms(time), &request).unwrap();
-        self.take_refunds();
+        let effects = self.engine.take_effects();
+        let engine = &self.engine;
+        let own = events::of_command(&request, &reply, engine).map(|event| (reply.time, event));
+        let others = effects.iter().map(|one| Some((one.time, events::of_effect(one, engine)?)));
+        let events = own.into_iter().chain(others.flatten());
+        let told = events.filter(|(_, event)| ["send", "claim", "refund"].contains(&event.kind));
+        self.events.extend(told.map(|(moment, event)| (moment.0, told_as(&event))));
         (id, reply.result.ok().map(|done| (reply.time, done)))
-    }
-
-    fn take_refunds(&mut self) {
-        for effect in self.engine.take_effects() {
-            let Happening::Refunded { packet, amount } = effect.what else { continue };
-            let packet = self.engine.packet_name(packet).unwrap().to_owned();
-            let (sender, group) = self.packets[&packet].clone();
-            let refund = Ev {
-                kind: "refund",
-                account: sender,
-                group,
-                packet,
-                amount: Some(amount.0 as i64),
-                ..Ev::default()
-            };
-            self.events.push((effect.time.0, refund));
-        }
     }
 
     fn open(&mut self) {
@@ -189,20 +176,7 @@ impl Maker {
             tilt: PerMille(self.style.tilt),
         };
         let (id, done) = self.ask(time, Command::Send(send));
-        let (moment, _) = done.unwrap_or_else(|| panic!("{send:?} is refused"));
-        let group = group.clone().unwrap_or_default();
-        self.packets.insert(packet.clone(), (account.clone(), group.clone()));
-        let event = Ev {
-            kind: "send",
-            account: account.clone(),
-            group,
-            packet: packet.clone(),
-            amount: Some((shares * mean + extra) as i64),
-            shares: Some(shares as i64),
-            play,
-            ..Ev::default()
-        };
-        self.events.push((moment.0, event));
+        assert!(done.is_some(), "{send:?} is refused");
         self.decide(time, id);
         // Some come at once, some within the day, some as long after as a packet can wait.
         let spread = *self.dice.of(&[2, MINUTE, 30 * HOUR, 200 * HOUR]);
@@ -231,19 +205,9 @@ impl Maker {
             tie: *self.dice.of(&[Tie::Close, Tie::None, Tie::Distant]),
         };
         let (id, done) = self.ask(time, command);
-        let Some((moment, Done::Claimed { amount, .. })) = done else { return };
-        let (sender, group) = self.packets[&packet].clone();
-        let event = Ev {
-            kind: "claim",
-            account: claimer,
-            counterparty: sender,
-            group,
-            packet,
-            amount: Some(amount.0 as i64),
-            ..Ev::default()
-        };
-        self.events.push((moment.0, event));
-        self.decide(time, id);
+        if done.is_some() {
+            self.decide(time, id);
+        }
     }
 
     /// Decides a transaction at once, or leaves it to the fallback.
@@ -282,6 +246,22 @@ impl Maker {
             event.id = format!("e{at:05}");
         }
         events
+    }
+}
+
+/// An event of the engine as these tests have events.
+fn told_as(event: &Happened<'_>) -> Ev {
+    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    Ev {
+        kind: event.kind,
+        account: event.account_id.to_owned(),
+        counterparty: text(event.counterparty_id),
+        group: text(event.group_id),
+        packet: text(event.packet_id),
+        amount: event.amount_fen.map(|fen| fen as i64),
+        shares: event.shares.map(i64::from),
+        play: event.play.unwrap_or_default(),
+        ..Ev::default()
     }
 }
 

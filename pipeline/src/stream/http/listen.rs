@@ -1,0 +1,103 @@
+//! A listener that answers with routes, on threads of its own, with TLS where it is configured.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+
+use super::failed;
+use crate::diagnostic::{Failure, Message};
+
+/// Threads that answer requests: they wait most of the time.
+const THREADS: usize = 2;
+/// How long answers that are under way may take when the program ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// A listener that answers until it is dropped.
+pub(in crate::stream) struct Listening {
+    handle: Handle<SocketAddr>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Takes an address.
+///
+/// # Errors
+/// When it is taken (exit 3).
+pub(in crate::stream) fn take(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        Failure::Environment(Message::new(
+            format!("cannot listen on {address}: {error}"),
+            format!("无法监听 {address}：{error}"),
+        ))
+    })
+}
+
+impl Listening {
+    /// Begins to answer. `tls` are a certificate chain and its key, as PEM files.
+    ///
+    /// # Errors
+    /// When they are none (exit 2), or no threads can be had (exit 3).
+    pub(in crate::stream) fn begin(
+        listener: TcpListener,
+        tls: Option<&(PathBuf, PathBuf)>,
+        routes: Router,
+    ) -> Result<Listening, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(|error| failed(&error.to_string()))?;
+        let tls = match tls {
+            None => None,
+            Some((chain, key)) => {
+                // Set by whoever was first; there is one.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let read = runtime.block_on(RustlsConfig::from_pem_file(chain, key));
+                Some(read.map_err(|error| {
+                    let (chain, key) = (chain.display(), key.display());
+                    Failure::Usage(Message::new(
+                        format!("{chain} and {key} are no certificate and its key: {error}"),
+                        format!("{chain} 与 {key} 不是证书及其私钥：{error}"),
+                    ))
+                })?)
+            }
+        };
+        let address = listener.local_addr().map_err(|error| failed(&error.to_string()))?;
+        let is_tls = tls.is_some();
+        let handle = Handle::new();
+        let own = handle.clone();
+        let serve = async move {
+            let service = routes.into_make_service();
+            match tls {
+                None => axum_server::from_tcp(listener)?.handle(own).serve(service).await,
+                Some(tls) => {
+                    axum_server::from_tcp_rustls(listener, tls)?.handle(own).serve(service).await
+                }
+            }
+        };
+        let run = move || {
+            if let Err(error) = runtime.block_on(serve) {
+                tracing::error!(%error, "nothing is answered any more");
+            }
+        };
+        let thread = std::thread::spawn(run);
+        tracing::info!(%address, tls = is_tls, "listening");
+        Ok(Listening { handle, thread: Some(thread) })
+    }
+}
+
+impl Drop for Listening {
+    /// Lets answers go out.
+    fn drop(&mut self) {
+        self.handle.graceful_shutdown(Some(LAST_ANSWERS));
+        if let Some(thread) = self.thread.take() {
+            // One that ended badly has said so.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The routes: commands in, outcomes out, and what anyone may look at.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::looks::Look;
+use super::metrics::Metrics;
+use super::work::{Ask, Job, Offered};
+use crate::packet::events::OWN;
+use crate::source::log::{Arrived, Decoder};
+use crate::stream::http::routes::{Problem, admit, records};
+use crate::stream::http::tokens::{Actor, Role, Tokens};
+
+/// Commands of one request.
+const COMMANDS_MAX: usize = 1_024;
+/// Fields of a transaction's event that the engine knows nothing of.
+const CONTEXT: [&str; 5] = ["device_id", "ip", "region", "platform", "text"];
+
+/// What answers stand on.
+pub(super) struct App {
+    pub(super) jobs: SyncSender<Job>,
+    pub(super) tokens: Tokens,
+    pub(super) decoder: Decoder,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whether the stream has been heard to where it was at the start.
+    pub(super) live: Arc<AtomicBool>,
+    pub(super) ending: Arc<AtomicBool>,
+    pub(super) body_bytes: usize,
+}
+
+/// All routes.
+pub(super) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/packet", post(commands))
+        .route("/v1/accounts/{id}", get(account))
+        .route("/v1/packets/{id}", get(packet))
+        .route("/v1/transactions/{id}", get(transaction))
+        .layer(DefaultBodyLimit::max(app.body_bytes))
+        .with_state(app)
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let ready = app.is_live();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": ready }))).into_response()
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
+}
+
+async fn commands(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let actor = admit(&app.tokens, &headers, Role::Analyst)?;
+    let (texts, many) = records(&body, COMMANDS_MAX)?;
+    let commands = texts.into_iter().map(|text| offered(text, &actor, &app.decoder)).collect();
+    let (answer, outcomes) = oneshot::channel();
+    app.put(Job::Ask(Ask { commands, answer }))?;
+    let mut outcomes = outcomes.await.map_err(|_| not_ready())?;
+    if many {
+        return Ok(Json(outcomes).into_response());
+    }
+    let outcome = outcomes.pop().unwrap_or_default();
+    let wrong = outcome.get("error").is_some();
+    let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, Json(outcome)).into_response())
+}
+
+async fn account(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    app.look(&headers, Look::Account(id)).await
+}
+
+async fn packet(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    app.look(&headers, Look::Packet(id)).await
+}
+
+async fn transaction(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    app.look(&headers, Look::Transaction(id)).await
+}
+
+impl App {
+    async fn look(&self, headers: &HeaderMap, look: Look) -> Result<Response, Problem> {
+        admit(&self.tokens, headers, Role::Viewer)?;
+        let (sender, seen) = oneshot::channel();
+        self.put(Job::Look(look, sender))?;
+        let unknown = || Problem::new(StatusCode::NOT_FOUND, "unknown", "there is none of that id");
+        let seen = seen.await.map_err(|_| not_ready())?.ok_or_else(unknown)?;
+        Ok(Json(seen).into_response())
+    }
+
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed)
+    }
+
+    fn put(&self, job: Job) -> Result<(), Problem> {
+        if !self.is_live() {
+            return Err(not_ready());
+        }
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                let detail = "too many wait; ask again in a second";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+            }
+            TrySendError::Disconnected(_) => not_ready(),
+        })
+    }
+}
+
+fn not_ready() -> Problem {
+    let detail = "it is not known what came of it; ask again, the same id is executed once";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail)
+}
+
+/// Looks at a command: whether this actor may send it, and what belongs to its event alone.
+pub(super) fn offered(text: String, actor: &Actor, decoder: &Decoder) -> Offered {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(&text) else {
+        // What is wrong with it is said when it is read as a command.
+        return Offered { line: text, ..Offered::default() };
+    };
+    let id = fields.get("id").and_then(Value::as_str).map(str::to_owned);
+    match admitted(&mut fields, actor, decoder) {
+        Ok(context) => {
+            let line = Value::Object(fields).to_string();
+            Offered { id, line, context, wrong: None }
+        }
+        Err(wrong) => Offered { id, wrong: Some(wrong), ..Offered::default() },
+    }
+}
+
+/// Gives what belongs to a command's event alone, and takes it out of the command.
+fn admitted(
+    fields: &mut Map<String, Value>,
+    actor: &Actor,
+    decoder: &Decoder,
+) -> Result<Map<String, Value>, String> {
+    let text = |fields: &Map<String, Value>, name: &str| {
+        fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    if text(fields, "id").starts_with(OWN) {
+        return Err(format!("ids that begin with `{OWN}` are the engine's own"));
+    }
+    if fields.contains_key("at") {
+        return Err("`at` is for packet run --clock commands alone".to_owned());
+    }
+    match &*text(fields, "do") {
+        "decide" => return Err("the stream decides, nobody else".to_owned()),
+        "resolve" | "thaw" => {
+            if actor.role < Role::Approver {
+                return Err("the token's role does not reach: an approver is needed".to_owned());
+            }
+            let named = fields.entry("actor").or_insert_with(|| actor.name.clone().into());
+            if named != &Value::from(&*actor.name) {
+                return Err(format!("`actor` is who has the token: {}", actor.name));
+            }
+        }
+        _ => {}
+    }
+    match fields.remove("context") {
+        None => Ok(Map::new()),
+        Some(Value::Object(context)) => checked(context, decoder),
+        Some(_) => Err("`context` is an object".to_owned()),
+    }
+}
+
+/// Further fields of an event, as the stream will check them.
+fn checked(context: Map<String, Value>, decoder: &Decoder) -> Result<Map<String, Value>, String> {
+    if let Some(other) = context.keys().find(|name| !CONTEXT.contains(&name.as_str())) {
+        return Err(format!("`{other}` does not belong to context: {}", CONTEXT.join(", ")));
+    }
+    // An event of which nothing else can be wrong.
+    let mut event = json!({
+        "event_id": "e", "event_time": "2024-01-01T00:00:00Z", "kind": "transfer",
+        "account_id": "a", "counterparty_id": "b", "amount_fen": 1,
+    });
+    for (field, value) in &context {
+        event[field] = value.clone();
+    }
+    let value = event.to_string().into_bytes();
+    let block = decoder.decode(0, &[Arrived { offset: 0, append_time: i64::MAX, value }]);
+    match block.rejects.first() {
+        Some(reject) => Err(format!("context: {}", reject.detail)),
+        None => Ok(context),
+    }
+}
