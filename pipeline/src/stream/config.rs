@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::cluster::{Cluster, read_file};
 use super::http::HttpConfig;
-use super::snapshots;
+use super::{days, snapshots};
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Schema, Type};
@@ -62,6 +62,8 @@ pub struct Config {
     pub http: Option<HttpConfig>,
     /// Where and when state is saved; none: it is not.
     pub snapshots: Option<snapshots::Settings>,
+    /// Where what is decided is kept by day; none: only in the output topic.
+    pub days: Option<days::Settings>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -80,7 +82,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "brokers",
     "name",
     "rules",
@@ -94,6 +96,7 @@ pub(super) const KEYS: [&str; 16] = [
     "topics",
     "cluster",
     "snapshots",
+    "days",
     "extra",
     "http",
     "kafka",
@@ -170,6 +173,7 @@ impl Config {
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
             http,
             snapshots: snapshots::Settings::read(&mut reader, root, path),
+            days: days::Settings::read(&mut reader, root, path),
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
@@ -259,6 +263,10 @@ input = ["events", "more"]
 output = "decisions"
 dead_letter = "rejects"
 control = "control"
+[days]
+dir = "days"
+interval = "5s"
+keep = 30
 [extra]
 channel = "string"
 [kafka]
@@ -281,6 +289,8 @@ channel = "string"
         assert_eq!(config.input, ["events", "more"]);
         assert_eq!(config.rules.as_deref(), Some(Path::new("dir/rules")), "beside the file");
         assert_eq!(config.cluster.settings["queued.min.messages"], "1000");
+        let days = days::Settings { dir: "dir/days".into(), interval: 5_000, keep: Some(30) };
+        assert_eq!(config.days, Some(days));
         assert_eq!(config.extras, [("channel".to_owned(), Type::Str)]);
         let over = Overrides {
             brokers: Some("b:1".to_owned()),

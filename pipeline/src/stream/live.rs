@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::connect::Tell;
 use super::control::{Counted, Entry, Held, Resume};
+use super::days::{self, Days};
 use super::engine::{Engine, Topics};
 use super::export;
 use super::http::{self, Server, Watch};
@@ -105,6 +106,13 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     if let Some(found) = &found {
         found.restore(&mut engine, how.tell)?;
     }
+    if let Some(settings) = &config.days {
+        let facts = days::Facts::of(config, &begin, engine.session().timetable().policy());
+        let begun = found.as_ref().map_or_else(Counted::default, FoundSnapshot::counts);
+        let mut days = Days::open(settings, facts, (begun, held.resume.as_ref()), how.tell)?;
+        days.columns = engine.session().feature_columns();
+        engine.days = Some(days);
+    }
     let snapshots = snapshots.of(&begin, found.as_ref());
     let rules = Rules::new(config, how, (&held, &begin), &schema, disk);
     let committed = held.resume.clone();
@@ -131,6 +139,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     }
     let ended = stream.run()?;
     stream.snapshot(true)?;
+    stream.engine.end_days()?;
     stream.engine.finish()?;
     if how.once
         && !ended.interrupted
@@ -223,6 +232,7 @@ impl Stream<'_> {
             }
             if let Some(added) = added {
                 self.snapshot(true)?;
+                self.engine.end_days()?;
                 return Err(added);
             }
             if interrupted {
@@ -317,7 +327,7 @@ impl Stream<'_> {
         let mut records = self.engine.outgoing_records();
         let nothing = records.is_empty() && beats.is_empty() && entries.is_empty();
         if nothing && !moved && !always {
-            return Ok(());
+            return self.keep();
         }
         let since = Since::now();
         self.written += records.len() as u64;
@@ -339,6 +349,15 @@ impl Stream<'_> {
         self.committed = Some(resume);
         self.rules.heartbeats.extend(&beats);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
+        self.keep()
+    }
+
+    /// Brings to disk what is committed, as far as it is time to: also where the input rests.
+    fn keep(&mut self) -> Result<(), Failure> {
+        if !self.committed.as_ref().is_some_and(|resume| self.engine.is_at(resume)) {
+            return Ok(());
+        }
+        self.engine.write_days(false)?;
         self.snapshot(false)
     }
 

@@ -222,6 +222,8 @@ impl Stream<'_> {
     /// Goes on with a session that was built beside, and has its rules come into force.
     fn take_over(&mut self, caught: Caught, due: Due) -> Result<(), Failure> {
         self.commit_with(Vec::new(), Vec::new(), true)?;
+        // From here on there are other features.
+        self.engine.write_days(true)?;
         let Some(committed) = &self.committed else { return Ok(()) };
         let beats = self.rules.heartbeats.as_slice();
         let caught = due.finish(caught, (committed, beats), self.config.waiting_bytes);
@@ -237,6 +239,11 @@ impl Stream<'_> {
         }
         engine.stops_at_committed = false;
         engine.watch = self.engine.watch.take();
+        engine.days = self.engine.days.take();
+        let columns = engine.session().feature_columns();
+        if let Some(days) = &mut engine.days {
+            days.columns = columns;
+        }
         (self.input, self.engine) = (input, engine);
         self.snapshots.laid_out(self.engine.session().layout());
         let time = self.engine.change_time();

@@ -19,7 +19,8 @@ use toml::de::DeTable;
 
 use super::config::Config;
 use super::connect::Tell;
-use super::control::{Begin, Held, Resume};
+use super::control::{Begin, Counted, Held, Resume};
+use super::days::Days;
 use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
@@ -252,6 +253,9 @@ impl Snapshots {
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
         self.wait(tell);
+        // What goes on from it decides nothing of before it again.
+        engine.write_days(true)?;
+        let days = engine.days.as_mut().map(Days::told).transpose()?;
         let (Some(settings), Some(begin)) = (&self.settings, &self.begin) else { return Ok(()) };
         let (store, number) = (settings.store(), resume.serial);
         let begun = match self.preparing.take() {
@@ -284,6 +288,9 @@ impl Snapshots {
         let write = move || {
             let since = Since::now();
             let about = serde_json::to_value(about).map_err(io::Error::other)?;
+            if days.is_some_and(|days| days.recv().is_err()) {
+                return Err(io::Error::other("the days before it cannot be written"));
+            }
             let stored = store.finish(&draft, number, about, frozen)?;
             let took = since.elapsed();
             if !at_end {
@@ -327,6 +334,11 @@ fn joined<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
 }
 
 impl FoundSnapshot {
+    /// What had become of records then.
+    pub(super) fn counts(&self) -> Counted {
+        self.resume.counts
+    }
+
     /// Where a partition goes on.
     pub(super) fn offset(&self, at: usize) -> u64 {
         self.resume.partitions[at].next_offset

@@ -202,3 +202,22 @@ fn a_full_disk_is_told_and_the_stream_goes_on() {
     assert!(said.contains("going on from the snapshot at"), "{said}");
     assert_eq!(bench.decided().len(), 1_000);
 }
+
+/// What was decided before the input came to rest is in a snapshot when one is due, though no commit
+/// comes after that.
+#[test]
+fn a_stream_whose_input_rests_takes_the_snapshot_that_is_due() {
+    let Some(bench) = Bench::new("rests", 1) else { return };
+    let text = fs::read_to_string(bench.config()).unwrap();
+    let text = format!("{text}[snapshots]\ndir = 'snapshots'\ninterval = '4s'\nkeep = 2\n");
+    fs::write(bench.config(), text).unwrap();
+    let mut child = bench.spawn(&[]);
+    bench.send((0..50).map(|at| claim(at, 0)));
+    until("not all is decided", || bench.decided().len() == 50);
+    assert_eq!(bench.snapshots(), Vec::<PathBuf>::new(), "none is due yet");
+    until("no snapshot is taken", || !bench.snapshots().is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = bench.told();
+    assert!(said.contains("going on from the snapshot at 50 decisions"), "{said}");
+}
