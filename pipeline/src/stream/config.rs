@@ -24,6 +24,10 @@ const RELOAD_AFTER_MS: std::ops::RangeInclusive<i64> = 100..=86_400_000;
 /// Memory for events that wait, in MiB: less than a few records would stop a stream at once.
 const WAITING_MIB: std::ops::RangeInclusive<i64> = 16..=1 << 20;
 const WAITING_MIB_DEFAULT: i64 = 1024;
+/// How far a partition is read ahead of one that is behind: an hour's worth of either is too much to
+/// wait in memory, and less than a second would read them by turns.
+const SKEW_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
+const SKEW_MS_DEFAULT: i64 = 600_000;
 
 /// What a stream is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub struct Config {
     /// How much memory events may take up while they wait for others that come before them, in
     /// bytes.
     pub waiting_bytes: usize,
+    /// How far ahead of one that has more to read a partition is read, in ms of event time.
+    pub skew: i64,
     /// How it is reached by HTTP; none: it is not.
     pub http: Option<HttpConfig>,
     /// Where and when state is saved; none: it is not.
@@ -82,7 +88,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "brokers",
     "name",
     "rules",
@@ -93,6 +99,7 @@ pub(super) const KEYS: [&str; 17] = [
     "commit_interval",
     "connect_limit",
     "waiting_mib",
+    "max_skew",
     "topics",
     "cluster",
     "snapshots",
@@ -147,6 +154,7 @@ impl Config {
         let commit_interval = reader.duration(root, "commit_interval", 1..=COMMIT_MAX_MS);
         let reload_after = reader.duration(root, "reload_after", RELOAD_AFTER_MS);
         let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
+        let skew = reader.duration(root, "max_skew", SKEW_MS);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
         let mut topics = Topics::default();
         if let Some(node) = root.get("topics")
@@ -171,6 +179,7 @@ impl Config {
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
+            skew: skew.unwrap_or(SKEW_MS_DEFAULT),
             http,
             snapshots: snapshots::Settings::read(&mut reader, root, path),
             days: days::Settings::read(&mut reader, root, path),

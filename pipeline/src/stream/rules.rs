@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::control::{Begin, Change, Entry, Held};
-use super::live::{How, Stream};
+use super::live::{How, Reader, Stream};
 use super::reload::{Read, Reload, tell_refused};
 use super::shadow::{Basis, Caught, Due, Round, Shadow};
 use crate::diagnostic::{Failure, Lang, Message};
@@ -214,7 +214,7 @@ impl Stream<'_> {
         }
         let Some(committed) = &self.committed else { return Ok(()) };
         let beats = self.rules.heartbeats.as_slice();
-        let again = due.again(caught, (committed, beats), self.config.waiting_bytes);
+        let again = due.again(caught, (committed, beats), Reader::of(self.config));
         self.rules.shadow = Some(again);
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Stream<'_> {
         self.engine.write_days(true)?;
         let Some(committed) = &self.committed else { return Ok(()) };
         let beats = self.rules.heartbeats.as_slice();
-        let caught = due.finish(caught, (committed, beats), self.config.waiting_bytes);
+        let caught = due.finish(caught, (committed, beats), Reader::of(self.config));
         let Caught { mut input, mut engine } = match caught {
             Ok(caught) => caught,
             Err(failure) => {

@@ -16,7 +16,9 @@ mod tokens;
 mod watch;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ use crate::source::log::Decoder;
 const THREADS: usize = 2;
 /// How long answers that are under way may take when the stream ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+const RENEWAL_LOOKED_FOR: Duration = Duration::from_millis(250);
 
 /// What must be right before a stream begins.
 pub(super) struct Bound {
@@ -85,12 +88,12 @@ impl Server {
         settings: Settings,
     ) -> Result<Server, Failure> {
         let http = &bound.http;
-        let slowest = settings.idle.max(settings.times.allowed_lateness);
+        let slowest = settings.idle.min(http.idle).max(settings.times.allowed_lateness);
         if slowest >= http.time_limit {
             // An event waits for each partition to have one that is as late, or to be idle.
             tracing::warn!(
                 time_limit_ms = http.time_limit,
-                "idle_ms or allowed_lateness is as long as time_limit: fallbacks will answer where \
+                "idle or allowed_lateness is as long as time_limit: fallbacks will answer where \
                  events are few"
             );
         }
@@ -142,6 +145,9 @@ impl Server {
                 })?)
             }
         };
+        if let (Some(tls), Some(paths)) = (&tls, &http.tls) {
+            runtime.spawn(renew(tls.clone(), paths.clone(), hang_up()));
+        }
         let (handle, routes) = (Handle::new(), routes::routes(app.clone()));
         let own = handle.clone();
         let serve = async move {
@@ -161,6 +167,29 @@ impl Server {
         let thread = std::thread::spawn(run);
         tracing::info!(address = %http.listen, tls = http.tls.is_some(), "listening");
         Ok(Server { desk, app, handle, thread: Some(thread) })
+    }
+}
+
+/// Hears of SIGHUP: whoever renews a certificate sends it.
+fn hang_up() -> Arc<AtomicBool> {
+    let asked = Arc::new(AtomicBool::new(false));
+    // Without the handler a certificate is read again only when the stream begins again.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, asked.clone());
+    asked
+}
+
+/// Reads certificate and key again when it is asked to; where they are wrong those before stay.
+async fn renew(tls: RustlsConfig, (chain, key): (PathBuf, PathBuf), asked: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(RENEWAL_LOOKED_FOR).await;
+        if asked.swap(false, Ordering::Relaxed) {
+            match tls.reload_from_pem_file(&chain, &key).await {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the certificate cannot be read: the one before stays");
+                }
+            }
+        }
     }
 }
 
