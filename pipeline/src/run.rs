@@ -38,7 +38,7 @@ use crate::report::{
 };
 use crate::rules::Policy;
 use crate::sink::{CHALLENGER_FILE, Recorded, Scored, entities};
-use crate::source::intake::{Intake, Taken};
+use crate::source::intake::{Days, Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
 use crate::source::order::{OnDisk, Ordered, SortMemory};
@@ -63,6 +63,8 @@ pub enum Events {
         /// Another lateness than the one that held, in ms.
         lateness: Option<i64>,
     },
+    /// The days of a stream, from its beginning on.
+    Days(Days),
 }
 
 /// What [`Request::sort_memory`] is unless told otherwise: 4 GiB.
@@ -155,7 +157,7 @@ pub fn run(
     let partial = interrupted.load(Ordering::Relaxed) && recorded_events < job.events.len() as u64;
     let end = if partial { reached } else { end };
     changes.retain(|change| change.effective_time <= end);
-    let findings = verdicts.finish(end);
+    let findings = verdicts.findings(end);
     let whole = Whole {
         request,
         job: &job,
@@ -241,6 +243,7 @@ impl Events {
             Events::Log { path, lateness } => {
                 Ok(Intake::Log(Box::new(InputLog::open(path)?.with_lateness(*lateness))))
             }
+            Events::Days(days) => Ok(Intake::Days(days.clone())),
         }
     }
 }
@@ -543,7 +546,7 @@ impl Whole<'_> {
         }
         let maps: &[PathBuf] = match &self.request.events {
             Events::Files { maps, .. } => maps,
-            Events::Log { .. } => &[],
+            Events::Log { .. } | Events::Days(_) => &[],
         };
         let mut inputs = toml_edit::ArrayOfTables::new();
         for (at, fact) in facts.inputs.iter().enumerate() {
@@ -586,7 +589,7 @@ impl Hashes {
                 let mappings = inputs.iter().filter_map(|input| input.mapping.as_ref());
                 mappings.map(|mapping| hex(mapping.text().as_bytes())).collect()
             }
-            Intake::Log(_) => Vec::new(),
+            Intake::Log(_) | Intake::Days(_) => Vec::new(),
         };
         Ok(Hashes { labels: labels.transpose()?, maps })
     }

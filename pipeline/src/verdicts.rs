@@ -231,18 +231,19 @@ impl Verdicts {
     }
 
     /// Every account and group with a verdict that still holds at `end`, by kind and id.
-    pub fn finish(self, end: i64) -> Vec<Finding> {
+    pub fn findings(&self, end: i64) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (subject, histories) in
-            [Subject::Account, Subject::Group].into_iter().zip(self.histories)
+            [Subject::Account, Subject::Group].into_iter().zip(&self.histories)
         {
-            let mut histories: Vec<(String, History)> = histories.0.into_iter().flatten().collect();
-            histories.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-            findings.extend(histories.into_iter().filter_map(|(id, history)| {
+            let first = findings.len();
+            findings.extend(histories.0.iter().flatten().filter_map(|(id, history)| {
                 let standing = history.standing(end)?;
                 let (since, until) = history.held[standing as usize]?;
-                Some(Finding { subject, id, standing, since, until, decisions: history.decisions })
+                let (id, decisions) = (id.clone(), history.decisions);
+                Some(Finding { subject, id, standing, since, until, decisions })
             }));
+            findings[first..].sort_unstable_by(|left: &Finding, right| left.id.cmp(&right.id));
         }
         findings
     }
@@ -328,7 +329,7 @@ mod tests {
                 verdicts.observe(id, "g", time, decision);
                 histories[who].push((time, decision));
             }
-            for finding in verdicts.finish(time) {
+            for finding in verdicts.findings(time) {
                 if finding.subject == Subject::Account {
                     let who = ["a", "b", "c"].iter().position(|id| *id == finding.id).unwrap();
                     let count = |what| {
@@ -362,7 +363,7 @@ mod tests {
         let at = |time| floor(&verdicts.enforced("u1", "g1", time));
         assert_eq!(at(248), Verdict::Hold);
         assert_eq!(at(249), Verdict::Allow, "it lapses");
-        let found = verdicts.finish(200);
+        let found = verdicts.findings(200);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].since, found[0].until), (199, Some(249)));
         assert_eq!(found[0].decisions, [1, 2, 1]);

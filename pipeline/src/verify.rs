@@ -18,8 +18,10 @@ use crate::report::printable;
 use crate::run;
 use crate::sink::lines::LineReader;
 use crate::sink::log::{BLOCK_DECISIONS, BLOCKS_FILE, Block};
+use crate::sink::parquet;
 use crate::source::Progress;
 
+const DECISIONS: &str = "decisions.parquet";
 /// Characters that are shown on each side of where two decisions part.
 const SHOWN_CHARS: usize = 60;
 
@@ -79,6 +81,39 @@ impl Verified {
 /// # Errors
 /// When the log or the decisions cannot be read (exit 1), or `progress` says to stop.
 pub fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
+    if run.days().is_empty() {
+        return log_of(run, progress);
+    }
+    let mut all = Verified {
+        decisions: 0,
+        blocks: 0,
+        decisions_digest: run.decisions_digest().to_owned(),
+        log: Answer::Yes,
+        re_execution: None,
+    };
+    for day in run.days() {
+        let Verified { decisions, blocks, log, .. } = log_of(day, progress)?;
+        all.decisions += decisions;
+        all.blocks += blocks;
+        if let Answer::No { why: Message { en, zh } } = log {
+            let day = day.directory().display();
+            all.log = Answer::no(format!("{day}: {en}"), format!("{day}：{zh}"));
+            return Ok(all);
+        }
+    }
+    let digest = parquet::digest(run.files(DECISIONS));
+    let digest = digest.map_err(|error| damaged(run.directory(), &error))?.to_hex();
+    if digest.as_str() != run.decisions_digest() {
+        let was = run.decisions_digest();
+        all.log = Answer::no(
+            format!("each day is whole, and together they come to {digest} in place of {was}"),
+            format!("每一日都完整，但合起来的摘要为 {digest}，而不是 {was}"),
+        );
+    }
+    Ok(all)
+}
+
+fn log_of(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
     let mut verified = Verified {
         decisions: 0,
         blocks: 0,
@@ -86,9 +121,9 @@ pub fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failu
         log: Answer::Yes,
         re_execution: None,
     };
-    let path = run.directory().join("log").join(BLOCKS_FILE);
+    let path = run.log_directory().join(BLOCKS_FILE);
     let text = fs::read_to_string(&path).map_err(|error| Failure::No(unreadable(&path, &error)))?;
-    let mut decisions = decisions(run.directory())?;
+    let mut decisions = decisions(run)?;
     let mut hasher = blake3::Hasher::new();
     for line in text.lines() {
         if progress.stop() {
@@ -190,7 +225,7 @@ pub fn again(
     progress: &dyn Progress,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Answer, Failure> {
-    let request = run.request(work.to_owned(), options);
+    let request = run.request(work.to_owned(), options)?;
     let outcome = match run::run(&request, progress, interrupted.clone()) {
         Err(Failure::Interrupted) => return Err(Failure::Stopped),
         outcome => outcome?,
@@ -201,7 +236,7 @@ pub fn again(
     if let Some(answer) = others(run, &outcome.facts) {
         return Ok(answer);
     }
-    let (mut then, mut now) = (decisions(run.directory())?, decisions(work)?);
+    let (mut then, mut now) = (decisions(run)?, decisions(&FinishedRun::open(work)?)?);
     let mut count = 0_u64;
     loop {
         match (next(&mut then, run.directory())?, next(&mut now, work)?) {
@@ -260,9 +295,8 @@ fn differs(at: u64, then: Option<&str>, now: Option<&str>) -> Answer {
     )
 }
 
-fn decisions(directory: &Path) -> Result<LineReader, Failure> {
-    LineReader::open(&directory.join("decisions.parquet"))
-        .map_err(|error| damaged(directory, &error))
+fn decisions(run: &FinishedRun) -> Result<LineReader, Failure> {
+    LineReader::of(run.files(DECISIONS)).map_err(|error| damaged(run.directory(), &error))
 }
 
 fn next<'l>(lines: &'l mut LineReader, directory: &Path) -> Result<Option<&'l str>, Failure> {
@@ -270,7 +304,7 @@ fn next<'l>(lines: &'l mut LineReader, directory: &Path) -> Result<Option<&'l st
 }
 
 fn damaged(directory: &Path, error: &str) -> Failure {
-    let path = directory.join("decisions.parquet");
+    let path = directory.join(DECISIONS);
     let path = path.display();
     Failure::No(Message::new(
         format!("cannot read {path}: {error}"),

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Shown, print};
 use crate::diagnostic::{Failure, Message, unreadable};
+use crate::finished::FinishedRun;
+
+const DECISIONS: &str = "decisions.parquet";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A run directory, its decisions.parquet, a file of decisions as canonical JSON lines; with
+    /// A run directory or the directory of a stream's days, a decisions.parquet, a file of decisions as canonical JSON lines; with
     /// --brokers or --config, the output topic of a stream
     run: PathBuf,
     #[cfg(feature = "kafka")]
@@ -27,9 +30,15 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         return Ok(());
     }
     let _ = shown;
-    let table = if path.is_dir() { path.join("decisions.parquet") } else { path.clone() };
     let digest = if path.is_dir() || is_parquet(path) {
-        crate::sink::parquet::digest(&table).map_err(|error| {
+        let own = path.join(DECISIONS);
+        let tables = match path.is_dir() {
+            // A run that did not come to its end has no more than that.
+            true if own.is_file() => vec![own],
+            true => FinishedRun::open(path)?.files(DECISIONS).collect(),
+            false => vec![path.clone()],
+        };
+        crate::sink::parquet::digest(tables).map_err(|error| {
             let path = path.display();
             Failure::Usage(Message::new(
                 format!("cannot read decisions of {path}: {error}"),

@@ -21,13 +21,15 @@ pub(super) struct Arguments {
     /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
     /// last three are made with one partition where they are not there); and, where wanted, name
     /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
-    /// connect_limit, waiting_mib (memory for events that wait for others before them), reload_after
+    /// connect_limit, waiting_mib (memory for events that wait for others before them),
+    /// max_skew (how far a partition is read ahead of one that is behind), reload_after
     /// (the rules are read again when their files have changed and then been still for so long; a
-    /// SIGHUP has the same effect at any time); [extra] with the types of columns of one's own;
+    /// SIGHUP has the same effect at any time); [days] with dir, interval and keep, where what is decided
+    /// is kept as a run directory a day; [extra] with the types of columns of one's own;
     /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" };
     /// [cluster] with hosts (["a:7101", "b:7101"]), the addresses of several processes; [http] with listen
     /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
-    /// time_limit, fallback, tls and limits. Paths are relative to the
+    /// time_limit, idle, fallback, tls (read again after a SIGHUP) and limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
     /// the rules.
     config: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reading::again;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, note, opened, print};
 use crate::diagnostic::{Failure, Lang};
 use crate::report;
 use crate::verify::{self, Answer, Verified};
@@ -27,7 +27,12 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let run = opened(&arguments.run, shown)?;
     let verified = again(arguments.workers, |work, options, (progress, interrupted)| {
         let mut verified = verify::log(&run, progress)?;
-        if !arguments.log_only && verified.log == Answer::Yes {
+        if arguments.log_only || verified.log != Answer::Yes {
+            return Ok(verified);
+        }
+        if let Some(why) = run.goes_on() {
+            note(&why, shown);
+        } else {
             let again = verify::again(&run, options, work, progress, interrupted);
             verified.re_execution = Some(again?);
         }

@@ -224,7 +224,7 @@ pub(crate) fn decide_again(
     options: Options,
     (progress, interrupted): (&dyn Progress, Arc<AtomicBool>),
 ) -> Result<Side, Failure> {
-    let mut request = run.request(work.to_owned(), options);
+    let mut request = run.request(work.to_owned(), options)?;
     request.rules = Some(directory.to_owned());
     request.labels = run.labels_path().map(Path::to_owned);
     let outcome = match run::run(&request, progress, interrupted) {

@@ -7,6 +7,7 @@
 //! run. Decisions and features have a row a transaction, in the same order as the transactions
 //! among the events.
 
+pub(crate) mod days;
 mod one;
 pub(crate) mod tables;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub(crate) use self::days::StreamDay;
 pub use self::one::Record;
 pub use self::tables::{Decided, Entity, Reason};
 
@@ -42,10 +44,14 @@ pub struct FinishedRun {
     metrics: serde_json::Value,
     zone: Zone,
     notes: Vec<Message>,
+    /// Where its tables are, in order: the directory itself, or parts of a stream's days.
+    parts: Vec<PathBuf>,
+    /// The days of which it is made, where it is the directory of several.
+    days: Vec<FinishedRun>,
 }
 
 /// `run.toml`, as far as it is needed to read a run again.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct RunFile {
     decisions_digest: String,
     #[serde(default)]
@@ -73,15 +79,17 @@ struct RunFile {
     inputs: Vec<InputEntry>,
     #[serde(default)]
     changes: Vec<ChangeEntry>,
+    /// What is more of a day of a stream.
+    stream: Option<StreamDay>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct ChangeEntry {
     rules: String,
     rules_hash: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct InputEntry {
     path: String,
     blake3: String,
@@ -157,21 +165,42 @@ pub fn go_on(progress: &dyn Progress) -> Result<(), Failure> {
 }
 
 impl FinishedRun {
-    /// Opens a run directory.
+    /// Opens a run directory; or a day of a stream, also one that grows, as far as it is then; or
+    /// the directory of all its days.
     ///
     /// # Errors
     /// When it is none, or the run in it did not come to its end (usage, exit 2).
     pub fn open(directory: &Path) -> Result<FinishedRun, Failure> {
         let path = directory.join("run.toml");
-        let text = fs::read_to_string(&path).map_err(|_| no_run(directory))?;
+        let Ok(text) = fs::read_to_string(&path) else {
+            let days = days::listed(directory);
+            return if days.is_empty() {
+                Err(no_run(directory))
+            } else {
+                Self::of_days(directory, &days)
+            };
+        };
         let facts: RunFile = toml::from_str(&text).map_err(|error| {
             let error = error.message().to_owned();
             damaged(&path, &error)
         })?;
+        if let Some(day) = &facts.stream {
+            let (parts, metrics) = (day.parts_of(directory), day.metrics(&facts.decisions_digest));
+            return Self::of(directory, facts, metrics, parts);
+        }
         let path = directory.join("metrics.json");
         let metrics = fs::read(&path).map_err(|error| damaged(&path, &error.to_string()))?;
         let metrics =
             serde_json::from_slice(&metrics).map_err(|error| damaged(&path, &error.to_string()))?;
+        Self::of(directory, facts, metrics, vec![directory.to_owned()])
+    }
+
+    fn of(
+        directory: &Path,
+        facts: RunFile,
+        metrics: serde_json::Value,
+        parts: Vec<PathBuf>,
+    ) -> Result<FinishedRun, Failure> {
         let mut notes = Vec::new();
         if facts.dedup_window_ms.is_none() || facts.time_zone.is_none() {
             notes.push(Message::new(
@@ -183,7 +212,18 @@ impl FinishedRun {
         let name = facts.time_zone.clone().unwrap_or_else(|| Policy::default().time_zone);
         let zone = Zone::new(&name)
             .ok_or_else(|| damaged(&directory.join("run.toml"), "its time zone is unknown"))?;
-        Ok(FinishedRun { directory: directory.to_owned(), facts, metrics, zone, notes })
+        let (directory, days) = (directory.to_owned(), Vec::new());
+        Ok(FinishedRun { directory, facts, metrics, zone, notes, parts, days })
+    }
+
+    /// Where one of its tables is, in the order of its rows.
+    pub(crate) fn files<'r>(&'r self, name: &'r str) -> impl Iterator<Item = PathBuf> + 'r {
+        self.parts.iter().map(move |part| part.join(name))
+    }
+
+    /// The days of which it is made, where it is the directory of several.
+    pub fn days(&self) -> &[FinishedRun] {
+        &self.days
     }
 
     /// The directory.
@@ -220,9 +260,16 @@ impl FinishedRun {
 
     /// What gives this run again, into another directory and without its labels. `options` say how it
     /// is cut up; the tick is the run's.
-    pub fn request(&self, out: PathBuf, options: Options) -> Request {
+    ///
+    /// # Errors
+    /// When that cannot be had of these days of a stream (exit 2), see [`goes_on`](Self::goes_on).
+    pub fn request(&self, out: PathBuf, options: Options) -> Result<Request, Failure> {
+        if let Some(why) = self.goes_on() {
+            return Err(Failure::Usage(why));
+        }
         let facts = &self.facts;
         let events = match &facts.input_log {
+            _ if facts.stream.is_some() => Inputs::Days(self.day_events()),
             Some(log) => {
                 Inputs::Log { path: PathBuf::from(log), lateness: Some(facts.allowed_lateness_ms) }
             }
@@ -235,7 +282,7 @@ impl FinishedRun {
                     .collect(),
             },
         };
-        Request {
+        Ok(Request {
             events,
             labels: None,
             rules: self.rules().map(Path::to_owned),
@@ -249,7 +296,7 @@ impl FinishedRun {
             rejects_max: None,
             sort_memory: SORT_MEMORY,
             place: None,
-        }
+        })
     }
 
     /// The hash that an input had; none where there was none of that path.
@@ -260,7 +307,7 @@ impl FinishedRun {
 
     /// Whether its rules changed on the way.
     pub fn has_changes(&self) -> bool {
-        !self.facts.changes.is_empty()
+        !self.facts.changes.is_empty() || self.facts.stream.as_ref().is_some_and(|day| day.changed)
     }
 
     /// The labels that it was judged by, as the path was given; none where it had none.
@@ -281,11 +328,6 @@ impl FinishedRun {
     /// What stands in metrics.json.
     pub fn metrics(&self) -> &serde_json::Value {
         &self.metrics
-    }
-
-    /// Whether other rules came into force during the run.
-    pub fn rules_changed(&self) -> bool {
-        !self.facts.changes.is_empty()
     }
 
     /// The zone of its hours and days.
@@ -336,7 +378,9 @@ impl FinishedRun {
         let folder = self.directory.clone();
         let memory = SortMemory { bytes: SORT_MEMORY, folder };
         let Taken { events, files, .. } = intake.take(&schema, times, memory, progress)?;
-        self.check_unchanged(&files)?;
+        if self.facts.stream.is_none() {
+            self.check_unchanged(&files)?;
+        }
         let dedup_window = self.facts.dedup_window_ms.unwrap_or(policy.dedup_window);
         let ordered = events.finish(dedup_window, &|| progress.stop())?;
         let reached = self.reached().unwrap_or(ordered.len());
@@ -377,6 +421,9 @@ impl FinishedRun {
     }
 
     fn intake(&self) -> Result<Intake, Failure> {
+        if self.facts.stream.is_some() {
+            return Ok(Intake::Days(self.day_events()));
+        }
         if let Some(log) = &self.facts.input_log {
             let lateness = Some(self.facts.allowed_lateness_ms);
             let log = InputLog::open(Path::new(log))?.with_lateness(lateness);
@@ -441,6 +488,10 @@ fn damaged(path: &Path, error: &str) -> Failure {
         format!("cannot read {path}: {error}"),
         format!("无法读取 {path}：{error}"),
     ))
+}
+
+fn usage(en: impl Into<String>, zh: impl Into<String>) -> Failure {
+    Failure::Usage(Message::new(en, zh))
 }
 
 fn names(paths: &[&Path]) -> String {

@@ -1,12 +1,13 @@
 //! One decision of a run with all that its record holds, and the values of its features.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::tables::{column, ints, open, read_reasons, roots, scan, strings, text, times};
+use super::tables::{column, ints, open, read_reasons, strings, text, times};
 use super::{FinishedRun, Reason, damaged};
 use crate::diagnostic::Failure;
 use crate::expr::Constant;
@@ -60,7 +61,6 @@ impl FinishedRun {
     /// # Errors
     /// When decisions.parquet cannot be read.
     pub fn record(&self, event_id: &str) -> Result<Option<Record>, Failure> {
-        let path = self.directory().join("decisions.parquet");
         let (mut first, mut found) = (0, Vec::new());
         let look = &mut |batch: &RecordBatch| {
             let ids = strings(batch, "event_id")?;
@@ -69,7 +69,7 @@ impl FinishedRun {
             first += batch.num_rows();
             Ok(())
         };
-        scan(&path, &|name| name == "event_id", look).map_err(|error| damaged(&path, &error))?;
+        self.read("decisions.parquet", &|name| name == "event_id", look)?;
         let Some(&row) = found.first() else { return Ok(None) };
         let mut record = None;
         self.row("decisions.parquet", row, &mut |batch| {
@@ -99,26 +99,36 @@ impl FinishedRun {
         Ok(values)
     }
 
-    /// One row of a file, with all columns.
+    /// One row of a table, with all columns.
     fn row(
         &self,
         file: &str,
-        row: usize,
+        mut row: usize,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        let path = self.directory().join(file);
-        let mut read = || -> Result<(), String> {
-            let builder = open(&path)?;
-            let all = roots(builder.schema(), &|_| true);
-            let mask = ProjectionMask::roots(builder.parquet_schema(), all);
-            let reader = builder.with_projection(mask).with_offset(row).with_limit(1).build();
-            for batch in reader.map_err(|error| error.to_string())? {
-                each(&batch.map_err(|error| error.to_string())?)?;
+        for path in self.files(file) {
+            let failed = |error: String| damaged(&path, &error);
+            let builder = open(&path).map_err(failed)?;
+            let rows = builder.metadata().file_metadata().num_rows() as usize;
+            if row < rows {
+                return one_row(builder, row, each).map_err(failed);
             }
-            Ok(())
-        };
-        read().map_err(|error| damaged(&path, &error))
+            row -= rows;
+        }
+        Ok(())
     }
+}
+
+fn one_row(
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    row: usize,
+    each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
+    let reader = builder.with_offset(row).with_limit(1).build();
+    for batch in reader.map_err(|error| error.to_string())? {
+        each(&batch.map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
 }
 
 fn constant(column: &dyn Array) -> Result<Option<Constant>, String> {

@@ -111,7 +111,7 @@ impl FinishedRun {
     /// # Errors
     /// When features.parquet cannot be read.
     pub fn feature_types(&self) -> Result<Vec<(String, DataType)>, Failure> {
-        let path = self.directory().join("features.parquet");
+        let Some(path) = self.files("features.parquet").next() else { return Ok(Vec::new()) };
         let schema = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
         let columns = schema.fields().iter().filter(|field| field.name() != "event_id");
         Ok(columns.map(|field| (field.name().clone(), field.data_type().clone())).collect())
@@ -163,16 +163,11 @@ impl FinishedRun {
         file: &str,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<RowReader, Failure> {
-        let path = self.directory().join(file);
-        let open = || -> Result<RowReader, String> {
-            let builder = open(&path)?;
-            let mask =
-                ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), wanted));
-            let batches = builder.with_projection(mask).with_batch_size(1 << 13).build();
-            let batches = batches.map_err(|error| error.to_string())?;
-            Ok(RowReader { path: path.clone(), batches, held: Vec::new() })
-        };
-        open().map_err(|error| damaged(&path, &error))
+        let mut files: Vec<PathBuf> = self.files(file).collect();
+        files.reverse();
+        let path = files.pop().unwrap_or_default();
+        let batches = batches(&path, wanted).map_err(|error| damaged(&path, &error))?;
+        Ok(RowReader { files, path, batches, held: Vec::new() })
     }
 
     /// The verdicts on accounts and groups at its end.
@@ -181,7 +176,9 @@ impl FinishedRun {
     /// When entities.parquet cannot be read.
     pub fn entities(&self) -> Result<Vec<Entity>, Failure> {
         let mut found = Vec::new();
-        self.read("entities.parquet", &|_| true, &mut |batch| {
+        let Some(part) = self.parts.last() else { return Ok(found) };
+        let path = part.join("entities.parquet");
+        let each = &mut |batch: &RecordBatch| {
             let (kinds, ids) = (strings(batch, "subject_kind")?, strings(batch, "subject_id")?);
             let verdicts = strings(batch, "verdict")?;
             let (since, until) = (times(batch, "since")?, times(batch, "until")?);
@@ -195,23 +192,28 @@ impl FinishedRun {
                 });
             }
             Ok(())
-        })?;
+        };
+        scan(&path, &|_| true, each).map_err(|error| damaged(&path, &error))?;
         Ok(found)
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         file: &str,
         wanted: &dyn Fn(&str) -> bool,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        let path = self.directory().join(file);
-        scan(&path, wanted, each).map_err(|error| damaged(&path, &error))
+        for path in self.files(file) {
+            scan(&path, wanted, each).map_err(|error| damaged(&path, &error))?;
+        }
+        Ok(())
     }
 }
 
-/// Rows of a file on their way.
+/// Rows of files on their way.
 pub(crate) struct RowReader {
+    /// The files that come after the one in hand, the last one first.
+    files: Vec<PathBuf>,
     path: PathBuf,
     batches: ParquetRecordBatchReader,
     /// What was read and not handed out, the next rows first.
@@ -222,7 +224,7 @@ impl RowReader {
     /// The next rows.
     ///
     /// # Errors
-    /// When the file cannot be read, or has fewer.
+    /// When a file cannot be read, or there are fewer.
     pub(crate) fn take(&mut self, rows: usize) -> Result<RecordBatch, Failure> {
         self.read(rows).map_err(|error| damaged(&self.path, &error))
     }
@@ -230,7 +232,10 @@ impl RowReader {
     fn read(&mut self, rows: usize) -> Result<RecordBatch, String> {
         let mut held: usize = self.held.iter().map(RecordBatch::num_rows).sum();
         while held < rows {
-            let batch = self.batches.next().ok_or("it has fewer rows than the run decisions")?;
+            let Some(batch) = self.batches.next() else {
+                self.next_file()?;
+                continue;
+            };
             let batch = batch.map_err(|error| error.to_string())?;
             held += batch.num_rows();
             self.held.push(batch);
@@ -240,6 +245,18 @@ impl RowReader {
         self.held = vec![all.slice(rows, held - rows)];
         Ok(all.slice(0, rows))
     }
+
+    fn next_file(&mut self) -> Result<(), String> {
+        let next = self.files.pop().ok_or("it has fewer rows than the run decisions")?;
+        let schema = self.batches.schema();
+        self.path = next;
+        self.batches = batches(&self.path, &|name| schema.field_with_name(name).is_ok())?;
+        if self.batches.schema() == schema {
+            return Ok(());
+        }
+        Err("from here on rules with other features decided, which cannot be set beside those before"
+            .to_owned())
+    }
 }
 
 pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
@@ -247,22 +264,25 @@ pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>,
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
 }
 
-pub(super) fn scan(
+fn batches(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<ParquetRecordBatchReader, String> {
+    let builder = open(path)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), wanted));
+    let batches = builder.with_projection(mask).with_batch_size(1 << 13).build();
+    batches.map_err(|error| error.to_string())
+}
+
+fn scan(
     path: &Path,
     wanted: &dyn Fn(&str) -> bool,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<(), String> {
-    let builder = open(path)?;
-    let roots = roots(builder.schema(), wanted);
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let reader = builder.with_projection(mask).with_batch_size(1 << 13).build();
-    for batch in reader.map_err(|error| error.to_string())? {
+    for batch in batches(path, wanted)? {
         each(&batch.map_err(|error| error.to_string())?)?;
     }
     Ok(())
 }
 
-pub(super) fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
     let named = |(at, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
         wanted(field.name()).then_some(at)
     };

@@ -14,7 +14,7 @@ use crate::changes::{self, Candidate, Timetable};
 use crate::dataflow::{self, Live, Options, Steps, Summary};
 use crate::decision::Verdict;
 use crate::diagnostic::Failure;
-use crate::event::{Chunk, EVENT_TIME, Schema, TIME_MAX, TIME_MIN};
+use crate::event::{Chunk, EVENT_TIME, Schema, TIME_MAX, TIME_MIN, Type};
 use crate::job::{Epoch, Job};
 use crate::model::Artefacts;
 use crate::peers::Peers;
@@ -22,7 +22,7 @@ use crate::sink::Scored;
 use crate::snapshot::{Draft, FORMAT, Frozen, Handed, Put, Saved, State};
 use crate::source::log::{Changes, Times};
 use crate::source::order::{Arrivals, Ordered};
-use crate::verdicts::Verdicts;
+use crate::verdicts::{Finding, Verdicts};
 
 /// A moment has a few events, and whoever feeds them one by one waits for the answer: more workers
 /// would only wait for each other.
@@ -337,6 +337,17 @@ impl Session {
                 }));
             }
         }
+    }
+
+    /// The columns of the features of what is decided: name and type.
+    pub fn feature_columns(&self) -> Vec<(String, Type)> {
+        let columns = self.job.features().columns();
+        columns.iter().map(|(name, kind, _)| (name.clone(), *kind)).collect()
+    }
+
+    /// The accounts and groups with a verdict that holds at `end`, by what was decided so far.
+    pub fn findings(&self, end: i64) -> Vec<Finding> {
+        self.floors.verdicts.findings(end)
     }
 
     /// What the rules say of time.

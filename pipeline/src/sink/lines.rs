@@ -1,7 +1,8 @@
 //! Decisions read back from Parquet, as the canonical lines that they were.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{
     Array, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray, StructArray,
@@ -12,9 +13,11 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use crate::decision::quote;
 
-/// The decisions of a file, one line after the other.
+/// The decisions of files, one line after the other.
 pub struct LineReader {
-    batches: ParquetRecordBatchReader,
+    /// The files that come after the one in hand, the next one first.
+    files: VecDeque<PathBuf>,
+    batches: Option<ParquetRecordBatchReader>,
     /// Those of the batch in hand.
     lines: String,
     /// Where the next one starts.
@@ -24,17 +27,25 @@ pub struct LineReader {
 impl LineReader {
     /// Opens a `decisions.parquet`.
     pub fn open(path: &Path) -> Result<LineReader, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let batches = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.build())
-            .map_err(|error| error.to_string())?;
-        Ok(LineReader { batches, lines: String::new(), at: 0 })
+        LineReader::of([path.to_owned()])
+    }
+
+    /// Opens files that come one after the other.
+    pub fn of(paths: impl IntoIterator<Item = PathBuf>) -> Result<LineReader, String> {
+        let files = paths.into_iter().collect();
+        let mut reader = LineReader { files, batches: None, lines: String::new(), at: 0 };
+        reader.next_file()?;
+        Ok(reader)
     }
 
     /// The next decision with the newline at its end; none after the last.
     pub fn next_line(&mut self) -> Result<Option<&str>, String> {
         while self.at == self.lines.len() {
-            let Some(batch) = self.batches.next() else { return Ok(None) };
+            let Some(batches) = &mut self.batches else { return Ok(None) };
+            let Some(batch) = batches.next() else {
+                self.next_file()?;
+                continue;
+            };
             self.lines.clear();
             self.at = 0;
             write(&batch.map_err(|error| error.to_string())?, &mut self.lines)?;
@@ -44,6 +55,20 @@ impl LineReader {
         let line = rest.find('\n').map_or(rest, |end| &rest[..=end]);
         self.at += line.len();
         Ok(Some(line))
+    }
+
+    fn next_file(&mut self) -> Result<(), String> {
+        self.batches = match self.files.pop_front() {
+            None => None,
+            Some(path) => {
+                let file = File::open(path).map_err(|error| error.to_string())?;
+                let batches = ParquetRecordBatchReaderBuilder::try_new(file)
+                    .and_then(|builder| builder.build())
+                    .map_err(|error| error.to_string())?;
+                Some(batches)
+            }
+        };
+        Ok(())
     }
 }
 

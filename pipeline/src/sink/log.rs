@@ -36,14 +36,77 @@ pub struct Block {
     pub digest: String,
 }
 
-/// The log in the making.
-pub struct Log {
-    file: BufWriter<File>,
+/// The blocks of decisions that come one after the other.
+pub struct Blocks {
     hasher: blake3::Hasher,
     /// Lines that are not hashed yet.
     lines: String,
     first: u64,
     count: u64,
+    /// The lines of the blocks that are whole.
+    sealed: String,
+}
+
+impl Default for Blocks {
+    fn default() -> Blocks {
+        let (lines, sealed) = (String::new(), String::new());
+        Blocks { hasher: blake3::Hasher::new(), lines, first: 0, count: 0, sealed }
+    }
+}
+
+impl Blocks {
+    /// Appends the decisions of a batch.
+    pub fn append(&mut self, batch: &DecisionBatch, names: &Names) {
+        let lines = Lines::new(names);
+        for at in 0..batch.rows.len() {
+            lines.write(batch, at, &mut self.lines);
+            self.appended();
+        }
+    }
+
+    /// Appends a decision as its canonical line, which ends it.
+    pub fn append_line(&mut self, line: &str) {
+        self.lines.push_str(line);
+        self.appended();
+    }
+
+    fn appended(&mut self) {
+        self.count += 1;
+        if self.count == BLOCK_DECISIONS {
+            self.hash();
+            let block = self.block();
+            self.sealed.push_str(&block);
+            self.first += self.count;
+            self.count = 0;
+        } else if self.lines.len() >= HASHED_BYTES {
+            self.hash();
+        }
+    }
+
+    /// The lines of all blocks, that in hand as if it were the last, and the digest of all decisions.
+    pub fn so_far(&mut self) -> (String, blake3::Hash) {
+        self.hash();
+        let last = if self.count > 0 { self.block() } else { String::new() };
+        (format!("{}{last}", self.sealed), self.hasher.finalize())
+    }
+
+    fn hash(&mut self) {
+        self.hasher.update(self.lines.as_bytes());
+        self.lines.clear();
+    }
+
+    /// The line of the block in hand, all of whose decisions are hashed.
+    fn block(&self) -> String {
+        let Blocks { first, count, hasher, .. } = self;
+        let digest = hasher.finalize();
+        format!("{{\"first\":{first},\"count\":{count},\"digest\":\"{digest}\"}}\n")
+    }
+}
+
+/// The log in the making.
+pub struct Log {
+    file: BufWriter<File>,
+    blocks: Blocks,
 }
 
 impl Log {
@@ -53,51 +116,24 @@ impl Log {
         let file = std::fs::create_dir_all(directory)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(Log {
-            file: BufWriter::new(file),
-            hasher: blake3::Hasher::new(),
-            lines: String::new(),
-            first: 0,
-            count: 0,
-        })
+        Ok(Log { file: BufWriter::new(file), blocks: Blocks::default() })
     }
 
     /// Appends the decisions of a batch.
     pub fn append(&mut self, batch: &DecisionBatch, names: &Names) -> Result<(), String> {
-        let lines = Lines::new(names);
-        for at in 0..batch.rows.len() {
-            lines.write(batch, at, &mut self.lines);
-            self.count += 1;
-            if self.count == BLOCK_DECISIONS {
-                self.seal()?;
-            } else if self.lines.len() >= HASHED_BYTES {
-                self.hash();
-            }
-        }
-        Ok(())
+        self.blocks.append(batch, names);
+        let sealed = std::mem::take(&mut self.blocks.sealed);
+        self.file.write_all(sealed.as_bytes()).map_err(unwritten)
     }
 
     /// Seals the last block and gives the digest of all decisions.
     pub fn close(mut self) -> Result<blake3::Hash, String> {
-        if self.count > 0 {
-            self.seal()?;
-        }
-        self.file.flush().map_err(|error| format!("cannot write the log: {error}"))?;
-        Ok(self.hasher.finalize())
+        let (last, digest) = self.blocks.so_far();
+        self.file.write_all(last.as_bytes()).and_then(|()| self.file.flush()).map_err(unwritten)?;
+        Ok(digest)
     }
+}
 
-    fn hash(&mut self) {
-        self.hasher.update(self.lines.as_bytes());
-        self.lines.clear();
-    }
-
-    fn seal(&mut self) -> Result<(), String> {
-        self.hash();
-        let (first, count, digest) = (self.first, self.count, self.hasher.finalize());
-        writeln!(self.file, r#"{{"first":{first},"count":{count},"digest":"{digest}"}}"#)
-            .map_err(|error| format!("cannot write the log: {error}"))?;
-        self.first += count;
-        self.count = 0;
-        Ok(())
-    }
+fn unwritten(error: std::io::Error) -> String {
+    format!("cannot write the log: {error}")
 }

@@ -1,12 +1,12 @@
 //! Decisions and features as Parquet, a batch of columns at a time.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, ListArray,
-    MapArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
+    MapArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -19,8 +19,10 @@ use super::lines::LineReader;
 use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
-    GROUP_ID, NULL_INT, PACKET_ID, Strings, Type,
+    GROUP_ID, KIND, NULL_INT, PACKET_ID, Position, Schema as EventSchema, Strings, Type,
 };
+use crate::source::intake::EFFECTIVE_TIME;
+use crate::source::order::Slice;
 
 /// Rows of a row group: large enough for scans, small enough to hold in memory.
 const ROW_GROUP_ROWS: usize = 1 << 19;
@@ -188,16 +190,53 @@ pub fn challenger_columns(batch: &DecisionBatch) -> Vec<ArrayRef> {
 /// The schema of `features.parquet`: the id, then a column a feature.
 pub fn features_schema(features: &[(String, Type)]) -> SchemaRef {
     let id = Field::new("event_id", DataType::Utf8, false);
-    let columns = features.iter().map(|(name, kind)| {
-        let kind = match kind {
-            Type::Int => DataType::Int64,
-            Type::Double => DataType::Float64,
-            Type::Bool => DataType::Boolean,
-            Type::Str => DataType::Utf8,
-        };
-        Field::new(name, kind, true)
-    });
+    let columns = features.iter().map(|(name, kind)| Field::new(name, arrow_type(*kind), true));
     Arc::new(Schema::new(std::iter::once(id).chain(columns).collect::<Vec<_>>()))
+}
+
+/// The schema of the `events.parquet` of a stream's day: the fields, then where each event stands in
+/// the order, and where it came from.
+pub fn events_schema(schema: &EventSchema) -> SchemaRef {
+    let own = schema.fields().iter().map(|field| match field.name.as_str() {
+        "kind" => Field::new("kind", dictionary(), false),
+        name => Field::new(name, arrow_type(field.kind), true),
+    });
+    let more = [EFFECTIVE_TIME, "partition", "offset"].map(|name| {
+        let kind = DataType::Int64;
+        Field::new(name, kind, false)
+    });
+    Arc::new(Schema::new(own.chain(more).collect::<Vec<_>>()))
+}
+
+/// The columns of that for the events of a slice.
+pub fn events_columns(Slice { chunk, effective, .. }: &Slice) -> Vec<ArrayRef> {
+    let rows = 0..chunk.len();
+    let fields = chunk.schema().fields().iter().enumerate().map(|(at, field)| {
+        let id = FieldId(at as u16);
+        match chunk.column(id) {
+            _ if id == KIND => words(rows.clone().map(|row| chunk.kind(row).name())),
+            Column::Absent => new_null_array(&arrow_type(field.kind), chunk.len()),
+            column => column_array(column.clone()),
+        }
+    });
+    let place = |of: &dyn Fn(Position) -> i64| {
+        ints(rows.clone().map(|row| of(chunk.position(row))).collect())
+    };
+    let more = [
+        ints(effective.clone()),
+        place(&|position| i64::from(position.source)),
+        place(&|position| position.at as i64),
+    ];
+    fields.chain(more).collect()
+}
+
+fn arrow_type(kind: Type) -> DataType {
+    match kind {
+        Type::Int => DataType::Int64,
+        Type::Double => DataType::Float64,
+        Type::Bool => DataType::Boolean,
+        Type::Str => DataType::Utf8,
+    }
 }
 
 /// The columns of `features.parquet` for one batch.
@@ -361,12 +400,61 @@ fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
     Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
 }
 
-/// The digest of the decisions in a file, from its own values.
-pub fn digest(path: &Path) -> Result<blake3::Hash, String> {
-    let mut lines = LineReader::open(path)?;
+/// The digest of the decisions in files that come one after the other, from their own values.
+pub fn digest(paths: impl IntoIterator<Item = PathBuf>) -> Result<blake3::Hash, String> {
+    let mut lines = LineReader::of(paths)?;
     let mut hasher = blake3::Hasher::new();
     while let Some(line) = lines.next_line()? {
         hasher.update(line.as_bytes());
     }
     Ok(hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Input;
+    use crate::source::intake::{Days, Intake, Taken};
+    use crate::source::log::Times;
+    use crate::source::order::{Ordered, SortMemory};
+
+    /// What is written of events is read back, to the last field, where it stood.
+    #[test]
+    fn events_of_a_day_come_back_in_their_places() {
+        let schema = Arc::new(EventSchema::with_extras([("channel".to_owned(), Type::Str)]));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("given.jsonl");
+        let line = |id: &str, time: i64, more: &str| {
+            format!(
+                "{{\"event_id\":\"{id}\",\"event_time\":{time},\"kind\":\"claim\",\
+                 \"account_id\":\"a\",\"counterparty_id\":\"b\",\"amount_fen\":5{more}}}\n"
+            )
+        };
+        let start = 1_700_000_000_000_i64;
+        let text = line("x", start, ",\"extra.channel\":\"c\",\"verified\":true")
+            + &line("y", start - 9, ",\"text\":\"t\"");
+        std::fs::write(&path, text).unwrap();
+        let read = crate::source::read_all(&[Input::plain(&path)], &schema, &()).unwrap();
+        assert_eq!(read.rejects, []);
+        let arrivals = crate::source::order::Arrivals {
+            chunks: read.chunks.into_iter().map(Arc::new).collect(),
+            effective: Some(vec![vec![start, start + 7]]),
+        };
+        let given = Ordered::new(schema.clone(), arrivals, 1_000, true).slice(0..2, 0).unwrap();
+        let file = folder.path().join("events.parquet");
+        let mut writer = Writer::create(&file, events_schema(&schema)).unwrap();
+        writer.write(events_columns(&given)).and_then(|()| writer.close()).unwrap();
+        let days = Days { files: vec![file], extras: vec![("channel".to_owned(), Type::Str)] };
+        let intake = Intake::Days(days);
+        assert_eq!(intake.schema().unwrap(), *schema);
+        let memory = SortMemory { bytes: 1 << 20, folder: folder.path().to_owned() };
+        let taken = intake.take(&schema, Times::default(), memory, &()).unwrap();
+        let Taken { events, rejects, .. } = taken;
+        assert_eq!(rejects, []);
+        let back = events.finish(1_000, &|| false).unwrap().slice(0..2, 0).unwrap();
+        assert_eq!(back.effective, [start, start + 7], "the second came late");
+        for row in 0..2 {
+            assert_eq!(back.chunk.to_json(row), given.chunk.to_json(row));
+        }
+    }
 }

@@ -1,15 +1,24 @@
 //! What a run reads: event files, or an input log. Out of either come events with their effective
 //! times, rejects, and what is known of the files.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::log::{Changes, InputLog, LogRead, Times};
 use super::order::{SortMemory, Sorter};
 use super::reject::{Origin, Reject};
 use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, read_blocks, schema};
-use crate::diagnostic::Failure;
-use crate::event::Schema;
+use crate::diagnostic::{Failure, Message};
+use crate::event::{Schema, Type};
+
+/// The column that holds where an event stands in the order, in ms.
+pub(crate) const EFFECTIVE_TIME: &str = "effective_time";
 
 /// What is to be read, opened.
 #[derive(Debug)]
@@ -18,6 +27,17 @@ pub enum Intake {
     Files(Vec<Input>),
     /// A log: what came to each partition, in the order in which it came.
     Log(Box<InputLog>),
+    /// The days of a stream: events in total order, beside each where it stands.
+    Days(Days),
+}
+
+/// The events of a stream as its days hold them.
+#[derive(Clone, Debug, Default)]
+pub struct Days {
+    /// Files of them, in order.
+    pub files: Vec<PathBuf>,
+    /// Columns of one's own, with their types.
+    pub extras: Vec<(String, Type)>,
 }
 
 /// What was read.
@@ -41,13 +61,14 @@ impl Intake {
         match self {
             Intake::Files(inputs) => schema(inputs),
             Intake::Log(log) => Ok(log.schema()),
+            Intake::Days(days) => Ok(Schema::with_extras(days.extras.iter().cloned())),
         }
     }
 
     /// The changes of rules on the way; files tell of none.
     pub fn changes(&self) -> Changes {
         match self {
-            Intake::Files(_) => Changes::default(),
+            Intake::Files(_) | Intake::Days(_) => Changes::default(),
             Intake::Log(log) => log.changes(),
         }
     }
@@ -86,6 +107,60 @@ impl Intake {
                 let origins = (0..log.partitions()).map(Origin::Partition).collect();
                 Ok(Taken { events, rejects, origins, files, times: Some(times) })
             }
+            Intake::Days(days) => days.take(events, progress),
         }
     }
+}
+
+impl Days {
+    fn take(&self, mut events: Sorter, progress: &dyn Progress) -> Result<Taken, Failure> {
+        let schema = events.schema().clone();
+        let inputs: Vec<Input> = self.files.iter().map(Input::plain).collect();
+        let (mut rejects, mut held) = (Vec::new(), None);
+        let each = &mut |block: Block| {
+            rejects.extend(block.rejects);
+            let source = block.source as usize;
+            if held.as_ref().is_none_or(|(own, _)| *own != source) {
+                held = Some((source, effective_times(&self.files[source])?));
+            }
+            let times = held.as_ref().map(|(_, times)| times.as_slice()).unwrap_or_default();
+            block.chunks.into_iter().try_for_each(|chunk| {
+                let row = |row: usize| (chunk.position(row).at as usize).wrapping_sub(1);
+                let own = (0..chunk.len()).map(|at| times.get(row(at)).copied());
+                let own = own.collect::<Option<Vec<i64>>>();
+                let own = own.ok_or_else(|| untimed(&self.files[source], "it has too few"))?;
+                events.push(chunk, Some(own))
+            })
+        };
+        let summary = read_blocks(&inputs, &schema, BLOCK_BYTES, progress, each)?;
+        let name = |path: &PathBuf| Origin::File(path.display().to_string());
+        let (origins, paths) = (self.files.iter().map(name).collect(), self.files.iter().cloned());
+        let files = paths.zip(summary.files).collect();
+        Ok(Taken { events, rejects, origins, files, times: None })
+    }
+}
+
+/// Where each event of a file stands in the order, in ms.
+fn effective_times(path: &Path) -> Result<Vec<i64>, Failure> {
+    let read = || -> Result<Vec<i64>, Box<dyn std::error::Error>> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [EFFECTIVE_TIME]);
+        let mut times = Vec::new();
+        for batch in builder.with_projection(mask).build()? {
+            let batch = batch?;
+            let column = batch.column_by_name(EFFECTIVE_TIME).ok_or("it has no such column")?;
+            let column = column.as_primitive_opt::<Int64Type>().ok_or("they are no integers")?;
+            times.extend_from_slice(column.values());
+        }
+        Ok(times)
+    };
+    read().map_err(|error| untimed(path, &error.to_string()))
+}
+
+fn untimed(path: &Path, why: &str) -> Failure {
+    let path = path.display();
+    Failure::Usage(Message::new(
+        format!("the effective times of {path} cannot be read: {why}"),
+        format!("无法读取 {path} 的生效时间：{why}"),
+    ))
 }

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::cluster::{Cluster, read_file};
 use super::http::HttpConfig;
 use super::serve::PacketConfig;
-use super::snapshots;
+use super::{days, snapshots};
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Schema, Type};
@@ -25,6 +25,10 @@ const RELOAD_AFTER_MS: std::ops::RangeInclusive<i64> = 100..=86_400_000;
 /// Memory for events that wait, in MiB: less than a few records would stop a stream at once.
 const WAITING_MIB: std::ops::RangeInclusive<i64> = 16..=1 << 20;
 const WAITING_MIB_DEFAULT: i64 = 1024;
+/// How far a partition is read ahead of one that is behind: an hour's worth of either is too much to
+/// wait in memory, and less than a second would read them by turns.
+const SKEW_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
+const SKEW_MS_DEFAULT: i64 = 600_000;
 
 /// What a stream is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +63,16 @@ pub struct Config {
     /// How much memory events may take up while they wait for others that come before them, in
     /// bytes.
     pub waiting_bytes: usize,
+    /// How far ahead of one that has more to read a partition is read, in ms of event time.
+    pub skew: i64,
     /// How it is reached by HTTP; none: it is not.
     pub http: Option<HttpConfig>,
     /// How the packet engine beside it is reached; none: there is none.
     pub packet: Option<PacketConfig>,
     /// Where and when state is saved; none: it is not.
     pub snapshots: Option<snapshots::Settings>,
+    /// Where what is decided is kept by day; none: only in the output topic.
+    pub days: Option<days::Settings>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -83,7 +91,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 19] = [
     "brokers",
     "name",
     "rules",
@@ -94,9 +102,11 @@ pub(super) const KEYS: [&str; 17] = [
     "commit_interval",
     "connect_limit",
     "waiting_mib",
+    "max_skew",
     "topics",
     "cluster",
     "snapshots",
+    "days",
     "extra",
     "http",
     "packet",
@@ -148,6 +158,7 @@ impl Config {
         let commit_interval = reader.duration(root, "commit_interval", 1..=COMMIT_MAX_MS);
         let reload_after = reader.duration(root, "reload_after", RELOAD_AFTER_MS);
         let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
+        let skew = reader.duration(root, "max_skew", SKEW_MS);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
         let mut topics = Topics::default();
         if let Some(node) = root.get("topics")
@@ -173,9 +184,11 @@ impl Config {
             tick: over.tick.or(tick).unwrap_or(10),
             commit_interval: over.commit_interval.or(commit_interval).unwrap_or(200),
             waiting_bytes: (waiting_mib.unwrap_or(WAITING_MIB_DEFAULT) as usize) << 20,
+            skew: skew.unwrap_or(SKEW_MS_DEFAULT),
             http,
             packet,
             snapshots: snapshots::Settings::read(&mut reader, root, path),
+            days: days::Settings::read(&mut reader, root, path),
             extras: extra_columns(&mut reader, root),
         };
         (config, reader.finish())
@@ -265,6 +278,10 @@ input = ["events", "more"]
 output = "decisions"
 dead_letter = "rejects"
 control = "control"
+[days]
+dir = "days"
+interval = "5s"
+keep = 30
 [extra]
 channel = "string"
 [kafka]
@@ -287,6 +304,8 @@ channel = "string"
         assert_eq!(config.input, ["events", "more"]);
         assert_eq!(config.rules.as_deref(), Some(Path::new("dir/rules")), "beside the file");
         assert_eq!(config.cluster.settings["queued.min.messages"], "1000");
+        let days = days::Settings { dir: "dir/days".into(), interval: 5_000, keep: Some(30) };
+        assert_eq!(config.days, Some(days));
         assert_eq!(config.extras, [("channel".to_owned(), Type::Str)]);
         let over = Overrides {
             brokers: Some("b:1".to_owned()),

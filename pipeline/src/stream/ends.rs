@@ -20,6 +20,8 @@ use crate::stopwatch::Since;
 
 /// How long brokers may take to tell an end: those that do not have no idle partitions.
 const ANSWER: Duration = Duration::from_secs(1);
+/// An answer is no news after that.
+const FRESH: Duration = Duration::from_secs(2);
 /// How often the client tells how far it has read: of partitions at whose end stands no record but
 /// the end of a transaction, nothing else does.
 const TOLD_MS: &str = "250";
@@ -98,7 +100,7 @@ impl Ends {
         idle: Duration,
     ) -> bool {
         let told = lock(&self.told).get(&at).copied();
-        let told = told.filter(|(asked, _)| asked.elapsed() + idle <= quiet.elapsed());
+        let told = told.filter(|(asked, _)| counts(asked.elapsed(), quiet.elapsed(), idle));
         let Some((_, end)) = told else {
             self.wanted.push(at);
             return false;
@@ -129,6 +131,12 @@ impl Ends {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
+}
+
+/// Whether an answer tells that a partition is idle: it was asked for when the partition had been
+/// quiet for long enough, and not so long ago that brokers may be out of reach since.
+fn counts(asked: Duration, quiet: Duration, idle: Duration) -> bool {
+    asked + idle <= quiet && asked <= FRESH
 }
 
 /// Answers questions until nobody asks.
@@ -182,4 +190,28 @@ fn together(
 /// What is behind a lock is whole after every line, also where a thread ended badly.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In ms: how long ago it was asked, how long the partition has been quiet, and after how long
+    /// it is idle.
+    #[test]
+    fn an_answer_counts_that_is_of_after_the_quiet_time_and_not_old() {
+        for (asked, quiet, idle, expected) in [
+            (0, 4_999, 5_000, false),
+            (0, 5_000, 5_000, true),
+            (1_000, 5_500, 5_000, false),
+            (1_000, 6_000, 5_000, true),
+            // Brokers that do not answer since are not taken to have nothing.
+            (3_000, 3_600_000, 5_000, false),
+            (3_000, 3_600_000, 100, false),
+            (1_900, 3_600_000, 100, true),
+        ] {
+            let ms = Duration::from_millis;
+            assert_eq!(counts(ms(asked), ms(quiet), ms(idle)), expected, "{asked} {quiet} {idle}");
+        }
+    }
 }

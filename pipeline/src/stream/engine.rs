@@ -8,16 +8,19 @@
 
 mod kept;
 
+use std::sync::Arc;
+
 use rdkafka::message::OwnedHeaders;
 
 use super::control::{Counted, Held, Place, Resume};
+use super::days::{At, Days};
 use super::http::Watch;
 use super::input::Fetched;
 use super::output::Outgoing;
 use crate::changes::Candidate;
 use crate::decision::Lines;
 use crate::diagnostic::{Failure, Message};
-use crate::event::{ACCOUNT_ID, EVENT_TIME, TIME_MIN};
+use crate::event::{ACCOUNT_ID, Chunk, EVENT_TIME, TIME_MIN};
 use crate::run::{InForce, Session};
 use crate::sink::Scored;
 use crate::snapshot::RunningDigest;
@@ -63,6 +66,8 @@ pub(super) struct Engine {
     out_bytes: usize,
     /// Who hears of what becomes of records.
     pub(super) watch: Option<Watch>,
+    /// Where decisions are kept by day.
+    pub(super) days: Option<Days>,
 }
 
 /// Where things go.
@@ -127,7 +132,16 @@ impl Engine {
             out: Vec::new(),
             out_bytes: 0,
             watch: None,
+            days: None,
         }
+    }
+
+    /// Writes what is left of the days, all of it committed, and waits until it is on disk.
+    pub(super) fn end_days(&mut self) -> Result<(), Failure> {
+        if self.is_live() {
+            self.write_days(true)?;
+        }
+        self.days.as_mut().map_or(Ok(()), Days::close)
     }
 
     /// Whether another process of the cluster was asked to end.
@@ -225,6 +239,11 @@ impl Engine {
             self.decide(true)?;
         }
         while self.decide(false)? {}
+        if !self.is_live() && self.days.as_ref().is_some_and(Days::is_full) {
+            // What is replayed is committed.
+            self.decide_all()?;
+            self.write_days(true)?;
+        }
         Ok(())
     }
 
@@ -252,8 +271,56 @@ impl Engine {
                 self.put(letter);
             }
         }
+        if self.days.is_some() {
+            return self.feed_by_day(left.chunk, left.effective, until);
+        }
         if !left.chunk.is_empty() {
             self.session.feed(left.chunk, left.effective, until);
+        }
+        Ok(())
+    }
+
+    /// Hands events to the session so that nothing that is decided together is of two days.
+    fn feed_by_day(
+        &mut self,
+        chunk: Chunk,
+        effective: Vec<i64>,
+        until: i64,
+    ) -> Result<(), Failure> {
+        let (schema, chunk) = (chunk.schema().clone(), Arc::new(chunk));
+        let mut begun = 0;
+        while let Some(&time) = effective.get(begun) {
+            if self.days.as_ref().is_some_and(|days| days.ends_before(time)) {
+                self.decide_all()?;
+                let at = self.at();
+                self.days.as_mut().map_or(Ok(()), |days| days.begin(time, at))?;
+            }
+            let end = self.days.as_ref().map_or(i64::MAX, Days::end);
+            let ended = begun + effective[begun..].partition_point(|time| *time < end);
+            let rows: Vec<(u32, u32)> = (begun..ended).map(|row| (0, row as u32)).collect();
+            let own = Chunk::gather(&schema, std::slice::from_ref(&chunk), &rows);
+            self.session.feed(own, effective[begun..ended].to_vec(), until.min(end));
+            begun = ended;
+        }
+        Ok(())
+    }
+
+    /// How far the stream is; everything handed to the session must be decided.
+    fn at(&self) -> At {
+        At {
+            frontier: self.frontier,
+            counts: self.counts,
+            digest: self.digest().to_hex().to_string(),
+            findings: self.session.findings(self.frontier),
+        }
+    }
+
+    /// Hands over what was decided to be written to its day, if it is time to or it is to be; all of
+    /// it is committed.
+    pub(super) fn write_days(&mut self, now: bool) -> Result<(), Failure> {
+        if self.days.as_ref().is_some_and(|days| now || days.is_due()) {
+            let at = self.at();
+            self.days.as_mut().map_or(Ok(()), |days| days.write(at))?;
         }
         Ok(())
     }
@@ -267,6 +334,9 @@ impl Engine {
             watch.not_evaluable(&scored);
         }
         self.write(&scored);
+        if let Some(days) = &mut self.days {
+            days.take(scored);
+        }
         Ok(true)
     }
 

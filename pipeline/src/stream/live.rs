@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::connect::Tell;
 use super::control::{Counted, Entry, Held, Resume};
+use super::days::{self, Days};
 use super::engine::{Engine, Topics};
 use super::export;
 use super::http::{self, Server, Watch};
@@ -105,7 +106,14 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     if let Some(found) = &found {
         found.restore(&mut engine, how.tell)?;
     }
-    let snapshots = snapshots.of(&begin, found.as_ref());
+    if let Some(settings) = &config.days {
+        let facts = days::Facts::of(config, &begin, engine.session().timetable().policy());
+        let begun = found.as_ref().map_or_else(Counted::default, FoundSnapshot::counts);
+        let mut days = Days::open(settings, facts, (begun, held.resume.as_ref()), how.tell)?;
+        days.columns = engine.session().feature_columns();
+        engine.days = Some(days);
+    }
+    let snapshots = snapshots.of(&begin, found.as_ref(), how.tell);
     let rules = Rules::new(config, how, (&held, &begin), &schema, disk);
     let committed = held.resume.clone();
     let written = 0;
@@ -131,6 +139,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     }
     let ended = stream.run()?;
     stream.snapshot(true)?;
+    stream.engine.end_days()?;
     stream.engine.finish()?;
     if how.once
         && !ended.interrupted
@@ -223,6 +232,7 @@ impl Stream<'_> {
             }
             if let Some(added) = added {
                 self.snapshot(true)?;
+                self.engine.end_days()?;
                 return Err(added);
             }
             if interrupted {
@@ -242,7 +252,7 @@ impl Stream<'_> {
     }
 
     fn reader(&self) -> Reader {
-        Reader { once: self.how.once, waiting_bytes: self.config.waiting_bytes }
+        Reader { once: self.how.once, ..Reader::of(self.config) }
     }
 
     fn has_much_unwritten(&self) -> bool {
@@ -274,7 +284,10 @@ impl Stream<'_> {
             return Vec::new();
         }
         let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
-        let idle = ms(self.settings.idle);
+        let mut idle = ms(self.settings.idle);
+        if let Some(http) = self.config.http.as_ref().filter(|_| self.engine.is_waited_for()) {
+            idle = idle.min(ms(http.idle));
+        }
         if !got && !self.how.once {
             // What may still come within the allowed lateness is waited for.
             let idle = idle.max(ms(self.settings.times.allowed_lateness));
@@ -317,7 +330,7 @@ impl Stream<'_> {
         let mut records = self.engine.outgoing_records();
         let nothing = records.is_empty() && beats.is_empty() && entries.is_empty();
         if nothing && !moved && !always {
-            return Ok(());
+            return self.keep();
         }
         let since = Since::now();
         self.written += records.len() as u64;
@@ -339,6 +352,15 @@ impl Stream<'_> {
         self.committed = Some(resume);
         self.rules.heartbeats.extend(&beats);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
+        self.keep()
+    }
+
+    /// Brings to disk what is committed, as far as it is time to: also where the input rests.
+    fn keep(&mut self) -> Result<(), Failure> {
+        if !self.committed.as_ref().is_some_and(|resume| self.engine.is_at(resume)) {
+            return Ok(());
+        }
+        self.engine.write_days(false)?;
         self.snapshot(false)
     }
 
@@ -365,7 +387,9 @@ impl Stream<'_> {
         if self.engine.watch.is_none() {
             return;
         }
-        let (live, input) = (self.engine.is_live(), &self.input);
+        let (live, input, reader) = (self.engine.is_live(), &self.input, self.reader());
+        let paused: Vec<bool> =
+            (0..input.sources.len()).map(|at| reader.is_ahead(at, input, &self.engine)).collect();
         let watermarks: Vec<i64> =
             (0..input.sources.len()).map(|at| self.engine.watermark(at)).collect();
         let waiting = (self.engine.waiting(), self.engine.waiting_bytes());
@@ -384,7 +408,7 @@ impl Stream<'_> {
         for (at, watermark) in watermarks.into_iter().enumerate() {
             let (source, lag) = (&input.sources[at], input.lag(at));
             let place = (source.topic.as_str(), source.partition);
-            watch.desk.metrics.partition(place, lag, watermark);
+            watch.desk.metrics.partition(place, lag, watermark, paused[at]);
             most = most.zip(lag).map(|(most, lag)| most.max(lag));
         }
         watch.desk.metrics.state(waiting, live, most);
@@ -438,9 +462,34 @@ pub(super) struct Reader {
     pub(super) once: bool,
     /// See [`Config::waiting_bytes`].
     pub(super) waiting_bytes: usize,
+    /// See [`Config::skew`].
+    pub(super) skew: i64,
 }
 
 impl Reader {
+    /// How a stream is given what comes while it goes on.
+    pub(super) fn of(config: &Config) -> Reader {
+        Reader { once: false, waiting_bytes: config.waiting_bytes, skew: config.skew }
+    }
+
+    /// Up to where a partition is read for now; none where that is not known.
+    fn stop(self, at: usize, input: &Input, engine: &Engine) -> Option<u64> {
+        engine.bound(at).or(self.once.then_some(input.sources[at].end))
+    }
+
+    /// Whether a partition is so far ahead of one that has more to read that it waits at the
+    /// brokers: what is read of it could not be decided.
+    pub(super) fn is_ahead(self, at: usize, input: &Input, engine: &Engine) -> bool {
+        let is_read = |one: &usize| {
+            let source = &input.sources[*one];
+            let stop = self.stop(*one, input, engine);
+            source.at_end || stop.is_some_and(|stop| source.position >= stop)
+        };
+        let unread = (0..input.sources.len()).filter(|one| !is_read(one));
+        let behind = unread.map(|one| engine.watermark(one)).min();
+        behind.is_some_and(|behind| engine.watermark(at).saturating_sub(behind) > self.skew)
+    }
+
     /// Reads what is there, of partitions that are behind first; false where there was nothing.
     pub(super) fn read(self, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
         let all = 0..input.sources.len();
@@ -449,7 +498,8 @@ impl Reader {
         let mut got = false;
         for at in order {
             let behind = all.clone().map(|at| engine.watermark(at)).min().unwrap_or(i64::MIN);
-            if engine.waiting_bytes() > self.waiting_bytes / 2 && engine.watermark(at) > behind {
+            let is_full = engine.waiting_bytes() > self.waiting_bytes / 2;
+            if (is_full && engine.watermark(at) > behind) || self.is_ahead(at, input, engine) {
                 // What is left in its queue also keeps the client from fetching more.
                 continue;
             }
@@ -460,8 +510,7 @@ impl Reader {
 
     /// Reads what is there of one partition.
     fn read_of(self, at: usize, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
-        let bound = engine.bound(at);
-        let before = bound.or(self.once.then_some(input.sources[at].end));
+        let (bound, before) = (engine.bound(at), self.stop(at, input, engine));
         let was = input.sources[at].position;
         let records = input.take(at, before)?;
         let source = &mut input.sources[at];

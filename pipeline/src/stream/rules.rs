@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::control::{Begin, Change, Entry, Held};
-use super::live::{How, Stream};
+use super::live::{How, Reader, Stream};
 use super::reload::{Read, Reload, tell_refused};
 use super::shadow::{Basis, Caught, Due, Round, Shadow};
 use crate::diagnostic::{Failure, Lang, Message};
@@ -214,7 +214,7 @@ impl Stream<'_> {
         }
         let Some(committed) = &self.committed else { return Ok(()) };
         let beats = self.rules.heartbeats.as_slice();
-        let again = due.again(caught, (committed, beats), self.config.waiting_bytes);
+        let again = due.again(caught, (committed, beats), Reader::of(self.config));
         self.rules.shadow = Some(again);
         Ok(())
     }
@@ -222,9 +222,11 @@ impl Stream<'_> {
     /// Goes on with a session that was built beside, and has its rules come into force.
     fn take_over(&mut self, caught: Caught, due: Due) -> Result<(), Failure> {
         self.commit_with(Vec::new(), Vec::new(), true)?;
+        // From here on there are other features.
+        self.engine.write_days(true)?;
         let Some(committed) = &self.committed else { return Ok(()) };
         let beats = self.rules.heartbeats.as_slice();
-        let caught = due.finish(caught, (committed, beats), self.config.waiting_bytes);
+        let caught = due.finish(caught, (committed, beats), Reader::of(self.config));
         let Caught { mut input, mut engine } = match caught {
             Ok(caught) => caught,
             Err(failure) => {
@@ -237,6 +239,11 @@ impl Stream<'_> {
         }
         engine.stops_at_committed = false;
         engine.watch = self.engine.watch.take();
+        engine.days = self.engine.days.take();
+        let columns = engine.session().feature_columns();
+        if let Some(days) = &mut engine.days {
+            days.columns = columns;
+        }
         (self.input, self.engine) = (input, engine);
         self.snapshots.laid_out(self.engine.session().layout());
         let time = self.engine.change_time();

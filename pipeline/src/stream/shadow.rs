@@ -86,9 +86,9 @@ impl Shadow {
         let (stop, committed) = (cancelled.clone(), committed.clone());
         let (beats, candidate) = (basis.heartbeats.len(), read.candidate.clone());
         let work = std::thread::spawn(move || {
-            let waiting_bytes = basis.config.waiting_bytes;
+            let reader = Reader::of(&basis.config);
             let caught = first(basis, candidate, committed)?;
-            catch_up(caught, waiting_bytes, &stop)
+            catch_up(caught, reader, &stop)
         });
         Shadow { read, work, cancelled, round: 1, since: Since::now(), beats }
     }
@@ -125,12 +125,12 @@ impl Due {
         self,
         mut caught: Caught,
         (committed, heartbeats): (&Resume, &[Heartbeat]),
-        waiting_bytes: usize,
+        reader: Reader,
     ) -> Shadow {
         caught.engine.decide_again(committed.clone(), &heartbeats[self.beats..]);
         let cancelled = Arc::new(AtomicBool::new(false));
         let stop = cancelled.clone();
-        let work = std::thread::spawn(move || catch_up(caught, waiting_bytes, &stop));
+        let work = std::thread::spawn(move || catch_up(caught, reader, &stop));
         let (read, round, beats) = (self.read, self.round + 1, heartbeats.len());
         Shadow { read, work, cancelled, round, since: Since::now(), beats }
     }
@@ -140,10 +140,10 @@ impl Due {
         &self,
         mut caught: Caught,
         (committed, heartbeats): (&Resume, &[Heartbeat]),
-        waiting_bytes: usize,
+        reader: Reader,
     ) -> Result<Caught, Failure> {
         caught.engine.decide_again(committed.clone(), &heartbeats[self.beats..]);
-        catch_up(caught, waiting_bytes, &AtomicBool::new(false))
+        catch_up(caught, reader, &AtomicBool::new(false))
     }
 }
 
@@ -179,10 +179,9 @@ fn first(
 /// Decides until it is where what was committed is.
 fn catch_up(
     Caught { mut input, mut engine }: Caught,
-    waiting_bytes: usize,
+    reader: Reader,
     cancelled: &AtomicBool,
 ) -> Result<Caught, Failure> {
-    let reader = Reader { once: false, waiting_bytes };
     while !engine.is_live() {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);

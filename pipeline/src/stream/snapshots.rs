@@ -9,6 +9,7 @@
 //! write the frozen image. Where it stood still for long it says so. Before, and after, memory is put
 //! on large pages beside the stream: with those, freezing takes milliseconds.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -19,7 +20,8 @@ use toml::de::DeTable;
 
 use super::config::Config;
 use super::connect::Tell;
-use super::control::{Begin, Held, Resume};
+use super::control::{Begin, Counted, Held, Resume};
+use super::days::Days;
 use super::engine::Engine;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
@@ -72,6 +74,8 @@ impl Settings {
     }
 }
 
+/// Says whose the directory is.
+const OWNER: &str = ".stream";
 /// A stream that stands still for longer says so, in ms: whoever waits for a decision notices.
 const PAUSE_TOLD_MS: u128 = 1_000;
 
@@ -91,6 +95,8 @@ struct About {
 /// The snapshots of a stream.
 pub(super) struct Snapshots {
     settings: Option<Settings>,
+    /// What the directory says whose it is.
+    owner: String,
     layout: String,
     begin: Option<Begin>,
     /// The last commit of which there is one, or will be.
@@ -139,6 +145,7 @@ impl Snapshots {
     pub(super) fn open(config: &Config, layout: [u8; 32]) -> Snapshots {
         Snapshots {
             settings: config.snapshots.clone(),
+            owner: format!("{} (control topic {})\n", config.name, config.control),
             layout: blake3::Hash::from(layout).to_hex().to_string(),
             begin: None,
             last: None,
@@ -158,6 +165,7 @@ impl Snapshots {
         tell: Tell<'_>,
     ) -> Result<Option<FoundSnapshot>, Failure> {
         let Some(settings) = &self.settings else { return Ok(None) };
+        self.check_owner(settings)?;
         let store = settings.store();
         let fits = |_, about: &serde_json::Value| self.fits(about, held);
         let unreadable = |error| Failure::Environment(unusable(&settings.dir, &error));
@@ -176,6 +184,31 @@ impl Snapshots {
             format!("从已作出 {decided} 条决策时的快照继续"),
         ));
         Ok(Some(FoundSnapshot { resume: about.resume, state, engine }))
+    }
+
+    /// Checks that the directory is no other stream's: they would write over each other.
+    fn check_owner(&self, settings: &Settings) -> Result<(), Failure> {
+        let path = settings.dir.join(OWNER);
+        let owner = match fs::read_to_string(&path) {
+            Ok(owner) => owner,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Failure::Environment(unusable(&settings.dir, &error))),
+        };
+        if owner == self.owner {
+            return Ok(());
+        }
+        let (dir, owner) = (settings.dir.display(), owner.trim());
+        Err(Failure::Usage(Message::new(
+            format!(
+                "the snapshot directory {dir} is that of the stream {owner}: give each stream one of \
+                 its own; or, if that stream is no more, remove {}",
+                path.display()
+            ),
+            format!(
+                "快照目录 {dir} 属于流 {owner}：请为每个流使用各自的目录；若该流已不再使用，请删除 {}",
+                path.display()
+            ),
+        )))
     }
 
     /// Whether a snapshot is of this stream as it is now.
@@ -216,8 +249,22 @@ impl Snapshots {
         self.overdue = true;
     }
 
-    /// The snapshots of a stream that began so and goes on from there.
-    pub(super) fn of(self, begin: &Begin, found: Option<&FoundSnapshot>) -> Snapshots {
+    /// The snapshots of a stream that began so and goes on from there. The directory is its own from
+    /// here on.
+    pub(super) fn of(
+        self,
+        begin: &Begin,
+        found: Option<&FoundSnapshot>,
+        tell: Tell<'_>,
+    ) -> Snapshots {
+        if let Some(settings) = &self.settings {
+            let path = settings.dir.join(OWNER);
+            let made = fs::create_dir_all(&settings.dir);
+            if let Err(error) = made.and_then(|()| fs::write(path, &self.owner)) {
+                // Nor can snapshots be, which is said each time, and is no reason to stop.
+                tell(&unusable(&settings.dir, &error));
+            }
+        }
         let last = found.map(|found| found.resume.serial);
         Snapshots { begin: Some(begin.clone()), last, since: Since::now(), ..self }
     }
@@ -252,6 +299,9 @@ impl Snapshots {
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
         self.wait(tell);
+        // What goes on from it decides nothing of before it again.
+        engine.write_days(true)?;
+        let days = engine.days.as_mut().map(Days::told).transpose()?;
         let (Some(settings), Some(begin)) = (&self.settings, &self.begin) else { return Ok(()) };
         let (store, number) = (settings.store(), resume.serial);
         let begun = match self.preparing.take() {
@@ -284,6 +334,9 @@ impl Snapshots {
         let write = move || {
             let since = Since::now();
             let about = serde_json::to_value(about).map_err(io::Error::other)?;
+            if days.is_some_and(|days| days.recv().is_err()) {
+                return Err(io::Error::other("the days before it cannot be written"));
+            }
             let stored = store.finish(&draft, number, about, frozen)?;
             let took = since.elapsed();
             if !at_end {
@@ -327,6 +380,11 @@ fn joined<T>(thread: JoinHandle<io::Result<T>>) -> io::Result<T> {
 }
 
 impl FoundSnapshot {
+    /// What had become of records then.
+    pub(super) fn counts(&self) -> Counted {
+        self.resume.counts
+    }
+
     /// Where a partition goes on.
     pub(super) fn offset(&self, at: usize) -> u64 {
         self.resume.partitions[at].next_offset

@@ -16,7 +16,7 @@ use crate::finished::FinishedRun;
 /// When the rules are not there, or are not what they were, or changed during the run: nobody could
 /// say then what the columns mean.
 pub(super) fn features(run: &FinishedRun) -> Result<Features, Failure> {
-    if run.rules_changed() {
+    if run.has_changes() {
         // A column would be two features under one name.
         return Err(usage(
             "the rules changed during this run, and a column of it is not one feature: backtest its \

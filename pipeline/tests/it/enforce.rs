@@ -182,7 +182,7 @@ fn enforced_verdicts_are_floors_of_later_decisions_until_they_end() {
     assert_eq!(found, told.collect::<Vec<_>>());
 
     // What is written is what is digested, and not what was decided before the floors.
-    let digest = sink::parquet::digest(&out.join("decisions.parquet")).unwrap();
+    let digest = sink::parquet::digest([out.join("decisions.parquet")]).unwrap();
     for outcome in [&one, &two, &four] {
         assert_eq!(outcome.facts.decisions_digest, digest.to_hex().to_string());
     }

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use crate::diagnostic::{Failure, Message};
 const THREADS: usize = 2;
 /// How long answers that are under way may take when the program ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// How often somebody looks whether the certificate is to be read again.
+const RENEWAL_LOOKED_FOR: Duration = Duration::from_millis(250);
 
 /// A listener that answers until it is dropped.
 pub(in crate::stream) struct Listening {
@@ -54,17 +58,19 @@ impl Listening {
             .map_err(|error| failed(&error.to_string()))?;
         let tls = match tls {
             None => None,
-            Some((chain, key)) => {
+            Some(paths @ (chain, key)) => {
                 // Set by whoever was first; there is one.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let read = runtime.block_on(RustlsConfig::from_pem_file(chain, key));
-                Some(read.map_err(|error| {
+                let read = read.map_err(|error| {
                     let (chain, key) = (chain.display(), key.display());
                     Failure::Usage(Message::new(
                         format!("{chain} and {key} are no certificate and its key: {error}"),
                         format!("{chain} 与 {key} 不是证书及其私钥：{error}"),
                     ))
-                })?)
+                })?;
+                runtime.spawn(renew(read.clone(), paths.clone(), hang_up()));
+                Some(read)
             }
         };
         let address = listener.local_addr().map_err(|error| failed(&error.to_string()))?;
@@ -88,6 +94,29 @@ impl Listening {
         let thread = std::thread::spawn(run);
         tracing::info!(%address, tls = is_tls, "listening");
         Ok(Listening { handle, thread: Some(thread) })
+    }
+}
+
+/// Hears of SIGHUP: whoever renews a certificate sends it.
+fn hang_up() -> Arc<AtomicBool> {
+    let asked = Arc::new(AtomicBool::new(false));
+    // Without the handler a certificate is read again only when the program begins again.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, asked.clone());
+    asked
+}
+
+/// Reads certificate and key again when it is asked to; where they are wrong those before stay.
+async fn renew(tls: RustlsConfig, (chain, key): (PathBuf, PathBuf), asked: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(RENEWAL_LOOKED_FOR).await;
+        if asked.swap(false, Ordering::Relaxed) {
+            match tls.reload_from_pem_file(&chain, &key).await {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the certificate cannot be read: the one before stays");
+                }
+            }
+        }
     }
 }
 

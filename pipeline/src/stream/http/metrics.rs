@@ -35,6 +35,7 @@ pub(in crate::stream) struct Metrics {
     not_evaluable: Counters,
     lag: Gauges,
     watermark: Gauges,
+    paused: Gauges,
     waiting_events: Gauge<i64, AtomicI64>,
     waiting_bytes: Gauge<i64, AtomicI64>,
     live: Gauge<i64, AtomicI64>,
@@ -66,6 +67,7 @@ impl Default for Metrics {
             not_evaluable: Family::default(),
             lag: Family::default(),
             watermark: Family::default(),
+            paused: Family::default(),
             waiting_events: Gauge::default(),
             waiting_bytes: Gauge::default(),
             live: Gauge::default(),
@@ -107,6 +109,8 @@ impl Metrics {
         registry.register("partition_lag_records", help, self.lag.clone());
         let help = "Watermark of a partition, ms since 1970 UTC; absent before its first event";
         registry.register("partition_watermark_ms", help, self.watermark.clone());
+        let help = "1 where a partition is max_skew ahead of another, and is not read";
+        registry.register("partition_paused", help, self.paused.clone());
         let help = "Events that wait for others before them";
         registry.register("waiting_events", help, self.waiting_events.clone());
         let help = "Memory of events that wait";
@@ -183,8 +187,10 @@ impl Metrics {
         (topic, partition): (&str, i32),
         lag: Option<u64>,
         watermark: i64,
+        paused: bool,
     ) {
         let labels = vec![("topic", topic.to_owned()), ("partition", partition.to_string())];
+        self.paused.get_or_create(&labels).set(i64::from(paused));
         if let Some(lag) = lag {
             self.lag.get_or_create(&labels).set(lag as i64);
         }
@@ -285,7 +291,7 @@ mod tests {
         metrics.latency(true, 70);
         metrics.committed(Duration::from_millis(3));
         metrics.counts(Counted { decided: 5, applied: 4, rejected: 3, duplicates: 2 });
-        metrics.partition(("events", 1), Some(12), 1_000);
+        metrics.partition(("events", 1), Some(12), 1_000, true);
         metrics.state((3, 400), true, Some(12));
         metrics.holds(1);
         metrics.reload("taken");
@@ -308,6 +314,7 @@ mod tests {
             "hongxian_append_to_decided_seconds_bucket{le=\"0.01\"} 1",
             "hongxian_append_to_committed_seconds_bucket{le=\"0.05\"} 0",
             "hongxian_partition_lag_records{topic=\"events\",partition=\"1\"} 12",
+            "hongxian_partition_paused{topic=\"events\",partition=\"1\"} 1",
             "hongxian_waiting_bytes 400",
             "hongxian_rules_reloads_total{result=\"taken\"} 1",
             "hongxian_rules_info{hash=\"new\"} 1",

@@ -71,12 +71,12 @@ impl Server {
         settings: Settings,
     ) -> Result<Server, Failure> {
         let http = &bound.http;
-        let slowest = settings.idle.max(settings.times.allowed_lateness);
+        let slowest = settings.idle.min(http.idle).max(settings.times.allowed_lateness);
         if slowest >= http.time_limit {
             // An event waits for each partition to have one that is as late, or to be idle.
             tracing::warn!(
                 time_limit_ms = http.time_limit,
-                "idle_ms or allowed_lateness is as long as time_limit: fallbacks will answer where \
+                "idle or allowed_lateness is as long as time_limit: fallbacks will answer where \
                  events are few"
             );
         }

@@ -13,6 +13,10 @@ use crate::document::Reader;
 /// An answer that takes longer helps nobody who waits at a till.
 const TIME_LIMIT_MS: std::ops::RangeInclusive<i64> = 10..=60_000;
 const TIME_LIMIT_MS_DEFAULT: i64 = 2_000;
+/// While somebody waits a partition without events is idle after so long: events of one moment that
+/// take different ways to the brokers come that far apart.
+const IDLE_MS: std::ops::RangeInclusive<i64> = 10..=60_000;
+const IDLE_MS_DEFAULT: i64 = 250;
 /// An event has at most 1 MiB, as everywhere; an array of them some more.
 pub(in crate::stream) const BODY_KIB: std::ops::RangeInclusive<i64> = 1..=16_384;
 pub(in crate::stream) const BODY_KIB_DEFAULT: i64 = 1_024;
@@ -26,7 +30,7 @@ const READY_LAG_DEFAULT: i64 = 10_000;
 const ANSWERS_MIB: std::ops::RangeInclusive<i64> = 1..=65_536;
 const ANSWERS_MIB_DEFAULT: i64 = 64;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "listen",
     "plain",
     "tls",
@@ -35,6 +39,7 @@ const KEYS: [&str; 13] = [
     "labels",
     "holds",
     "time_limit",
+    "idle",
     "body_kib",
     "rate",
     "ready_lag",
@@ -59,6 +64,9 @@ pub struct HttpConfig {
     pub holds: String,
     /// How long a decision is waited for, in ms.
     pub time_limit: i64,
+    /// After how long without events a partition at its end is idle while somebody waits, in ms; at
+    /// most the policy's `idle_ms`.
+    pub idle: i64,
     /// The largest body of a request, in bytes.
     pub body_bytes: usize,
     /// Requests a second and actor.
@@ -118,6 +126,7 @@ impl HttpConfig {
         let ready_lag = of("ready_lag", READY_LAG, READY_LAG_DEFAULT) as u64;
         let answers_mib = of("answers_mib", ANSWERS_MIB, ANSWERS_MIB_DEFAULT);
         let time_limit = reader.duration(table, "time_limit", TIME_LIMIT_MS);
+        let idle = reader.duration(table, "idle", IDLE_MS);
         let topic = topic(reader, table, inputs);
         Some(HttpConfig {
             listen: listen(reader, table, tls.is_some() || plain)?,
@@ -127,6 +136,7 @@ impl HttpConfig {
             holds: string(reader, table, "holds").unwrap_or_else(|| format!("{topic}.holds")),
             topic,
             time_limit: time_limit.unwrap_or(TIME_LIMIT_MS_DEFAULT),
+            idle: idle.unwrap_or(IDLE_MS_DEFAULT),
             body_bytes: (body_kib as usize) << 10,
             rate,
             ready_lag,

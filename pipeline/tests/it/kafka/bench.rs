@@ -289,6 +289,13 @@ impl Bench {
         }
     }
 
+    /// How many of the input's partitions hold anything.
+    pub(super) fn filled_partitions(&self, partitions: i32) -> usize {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let ends = |at| consumer.fetch_watermarks(&self.topic("in"), at, PATIENCE).unwrap().1;
+        (0..partitions).filter(|at| ends(*at) > 0).count()
+    }
+
     /// The ids that were decided on, in the order of the topic.
     pub(super) fn decided(&self) -> Vec<String> {
         let id = |seen: &Seen| -> String {

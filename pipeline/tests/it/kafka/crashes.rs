@@ -39,13 +39,7 @@ const LOT: i64 = 20;
 #[test]
 fn killed_anywhere_a_stream_decides_every_event_once() {
     let Some(bench) = Bench::new("killed", 3) else { return };
-    let enough = AtomicBool::new(false);
-    let sent = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| send_until(&bench, &enough));
-        ENDS.into_iter().for_each(|end| die(&bench, end));
-        enough.store(true, Ordering::Relaxed);
-        sending.join().unwrap()
-    });
+    let sent = send_and_kill(&bench, 50);
     let ended = bench.stream(&["--once"]);
     assert_eq!(ended["counts"]["decided"], sent);
     let decided = bench.decided();
@@ -56,13 +50,24 @@ fn killed_anywhere_a_stream_decides_every_event_once() {
     assert_eq!(bench.replayed("2").0, digest);
 }
 
+/// Sends events that are so many ms apart, and kills the stream meanwhile; how many it were.
+pub(super) fn send_and_kill(bench: &Bench, apart: i64) -> i64 {
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| send_until(bench, &enough, apart));
+        ENDS.into_iter().for_each(|end| die(bench, end));
+        enough.store(true, Ordering::Relaxed);
+        sending.join().unwrap()
+    })
+}
+
 /// Sends events in small lots until it is enough; how many it were.
-fn send_until(bench: &Bench, enough: &AtomicBool) -> i64 {
+fn send_until(bench: &Bench, enough: &AtomicBool, apart: i64) -> i64 {
     let mut sent = 0;
     while !enough.load(Ordering::Relaxed) {
         let event = |at: i64| Sent {
             partition: (at * 7 % 3) as i32,
-            value: Some(claim_json(&format!("e{at}"), at * 50, at % 30, at).into_bytes()),
+            value: Some(claim_json(&format!("e{at}"), at * apart, at % 30, at).into_bytes()),
         };
         bench.send((sent..sent + LOT).map(event));
         sent += LOT;

@@ -4,13 +4,13 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use hongxian::stopwatch::Since;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, PATIENCE};
+use super::bench::{Bench, PATIENCE, Sent, claim_json};
 use super::{ended, signal, until};
 use crate::support::START;
 
@@ -111,10 +111,15 @@ pub(super) fn ask(
 
 /// Starts a stream that is asked, and waits until it is ready.
 fn serve(bench: &Bench, more: &str) -> (Child, Client) {
+    serve_with(bench, "", more)
+}
+
+/// The same, with more lines before the tables of the configuration.
+fn serve_with(bench: &Bench, first: &str, more: &str) -> (Child, Client) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     fs::write(bench.path("tokens.toml"), TOKENS).unwrap();
-    bench.configure(&bench.rules());
+    bench.configure_with(&bench.rules(), first);
     let plain = fs::read_to_string(bench.config()).unwrap();
     let (labels, holds) = (bench.topic("labels"), bench.topic("holds"));
     let http = format!(
@@ -303,4 +308,133 @@ fn what_is_held_is_in_a_snapshot() {
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.decided().len(), 1);
+}
+
+/// Where partitions had an event a moment ago and are silent, whoever asks gets the decision within the
+/// time limit, though the policy waits for longer before a partition is idle; and the log replays to
+/// the same bytes.
+#[test]
+fn who_asks_does_not_wait_for_silent_partitions() {
+    let Some(bench) = Bench::new("silent", 3) else { return };
+    policy(&bench, 30_000);
+    let (child, client) = serve(&bench, "time_limit = '10s'");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let mut took = Vec::new();
+    for at in 0..20 {
+        let since = Since::now();
+        let answer = client.decide(&claim(&format!("s{at}"), at * 1_000, 5));
+        if answer.json()["status"] != "decided" {
+            let metrics = client.ask("GET", "/metrics", "", "").text;
+            signal(&child, "-TERM");
+            panic!("{}: {}\n{metrics}", answer.text, ended(child).1);
+        }
+        took.push(since.elapsed());
+    }
+    took.sort_unstable();
+    println!(
+        "one after the other over three partitions: p50 {:?}, largest {:?}",
+        took[10], took[19]
+    );
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    let partitions = bench.filled_partitions(3);
+    assert!(partitions > 1, "the events are in {partitions} partition");
+    assert_eq!(bench.replayed("2").0, bench.digest());
+    assert_eq!(bench.decided().len(), 20);
+}
+
+/// A partition that lags by hours after a restart is read first: what is ahead of it waits at the
+/// brokers and not in memory, nothing is lost, and a backtest of the log decides the same.
+#[test]
+fn what_is_ahead_of_a_partition_that_lags_waits_at_the_brokers() {
+    const MESSAGES: i64 = 10_000;
+    const CLAIMS: i64 = 40_000;
+    let Some(bench) = Bench::new("lags", 2) else { return };
+    bench.send((0..2).map(|at| super::bench::claim(at, at as i32)));
+    bench.stream(&["--once"]);
+    // Both over five hours and a half; a batch of the first is more than an hour of it.
+    let text = "t".repeat(4_000);
+    bench.send((0..MESSAGES).map(|at| {
+        Sent {
+            partition: 0,
+            value: Some(
+                json!({ "event_id": format!("m{at}"), "event_time": START + 10_000 + at * 2_000,
+                "kind": "message", "account_id": "u", "group_id": "g", "text": text })
+                .to_string()
+                .into_bytes(),
+            ),
+        }
+    }));
+    bench.send((0..CLAIMS).map(|at| Sent {
+        partition: 1,
+        value: Some(claim_json(&format!("c{at}"), 10_000 + at * 500, at % 10, at).into_bytes()),
+    }));
+    let (child, client) = serve_with(&bench, "max_skew = '1m'\n", "");
+    let (mut most, mut paused) = (0, false);
+    until("it does not catch up", || {
+        let metrics = client.ask("GET", "/metrics", "", "").text;
+        let of = |name: &str| {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<i64>().ok()).unwrap_or(0)
+        };
+        most = most.max(of("hongxian_waiting_bytes ") >> 20);
+        let labels = format!("{{topic=\"{}\",partition=\"0\"}} ", bench.topic("in"));
+        paused |= of(&format!("hongxian_partition_paused{labels}")) == 1;
+        of("hongxian_records_total{outcome=\"decided\"} ") == CLAIMS + 2
+            && of("hongxian_records_total{outcome=\"applied\"} ") == MESSAGES
+    });
+    println!("at most {most} MiB wait of 40");
+    assert!(paused && most < 12, "{most} MiB");
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(bench.replayed("2").0, bench.digest());
+}
+
+/// A certificate that is renewed is served after a SIGHUP; one that is wrong is not taken.
+#[test]
+fn a_renewed_certificate_is_served_after_a_signal() {
+    let Some(bench) = Bench::new("renewed", 1) else { return };
+    let made = |name: &str| {
+        let subject = format!("/CN={name}");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj"]);
+        openssl.arg(subject).arg("-keyout").arg(bench.path("key.pem"));
+        openssl.arg("-out").arg(bench.path("cert.pem"));
+        openssl.output().is_ok_and(|output| output.status.success())
+    };
+    if !made("first") {
+        eprintln!("not tested: there is no openssl to make certificates");
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let plain = fs::read_to_string(bench.config()).unwrap();
+    let (labels, holds) = (bench.topic("labels"), bench.topic("holds"));
+    let http = format!(
+        "[http]\nlisten = '{address}'\ntls = {{ certificate = 'cert.pem', key = 'key.pem' }}\n\
+         labels = '{labels}'\nholds = '{holds}'\n"
+    );
+    fs::write(bench.config(), plain + &http).unwrap();
+    let child = bench.spawn(&[]);
+    let serves = |name: &str| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_client", "-connect", &address]).stdin(std::process::Stdio::null());
+        let said = String::from_utf8_lossy(&openssl.output().unwrap().stdout).into_owned();
+        let subject = said.lines().find(|line| line.trim_start().starts_with("subject"));
+        subject.is_some_and(|line| line.ends_with(name))
+    };
+    until("it does not listen", || serves("first"));
+    fs::write(bench.path("cert.pem"), "no certificate").unwrap();
+    signal(&child, "-HUP");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(serves("first"), "what is wrong is not taken");
+    assert!(made("second"));
+    signal(&child, "-HUP");
+    until("the old one is served", || serves("second"));
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the certificate cannot be read"), "{said}");
 }

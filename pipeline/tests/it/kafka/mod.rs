@@ -7,6 +7,7 @@
 mod bench;
 mod cluster;
 mod crashes;
+mod days;
 mod endures;
 mod http;
 mod operate;

@@ -1,0 +1,144 @@
+//! What a stream decides, by day: a run that every command reads, whole after any crash.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::bench::{Bench, Sent, claim_json, hongxian};
+use super::crashes::send_and_kill;
+use super::{ended, signal, succeeds, until};
+
+const HOUR: i64 = 3_600_000;
+
+fn days_of(bench: &Bench) -> Vec<PathBuf> {
+    let mut days: Vec<PathBuf> = std::fs::read_dir(bench.path("days"))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("run.toml").exists())
+        .collect();
+    days.sort();
+    days
+}
+
+/// A configuration with days, and snapshots as often as there are commits.
+fn configure(bench: &Bench, more: &str) {
+    bench.configure(&bench.rules());
+    let text = std::fs::read_to_string(bench.config()).unwrap();
+    let tables = format!(
+        "[days]\ndir = 'days'\ninterval = '50ms'\n{more}\n\
+         [snapshots]\ndir = 'snapshots'\ninterval = '1ms'\n"
+    );
+    std::fs::write(bench.config(), text + &tables).unwrap();
+}
+
+/// Events of accounts in turn, an hour apart, some a little out of order.
+fn hours(range: std::ops::Range<i64>) -> impl Iterator<Item = Sent> {
+    range.map(|at| {
+        let after = at * HOUR - if at % 5 == 0 { 1_500 } else { 0 };
+        let json = claim_json(&format!("e{at}"), after, at % 3, at);
+        Sent { partition: 0, value: Some(json.into_bytes()) }
+    })
+}
+
+fn run(arguments: &[&str]) -> Command {
+    let mut command = hongxian();
+    command.args(arguments).args(["--lang", "en"]);
+    command
+}
+
+fn digest_of(path: &std::path::Path) -> String {
+    succeeds(hongxian().arg("digest").arg(path)).trim().to_owned()
+}
+
+/// While a stream runs, its days together are what its topic has, and each of them is a run for
+/// every command that takes one.
+#[test]
+fn days_that_grow_are_runs_and_together_the_topic() {
+    let Some(bench) = Bench::new("days", 1) else { return };
+    configure(&bench, "");
+    bench.send(hours(0..60));
+    let child = bench.spawn(&[]);
+    let out = bench.path("days");
+    let all_there = |many: usize| {
+        bench.decided().len() == many && days_of(&bench).len() > 2 && {
+            digest_of(&out) == bench.digest()
+        }
+    };
+    until("the days are not those of the topic", || all_there(60));
+    // The input rests meanwhile, and goes on after it.
+    bench.send(hours(60..70));
+    until("the days do not grow", || all_there(70));
+    let rules = bench.rules();
+    let rules = rules.to_str().unwrap();
+    let out_name = out.to_str().unwrap();
+    let verified = succeeds(&mut run(&["verify", out_name]));
+    assert!(verified.contains("70 decisions") && verified.contains("every decision is the same"));
+    let mut decided = 0;
+    for day in days_of(&bench) {
+        let name = day.to_str().unwrap();
+        let metrics = std::fs::read_to_string(day.join("metrics.json")).unwrap();
+        let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+        assert_eq!(metrics["decisions_digest"], digest_of(&day).as_str());
+        decided += metrics["counts"]["decided"].as_u64().unwrap();
+        succeeds(&mut run(&["verify", name]));
+        succeeds(&mut run(&["profile", name, "u1"]));
+        succeeds(&mut run(&["lens", name]));
+        let diff: serde_json::Value =
+            serde_json::from_str(&succeeds(&mut run(&["diff", name, "--rules", rules, "--json"])))
+                .unwrap();
+        assert_eq!(diff["changed"].as_u64().unwrap_or(0), 0, "the same rules: {diff}");
+    }
+    assert_eq!(decided, 70, "no event is of two days");
+    // 31 hours after 20:00 in Shanghai, where it is the next day already.
+    let place = out.join("2024-02-11");
+    let told = succeeds(&mut run(&["explain", place.to_str().unwrap(), "e31"]));
+    assert!(told.contains("e31"), "{told}");
+    succeeds(&mut run(&["explain", out_name, "e31"]));
+    succeeds(&mut run(&["why-not", out_name, "e31", "--rule", "many"]));
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Killed anywhere, also inside a transaction and while parts and snapshots are written, a stream's
+/// days have every decision once, in order, as the topic has.
+#[test]
+fn killed_anywhere_days_have_every_decision_once() {
+    let Some(bench) = Bench::new("days-killed", 3) else { return };
+    configure(&bench, "");
+    let sent = send_and_kill(&bench, 240_000);
+    let once = bench.stream(&["--once"]);
+    assert_eq!(once["counts"]["decided"], sent);
+    let out = bench.path("days");
+    assert!(days_of(&bench).len() > 1, "{sent} events are of more than a day");
+    assert_eq!(digest_of(&out), bench.digest());
+    let verified = succeeds(&mut run(&["verify", out.to_str().unwrap()]));
+    assert!(verified.contains("every decision is the same"), "{verified}");
+}
+
+/// So many days are kept as is said. What goes on from days that are gone says so.
+#[test]
+fn days_are_kept_as_long_as_is_said() {
+    let Some(bench) = Bench::new("days-kept", 1) else { return };
+    configure(&bench, "keep = 2");
+    for lot in 0..4 {
+        bench.send(hours(lot * 24..(lot + 1) * 24));
+        bench.stream(&["--once"]);
+    }
+    let days = days_of(&bench);
+    assert_eq!(days.len(), 2, "{days:?}");
+    let out = bench.path("days");
+    let output = run(&["verify", out.to_str().unwrap()]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("cannot be decided again alone"), "{said}");
+    // The days of one stream are not another's.
+    let Some(other) = Bench::new("days-other", 1) else { return };
+    configure(&other, "");
+    let text = std::fs::read_to_string(other.config()).unwrap();
+    let text = text.replace("dir = 'days'", &format!("dir = '{}'", out.display()));
+    std::fs::write(other.config(), text).unwrap();
+    other.send(hours(0..3));
+    let said = other.fails(&["--once"], 2);
+    assert!(said.contains("are of another stream"), "{said}");
+}
