@@ -218,7 +218,7 @@ fn after_the_time_limit_the_fallback_answers_and_binds() {
     // nothing can be decided.
     let Some(bench) = Bench::new("fallback", 3) else { return };
     policy(&bench, 600_000);
-    let (child, client) = serve(&bench, "time_limit = '300ms'");
+    let (child, client) = serve(&bench, "time_limit = '300ms'\nidle = '60s'");
     until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
     let small = client.decide(&claim("a", 0, 19_999));
     assert_eq!((small.status, &small.json()["status"]), (200, &json!("fallback")));
@@ -230,7 +230,7 @@ fn after_the_time_limit_the_fallback_answers_and_binds() {
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.stream(&["--once"])["counts"]["decided"], 2, "they are decided too");
-    let (child, client) = serve(&bench, "time_limit = '300ms'");
+    let (child, client) = serve(&bench, "time_limit = '300ms'\nidle = '60s'");
     until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
     assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large, "what was answered binds");
     signal(&child, "-TERM");
@@ -316,8 +316,8 @@ fn what_is_held_is_in_a_snapshot() {
 #[test]
 fn who_asks_does_not_wait_for_silent_partitions() {
     let Some(bench) = Bench::new("silent", 3) else { return };
-    policy(&bench, 30_000);
-    let (child, client) = serve(&bench, "time_limit = '10s'");
+    policy(&bench, 600_000);
+    let (child, client) = serve(&bench, "time_limit = '60s'");
     until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
     let mut took = Vec::new();
     for at in 0..20 {

@@ -239,7 +239,7 @@ fn money_settles_as_the_stream_decides_and_not_before() {
 fn a_fallback_binds_and_a_later_decision_is_counted() {
     let limits = "[decision_ms_max]\nvalue = 300\nsource = \"test\"\n\
                   [fallback_allow_fen_below]\nvalue = 100000\nsource = \"test\"\n";
-    let Some(beside) = Beside::new("fallback", limits) else { return };
+    let Some(beside) = Beside::new("falls-back", limits) else { return };
     let engine = beside.serve();
     beside.send(&topup("ada", 1_000_000));
     beside.send(&pay("large", "ada", "bo", 90_000));
