@@ -311,6 +311,7 @@ impl World {
             end = now.or(end);
             if since.elapsed() > RECOVERY {
                 let seconds = RECOVERY.as_secs();
+                self.keep_stacks();
                 return Err(format!("nothing is committed {seconds} s after all is well again"));
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -322,6 +323,20 @@ impl World {
         let tally = self.tally();
         tally.recovery = tally.recovery.max(took);
         Ok(())
+    }
+
+    /// Keeps what the threads of the stream are at, where there is a debugger to ask: it is killed next.
+    fn keep_stacks(&self) {
+        let Some(stream) = &self.stream else { return };
+        let pid = stream.child.id().to_string();
+        let asked = Command::new("gdb")
+            .args(["-p", &pid, "-batch", "-ex", "thread apply all bt 20"])
+            .stdin(Stdio::null())
+            .output();
+        if let Ok(said) = asked {
+            // Evidence that is missing is no reason for another error.
+            let _ = fs::write(self.dir.join("stacks.txt"), said.stdout);
+        }
     }
 
     /// Waits until something is so; false where it is not in that time.

@@ -24,6 +24,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// least and the most: less than a fetch would hold up a partition of large records.
 const FETCHED_KIB_MAX: usize = 256 << 10;
 const FETCHED_KIB_OF_ONE: (usize, usize) = (1 << 10, 16 << 10);
+/// How often clients ask which broker has which partition, in ms. A consumer that waits to have its place
+/// confirmed after a change of leaders may go on only then, and its own default is five minutes.
+const METADATA_MS: &str = "5000";
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
@@ -34,6 +37,7 @@ impl Cluster {
     /// The settings that all clients share.
     pub(super) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
+        client.set("topic.metadata.refresh.interval.ms", METADATA_MS);
         for (key, value) in &self.settings {
             client.set(key, value);
         }
