@@ -14,7 +14,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::stopwatch::Since;
 
 /// How long brokers that are there may take to answer.
-const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPT: Duration = Duration::from_secs(15);
 /// One attempt to reach brokers that may be away: what is said of it should not be long in coming.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// The wait after a failed attempt: at first, and at most.
