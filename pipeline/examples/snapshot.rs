@@ -59,22 +59,22 @@ fn push(builder: &mut ChunkBuilder, at: u64, accounts: u64) {
     let (id, who, group_id) = (format!("e{at}"), format!("u{account}"), format!("g{group}"));
     let (other, device) = (format!("u{other}"), format!("d{}", account / 2));
     let packet = format!("p{group}-{}", at % 3);
-    let text = |text: &'static str| Raw::Str(text.as_bytes());
+    let text = |text: &'static str| Raw::Str(text);
     let mut values = vec![
-        (EVENT_ID, Raw::Str(id.as_bytes())),
+        (EVENT_ID, Raw::Str(&id)),
         (EVENT_TIME, Raw::Int(time(at, accounts))),
         (KIND, text(kind)),
-        (ACCOUNT_ID, Raw::Str(who.as_bytes())),
-        (GROUP_ID, Raw::Str(group_id.as_bytes())),
-        (DEVICE_ID, Raw::Str(device.as_bytes())),
+        (ACCOUNT_ID, Raw::Str(&who)),
+        (GROUP_ID, Raw::Str(&group_id)),
+        (DEVICE_ID, Raw::Str(&device)),
         (AMOUNT_FEN, Raw::Int((drawn >> 50) as i64 + 100)),
     ];
     match kind {
         "send" => values.extend([(SHARES, Raw::Int(10)), (PLAY, text("lucky"))]),
-        _ => values.push((COUNTERPARTY_ID, Raw::Str(other.as_bytes()))),
+        _ => values.push((COUNTERPARTY_ID, Raw::Str(&other))),
     }
     if kind != "transfer" {
-        values.push((PACKET_ID, Raw::Str(packet.as_bytes())));
+        values.push((PACKET_ID, Raw::Str(&packet)));
     }
     builder.push(values, Position { source: 0, at }).expect("it is an event");
 }

@@ -73,6 +73,11 @@ impl<T> Default for Lists<T> {
 }
 
 impl<T> Lists<T> {
+    /// No lists yet, and room for that many.
+    fn with_room(lists: usize) -> Self {
+        Lists { ends: Vec::with_capacity(lists), items: Vec::new() }
+    }
+
     /// Adds an item to the list that is open.
     pub fn push(&mut self, item: T) {
         self.items.push(item);
@@ -215,21 +220,22 @@ pub struct DecisionBatch {
 impl DecisionBatch {
     /// A batch without decisions yet.
     pub fn new(slice: Arc<Slice>) -> DecisionBatch {
+        let rows = slice.chunk.len();
         DecisionBatch {
             slice,
-            rows: Vec::new(),
-            verdicts: Vec::new(),
-            scores: Vec::new(),
-            rule_scores: Vec::new(),
-            model_scores: Vec::new(),
+            rows: Vec::with_capacity(rows),
+            verdicts: Vec::with_capacity(rows),
+            scores: Vec::with_capacity(rows),
+            rule_scores: Vec::with_capacity(rows),
+            model_scores: Vec::with_capacity(rows),
             challenger: Challenger::default(),
-            hits: Lists::default(),
+            hits: Lists::with_room(rows),
             reasons: Strings::default(),
             added: Vec::new(),
             raised: Vec::new(),
-            shadow_hits: Lists::default(),
-            evidence: Lists::default(),
-            outcomes: Strings::default(),
+            shadow_hits: Lists::with_room(rows),
+            evidence: Lists::with_room(rows),
+            outcomes: Strings::with_room(rows),
         }
     }
 

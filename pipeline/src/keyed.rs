@@ -104,6 +104,15 @@ impl Replies {
     pub(crate) fn to(requests: &Requests, family: u32) -> Replies {
         Replies { origin: requests.origin, family, ..Replies::default() }
     }
+
+    /// Makes room for the answers to these requests, where each set of lookups has so many words.
+    pub(crate) fn make_room(&mut self, requests: &Requests, words: impl Fn(u32) -> usize) {
+        let asked = requests.lookups.iter().filter(|lookups| **lookups != 0);
+        let (rows, words) = asked.fold((0, 0), |(rows, sum), at| (rows + 1, sum + words(*at)));
+        self.rows.reserve(rows);
+        self.lookups.reserve(rows);
+        self.values.reserve(words);
+    }
 }
 
 /// Where each request of a slice stands, batch and place, in the order of rows: of each row first

@@ -14,9 +14,11 @@ pub enum Raw<'a> {
     /// Nothing there.
     Null,
     /// Text of a format without types (a CSV cell): parsed by the field's type; empty is null.
-    Cell(&'a [u8]),
+    Cell(&'a str),
     /// A string of a format with types.
-    Str(&'a [u8]),
+    Str(&'a str),
+    /// Bytes where a string should be, and they are not UTF-8.
+    NotUtf8,
     /// An integer.
     Int(i64),
     /// A number that is not an integer, or one written as `1.0` or `1e2`.
@@ -113,6 +115,8 @@ pub struct ChunkBuilder {
     chunk: Chunk,
     /// The columns that are not absent, in the order in which they came to be.
     live: Vec<FieldId>,
+    /// How many events there is room for in a new column.
+    room: usize,
 }
 
 /// What is known of the record in hand.
@@ -126,15 +130,21 @@ struct Record {
 impl ChunkBuilder {
     /// An empty builder.
     pub fn new(schema: Arc<Schema>) -> Self {
+        ChunkBuilder::with_room(schema, 0)
+    }
+
+    /// An empty builder with room for that many events.
+    pub fn with_room(schema: Arc<Schema>, room: usize) -> Self {
         let fields = schema.fields.len();
         ChunkBuilder {
             chunk: Chunk {
                 schema,
-                kinds: Vec::new(),
+                kinds: Vec::with_capacity(room),
                 columns: vec![Column::Absent; fields],
-                positions: Vec::new(),
+                positions: Vec::with_capacity(room),
             },
             live: Vec::new(),
+            room,
         }
     }
 
@@ -198,7 +208,7 @@ impl ChunkBuilder {
         for (id, raw) in values {
             if id == KIND {
                 record.kind = check_kind(raw)?;
-            } else if !matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b"")) {
+            } else if !matches!(raw, Raw::Null | Raw::Cell("") | Raw::Str("")) {
                 self.push_value(id, raw)?;
                 // A bit past the standard fields is never asked for.
                 record.present |= 1u32.checked_shl(u32::from(id.0)).unwrap_or(0);
@@ -225,7 +235,7 @@ impl ChunkBuilder {
         let field = &self.chunk.schema.fields[id.index()];
         let column = &mut self.chunk.columns[id.index()];
         if let Column::Absent = column {
-            *column = Column::empty(field.kind);
+            *column = Column::with_room(field.kind, self.room);
             self.live.push(id);
             for _ in 0..self.chunk.kinds.len() {
                 column.push(Value::Null);
@@ -288,11 +298,11 @@ fn missing(field: &str) -> Refusal {
 
 fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
     let name = match raw {
-        Raw::Null | Raw::Cell(b"") | Raw::Str(b"") => return Ok(None),
+        Raw::Null | Raw::Cell("") | Raw::Str("") => return Ok(None),
         Raw::Cell(text) | Raw::Str(text) => text,
+        Raw::NotUtf8 => return Err(not_utf8("kind")),
         _ => return Err(Refusal::new(RejectCode::WrongType, "kind is not a string")),
     };
-    let name = utf8("kind", name)?;
     match Kind::parse(name) {
         Some(kind) => Ok(Some(kind)),
         None => Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name)))),
@@ -301,7 +311,8 @@ fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
 
 fn check_str<'a>(field: &Field, raw: Raw<'a>) -> Result<&'a str, Refusal> {
     let text = match raw {
-        Raw::Cell(text) | Raw::Str(text) => utf8(&field.name, text)?,
+        Raw::Cell(text) | Raw::Str(text) => text,
+        Raw::NotUtf8 => return Err(not_utf8(&field.name)),
         _ => return Err(wrong_type(field)),
     };
     check_text(field, text)?;
@@ -311,12 +322,13 @@ fn check_str<'a>(field: &Field, raw: Raw<'a>) -> Result<&'a str, Refusal> {
 fn check_int(field: &Field, raw: Raw<'_>) -> Result<i64, Refusal> {
     let value = match raw {
         Raw::Int(value) => value,
-        Raw::Cell(text) => match parse_int(text) {
+        Raw::Cell(text) => match parse_int(text.as_bytes()) {
             Some(value) => value,
             None if field.bound == Bound::Time => parse_time(field, text)?,
             None => return Err(wrong_type(field)),
         },
         Raw::Str(text) if field.bound == Bound::Time => parse_time(field, text)?,
+        Raw::NotUtf8 if field.bound == Bound::Time => return Err(not_utf8(&field.name)),
         _ => return Err(wrong_type(field)),
     };
     let (low, high, code) = match field.bound {
@@ -336,10 +348,7 @@ fn check_double(field: &Field, raw: Raw<'_>) -> Result<f64, Refusal> {
     let value = match raw {
         Raw::Double(value) => value,
         Raw::Int(value) => value as f64,
-        Raw::Cell(text) => std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| wrong_type(field))?,
+        Raw::Cell(text) => text.parse().map_err(|_| wrong_type(field))?,
         _ => return Err(wrong_type(field)),
     };
     if !value.is_finite() {
@@ -352,8 +361,8 @@ fn check_double(field: &Field, raw: Raw<'_>) -> Result<f64, Refusal> {
 fn check_bool(field: &Field, raw: Raw<'_>) -> Result<bool, Refusal> {
     match raw {
         Raw::Bool(value) => Ok(value),
-        Raw::Cell(b"true") => Ok(true),
-        Raw::Cell(b"false") => Ok(false),
+        Raw::Cell("true") => Ok(true),
+        Raw::Cell("false") => Ok(false),
         _ => Err(wrong_type(field)),
     }
 }
@@ -414,18 +423,15 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
 }
 
 /// RFC 3339 with an offset; finer than a millisecond is floored.
-fn parse_time(field: &Field, text: &[u8]) -> Result<i64, Refusal> {
-    let text = utf8(&field.name, text)?;
+fn parse_time(field: &Field, text: &str) -> Result<i64, Refusal> {
     match text.parse::<jiff::Timestamp>() {
         Ok(time) => Ok(time.as_nanosecond().div_euclid(1_000_000) as i64),
         Err(_) => Err(wrong_type(field)),
     }
 }
 
-fn utf8<'a>(field: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
-    std::str::from_utf8(text).map_err(|_| {
-        Refusal::new(RejectCode::InvalidUtf8, format!("{field} has bytes that are not UTF-8"))
-    })
+fn not_utf8(field: &str) -> Refusal {
+    Refusal::new(RejectCode::InvalidUtf8, format!("{field} has bytes that are not UTF-8"))
 }
 
 fn wrong_type(field: &Field) -> Refusal {
@@ -461,10 +467,10 @@ mod tests {
     }
 
     const GOOD: [(FieldId, Raw<'static>); 5] = [
-        (EVENT_ID, Raw::Str(b"e1")),
-        (EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00.0009+08:00")),
-        (KIND, Raw::Str(b"claim")),
-        (ACCOUNT_ID, Raw::Str(b"u1")),
+        (EVENT_ID, Raw::Str("e1")),
+        (EVENT_TIME, Raw::Str("2024-02-09T20:00:00.0009+08:00")),
+        (KIND, Raw::Str("claim")),
+        (ACCOUNT_ID, Raw::Str("u1")),
         (AMOUNT_FEN, Raw::Int(1)),
     ];
 
@@ -487,18 +493,18 @@ mod tests {
         };
         use RejectCode::*;
         assert_eq!(with(AMOUNT_FEN, Raw::Double(1.0)), WrongType);
-        assert_eq!(with(AMOUNT_FEN, Raw::Str(b"1")), WrongType);
-        assert_eq!(with(AMOUNT_FEN, Raw::Cell(b"1e2")), WrongType);
-        assert_eq!(with(AMOUNT_FEN, Raw::Cell(b"+1")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Str("1")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Cell("1e2")), WrongType);
+        assert_eq!(with(AMOUNT_FEN, Raw::Cell("+1")), WrongType);
         assert_eq!(with(AMOUNT_FEN, Raw::Int(-1)), OutOfBounds);
         assert_eq!(with(AMOUNT_FEN, Raw::Null), MissingField);
-        assert_eq!(with(ACCOUNT_ID, Raw::Cell(b"")), MissingField);
-        assert_eq!(with(KIND, Raw::Str(b"Claim")), UnknownKind);
+        assert_eq!(with(ACCOUNT_ID, Raw::Cell("")), MissingField);
+        assert_eq!(with(KIND, Raw::Str("Claim")), UnknownKind);
         assert_eq!(with(EVENT_TIME, Raw::Int(TIME_MAX)), TimeOutOfRange);
-        assert_eq!(with(EVENT_TIME, Raw::Str(b"2024-02-09T20:00:00")), WrongType);
-        assert_eq!(with(ACCOUNT_ID, Raw::Str(b"\xff")), InvalidUtf8);
-        assert_eq!(with(EVENT_ID, Raw::Str(&[b'x'; 65])), OutOfBounds);
-        assert_eq!(with(PLATFORM, Raw::Str(b"qq")), OutOfBounds);
+        assert_eq!(with(EVENT_TIME, Raw::Str("2024-02-09T20:00:00")), WrongType);
+        assert_eq!(with(ACCOUNT_ID, Raw::NotUtf8), InvalidUtf8);
+        assert_eq!(with(EVENT_ID, Raw::Str(&"x".repeat(65))), OutOfBounds);
+        assert_eq!(with(PLATFORM, Raw::Str("qq")), OutOfBounds);
     }
 
     #[test]
@@ -512,7 +518,7 @@ mod tests {
     fn a_refused_record_leaves_no_trace_in_any_column() {
         let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
         let at = Position { source: 0, at: 1 };
-        let with = |text, shares| {
+        let with = |text: &'static str, shares| {
             let mut values = GOOD.to_vec();
             values.extend([(TEXT, Raw::Cell(text)), (SHARES, shares), (VERIFIED, Raw::Null)]);
             values

@@ -15,14 +15,22 @@ pub struct Strings {
 }
 
 impl Strings {
+    /// No strings yet, and room for that many; their text gets its room as they come.
+    pub(crate) fn with_room(rows: usize) -> Strings {
+        Strings { ends: Vec::with_capacity(rows), text: String::new() }
+    }
+
     /// The string at `row`; empty is null.
+    #[inline]
     pub fn get(&self, row: usize) -> &str {
         let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
         &self.text[start..self.ends[row] as usize]
     }
 
     /// Appends a string; a column holds less than 4 GiB (chunks are far smaller).
+    #[inline]
     pub fn push(&mut self, value: &str) {
+        self.make_room(1, value.len());
         self.text.push_str(value);
         self.ends.push(self.text.len() as u32);
     }
@@ -34,8 +42,31 @@ impl Strings {
         }
         let start = if run.start == 0 { 0 } else { from.ends[run.start - 1] };
         let base = self.text.len() as u32;
+        let bytes = from.ends[run.end - 1] - start;
+        self.make_room(run.len(), bytes as usize);
         self.text.push_str(&from.text[start as usize..from.ends[run.end - 1] as usize]);
         self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
+    }
+
+    /// Makes room for the text of more strings. Should there be too little, there is room afterwards
+    /// for as many as there is room for ends, were they as long as those so far: growing by doubling
+    /// copies a column again and again, and leaves a third of it empty.
+    #[inline]
+    fn make_room(&mut self, rows: usize, bytes: usize) {
+        if self.text.capacity() - self.text.len() < bytes {
+            self.grow(rows, bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, rows: usize, bytes: usize) {
+        /// What a few strings may ask for, and how far the others are trusted to be like those so far.
+        const BYTES_MIN: usize = 4096;
+        const TIMES_MAX: usize = 4;
+        let (rows, bytes) = (self.ends.len() + rows, self.text.len() + bytes);
+        let likely = bytes * self.ends.capacity().max(rows) / rows;
+        let room = (likely + likely / 16).min(TIMES_MAX * bytes.max(BYTES_MIN)).max(bytes);
+        self.text.reserve_exact(room - self.text.len());
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -123,6 +154,7 @@ impl Chunk {
     }
 
     /// The kind of the event at `row`.
+    #[inline]
     pub fn kind(&self, row: usize) -> Kind {
         self.kinds[row]
     }
@@ -138,6 +170,7 @@ impl Chunk {
     }
 
     /// The integer at `row`, or [`NULL_INT`].
+    #[inline]
     pub fn int(&self, field: FieldId, row: usize) -> i64 {
         match &self.columns[field.index()] {
             Column::Int(values) => values[row],
@@ -146,6 +179,7 @@ impl Chunk {
     }
 
     /// The string at `row`; empty is null.
+    #[inline]
     pub fn str(&self, field: FieldId, row: usize) -> &str {
         match &self.columns[field.index()] {
             Column::Str(values) => values.get(row),
@@ -265,7 +299,7 @@ impl Chunk {
                 if runs.iter().all(|(chunk, _)| matches!(chunk.columns[at], Column::Absent)) {
                     return Column::Absent;
                 }
-                let mut column = Column::empty(schema.fields[at].kind);
+                let mut column = Column::with_room(schema.fields[at].kind, rows.len());
                 for (chunk, run) in &runs {
                     column.extend(&chunk.columns[at], run.clone());
                 }
@@ -303,11 +337,16 @@ impl Column {
     }
 
     pub(crate) fn empty(kind: Type) -> Column {
+        Column::with_room(kind, 0)
+    }
+
+    /// An empty column with room for that many values.
+    pub(crate) fn with_room(kind: Type, rows: usize) -> Column {
         match kind {
-            Type::Int => Column::Int(Vec::new()),
-            Type::Double => Column::Double(Vec::new()),
-            Type::Bool => Column::Bool(Vec::new()),
-            Type::Str => Column::Str(Strings::default()),
+            Type::Int => Column::Int(Vec::with_capacity(rows)),
+            Type::Double => Column::Double(Vec::with_capacity(rows)),
+            Type::Bool => Column::Bool(Vec::with_capacity(rows)),
+            Type::Str => Column::Str(Strings::with_room(rows)),
         }
     }
 

@@ -225,9 +225,15 @@ fn required(column: &str) -> Message {
 }
 
 fn text<'a>(column: &str, raw: Raw<'a>) -> Result<Option<&'a str>, Message> {
-    let bytes = match raw {
-        Raw::Null | Raw::Cell(b"") | Raw::Str(b"") => return Ok(None),
-        Raw::Cell(bytes) | Raw::Str(bytes) => bytes,
+    let text = match raw {
+        Raw::Null | Raw::Cell("") | Raw::Str("") => return Ok(None),
+        Raw::Cell(text) | Raw::Str(text) => text,
+        Raw::NotUtf8 => {
+            return Err(Message {
+                en: format!("{column} has bytes that are not UTF-8"),
+                zh: format!("{column} 含有非 UTF-8 字节"),
+            });
+        }
         _ => {
             return Err(Message {
                 en: format!("{column} is not a string"),
@@ -235,10 +241,6 @@ fn text<'a>(column: &str, raw: Raw<'a>) -> Result<Option<&'a str>, Message> {
             });
         }
     };
-    let text = std::str::from_utf8(bytes).map_err(|_| Message {
-        en: format!("{column} has bytes that are not UTF-8"),
-        zh: format!("{column} 含有非 UTF-8 字节"),
-    })?;
     if text.len() > ID_BYTES_MAX {
         let bytes = text.len();
         return Err(Message {
@@ -274,13 +276,14 @@ fn time(column: &str, raw: Raw<'_>) -> Result<Option<i64>, Message> {
     };
     let ms = match raw {
         Raw::Int(ms) => ms,
-        Raw::Null | Raw::Cell(b"") | Raw::Str(b"") => return Ok(None),
-        Raw::Cell(bytes) if parse_int(bytes).is_some() => parse_int(bytes).ok_or_else(wrong)?,
-        Raw::Cell(bytes) | Raw::Str(bytes) => {
-            let text = std::str::from_utf8(bytes).map_err(|_| wrong())?;
-            let time = text.parse::<jiff::Timestamp>().map_err(|_| wrong())?;
-            time.as_nanosecond().div_euclid(1_000_000) as i64
-        }
+        Raw::Null | Raw::Cell("") | Raw::Str("") => return Ok(None),
+        Raw::Cell(text) | Raw::Str(text) => match parse_int(text.as_bytes()) {
+            Some(ms) if matches!(raw, Raw::Cell(_)) => ms,
+            _ => {
+                let time = text.parse::<jiff::Timestamp>().map_err(|_| wrong())?;
+                time.as_nanosecond().div_euclid(1_000_000) as i64
+            }
+        },
         _ => return Err(wrong()),
     };
     if (TIME_MIN..TIME_MAX).contains(&ms) { Ok(Some(ms)) } else { Err(wrong()) }

@@ -123,7 +123,8 @@ fn parse_csv(bytes: &[u8]) -> Result<Labels, Vec<BadLabel>> {
             builder.refuse(message, row.line, Some(row.span));
             continue;
         }
-        let values = places.map(|place| place.map_or(Raw::Null, |at| Raw::Cell(cells[at])));
+        let cell = |at: usize| std::str::from_utf8(cells[at]).map_or(Raw::NotUtf8, Raw::Cell);
+        let values = places.map(|place| place.map_or(Raw::Null, cell));
         builder.push(values, row.line, Some(row.span.clone()));
     }
     builder.finish()
@@ -217,7 +218,7 @@ fn raw(value: &Value) -> Raw<'_> {
         Value::Null => Raw::Null,
         Value::Bool(value) => Raw::Bool(*value),
         Value::Number(number) => number.as_i64().map_or(Raw::Other, Raw::Int),
-        Value::String(text) => Raw::Str(text.as_bytes()),
+        Value::String(text) => Raw::Str(text),
         Value::Array(_) | Value::Object(_) => Raw::Other,
     }
 }
@@ -303,9 +304,7 @@ impl ParquetColumn {
 
     fn value(&self, at: usize) -> Raw<'_> {
         match self {
-            ParquetColumn::Text(array) if array.is_valid(at) => {
-                Raw::Str(array.value(at).as_bytes())
-            }
+            ParquetColumn::Text(array) if array.is_valid(at) => Raw::Str(array.value(at)),
             ParquetColumn::Time(array) if array.is_valid(at) => Raw::Int(array.value(at)),
             _ => Raw::Null,
         }

@@ -99,7 +99,9 @@ fn play_at(place: u64) -> Option<&'static Rules> {
 
 /// The words of an answer about a packet: finding, rank of the share, deviation of the split,
 /// shares taken, fen left, ms since the sending.
-fn answer(ruling: &Ruling) -> [u64; 6] {
+const ANSWER_WORDS: usize = 6;
+
+fn answer(ruling: &Ruling) -> [u64; ANSWER_WORDS] {
     let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
     [
         ruling.finding as u64,
@@ -153,6 +155,7 @@ impl RefereeState {
             peers: self.peers,
             first: requests.first,
         };
+        replies.make_room(requests, |_| ANSWER_WORDS);
         let mut tidings: [_; TOLD] = array::from_fn(|_| Requests::batches(&to, 0, 0));
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
             let key = Key { hash: requests.hashes[at], check: requests.checks[at] };

@@ -22,12 +22,10 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
         if record.is_empty() {
             continue;
         }
-        std::str::from_utf8(record).map_err(|_| not_utf8())?;
+        let record = std::str::from_utf8(record).map_err(|_| not_utf8())?;
         cells.read(record)?;
         let row = CsvRow { record, cells: &cells };
-        let names = (0..cells.spans.len())
-            .map(|column| String::from_utf8_lossy(row.cell(column)).into_owned())
-            .collect();
+        let names = (0..cells.spans.len()).map(|column| row.cell(column).to_owned()).collect();
         return Ok(Some((names, at)));
     }
     Ok(None)
@@ -35,7 +33,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
 
 /// Decodes a block of whole records of `width` cells each, the first of which starts on `line`.
 pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<'_>) {
-    let all_utf8 = simdutf8::basic::from_utf8(bytes).is_ok();
+    let text = simdutf8::basic::from_utf8(bytes).ok();
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {
@@ -43,9 +41,11 @@ pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<
         let whole = &bytes[at..next];
         let record = without_line_end(whole);
         if !record.is_empty() {
-            match check(whole, record, width, all_utf8, &mut cells) {
-                Ok(()) => {
-                    sink.record(&CsvRow { record, cells: &cells }, line, || record.to_vec());
+            let text = text.map(|text| &text[at..at + record.len()]);
+            match check(whole, record, width, text, &mut cells) {
+                Ok(text) => {
+                    let row = CsvRow { record: text, cells: &cells };
+                    sink.record(&row, line, || record.to_vec());
                 }
                 Err(refusal) => sink.refuse(line, refusal, record),
             }
@@ -55,26 +55,28 @@ pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<
     }
 }
 
-fn check(
+/// The record as text, which is known where all of the block is text.
+fn check<'r>(
     whole: &[u8],
-    record: &[u8],
+    record: &'r [u8],
     width: usize,
-    all_utf8: bool,
+    text: Option<&'r str>,
     cells: &mut Cells,
-) -> Result<(), Refusal> {
+) -> Result<&'r str, Refusal> {
     // The splitter measures a line up to its newline, a carriage return included.
     if whole.strip_suffix(b"\n").unwrap_or(whole).len() > RECORD_BYTES_MAX {
         return Err(too_long());
     }
-    if !all_utf8 && std::str::from_utf8(record).is_err() {
-        return Err(not_utf8());
-    }
-    cells.read(record)?;
+    let text = match text {
+        Some(text) => text,
+        None => std::str::from_utf8(record).map_err(|_| not_utf8())?,
+    };
+    cells.read(text)?;
     let found = cells.spans.len();
     if found != width {
         return Err(malformed(format!("the record has {found} cells, the header {width}")));
     }
-    Ok(())
+    Ok(text)
 }
 
 /// Where the record after the one at `at` starts, and whether there is a quote in the one at `at`.
@@ -97,7 +99,7 @@ fn without_line_end(whole: &[u8]) -> &[u8] {
 struct Cells {
     spans: Vec<Span>,
     /// Cells in which a doubled quote had to be undone.
-    unescaped: Vec<u8>,
+    unescaped: String,
 }
 
 #[derive(Clone, Copy)]
@@ -109,14 +111,14 @@ struct Span {
 }
 
 impl Cells {
-    fn read(&mut self, record: &[u8]) -> Result<(), Refusal> {
+    fn read(&mut self, record: &str) -> Result<(), Refusal> {
         self.spans.clear();
         self.unescaped.clear();
-        if memchr(b'"', record).is_some() {
+        if memchr(b'"', record.as_bytes()).is_some() {
             return self.read_quoted(record);
         }
         let mut start = 0;
-        for comma in memchr_iter(b',', record) {
+        for comma in memchr_iter(b',', record.as_bytes()) {
             self.push(start, comma);
             start = comma + 1;
         }
@@ -124,23 +126,24 @@ impl Cells {
         Ok(())
     }
 
-    fn read_quoted(&mut self, record: &[u8]) -> Result<(), Refusal> {
+    fn read_quoted(&mut self, record: &str) -> Result<(), Refusal> {
+        let bytes = record.as_bytes();
         let mut at = 0;
         loop {
-            let end = if record.get(at) == Some(&b'"') {
-                let close = closing_quote(record, at + 1)
+            let end = if bytes.get(at) == Some(&b'"') {
+                let close = closing_quote(bytes, at + 1)
                     .ok_or_else(|| malformed("a quote is opened and never closed"))?;
                 self.push_quoted(record, at + 1, close);
                 close + 1
             } else {
-                let end = memchr(b',', &record[at..]).map_or(record.len(), |comma| at + comma);
-                if memchr(b'"', &record[at..end]).is_some() {
+                let end = memchr(b',', &bytes[at..]).map_or(bytes.len(), |comma| at + comma);
+                if memchr(b'"', &bytes[at..end]).is_some() {
                     return Err(malformed("a quote inside a cell that does not start with one"));
                 }
                 self.push(at, end);
                 end
             };
-            match record.get(end) {
+            match bytes.get(end) {
                 None => return Ok(()),
                 Some(b',') => at = end + 1,
                 Some(_) => return Err(malformed("text after the quote that closes a cell")),
@@ -153,30 +156,30 @@ impl Cells {
         self.spans.push(Span { start: start as u32, end: end as u32, unescaped: false });
     }
 
-    fn push_quoted(&mut self, record: &[u8], start: usize, end: usize) {
+    fn push_quoted(&mut self, record: &str, start: usize, end: usize) {
         let mut text = &record[start..end];
-        let Some(mut quote) = memchr(b'"', text) else { return self.push(start, end) };
+        let Some(mut quote) = text.find('"') else { return self.push(start, end) };
         let start = self.unescaped.len() as u32;
         loop {
-            self.unescaped.extend_from_slice(&text[..=quote]);
+            self.unescaped.push_str(&text[..=quote]);
             text = &text[quote + 2..];
-            match memchr(b'"', text) {
+            match text.find('"') {
                 Some(next) => quote = next,
                 None => break,
             }
         }
-        self.unescaped.extend_from_slice(text);
+        self.unescaped.push_str(text);
         self.spans.push(Span { start, end: self.unescaped.len() as u32, unescaped: true });
     }
 }
 
 struct CsvRow<'a> {
-    record: &'a [u8],
+    record: &'a str,
     cells: &'a Cells,
 }
 
 impl CsvRow<'_> {
-    fn cell(&self, column: usize) -> &[u8] {
+    fn cell(&self, column: usize) -> &str {
         let span = self.cells.spans[column];
         let text = if span.unescaped { &self.cells.unescaped } else { self.record };
         &text[span.start as usize..span.end as usize]

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
 use super::file::{Compression, EXTENSIONS, Format, Seal, Text, format_of, seal};
 use super::json::{Keys, Seen};
 use super::log::frames::{self, Offsets};
@@ -75,7 +77,8 @@ impl Step {
     pub(super) fn decode(self, schema: &Arc<Schema>) -> Result<Decoded, Failure> {
         match self {
             Step::Text { source, bytes, line, disk_bytes } => {
-                let mut sink = Sink::new(source.index, schema, &source.target);
+                let lines = memchr_iter(b'\n', &bytes).count();
+                let mut sink = Sink::new(source.index, schema, &source.target, lines);
                 let (seen, offsets) = match &source.shape {
                     Shape::Csv { names } => {
                         csv::decode(&bytes, line, names.len(), &mut sink);
@@ -104,7 +107,7 @@ impl Step {
                 let Shape::Parquet(file) = &source.shape else {
                     unreachable!("only a Parquet file has rows");
                 };
-                let mut sink = Sink::new(source.index, schema, &source.target);
+                let mut sink = Sink::new(source.index, schema, &source.target, rows.count);
                 let path = &source.input.path;
                 file.decode(path, &rows, &mut sink).map_err(|error| unreadable(path, &error))?;
                 Ok(Decoded::other(sink.finish(), rows.disk_bytes))

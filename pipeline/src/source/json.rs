@@ -107,8 +107,8 @@ impl Row for Record<'_, '_> {
             Some(Slot::Bool(value)) => Raw::Bool(*value),
             Some(Slot::Int(value)) => Raw::Int(*value),
             Some(Slot::Double(value)) => Raw::Double(*value),
-            Some(Slot::Str(text)) => Raw::Str(text.as_bytes()),
-            Some(Slot::Unescaped(range)) => Raw::Str(self.unescaped[range.clone()].as_bytes()),
+            Some(Slot::Str(text)) => Raw::Str(text),
+            Some(Slot::Unescaped(range)) => Raw::Str(&self.unescaped[range.clone()]),
             Some(Slot::Other) => Raw::Other,
         }
     }

@@ -43,7 +43,7 @@ pub(super) struct Rows {
     /// The first, counted within its row group and, from 1, within the file.
     offset: usize,
     first: u64,
-    count: usize,
+    pub(super) count: usize,
     /// What they take on disk, more or less.
     pub(super) disk_bytes: u64,
 }
@@ -200,10 +200,12 @@ impl Values {
                 i64::try_from(array.value(row)).map_or(Raw::Other, Raw::Int)
             }
             Values::Double(array) if array.is_valid(row) => Raw::Double(array.value(row)),
-            Values::Str(array) if array.is_valid(row) => Raw::Str(array.value(row).as_bytes()),
-            Values::Binary(array) if array.is_valid(row) => Raw::Str(array.value(row)),
+            Values::Str(array) if array.is_valid(row) => Raw::Str(array.value(row)),
+            Values::Binary(array) if array.is_valid(row) => {
+                std::str::from_utf8(array.value(row)).map_or(Raw::NotUtf8, Raw::Str)
+            }
             Values::Time(array) if array.is_valid(row) => Raw::Int(array.value(row)),
-            Values::Decimal(array) if array.is_valid(row) => Raw::Cell(array.value(row).as_bytes()),
+            Values::Decimal(array) if array.is_valid(row) => Raw::Cell(array.value(row)),
             Values::Other(array) if array.is_valid(row) => Raw::Other,
             _ => Raw::Null,
         }

@@ -55,10 +55,11 @@ pub(super) struct Sink<'t> {
 }
 
 impl<'t> Sink<'t> {
-    pub(super) fn new(source: u32, schema: &Arc<Schema>, target: &'t Target) -> Self {
+    /// For a block of about `rows` records.
+    pub(super) fn new(source: u32, schema: &Arc<Schema>, target: &'t Target, rows: usize) -> Self {
         Sink {
             target,
-            builder: ChunkBuilder::new(schema.clone()),
+            builder: ChunkBuilder::with_room(schema.clone(), rows.min(CHUNK_ROWS_MAX)),
             block: Block { source, chunks: Vec::new(), rejects: Vec::new(), records: 0 },
         }
     }

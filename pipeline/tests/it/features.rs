@@ -403,17 +403,17 @@ fn chunk(schema: &Arc<Schema>, events: &[Ev]) -> Chunk {
     for (at, ev) in events.iter().enumerate() {
         let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
         let values = [
-            (EVENT_ID, Raw::Str(ev.id.as_bytes())),
+            (EVENT_ID, Raw::Str(&ev.id)),
             (EVENT_TIME, Raw::Int(ev.time)),
-            (KIND, Raw::Str(ev.kind.name().as_bytes())),
-            (ACCOUNT_ID, Raw::Str(ev.account.as_bytes())),
-            (COUNTERPARTY_ID, Raw::Str(ev.counterparty.as_bytes())),
-            (GROUP_ID, Raw::Str(ev.group.as_bytes())),
-            (PACKET_ID, Raw::Str(ev.packet.as_bytes())),
-            (DEVICE_ID, Raw::Str(ev.device.as_bytes())),
+            (KIND, Raw::Str(&ev.kind.name())),
+            (ACCOUNT_ID, Raw::Str(&ev.account)),
+            (COUNTERPARTY_ID, Raw::Str(&ev.counterparty)),
+            (GROUP_ID, Raw::Str(&ev.group)),
+            (PACKET_ID, Raw::Str(&ev.packet)),
+            (DEVICE_ID, Raw::Str(&ev.device)),
             (AMOUNT_FEN, int(ev.amount_fen)),
             (SEQ, int(ev.seq)),
-            (TEXT, Raw::Str(ev.text.as_bytes())),
+            (TEXT, Raw::Str(&ev.text)),
             (VERIFIED, ev.verified.map_or(Raw::Null, Raw::Bool)),
             (rate, ev.rate.map_or(Raw::Null, Raw::Double)),
         ];

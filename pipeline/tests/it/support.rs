@@ -79,20 +79,20 @@ pub(crate) fn chunk(events: &[Ev]) -> Chunk {
     for (at, ev) in events.iter().enumerate() {
         let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
         let values = [
-            (EVENT_ID, Raw::Str(ev.id.as_bytes())),
+            (EVENT_ID, Raw::Str(&ev.id)),
             (EVENT_TIME, Raw::Int(ev.time)),
-            (KIND, Raw::Str(ev.kind.as_bytes())),
-            (ACCOUNT_ID, Raw::Str(ev.account.as_bytes())),
-            (COUNTERPARTY_ID, Raw::Str(ev.counterparty.as_bytes())),
-            (GROUP_ID, Raw::Str(ev.group.as_bytes())),
-            (PACKET_ID, Raw::Str(ev.packet.as_bytes())),
-            (DEVICE_ID, Raw::Str(ev.device.as_bytes())),
+            (KIND, Raw::Str(&ev.kind)),
+            (ACCOUNT_ID, Raw::Str(&ev.account)),
+            (COUNTERPARTY_ID, Raw::Str(&ev.counterparty)),
+            (GROUP_ID, Raw::Str(&ev.group)),
+            (PACKET_ID, Raw::Str(&ev.packet)),
+            (DEVICE_ID, Raw::Str(&ev.device)),
             (AMOUNT_FEN, int(ev.amount)),
             (SEQ, int(ev.seq)),
-            (TEXT, Raw::Str(ev.text.as_bytes())),
+            (TEXT, Raw::Str(&ev.text)),
             (SHARES, int(ev.shares)),
-            (PLAY, Raw::Str(ev.play.as_bytes())),
-            (FUNDING, Raw::Str(ev.funding.as_bytes())),
+            (PLAY, Raw::Str(&ev.play)),
+            (FUNDING, Raw::Str(&ev.funding)),
         ];
         builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
     }

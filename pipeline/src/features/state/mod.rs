@@ -85,6 +85,7 @@ impl FamilyState {
     /// Applies requests that are in total order, and answers them in the same order.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let stride = self.family.words();
+        replies.make_room(requests, |lookups| outputs(&self.family, lookups).count());
         let mut words = requests.words.as_slice();
         let mut hints = [0; LOOK_AHEAD];
         for start in (0..requests.rows.len()).step_by(LOOK_AHEAD) {

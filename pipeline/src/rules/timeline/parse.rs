@@ -271,9 +271,9 @@ impl<'t> Parser<'_, 't> {
             }
             let time = read.start.saturating_add(line.offset);
             let mut values = vec![
-                (EVENT_ID, Raw::Str(id.as_bytes())),
+                (EVENT_ID, Raw::Str(&id)),
                 (EVENT_TIME, Raw::Int(time)),
-                (KIND, Raw::Str(line.kind.name().as_bytes())),
+                (KIND, Raw::Str(line.kind.name())),
                 (SEQ, Raw::Int(number as i64)),
             ];
             for (field, value) in &line.values {
@@ -282,8 +282,8 @@ impl<'t> Parser<'_, 't> {
                 values.push((
                     *field,
                     match line::is_text(self.schema, *field) {
-                        true => Raw::Str(value.as_bytes()),
-                        false => Raw::Cell(value.as_bytes()),
+                        true => Raw::Str(value),
+                        false => Raw::Cell(value),
                     },
                 ));
             }

@@ -358,7 +358,7 @@ impl World {
 
 /// An id; none is null.
 fn name(id: &Option<Id>) -> Raw<'_> {
-    id.as_ref().map_or(Raw::Null, |id| Raw::Str(id.as_str().as_bytes()))
+    id.as_ref().map_or(Raw::Null, |id| Raw::Str(id.as_str()))
 }
 
 /// Appends an event as it would be read from `events.parquet`.
@@ -380,9 +380,9 @@ fn push(
     let int = |value: Option<i64>| value.map_or(Raw::Null, Raw::Int);
     let holder = event.holder;
     let values: [(FieldId, Raw<'_>); 20] = [
-        (event::EVENT_ID, Raw::Str(id.as_str().as_bytes())),
+        (event::EVENT_ID, Raw::Str(id.as_str())),
         (event::EVENT_TIME, Raw::Int(event.time)),
-        (event::KIND, Raw::Str(event.kind.name().as_bytes())),
+        (event::KIND, Raw::Str(event.kind.name())),
         (event::ACCOUNT_ID, name(&account)),
         (event::COUNTERPARTY_ID, name(&counterparty)),
         (event::GROUP_ID, name(&group)),
@@ -390,16 +390,16 @@ fn push(
         (event::AMOUNT_FEN, int(event.amount_fen)),
         (event::SEQ, Raw::Int(number as i64 + 1)),
         (event::SHARES, int(event.shares)),
-        (event::PLAY, Raw::Str(event.play.as_bytes())),
-        (event::FUNDING, Raw::Str(event.funding.as_bytes())),
+        (event::PLAY, Raw::Str(event.play)),
+        (event::FUNDING, Raw::Str(event.funding)),
         (event::DEVICE_ID, name(&device)),
-        (event::IP, Raw::Str(ip.as_bytes())),
-        (event::REGION, Raw::Str(region.as_bytes())),
-        (event::PLATFORM, Raw::Str(event.platform.as_bytes())),
-        (event::AGE_BAND, Raw::Str(holder.map_or("", |holder| holder.age.band()).as_bytes())),
+        (event::IP, Raw::Str(&ip)),
+        (event::REGION, Raw::Str(&region)),
+        (event::PLATFORM, Raw::Str(event.platform)),
+        (event::AGE_BAND, Raw::Str(holder.map_or("", |holder| holder.age.band()))),
         (event::REGISTERED_AT, int(holder.map(|holder| holder.registered_at))),
         (event::VERIFIED, holder.map_or(Raw::Null, |holder| Raw::Bool(holder.verified))),
-        (event::TEXT, Raw::Str(event.text.as_bytes())),
+        (event::TEXT, Raw::Str(&event.text)),
     ];
     builder.push(values, position)
 }

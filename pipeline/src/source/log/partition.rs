@@ -111,7 +111,7 @@ impl Decoder {
 
     /// The events and rejects of a partition's next records, both in the order of offsets.
     pub fn decode(&self, partition: u32, records: &[Arrived]) -> Block {
-        let mut sink = Sink::new(partition, &self.schema, &self.target);
+        let mut sink = Sink::new(partition, &self.schema, &self.target, records.len());
         let mut record = Record::new(&self.keys);
         for arrived in records {
             let latest = arrived.append_time.saturating_add(self.max_ahead);

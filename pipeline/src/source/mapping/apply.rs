@@ -136,16 +136,16 @@ impl Bound {
             (Err(refusal), _) | (_, Err(refusal)) => return Some(Err(refusal)),
         };
         let subject_id = match subject_id.raw(&scratch) {
-            Raw::Null => Raw::Str(subject.as_bytes()),
+            Raw::Null => Raw::Str(&subject),
             subject_id => subject_id,
         };
         let replaced = [
-            (EVENT_ID, Raw::Str(id.as_bytes())),
+            (EVENT_ID, Raw::Str(&id)),
             (EVENT_TIME, Raw::Int(time)),
-            (KIND, Raw::Str(b"label")),
-            (LABEL, Raw::Str(found.as_bytes())),
+            (KIND, Raw::Str("label")),
+            (LABEL, Raw::Str(found)),
             (TYPOLOGY, typology.raw(&scratch)),
-            (SUBJECT_KIND, Raw::Str(label.subject_kind.as_bytes())),
+            (SUBJECT_KIND, Raw::Str(&label.subject_kind)),
             (SUBJECT_ID, subject_id),
         ];
         let carried = given
@@ -241,10 +241,8 @@ impl Bound {
                 }
                 Raw::Int(value) => push_int(scratch, value),
                 Raw::Bool(value) => scratch.push_str(if value { "true" } else { "false" }),
-                Raw::Cell(text) | Raw::Str(text) => match std::str::from_utf8(text) {
-                    Ok(text) => scratch.push_str(text),
-                    Err(_) => return Err(not_utf8()),
-                },
+                Raw::Cell(text) | Raw::Str(text) => scratch.push_str(text),
+                Raw::NotUtf8 => return Err(not_utf8()),
                 _ => return Err(self.wrong(column, "neither text nor an integer")),
             }
         }
@@ -287,7 +285,7 @@ impl<'r> Given<'r> {
     {
         match self {
             Given::Raw(raw) => *raw,
-            Given::Text(range) => Raw::Str(scratch[range.clone()].as_bytes()),
+            Given::Text(range) => Raw::Str(&scratch[range.clone()]),
         }
     }
 }
@@ -298,31 +296,29 @@ impl Constant {
             Constant::Int(value) => Raw::Int(*value),
             Constant::Double(value) => Raw::Double(*value),
             Constant::Bool(value) => Raw::Bool(*value),
-            Constant::Str(value) => Raw::Str(value.as_bytes()),
+            Constant::Str(value) => Raw::Str(value),
         }
     }
 }
 
 fn is_null(raw: Raw<'_>) -> bool {
-    matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b""))
+    matches!(raw, Raw::Null | Raw::Cell("") | Raw::Str(""))
 }
 
 fn condition_value(raw: Raw<'_>, kind: Type) -> Option<Value<'_>> {
     match (kind, raw) {
         (Type::Int, Raw::Int(value)) => Some(Value::Int(value)),
-        (Type::Int, Raw::Cell(text)) => parse_int(text).map(Value::Int),
+        (Type::Int, Raw::Cell(text)) => parse_int(text.as_bytes()).map(Value::Int),
         (Type::Double, Raw::Int(value)) => Some(Value::Double(value as f64)),
         (Type::Double, Raw::Double(value)) => Some(Value::Double(value)),
         (Type::Double, Raw::Cell(text)) => {
-            let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+            let value: f64 = text.parse().ok()?;
             value.is_finite().then_some(Value::Double(value))
         }
         (Type::Bool, Raw::Bool(value)) => Some(Value::Bool(value)),
-        (Type::Bool, Raw::Cell(b"true")) => Some(Value::Bool(true)),
-        (Type::Bool, Raw::Cell(b"false")) => Some(Value::Bool(false)),
-        (Type::Str, Raw::Cell(text) | Raw::Str(text)) => {
-            std::str::from_utf8(text).ok().map(Value::Str)
-        }
+        (Type::Bool, Raw::Cell("true")) => Some(Value::Bool(true)),
+        (Type::Bool, Raw::Cell("false")) => Some(Value::Bool(false)),
+        (Type::Str, Raw::Cell(text) | Raw::Str(text)) => Some(Value::Str(text)),
         _ => None,
     }
 }

@@ -34,7 +34,7 @@ impl Decimal {
             Raw::Double(value) if value.is_finite() => {
                 Decimal::parse(format!("{value}").as_bytes())
             }
-            Raw::Cell(text) | Raw::Str(text) => Decimal::parse(text),
+            Raw::Cell(text) | Raw::Str(text) => Decimal::parse(text.as_bytes()),
             _ => None,
         }
     }

@@ -40,10 +40,11 @@ impl TimeRule {
                 Ok(time.ok_or("too large for a time")?)
             }
             TimeRule::Text { format, zone } => {
-                let (Raw::Cell(text) | Raw::Str(text)) = raw else {
-                    return Err("not text, and the mapping gives no unit".to_owned());
+                let text = match raw {
+                    Raw::Cell(text) | Raw::Str(text) => text,
+                    Raw::NotUtf8 => return Err("not UTF-8".to_owned()),
+                    _ => return Err("not text, and the mapping gives no unit".to_owned()),
                 };
-                let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
                 match format {
                     Some(format) => read_format(format, text, zone.as_ref()),
                     None => read_iso(text, zone.as_ref()),
@@ -113,7 +114,7 @@ mod tests {
     fn text(format: Option<&str>, zone: &str, text: &str) -> Result<i64, String> {
         let zone = (!zone.is_empty()).then(|| TimeZone::get(zone).unwrap());
         let rule = TimeRule::Text { format: format.map(str::to_owned), zone };
-        rule.read(Raw::Cell(text.as_bytes()))
+        rule.read(Raw::Cell(text))
     }
 
     #[test]
@@ -146,13 +147,13 @@ mod tests {
             let (_, (factor, divisor)) = UNITS.iter().find(|(name, _)| *name == unit).unwrap();
             TimeRule::Number { factor: *factor, divisor: *divisor, origin }.read(raw)
         };
-        assert_eq!(read("s", 0, Raw::Cell(b"1483334657.6769")), Ok(1_483_334_657_676));
+        assert_eq!(read("s", 0, Raw::Cell("1483334657.6769")), Ok(1_483_334_657_676));
         assert_eq!(read("s", 0, Raw::Double(1_483_334_657.25)), Ok(1_483_334_657_250));
         assert_eq!(read("ns", 0, Raw::Int(-1)), Ok(-1), "floored, not cut");
         assert_eq!(read("day", 1_000, Raw::Int(2)), Ok(172_801_000));
-        assert_eq!(read("hour", 0, Raw::Cell(b"0.5")), Ok(1_800_000));
+        assert_eq!(read("hour", 0, Raw::Cell("0.5")), Ok(1_800_000));
         assert!(read("day", 0, Raw::Int(i64::MAX)).is_err());
-        assert!(read("s", 0, Raw::Cell(b"now")).is_err());
+        assert!(read("s", 0, Raw::Cell("now")).is_err());
     }
 
     #[test]

@@ -265,10 +265,10 @@ fn probe(target: Target<'_>, value: Raw<'_>) -> Result<(), String> {
         .find(target.name)
         .unwrap_or(FieldId(u16::try_from(FIELDS.len()).expect("a handful of fields")));
     let mut event = vec![
-        (EVENT_ID, Raw::Str(b"e")),
+        (EVENT_ID, Raw::Str("e")),
         (EVENT_TIME, Raw::Int(TIME_MIN)),
-        (KIND, Raw::Str(b"transfer")),
-        (ACCOUNT_ID, Raw::Str(b"a")),
+        (KIND, Raw::Str("transfer")),
+        (ACCOUNT_ID, Raw::Str("a")),
         (AMOUNT_FEN, Raw::Int(1)),
     ];
     event.retain(|(other, _)| *other != field);

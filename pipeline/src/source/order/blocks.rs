@@ -147,10 +147,10 @@ mod tests {
         for at in 0..100_u64 {
             let id = format!("e{at}");
             let values = [
-                (EVENT_ID, Raw::Str(id.as_bytes())),
+                (EVENT_ID, Raw::Str(id)),
                 (EVENT_TIME, Raw::Int(1_707_480_000_000 + at as i64)),
-                (KIND, Raw::Str(b"account")),
-                (ACCOUNT_ID, Raw::Str("红线".as_bytes())),
+                (KIND, Raw::Str("account")),
+                (ACCOUNT_ID, Raw::Str("红线")),
                 (VERIFIED, if at % 3 == 0 { Raw::Null } else { Raw::Bool(at % 3 == 1) }),
             ];
             builder.push(values, Position { source: 7, at }).unwrap();

@@ -251,10 +251,10 @@ mod tests {
             let mut builder = ChunkBuilder::new(schema.clone());
             let id = format!("e{id}");
             let values = [
-                (EVENT_ID, Raw::Str(id.as_bytes())),
+                (EVENT_ID, Raw::Str(id)),
                 (EVENT_TIME, Raw::Int(START + at)),
-                (KIND, Raw::Str(b"login")),
-                (ACCOUNT_ID, Raw::Str(b"u")),
+                (KIND, Raw::Str("login")),
+                (ACCOUNT_ID, Raw::Str("u")),
             ];
             builder.push(values, Position { source: 0, at: 0 }).unwrap();
             let chunk = builder.finish();
