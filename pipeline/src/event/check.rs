@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::pseudonyms::REPLACED;
 use super::{
     ACCOUNT_ID, AMOUNT_FEN, AMOUNT_FEN_MAX, Bound, Chunk, Column, EVENT_ID, EVENT_ID_BYTES_MAX,
-    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, Schema,
-    TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
+    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, SUBJECT_ID,
+    SUBJECT_KIND, Schema, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
 };
 
 /// A value as a decoder found it, before any check.
@@ -174,6 +175,7 @@ impl ChunkBuilder {
         let pushed = self.push_values(values);
         match pushed.and_then(|kind| self.check_latest(latest).map(|()| kind)) {
             Ok(kind) => {
+                self.replace_ids();
                 self.append(kind, position);
                 Ok(())
             }
@@ -197,7 +199,7 @@ impl ChunkBuilder {
         let mut record = Record::default();
         for (id, raw) in values {
             if id == KIND {
-                record.kind = check_kind(raw)?;
+                record.kind = check_kind(raw, &self.chunk.schema)?;
             } else if !matches!(raw, Raw::Null | Raw::Cell(b"") | Raw::Str(b"")) {
                 self.push_value(id, raw)?;
                 // A bit past the standard fields is never asked for.
@@ -222,7 +224,8 @@ impl ChunkBuilder {
     }
 
     fn push_value(&mut self, id: FieldId, raw: Raw<'_>) -> Result<(), Refusal> {
-        let field = &self.chunk.schema.fields[id.index()];
+        let schema = &self.chunk.schema;
+        let field = &schema.fields[id.index()];
         let column = &mut self.chunk.columns[id.index()];
         if let Column::Absent = column {
             *column = Column::empty(field.kind);
@@ -235,10 +238,30 @@ impl ChunkBuilder {
             Column::Int(values) => values.push(check_int(field, raw)?),
             Column::Double(values) => values.push(check_double(field, raw)?),
             Column::Bool(values) => values.push(u8::from(check_bool(field, raw)?)),
-            Column::Str(values) => values.push(check_str(field, raw)?),
+            Column::Str(values) => values.push(check_str(field, raw, schema)?),
             Column::Absent => unreachable!("a column of its type was put there above"),
         }
         Ok(())
+    }
+
+    /// Puts pseudonyms in place of the ids of the record in hand, which has passed.
+    fn replace_ids(&mut self) {
+        let Some(pseudonyms) = self.chunk.schema.pseudonyms() else { return };
+        let row = self.chunk.kinds.len();
+        // The subject of a label is an id of what is judged, and may be an event's.
+        let of_event = match &self.chunk.columns[SUBJECT_KIND.index()] {
+            Column::Str(kinds) => kinds.len() > row && kinds.get(row) == "event",
+            _ => false,
+        };
+        let subject = (!of_event).then_some(SUBJECT_ID);
+        for field in REPLACED.into_iter().chain(subject) {
+            if let Column::Str(values) = &mut self.chunk.columns[field.index()]
+                && values.len() > row
+            {
+                let pseudonym = pseudonyms.of(values.get(row));
+                values.replace_last(row, &pseudonym);
+            }
+        }
     }
 
     fn append(&mut self, kind: Kind, position: Position) {
@@ -286,7 +309,7 @@ fn missing(field: &str) -> Refusal {
     Refusal::new(RejectCode::MissingField, format!("{field} is required"))
 }
 
-fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
+fn check_kind(raw: Raw<'_>, schema: &Schema) -> Result<Option<Kind>, Refusal> {
     let name = match raw {
         Raw::Null | Raw::Cell(b"") | Raw::Str(b"") => return Ok(None),
         Raw::Cell(text) | Raw::Str(text) => text,
@@ -295,16 +318,18 @@ fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
     let name = utf8("kind", name)?;
     match Kind::parse(name) {
         Some(kind) => Ok(Some(kind)),
-        None => Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name)))),
+        None => {
+            Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name, schema))))
+        }
     }
 }
 
-fn check_str<'a>(field: &Field, raw: Raw<'a>) -> Result<&'a str, Refusal> {
+fn check_str<'a>(field: &Field, raw: Raw<'a>, schema: &Schema) -> Result<&'a str, Refusal> {
     let text = match raw {
         Raw::Cell(text) | Raw::Str(text) => utf8(&field.name, text)?,
         _ => return Err(wrong_type(field)),
     };
-    check_text(field, text)?;
+    check_text(field, text, schema)?;
     Ok(text)
 }
 
@@ -358,7 +383,7 @@ fn check_bool(field: &Field, raw: Raw<'_>) -> Result<bool, Refusal> {
     }
 }
 
-fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
+fn check_text(field: &Field, text: &str, schema: &Schema) -> Result<(), Refusal> {
     let bytes_max = match field.bound {
         Bound::EventId => EVENT_ID_BYTES_MAX,
         Bound::Id => ID_BYTES_MAX,
@@ -377,8 +402,12 @@ fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
         _ => return Ok(()),
     };
     if !allowed.contains(&text) {
-        let detail =
-            format!("{} is {}, not one of {}", field.name, quoted(text), allowed.join(", "));
+        let detail = format!(
+            "{} is {}, not one of {}",
+            field.name,
+            quoted(text, schema),
+            allowed.join(", ")
+        );
         return Err(Refusal::new(RejectCode::OutOfBounds, detail));
     }
     Ok(())
@@ -439,8 +468,12 @@ fn wrong_type(field: &Field) -> Refusal {
     Refusal::new(RejectCode::WrongType, format!("{} is not {wanted}", field.name))
 }
 
-/// The first characters of hostile text, escaped, for a message.
-fn quoted(text: &str) -> String {
+/// The first characters of hostile text, escaped, for a message; where ids are replaced, none, for they
+/// may be an id that came into the wrong column.
+fn quoted(text: &str, schema: &Schema) -> String {
+    if schema.pseudonyms().is_some() {
+        return "something that is not shown".to_owned();
+    }
     const SHOWN: usize = 40;
     let shown: String = text.chars().take(SHOWN).collect();
     let more = if shown.len() < text.len() { "..." } else { "" };

@@ -38,6 +38,12 @@ impl Strings {
         self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
     }
 
+    /// Replaces the string at `row`, which is the last.
+    pub(super) fn replace_last(&mut self, row: usize, value: &str) {
+        self.truncate(row);
+        self.push(value);
+    }
+
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
