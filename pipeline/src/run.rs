@@ -26,7 +26,7 @@ use crate::backtest;
 use crate::changes::{self, Planned, Timetable};
 use crate::dataflow::{Options, Summary};
 use crate::diagnostic::{Failure, Message, unreadable, unwritable};
-use crate::event::{Kind, Refusal, RejectCode};
+use crate::event::{Kind, Pseudonyms, Refusal, RejectCode};
 use crate::features::devices::Hubs;
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
@@ -75,6 +75,8 @@ pub const SORT_MEMORY: usize = 4 << 30;
 pub struct Request {
     /// What is read.
     pub events: Events,
+    /// What replaces the ids of events, labels and lists, if anything does.
+    pub pseudonyms: Option<Arc<Pseudonyms>>,
     /// What is known to be true, for judging.
     pub labels: Option<PathBuf>,
     /// The rules directory; none: no rules.
@@ -114,7 +116,9 @@ pub fn run(
     interrupted: Arc<AtomicBool>,
 ) -> Result<Outcome, Failure> {
     let mut peers = cluster::meet(request, progress)?;
-    let labels = request.labels.as_deref().map(Labels::read).transpose()?;
+    let pseudonyms = request.pseudonyms.as_deref();
+    let read = |path| Labels::read(path, pseudonyms);
+    let labels = request.labels.as_deref().map(read).transpose()?;
     let read = Read::of(request, progress)?;
     let Read { events, timetable, models, hashes, mut stopwatch, .. } = read;
     let Read { rejects, origins, files, times, .. } = read;
@@ -210,7 +214,7 @@ impl Read {
     /// Reads everything and puts the events in order.
     fn of(request: &Request, progress: &dyn Progress) -> Result<Read, Failure> {
         let intake = request.events.open()?;
-        let schema = Arc::new(intake.schema()?);
+        let schema = Arc::new(intake.schema()?.with_pseudonyms(request.pseudonyms.clone()));
         let models = request.models.load()?;
         let rules = request.rules.as_deref();
         let timetable = changes::load(rules, &intake.changes(), &models, &schema)?;
@@ -224,7 +228,8 @@ impl Read {
         let dedup_window = timetable.policy().dedup_window;
         let events =
             stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
-        rejects.extend(events.refused.iter().map(refused));
+        let whole = request.pseudonyms.is_none();
+        rejects.extend(events.refused.iter().map(|one| refused(one, whole)));
         rejects.sort_by_key(|reject| (reject.source, reject.at));
         too_many(request, rejects.len() as u64)?;
         Ok(Read { events, timetable, models, hashes, rejects, origins, files, times, stopwatch })
@@ -279,9 +284,11 @@ fn too_many(request: &Request, rejects: u64) -> Result<(), Failure> {
     }
 }
 
-fn refused(refused: &crate::source::order::Refused) -> Reject {
+/// The reject of what is refused in the order; where ids are replaced, without its record like all.
+fn refused(refused: &crate::source::order::Refused, whole: bool) -> Reject {
     let refusal = Refusal::new(refused.code, refusal_detail(refused.code));
-    Reject::new(refused.position.source, refused.position.at, refusal, refused.raw.as_bytes())
+    let raw = if whole { refused.raw.as_bytes() } else { &[] };
+    Reject::new(refused.position.source, refused.position.at, refusal, raw)
 }
 
 /// Why an event is refused in the order.
@@ -530,6 +537,10 @@ impl Whole<'_> {
                 document[key] = toml_edit::value(artefact.path().display().to_string());
                 document[&format!("{key}_hash")] = toml_edit::value(artefact.hash());
             }
+        }
+        if let Some(pseudonyms) = &self.request.pseudonyms {
+            document["pseudonymise"] = toml_edit::value(pseudonyms.path().display().to_string());
+            document["pseudonymise_fingerprint"] = toml_edit::value(pseudonyms.fingerprint());
         }
         if let Some(hash) = &self.hashes.labels {
             document["labels_blake3"] = toml_edit::value(hash);

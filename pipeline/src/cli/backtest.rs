@@ -1,13 +1,14 @@
 //! `hongxian backtest`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::reading::Reading;
-use super::{Shown, duration, print, size};
+use super::{Shown, duration, note, print, size};
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
+use crate::event::Pseudonyms;
 use crate::peers::{Hosts, Place};
 use crate::report::{self, ReportInput, Screen};
 use crate::run::{Events, Followed, ModelPaths, Request, follow, run as run_backtest};
@@ -48,6 +49,17 @@ pub(super) struct Arguments {
     /// Mapping file for foreign data: one for all inputs, or one for each
     #[arg(long = "map")]
     maps: Vec<PathBuf>,
+    /// Replace ids by keyed pseudonyms as events are read; the key is in this file, of 32 random bytes or
+    /// more
+    ///
+    /// Replaced are account_id, counterparty_id, group_id, packet_id, device_id and ip, the subjects of
+    /// labels, and so is what lists are asked for; event_id stays, so that a decision finds its way back.
+    /// One key gives one id the same pseudonym in every run. The run directory then holds none of
+    /// these ids: no raw records in rejects.jsonl and no texts in report.html either. run.toml
+    /// has the path of the key file and a fingerprint of the key; commands that read the inputs
+    /// again need the file. Columns of one's own and texts are not changed.
+    #[arg(long, value_name = "KEYFILE")]
+    pseudonymise: Option<PathBuf>,
     /// Rules directory
     #[arg(long, default_value = "rules")]
     rules: PathBuf,
@@ -119,6 +131,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
             Some(path) => Events::Log { path: path.clone(), lateness: arguments.lateness },
             None => Events::Files { paths: arguments.events.clone(), maps: arguments.maps.clone() },
         },
+        pseudonyms: pseudonyms(arguments.pseudonymise.as_deref(), shown)?,
         labels: arguments.labels.clone(),
         rules: Some(arguments.rules.clone()),
         models: ModelPaths {
@@ -157,6 +170,16 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         print(&format!("\n{}\n", arguments.out.join("report.html").display()));
     }
     if outcome.facts.partial { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// What is to replace ids, if anything is.
+fn pseudonyms(path: Option<&Path>, shown: Shown) -> Result<Option<Arc<Pseudonyms>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let pseudonyms = Pseudonyms::read(path)?;
+    if let Some(warning) = pseudonyms.warning() {
+        note(&warning, shown);
+    }
+    Ok(Some(Arc::new(pseudonyms)))
 }
 
 /// Which of several processes this one is.

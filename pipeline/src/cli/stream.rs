@@ -97,6 +97,9 @@ impl Told {
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let config = Config::read(&arguments.config, &arguments.overrides.overrides())?;
+    if let Some(warning) = config.pseudonyms.as_ref().and_then(|held| held.warning()) {
+        note(&warning, shown);
+    }
     if config.http.is_some() {
         log_to_stderr();
     }
@@ -206,13 +209,16 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let exported = stream::export(&config, &arguments.out)?;
     let records: u64 = exported.records.iter().sum();
     let rules = exported.rules.as_ref().map(|rules| format!(" --rules {}", rules.display()));
+    let key = config.pseudonyms.as_ref();
+    let key = key.map(|held| format!(" --pseudonymise {}", held.path().display()));
     print(&format!(
         "{records} records of {} partitions, {} heartbeats and {} changes of rules in {out}\n\
-         replay it with: hongxian backtest --input-log {out}{} --out RUN\n",
+         replay it with: hongxian backtest --input-log {out}{}{} --out RUN\n",
         exported.records.len(),
         exported.heartbeats,
         exported.changes,
         rules.unwrap_or_default(),
+        key.unwrap_or_default(),
         out = arguments.out.display()
     ));
     Ok(())

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Shown, environment, opened, print};
 use crate::diagnostic::{Failure, Message, Sources, unreadable, unwritable};
+use crate::finished::FinishedRun;
 use crate::judge::Labels;
 use crate::report::{self, Screen};
 use crate::train::{self, Config, Outcome, Request, Scored, Steps};
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     }
     let (config, config_file, config_text) = config(arguments.config.as_deref())?;
     let run = opened(&arguments.run, shown)?;
-    let (labels, labels_hash) = labels(arguments.labels.as_deref(), &config)?;
+    let (labels, labels_hash) = labels((&run, arguments.labels.as_deref()), &config)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
         run: &run,
@@ -112,9 +113,12 @@ fn shown_or_json<O: serde::Serialize>(
 }
 
 /// The labels with the hash of their file; only what learns without any may go without.
-fn labels(path: Option<&Path>, config: &Config) -> Result<(Labels, String), Failure> {
+fn labels(
+    (run, path): (&FinishedRun, Option<&Path>),
+    config: &Config,
+) -> Result<(Labels, String), Failure> {
     if let Some(path) = path {
-        let labels = Labels::read(path)?;
+        let labels = Labels::read(path, run.pseudonyms()?.as_deref())?;
         let text = fs::read(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
         return Ok((labels, blake3::hash(&text).to_hex().to_string()));
     }

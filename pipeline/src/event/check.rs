@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::pseudonyms::REPLACED;
 use super::{
     ACCOUNT_ID, AMOUNT_FEN, AMOUNT_FEN_MAX, Bound, Chunk, Column, EVENT_ID, EVENT_ID_BYTES_MAX,
-    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, Schema,
-    TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
+    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, SUBJECT_ID,
+    SUBJECT_KIND, Schema, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
 };
 
 /// A value as a decoder found it, before any check.
@@ -184,6 +185,7 @@ impl ChunkBuilder {
         let pushed = self.push_values(values);
         match pushed.and_then(|kind| self.check_latest(latest).map(|()| kind)) {
             Ok(kind) => {
+                self.replace_ids();
                 self.append(kind, position);
                 Ok(())
             }
@@ -207,7 +209,7 @@ impl ChunkBuilder {
         let mut record = Record::default();
         for (id, raw) in values {
             if id == KIND {
-                record.kind = check_kind(raw)?;
+                record.kind = check_kind(raw, &self.chunk.schema)?;
             } else if !matches!(raw, Raw::Null | Raw::Cell("") | Raw::Str("")) {
                 self.push_value(id, raw)?;
                 // A bit past the standard fields is never asked for.
@@ -232,7 +234,8 @@ impl ChunkBuilder {
     }
 
     fn push_value(&mut self, id: FieldId, raw: Raw<'_>) -> Result<(), Refusal> {
-        let field = &self.chunk.schema.fields[id.index()];
+        let schema = &self.chunk.schema;
+        let field = &schema.fields[id.index()];
         let column = &mut self.chunk.columns[id.index()];
         if let Column::Absent = column {
             *column = Column::with_room(field.kind, self.room);
@@ -245,10 +248,30 @@ impl ChunkBuilder {
             Column::Int(values) => values.push(check_int(field, raw)?),
             Column::Double(values) => values.push(check_double(field, raw)?),
             Column::Bool(values) => values.push(u8::from(check_bool(field, raw)?)),
-            Column::Str(values) => values.push(check_str(field, raw)?),
+            Column::Str(values) => values.push(check_str(field, raw, schema)?),
             Column::Absent => unreachable!("a column of its type was put there above"),
         }
         Ok(())
+    }
+
+    /// Puts pseudonyms in place of the ids of the record in hand, which has passed.
+    fn replace_ids(&mut self) {
+        let Some(pseudonyms) = self.chunk.schema.pseudonyms() else { return };
+        let row = self.chunk.kinds.len();
+        // The subject of a label is an id of what is judged, and may be an event's.
+        let of_event = match &self.chunk.columns[SUBJECT_KIND.index()] {
+            Column::Str(kinds) => kinds.len() > row && kinds.get(row) == "event",
+            _ => false,
+        };
+        let subject = (!of_event).then_some(SUBJECT_ID);
+        for field in REPLACED.into_iter().chain(subject) {
+            if let Column::Str(values) = &mut self.chunk.columns[field.index()]
+                && values.len() > row
+            {
+                let pseudonym = pseudonyms.of(values.get(row));
+                values.replace_last(row, &pseudonym);
+            }
+        }
     }
 
     fn append(&mut self, kind: Kind, position: Position) {
@@ -296,7 +319,7 @@ fn missing(field: &str) -> Refusal {
     Refusal::new(RejectCode::MissingField, format!("{field} is required"))
 }
 
-fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
+fn check_kind(raw: Raw<'_>, schema: &Schema) -> Result<Option<Kind>, Refusal> {
     let name = match raw {
         Raw::Null | Raw::Cell("") | Raw::Str("") => return Ok(None),
         Raw::Cell(text) | Raw::Str(text) => text,
@@ -305,17 +328,19 @@ fn check_kind(raw: Raw<'_>) -> Result<Option<Kind>, Refusal> {
     };
     match Kind::parse(name) {
         Some(kind) => Ok(Some(kind)),
-        None => Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name)))),
+        None => {
+            Err(Refusal::new(RejectCode::UnknownKind, format!("kind is {}", quoted(name, schema))))
+        }
     }
 }
 
-fn check_str<'a>(field: &Field, raw: Raw<'a>) -> Result<&'a str, Refusal> {
+fn check_str<'a>(field: &Field, raw: Raw<'a>, schema: &Schema) -> Result<&'a str, Refusal> {
     let text = match raw {
         Raw::Cell(text) | Raw::Str(text) => text,
         Raw::NotUtf8 => return Err(not_utf8(&field.name)),
         _ => return Err(wrong_type(field)),
     };
-    check_text(field, text)?;
+    check_text(field, text, schema)?;
     Ok(text)
 }
 
@@ -367,7 +392,7 @@ fn check_bool(field: &Field, raw: Raw<'_>) -> Result<bool, Refusal> {
     }
 }
 
-fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
+fn check_text(field: &Field, text: &str, schema: &Schema) -> Result<(), Refusal> {
     let bytes_max = match field.bound {
         Bound::EventId => EVENT_ID_BYTES_MAX,
         Bound::Id => ID_BYTES_MAX,
@@ -386,8 +411,12 @@ fn check_text(field: &Field, text: &str) -> Result<(), Refusal> {
         _ => return Ok(()),
     };
     if !allowed.contains(&text) {
-        let detail =
-            format!("{} is {}, not one of {}", field.name, quoted(text), allowed.join(", "));
+        let detail = format!(
+            "{} is {}, not one of {}",
+            field.name,
+            quoted(text, schema),
+            allowed.join(", ")
+        );
         return Err(Refusal::new(RejectCode::OutOfBounds, detail));
     }
     Ok(())
@@ -445,8 +474,12 @@ fn wrong_type(field: &Field) -> Refusal {
     Refusal::new(RejectCode::WrongType, format!("{} is not {wanted}", field.name))
 }
 
-/// The first characters of hostile text, escaped, for a message.
-fn quoted(text: &str) -> String {
+/// The first characters of hostile text, escaped, for a message; where ids are replaced, none, for they
+/// may be an id that came into the wrong column.
+fn quoted(text: &str, schema: &Schema) -> String {
+    if schema.pseudonyms().is_some() {
+        return "something that is not shown".to_owned();
+    }
     const SHOWN: usize = 40;
     let shown: String = text.chars().take(SHOWN).collect();
     let more = if shown.len() < text.len() { "..." } else { "" };
@@ -485,6 +518,7 @@ mod tests {
 
     #[test]
     fn what_the_contract_refuses_is_refused() {
+        let long = "x".repeat(65);
         let with = |field, raw| {
             let mut values = GOOD.to_vec();
             values.retain(|(id, _)| *id != field);
@@ -503,7 +537,7 @@ mod tests {
         assert_eq!(with(EVENT_TIME, Raw::Int(TIME_MAX)), TimeOutOfRange);
         assert_eq!(with(EVENT_TIME, Raw::Str("2024-02-09T20:00:00")), WrongType);
         assert_eq!(with(ACCOUNT_ID, Raw::NotUtf8), InvalidUtf8);
-        assert_eq!(with(EVENT_ID, Raw::Str(&"x".repeat(65))), OutOfBounds);
+        assert_eq!(with(EVENT_ID, Raw::Str(&long)), OutOfBounds);
         assert_eq!(with(PLATFORM, Raw::Str("qq")), OutOfBounds);
     }
 
@@ -523,12 +557,12 @@ mod tests {
             values.extend([(TEXT, Raw::Cell(text)), (SHARES, shares), (VERIFIED, Raw::Null)]);
             values
         };
-        builder.push(with(b"", Raw::Null), at).unwrap();
-        builder.push(with(b"unlucky", Raw::Bool(true)), at).unwrap_err();
+        builder.push(with("", Raw::Null), at).unwrap();
+        builder.push(with("unlucky", Raw::Bool(true)), at).unwrap_err();
         assert!(matches!(builder.so_far().column(TEXT), Column::Absent));
-        builder.push(with(b"first", Raw::Null), at).unwrap();
-        builder.push(with(b"unlucky", Raw::Bool(true)), at).unwrap_err();
-        builder.push(with(b"", Raw::Int(3)), at).unwrap();
+        builder.push(with("first", Raw::Null), at).unwrap();
+        builder.push(with("unlucky", Raw::Bool(true)), at).unwrap_err();
+        builder.push(with("", Raw::Int(3)), at).unwrap();
         let chunk = builder.finish();
         let rows = |field| (0..chunk.len()).map(|row| chunk.value(field, row)).collect::<Vec<_>>();
         assert_eq!(rows(TEXT), [Value::Null, Value::Str("first"), Value::Null]);

@@ -69,6 +69,12 @@ impl Strings {
         self.text.reserve_exact(room - self.text.len());
     }
 
+    /// Replaces the string at `row`, which is the last.
+    pub(super) fn replace_last(&mut self, row: usize, value: &str) {
+        self.truncate(row);
+        self.push(value);
+    }
+
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));

@@ -6,12 +6,15 @@
 
 mod check;
 mod chunk;
+mod pseudonyms;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use check::{ChunkBuilder, Raw, Refusal, RejectCode, parse_int};
 pub use chunk::{Chunk, Column, Position, Strings, Value};
 pub(crate) use chunk::{Stored, short_hash, uneven_share};
+pub use pseudonyms::Pseudonyms;
 
 /// The longest accepted record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -280,6 +283,7 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     fields: Vec<Field>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 impl Default for Schema {
@@ -288,7 +292,7 @@ impl Default for Schema {
             .iter()
             .map(|&(name, kind, bound, _)| Field { name: name.to_owned(), kind, bound })
             .collect();
-        Schema { fields }
+        Schema { fields, pseudonyms: None }
     }
 }
 
@@ -302,6 +306,16 @@ impl Schema {
             bound: if kind == Type::Str { Bound::Text } else { Bound::None },
         }));
         schema
+    }
+
+    /// The same fields, where ids are replaced by pseudonyms as events are read; or are not.
+    pub fn with_pseudonyms(self, pseudonyms: Option<Arc<Pseudonyms>>) -> Self {
+        Schema { pseudonyms, ..self }
+    }
+
+    /// What replaces the ids of events that are read, if anything does.
+    pub fn pseudonyms(&self) -> Option<&Arc<Pseudonyms>> {
+        self.pseudonyms.as_ref()
     }
 
     /// The fields, in order.

@@ -37,25 +37,25 @@ pub(super) fn listed(
     let zone = &loaded.vocabulary.zone;
     let mut found = Vec::new();
     for (name, list) in &loaded.vocabulary.lists {
-        let fields = |value: &str| -> Vec<String> {
-            let of = values.iter().filter(|(_, held)| held == value);
-            of.map(|(field, _)| field.clone()).collect()
-        };
-        if !list.entries().any(|(value, _)| values.iter().any(|(_, held)| held == value)) {
+        let named: Vec<(&String, &String, &str)> = values
+            .iter()
+            .filter_map(|(field, held)| Some((field, held, list.value(held)?)))
+            .collect();
+        if named.is_empty() {
             continue;
         }
         let path = directory.join("lists").join(format!("{name}.csv"));
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         for entry in lists::entries(&text, zone) {
-            let of = fields(&entry.value);
-            if of.is_empty() {
-                continue;
-            }
+            let of = named.iter().filter(|(_, _, value)| *value == entry.value);
+            let fields: Vec<String> = of.clone().map(|(field, ..)| (*field).clone()).collect();
+            // As the transaction has it, which may be a pseudonym.
+            let Some(value) = of.map(|(_, held, _)| (*held).clone()).next() else { continue };
             found.push(Listed {
                 list: name.clone(),
-                fields: of,
+                fields,
                 in_force: entry.from <= time && time < entry.until,
-                value: entry.value,
+                value,
                 valid_from: entry.valid_from,
                 valid_until: entry.valid_until,
                 added_by: entry.added_by,

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
     values: BTreeMap<String, Vec<(i64, i64)>>,
+    /// The values by their pseudonyms, where ids of events are replaced.
+    pseudonyms: BTreeMap<String, String>,
 }
 
 impl List {
@@ -17,7 +19,20 @@ impl List {
     /// Whether the value is on the list at that time.
     pub fn contains(&self, value: &str, time: i64) -> bool {
         let valid = |&(from, until): &(i64, i64)| from <= time && time < until;
-        self.values.get(value).is_some_and(|spans| spans.iter().any(valid))
+        let by_pseudonym = || self.values.get(self.pseudonyms.get(value)?);
+        let own = self.values.get(value).or_else(by_pseudonym);
+        own.is_some_and(|spans| spans.iter().any(valid))
+    }
+
+    /// Has every value also stand for its pseudonym: a list does not say which of its values are ids.
+    pub fn add_pseudonyms(&mut self, of: impl Fn(&str) -> String) {
+        self.pseudonyms = self.values.keys().map(|value| (of(value), value.clone())).collect();
+    }
+
+    /// The value on the list that this is, as it is or by its pseudonym.
+    pub fn value<'l>(&'l self, value: &'l str) -> Option<&'l str> {
+        let plain = self.values.contains_key(value).then_some(value);
+        plain.or_else(|| self.pseudonyms.get(value).map(String::as_str))
     }
 
     /// The values with their times of validity.

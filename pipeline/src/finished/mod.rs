@@ -23,6 +23,7 @@ pub use self::tables::{Decided, Entity, Reason};
 
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
+use crate::event::{Pseudonyms, Schema};
 use crate::expr::Zone;
 use crate::judge::Labels;
 use crate::rules::Policy;
@@ -63,6 +64,9 @@ struct RunFile {
     #[serde(default)]
     labels: String,
     labels_blake3: Option<String>,
+    /// The key file of its pseudonyms, and the key's fingerprint.
+    pseudonymise: Option<String>,
+    pseudonymise_fingerprint: Option<String>,
     time_zone: Option<String>,
     dedup_window_ms: Option<i64>,
     tick_ms: Option<i64>,
@@ -284,6 +288,7 @@ impl FinishedRun {
         };
         Ok(Request {
             events,
+            pseudonyms: self.pseudonyms()?,
             labels: None,
             rules: self.rules().map(Path::to_owned),
             models: ModelPaths {
@@ -349,9 +354,34 @@ impl FinishedRun {
     ///
     /// # Errors
     /// When a mapping file has changed since, or an input is gone (exit 2).
-    pub fn schema(&self) -> Result<crate::event::Schema, Failure> {
+    pub fn schema(&self) -> Result<Schema, Failure> {
         self.check_there()?;
-        self.intake()?.schema()
+        Ok(self.intake()?.schema()?.with_pseudonyms(self.pseudonyms()?))
+    }
+
+    /// What replaced its ids, if anything did: inputs, labels and lists that are read again have to
+    /// get the same pseudonyms.
+    ///
+    /// # Errors
+    /// When the key file is gone, or holds another key (exit 2).
+    pub fn pseudonyms(&self) -> Result<Option<Arc<Pseudonyms>>, Failure> {
+        let Some(path) = self.facts.pseudonymise.as_deref().map(Path::new) else { return Ok(None) };
+        if !path.exists() {
+            return Err(gone(&[path]));
+        }
+        let pseudonyms = Pseudonyms::read(path)?;
+        let then = self.facts.pseudonymise_fingerprint.as_deref().unwrap_or_default();
+        if pseudonyms.fingerprint() != then {
+            let (path, now) = (path.display(), pseudonyms.fingerprint());
+            return Err(usage(
+                format!(
+                    "{path} holds another key than that of this run: its fingerprint is {now}, and \
+                     was {then}"
+                ),
+                format!("{path} 中的密钥与该运行所用的不同：指纹为 {now}，原为 {then}"),
+            ));
+        }
+        Ok(Some(Arc::new(pseudonyms)))
     }
 
     /// Reads its inputs again.
@@ -369,7 +399,7 @@ impl FinishedRun {
     fn read_again(&self, progress: &dyn Progress) -> Result<Events, Failure> {
         self.check_there()?;
         let intake = self.intake()?;
-        let schema = Arc::new(intake.schema()?);
+        let schema = Arc::new(intake.schema()?.with_pseudonyms(self.pseudonyms()?));
         let policy = Policy::default();
         let times = Times {
             allowed_lateness: self.facts.allowed_lateness_ms,
@@ -411,7 +441,7 @@ impl FinishedRun {
         if self.facts.labels_blake3.as_ref().is_some_and(|then| *then != hash) {
             return Err(changed(&[path]));
         }
-        Labels::read(path).map(Some)
+        Labels::read(path, self.pseudonyms()?.as_deref()).map(Some)
     }
 
     fn reached(&self) -> Option<usize> {

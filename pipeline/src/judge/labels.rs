@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::ids::{self, Ids};
 use crate::diagnostic::Message;
-use crate::event::{ID_BYTES_MAX, Raw, TIME_MAX, TIME_MIN, parse_int};
+use crate::event::{ID_BYTES_MAX, Pseudonyms, Raw, TIME_MAX, TIME_MIN, parse_int};
 
 /// The columns that are read, in the order of [`LabelsBuilder::push`]; the first three are required.
 pub const COLUMNS: [&str; 7] =
@@ -153,13 +153,19 @@ pub struct BadLabel {
 
 /// Collects rows, checks them, and keeps what is wrong.
 #[derive(Default)]
-pub struct LabelsBuilder {
+pub struct LabelsBuilder<'p> {
     labels: Labels,
+    pseudonyms: Option<&'p Pseudonyms>,
     lines: [Vec<u64>; 3],
     bad: Vec<BadLabel>,
 }
 
-impl LabelsBuilder {
+impl<'p> LabelsBuilder<'p> {
+    /// For labels whose ids are replaced as those of events are.
+    pub fn with_pseudonyms(pseudonyms: Option<&'p Pseudonyms>) -> Self {
+        LabelsBuilder { pseudonyms, ..LabelsBuilder::default() }
+    }
+
     /// Checks and adds one row: the values of [`COLUMNS`], in that order.
     pub fn push(&mut self, row: [Raw<'_>; 7], line: u64, span: Option<Range<usize>>) {
         if let Err(message) = self.check(row, line) {
@@ -188,7 +194,12 @@ impl LabelsBuilder {
             known_at: time("known_at", known_at)?,
             detectable_from: time("detectable_from", detectable_from)?,
         };
-        self.add(subject, id, label, line)
+        match self.pseudonyms {
+            Some(pseudonyms) if subject != Subject::Event as usize => {
+                self.add(subject, &pseudonyms.of(id), label, line)
+            }
+            _ => self.add(subject, id, label, line),
+        }
     }
 
     /// A subject may have several rows (an account that took part in two schemes): the first gives

@@ -14,25 +14,27 @@ use serde_json::Value;
 
 use super::labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Labels, LabelsBuilder};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
-use crate::event::Raw;
+use crate::event::{Pseudonyms, Raw};
 
 /// The most mistakes that are shown of one file; how many more there are is said.
 const SHOWN_MAX: usize = 20;
 
 impl Labels {
-    /// Reads a labels file. A file that cannot be read, a missing column and every bad row are
-    /// mistakes of the input (exit 2).
-    pub fn read(path: &Path) -> Result<Labels, Failure> {
+    /// Reads a labels file, of which `pseudonyms` replace the ids of accounts and groups. A file that
+    /// cannot be read, a missing column and every bad row are mistakes of the input (exit 2).
+    pub fn read(path: &Path, pseudonyms: Option<&Pseudonyms>) -> Result<Labels, Failure> {
         let name = path.to_string_lossy();
+        let builder = LabelsBuilder::with_pseudonyms(pseudonyms);
         let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
         if plain.ends_with(".parquet") {
-            return read_parquet(path).map_err(|bad| failure(path, bad, None));
+            return read_parquet(path, builder).map_err(|bad| failure(path, bad, None));
         }
         let bytes = read_bytes(path, &name).map_err(|error| {
             let message = Message { en: error.to_string(), zh: format!("无法读取：{error}") };
             failure(path, vec![BadLabel { line: 0, span: None, message }], None)
         })?;
-        let parsed = if plain.ends_with(".csv") { parse_csv(&bytes) } else { parse_json(&bytes) };
+        let is_csv = plain.ends_with(".csv");
+        let parsed = if is_csv { parse_csv(&bytes, builder) } else { parse_json(&bytes, builder) };
         parsed.map_err(|bad| failure(path, bad, Some(&String::from_utf8_lossy(&bytes))))
     }
 }
@@ -104,14 +106,13 @@ fn find_columns(header: &[&str]) -> Result<[Option<usize>; 7], Vec<BadLabel>> {
     ))
 }
 
-fn parse_csv(bytes: &[u8]) -> Result<Labels, Vec<BadLabel>> {
+fn parse_csv(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {
     let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut rows = CsvRows { bytes, at: start, reader: csv_core::Reader::new() };
     let Some(header) = rows.next() else { return Err(whole("the file is empty", "文件为空")) };
     let names: Vec<Cow<'_, str>> = header.cells().map(String::from_utf8_lossy).collect();
     let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
     let places = find_columns(&names)?;
-    let mut builder = LabelsBuilder::default();
     for row in rows {
         let cells: Vec<&[u8]> = row.cells().collect();
         if cells.len() != names.len() {
@@ -186,8 +187,7 @@ impl Iterator for CsvRows<'_> {
     }
 }
 
-fn parse_json(bytes: &[u8]) -> Result<Labels, Vec<BadLabel>> {
-    let mut builder = LabelsBuilder::default();
+fn parse_json(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {
     let mut start = 0;
     for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         let span = start..start + line.trim_ascii_end().len();
@@ -223,7 +223,7 @@ fn raw(value: &Value) -> Raw<'_> {
     }
 }
 
-fn read_parquet(path: &Path) -> Result<Labels, Vec<BadLabel>> {
+fn read_parquet(path: &Path, mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {
     let unreadable = |error: &dyn std::fmt::Display| {
         whole(format!("cannot be read: {error}"), format!("无法读取：{error}"))
     };
@@ -231,7 +231,6 @@ fn read_parquet(path: &Path) -> Result<Labels, Vec<BadLabel>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(ParquetRecordBatchReaderBuilder::build)
         .map_err(|error| unreadable(&error))?;
-    let mut builder = LabelsBuilder::default();
     let mut row = 0;
     for batch in reader {
         let batch = batch.map_err(|error| unreadable(&error))?;
@@ -241,7 +240,7 @@ fn read_parquet(path: &Path) -> Result<Labels, Vec<BadLabel>> {
 }
 
 fn push_batch(
-    builder: &mut LabelsBuilder,
+    builder: &mut LabelsBuilder<'_>,
     batch: &RecordBatch,
     row: &mut u64,
 ) -> Result<(), Vec<BadLabel>> {

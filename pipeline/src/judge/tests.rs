@@ -237,7 +237,7 @@ fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
 
 fn mistakes(name: &str, bytes: &[u8]) -> Vec<String> {
     let (_dir, path) = file(name, bytes);
-    match Labels::read(&path) {
+    match Labels::read(&path, None) {
         Err(Failure::Input(diagnostics, _)) => {
             diagnostics.into_iter().map(|diagnostic| diagnostic.message.en).collect()
         }
@@ -255,7 +255,7 @@ fn csv_and_json_lines_say_the_same() {
         {\"subject_kind\":\"event\",\"subject_id\":\"e1\",\"label\":\"honest\",\"role\":null}\n";
     for (name, text) in [("l.csv", csv), ("l.jsonl", json)] {
         let (_dir, path) = file(name, text.as_bytes());
-        let labels = Labels::read(&path).unwrap_or_else(|_| panic!("{name} is good"));
+        let labels = Labels::read(&path, None).unwrap_or_else(|_| panic!("{name} is good"));
         assert_eq!(labels.len(), 2, "{name}");
         let account = labels.get(Subject::Account, "u1").expect("labelled");
         assert_eq!((account.fraud, account.detectable_from), (true, Some(START)), "{name}");
@@ -285,7 +285,7 @@ fn parquet_reads_strings_and_timestamps() {
     writer.write(&batch).expect("written");
     writer.close().expect("closed");
     let (_dir, path) = file("l.parquet", &bytes);
-    let labels = Labels::read(&path).unwrap_or_else(|_| panic!("the file is good"));
+    let labels = Labels::read(&path, None).unwrap_or_else(|_| panic!("the file is good"));
     let account = labels.get(Subject::Account, "u1").expect("labelled");
     assert_eq!((account.known_at, account.typology), (Some(START), Some(0)));
     assert_eq!(labels.typologies(), ["ring"]);

@@ -80,7 +80,7 @@ impl Files {
         }
         files.read_policy(schema);
         files.read_conditions();
-        files.read_lists();
+        files.read_lists(schema);
         files.read_features(schema);
         files.read_phrases();
         files.read_rules(schema);
@@ -197,13 +197,16 @@ impl Files {
         self.found.extend(reader.finish());
     }
 
-    fn read_lists(&mut self) {
+    fn read_lists(&mut self, schema: &Schema) {
         for path in self.listing(&self.directory.join(LISTS)) {
             if !has_extension(&path, "csv") {
                 continue;
             }
             let Some(text) = self.text(&path, LIST_BYTES_MAX) else { continue };
-            let (list, wrong) = lists::read(&path, &text, &self.zone);
+            let (mut list, wrong) = lists::read(&path, &text, &self.zone);
+            if let Some(pseudonyms) = schema.pseudonyms() {
+                list.add_pseudonyms(|value| pseudonyms.of(value));
+            }
             self.found.extend(wrong);
             self.lists.insert(stem(&path), Arc::new(list));
         }

@@ -60,11 +60,16 @@ pub(super) fn terms(
     for artefact in [&models.champion, &models.challenger] {
         model.update(artefact.as_ref().map_or("none", |artefact| artefact.hash()).as_bytes());
     }
+    let key = request.pseudonyms.as_ref().map_or("none", |held| held.fingerprint());
     let options = format!("{} {}", request.options.tick, request.options.batch);
     vec![
         Term { what: Message::new("event files", "事件文件"), hash: input.finalize() },
         Term { what: Message::new("rules", "规则"), hash: rules.finalize() },
         Term { what: Message::new("models", "模型"), hash: model.finalize() },
+        Term {
+            what: Message::new("keys of --pseudonymise", " --pseudonymise 密钥"),
+            hash: blake3::hash(key.as_bytes()),
+        },
         Term {
             what: Message::new("--tick or --batch", " --tick 或 --batch "),
             hash: blake3::hash(options.as_bytes()),

@@ -34,6 +34,10 @@ impl Examples {
 
     /// Looks at the decision at a place of a batch.
     pub(super) fn observe(&mut self, epoch: usize, batch: &DecisionBatch, at: usize) {
+        if batch.slice.chunk.schema().pseudonyms().is_some() {
+            // Whoever has ids replaced does not want what people write beside their events either.
+            return;
+        }
         let (lexicon, rules) = &self.epochs[epoch];
         for place in batch.hits.range(at) {
             let hit = usize::from(batch.hits.items()[place]);

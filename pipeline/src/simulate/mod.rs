@@ -180,6 +180,7 @@ fn run_directory(
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
         events: Events::Files { paths: vec![out.join("events.parquet")], maps: Vec::new() },
+        pseudonyms: None,
         labels: Some(out.join("labels.parquet")),
         rules: Some(rules.to_owned()),
         models: ModelPaths::default(),

@@ -98,7 +98,10 @@ impl Step {
                 let (block, bytes, buffer) = (sink.finish(), disk_bytes, bytes);
                 Ok(Decoded::Block { block, seen, offsets, bytes, buffer })
             }
-            Step::Refused { reject, disk_bytes } => {
+            Step::Refused { mut reject, disk_bytes } => {
+                if schema.pseudonyms().is_some() {
+                    reject.raw.clear();
+                }
                 let source = reject.source;
                 let block = Block { source, chunks: Vec::new(), rejects: vec![reject], records: 1 };
                 Ok(Decoded::other(block, disk_bytes))

@@ -114,7 +114,8 @@ impl Intake {
 
 impl Days {
     fn take(&self, mut events: Sorter, progress: &dyn Progress) -> Result<Taken, Failure> {
-        let schema = events.schema().clone();
+        // What is replaced was replaced when they were written.
+        let schema = Arc::new(Schema::clone(events.schema()).with_pseudonyms(None));
         let inputs: Vec<Input> = self.files.iter().map(Input::plain).collect();
         let (mut rejects, mut held) = (Vec::new(), None);
         let each = &mut |block: Block| {

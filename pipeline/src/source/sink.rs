@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// walks them, large enough that a call a chunk costs nothing a row.
 pub const CHUNK_ROWS_MAX: usize = 65_536;
 
+/// Why a record was refused that could not be read at all, where ids are replaced.
+const NOT_SHOWN: &str = "it cannot be read in its format; it is not shown, as ids are replaced";
+
 /// What one block of a file held.
 #[derive(Debug)]
 pub struct Block {
@@ -101,6 +104,11 @@ impl<'t> Sink<'t> {
 
     /// Refuses a record that could not be read in its format.
     pub(super) fn refuse(&mut self, at: u64, refusal: Refusal, raw: &[u8]) {
+        // What a decoder says may quote the record.
+        let refusal = match self.builder.so_far().schema().pseudonyms() {
+            Some(_) => Refusal::new(refusal.code, NOT_SHOWN),
+            None => refusal,
+        };
         self.count(Err(refusal), at, || raw.to_vec());
     }
 
@@ -114,7 +122,12 @@ impl<'t> Sink<'t> {
     fn count(&mut self, result: Result<(), Refusal>, at: u64, raw: impl Fn() -> Vec<u8>) {
         self.block.records += 1;
         if let Err(refusal) = result {
-            self.block.rejects.push(Reject::new(self.block.source, at, refusal, &raw()));
+            // No pseudonym can be put into what is no event.
+            let raw = match self.builder.so_far().schema().pseudonyms() {
+                Some(_) => Vec::new(),
+                None => raw(),
+            };
+            self.block.rejects.push(Reject::new(self.block.source, at, refusal, &raw));
         }
     }
 }

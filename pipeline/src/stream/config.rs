@@ -2,6 +2,7 @@
 //! otherwise.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -11,7 +12,7 @@ use super::serve::PacketConfig;
 use super::{days, snapshots};
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
-use crate::event::{Schema, Type};
+use crate::event::{Pseudonyms, Schema, Type};
 use crate::peers::{Hosts, Place};
 use crate::source::mapping::extra_columns;
 
@@ -73,6 +74,8 @@ pub struct Config {
     pub snapshots: Option<snapshots::Settings>,
     /// Where what is decided is kept by day; none: only in the output topic.
     pub days: Option<days::Settings>,
+    /// What replaces the ids of events and lists, if anything does.
+    pub pseudonyms: Option<Arc<Pseudonyms>>,
     /// Columns of one's own, with their types.
     pub extras: Vec<(String, Type)>,
 }
@@ -91,7 +94,7 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "brokers",
     "name",
     "rules",
@@ -108,6 +111,7 @@ pub(super) const KEYS: [&str; 19] = [
     "snapshots",
     "days",
     "extra",
+    "pseudonymise",
     "http",
     "packet",
     "kafka",
@@ -141,7 +145,8 @@ impl Config {
 
     /// The schema of the events.
     pub fn schema(&self) -> Schema {
-        Schema::with_extras(self.extras.iter().cloned())
+        let schema = Schema::with_extras(self.extras.iter().cloned());
+        schema.with_pseudonyms(self.pseudonyms.clone())
     }
 
     fn parse(path: &Path, text: &str, over: &Overrides) -> (Config, Vec<Diagnostic>) {
@@ -160,6 +165,7 @@ impl Config {
         let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
         let skew = reader.duration(root, "max_skew", SKEW_MS);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
+        let key = string(&mut reader, root, "pseudonymise");
         let mut topics = Topics::default();
         if let Some(node) = root.get("topics")
             && let Some(table) = reader.as_table("topics", node)
@@ -189,9 +195,41 @@ impl Config {
             packet,
             snapshots: snapshots::Settings::read(&mut reader, root, path),
             days: days::Settings::read(&mut reader, root, path),
+            pseudonyms: key.map(beside).and_then(|path| pseudonyms(&mut reader, root, &path)),
             extras: extra_columns(&mut reader, root),
         };
+        if let (Some(_), Some(_), Some(node)) =
+            (&config.pseudonyms, &config.out, root.get("pseudonymise"))
+        {
+            let message = Message::new(
+                "`out` holds the input log, and so every id as it came: it does not go with pseudonymise",
+                "`out` 包含输入日志，其中有全部原始编号：不能与 pseudonymise 同时使用",
+            );
+            let hint = Message::new(
+                "[days] keeps a run without them; or export the input log and replay it with \
+                 backtest --pseudonymise",
+                "可用 [days] 保存不含原始编号的运行；或导出输入日志，再用 backtest --pseudonymise 重放",
+            );
+            reader.fail("out-in-clear", node.span(), message, Some(hint));
+        }
         (config, reader.finish())
+    }
+}
+
+/// Reads the key of `pseudonymise`.
+fn pseudonyms(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &Path) -> Option<Arc<Pseudonyms>> {
+    let span = root.get("pseudonymise").map_or(0..0, |node| node.span());
+    match Pseudonyms::read(path) {
+        Ok(held) => Some(Arc::new(held)),
+        Err(Failure::Input(wrong, _)) => {
+            for Diagnostic { code, message: Message { en, zh }, hint, .. } in wrong {
+                let path = path.display();
+                let message = Message::new(format!("{path}: {en}"), format!("{path}：{zh}"));
+                reader.fail(code, span.clone(), message, hint);
+            }
+            None
+        }
+        Err(_) => None,
     }
 }
 

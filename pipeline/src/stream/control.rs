@@ -64,6 +64,9 @@ pub(super) struct Begin {
     pub(super) rules_hash: String,
     /// Columns of one's own, with their types.
     pub(super) extra: Vec<(String, String)>,
+    /// The fingerprint of the key by which ids are replaced; none where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pseudonymise: Option<String>,
 }
 
 /// A partition of an input topic.
@@ -206,6 +209,7 @@ impl Begin {
             dedup_window_ms: settings.dedup_window,
             rules_hash: rules_hash.to_owned(),
             extra: extra(config),
+            pseudonymise: config.pseudonyms.as_ref().map(|held| held.fingerprint().to_owned()),
         }
     }
 
@@ -227,6 +231,7 @@ impl Begin {
             ("dedup_window", "dedup_window", self.dedup_window_ms != now.dedup_window_ms),
             ("the rules (their hash)", "规则（哈希）", self.rules_hash != now.rules_hash),
             ("the columns of [extra]", "[extra] 的列", self.extra != now.extra),
+            ("the key of pseudonymise", "pseudonymise 密钥", self.pseudonymise != now.pseudonymise),
         ];
         let (en, zh): (Vec<&str>, Vec<&str>) =
             differs.iter().filter(|(_, _, differs)| *differs).map(|(en, zh, _)| (*en, *zh)).unzip();

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::config::Config;
 use super::control::{Begin, Counted, Resume};
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
-use crate::event::Type;
+use crate::event::{Pseudonyms, Type};
 use crate::expr::Zone;
 use crate::finished::days::{DayCounts, PARTS, StreamDay, listed};
 use crate::rules::Policy;
@@ -87,6 +88,7 @@ pub(super) struct Facts {
     /// BLAKE3 of that with which the stream began.
     pub(super) begin: String,
     pub(super) rules: Option<PathBuf>,
+    pub(super) pseudonyms: Option<Arc<Pseudonyms>>,
     pub(super) zone: String,
     pub(super) dedup_window: i64,
     pub(super) tick: i64,
@@ -102,6 +104,7 @@ impl Facts {
         Facts {
             begin: blake3::hash(&bytes).to_hex().to_string(),
             rules: config.rules.clone(),
+            pseudonyms: config.pseudonyms.clone(),
             zone: policy.time_zone.clone(),
             dedup_window: policy.dedup_window,
             tick: config.tick,
@@ -504,6 +507,10 @@ impl Open {
             partial: bool,
             rules: String,
             labels: &'w str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pseudonymise: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pseudonymise_fingerprint: Option<&'w str>,
             time_zone: &'w str,
             dedup_window_ms: i64,
             tick_ms: i64,
@@ -513,6 +520,7 @@ impl Open {
             stream: &'w StreamDay,
         }
         let rules = facts.rules.as_ref().map(|path| path.display().to_string());
+        let pseudonyms = facts.pseudonyms.as_deref();
         toml::to_string(&Written {
             version: env!("CARGO_PKG_VERSION"),
             decisions_digest: digest,
@@ -520,6 +528,8 @@ impl Open {
             partial: false,
             rules: rules.unwrap_or_default(),
             labels: "",
+            pseudonymise: pseudonyms.map(|held| held.path().display().to_string()),
+            pseudonymise_fingerprint: pseudonyms.map(|held| held.fingerprint()),
             time_zone: &facts.zone,
             dedup_window_ms: facts.dedup_window,
             tick_ms: facts.tick,

@@ -371,13 +371,16 @@ impl Engine {
     }
 
     /// A dead letter: key, bytes and headers as they came, as far as brokers take them once more, and
-    /// where and why.
+    /// where and why; where ids are replaced, that alone.
     fn outgoing(&self, mut letter: Letter) -> Outgoing {
         let source = &self.sources[letter.place.0];
         let mut headers = Vec::new();
         // It may quote the record.
         letter.detail.truncate(letter.detail.floor_char_boundary(DETAIL_BYTES_MAX));
         let whole = letter.value.len();
+        if self.decoder.replaces_ids() {
+            (letter.key, letter.value, letter.headers) = (None, Vec::new(), None);
+        }
         letter.value.truncate(VALUE_BYTES_MAX);
         for (key, value) in [
             ("code", letter.code.to_owned()),

@@ -162,7 +162,11 @@ fn meet(
     let mut rules = blake3::Hasher::new();
     let laid = Laid::open(config.rules.as_deref(), schema)?;
     rules.update(laid.timetable().rules_hash().as_bytes()).update(&laid.layout());
-    let what = Message::new("rules or columns", "规则或列");
+    if let Some(pseudonyms) = schema.pseudonyms() {
+        rules.update(pseudonyms.fingerprint().as_bytes());
+    }
+    let what =
+        Message::new("rules, columns or the key of pseudonymise", "规则、列或 pseudonymise 密钥");
     peers.agree(&[Term { what, hash: rules.finalize() }], &stop)?;
     Ok(peers)
 }
@@ -563,6 +567,7 @@ fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<()
     let exported = export::export(config, &log)?;
     let request = Request {
         events: Events::Log { path: log, lateness: None },
+        pseudonyms: config.pseudonyms.clone(),
         labels: None,
         rules: exported.rules,
         models: ModelPaths::default(),

@@ -154,7 +154,7 @@ fn measure(seed: u64) -> (Vec<&'static str>, Vec<&'static str>, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let scenario = Scenario::parse(Path::new("scenario.toml"), SCENARIO).expect("a scenario");
     simulate::command(&scenario, seed, directory.path()).expect("a population");
-    let labels = Labels::read(&directory.path().join("labels.parquet")).expect("labels");
+    let labels = Labels::read(&directory.path().join("labels.parquet"), None).expect("labels");
     let (_, chunks) = read(&directory.path().join("events.parquet"));
     let planted = plant(&chunks, &labels);
     let path = directory.path().join("planted.jsonl");

@@ -206,6 +206,7 @@ fn what_is_shipped_decides_the_same_from_any_files() {
                 },
                 maps: Vec::new(),
             },
+            pseudonyms: None,
             labels: None,
             rules: Some(workspace().join("rules")),
             models: ModelPaths::default(),

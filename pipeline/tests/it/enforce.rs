@@ -141,6 +141,7 @@ fn write_events(path: &Path) {
 fn decide(directory: &Path, workers: usize) -> Outcome {
     let request = Request {
         events: Events::Files { paths: vec![directory.join("events.csv")], maps: Vec::new() },
+        pseudonyms: None,
         labels: None,
         rules: Some(directory.join("rules")),
         models: ModelPaths::default(),

@@ -359,6 +359,7 @@ pub(crate) fn ran(
     let out = tempfile::tempdir().unwrap();
     let request = Request {
         events,
+        pseudonyms: None,
         labels: None,
         rules,
         models: ModelPaths::default(),

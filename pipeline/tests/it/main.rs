@@ -28,6 +28,7 @@ mod oracle;
 mod order;
 mod packet;
 mod packet_bytes;
+mod pseudonymise;
 mod referee;
 mod rule_sets;
 mod rules_check;

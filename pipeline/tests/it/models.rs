@@ -150,6 +150,7 @@ impl Scene {
     fn request(&self, out: &str, rules: &str, cut: (usize, i64, usize)) -> Request {
         Request {
             events: Events::Files { paths: vec![self.path("events.csv")], maps: Vec::new() },
+            pseudonyms: None,
             labels: Some(self.path("labels.csv")),
             rules: Some(self.path(rules)),
             models: ModelPaths::default(),

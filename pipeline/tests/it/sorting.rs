@@ -226,6 +226,7 @@ fn backtest(workers: usize, sort_memory: usize, out: &Path) -> Outcome {
             paths: vec![workspace().join("fixtures/populations/new-year/events.parquet")],
             maps: Vec::new(),
         },
+        pseudonyms: None,
         labels: None,
         rules: Some(workspace().join("bench/batch-job")),
         models: ModelPaths::default(),

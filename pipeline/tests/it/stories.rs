@@ -33,6 +33,7 @@ fn events(story: &Path) -> PathBuf {
 fn decide(story: &Path, out: &Path) -> (Outcome, String) {
     let request = Request {
         events: Events::Files { paths: vec![events(story)], maps: Vec::new() },
+        pseudonyms: None,
         labels: Some(story.join("labels.csv")).filter(|labels| labels.is_file()),
         rules: Some(workspace().join("rules")),
         models: ModelPaths::default(),

@@ -75,6 +75,7 @@ fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, V
 fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
     let request = Request {
         events: Events::Files { paths: vec![dir.join("events.parquet")], maps: Vec::new() },
+        pseudonyms: None,
         labels: None,
         rules: Some(rules.to_owned()),
         models: ModelPaths::default(),

@@ -109,6 +109,11 @@ impl Decoder {
         Decoder { schema, keys: Keys::new(names), target: Target::Fields(fields), max_ahead }
     }
 
+    /// Whether ids are replaced: then nothing of a record is kept that is no event.
+    pub(crate) fn replaces_ids(&self) -> bool {
+        self.schema.pseudonyms().is_some()
+    }
+
     /// The events and rejects of a partition's next records, both in the order of offsets.
     pub fn decode(&self, partition: u32, records: &[Arrived]) -> Block {
         let mut sink = Sink::new(partition, &self.schema, &self.target, records.len());

@@ -147,7 +147,7 @@ mod tests {
         for at in 0..100_u64 {
             let id = format!("e{at}");
             let values = [
-                (EVENT_ID, Raw::Str(id)),
+                (EVENT_ID, Raw::Str(&id)),
                 (EVENT_TIME, Raw::Int(1_707_480_000_000 + at as i64)),
                 (KIND, Raw::Str("account")),
                 (ACCOUNT_ID, Raw::Str("红线")),

@@ -251,7 +251,7 @@ mod tests {
             let mut builder = ChunkBuilder::new(schema.clone());
             let id = format!("e{id}");
             let values = [
-                (EVENT_ID, Raw::Str(id)),
+                (EVENT_ID, Raw::Str(&id)),
                 (EVENT_TIME, Raw::Int(START + at)),
                 (KIND, Raw::Str("login")),
                 (ACCOUNT_ID, Raw::Str("u")),

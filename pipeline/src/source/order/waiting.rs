@@ -193,11 +193,11 @@ mod tests {
                     watermark = watermark.max(time - 300);
                     let (id, group) = (format!("e{}", random(40)), format!("g{}", random(2)));
                     let values = [
-                        (EVENT_ID, Raw::Str(id)),
+                        (EVENT_ID, Raw::Str(&id)),
                         (EVENT_TIME, Raw::Int(time)),
                         (KIND, Raw::Str("login")),
                         (ACCOUNT_ID, Raw::Str("u")),
-                        (GROUP_ID, Raw::Str(group)),
+                        (GROUP_ID, Raw::Str(&group)),
                     ];
                     builder.push(values, Position { source: 0, at }).unwrap();
                     effective.push(time.max(watermark));

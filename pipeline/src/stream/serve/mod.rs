@@ -122,7 +122,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         ending: ending.clone(),
         body_bytes: packet.body_bytes,
     });
-    let sources = HeardSoFar::new(heard.sources());
+    let sources = HeardSoFar::new(heard.sources(), config.pseudonyms.clone());
     let listening = Listening::begin(listener, packet.tls.as_ref(), routes::routes(app))?;
     let reading = ending.clone();
     let thread = std::thread::spawn(move || heard.run(&jobs, &reading));

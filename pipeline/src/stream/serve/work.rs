@@ -3,6 +3,7 @@
 //! What a batch comes to is told when it is on disk: clients get their answers then, and the stream
 //! its events. Its events stand in the outbox before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::outbox::{Entry, Event, Outbox};
 use super::publish::{Published, Publisher};
 use crate::decision::Verdict;
 use crate::diagnostic::{Failure, Message};
+use crate::event::Pseudonyms;
 use crate::packet::command::{Command, Decision, Request, Resolution};
 use crate::packet::durable::BATCH_MAX;
 use crate::packet::engine::{Engine, ID_BYTES_MAX, REASON_BYTES_MAX, Rejected};
@@ -150,11 +152,16 @@ pub(super) struct HeardSoFar {
     sources: Vec<(String, u64)>,
     /// What people did with transactions whose decisions have not come yet.
     waiting: BTreeMap<String, (usize, u64, Act)>,
+    /// By which the stream replaces ids, if it does.
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 impl HeardSoFar {
-    pub(super) fn new(sources: Vec<(String, u64)>) -> HeardSoFar {
-        HeardSoFar { sources, waiting: BTreeMap::new() }
+    pub(super) fn new(
+        sources: Vec<(String, u64)>,
+        pseudonyms: Option<Arc<Pseudonyms>>,
+    ) -> HeardSoFar {
+        HeardSoFar { sources, waiting: BTreeMap::new(), pseudonyms }
     }
 
     /// From where on to read, should this be the end: what waits is read again.
@@ -182,7 +189,11 @@ impl HeardSoFar {
                 let Some(ours) = engine.transaction(&decided.event_id) else {
                     return Came::Foreign;
                 };
-                if (ours.account, ours.amount.0) != (&*decided.account_id, decided.amount_fen) {
+                let account = match &self.pseudonyms {
+                    Some(pseudonyms) => Cow::Owned(pseudonyms.of(ours.account)),
+                    None => Cow::Borrowed(ours.account),
+                };
+                if (&*account, ours.amount.0) != (&*decided.account_id, decided.amount_fen) {
                     // Somebody else has sent an event under its id, and was first.
                     let transaction = &*decided.event_id;
                     tracing::warn!(transaction, "what was decided on is not this transaction");

@@ -52,7 +52,7 @@ struct Room {
 impl Room {
     fn new() -> Room {
         let sources = vec![("decisions/0".to_owned(), 0), ("holds/0".to_owned(), 0)];
-        Room { engine: engine(), heard: HeardSoFar::new(sources) }
+        Room { engine: engine(), heard: HeardSoFar::new(sources, None) }
     }
 
     /// Hears records as one batch, has the engine do what follows, and says what that was.

@@ -11,6 +11,7 @@ mod days;
 mod endures;
 mod http;
 mod operate;
+mod pseudonyms;
 mod reload;
 mod replay;
 mod serve;
