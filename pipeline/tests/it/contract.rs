@@ -1,0 +1,59 @@
+//! What every command promises to programs that call it: JSON where it is asked for, and exit codes
+//! that tell a mistake of the caller from one of the machine.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::diff::{done, hongxian};
+
+fn parsed(place: &Path, arguments: &[&str]) -> Value {
+    let text = done(place, arguments);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{text}"))
+}
+
+#[test]
+fn a_digest_is_of_decisions_and_of_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    fs::write(place.join("events.csv"), EVENTS).unwrap();
+    fs::create_dir(place.join("none")).unwrap();
+    let rules = ["--rules", "none", "--out", "run", "--json"];
+    let run = parsed(place, &[&["backtest", "events.csv"], &rules[..]].concat());
+    let digest = run["decisions_digest"].as_str().unwrap();
+    assert_eq!(done(place, &["digest", "run"]), format!("{digest}\n"));
+    assert_eq!(parsed(place, &["digest", "run", "--json"]), json!({ "decisions_digest": digest }));
+
+    // The line by hand, as the contract has it.
+    let hash = run_hash(place);
+    let line = format!(
+        "{{\"event_id\":\"e1\",\"event_time\":1707480000000,\"effective_time\":1707480000000,\
+         \"late\":false,\"kind\":\"transfer\",\"account_id\":\"a\",\"counterparty_id\":\"b\",\
+         \"group_id\":null,\"packet_id\":null,\"amount_fen\":5,\"decision\":\"allow\",\"score\":0,\
+         \"rule_score\":0,\"model_score\":null,\"reasons\":[],\"evidence\":{{}},\"outcome\":null,\
+         \"shadow_hits\":[],\"rules_hash\":\"{hash}\",\"model_hash\":null}}"
+    );
+    for text in [format!("{line}\n"), line.clone()] {
+        fs::write(place.join("lines.jsonl"), text).unwrap();
+        assert_eq!(done(place, &["digest", "lines.jsonl"]), format!("{digest}\n"));
+    }
+    for (text, at) in [(EVENTS.to_owned(), 1), (format!("{line}\n{{\"event_id\": \"e2\"\n"), 2)] {
+        fs::write(place.join("other"), text).unwrap();
+        let refused = hongxian(place, &["digest", "other"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(
+            refused.stdout.is_empty() && said.contains(&format!("other:{at} is no ")),
+            "{said}"
+        );
+    }
+}
+
+const EVENTS: &str = "event_id,event_time,kind,account_id,counterparty_id,amount_fen\n\
+    e1,1707480000000,transfer,a,b,5\n";
+
+fn run_hash(place: &Path) -> String {
+    let run: toml::Table = fs::read_to_string(place.join("run/run.toml")).unwrap().parse().unwrap();
+    run["rules_hash"].as_str().unwrap().to_owned()
+}
