@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, Message, Sources, render};
+use crate::diagnostic::{Failure, Lang, Message, Sources, render, unreadable, unwritable};
 use crate::event::Schema;
 use crate::features::cost;
 use crate::rules::overview::Overview;
@@ -152,8 +152,9 @@ fn tell(
 /// Puts the files into their normal form, or says which are not.
 fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
     let mut changed = Vec::new();
-    for file in fmt::files(directory).map_err(|error| unusable(directory, &error))? {
-        let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+    let unread = |path: &Path, error| Failure::Usage(unreadable(path, &error));
+    for file in fmt::files(directory).map_err(|error| unread(directory, error))? {
+        let text = fs::read_to_string(&file).map_err(|error| unread(&file, error))?;
         let below = file.strip_prefix(directory).unwrap_or(&file);
         // What is not TOML is left as it is: `rules check` says what is wrong with it.
         let Some(formatted) = fmt::format(below, &text).filter(|formatted| *formatted != text)
@@ -161,7 +162,8 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
             continue;
         };
         if !check {
-            fs::write(&file, formatted).map_err(|error| unusable(&file, &error))?;
+            fs::write(&file, formatted)
+                .map_err(|error| Failure::Environment(unwritable(&file, &error)))?;
         }
         changed.push(file);
     }
@@ -182,10 +184,6 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-fn unusable(path: &Path, error: &std::io::Error) -> Failure {
-    super::environment(format!("{}: {error}", path.display()))
 }
 
 fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {

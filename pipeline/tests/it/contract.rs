@@ -57,3 +57,15 @@ fn run_hash(place: &Path) -> String {
     let run: toml::Table = fs::read_to_string(place.join("run/run.toml")).unwrap().parse().unwrap();
     run["rules_hash"].as_str().unwrap().to_owned()
 }
+
+/// Whoever names a rules directory that is not there has mistyped it, whatever was to be done.
+#[test]
+fn a_rules_directory_that_is_not_there_is_a_mistake_of_the_caller() {
+    let place = tempfile::tempdir().unwrap();
+    for command in ["check", "test", "fmt", "docs"] {
+        let refused = hongxian(place.path(), &["rules", command, "--rules", "nowhere"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "rules {command}: {said}");
+        assert!(said.contains("nowhere"), "{said}");
+    }
+}
