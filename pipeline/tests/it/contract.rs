@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::diff::{done, hongxian};
+use super::diff::{done, hongxian, stories};
+use super::support::workspace;
 
 fn parsed(place: &Path, arguments: &[&str]) -> Value {
     let text = done(place, arguments);
@@ -68,4 +69,22 @@ fn a_rules_directory_that_is_not_there_is_a_mistake_of_the_caller() {
         assert_eq!(refused.status.code(), Some(2), "rules {command}: {said}");
         assert!(said.contains("nowhere"), "{said}");
     }
+}
+
+/// A rule that lacked a value is counted for whoever looks at the run, and not silently a miss.
+#[test]
+fn rules_that_could_not_be_evaluated_are_shown() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let rule = "title = 't'\nstatus = 'live'\non = ['transfer']\nwhen = \"group_id == 'g'\"\nscore = 1\n\
+        reason = 'r'\n";
+    fs::create_dir_all(place.join("own/funds")).unwrap();
+    fs::write(place.join("own/funds/in-a-group.toml"), rule).unwrap();
+    fs::write(place.join("events.csv"), EVENTS).unwrap();
+    let said = done(place, &["backtest", "events.csv", "--rules", "own", "--out", "run"]);
+    assert!(said.contains("not evaluable, transactions  in-a-group 1"), "{said}");
+    let files = stories(place);
+    let shipped = workspace().join("rules").display().to_string();
+    let said = done(place, &["backtest", &files[0], "--rules", &shipped, "--out", "story"]);
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
 }
