@@ -11,6 +11,7 @@ use crate::features::cost;
 use crate::rules::overview::Overview;
 use crate::rules::{self, Loaded, docs, fmt};
 use crate::rules_test;
+use crate::source::{self, Input, Mapping};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -19,6 +20,8 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// Print what is shared, and the expected bytes a key and an event, of each family of features
         #[arg(long)]
         cost: bool,
@@ -43,6 +46,8 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// How results are printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -69,10 +74,35 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// What is documented
         #[arg(long, value_enum, default_value_t = Of::Features)]
         of: Of,
     },
+}
+
+/// The columns of one's own that rules read.
+#[derive(clap::Args)]
+pub(super) struct Maps {
+    /// Mapping file whose own columns, [extra.NAME], the rules read; as often as there are such files
+    #[arg(long = "map", value_name = "FILE")]
+    maps: Vec<PathBuf>,
+}
+
+impl Maps {
+    /// The fields of the events that the rules are for.
+    fn schema(&self) -> Result<Arc<Schema>, Failure> {
+        let inputs: Result<Vec<Input>, Failure> = self
+            .maps
+            .iter()
+            .map(|path| {
+                let mapping = Some(Arc::new(Mapping::load(path)?));
+                Ok(Input { path: path.clone(), mapping })
+            })
+            .collect();
+        source::schema(&inputs?).map(Arc::new)
+    }
 }
 
 /// What is documented.
@@ -97,21 +127,37 @@ pub(super) enum Format {
 
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
-        Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
-        Command::Test { rules, format, mutate: false } => test(rules, *format, shown),
-        Command::Test { rules, format, mutate: true } => mutate(rules, *format, shown),
+        Command::Check { rules, maps, cost, json } => {
+            check(rules, &maps.schema()?, (*cost, *json), shown)
+        }
+        Command::Test { rules, maps, format, mutate: false } => {
+            test(rules, &maps.schema()?, *format, shown)
+        }
+        Command::Test { rules, maps, format, mutate: true } => {
+            mutate(rules, &maps.schema()?, *format, shown)
+        }
         Command::Fmt { rules, check } => format(rules, *check, shown),
-        Command::Docs { rules, of } => docs(rules, *of, shown),
+        Command::Docs { rules, maps, of } => docs(rules, &maps.schema()?, *of, shown),
     }
 }
 
-fn test(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
-    let (report, sources) = rules_test::run(directory)?;
+fn test(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    format: Format,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let (report, sources) = rules_test::run(directory, schema)?;
     tell(&report, &sources, format, shown)
 }
 
-fn mutate(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
-    let (report, mutations, sources) = rules_test::mutate(directory)?;
+fn mutate(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    format: Format,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let (report, mutations, sources) = rules_test::mutate(directory, schema)?;
     let Some(mutations) = mutations else { return tell(&report, &sources, format, shown) };
     match format {
         Format::Text => print(&mutations.text(&sources, shown.lang, shown.rich)),
@@ -186,8 +232,8 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
-    let loaded = rules::load(Some(directory), &Arc::new(Schema::default()))?;
+fn docs(directory: &Path, schema: &Arc<Schema>, of: Of, shown: Shown) -> Result<(), Failure> {
+    let loaded = rules::load(Some(directory), schema)?;
     print(&match of {
         Of::Features => docs::features(&loaded.catalogue),
         Of::Rules => docs::rules(&loaded.rules, shown.lang),
@@ -195,9 +241,13 @@ fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(directory: &Path, with_cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
-    let schema = Arc::new(Schema::default());
-    let loaded = match rules::load(Some(directory), &schema) {
+fn check(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    (with_cost, json): (bool, bool),
+    shown: Shown,
+) -> Result<(), Failure> {
+    let loaded = match rules::load(Some(directory), schema) {
         Ok(loaded) => loaded,
         Err(Failure::Input(found, sources)) if json => {
             print_overview(&Overview::of_mistakes(&found, &sources));

@@ -59,6 +59,30 @@ fn run_hash(place: &Path) -> String {
     run["rules_hash"].as_str().unwrap().to_owned()
 }
 
+/// Rules may read columns of one's own, whose types the mapping file says; they are checked, tested
+/// and documented like others.
+#[test]
+fn rules_on_own_columns_are_checked_and_tested_with_their_mapping() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let map = "[fields]\nevent_id = 'id'\nevent_time = 'at'\nkind = { constant = 'transfer' }\n\
+        [extra.shop]\ncolumn = 'shop'\ntype = 'string'\n";
+    fs::write(place.join("map.toml"), map).unwrap();
+    let rule = "title = 't'\nstatus = 'live'\non = ['transfer']\nwhen = \"extra.shop == 's'\"\nscore = 1\n\
+        reason = 'r'\n[[test]]\nname = 'hits'\n\
+        given = ['0s transfer - a payee=b amount=1 extra.shop=s', '1s transfer - a payee=b amount=1 extra.shop=t']\n\
+        expect = [{ event = 1, hit = true }, { event = 2, hit = false }]\n";
+    fs::create_dir_all(place.join("own/funds")).unwrap();
+    fs::write(place.join("own/funds/at-the-shop.toml"), rule).unwrap();
+    for (command, said) in [("check", "1 rules"), ("test", "1 passed"), ("docs", "`extra.shop`")] {
+        let words = ["rules", command, "--rules", "own"];
+        let without = hongxian(place, &words);
+        assert_eq!(without.status.code(), Some(2), "{command}: there is no such column");
+        let with = done(place, &[&words[..], &["--map", "map.toml"]].concat());
+        assert!(with.contains(said), "{command}: {with}");
+    }
+}
+
 /// Whoever names a rules directory that is not there has mistyped it, whatever was to be done.
 #[test]
 fn a_rules_directory_that_is_not_there_is_a_mistake_of_the_caller() {
