@@ -51,6 +51,9 @@ pub(super) enum Command {
         /// How results are printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+        /// The same as --format json
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
         /// Change each rule a little in every way and see whether its tests notice
         ///
         /// A comparison gets another edge or sense, `&&` and `||` change places, clauses, `!` and
@@ -68,6 +71,9 @@ pub(super) enum Command {
         /// Change nothing; exit 1 if something would change
         #[arg(long)]
         check: bool,
+        /// Print one JSON object: `changed`, the files that were, or would be, changed
+        #[arg(long)]
+        json: bool,
     },
     /// Print what rules and features there are, as Markdown
     Docs {
@@ -79,6 +85,9 @@ pub(super) enum Command {
         /// What is documented
         #[arg(long, value_enum, default_value_t = Of::Features)]
         of: Of,
+        /// Print one JSON object: `features` or `rules`, a list with what the Markdown says of each
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -130,14 +139,18 @@ pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
         Command::Check { rules, maps, cost, json } => {
             check(rules, &maps.schema()?, (*cost, *json), shown)
         }
-        Command::Test { rules, maps, format, mutate: false } => {
-            test(rules, &maps.schema()?, *format, shown)
+        Command::Test { rules, maps, format, json, mutate: mutants } => {
+            let schema = maps.schema()?;
+            let format = if *json { Format::Json } else { *format };
+            match mutants {
+                true => mutate(rules, &schema, format, shown),
+                false => test(rules, &schema, format, shown),
+            }
         }
-        Command::Test { rules, maps, format, mutate: true } => {
-            mutate(rules, &maps.schema()?, *format, shown)
+        Command::Fmt { rules, check, json } => format(rules, *check, *json, shown),
+        Command::Docs { rules, maps, of, json } => {
+            docs(rules, &maps.schema()?, (*of, *json), shown)
         }
-        Command::Fmt { rules, check } => format(rules, *check, shown),
-        Command::Docs { rules, maps, of } => docs(rules, &maps.schema()?, *of, shown),
     }
 }
 
@@ -196,7 +209,7 @@ fn tell(
 }
 
 /// Puts the files into their normal form, or says which are not.
-fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
+fn format(directory: &Path, check: bool, json: bool, shown: Shown) -> Result<(), Failure> {
     let mut changed = Vec::new();
     let unread = |path: &Path, error| Failure::Usage(unreadable(path, &error));
     for file in fmt::files(directory).map_err(|error| unread(directory, error))? {
@@ -213,7 +226,10 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
         }
         changed.push(file);
     }
-    for file in &changed {
+    if json {
+        print(&format!("{:#}\n", serde_json::json!({ "changed": changed })));
+    }
+    for file in changed.iter().filter(|_| !json) {
         let file = file.display();
         print(&match (check, shown.lang) {
             (true, Lang::En) => format!("not in normal form: {file}\n"),
@@ -232,11 +248,18 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn docs(directory: &Path, schema: &Arc<Schema>, of: Of, shown: Shown) -> Result<(), Failure> {
+fn docs(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    (of, json): (Of, bool),
+    shown: Shown,
+) -> Result<(), Failure> {
     let loaded = rules::load(Some(directory), schema)?;
-    print(&match of {
-        Of::Features => docs::features(&loaded.catalogue),
-        Of::Rules => docs::rules(&loaded.rules, shown.lang),
+    print(&match (of, json) {
+        (Of::Features, false) => docs::features(&loaded.catalogue),
+        (Of::Rules, false) => docs::rules(&loaded.rules, shown.lang),
+        (Of::Features, true) => format!("{:#}\n", docs::features_json(&loaded.catalogue)),
+        (Of::Rules, true) => format!("{:#}\n", docs::rules_json(&loaded.rules)),
     });
     Ok(())
 }

@@ -9,6 +9,37 @@ use serde_json::{Value, json};
 use super::diff::{done, hongxian, stories};
 use super::support::workspace;
 
+/// The commands that have no result: a script for a shell is what it is.
+const NO_RESULT: [&str; 2] = ["completions", "help"];
+
+/// The commands below one, as its help lists them; none: it has none.
+fn below(place: &Path, command: &[&str]) -> Vec<String> {
+    let help = done(place, &[command, &["--help"]].concat());
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = listed.lines().take_while(|line| line.starts_with("  "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| !NO_RESULT.contains(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_that_prints_a_result_prints_it_as_json() {
+    let place = tempfile::tempdir().unwrap();
+    let mut commands = Vec::new();
+    for first in below(place.path(), &[]) {
+        let second = below(place.path(), &[&first]);
+        match second.is_empty() {
+            true => commands.push(vec![first]),
+            false => commands.extend(second.into_iter().map(|it| vec![first.clone(), it])),
+        }
+    }
+    assert!(commands.len() > 25, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let help = done(place.path(), &[&words[..], &["-h"]].concat());
+        assert!(help.contains("--json"), "{command:?}:\n{help}");
+    }
+}
+
 fn parsed(place: &Path, arguments: &[&str]) -> Value {
     let text = done(place, arguments);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{text}"))
@@ -57,6 +88,43 @@ const EVENTS: &str = "event_id,event_time,kind,account_id,counterparty_id,amount
 fn run_hash(place: &Path) -> String {
     let run: toml::Table = fs::read_to_string(place.join("run/run.toml")).unwrap().parse().unwrap();
     run["rules_hash"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn rules_are_told_to_programs_too() {
+    let shipped = workspace().join("rules").display().to_string();
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let told = parsed(place, &["rules", "docs", "--of", "rules", "--json", "--rules", &shipped]);
+    let rules = told["rules"].as_array().unwrap();
+    let one = rules.iter().find(|rule| rule["id"] == "many-groups-one-collector").unwrap();
+    assert_eq!((&one["score"], &one["floor"]), (&json!(400), &json!("review")));
+    assert_eq!((&one["title_zh"], &one["effect"]), (&json!("多群归集"), &Value::Null));
+    let told = parsed(place, &["rules", "docs", "--json", "--rules", &shipped]);
+    let features = told["features"].as_array().unwrap();
+    let fields = |name: &str| features.iter().find(|feature| feature["name"] == name).unwrap();
+    assert_eq!(
+        (&fields("amount_fen")["unit"], &fields("amount_fen")["type"]),
+        (&json!("fen"), &json!("int"))
+    );
+    assert_eq!(fields("behaviour.night_share_7d")["type"], "double");
+
+    fs::create_dir_all(place.join("own/funds")).unwrap();
+    let rule = "status = 'live'\ntitle = 't'\non = ['claim']\nwhen = 'true'\nscore = 1\nreason = 'r'\n\
+        [[test]]\nname = 'hits'\ngiven = ['0s claim g u amount=1']\nexpect = { event = 1, hit = true }\n";
+    fs::write(place.join("own/funds/one.toml"), rule).unwrap();
+    let told = parsed(place, &["rules", "test", "--json", "--rules", "own"]);
+    assert_eq!((&told["passed"], &told["failed"]), (&json!(1), &json!(0)));
+    assert_eq!(told, parsed(place, &["rules", "test", "--format=json", "--rules", "own"]));
+    let changed = json!({ "changed": ["own/funds/one.toml"] });
+    let check = hongxian(place, &["rules", "fmt", "--check", "--json", "--rules", "own"]);
+    assert_eq!(check.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&check.stdout).unwrap(), changed);
+    assert_eq!(parsed(place, &["rules", "fmt", "--json", "--rules", "own"]), changed);
+    assert_eq!(
+        parsed(place, &["rules", "fmt", "--json", "--rules", "own"]),
+        json!({ "changed": [] })
+    );
 }
 
 /// Rules may read columns of one's own, whose types the mapping file says; they are checked, tested
