@@ -574,6 +574,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_field_kind_and_code() {
+        let text = include_str!("../../../fixtures/mappings/README.md");
+        let fields = FIELDS.iter().map(|(name, ..)| *name);
+        for name in fields.chain(RejectCode::ALL.map(RejectCode::name)) {
+            assert!(text.contains(&format!("`{name}`")), "{name}");
+        }
+        let row = text.lines().find(|line| line.starts_with("| `kind`")).unwrap();
+        let kinds = Kind::ALL.map(Kind::name).join(", ");
+        assert!(row.contains(&kinds), "{row}");
+    }
+
+    #[test]
     fn every_kind_has_the_name_that_it_is_read_by() {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.name()), Some(kind));
