@@ -211,6 +211,14 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// For commands that print JSON in any case: who calls every command with --json may do so here.
+#[derive(clap::Args)]
+struct JsonAnyway {
+    /// Print JSON, which is what this command prints in any case
+    #[arg(long = "json")]
+    _json: bool,
+}
+
 /// A value given as a duration such as `30d`.
 fn duration(text: &str) -> Result<i64, String> {
     crate::expr::duration(text)

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, print};
-use crate::diagnostic::{Failure, Lang, Message, Sources, render};
+use crate::diagnostic::{Failure, Lang, Message, Sources, render, unreadable, unwritable};
 use crate::event::Schema;
 use crate::features::cost;
 use crate::rules::overview::Overview;
 use crate::rules::{self, Loaded, docs, fmt};
 use crate::rules_test;
+use crate::source::{self, Input, Mapping};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -19,6 +20,8 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// Print what is shared, and the expected bytes a key and an event, of each family of features
         #[arg(long)]
         cost: bool,
@@ -43,9 +46,14 @@ pub(super) enum Command {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// How results are printed
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+        /// The same as --format json
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
         /// Change each rule a little in every way and see whether its tests notice
         ///
         /// A comparison gets another edge or sense, `&&` and `||` change places, clauses, `!` and
@@ -63,16 +71,47 @@ pub(super) enum Command {
         /// Change nothing; exit 1 if something would change
         #[arg(long)]
         check: bool,
+        /// Print one JSON object: `changed`, the files that were, or would be, changed
+        #[arg(long)]
+        json: bool,
     },
     /// Print what rules and features there are, as Markdown
     Docs {
         /// Rules directory
         #[arg(long, default_value = "rules")]
         rules: PathBuf,
+        #[command(flatten)]
+        maps: Maps,
         /// What is documented
         #[arg(long, value_enum, default_value_t = Of::Features)]
         of: Of,
+        /// Print one JSON object: `features` or `rules`, a list with what the Markdown says of each
+        #[arg(long)]
+        json: bool,
     },
+}
+
+/// The columns of one's own that rules read.
+#[derive(clap::Args)]
+pub(super) struct Maps {
+    /// Mapping file whose own columns, [extra.NAME], the rules read; as often as there are such files
+    #[arg(long = "map", value_name = "FILE")]
+    maps: Vec<PathBuf>,
+}
+
+impl Maps {
+    /// The fields of the events that the rules are for.
+    fn schema(&self) -> Result<Arc<Schema>, Failure> {
+        let inputs: Result<Vec<Input>, Failure> = self
+            .maps
+            .iter()
+            .map(|path| {
+                let mapping = Some(Arc::new(Mapping::load(path)?));
+                Ok(Input { path: path.clone(), mapping })
+            })
+            .collect();
+        source::schema(&inputs?).map(Arc::new)
+    }
 }
 
 /// What is documented.
@@ -97,21 +136,41 @@ pub(super) enum Format {
 
 pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
     match command {
-        Command::Check { rules, cost, json } => check(rules, *cost, *json, shown),
-        Command::Test { rules, format, mutate: false } => test(rules, *format, shown),
-        Command::Test { rules, format, mutate: true } => mutate(rules, *format, shown),
-        Command::Fmt { rules, check } => format(rules, *check, shown),
-        Command::Docs { rules, of } => docs(rules, *of, shown),
+        Command::Check { rules, maps, cost, json } => {
+            check(rules, &maps.schema()?, (*cost, *json), shown)
+        }
+        Command::Test { rules, maps, format, json, mutate: mutants } => {
+            let schema = maps.schema()?;
+            let format = if *json { Format::Json } else { *format };
+            match mutants {
+                true => mutate(rules, &schema, format, shown),
+                false => test(rules, &schema, format, shown),
+            }
+        }
+        Command::Fmt { rules, check, json } => format(rules, *check, *json, shown),
+        Command::Docs { rules, maps, of, json } => {
+            docs(rules, &maps.schema()?, (*of, *json), shown)
+        }
     }
 }
 
-fn test(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
-    let (report, sources) = rules_test::run(directory)?;
+fn test(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    format: Format,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let (report, sources) = rules_test::run(directory, schema)?;
     tell(&report, &sources, format, shown)
 }
 
-fn mutate(directory: &Path, format: Format, shown: Shown) -> Result<(), Failure> {
-    let (report, mutations, sources) = rules_test::mutate(directory)?;
+fn mutate(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    format: Format,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let (report, mutations, sources) = rules_test::mutate(directory, schema)?;
     let Some(mutations) = mutations else { return tell(&report, &sources, format, shown) };
     match format {
         Format::Text => print(&mutations.text(&sources, shown.lang, shown.rich)),
@@ -150,10 +209,11 @@ fn tell(
 }
 
 /// Puts the files into their normal form, or says which are not.
-fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
+fn format(directory: &Path, check: bool, json: bool, shown: Shown) -> Result<(), Failure> {
     let mut changed = Vec::new();
-    for file in fmt::files(directory).map_err(|error| unusable(directory, &error))? {
-        let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+    let unread = |path: &Path, error| Failure::Usage(unreadable(path, &error));
+    for file in fmt::files(directory).map_err(|error| unread(directory, error))? {
+        let text = fs::read_to_string(&file).map_err(|error| unread(&file, error))?;
         let below = file.strip_prefix(directory).unwrap_or(&file);
         // What is not TOML is left as it is: `rules check` says what is wrong with it.
         let Some(formatted) = fmt::format(below, &text).filter(|formatted| *formatted != text)
@@ -161,11 +221,15 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
             continue;
         };
         if !check {
-            fs::write(&file, formatted).map_err(|error| unusable(&file, &error))?;
+            fs::write(&file, formatted)
+                .map_err(|error| Failure::Environment(unwritable(&file, &error)))?;
         }
         changed.push(file);
     }
-    for file in &changed {
+    if json {
+        print(&format!("{:#}\n", serde_json::json!({ "changed": changed })));
+    }
+    for file in changed.iter().filter(|_| !json) {
         let file = file.display();
         print(&match (check, shown.lang) {
             (true, Lang::En) => format!("not in normal form: {file}\n"),
@@ -184,22 +248,29 @@ fn format(directory: &Path, check: bool, shown: Shown) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> Failure {
-    super::environment(format!("{}: {error}", path.display()))
-}
-
-fn docs(directory: &Path, of: Of, shown: Shown) -> Result<(), Failure> {
-    let loaded = rules::load(Some(directory), &Arc::new(Schema::default()))?;
-    print(&match of {
-        Of::Features => docs::features(&loaded.catalogue),
-        Of::Rules => docs::rules(&loaded.rules, shown.lang),
+fn docs(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    (of, json): (Of, bool),
+    shown: Shown,
+) -> Result<(), Failure> {
+    let loaded = rules::load(Some(directory), schema)?;
+    print(&match (of, json) {
+        (Of::Features, false) => docs::features(&loaded.catalogue),
+        (Of::Rules, false) => docs::rules(&loaded.rules, shown.lang),
+        (Of::Features, true) => format!("{:#}\n", docs::features_json(&loaded.catalogue)),
+        (Of::Rules, true) => format!("{:#}\n", docs::rules_json(&loaded.rules)),
     });
     Ok(())
 }
 
-fn check(directory: &Path, with_cost: bool, json: bool, shown: Shown) -> Result<(), Failure> {
-    let schema = Arc::new(Schema::default());
-    let loaded = match rules::load(Some(directory), &schema) {
+fn check(
+    directory: &Path,
+    schema: &Arc<Schema>,
+    (with_cost, json): (bool, bool),
+    shown: Shown,
+) -> Result<(), Failure> {
+    let loaded = match rules::load(Some(directory), schema) {
         Ok(loaded) => loaded,
         Err(Failure::Input(found, sources)) if json => {
             print_overview(&Overview::of_mistakes(&found, &sources));

@@ -32,8 +32,8 @@ pub(super) struct Arguments {
     /// second: DIR then holds what it lived, without run/, and loop.json says so (exit 130).
     #[arg(long, value_name = "RULES", conflicts_with = "check")]
     with_rules: Option<PathBuf>,
-    /// Print loop.json
-    #[arg(long, requires = "with_rules")]
+    /// Print one JSON object: the document's figures beside the population's, or loop.json
+    #[arg(long)]
     json: bool,
     /// How well all rings hide, whatever the scenario says: easy, medium or hard
     #[arg(long, value_parser = difficulty)]
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     if let Some(dir) = &arguments.check {
         let rows = fidelity::check(dir)?;
-        print(&fidelity::table(&rows));
+        print(&figures(&rows, arguments.json));
         let missed = rows.iter().filter(|row| !row.holds()).count();
         return if missed == 0 { Ok(()) } else { Err(missing(missed)) };
     }
@@ -71,8 +71,15 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         return if partial { Err(Failure::Partial) } else { Ok(()) };
     }
     simulate::command(&scenario, seed, out)?;
-    print(&fidelity::table(&fidelity::check(out)?));
+    print(&figures(&fidelity::check(out)?, arguments.json));
     Ok(())
+}
+
+fn figures(rows: &[fidelity::Row], json: bool) -> String {
+    match json {
+        true => format!("{:#}\n", fidelity::json(rows)),
+        false => fidelity::table(rows),
+    }
 }
 
 fn missing(missed: usize) -> Failure {

@@ -201,12 +201,19 @@ pub(super) struct ExportArguments {
     /// Addresses of brokers, host:port with commas between
     #[arg(long)]
     brokers: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let brokers = arguments.brokers.clone();
     let config = Config::read(&arguments.config, &Overrides { brokers, ..Overrides::default() })?;
     let exported = stream::export(&config, &arguments.out)?;
+    if arguments.json {
+        print(&format!("{:#}\n", serde_json::json!(exported)));
+        return Ok(());
+    }
     let records: u64 = exported.records.iter().sum();
     let rules = exported.rules.as_ref().map(|rules| format!(" --rules {}", rules.display()));
     let key = config.pseudonyms.as_ref();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{Shown, environment, note, opened, print};
+use super::{JsonAnyway, Shown, environment, note, opened, print};
 use crate::diagnostic::{Failure, Message, Sources, unreadable};
 use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory};
@@ -20,6 +20,8 @@ pub(super) enum Command {
         /// Phrase files [default: all of rules/text/phrases]
         #[arg(long, num_args = 1..)]
         phrases: Vec<PathBuf>,
+        #[command(flatten)]
+        _json: JsonAnyway,
     },
     /// Measure how fast the lines of standard input are scanned on one core
     Bench {
@@ -59,7 +61,7 @@ pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
         Command::Discover { run, phrases, top, json } => {
             discover(run, phrases, usize::from(*top), *json, shown)
         }
-        Command::Scan { phrases } => scan(phrases),
+        Command::Scan { phrases, .. } => scan(phrases),
         Command::Bench { phrases, rounds, json } => bench(phrases, *rounds, *json),
     }
 }

@@ -453,10 +453,41 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
 
 /// RFC 3339 with an offset; finer than a millisecond is floored.
 fn parse_time(field: &Field, text: &str) -> Result<i64, Refusal> {
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => Ok(time.as_nanosecond().div_euclid(1_000_000) as i64),
-        Err(_) => Err(wrong_type(field)),
-    }
+    let (whole, fraction, offset) = parts_of_time(text).ok_or_else(|| wrong_type(field))?;
+    let time: Result<jiff::Timestamp, _> = match fraction.get(MS_DIGITS..) {
+        // Of as many digits as there are the first three count.
+        Some(finer) if !finer.is_empty() => {
+            format!("{whole}{}{offset}", &fraction[..MS_DIGITS]).parse()
+        }
+        _ => text.parse(),
+    };
+    let time = time.map_err(|_| wrong_type(field))?;
+    Ok(time.as_nanosecond().div_euclid(1_000_000) as i64)
+}
+
+/// The point and the digits of milliseconds.
+const MS_DIGITS: usize = 4;
+
+/// A time in the form of RFC 3339: to the second, what is finer (with its point) and the offset. The
+/// parser of times takes forms of ISO 8601 beside it, which other readers of the same data would not.
+fn parts_of_time(text: &str) -> Option<(&str, &str, &str)> {
+    let (whole, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
+    let formed = whole.bytes().zip(*b"0000-00-00T00:00:00").all(|(found, form)| match form {
+        b'0' => found.is_ascii_digit(),
+        b'T' => matches!(found, b'T' | b't' | b' '),
+        mark => found == mark,
+    });
+    let (fraction, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
+    let digits = fraction.is_empty()
+        || fraction.strip_prefix('.').is_some_and(|digits| {
+            !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+        });
+    let zone = match offset.as_bytes() {
+        [b'Z' | b'z'] => true,
+        [_, hour @ .., b':', _, _] => hour.len() == 2,
+        _ => false,
+    };
+    (formed && digits && zone).then_some((whole, fraction, offset))
 }
 
 fn not_utf8(field: &str) -> Refusal {
@@ -539,6 +570,59 @@ mod tests {
         assert_eq!(with(ACCOUNT_ID, Raw::NotUtf8), InvalidUtf8);
         assert_eq!(with(EVENT_ID, Raw::Str(&long)), OutOfBounds);
         assert_eq!(with(PLATFORM, Raw::Str("qq")), OutOfBounds);
+    }
+
+    /// The forms of RFC 3339, section 5.6, and what ISO 8601 and RFC 9557 have beside them.
+    #[test]
+    fn times_are_those_of_rfc_3339_and_no_others() {
+        let read = |text: &'static str| {
+            let mut values = GOOD.to_vec();
+            values[1].1 = Raw::Str(text);
+            let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+            let pushed = builder.push(values, Position { source: 0, at: 1 });
+            pushed.map(|()| builder.finish().int(EVENT_TIME, 0) - 1_707_480_000_000)
+        };
+        for (text, ms) in [
+            ("2024-02-09T12:00:00Z", 0),
+            ("2024-02-09t12:00:00z", 0),
+            ("2024-02-09 20:00:00+08:00", 0),
+            ("2024-02-09T06:30:00.5-05:30", 500),
+            ("2024-02-09T12:00:00.0019999Z", 1),
+            ("2024-02-09T12:00:00.001999999999999Z", 1),
+        ] {
+            assert_eq!(read(text), Ok(ms), "{text}");
+        }
+        for text in [
+            "2024-02-09T20:00:00",
+            "2024-02-09T12:00Z",
+            "20240209T120000Z",
+            "2024-02-09T20:00:00+0800",
+            "2024-02-09T20:00:00+08",
+            "2024-02-09T12:00:00,5Z",
+            "2024-02-09T12:00:00.Z",
+            "2024-02-09T20:00:00+08:00[Asia/Shanghai]",
+            "2024-02-30T12:00:00Z",
+            "2024-02-09T12:00:00Z ",
+            "+002024-02-09T12:00:00Z",
+        ] {
+            assert_eq!(
+                read(text).map_err(|refusal| refusal.code),
+                Err(RejectCode::WrongType),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_field_kind_and_code() {
+        let text = include_str!("../../../fixtures/mappings/README.md");
+        let fields = FIELDS.iter().map(|(name, ..)| *name);
+        for name in fields.chain(RejectCode::ALL.map(RejectCode::name)) {
+            assert!(text.contains(&format!("`{name}`")), "{name}");
+        }
+        let row = text.lines().find(|line| line.starts_with("| `kind`")).unwrap();
+        let kinds = Kind::ALL.map(Kind::name).join(", ");
+        assert!(row.contains(&kinds), "{row}");
     }
 
     #[test]

@@ -107,8 +107,17 @@ struct Used {
     asked: BTreeSet<String>,
 }
 
+/// What rules may also call a feature, beside its name.
+const SHORT_NAMES: [(&str, &str); 1] = [("group.type", "social.group.type")];
+
+/// The name in the catalogue of what a rule names.
+fn full_name(name: &str) -> &str {
+    SHORT_NAMES.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full)
+}
+
 impl Names for Catalogue {
     fn lookup(&self, name: &str) -> Option<(Slot, Type)> {
+        let name = full_name(name);
         let entry = self.entries.get(name)?;
         let mut used = self.used.borrow_mut();
         if entry.source == EntrySource::Attribute {
@@ -122,11 +131,12 @@ impl Names for Catalogue {
     }
 
     fn all(&self) -> Vec<String> {
-        self.entries.keys().cloned().collect()
+        let short = SHORT_NAMES.iter().map(|(short, _)| (*short).to_owned());
+        self.entries.keys().cloned().chain(short).collect()
     }
 
     fn unit(&self, name: &str) -> Unit {
-        match self.entries.get(name).map(|entry| entry.unit.as_str()) {
+        match self.entries.get(full_name(name)).map(|entry| entry.unit.as_str()) {
             Some("fen") => Unit::Yuan,
             Some("ms") => Unit::Duration,
             _ => Unit::None,

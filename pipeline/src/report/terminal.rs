@@ -419,7 +419,21 @@ impl Page {
                 if view.is_some() { "（均指欺诈）" } else { "" }
             ),
         });
+        self.not_evaluable(input);
         self.silent_in_shadow(input);
+    }
+
+    /// Rules that lacked a value, which is no miss: those that lacked one most often first.
+    fn not_evaluable(&mut self, input: &ReportInput<'_>) {
+        let mut rules: Vec<_> = input.run.not_evaluable.iter().collect();
+        if rules.is_empty() {
+            return;
+        }
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule.count));
+        let told: Vec<String> =
+            rules.iter().map(|rule| format!("{} {}", rule.name, grouped(rule.count))).collect();
+        let name = self.say("not evaluable, transactions", "无法判定（笔数）").to_owned();
+        self.table(&[], 2, vec![vec![name, named(told.iter().map(String::as_str))]]);
     }
 
     /// Rules in shadow that hit nothing: nobody sees from their hits what they would do.
@@ -535,6 +549,7 @@ mod tests {
             "rules alone",
             "spring (boosting, 141 inputs",
             "alerts in common",
+            "not evaluable, transactions",
         ];
         for words in expect {
             assert!(text.contains(words), "{words}:\n{text}");

@@ -54,6 +54,55 @@ pub fn features(catalogue: &Catalogue) -> String {
     out
 }
 
+/// What [`features`] says, for programs.
+pub fn features_json(catalogue: &Catalogue) -> serde_json::Value {
+    let features: Vec<_> = catalogue
+        .entries()
+        .iter()
+        .map(|(name, entry)| {
+            serde_json::json!({
+                "name": name,
+                "type": entry.kind.to_string(),
+                "unit": entry.unit,
+                "doc": entry.doc,
+                "doc_zh": entry.doc_zh,
+                "misleads": entry.misleads,
+            })
+        })
+        .collect();
+    serde_json::json!({ "features": features })
+}
+
+/// What [`rules`] says, for programs and in both languages.
+pub fn rules_json(rules: &RuleSet) -> serde_json::Value {
+    let mut sorted: Vec<&Rule> = rules.rules.iter().collect();
+    sorted.sort_by(|a, b| place(a).cmp(&place(b)));
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.get_ref().clone());
+    let rules: Vec<_> = sorted
+        .into_iter()
+        .map(|Rule { file: rule, .. }| {
+            serde_json::json!({
+                "id": rule.id,
+                "dimension": rule.dimension,
+                "title": rule.about.title,
+                "title_zh": rule.about.title_zh,
+                "description": rule.about.description,
+                "description_zh": rule.about.description_zh,
+                "status": rule.status,
+                "on": rule.on.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+                "when": rule.when.as_ref().map(|(when, _)| when.get_ref()),
+                "score": rule.score,
+                "floor": (rule.floor > Verdict::Allow).then(|| rule.floor.name()),
+                "effect": rule.allows.then_some("allow"),
+                "reason": text(&rule.reason),
+                "reason_zh": text(&rule.reason_zh),
+                "falsepositives": rule.about.falsepositives,
+            })
+        })
+        .collect();
+    serde_json::json!({ "rules": rules })
+}
+
 /// A family's name in both languages.
 fn heading(family: &str) -> String {
     let zh = match family {

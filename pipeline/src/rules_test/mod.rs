@@ -33,8 +33,8 @@ use crate::sink::Scored;
 use crate::source::order::{Arrivals, Ordered};
 
 /// Runs the tests of all rules of a directory. The texts are those in which failures are shown.
-pub fn run(directory: &Path) -> Result<(Report, Sources), Failure> {
-    let (bench, sources) = Bench::load(directory)?;
+pub fn run(directory: &Path, schema: &Arc<Schema>) -> Result<(Report, Sources), Failure> {
+    let (bench, sources) = Bench::load(directory, schema)?;
     let report = bench.report(&bench.watch_all()?);
     Ok((report, sources))
 }
@@ -74,12 +74,11 @@ impl Row {
 type Watched = Vec<Vec<Vec<Seen>>>;
 
 impl Bench {
-    fn load(directory: &Path) -> Result<(Bench, Sources), Failure> {
-        let schema = Arc::new(Schema::default());
+    fn load(directory: &Path, schema: &Arc<Schema>) -> Result<(Bench, Sources), Failure> {
         let Loaded { rules, features, catalogue, vocabulary, sources, .. } =
-            rules::load(Some(directory), &schema)?;
+            rules::load(Some(directory), schema)?;
         let runner = Runner {
-            schema,
+            schema: schema.clone(),
             features: Arc::new(features),
             dedup_window: rules.policy.dedup_window,
             scorer: Arc::new(Scorer::new(rules)),

@@ -9,12 +9,14 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::expect::{self, Observed};
 use super::mutate_report::{MutantsOf, Mutations};
 use super::{Bench, Report, Seen};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::document::span_within;
+use crate::event::Schema;
 use crate::expr::{self, Change, Constant, Param, Program, Unit, neighbours};
 use crate::rules::{Rule, write_value};
 
@@ -31,8 +33,11 @@ pub struct Survivor {
 
 /// Mutates every rule of a directory; first come its tests as they are: where one fails, nothing is
 /// mutated.
-pub fn mutate(directory: &Path) -> Result<(Report, Option<Mutations>, Sources), Failure> {
-    let (bench, sources) = Bench::load(directory)?;
+pub fn mutate(
+    directory: &Path,
+    schema: &Arc<Schema>,
+) -> Result<(Report, Option<Mutations>, Sources), Failure> {
+    let (bench, sources) = Bench::load(directory, schema)?;
     let watched = bench.watch_all()?;
     let report = bench.report(&watched);
     if report.failed() > 0 {

@@ -61,9 +61,10 @@ fn tested(when: &str, tests: &str) -> (Report, Sources, rules::Loaded) {
     std::fs::create_dir(directory.path().join("funds")).unwrap();
     std::fs::write(directory.path().join("features.toml"), FEATURES).unwrap();
     std::fs::write(directory.path().join("funds/x.toml"), text).unwrap();
-    let loaded = rules::load(Some(directory.path()), &Arc::new(Schema::default()));
+    let schema = Arc::new(Schema::default());
+    let loaded = rules::load(Some(directory.path()), &schema);
     let loaded = loaded.unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)));
-    let (report, sources) = run(directory.path()).unwrap();
+    let (report, sources) = run(directory.path(), &schema).unwrap();
     (report, sources, loaded)
 }
 
@@ -147,7 +148,8 @@ fn mutated(when: &str, params: &str, tests: &str) -> (Report, Option<Mutations>,
     std::fs::create_dir(directory.path().join("funds")).unwrap();
     std::fs::write(directory.path().join("features.toml"), FEATURES).unwrap();
     std::fs::write(directory.path().join("funds/x.toml"), text).unwrap();
-    mutate(directory.path()).unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)))
+    mutate(directory.path(), &Arc::default())
+        .unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)))
 }
 
 /// A claim of so many fen in so many groups, and whether it hits.

@@ -87,6 +87,27 @@ pub fn check(dir: &Path) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
+/// The rows for programs; a figure that the population or the document does not have is null.
+pub fn json(rows: &[Row]) -> serde_json::Value {
+    let missed = rows.iter().filter(|row| !row.holds()).count();
+    let figures: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            serde_json::json!({
+                "figure": row.figure,
+                "target": row.target,
+                "actual": row.actual,
+                "from": row.low,
+                "to": row.high,
+                "of": row.samples,
+                "context": row.context,
+                "holds": row.holds(),
+            })
+        })
+        .collect();
+    serde_json::json!({ "figures": figures, "missed": missed })
+}
+
 /// The rows as a table for people.
 pub fn table(rows: &[Row]) -> String {
     let mut table = comfy_table::Table::new();

@@ -7,6 +7,7 @@ mod changes;
 mod cluster;
 mod clusters;
 mod code_words;
+mod contract;
 mod cost;
 mod diff;
 mod digest;

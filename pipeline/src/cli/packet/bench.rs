@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use super::place::{self, Keys};
-use crate::cli::{environment, print};
+use crate::cli::{JsonAnyway, environment, print};
 use crate::diagnostic::Failure;
 use crate::packet::command::{
     Command, Decision, Funding, PerMille, Play, Purse, Request, Send, Tie,
@@ -49,6 +49,8 @@ pub(in crate::cli) struct Arguments {
     /// Pay at once instead of in two steps with a decision on each
     #[arg(long)]
     no_decisions: bool,
+    #[command(flatten)]
+    _json: JsonAnyway,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

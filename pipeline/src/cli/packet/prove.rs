@@ -30,11 +30,14 @@ pub(in crate::cli) struct Arguments {
     /// The operator's public key [default: public.key in the directory]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Print what --check finds as one JSON object; a proof is JSON in any case
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match (&arguments.check, &arguments.directory, &arguments.claim) {
-        (Some(proof), ..) => check(proof, arguments.key.as_deref()),
+        (Some(proof), ..) => check(proof, arguments.key.as_deref(), arguments.json),
         (None, Some(directory), Some(claim)) => prove(directory, claim),
         _ => unreachable!("clap asks for them"),
     }
@@ -82,7 +85,7 @@ fn prove(directory: &Path, claim: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
+fn check(path: &Path, key: Option<&Path>, json: bool) -> Result<(), Failure> {
     let key = place::public_key(key.unwrap_or(Path::new(PUBLIC)))?;
     let text = std::fs::read_to_string(path).map_err(|error| place::at(path, &error))?;
     let no = |error: ProofError| {
@@ -98,6 +101,21 @@ fn check(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
     let claim = chain::read(&record).ok_or_else(|| {
         Failure::No(Message::new("the proof is not of a claim", "该证明不是领取记录的证明"))
     })?;
+    let account = blake3::Hash::from_bytes(claim.digest);
+    if json {
+        let proven = serde_json::json!({
+            "packet": String::from_utf8_lossy(&proven.packet),
+            "place": proven.place,
+            "amount_fen": claim.amount.0,
+            "time_ns": claim.time.0,
+            "account_blake3": account.to_hex().as_str(),
+            "receipt": proven.receipt.to_string(),
+            "batch": proven.batch.0,
+            "checkpoint_batches": proven.checkpoint.size,
+        });
+        print(&format!("{proven:#}\n"));
+        return Ok(());
+    }
     print(&format!(
         "claim {} of packet {}: {} fen at {} ns, by the account whose id has the BLAKE3 digest {}\n\
          receipt {}\nin batch {}, which the signed checkpoint of {} batches covers\n\
@@ -106,7 +124,7 @@ fn check(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
         String::from_utf8_lossy(&proven.packet),
         claim.amount.0,
         claim.time.0,
-        blake3::Hash::from_bytes(claim.digest),
+        account,
         proven.receipt,
         proven.batch,
         proven.checkpoint.size,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::place::{self, Keys};
-use crate::cli::environment;
+use crate::cli::{JsonAnyway, environment};
 use crate::diagnostic::Failure;
 use crate::packet::command::Request;
 use crate::packet::durable::{BATCH_MAX, Opened};
@@ -38,6 +38,8 @@ pub(in crate::cli) struct Arguments {
     /// Pay everything at once instead of waiting for decisions (a new journal)
     #[arg(long)]
     no_decisions: bool,
+    #[command(flatten)]
+    _json: JsonAnyway,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

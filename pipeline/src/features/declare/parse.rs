@@ -257,7 +257,8 @@ impl<'p> Parser<'p> {
         let agg = self.agg(table, span);
         let window = self.window(table);
         let include_current = self.include_current(table, agg.as_ref());
-        self.approx(table);
+        // Whoever says so would take an approximate value; every window is exact all the same.
+        self.reader.boolean(table, "approx");
         let where_ = match where_ {
             Some(condition) => Some(condition?),
             None => None,
@@ -382,18 +383,6 @@ impl<'p> Parser<'p> {
             self.reader.fail("includes-itself", span, message, Some(hint));
         }
         Some(include)
-    }
-
-    fn approx(&mut self, table: &DeTable<'p>) {
-        if self.reader.boolean(table, "approx") == Some(true) {
-            let message = Message::new(
-                "there are no approximate features: every window is exact",
-                "没有近似特征:所有窗口都是精确的",
-            );
-            let hint = Message::new("leave `approx` out", "去掉 `approx`");
-            let span = table.get("approx").map_or(0..0, Spanned::span);
-            self.reader.fail("not-approximate", span, message, Some(hint));
-        }
     }
 
     fn agg(&mut self, table: &DeTable<'p>, span: &Range<usize>) -> Option<Agg> {
@@ -626,7 +615,7 @@ mod tests {
             ("window = '0s'", "window", "bad-duration"),
             ("window = 'week'", "window", "bad-duration"),
             ("where = '1 +'", "", "unexpected-end"),
-            ("approx = true", "", "not-approximate"),
+            ("approx = 1", "", "wrong-type"),
             ("expr = '1'", "", "meaningless-key"),
             ("key = ['clustr_id']", "key", "unknown-field"),
             ("agg = 'last'\nfield = 'cluster_id'", "agg", "cluster-not-kept"),
@@ -643,6 +632,16 @@ mod tests {
             assert!(codes.iter().all(|found| *found == code), "{line}: {codes:?}");
             assert!(found.list.is_empty() || code == "unknown-key", "{line}");
         }
+    }
+
+    #[test]
+    fn a_feature_that_may_be_approximate_is_the_exact_one() {
+        let text =
+            "[behaviour.x]\nover = ['claim']\nkey = ['account_id']\nagg = 'count'\nwindow = '1h'\n";
+        let (exact, _) = read(text);
+        let (found, wrong) = read(&format!("{text}approx = true\n"));
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(format!("{:?}", found.list), format!("{:?}", exact.list));
     }
 
     #[test]

@@ -75,6 +75,26 @@ pub(super) fn try_load(files: &[(&str, &str)]) -> Result<Loaded, Failure> {
     load(Some(directory(files).path()), &Arc::new(Schema::default()))
 }
 
+/// A group's type may be called as the attributes of a group are, wherever a name may stand, and is the
+/// same thing.
+#[test]
+fn a_groups_type_has_a_short_name() {
+    let rules = |name: &str| {
+        let when = format!("when = \"amount_fen >= least && ({name} ?? '') != 'family'\"");
+        let params =
+            format!("[params]\nleast = 1\n[params.by.\"{name}\"]\nbusiness = {{ least = 2 }}");
+        let reason = format!("reason = \"in a group of {{{name}}}\"");
+        loaded(&[("funds/in-a-group.toml", &rule(&[&when, &reason, &params]))])
+    };
+    let (short, full) = (rules("group.type"), rules("social.group.type"));
+    let columns = |loaded: &Loaded| {
+        let columns = loaded.features.columns().iter();
+        columns.map(|(name, kind, _)| (name.clone(), *kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(columns(&short), columns(&full));
+    assert!(!columns(&short).iter().any(|(name, _)| name == "group.type"));
+}
+
 /// The directory loaded, which must have no mistake.
 pub(crate) fn loaded(files: &[(&str, &str)]) -> Loaded {
     try_load(files).unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)))

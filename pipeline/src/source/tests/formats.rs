@@ -1,6 +1,7 @@
 //! The same events through every format, compression and block size.
 
 use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
 use arrow::array::*;
 use arrow::datatypes::{Int8Type, Schema as ArrowSchema};
@@ -145,6 +146,39 @@ fn the_same_events_come_out_of_parquet_in_any_of_its_types() {
         assert_eq!(events(&read), wanted, "case {case}");
         let bytes = fs::read(files.path("e.parquet")).unwrap();
         assert_eq!(read.summary.files[0].hash, *blake3::hash(&bytes).as_bytes());
+    }
+}
+
+/// Whatever others compress their files by: gzip is what older tools write, LZ4 and Brotli are choices of
+/// newer ones.
+#[test]
+fn the_same_events_come_out_of_parquet_however_it_is_compressed() {
+    let files = Files::new();
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::BROTLI(Default::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(Default::default()),
+    ];
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("event_id", Arc::new(StringArray::from(vec!["e1"; 1]))),
+        ("event_time", Arc::new(Int64Array::from(vec![1_707_480_000_000]))),
+        ("kind", Arc::new(StringArray::from(vec!["message"]))),
+        ("account_id", Arc::new(StringArray::from(vec!["a"]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    for codec in codecs {
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let file = fs::File::create(files.path("e.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let read = read_input(Input::plain(files.path("e.parquet")), BLOCK_BYTES).unwrap();
+        let event = r#"1: event_id="e1" event_time=1707480000000 kind="message" account_id="a""#;
+        assert_eq!(events(&read), [event], "{codec:?}");
     }
 }
 
