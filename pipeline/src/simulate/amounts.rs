@@ -16,7 +16,7 @@ const KIN_INLAND_PERCENT_MAX: i64 = 125;
 const KIN_ELSEWHERE_PERCENT_MIN: i64 = 35;
 /// Where families cannot bring inland to its mean, it may be short of it by so many thousandths,
 /// about as much as luck makes it...
-const INLAND_SHORT_PERMILLE: i64 = 15;
+const INLAND_SHORT_PERMILLE: i64 = 12;
 /// ...and the rest is in packets of other groups, which elsewhere are smaller for it by so many
 /// hundredths at most.
 const PAID_BACK_PERCENT_MAX: i64 = 50;
