@@ -4,6 +4,8 @@
 //! It waits for nothing. Whether the batch is written down at once ([`durable`](super::durable)),
 //! by a thread beside it ([`server`](super::server)) or not at all is the affair of who takes it.
 
+use std::io::{BufWriter, Write};
+
 use compact_str::CompactString;
 use serde::Serialize;
 
@@ -138,6 +140,19 @@ impl Executor {
     pub fn state(&self) -> Vec<u8> {
         encode(&self.engine)
     }
+
+    /// Writes the engine's [`state`](Self::state) as it comes, without a copy of all of it.
+    pub(super) fn write_state(&self, to: impl std::io::Write) -> std::io::Result<()> {
+        let mut to = BufWriter::with_capacity(1 << 20, to);
+        let mut failed = Ok(());
+        let written = postcard::serialize_with_flavor(
+            &self.engine,
+            Passing { to: &mut to, failed: &mut failed },
+        );
+        failed?;
+        written.map_err(std::io::Error::other)?;
+        to.flush()
+    }
 }
 
 impl Executed {
@@ -205,6 +220,31 @@ impl postcard::ser_flavors::Flavor for Appending<'_> {
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Passes bytes on, and keeps the error where they cannot be.
+struct Passing<'a, W> {
+    to: W,
+    failed: &'a mut std::io::Result<()>,
+}
+
+impl<W: Write> postcard::ser_flavors::Flavor for Passing<'_, W> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.to.write_all(bytes).map_err(|error| {
+            *self.failed = Err(error);
+            postcard::Error::SerializeBufferFull
+        })
     }
 
     fn finalize(self) -> postcard::Result<()> {

@@ -67,6 +67,7 @@ pub mod ledger;
 pub mod engine;
 pub mod events;
 pub mod executor;
+mod frozen;
 pub mod durable;
 pub mod server;
 pub mod json;

@@ -2,11 +2,13 @@
 //!
 //! The thread that calls executes. With a journal there is a second thread that writes: it takes
 //! the batches in their order, several at a time where they wait, makes them durable with one sync,
-//! and only then tells what they came to. A third writes snapshots, so that neither waits for those.
+//! and only then tells what they came to. A third writes snapshots, so that neither waits for those: the
+//! state of the moment is held by a child of the process meanwhile ([`frozen`](super::frozen)).
 //!
 //! A failure of the disk ends it: what was told is durable, what was not told may or may not be, and
 //! clients send it again to who opens the journal next.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,6 +18,7 @@ use super::command::Request;
 use super::durable::{Durable, DurableError};
 use super::engine::{AHEAD, Engine, Rejected};
 use super::executor::{Executed, Executor};
+use super::frozen::Frozen;
 use super::journal::snapshot::write_beside;
 use super::journal::{Journal, JournalError, Mark, Signer, Storage};
 use super::reply::{Effect, Reply};
@@ -87,12 +90,14 @@ struct Writer<T> {
     jobs: SyncSender<Job<T>>,
     thread: JoinHandle<Result<(), ServerError>>,
     snapshot_is_written: Arc<AtomicBool>,
+    /// Where a child may write the state, for one snapshot at a time.
+    scratch: Option<File>,
 }
 
 enum Job<T> {
     Batch(Executed, T),
     /// The state after the batches so far.
-    Snapshot(Vec<u8>),
+    Snapshot(Frozen),
 }
 
 impl<T: Send + 'static> Server<T> {
@@ -125,6 +130,8 @@ impl<T: Send + 'static> Server<T> {
         let batches = durable.journal().next().0;
         let (executor, journal) = durable.into_parts();
         let (jobs, received) = sync_channel(WAITING_MAX);
+        // Without one the state is copied.
+        let scratch = beside.as_ref().and_then(Storage::scratch).and_then(Result::ok);
         let snapshot_is_written = Arc::new(AtomicBool::new(false));
         let writing = Writing {
             journal,
@@ -135,7 +142,7 @@ impl<T: Send + 'static> Server<T> {
             snapshots: Snapshots { beside, thread: None, busy: snapshot_is_written.clone() },
         };
         let thread = std::thread::spawn(move || writing.run(&received));
-        let clients = Clients::Written(Writer { jobs, thread, snapshot_is_written });
+        let clients = Clients::Written(Writer { jobs, thread, snapshot_is_written, scratch });
         Server { executor, clients, pace, commands: 0, batches, current: Executed::default() }
     }
 
@@ -205,7 +212,8 @@ impl<T: Send + 'static> Server<T> {
                 }
                 self.commands = 0;
                 writer.snapshot_is_written.store(true, Ordering::Release);
-                if writer.jobs.send(Job::Snapshot(self.executor.state())).is_err() {
+                let state = Frozen::of(&self.executor, writer.scratch.as_ref());
+                if writer.jobs.send(Job::Snapshot(state)).is_err() {
                     return self.stopped();
                 }
             }
@@ -293,19 +301,27 @@ impl<S: Storage + Send + 'static> Snapshots<S> {
         journal: &mut Journal<S>,
         signer: &Signer,
         mark: Mark,
-        state: Vec<u8>,
+        state: Frozen,
     ) -> Result<(), ServerError> {
         self.wait()?;
         let busy = self.busy.clone();
         match self.beside.take() {
             Some(mut storage) => {
                 self.thread = Some(std::thread::spawn(move || {
-                    let written = write_beside(&mut storage, &mark, &state);
+                    let written = match state.read() {
+                        Ok(state) => write_beside(&mut storage, &mark, &state),
+                        Err(error) => {
+                            // The journal has all that it would have had: the next one may be luckier.
+                            tracing::warn!(%error, "the engine's snapshot was not written");
+                            Ok(())
+                        }
+                    };
                     busy.store(false, Ordering::Release);
                     (storage, written)
                 }));
             }
             None => {
+                let state = state.read().map_err(JournalError::from)?;
                 journal.write_snapshot(&mark, &state, signer)?;
                 busy.store(false, Ordering::Release);
             }

@@ -10,6 +10,16 @@ use super::random::{Deck, Rng, normal_quantile};
 const CARDS: usize = 400;
 /// So many packets in a hundred carry a number that means something, if one is near.
 const LUCKY_PERCENT: u64 = 45;
+/// The mean of families inland is at most so many hundredths of that of all families, and leaves
+/// the others so many: with less, too few of their packets would be of a yuan and more.
+const KIN_INLAND_PERCENT_MAX: i64 = 125;
+const KIN_ELSEWHERE_PERCENT_MIN: i64 = 35;
+/// Where families cannot bring inland to its mean, it may be short of it by so many thousandths,
+/// about as much as luck makes it...
+const INLAND_SHORT_PERMILLE: i64 = 12;
+/// ...and the rest is in packets of other groups, which elsewhere are smaller for it by so many
+/// hundredths at most.
+const PAID_BACK_PERCENT_MAX: i64 = 50;
 
 /// The decks of a population.
 #[derive(Debug)]
@@ -93,36 +103,79 @@ impl Amounts {
 /// The mean of each type in each zone.
 fn means(planned: &Planned) -> [[i64; 3]; 4] {
     let mut means = GroupType::ALL.map(|kind| [kind.habits().mean_fen; 3]);
-    let business = GroupType::Business as usize;
-    let family = GroupType::Family as usize;
-    let (delta, inland, rest) = (Zone::Delta as usize, Zone::Inland as usize, Zone::Rest as usize);
-
-    let in_delta = planned.in_zone(GroupType::Business, Zone::Delta);
-    let elsewhere = planned.of(GroupType::Business) - in_delta;
-    let sum = GroupType::Business.habits().mean_fen * planned.of(GroupType::Business);
-    means[business][delta] = DELTA_BUSINESS_MEAN_FEN;
-    let left = sum - in_delta * DELTA_BUSINESS_MEAN_FEN;
-    let mean = left.checked_div(elsewhere).unwrap_or(0).max(400);
-    means[business][inland] = mean;
-    means[business][rest] = mean;
-
-    let kin_inland = planned.in_zone(GroupType::Family, Zone::Inland);
-    let kin_elsewhere = planned.of(GroupType::Family) - kin_inland;
-    let all_inland: i64 = planned.0.iter().map(|zones| zones[inland]).sum();
-    let others: i64 = (0..4)
-        .filter(|&kind| kind != family)
-        .map(|kind| planned.0[kind][inland] * means[kind][inland])
-        .sum();
-    let left = INLAND_MEAN_FEN * all_inland - others;
-    let kin_mean = GroupType::Family.habits().mean_fen;
-    let mean = left.checked_div(kin_inland).unwrap_or(kin_mean);
-    let mean = mean.clamp(kin_mean / 2, kin_mean * 5 / 4);
-    means[family][inland] = mean;
-    let left = kin_mean * (kin_inland + kin_elsewhere) - mean * kin_inland;
-    let mean = left.checked_div(kin_elsewhere).unwrap_or(kin_mean).max(100);
-    means[family][delta] = mean;
-    means[family][rest] = mean;
+    business(planned, &mut means);
+    families(planned, &mut means);
+    others_inland(planned, &mut means);
     means
+}
+
+/// The mean in the deltas is given, and so is that of all.
+fn business(planned: &Planned, means: &mut [[i64; 3]; 4]) {
+    let (kind, delta) = (GroupType::Business, Zone::Delta);
+    let in_delta = planned.in_zone(kind, delta);
+    let elsewhere = planned.of(kind) - in_delta;
+    let left = kind.habits().mean_fen * planned.of(kind) - in_delta * DELTA_BUSINESS_MEAN_FEN;
+    let mean = left.checked_div(elsewhere).unwrap_or(0).max(400);
+    means[kind as usize] = [mean; 3];
+    means[kind as usize][delta as usize] = DELTA_BUSINESS_MEAN_FEN;
+}
+
+/// Families inland make up for what others lack there, as far as those elsewhere can bear it.
+fn families(planned: &Planned, means: &mut [[i64; 3]; 4]) {
+    let kind = GroupType::Family;
+    let usual = kind.habits().mean_fen;
+    let inland = planned.in_zone(kind, Zone::Inland);
+    let elsewhere = planned.of(kind) - inland;
+    let missing = missing_inland(planned, means).checked_div_euclid(inland).unwrap_or(0);
+    let wanted = usual + missing;
+    let bearable = usual * elsewhere * (100 - KIN_ELSEWHERE_PERCENT_MIN) / 100;
+    let most = usual + bearable.checked_div(inland).unwrap_or(0);
+    let most = most.min(usual * KIN_INLAND_PERCENT_MAX / 100);
+    let mean = wanted.clamp(usual / 2, most);
+    let left = usual * planned.of(kind) - mean * inland;
+    means[kind as usize] = [left.checked_div(elsewhere).unwrap_or(usual).max(100); 3];
+    means[kind as usize][Zone::Inland as usize] = mean;
+}
+
+/// What families leave for others to make up for: each type gives in proportion to what it can.
+fn others_inland(planned: &Planned, means: &mut [[i64; 3]; 4]) {
+    const OTHERS: [(GroupType, &[Zone]); 3] = [
+        (GroupType::Interest, &[Zone::Delta, Zone::Rest]),
+        (GroupType::Business, &[Zone::Rest]),
+        (GroupType::Stranger, &[Zone::Delta, Zone::Rest]),
+    ];
+    let all: i64 = GroupType::ALL.iter().map(|&kind| planned.in_zone(kind, Zone::Inland)).sum();
+    let missing = missing_inland(planned, means);
+    let missing = missing - INLAND_MEAN_FEN * all * INLAND_SHORT_PERMILLE / 1000;
+    let able = OTHERS.map(|(kind, zones)| match planned.in_zone(kind, Zone::Inland) {
+        0 => 0,
+        _ => zones
+            .iter()
+            .map(|&zone| planned.in_zone(kind, zone) * means[kind as usize][zone as usize])
+            .sum::<i64>(),
+    });
+    let able_all: i64 = able.iter().sum();
+    if missing <= 0 || able_all == 0 {
+        return;
+    }
+    let permille = (missing * 1000 / able_all).min(PAID_BACK_PERCENT_MAX * 10);
+    for ((kind, zones), able) in OTHERS.into_iter().zip(able).filter(|(_, able)| *able > 0) {
+        let inland = planned.in_zone(kind, Zone::Inland);
+        let means = &mut means[kind as usize];
+        means[Zone::Inland as usize] += able * permille / 1000 / inland;
+        for &zone in zones {
+            means[zone as usize] -= means[zone as usize] * permille / 1000;
+        }
+    }
+}
+
+/// What all packets inland lack for their mean to be the document's, fen.
+fn missing_inland(planned: &Planned, means: &[[i64; 3]; 4]) -> i64 {
+    let lacks = |kind: GroupType| {
+        let mean = means[kind as usize][Zone::Inland as usize];
+        planned.in_zone(kind, Zone::Inland) * (INLAND_MEAN_FEN - mean)
+    };
+    GroupType::ALL.into_iter().map(lacks).sum()
 }
 
 /// Amounts of a lognormal law of that mean, some of them moved to lucky numbers nearby; the
@@ -153,20 +206,47 @@ fn deck(mean_fen: i64, sigma: f64, rng: &mut Rng) -> Deck {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
+
+    /// The mean of the packets of some types in some zones.
+    fn mean(planned: &Planned, kinds: Range<usize>, zones: Range<usize>) -> i64 {
+        let means = means(planned);
+        let (mut sum, mut count) = (0, 0);
+        for kind in kinds {
+            for zone in zones.clone() {
+                sum += planned.0[kind][zone] * means[kind][zone];
+                count += planned.0[kind][zone];
+            }
+        }
+        sum / count
+    }
 
     #[test]
     fn means_by_type_and_by_zone_hold_together() {
         let planned = Planned([[300, 2800, 1400], [60, 500, 200], [700, 200, 150], [5, 40, 60]]);
-        let means = means(&planned);
-        let mean = |kind: usize, zones: std::ops::Range<usize>| {
-            let counts = &planned.0[kind][zones.clone()];
-            let sum: i64 = counts.iter().zip(&means[kind][zones]).map(|(n, m)| n * m).sum();
-            sum / counts.iter().sum::<i64>()
-        };
-        assert!(mean(0, 0..3).abs_diff(870) <= 1);
-        assert!(mean(2, 0..3).abs_diff(2850) <= 1);
-        assert_eq!(mean(2, 0..1), 3580);
+        assert!(mean(&planned, 0..1, 0..3).abs_diff(870) <= 1);
+        assert!(mean(&planned, 2..3, 0..3).abs_diff(2850) <= 1);
+        assert_eq!(mean(&planned, 2..3, 0..1), 3580);
+    }
+
+    /// In a week of few groups it may be that families alone cannot bring inland to its mean.
+    #[test]
+    fn what_families_cannot_bring_inland_to_its_mean_is_in_the_packets_of_others() {
+        for kin_inland in [3300, 3700, 4100] {
+            let families = [300, kin_inland, 5400 - 300 - kin_inland];
+            let planned = Planned([families, [140, 1430, 0], [1160, 480, 170], [0, 600, 650]]);
+            let inland = mean(&planned, 0..4, 1..2);
+            assert!((1220..=1240).contains(&inland), "{kin_inland}: {inland}");
+            for (kind, wanted) in [870_i64, 1520, 2850, 1100].into_iter().enumerate() {
+                let mean = mean(&planned, kind..kind + 1, 0..3);
+                assert!(mean.abs_diff(wanted) * 200 <= wanted as u64, "{kin_inland}: {mean}");
+            }
+            assert_eq!(mean(&planned, 2..3, 0..1), 3580);
+            let elsewhere = means(&planned)[0][Zone::Rest as usize];
+            assert!(elsewhere >= 870 * 35 / 100 - 1, "{kin_inland}: {elsewhere}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use self::digest::RunningDigest;
 pub(crate) use self::draft::Put;
 pub use self::draft::{Draft, Frozen, Handed};
 pub use self::fork::tidy;
+pub(crate) use self::fork::{Child, fork};
 pub use self::parts::Saved;
 pub use self::store::{Found, Store, Stored, Unusable};
 

@@ -47,6 +47,11 @@ pub trait Storage {
     fn remove(&mut self, name: &str) -> io::Result<()>;
     /// Makes the names of files survive a crash of the machine.
     fn sync_directory(&mut self) -> io::Result<()>;
+    /// A file without a name, which is gone with its last handle; none where there are no real
+    /// files.
+    fn scratch(&self) -> Option<io::Result<File>> {
+        None
+    }
 }
 
 /// The file whose lock says that a process writes to the directory. It is not listed.
@@ -246,6 +251,11 @@ impl Storage for Directory {
             File::open(&self.path)?.sync_all()
         };
         sync().map_err(|error| named(error, &self.path.to_string_lossy()))
+    }
+
+    fn scratch(&self) -> Option<io::Result<File>> {
+        let file = tempfile::tempfile_in(&self.path);
+        Some(file.map_err(|error| named(error, &self.path.to_string_lossy())))
     }
 }
 
