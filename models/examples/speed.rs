@@ -6,8 +6,10 @@
 //! (Linux), so that a busy machine does not count; else of the clock.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
+use models::onnx::OnnxModel;
 use models::{Column, Identity, Table, TrainConfig, Work, train};
 
 const COLUMNS: usize = 40;
@@ -65,6 +67,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let a_row = fastest * 1e9 / (calls * at_once) as f64;
         println!("{at_once:11}  {a_row:9.0}  {:.3} million rows a second", 1e3 / a_row);
+    }
+    onnx(&columns, rows)
+}
+
+/// The models of the tests that were made elsewhere: 3 inputs each.
+fn onnx(columns: &[&[f64]], rows: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
+    for name in ["lightgbm", "xgboost", "forest", "logistic"] {
+        let model = OnnxModel::load(&directory.join(name).with_extension("onnx"))?;
+        let fastest = (0..ROUNDS).map(|_| {
+            let start = clock();
+            black_box(model.scores(&columns[..3]));
+            clock() - start
+        });
+        let a_row = fastest.fold(f64::INFINITY, f64::min) * 1e9 / rows as f64;
+        println!("{name}.onnx: {a_row:.0} nanoseconds a row");
     }
     Ok(())
 }
