@@ -1,16 +1,24 @@
-//! How fast a forest trains and scores: `cargo run --release -p models --example speed -- 200000
-//! 100` (rows, trees of depth 8, 40 columns).
+//! How fast a forest trains and scores: `scripts/bench model 200000 100` (rows, trees of depth 8, 40
+//! columns).
 //!
 //! The rows are random, which is hard for inference: they spread over all leaves of a tree, where
 //! real ones mostly share a few. Times are of this thread's processor where the system tells
 //! (Linux), so that a busy machine does not count; else of the clock.
 
+use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
+use models::onnx::OnnxModel;
 use models::{Column, Identity, Table, TrainConfig, Work, train};
 
 const COLUMNS: usize = 40;
 const DEPTH: usize = 8;
+const ROUNDS: usize = 5;
+/// Rows that are scored in a round where few are scored at once.
+const SCORED: usize = 1 << 16;
+/// Calls in such a round.
+const CALLS: usize = 2000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |at, default| std::env::args().nth(at).map_or(Ok(default), |text| text.parse());
@@ -44,11 +52,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{rows} rows, {trees} trees: trained in {:.2} s of one thread", clock() - start);
     println!("artefact: {} bytes", trained.model.to_json().len());
     let columns: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
-    for _ in 0..5 {
-        let start = clock();
-        let sum: i64 = trained.model.raw_columns(&columns).iter().sum();
-        let rate = rows as f64 / (clock() - start) / 1e6;
-        println!("scored: {rate:.3} million rows a second (sum {sum})");
+    println!("rows a call, nanoseconds a row (the fastest of {ROUNDS} rounds)");
+    for at_once in [1, 2, 4, 8, 16, 32, 64, 128, 1024, rows] {
+        let calls = (rows.min(SCORED) / at_once).clamp(1, CALLS);
+        let mut fastest = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            let start = clock();
+            for call in 0..calls {
+                let here = call * at_once..(call + 1) * at_once;
+                let columns: Vec<&[f64]> = columns.iter().map(|all| &all[here.clone()]).collect();
+                black_box(trained.model.raw_columns(&columns));
+            }
+            fastest = fastest.min(clock() - start);
+        }
+        let a_row = fastest * 1e9 / (calls * at_once) as f64;
+        println!("{at_once:11}  {a_row:9.0}  {:.3} million rows a second", 1e3 / a_row);
+    }
+    onnx(&columns, rows)
+}
+
+/// The models of the tests that were made elsewhere: 3 inputs each.
+fn onnx(columns: &[&[f64]], rows: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
+    for name in ["lightgbm", "xgboost", "forest", "logistic"] {
+        let model = OnnxModel::load(&directory.join(name).with_extension("onnx"))?;
+        let fastest = (0..ROUNDS).map(|_| {
+            let start = clock();
+            black_box(model.scores(&columns[..3]));
+            clock() - start
+        });
+        let a_row = fastest.fold(f64::INFINITY, f64::min) * 1e9 / rows as f64;
+        println!("{name}.onnx: {a_row:.0} nanoseconds a row");
     }
     Ok(())
 }

@@ -100,9 +100,7 @@ impl Edges {
 
     /// The same edges, laid out for binning many rows.
     pub(crate) fn search(&self) -> Search {
-        let mut padded = Box::new([f64::INFINITY; 256]);
-        padded[..self.0.len()].copy_from_slice(&self.0);
-        Search(padded)
+        Search::new(&self.0)
     }
 
     /// Whether an artefact may have these edges: finite, rising, not too many.
@@ -162,20 +160,45 @@ fn purest(part: &[(f64, bool)]) -> Option<usize> {
     best
 }
 
-/// Edges filled up to a power of two: a search of eight steps without a branch.
+/// Rows that are put in bins together.
+pub(crate) const ROWS: usize = 64;
+
+/// Edges in 16 groups of 16, filled up with infinity: of each value, the groups that are all below
+/// it are counted, for many values at once, and then the edges of the next group are searched.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Search(Box<[f64; 256]>);
+pub(crate) struct Search {
+    groups: Box<[[f64; 16]; 16]>,
+    /// Groups that have edges.
+    used: usize,
+}
 
 impl Search {
-    /// The bin of a value, as [`Edges::bin`].
-    #[inline]
-    pub(crate) fn bin(&self, value: f64) -> u8 {
-        let mut low = 0;
-        for half in [128, 64, 32, 16, 8, 4, 2, 1] {
-            // The mask tells the compiler that the place is within the array.
-            low += usize::from(self.0[(low + half - 1) & 255] < value) * half;
+    fn new(edges: &[f64]) -> Search {
+        let mut groups = Box::new([[f64::INFINITY; 16]; 16]);
+        groups.as_flattened_mut()[..edges.len()].copy_from_slice(edges);
+        Search { groups, used: edges.len().div_ceil(16) }
+    }
+
+    /// The bins of values that are finite or NaN, as [`Edges::bin`].
+    #[inline(always)]
+    pub(crate) fn bins(&self, values: &[f64; ROWS], bins: &mut [u8; ROWS]) {
+        let mut groups = [0u64; ROWS];
+        for [.., last] in &self.groups[..self.used] {
+            for (groups, value) in groups.iter_mut().zip(values) {
+                *groups += u64::from(last < value);
+            }
         }
-        if value.is_nan() { BIN_MISSING } else { 1 + low as u8 }
+        for ((bin, value), groups) in bins.iter_mut().zip(values).zip(groups) {
+            // The last group of all is never full, so the mask changes nothing: it tells the
+            // compiler that the places are within the arrays, here and below.
+            let group = &self.groups[groups as usize & 15];
+            let mut within = 0;
+            for half in [8, 4, 2, 1] {
+                within += usize::from(group[(within + half - 1) & 15] < *value) * half;
+            }
+            let found = 1 + 16 * groups as usize + within;
+            *bin = if value.is_nan() { BIN_MISSING } else { found as u8 };
+        }
     }
 }
 
@@ -220,10 +243,17 @@ mod tests {
     use super::*;
     use crate::random::Random;
 
+    fn at_once(edges: &Edges, value: f64) -> u8 {
+        let mut bins = [0; ROWS];
+        edges.search().bins(&[value; ROWS], &mut bins);
+        assert!(bins.iter().all(|bin| *bin == bins[0]));
+        bins[0]
+    }
+
     #[test]
     fn a_bin_is_where_the_definition_puts_a_value() {
         let mut random = Random::new(3, 0);
-        for different in [1, 2, 3, 7, 100, 253, 254, 255, 400, 5000] {
+        for different in [1, 2, 3, 7, 16, 17, 33, 100, 253, 254, 255, 400, 5000] {
             let values: Vec<f64> =
                 (0..5000).map(|_| random.below(different) as f64 / 4.0 - 20.0).collect();
             let edges = Edges::of_quantiles(values.iter().copied());
@@ -231,9 +261,9 @@ mod tests {
             for value in values.iter().flat_map(|value| [*value, value - 0.1, value + 0.1]) {
                 let below = edges.0.iter().filter(|edge| **edge < value).count();
                 assert_eq!(usize::from(edges.bin(value)), 1 + below, "{different} {value}");
-                assert_eq!(edges.search().bin(value), edges.bin(value), "{different} {value}");
+                assert_eq!(at_once(&edges, value), edges.bin(value), "{different} {value}");
             }
-            assert_eq!([edges.bin(f64::NAN), edges.search().bin(f64::NAN)], [BIN_MISSING; 2]);
+            assert_eq!([edges.bin(f64::NAN), at_once(&edges, f64::NAN)], [BIN_MISSING; 2]);
         }
     }
 

@@ -149,20 +149,13 @@ impl Derived {
 }
 
 impl Derived {
-    /// [`Derived::value`] of many values at once, with the question of the policy asked only once.
-    #[inline]
-    pub(crate) fn each(&self, values: &[f64], mut take: impl FnMut(usize, f64)) {
+    /// [`Derived::value`] of many values at once.
+    #[inline(always)]
+    pub(crate) fn values<const ROWS: usize>(&self, values: &[f64; ROWS]) -> [f64; ROWS] {
         match self.what {
-            What::Value => {
-                for (at, value) in values.iter().enumerate() {
-                    take(at, if value.is_finite() { *value } else { MISSING });
-                }
-            }
-            _ => {
-                for (at, value) in values.iter().enumerate() {
-                    take(at, self.value(*value));
-                }
-            }
+            // The question of the policy is asked only once.
+            What::Value => values.map(|value| if value.is_finite() { value } else { MISSING }),
+            _ => values.map(|value| self.value(value)),
         }
     }
 }

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::{fs, io};
 
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::bins::Edges;
+use crate::bins::{Edges, Search};
 use crate::calibrate::Levels;
 use crate::card::card;
-use crate::forest::{BLOCK_ROWS, BLOCKS, Flat, Scratch, TreesFile};
+use crate::forest::{BLOCK_ROWS, BLOCKS, Flat, ROWS_ALONE, Scratch, TreesFile};
 use crate::inputs::{Derived, Input, NamesDiffer, derived, places};
 use crate::logistic::Logistic;
-use crate::table::{COLUMNS_MAX, Column, Kind};
+use crate::table::{COLUMNS_MAX, Column, Kind, MISSING};
 use crate::train::{Identity, TrainingFacts};
 
 /// What an artefact of this shape says it is.
@@ -261,22 +262,21 @@ impl Model {
     }
 
     fn raw_blocks(&self, flat: &Flat, columns: &[&[f64]], rows: usize) -> Vec<i64> {
+        if rows < ROWS_ALONE {
+            let row = |row| columns.iter().map(move |column| column[row]).collect::<Vec<f64>>();
+            return (0..rows).map(|at| flat.raw(&self.bins(flat, &row(at)))).collect();
+        }
         let mut raw = Vec::with_capacity(rows);
-        let mut blocks = vec![vec![[0u8; BLOCK_ROWS]; self.derived.len()]; BLOCKS];
         let mut scratch = Scratch::default();
         for start in (0..rows).step_by(BLOCK_ROWS * BLOCKS) {
-            let end = rows.min(start + BLOCK_ROWS * BLOCKS);
-            for (block, bins) in blocks.iter_mut().enumerate() {
-                let from = end.min(start + block * BLOCK_ROWS);
-                let here = from..end.min(from + BLOCK_ROWS);
-                for ((derived, search), bins) in self.derived.iter().zip(flat.searches()).zip(bins)
-                {
-                    let values = &columns[derived.input][here.clone()];
-                    derived.each(values, |at, value| bins[at] = search.bin(value));
-                }
+            let here = start..rows.min(start + BLOCK_ROWS * BLOCKS);
+            let blocks = here.len().div_ceil(BLOCK_ROWS);
+            let bins = scratch.bins(blocks, self.derived.len());
+            for (column, how) in self.derived.iter().zip(flat.searches()).enumerate() {
+                put(how, &columns[how.0.input][here.clone()], column, bins);
             }
-            flat.raw_blocks(&blocks, &mut scratch);
-            let sums = scratch.sums.iter().flatten().take(end - start);
+            flat.raw_blocks(&mut scratch);
+            let sums = scratch.sums.iter().flatten().take(here.len());
             raw.extend(sums.map(|sum| i64::from(*sum)));
         }
         raw
@@ -363,6 +363,25 @@ impl Model {
     }
 }
 
+/// Puts values in bins, in the place `column` of blocks of rows; what is over in the last block
+/// counts as missing.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn put(
+    (derived, search): (&Derived, &Search),
+    values: &[f64],
+    column: usize,
+    blocks: &mut [Vec<[u8; BLOCK_ROWS]>],
+) {
+    let mut rest = [MISSING; BLOCK_ROWS];
+    for (values, block) in values.chunks(BLOCK_ROWS).zip(blocks) {
+        let values = values.try_into().unwrap_or_else(|_| {
+            rest[..values.len()].copy_from_slice(values);
+            &rest
+        });
+        search.bins(&derived.values(values), &mut block[column]);
+    }
+}
+
 /// Writes a file under another name first: whoever stops the program finds the old one or the new
 /// one, and never half of it.
 pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
@@ -398,7 +417,7 @@ impl Explanation {
 mod tests {
     use super::*;
     use crate::judge::{JudgeConfig, Witness, judge};
-    use crate::table::{Codes, MISSING, Table};
+    use crate::table::{Codes, Table};
     use crate::train::{Trained, train};
     use crate::{TrainConfig, Work};
 
@@ -482,6 +501,13 @@ mod tests {
                 let adds: i64 = why.contributions.iter().map(|c| c.adds).sum();
                 assert_eq!(why.bias + adds, *expected, "{kind} {row}");
                 assert!((0..=1000).contains(&model.score(&values)));
+            }
+            for count in [0, 1, 7, 8, 63, 64, 65, 1023, 1025] {
+                let columns: Vec<&[f64]> = table.columns()[..3]
+                    .iter()
+                    .map(|column| &column.values[500..500 + count])
+                    .collect();
+                assert_eq!(model.raw_columns(&columns), raw[500..500 + count], "{kind} {count}");
             }
             assert_eq!(model.raw(&[f64::INFINITY; 3]), model.raw(&[MISSING; 3]), "{kind}");
         }

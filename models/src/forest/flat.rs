@@ -1,7 +1,7 @@
 //! Trees as arrays of integers: scoring and explaining, the same on every machine.
 
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
-use wide::i8x16;
 
 use super::grow::{Cut, Grown};
 use crate::bins::{Edges, Search};
@@ -18,6 +18,9 @@ const LEVELS_FIXED: u32 = 6;
 /// Blocks that one tree scores before the next: with 40 columns their bytes take 10 KiB, and leave
 /// the tree room in a cache of 32.
 pub(crate) const BLOCKS: usize = 16;
+/// So few rows go down the trees one by one, as the single event of a stream does: a block costs
+/// the same however many rows it has.
+pub(crate) const ROWS_ALONE: usize = 8;
 /// Rows that descend together: enough that the processor always has another one to work on.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
@@ -54,16 +57,30 @@ pub(crate) struct Flat {
     searches: Vec<Search>,
 }
 
-/// The first four levels of a tree, in the order of a heap, so that they can be looked at without
-/// asking what a row did before. Where the tree is shallower, nodes that send all rows left stand.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The first eight levels of a tree, so that they can be looked at without asking what a row did
+/// before: the first four, and below each of their 16 exits four more.
+#[derive(Clone, Debug, PartialEq)]
 struct Crown {
-    nodes: [(u16, i8); 15],
-    /// The node in which a row is after four levels.
-    exits: [u32; 16],
+    top: Part,
+    below: Box<[Part; 16]>,
+    /// The node in which a row is after the crown, and the value of that.
+    exits: Box<[u32; 256]>,
+    values: Box<[i32; 256]>,
     /// Levels of the tree below the crown.
     levels_below: u32,
 }
+
+/// Four levels of a tree in the order of a heap. Where it is shallower, nodes that send all rows
+/// left stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Part {
+    nodes: [(u16, i8); 15],
+    /// Levels that divide rows.
+    levels: u32,
+}
+
+/// A byte a row.
+type Lanes = [u8; BLOCK_ROWS];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct View {
@@ -180,7 +197,7 @@ impl Flat {
             }
             values.extend(&tree.values);
         }
-        let crowns = roots.iter().map(|root| Crown::new(&nodes, *root)).collect();
+        let crowns = roots.iter().map(|root| Crown::new(&nodes, &values, *root)).collect();
         let searches = file.edges.iter().map(Edges::search).collect();
         Some(Flat { file, views, nodes, values, roots, crowns, searches })
     }
@@ -236,38 +253,40 @@ impl Flat {
         &self.searches
     }
 
-    /// The raw scores of blocks of 64 rows; of each block, `bins` holds a column after the other,
-    /// 64 bytes each. A tree scores all blocks before the next tree comes, since trees are many and
-    /// would not all stay in the nearest cache.
-    pub(crate) fn raw_blocks(&self, bins: &[Vec<[u8; BLOCK_ROWS]>], scratch: &mut Scratch) {
-        scratch.bytes.resize_with(bins.len(), Vec::new);
-        for (bytes, bins) in scratch.bytes.iter_mut().zip(bins) {
+    /// The raw scores of the blocks of 64 rows whose bins were written. A tree scores all blocks
+    /// before the next tree comes, since trees are many and would not all stay in the nearest cache.
+    pub(crate) fn raw_blocks(&self, scratch: &mut Scratch) {
+        scratch.bytes.resize_with(scratch.bins.len(), Vec::new);
+        for (bytes, bins) in scratch.bytes.iter_mut().zip(&scratch.bins) {
             bytes.clear();
             let seen = |view: &View| bins[view.column as usize].map(|bin| view.byte(bin));
             bytes.extend(self.views.iter().map(seen));
+            if bytes.is_empty() {
+                // A model of single leaves looks at nothing, and its crowns at the first view.
+                bytes.push([0; BLOCK_ROWS]);
+            }
         }
         scratch.sums.clear();
-        scratch.sums.resize(bins.len(), [self.file.base as i32; BLOCK_ROWS]);
-        for crown in &self.crowns {
-            for (bytes, sums) in scratch.bytes.iter().zip(&mut scratch.sums) {
-                self.add_tree(crown, bytes, sums);
-            }
-        }
+        scratch.sums.resize(scratch.bins.len(), [self.file.base as i32; BLOCK_ROWS]);
+        add_trees(self, &scratch.bytes, &mut scratch.sums);
     }
 
-    /// Adds the leaves of one tree: the crown for 16 rows at a time, then each row on its way, so
+    /// Adds the leaves of one tree: the crown for all rows at once, then each row on its way, so
     /// that the processor works on many rows at once. No branch depends on where a row goes.
+    #[inline(always)]
     fn add_tree(&self, crown: &Crown, bytes: &[[i8; BLOCK_ROWS]], sums: &mut [i32; BLOCK_ROWS]) {
-        let mut at = [0u32; BLOCK_ROWS];
-        for (part, at) in at.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-            let exits = crown.exits(bytes, part).to_array();
-            for (at, exit) in at.iter_mut().zip(exits) {
-                *at = crown.exits[usize::from(exit as u8 & 15)];
+        let exits = crown.exits(bytes);
+        if crown.levels_below == 0 {
+            let values = &*crown.values;
+            for (sum, exit) in sums.iter_mut().zip(exits) {
+                *sum += values[usize::from(exit)];
             }
+            return;
         }
+        let mut at = exits.map(|exit| crown.exits[usize::from(exit)]);
         if crown.levels_below > LEVELS_FIXED {
             self.descend(&mut at, bytes);
-        } else if crown.levels_below > 0 {
+        } else {
             for (row, at) in at.iter_mut().enumerate() {
                 let mut here = *at;
                 // A leaf leads to itself, so that all rows take as many steps.
@@ -283,6 +302,7 @@ impl Flat {
     }
 
     /// Level by level all rows that are not in a leaf yet, for trees that are deep in few places.
+    #[inline(always)]
     fn descend(&self, at: &mut [u32; BLOCK_ROWS], bytes: &[[i8; BLOCK_ROWS]]) {
         let mut open: [u8; BLOCK_ROWS] = std::array::from_fn(|row| row as u8);
         let mut open_rows = BLOCK_ROWS;
@@ -299,19 +319,31 @@ impl Flat {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&self, at: u32, row: usize, bytes: &[[i8; BLOCK_ROWS]]) -> u32 {
         let node = self.nodes[at as usize];
         node.left + u32::from(bytes[usize::from(node.view)][row] > node.cut)
     }
 }
 
+// Compares as many bytes at once as the processor can; what comes out is the same.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx2", "x86_64+avx2"))]
+fn add_trees(flat: &Flat, blocks: &[Vec<[i8; BLOCK_ROWS]>], sums: &mut [[i32; BLOCK_ROWS]]) {
+    for crown in &flat.crowns {
+        for (bytes, sums) in blocks.iter().zip(&mut *sums) {
+            flat.add_tree(crown, bytes, sums);
+        }
+    }
+}
+
 impl Crown {
-    /// The first four levels of the tree at a root.
-    fn new(nodes: &[Node], root: u32) -> Crown {
-        let mut crown = Crown { nodes: [(0, i8::MAX); 15], exits: [root; 16], levels_below: 0 };
-        crown.fill(nodes, 0, root);
-        let mut level = crown.exits.to_vec();
+    /// The first levels of the tree at a root.
+    fn new(nodes: &[Node], values: &[i32], root: u32) -> Crown {
+        let (top, places) = Part::new(nodes, root);
+        let parts = places.map(|at| Part::new(nodes, at));
+        let exits: [u32; 256] = std::array::from_fn(|exit| parts[exit / 16].1[exit % 16]);
+        let mut levels_below = 0;
+        let mut level = exits.to_vec();
         loop {
             // Leaves lead to themselves: what is left are the children of this level's nodes.
             let inner = level.iter().map(|at| nodes[*at as usize]).filter(|node| !node.is_leaf);
@@ -319,14 +351,57 @@ impl Crown {
             if level.is_empty() {
                 break;
             }
-            crown.levels_below += 1;
+            levels_below += 1;
         }
-        crown
+        Crown {
+            top,
+            below: Box::new(parts.map(|(part, _)| part)),
+            exits: Box::new(exits),
+            values: Box::new(exits.map(|at| values[at as usize])),
+            levels_below,
+        }
     }
 
-    fn fill(&mut self, nodes: &[Node], place: usize, at: u32) {
-        if place >= 15 {
-            self.exits[place - 15] = at;
+    /// The exit of each row of a block.
+    #[inline(always)]
+    fn exits(&self, bytes: &[[i8; BLOCK_ROWS]]) -> Lanes {
+        let mut found = [[0; BLOCK_ROWS]; 16];
+        for (nth, (part, found)) in self.below.iter().zip(&mut found).enumerate() {
+            let first = 16 * nth as u8;
+            *found = match part.levels {
+                0 => [first; BLOCK_ROWS],
+                1 => part.exit(bytes, exits::<2>(first)),
+                2 => part.exit(bytes, exits::<4>(first)),
+                3 => part.exit(bytes, exits::<8>(first)),
+                _ => part.exit(bytes, exits::<16>(first)),
+            }
+        }
+        self.top.exit(bytes, found)
+    }
+}
+
+/// The exits below the lowest level of a part that divides rows, from its first one on.
+#[inline(always)]
+fn exits<const EXITS: usize>(first: u8) -> [Lanes; EXITS] {
+    let mut lanes = [[0; BLOCK_ROWS]; EXITS];
+    for (nth, lanes) in lanes.iter_mut().enumerate() {
+        *lanes = [first + (nth * (16 / EXITS)) as u8; BLOCK_ROWS];
+    }
+    lanes
+}
+
+impl Part {
+    /// Four levels from a node on, and the nodes in which rows are after them.
+    fn new(nodes: &[Node], at: u32) -> (Part, [u32; 16]) {
+        let mut part = Part { nodes: [(0, i8::MAX); 15], levels: 0 };
+        let mut exits = [at; 16];
+        part.fill(nodes, &mut exits, 0, at);
+        (part, exits)
+    }
+
+    fn fill(&mut self, nodes: &[Node], exits: &mut [u32; 16], place: usize, at: u32) {
+        if let Some(exit) = place.checked_sub(self.nodes.len()) {
+            exits[exit] = at;
             return;
         }
         let node = nodes[at as usize];
@@ -334,36 +409,54 @@ impl Crown {
         let [left, right] = if node.is_leaf { [at; 2] } else { [node.left, node.left + 1] };
         if !node.is_leaf {
             self.nodes[place] = (node.view, node.cut);
+            self.levels = self.levels.max((place + 1).ilog2() + 1);
         }
-        self.fill(nodes, 2 * place + 1, left);
-        self.fill(nodes, 2 * place + 2, right);
+        self.fill(nodes, exits, 2 * place + 1, left);
+        self.fill(nodes, exits, 2 * place + 2, right);
     }
 
-    /// The exits, 0 to 15, of 16 rows of a block.
-    #[inline]
-    fn exits(&self, bytes: &[[i8; BLOCK_ROWS]], part: usize) -> i8x16 {
-        let right = |node: usize| {
-            let (view, cut) = self.nodes[node];
-            // A model of single leaves has no views.
-            let Some(bytes) = bytes.get(usize::from(view)) else { return i8x16::splat(0) };
-            i8x16::new(bytes.as_chunks::<16>().0[part]).simd_gt(i8x16::splat(cut))
-        };
-        let pick = |of: i8x16, right: i8x16, left: i8x16| (of & right) | (!of & left);
-        let first = right(0);
-        let second = pick(first, right(2), right(1));
-        let third = pick(first, pick(second, right(6), right(5)), pick(second, right(4), right(3)));
-        let four = |a: usize| pick(third, right(a + 1), right(a));
-        let fourth = pick(first, pick(second, four(13), four(11)), pick(second, four(9), four(7)));
-        let bit = |of: i8x16, bit: i8| of & i8x16::splat(bit);
-        bit(first, 8) | bit(second, 4) | bit(third, 2) | bit(fourth, 1)
+    /// What each row finds below the part. All divisions are worked out for all rows, from the
+    /// lowest level up: below a place a row finds what is below the right child where it goes right,
+    /// else what is below the left one.
+    #[inline(always)]
+    fn exit<const EXITS: usize>(
+        &self,
+        bytes: &[[i8; BLOCK_ROWS]],
+        mut found: [Lanes; EXITS],
+    ) -> Lanes {
+        let mut places = EXITS / 2;
+        while places > 0 {
+            for nth in 0..places {
+                let (view, cut) = self.nodes[places - 1 + nth];
+                let (left, right) = (found[2 * nth], found[2 * nth + 1]);
+                for (row, byte) in bytes[usize::from(view)].iter().enumerate() {
+                    let goes_right = if *byte > cut { 255 } else { 0 };
+                    // Without a branch, so that all rows are done at once.
+                    found[nth][row] = left[row] ^ ((left[row] ^ right[row]) & goes_right);
+                }
+            }
+            places /= 2;
+        }
+        found[0]
     }
 }
 
 /// Buffers that live from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    /// Of each block, a column after the other.
+    bins: Vec<Vec<[u8; BLOCK_ROWS]>>,
     /// Of each block, its bytes, one array a view.
     bytes: Vec<Vec<[i8; BLOCK_ROWS]>>,
     /// The raw scores of each block.
     pub(crate) sums: Vec<[i32; BLOCK_ROWS]>,
+}
+
+impl Scratch {
+    /// Room for the bins of blocks: rows that are not written have those of before.
+    pub(crate) fn bins(&mut self, blocks: usize, columns: usize) -> &mut [Vec<[u8; BLOCK_ROWS]>] {
+        self.bins.resize_with(blocks, Vec::new);
+        self.bins.iter_mut().for_each(|bins| bins.resize(columns, [0; BLOCK_ROWS]));
+        &mut self.bins
+    }
 }

@@ -26,7 +26,7 @@ use grow::{Entry, Limits};
 
 pub(crate) use boost::boost;
 pub use flat::TREES_MAX;
-pub(crate) use flat::{BLOCK_ROWS, BLOCKS, Flat, Scratch, Tree, TreesFile, VALUE_BITS};
+pub(crate) use flat::{BLOCK_ROWS, BLOCKS, Flat, ROWS_ALONE, Scratch, Tree, TreesFile, VALUE_BITS};
 pub(crate) use isolate::{isolate, levels_of_path_lengths, mixed_edges};
 
 /// The deepest tree: 64 divisions tell any rows apart that 254 bins can.

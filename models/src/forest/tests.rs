@@ -143,23 +143,32 @@ fn threads_do_not_matter() {
 fn blocks_score_and_explain_as_single_rows() {
     let (columns, labels) = data(1000, 4, true);
     let binned = Binned::new(&columns, &labels);
-    let config = ForestConfig { trees: 20, ..ForestConfig::default() };
-    let forest = flat(&binned, forest(&binned, &labels, &config, 1, Work::default()), 0);
+    let mut flats = Vec::new();
+    // From single leaves, by what the crown has whole and in part, to what is deep below it.
+    for depth_max in [1, 2, 3, 4, 5, 7, 8, 9, 12, 16] {
+        let config = ForestConfig { trees: 12, depth_max, ..ForestConfig::default() };
+        flats.push(flat(&binned, forest(&binned, &labels, &config, 1, Work::default()), 0));
+    }
     let config = BoostingConfig { trees: 20, ..BoostingConfig::default() };
     let (base, trees) = boost(&binned, &labels, &config, 1, Work::default());
-    for flat in [forest, flat(&binned, trees, base)] {
-        let single = raw(&flat, &columns);
-        for start in (0..960).step_by(64) {
-            let block: Vec<[u8; 64]> = binned
-                .columns
-                .iter()
-                .map(|column| std::array::from_fn(|at| column[start + at]))
-                .collect();
-            let mut scratch = Scratch::default();
-            flat.raw_blocks(&[block], &mut scratch);
-            for (at, sum) in scratch.sums[0].into_iter().enumerate() {
-                assert_eq!(i64::from(sum), single[start + at], "row {}", start + at);
+    flats.push(flat(&binned, trees, base));
+    let alone = tree(&binned, &vec![false; 1000], &TreeConfig::default());
+    assert_eq!(alone[0].nodes(), 1, "nothing to tell apart");
+    flats.push(flat(&binned, alone, 5));
+    for (nth, flat) in flats.iter().enumerate() {
+        let single = raw(flat, &columns);
+        let mut scratch = Scratch::default();
+        for blocks in [3, 1, 5] {
+            for (block, bins) in scratch.bins(blocks, columns.len()).iter_mut().enumerate() {
+                for (bins, column) in bins.iter_mut().zip(&binned.columns) {
+                    bins.copy_from_slice(&column[64 * (nth % 10 + block)..][..64]);
+                }
             }
+            flat.raw_blocks(&mut scratch);
+            assert_eq!(scratch.sums.len(), blocks);
+            let sums = scratch.sums.iter().flatten().map(|sum| i64::from(*sum));
+            let expected = &single[64 * (nth % 10)..][..64 * blocks];
+            assert!(sums.eq(expected.iter().copied()), "model {nth}, {blocks} blocks");
         }
         for (row, raw) in single.iter().enumerate() {
             let (bias, adds) = flat.contributions(&bins_of(flat.edges(), &columns, row));

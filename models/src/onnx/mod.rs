@@ -10,6 +10,7 @@ mod graph;
 mod trees;
 mod wire;
 
+use std::ops::Range;
 use std::path::Path;
 use std::{fs, io};
 
@@ -20,6 +21,8 @@ use crate::table::MISSING;
 use graph::{Graph, NodeProto};
 use trees::{Post, Trees};
 
+/// The most values that are kept while a row is scored.
+const VALUES_MAX: usize = 1 << 20;
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -28,11 +31,18 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 pub struct OnnxModel {
     inputs: Vec<OnnxInput>,
     steps: Vec<Step>,
-    /// Values that are kept while a row is scored, the inputs first.
-    slots: usize,
-    /// The slot that has the scores of both classes.
+    /// Values that are kept while a row is scored, those of the inputs first.
+    values: usize,
+    /// Where among them the scores of both classes are.
     result: usize,
     hash: String,
+}
+
+/// What a row needs while it is scored: made once for many rows.
+struct Room {
+    values: Vec<f64>,
+    /// The inputs of a step, one after the other.
+    row: Vec<f64>,
 }
 
 /// An input of the graph: a tensor with a row a transaction.
@@ -79,8 +89,9 @@ pub enum OnnxError {
 #[derive(Clone, Debug)]
 struct Step {
     op: Op,
-    inputs: Vec<usize>,
-    output: usize,
+    /// Where among the values of a row its inputs and its output are.
+    inputs: Vec<Range<usize>>,
+    output: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,26 +126,24 @@ impl OnnxModel {
     /// Reads the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<OnnxModel, OnnxError> {
         let graph = Graph::read(bytes)?;
-        let mut names: Vec<String> = Vec::new();
-        let mut widths: Vec<usize> = Vec::new();
+        let mut slots = Slots::default();
         let mut inputs = Vec::new();
         for (name, width) in &graph.inputs {
             let width = usize::try_from(width.unwrap_or(0)).unwrap_or(0);
             if !(1..=1 << 16).contains(&width) {
                 return Err(OnnxError::Unsupported(format!("an input {name} of no fixed width")));
             }
-            names.push(name.clone());
-            widths.push(width);
+            slots.add(name, width)?;
             inputs.push(OnnxInput { name: name.clone(), width });
         }
         let mut steps = Vec::new();
         for node in &graph.nodes {
-            read_node(node, &mut names, &mut widths, &mut steps)?;
+            steps.extend(read_node(node, &mut slots)?);
         }
-        let mut outputs = graph.outputs.iter().filter_map(|name| slot(&names, name));
-        let result = outputs.rfind(|slot| widths[*slot] == 2).ok_or(OnnxError::Classes)?;
+        let mut outputs = graph.outputs.iter().filter_map(|name| slots.find(name));
+        let result = outputs.rfind(|place| place.len() == 2).ok_or(OnnxError::Classes)?.start;
         let hash = blake3::hash(bytes).to_hex().to_string();
-        Ok(OnnxModel { inputs, steps, slots: names.len(), result, hash })
+        Ok(OnnxModel { inputs, steps, values: slots.values, result, hash })
     }
 
     /// The inputs of the graph, in their order.
@@ -167,21 +176,11 @@ impl OnnxModel {
     /// # Panics
     /// If there are not as many values as features.
     pub fn probability(&self, values: &[f64]) -> f64 {
-        let mut slots: Vec<Vec<f64>> = vec![Vec::new(); self.slots];
-        let mut at = 0;
-        for (slot, input) in slots.iter_mut().zip(&self.inputs) {
-            // A tensor of floats holds 32 bits a value.
-            let value = |value: &f64| f64::from(*value as f32);
-            slot.extend(values[at..at + input.width].iter().map(value));
-            at += input.width;
-        }
-        assert_eq!(at, values.len(), "one value a feature");
-        for step in &self.steps {
-            let mut row: Vec<f64> = Vec::new();
-            step.inputs.iter().for_each(|input| row.extend(&slots[*input]));
-            slots[step.output] = step.op.run(row);
-        }
-        slots[self.result][1]
+        let mut room = self.room();
+        let features = self.features();
+        assert_eq!(features, values.len(), "one value a feature");
+        room.values[..features].copy_from_slice(values);
+        self.run(&mut room)
     }
 
     /// The probability in thousandths, 0 to [`SCORE_MAX`]; None where there is no probability.
@@ -189,42 +188,84 @@ impl OnnxModel {
     /// # Panics
     /// If there are not as many values as features.
     pub fn score(&self, values: &[f64]) -> Option<i64> {
-        let probability = self.probability(values);
-        (!probability.is_nan()).then(|| {
-            let score = (probability.clamp(0.0, 1.0) * SCORE_MAX as f64).round();
-            score as i64
-        })
+        thousandths(self.probability(values))
     }
 
     /// The score of rows that may lack values, by columns: `columns[at][row]`.
+    ///
+    /// # Panics
+    /// If there are not as many columns as features.
     pub fn scores(&self, columns: &[&[f64]]) -> Vec<Option<i64>> {
+        assert_eq!(self.features(), columns.len(), "one column a feature");
         let rows = columns.first().map_or(0, |column| column.len());
-        let mut values = vec![MISSING; columns.len()];
+        let mut room = self.room();
         let score = |row: usize| {
-            for (value, column) in values.iter_mut().zip(columns) {
+            for (value, column) in room.values.iter_mut().zip(columns) {
                 *value = column[row];
             }
-            self.score(&values)
+            thousandths(self.run(&mut room))
         };
         (0..rows).map(score).collect()
     }
+
+    fn features(&self) -> usize {
+        self.inputs.iter().map(|input| input.width).sum()
+    }
+
+    fn room(&self) -> Room {
+        Room { values: vec![MISSING; self.values], row: Vec::new() }
+    }
+
+    /// The probability of the second class, of the features at the front of the room.
+    fn run(&self, Room { values, row }: &mut Room) -> f64 {
+        // A tensor of floats holds 32 bits a value.
+        values[..self.features()].iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        for step in &self.steps {
+            row.clear();
+            step.inputs.iter().for_each(|input| row.extend_from_slice(&values[input.clone()]));
+            step.op.run(row, &mut values[step.output.clone()]);
+        }
+        values[self.result + 1]
+    }
 }
 
-fn slot(names: &[String], name: &str) -> Option<usize> {
-    names.iter().rposition(|known| known == name)
+fn thousandths(probability: f64) -> Option<i64> {
+    let score = (probability.clamp(0.0, 1.0) * SCORE_MAX as f64).round();
+    (!probability.is_nan()).then_some(score as i64)
 }
 
-/// Adds a node's step and the slot of the output that is wanted of it.
-fn read_node(
-    node: &NodeProto,
-    names: &mut Vec<String>,
-    widths: &mut Vec<usize>,
-    steps: &mut Vec<Step>,
-) -> Result<(), OnnxError> {
+/// The names of a graph, and where among the values of a row each is.
+#[derive(Default)]
+struct Slots {
+    places: Vec<(String, Range<usize>)>,
+    values: usize,
+}
+
+impl Slots {
+    /// A place of its own for a name.
+    fn add(&mut self, name: &str, width: usize) -> Result<Range<usize>, OnnxError> {
+        let place = self.values..self.values.saturating_add(width);
+        if place.end > VALUES_MAX {
+            return Err(OnnxError::Unsupported(format!("more than {VALUES_MAX} values a row")));
+        }
+        self.values = place.end;
+        self.places.push((name.to_owned(), place.clone()));
+        Ok(place)
+    }
+
+    /// The place that a name had last.
+    fn find(&self, name: &str) -> Option<Range<usize>> {
+        self.places.iter().rfind(|(known, _)| known == name).map(|(_, place)| place.clone())
+    }
+}
+
+/// A node's step, with a slot for the output that is wanted of it.
+fn read_node(node: &NodeProto, slots: &mut Slots) -> Result<Option<Step>, OnnxError> {
     // What only uses a label that nobody asks for has no input here, and is left out.
-    let known: Option<Vec<usize>> = node.inputs.iter().map(|name| slot(names, name)).collect();
-    let Some(inputs) = known.filter(|inputs| !inputs.is_empty()) else { return Ok(()) };
-    let width: usize = inputs.iter().map(|input| widths[*input]).sum();
+    let known: Option<Vec<Range<usize>>> =
+        node.inputs.iter().map(|name| slots.find(name)).collect();
+    let Some(inputs) = known.filter(|inputs| !inputs.is_empty()) else { return Ok(None) };
+    let width = inputs.iter().map(Range::len).fold(0, usize::saturating_add);
     if let Some(name) = node.unread() {
         return Err(OnnxError::Unsupported(format!("attribute {name} of {}", node.op)));
     }
@@ -259,32 +300,36 @@ fn read_node(
         other => return Err(OnnxError::Unsupported(format!("the operation {other}"))),
     };
     let name = node.outputs.get(output).ok_or(OnnxError::Broken("list of outputs"))?;
-    steps.push(Step { op, inputs, output: names.len() });
-    names.push(name.clone());
-    widths.push(width);
-    Ok(())
+    let output = slots.add(name, width)?;
+    Ok(Some(Step { op, inputs, output }))
 }
 
 impl Op {
-    fn run(&self, row: Vec<f64>) -> Vec<f64> {
+    /// What becomes of a row, which the output has room for.
+    fn run(&self, row: &[f64], output: &mut [f64]) {
         match self {
-            Op::Concat => row,
+            Op::Concat => output.copy_from_slice(row),
             Op::Scaler { offset, scale } => {
                 let both = offset.iter().zip(scale);
-                row.iter().zip(both).map(|(value, (o, s))| (value - o) * s).collect()
+                for ((output, value), (offset, scale)) in output.iter_mut().zip(row).zip(both) {
+                    *output = (value - offset) * scale;
+                }
             }
-            Op::Trees(trees) => trees.scores(&row).to_vec(),
+            Op::Trees(trees) => output.copy_from_slice(&trees.scores(row)),
             Op::Linear { coefficients, intercepts, post } => {
                 let sum = |class: usize| {
                     let of = &coefficients[class * row.len()..][..row.len()];
-                    let terms = of.iter().zip(&row).map(|(weight, value)| weight * value);
+                    let terms = of.iter().zip(row).map(|(weight, value)| weight * value);
                     intercepts[class] + terms.sum::<f64>()
                 };
-                post.of_two([sum(0), sum(1)]).to_vec()
+                output.copy_from_slice(&post.of_two([sum(0), sum(1)]));
             }
             Op::NormalizeL1 => {
                 let sum: f64 = row.iter().map(|value| value.abs()).sum();
-                if sum == 0.0 { row } else { row.iter().map(|value| value / sum).collect() }
+                let divisor = if sum == 0.0 { 1.0 } else { sum };
+                for (output, value) in output.iter_mut().zip(row) {
+                    *output = value / divisor;
+                }
             }
         }
     }
@@ -318,6 +363,17 @@ mod tests {
                 let thousandths = (expected * 1000.0 - model.score(&values).unwrap() as f64).abs();
                 assert!(thousandths < 0.51, "{name}");
             }
+            // Many rows at once are the rows one by one, whatever the row before left behind.
+            let of_row = |row: &serde_json::Value| -> Vec<f64> {
+                let values = row.as_array().unwrap().iter();
+                values.map(|value| value.as_f64().unwrap_or(MISSING)).collect()
+            };
+            let rows: Vec<Vec<f64>> = rows.iter().map(of_row).collect();
+            let columns: Vec<Vec<f64>> =
+                (0..rows[0].len()).map(|at| rows.iter().map(|row| row[at]).collect()).collect();
+            let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+            let one_by_one: Vec<_> = rows.iter().map(|row| model.score(row)).collect();
+            assert_eq!(model.scores(&columns), one_by_one, "{name}");
         }
     }
 

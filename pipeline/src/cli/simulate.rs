@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::reading::Reading;
 use super::{Shown, print};
 use crate::diagnostic::{Failure, Message};
+use crate::run::ModelPaths;
 use crate::simulate::{self, DIFFICULTIES, Difficulty, Scenario, fidelity};
 
 #[derive(clap::Args)]
@@ -32,6 +33,12 @@ pub(super) struct Arguments {
     /// second: DIR then holds what it lived, without run/, and loop.json says so (exit 130).
     #[arg(long, value_name = "RULES", conflicts_with = "check")]
     with_rules: Option<PathBuf>,
+    /// Model that decides with the rules, as `backtest --model`
+    #[arg(long, value_name = "FILE", requires = "with_rules")]
+    model: Option<PathBuf>,
+    /// A second model that decides nothing, as `backtest --challenger`: run/ compares the two
+    #[arg(long, value_name = "FILE", requires = "model")]
+    challenger: Option<PathBuf>,
     /// Print one JSON object: the document's figures beside the population's, or loop.json
     #[arg(long)]
     json: bool,
@@ -57,9 +64,13 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     };
     let scenario = Scenario::read(scenario, arguments.difficulty)?;
     if let Some(rules) = &arguments.with_rules {
+        let models = ModelPaths {
+            champion: arguments.model.clone(),
+            challenger: arguments.challenger.clone(),
+        };
         let interrupted = Arc::new(AtomicBool::new(false));
         let progress = Reading::begin(&interrupted);
-        let ended = simulate::run_with_rules(&scenario, seed, rules, out, &interrupted);
+        let ended = simulate::run_with_rules(&scenario, seed, (rules, &models), out, &interrupted);
         progress.end();
         let ended = ended?;
         print(&match arguments.json {

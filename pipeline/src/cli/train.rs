@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -26,6 +28,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Directory for the model; its last part is the model's name
+    ///
+    /// It is written when the training is over: Ctrl-C before (exit 130) leaves what was there.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// How to train; models/train.toml explains every key [default: boosting, the last quarter tests]
@@ -46,6 +50,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+    let writing = end_on_ctrl_c();
     let name = name(&arguments.out)?;
     if arguments.out.join(MODEL_FILE).exists() && !arguments.force {
         let out = arguments.out.display();
@@ -78,6 +83,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         let outcome = train::classes(&request, target, Steps { tell: &tell });
         bar.finish_and_clear();
         let outcome = outcome?;
+        writing.store(true, Ordering::SeqCst);
         let failed = |error| Failure::Environment(unwritable(&arguments.out, &error));
         fs::create_dir_all(&arguments.out).map_err(failed)?;
         fs::write(arguments.out.join(CONFIG_FILE), &outcome.config_used).map_err(failed)?;
@@ -87,12 +93,27 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let outcome = train::train(&request, Steps { tell: &tell });
     bar.finish_and_clear();
     let outcome = outcome?;
+    writing.store(true, Ordering::SeqCst);
     write(&arguments.out, &outcome)?;
     if let Some(path) = &arguments.scores {
         fs::write(path, csv(&outcome.scored))
             .map_err(|error| Failure::Environment(unwritable(path, &error)))?;
     }
     shown_or_json(arguments, &outcome, shown, train::terminal)
+}
+
+/// Has Ctrl-C end the program until what this gives is set: from then on the model is written, which
+/// takes a moment, and no half of it is left.
+fn end_on_ctrl_c() -> Arc<AtomicBool> {
+    let writing = Arc::new(AtomicBool::new(false));
+    let flag = writing.clone();
+    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+    let _ = ctrlc::set_handler(move || {
+        if !flag.load(Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    });
+    writing
 }
 
 fn shown_or_json<O: serde::Serialize>(

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::environment;
+use super::model::ModelPaths;
 use super::observer::{Floors, Places};
 use crate::changes::{self, Candidate, Timetable};
 use crate::dataflow::{self, Live, Options, Steps, Summary};
@@ -162,12 +163,20 @@ fn layout(epochs: &[Epoch]) -> blake3::Hash {
 }
 
 impl Session {
-    /// Begins with the rules of a directory; none: no rules.
-    pub fn open(rules: Option<&Path>, schema: &Arc<Schema>) -> Result<Session, Failure> {
-        Session::with_workers(rules, schema, WORKERS)
+    /// Begins with the rules of a directory, none: no rules, and models beside them.
+    ///
+    /// # Errors
+    /// When rules or models are wrong, or the models do not fit the rules.
+    pub fn open(
+        rules: Option<&Path>,
+        models: &ModelPaths,
+        schema: &Arc<Schema>,
+    ) -> Result<Session, Failure> {
+        let timetable = changes::load(rules, &Changes::default(), &models.load()?, schema)?;
+        Session::of(Laid::new(timetable, Vec::new()), schema, WORKERS, None)
     }
 
-    /// The same with so many workers, for steps with many events.
+    /// Begins with rules alone and so many workers, for steps with many events.
     pub fn with_workers(
         rules: Option<&Path>,
         schema: &Arc<Schema>,

@@ -121,8 +121,8 @@ pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure
     }
 }
 
-/// What `hongxian simulate --with-rules` does: the rules decide on the population while it lives,
-/// the decisions settle its money, and people do something about them. Beside the population, `out`
+/// What `hongxian simulate --with-rules` does: the rules, and a model if there is one, decide on the
+/// population while it lives, the decisions settle its money, and people do something about them. Beside the population, `out`
 /// holds `loop.json` and the run directory `run/` of a backtest of the events.
 ///
 /// When `interrupted` is set, the world ends after the decisions of its tick: what it lived is
@@ -133,11 +133,11 @@ pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure
 pub fn run_with_rules(
     scenario: &Scenario,
     seed: u64,
-    rules: &Path,
+    (rules, models): (&Path, &ModelPaths),
     out: &Path,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Ended, Failure> {
-    let closed = Closed::new(rules, scenario, seed, interrupted.clone())?;
+    let closed = Closed::new((rules, models), scenario, seed, interrupted.clone())?;
     let mut output = Output::create(out, scenario, seed)?;
     let mut world = match live(scenario, seed, Some(Box::new(closed)), |batch| output.write(&batch))
     {
@@ -149,7 +149,7 @@ pub fn run_with_rules(
     output.finish(&world, scenario)?;
     let digest = ended.digest.to_hex();
     let told = match ended.interrupted_at {
-        None => run_directory(rules, out, interrupted)?,
+        None => run_directory((rules, models), out, interrupted)?,
         Some(_) => None,
     };
     if let Some(told) = told.filter(|told| told != digest.as_str()) {
@@ -173,7 +173,7 @@ const BATCH: usize = 65_536;
 /// Runs the population's events through a backtest into its run directory: the digest of the
 /// decisions, or none where it was interrupted, which the run directory then says.
 fn run_directory(
-    rules: &Path,
+    (rules, models): (&Path, &ModelPaths),
     out: &Path,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Option<String>, Failure> {
@@ -183,7 +183,7 @@ fn run_directory(
         pseudonyms: None,
         labels: Some(out.join("labels.parquet")),
         rules: Some(rules.to_owned()),
-        models: ModelPaths::default(),
+        models: models.clone(),
         out: out.join("run"),
         options: Options { workers, tick: 1_000, batch: BATCH, sorted: true },
         warmup: 0,

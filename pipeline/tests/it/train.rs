@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::{cast, concat_batches};
@@ -14,6 +15,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use models::{Codes, Column, Identity, Kind, Model, Table, TrainConfig, Work};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+
+use super::interrupt::press_ctrl_c;
 
 /// 2024-03-01T00:00:00+08:00.
 const START: i64 = 1_709_222_400_000;
@@ -166,6 +169,46 @@ fn hongxian(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 const TRAIN: [&str; 4] = ["train", "run", "--labels=labels.csv", "--config=train.toml"];
+
+/// Ctrl-C ends a training that takes long, and leaves the model that was there as it was.
+#[test]
+fn an_interrupted_training_leaves_the_model_that_was_there() {
+    let directory = decided();
+    let path = directory.path();
+    trained(path, &["--out=model"]);
+    let files = || {
+        let listed = fs::read_dir(path.join("model")).unwrap();
+        let read = |entry: std::io::Result<fs::DirEntry>| {
+            let path = entry.unwrap().path();
+            (path.clone(), fs::read(path).unwrap())
+        };
+        listed.map(read).collect::<BTreeMap<_, _>>()
+    };
+    let before = files();
+    // A thousand trees, and each input is shuffled a hundred times.
+    let long = CONFIG.replace("trees = 12", "trees = 1000").replace("repeats = 1", "repeats = 100");
+    fs::write(path.join("long.toml"), long).unwrap();
+    let mut after = Duration::from_millis(200);
+    for out in ["model", "new"] {
+        loop {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+            command.current_dir(path).args(["train", "run", "--labels=labels.csv"]);
+            command.args(["--config=long.toml", "--force"]).arg(format!("--out={out}"));
+            let mut training = command.stdout(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(after);
+            press_ctrl_c(&training);
+            let ended = training.wait().unwrap();
+            // The signal may come before the program listens to any.
+            if ended.code().is_some() {
+                assert_eq!(ended.code(), Some(130));
+                break;
+            }
+            after *= 2;
+        }
+    }
+    assert_eq!(files(), before);
+    assert!(!path.join("new").exists());
+}
 
 fn trained(directory: &Path, more: &[&str]) -> String {
     let done = hongxian(directory, &[&TRAIN, more].concat());

@@ -38,7 +38,7 @@ use crate::event::{self, ChunkBuilder, FieldId, Position, Raw, Schema};
 use crate::packet::command::{Command, Decision, Resolution};
 use crate::packet::reply::{Done, Seq};
 use crate::packet::units::Span;
-use crate::run::{Decided, Session};
+use crate::run::{Decided, ModelPaths, Session};
 
 /// Length of a tick, ms: a wait that nobody minds, and half of what the engine waits for a decision
 /// before it falls back on its own.
@@ -118,15 +118,15 @@ struct Held {
 }
 
 impl Closed {
-    /// Puts the rules of a directory to work on a scenario.
+    /// Puts the rules of a directory, and models beside them, to work on a scenario.
     pub(super) fn new(
-        rules: &Path,
+        (rules, models): (&Path, &ModelPaths),
         scenario: &Scenario,
         seed: u64,
         interrupted: Arc<AtomicBool>,
     ) -> Result<Closed, Failure> {
         let schema = Arc::new(Schema::default());
-        let session = Session::open(Some(rules), &schema)?;
+        let session = Session::open(Some(rules), models, &schema)?;
         Ok(Closed {
             rules_hash: session.rules_hash(),
             session,

@@ -10,7 +10,7 @@ use crate::diagnostic::Lang;
 use crate::event::Kind;
 use crate::run::{self, Events, ModelPaths, Request, SORT_MEMORY};
 use crate::simulate::figures::DAY;
-use crate::simulate::live;
+use crate::simulate::{live, run_with_rules};
 
 /// A village in which two rings play by the book for some days.
 const VILLAGE: &str = r#"
@@ -64,7 +64,7 @@ fn sound<T>(done: Result<T, Failure>) -> T {
 fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, Vec<Event>, Ended) {
     let dir = tempfile::tempdir().unwrap();
     let rules = rules(dir.path(), policy, which);
-    let closed = sound(Closed::new(&rules, scenario, 1, Arc::default()));
+    let closed = sound(Closed::new((&rules, &alone()), scenario, 1, Arc::default()));
     let mut events = Vec::new();
     let mut world = sound(live(scenario, 1, Some(Box::new(closed)), |batch| events.extend(batch)));
     let closed = world.closed.take().unwrap();
@@ -72,13 +72,18 @@ fn lived(scenario: &Scenario, policy: &str, which: &[(&str, &str)]) -> (World, V
     (world, events, ended)
 }
 
-fn backtest(dir: &Path, rules: &Path, options: Options) -> String {
+/// No model.
+fn alone() -> ModelPaths {
+    ModelPaths::default()
+}
+
+fn backtest(dir: &Path, (rules, models): (&Path, &ModelPaths), options: Options) -> String {
     let request = Request {
         events: Events::Files { paths: vec![dir.join("events.parquet")], maps: Vec::new() },
         pseudonyms: None,
         labels: None,
         rules: Some(rules.to_owned()),
-        models: ModelPaths::default(),
+        models: models.clone(),
         out: dir.join("again"),
         options,
         warmup: 0,
@@ -102,17 +107,61 @@ fn a_backtest_decides_what_the_loop_decided() {
     for rules in [&shipped, &own] {
         let out = dir.path().join("out");
         let ended =
-            sound(crate::simulate::run_with_rules(&village(""), 1, rules, &out, &Arc::default()));
+            sound(run_with_rules(&village(""), 1, (rules, &alone()), &out, &Arc::default()));
         let digest = ended.digest.to_hex();
         let cut = Options { workers: 3, tick: 7_000, batch: 50, sorted: true };
-        assert_eq!(backtest(&out, rules, cut), digest.as_str());
+        assert_eq!(backtest(&out, (rules, &alone()), cut), digest.as_str());
         let run = fs::read_to_string(out.join("run/run.toml")).unwrap();
         assert!(run.contains(digest.as_str()), "the run directory is of these decisions");
         if rules == &own {
             assert!(ended.report.honest.held.transactions > 0);
-            assert_ne!(backtest(&out, &other, cut), digest.as_str());
+            assert_ne!(backtest(&out, (&other, &alone()), cut), digest.as_str());
         }
     }
+}
+
+/// A model decides with the rules, by the policy's blend: here it alone, for there is no rule.
+#[test]
+fn a_model_decides_in_the_loop_as_in_a_backtest() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = "[features]\ncolumns = 'used'\n[model]\nblend = 'max'\nat_least = 0\n";
+    let rules = rules(dir.path(), policy, &[]);
+    let model = large_amounts(dir.path());
+    let models = ModelPaths { champion: Some(model), challenger: None };
+    let out = dir.path().join("out");
+    let ended = sound(run_with_rules(&village(""), 1, (&rules, &models), &out, &Arc::default()));
+    let digest = ended.digest.to_hex();
+    let cut = Options { workers: 2, tick: 7_000, batch: 50, sorted: true };
+    assert_eq!(backtest(&out, (&rules, &models), cut), digest.as_str());
+    assert_ne!(backtest(&out, (&rules, &alone()), cut), digest.as_str());
+    let (.., nobody) = lived(&village(""), policy, &[]);
+    assert_eq!(nobody.report.honest.blocked.transactions, 0);
+    assert!(ended.report.honest.blocked.transactions > 0, "people meet the model's decisions");
+    let run = fs::read_to_string(out.join("run/run.toml")).unwrap();
+    assert!(run.contains("model_hash"), "the run directory is of these decisions");
+
+    let models = ModelPaths { champion: Some(dir.path().join("none")), challenger: None };
+    let Err(refused) = Closed::new((&rules, &models), &village(""), 1, Arc::default()) else {
+        panic!("there is no such model")
+    };
+    let said = refused.render(Lang::En, false);
+    assert!(said.contains("cannot use the model"), "{said}");
+}
+
+/// A model that is sure of fraud from 40 yuan on, in a directory.
+fn large_amounts(dir: &Path) -> PathBuf {
+    use models::{Column, Identity, Table, TrainConfig, Work, train};
+    let amounts = (0..2000).map(|row| row * 7919 % 20_000);
+    let column = Column::new("amount_fen", amounts.clone().map(|fen| Some(f64::from(fen))));
+    let labels = amounts.map(|fen| fen >= 4_000).collect();
+    let table =
+        Table::new(vec![column.of_kind(models::Kind::Integer)], labels, (0..2000).collect());
+    let config = r#"{"model": {"kind": "tree"}, "calibration": {"method": "none"}}"#;
+    let config: TrainConfig = serde_json::from_str(config).unwrap();
+    let identity = Identity { name: "large", catalogue_hash: "" };
+    let trained = train(&table.unwrap(), &config, identity, Work::default()).unwrap();
+    trained.model.save(&dir.join("large")).unwrap();
+    dir.join("large")
 }
 
 #[test]
@@ -122,7 +171,7 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
     let rules = rules(dir.path(), "", &[("sevens", &rule)]);
     let written = |seed| {
         let out = dir.path().join("out");
-        sound(crate::simulate::run_with_rules(&village(""), seed, &rules, &out, &Arc::default()));
+        sound(run_with_rules(&village(""), seed, (&rules, &alone()), &out, &Arc::default()));
         ["events.parquet", "labels.parquet", "loop.json", "run/log/blocks.jsonl"]
             .map(|name| blake3::hash(&fs::read(out.join(name)).unwrap()))
     };
@@ -229,7 +278,7 @@ fn an_interrupted_world_has_lived_a_part_of_its_life() {
     assert_eq!((whole.interrupted_at, &whole.json()["partial"]), (None, &false.into()));
 
     let interrupted = Arc::new(AtomicBool::new(false));
-    let closed = sound(Closed::new(&rules, &scenario, 1, interrupted.clone()));
+    let closed = sound(Closed::new((&rules, &alone()), &scenario, 1, interrupted.clone()));
     let (sender, batches) = std::sync::mpsc::sync_channel(64);
     let mut world = World::new(&scenario, 1, Some(Box::new(closed)), sender);
     crate::simulate::society::settle(&mut world, &scenario);
@@ -261,7 +310,7 @@ fn what_an_interrupted_loop_leaves_says_so() {
     let rules = rules(dir.path(), "", &[]);
     let out = dir.path().join("out");
     let interrupted = Arc::new(AtomicBool::new(true));
-    let ended = sound(crate::simulate::run_with_rules(&village(""), 1, &rules, &out, &interrupted));
+    let ended = sound(run_with_rules(&village(""), 1, (&rules, &alone()), &out, &interrupted));
     assert!(ended.interrupted_at.is_some());
     let told = fs::read_to_string(out.join("loop.json")).unwrap();
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
