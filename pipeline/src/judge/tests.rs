@@ -39,7 +39,7 @@ fn redecide() -> Redecide {
 fn labels(rows: &[[&str; 7]]) -> Labels {
     let mut builder = LabelsBuilder::default();
     for (line, row) in rows.iter().enumerate() {
-        builder.push(row.map(|cell| Raw::Cell(cell)), line as u64 + 2, None);
+        builder.push(row.map(Raw::Cell), line as u64 + 2, None);
     }
     builder.finish().expect("good labels")
 }

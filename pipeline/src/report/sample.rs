@@ -105,7 +105,7 @@ fn transactions(count: u64) -> Vec<Transaction> {
 fn labels(transactions: &[Transaction]) -> Labels {
     let mut builder = LabelsBuilder::default();
     let mut push = |kind: &str, id: &str, typology: &str, role: &str, from: i64| {
-        let row = [kind, id, "fraud", typology, role].map(|cell| Raw::Cell(cell));
+        let row = [kind, id, "fraud", typology, role].map(Raw::Cell);
         let [kind, id, label, typology, role] = row;
         builder.push([kind, id, label, typology, role, Raw::Null, Raw::Int(from)], 0, None);
     };

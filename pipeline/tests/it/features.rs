@@ -405,7 +405,7 @@ fn chunk(schema: &Arc<Schema>, events: &[Ev]) -> Chunk {
         let values = [
             (EVENT_ID, Raw::Str(&ev.id)),
             (EVENT_TIME, Raw::Int(ev.time)),
-            (KIND, Raw::Str(&ev.kind.name())),
+            (KIND, Raw::Str(ev.kind.name())),
             (ACCOUNT_ID, Raw::Str(&ev.account)),
             (COUNTERPARTY_ID, Raw::Str(&ev.counterparty)),
             (GROUP_ID, Raw::Str(&ev.group)),

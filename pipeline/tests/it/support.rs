@@ -81,7 +81,7 @@ pub(crate) fn chunk(events: &[Ev]) -> Chunk {
         let values = [
             (EVENT_ID, Raw::Str(&ev.id)),
             (EVENT_TIME, Raw::Int(ev.time)),
-            (KIND, Raw::Str(&ev.kind)),
+            (KIND, Raw::Str(ev.kind)),
             (ACCOUNT_ID, Raw::Str(&ev.account)),
             (COUNTERPARTY_ID, Raw::Str(&ev.counterparty)),
             (GROUP_ID, Raw::Str(&ev.group)),
@@ -91,8 +91,8 @@ pub(crate) fn chunk(events: &[Ev]) -> Chunk {
             (SEQ, int(ev.seq)),
             (TEXT, Raw::Str(&ev.text)),
             (SHARES, int(ev.shares)),
-            (PLAY, Raw::Str(&ev.play)),
-            (FUNDING, Raw::Str(&ev.funding)),
+            (PLAY, Raw::Str(ev.play)),
+            (FUNDING, Raw::Str(ev.funding)),
         ];
         builder.push(values, Position { source: 0, at: at as u64 }).expect("a good event");
     }
