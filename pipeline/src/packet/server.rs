@@ -3,7 +3,7 @@
 //! The thread that calls executes. With a journal there is a second thread that writes: it takes
 //! the batches in their order, several at a time where they wait, makes them durable with one sync,
 //! and only then tells what they came to. A third writes snapshots, so that neither waits for those: the
-//! state of the moment is held by a child of the process meanwhile ([`frozen`](super::frozen)).
+//! state of the moment is held by a child of the process meanwhile (`frozen`).
 //!
 //! A failure of the disk ends it: what was told is durable, what was not told may or may not be, and
 //! clients send it again to who opens the journal next.
