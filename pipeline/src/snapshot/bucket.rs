@@ -21,6 +21,7 @@ pub(crate) mod faults;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -164,7 +165,7 @@ impl Bucket {
 
     fn of(store: Arc<dyn ObjectStore>, address: &Address) -> io::Result<Bucket> {
         Ok(Bucket {
-            // Whoever calls does the work; there is no thread that a fork would have to mind.
+            // Whoever calls does the work.
             runtime: Builder::new_current_thread().enable_all().build()?,
             store,
             prefix: address.prefix.clone(),
@@ -443,10 +444,14 @@ fn number_of(name: &str) -> Option<u64> {
     number.parse().ok().filter(|_| is_ours)
 }
 
-/// What a person is told of an error. Not what a server said in its answer, for some repeat in it the
-/// key or the token that they were shown.
+/// What a person is told of an error, and of what is behind it. Not what a server said in its answer,
+/// for some repeat in it the key or the token that they were shown.
 fn told(error: &Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    let behind = std::iter::successors(error.source(), |error| (*error).source()).last();
+    if let Some(behind) = behind.map(ToString::to_string).filter(|why| !text.contains(why)) {
+        text = format!("{text}: {behind}");
+    }
     let end = text.find('<').unwrap_or(text.len());
     text[..end].trim_end_matches([':', ' ', '\n']).to_owned()
 }

@@ -27,8 +27,8 @@ pub(super) struct Uploads {
     putting: Option<Putting>,
     /// When the last one could not be put.
     failed: Option<Since>,
-    /// Whether it was said that one is passed over, since one was put.
-    told: bool,
+    /// What was said since one was put: that it cannot be, and that some are skipped.
+    told: (bool, bool),
     figures: Figures,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Figures {
 impl Uploads {
     pub(super) fn new(bucket: Arc<Bucket>, local: Store, owner: String) -> Uploads {
         let figures = Figures { put: 0, failed: 0, skipped: 0, took: None, since: Since::now() };
-        let (next, putting, failed, told) = (None, None, None, false);
+        let (next, putting, failed, told) = (None, None, None, (false, false));
         Uploads { bucket, local, owner, next, putting, failed, told, figures }
     }
 
@@ -65,7 +65,7 @@ impl Uploads {
         if self.next.replace(number).is_some() {
             self.figures.skipped += 1;
             // That it cannot be put at all was said.
-            if self.putting.is_some() && !std::mem::replace(&mut self.told, true) {
+            if self.putting.is_some() && !std::mem::replace(&mut self.told.1, true) {
                 tell(&skipped(self.bucket.address()));
             }
         }
@@ -81,13 +81,18 @@ impl Uploads {
                 Ok(_) => {
                     self.figures.put += 1;
                     (self.figures.took, self.figures.since) = (Some(took), Since::now());
-                    (self.failed, self.told) = (None, false);
+                    if std::mem::take(&mut self.told).0 {
+                        tell(&again(self.bucket.address()));
+                    }
+                    self.failed = None;
                 }
                 Err(why) => {
                     self.figures.failed += 1;
                     self.failed = Some(Since::now());
                     self.next.get_or_insert(number);
-                    tell(&self.not_put(number, &why));
+                    if !std::mem::replace(&mut self.told.0, true) {
+                        tell(&self.not_put(number, &why));
+                    }
                 }
             }
         }
@@ -153,6 +158,13 @@ pub(super) fn another(address: &str, owner: &str) -> Message {
             "{address} 存放的是流 {owner} 的快照：请在 `store` 中为每个流使用各自的前缀；若该流已不再使用，\
              请删除 {address}/.stream"
         ),
+    )
+}
+
+fn again(address: &str) -> Message {
+    Message::new(
+        format!("snapshots are put to {address} again"),
+        format!("快照已恢复存入 {address}"),
     )
 }
 
@@ -225,7 +237,7 @@ mod tests {
         assert_eq!((put, failed, skipped), (2, 0, 2));
     }
 
-    /// A store that is away: that is said, nothing waits, and at the end it is tried once more.
+    /// A store that is away: that is said once, nothing waits, and at the end it is tried once more.
     #[test]
     fn a_store_that_is_away_is_told_and_tried_again() {
         let mut bench = Bench::new(&[1, 2]);
@@ -236,10 +248,13 @@ mod tests {
         assert!(bench.told.borrow()[0].contains("and the stream goes on"), "{:?}", bench.told);
         bench.with(|uploads, tell| uploads.add(2, tell));
         assert!(bench.uploads.putting.is_none(), "a moment ago it was away");
+        bench.with(|uploads, tell| uploads.finish(tell));
+        assert_eq!(bench.told.borrow().len(), 1, "{:?}", bench.told);
         *bench.faults.away.lock().unwrap() = false;
         bench.with(|uploads, tell| uploads.finish(tell));
         assert_eq!(bench.put(), [2]);
+        assert!(bench.told.borrow()[1].contains("are put to s3://bucket/some/prefix again"));
         let Figures { put, failed, skipped, .. } = bench.uploads.figures();
-        assert_eq!((put, failed, skipped), (1, 1, 1));
+        assert_eq!((put, failed, skipped), (1, 2, 1));
     }
 }
