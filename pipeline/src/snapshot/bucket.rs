@@ -41,6 +41,8 @@ use crate::diagnostic::Message;
 
 /// Bytes of a piece. It is in memory while it is put, and put again as a whole where that fails.
 const PIECE: u64 = 8 << 20;
+/// So many pieces are on their way at once: a request alone fills no line.
+const AT_ONCE: usize = 4;
 /// How long a request is tried again before the store is said to be away.
 const RETRIED: Duration = Duration::from_secs(20);
 /// Says whose a prefix is.
@@ -239,7 +241,7 @@ impl Bucket {
             let empty = BTreeMap::new();
             let there = there.map_or(&empty, |listed| &listed.objects);
             for (file, opened) in whole.files.iter().enumerate() {
-                self.put_file(&format!("{name}/{}", whole.name(file)), opened, &name, there)?;
+                self.put_file(&name, whole.name(file), opened, there)?;
             }
             let manifest = self.key(&format!("{name}/{MANIFEST}"));
             self.put_object(&manifest, whole.text.clone().into_bytes(), PutMode::Overwrite)?;
@@ -251,22 +253,28 @@ impl Bucket {
     /// Puts the pieces of a file that are not there.
     fn put_file(
         &self,
-        file: &str,
-        opened: &Opened,
         name: &str,
+        file: String,
+        opened: &Opened,
         there: &BTreeMap<String, u64>,
     ) -> Result<(), NotPut> {
         let unreadable = |error: io::Error| NotPut::Local(Unusable::Broken(error.to_string()));
         let length = opened.length().map_err(unreadable)?;
-        for at in (0..length).step_by(self.piece as usize) {
+        let pieces = (0..length).step_by(self.piece as usize).filter_map(|at| {
             let many = self.piece.min(length - at);
-            let path = format!("{file}.{at:012}");
-            if there.get(&path[name.len() + 1..]) != Some(&many) {
-                let bytes = opened.read(at, many).map_err(unreadable)?;
-                self.put_object(&self.key(&path), bytes, PutMode::Overwrite)?;
-            }
-        }
-        Ok(())
+            let piece = format!("{file}.{at:012}");
+            let is_there = there.get(&piece) == Some(&many);
+            (!is_there).then(|| (self.key(&format!("{name}/{piece}")), at, many))
+        });
+        let put = |(key, at, many): (Key, u64, u64)| async move {
+            let bytes = opened.read(at, many).map_err(unreadable)?;
+            Ok::<_, NotPut>(self.store.put(&key, bytes.into()).await.map(drop)?)
+        };
+        let mut puts = stream::iter(pieces).map(put).buffered(AT_ONCE);
+        self.runtime.block_on(async {
+            while puts.try_next().await?.is_some() {}
+            Ok(())
+        })
     }
 
     /// Takes away what is before the last that are kept, and what is left of older ones that were
@@ -381,15 +389,22 @@ impl Bucket {
         length: u64,
         directory: &Path,
     ) -> Result<(), Missed> {
-        let mut file = File::create(directory.join(name))?;
-        let mut at = 0;
+        let (mut pieces, mut at) = (Vec::new(), 0);
         while at < length {
             let piece = format!("{name}.{at:012}");
             let size = listed.objects.get(&piece).copied().filter(|size| *size > 0);
             at += size.ok_or(Missed::Gone)?;
-            file.write_all(&self.get(&self.key(&format!("{}/{piece}", listed.name)))?)?;
+            pieces.push(self.key(&format!("{}/{piece}", listed.name)));
         }
-        Ok(())
+        let mut file = File::create(directory.join(name))?;
+        let get = |key: Key| async move { self.store.get(&key).await?.bytes().await };
+        let mut gets = stream::iter(pieces).map(get).buffered(AT_ONCE);
+        self.runtime.block_on(async {
+            while let Some(bytes) = gets.try_next().await? {
+                file.write_all(&bytes)?;
+            }
+            Ok(())
+        })
     }
 
     /// What is there of snapshots, in order.

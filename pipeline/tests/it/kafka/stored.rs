@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
@@ -105,6 +106,37 @@ fn on_another_machine_a_stream_goes_on_from_its_stored_snapshot() {
     let ended = bench.stream(&["--once", "--workers", "3"]);
     assert_eq!(ended["counts"]["decided"], 350);
     assert_eq!(ended["decisions_digest"], bench.digest().as_str());
+}
+
+/// Killed again and again while snapshots are put all the time, each time begun on a machine that has
+/// none, with another number of workers: every event is decided once, as in a replay of its log.
+#[test]
+fn killed_while_snapshots_are_put_and_moved_a_stream_decides_the_same() {
+    let Some(bench) = bench("moved") else { return };
+    let mut sent = 0;
+    for round in 0..6_u64 {
+        let before = bench.stored();
+        let mut child = bench.spawn(&["--workers", &(1 + round % 3).to_string()]);
+        for _ in 0..4 {
+            bench.send((sent..sent + 60).map(|at| claim(at, 0)));
+            sent += 60;
+            std::thread::sleep(Duration::from_millis(100 + 97 * round));
+        }
+        // Each second time not before something new has come to the store.
+        until("nothing is put", || round % 2 == 1 || bench.stored() != before);
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let _ = fs::remove_dir_all(bench.path("snapshots"));
+    }
+    let said = bench.told();
+    assert!(said.contains("going on from the snapshot"), "{said}");
+    assert!(!said.contains("passed over"), "what is there is whole: {said}");
+    let decided = bench.decided();
+    assert_eq!(decided.len(), sent as usize);
+    assert_eq!(decided.iter().collect::<BTreeSet<_>>().len(), sent as usize);
+    assert_eq!(bench.replayed("2").0, bench.digest());
+    assert_eq!(bench.stored().len(), 2, "as many as are kept");
 }
 
 /// Two streams do not put into one prefix: the second one says whose it is, before it takes its name.
