@@ -49,6 +49,8 @@ const RETRIED: Duration = Duration::from_secs(20);
 const OWNER: &str = ".stream";
 /// How often a search begins again because somebody removed what it had found.
 const LISTINGS: usize = 3;
+/// How the crate begins to tell of an answer that is no success.
+const STATUS: &str = "status code: ";
 /// How much of the hash of a manifest is in a name.
 const HASH: usize = 16;
 
@@ -467,6 +469,10 @@ fn told(error: &Error) -> String {
     if let Some(behind) = behind.map(ToString::to_string).filter(|why| !text.contains(why)) {
         text = format!("{text}: {behind}");
     }
-    let end = text.find('<').unwrap_or(text.len());
-    text[..end].trim_end_matches([':', ' ', '\n']).to_owned()
+    // A status and its name, and then the answer, which is XML or whatever else.
+    let (what, rest) = text.split_once(STATUS).map_or((text.as_str(), ""), |found| found);
+    let status = rest.split([':', '<', '\n']).next().unwrap_or_default();
+    let shown = if rest.is_empty() { String::new() } else { format!("{STATUS}{status}") };
+    let what = what.split('<').next().unwrap_or_default();
+    format!("{what}{shown}").trim_end().to_owned()
 }
