@@ -34,3 +34,18 @@ target_dir() {
 hongxian() {
     "$(target_dir)/release/hongxian" "$@"
 }
+
+# Whether somebody listens on a port of this machine.
+is_taken() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+free_port() {
+    local candidate
+    for _ in {1..100}; do
+        # Below the range from which the system gives ports to those who connect.
+        candidate=$((15000 + RANDOM % 15000))
+        is_taken "$candidate" || { printf '%s\n' "$candidate" && return; }
+    done
+    fail "found no free port" 3
+}

@@ -15,6 +15,8 @@
 //! writes and reads a part at a time. `digest` is the running digest of decisions, which goes on as
 //! well.
 
+#[cfg(feature = "kafka")]
+pub(crate) mod bucket;
 mod digest;
 mod draft;
 mod fork;
@@ -24,6 +26,8 @@ mod store;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "kafka")]
+pub use self::bucket::{Address, Bucket, NotPut};
 pub use self::digest::RunningDigest;
 pub(crate) use self::draft::Put;
 pub use self::draft::{Draft, Frozen, Handed};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,25 @@ pub(super) fn take_index(file: &File) -> io::Result<Vec<Place>> {
 pub(super) struct Opened {
     path: PathBuf,
     file: Mutex<File>,
+}
+
+impl Opened {
+    pub(super) fn length(&self) -> io::Result<u64> {
+        self.file().metadata().map(|metadata| metadata.len())
+    }
+
+    /// So many bytes from there on.
+    pub(super) fn read(&self, at: u64, many: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; many as usize];
+        let mut file = self.file();
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Opens a file, and checks that it holds just these parts, as they were written.
@@ -220,12 +239,7 @@ impl SavedPart {
             Bytes::There(opened, at, place) => (opened, *at, place),
         };
         let failed = |error: io::Error| Broken(format!("{}: {error}", opened.path.display()));
-        let mut stored = vec![0; place.stored as usize];
-        {
-            let mut file = opened.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(at)).map_err(failed)?;
-            file.read_exact(&mut stored).map_err(failed)?;
-        }
+        let stored = opened.read(at, place.stored).map_err(failed)?;
         // It was checked when it was chosen; what is on disk may change.
         if blake3::hash(&stored).to_hex().as_str() != place.blake3 {
             return Err(Broken(place.changed()));

@@ -6,6 +6,7 @@
 //!                         BLAKE3 of that line
 //!   parts-0, parts-1 ..   the parts, each compressed, end to end
 //! .unfinished/            one that is being written, or was when the program died
+//! .fetched/               the same, from an object store
 //! ```
 //!
 //! Each part has its BLAKE3 in the manifest, so that no byte of a snapshot can change unseen. One
@@ -25,9 +26,11 @@ use super::parts::{self, Opened, Place, Saved};
 use super::{FORMAT, State};
 use crate::diagnostic::Message;
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// The directory of one that is being written.
 const UNFINISHED: &str = ".unfinished";
+/// The directory of one that comes from elsewhere.
+const FETCHED: &str = ".fetched";
 
 /// A directory of snapshots.
 #[derive(Clone, Debug)]
@@ -39,13 +42,21 @@ pub struct Store {
 
 /// What the first line of a manifest says.
 #[derive(Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     format: u32,
     number: u64,
     /// What the snapshot is of, as whoever wrote it says.
-    about: serde_json::Value,
+    pub(super) about: serde_json::Value,
     until: Option<i64>,
     parts: Vec<Place>,
+}
+
+/// A snapshot whose files are held open, each as it was written.
+pub(super) struct Whole {
+    /// What the file of the manifest says.
+    pub(super) text: String,
+    manifest: Manifest,
+    pub(super) files: Vec<Opened>,
 }
 
 /// Only this of a manifest is read of any format.
@@ -70,6 +81,8 @@ pub struct Found {
     pub snapshot: Option<(u64, serde_json::Value, Saved)>,
     /// Newer ones that cannot, the newest first, and why.
     pub passed_over: Vec<(PathBuf, Unusable)>,
+    /// Why not all could be looked at that are elsewhere, if so.
+    pub away: Option<String>,
 }
 
 /// Why a snapshot cannot be used.
@@ -180,12 +193,7 @@ impl Store {
         let line = serde_json::to_string(&manifest).map_err(io::Error::other)?;
         let mut file = File::create(directory.join(MANIFEST))?;
         writeln!(file, "{line}\n{}", blake3::hash(line.as_bytes()).to_hex())?;
-        file.sync_all()?;
-        File::open(directory)?.sync_all()?;
-        let path = self.path(number);
-        remove(&path)?;
-        fs::rename(directory, &path)?;
-        File::open(&self.directory)?.sync_all()?;
+        self.put_in_place(directory, number)?;
         let old = self.numbers()?.into_iter().rev().skip(self.keep);
         for number in old {
             remove(&self.path(number))?;
@@ -205,23 +213,61 @@ impl Store {
         let mut found = Found::default();
         for number in self.numbers()?.into_iter().rev() {
             let path = self.path(number);
-            match read(&path, number, &fits) {
-                Ok((about, saved)) => {
-                    found.snapshot = Some((number, about, saved));
-                    break;
-                }
-                Err(why) => found.passed_over.push((path, why)),
+            if found.take(number, path, open(&self.path(number), number, &fits)) {
+                break;
             }
         }
         Ok(found)
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// So many are kept.
+    pub(super) fn keep(&self) -> usize {
+        self.keep
+    }
+
+    /// Where the snapshot of a number is.
+    pub fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:020}"))
     }
 
+    /// Takes in a snapshot that comes from elsewhere, with what its manifest says: `fetch` writes its
+    /// other files to a directory. It is there when it has been found to be whole.
+    pub(super) fn take_in<E: From<io::Error> + From<Unusable>>(
+        &self,
+        number: u64,
+        text: &str,
+        fetch: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<Whole, E> {
+        let directory = self.directory.join(FETCHED);
+        remove(&directory)?;
+        fs::create_dir_all(&directory)?;
+        let taken = fetch(&directory).and_then(|()| {
+            fs::write(directory.join(MANIFEST), text)?;
+            let whole = open(&directory, number, |_, _| Ok(()))?;
+            self.put_in_place(&directory, number)?;
+            Ok(whole)
+        });
+        if taken.is_err() {
+            // As where one cannot be written.
+            let _ = remove(&directory);
+        }
+        taken
+    }
+
+    /// Gives a directory that is whole its name.
+    fn put_in_place(&self, directory: &Path, number: u64) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            File::open(entry?.path())?.sync_all()?;
+        }
+        File::open(directory)?.sync_all()?;
+        let path = self.path(number);
+        remove(&path)?;
+        fs::rename(directory, &path)?;
+        File::open(&self.directory)?.sync_all()
+    }
+
     /// The numbers of the snapshots that are there, in order.
-    fn numbers(&self) -> io::Result<Vec<u64>> {
+    pub(super) fn numbers(&self) -> io::Result<Vec<u64>> {
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -245,37 +291,91 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn read(
+/// Opens a snapshot that can be used, and checks that it is whole.
+pub(super) fn open(
     path: &Path,
     number: u64,
     fits: impl Fn(u64, &serde_json::Value) -> Result<(), Message>,
-) -> Result<(serde_json::Value, Saved), Unusable> {
-    let broken = |why: String| Unusable::Broken(why);
-    let failed = |name: &'static str| move |error: io::Error| broken(format!("{name}: {error}"));
-    let text = fs::read_to_string(path.join(MANIFEST)).map_err(failed(MANIFEST))?;
-    let (line, hash) = text.split_once('\n').unwrap_or_default();
-    if hash != format!("{}\n", blake3::hash(line.as_bytes()).to_hex()) {
-        return Err(broken(format!("{MANIFEST} is not as it was written")));
-    }
-    let strange = |error: serde_json::Error| broken(format!("{MANIFEST}: {error}"));
-    let OfAnyFormat { format } = serde_json::from_str(line).map_err(strange)?;
-    if format != FORMAT {
-        return Err(Unusable::Format(format));
-    }
-    let manifest: Manifest = serde_json::from_str(line).map_err(strange)?;
-    if manifest.number != number {
-        return Err(broken(format!("it is number {}", manifest.number)));
-    }
+) -> Result<Whole, Unusable> {
+    let failed = |error: io::Error| Unusable::Broken(format!("{MANIFEST}: {error}"));
+    let text = fs::read_to_string(path.join(MANIFEST)).map_err(failed)?;
+    let manifest = Manifest::read(&text, number)?;
     fits(number, &manifest.about).map_err(Unusable::Other)?;
-    let files: Vec<&[Place]> = manifest.parts.chunk_by(|one, next| one.file == next.file).collect();
+    let files: Vec<&[Place]> = manifest.files().collect();
     let checked = files.par_iter().map(|places| {
         let name = parts::name(places[0].file);
-        let told = |why| broken(format!("{name}: {why}"));
+        let told = |why| Unusable::Broken(format!("{name}: {why}"));
         parts::check(&path.join(&name), places).map_err(told)
     });
-    let opened: Vec<Opened> = checked.collect::<Result<_, Unusable>>()?;
-    let files = opened.into_iter().zip(files).collect();
-    Ok((manifest.about, Saved::there(manifest.until, files)))
+    let files: Vec<Opened> = checked.collect::<Result<_, Unusable>>()?;
+    Ok(Whole { text, manifest, files })
+}
+
+impl Manifest {
+    /// Reads what a file says, which must be of the snapshot of this number.
+    pub(super) fn read(text: &str, number: u64) -> Result<Manifest, Unusable> {
+        let broken = |why: String| Unusable::Broken(why);
+        let (line, hash) = text.split_once('\n').unwrap_or_default();
+        if hash != format!("{}\n", blake3::hash(line.as_bytes()).to_hex()) {
+            return Err(broken(format!("{MANIFEST} is not as it was written")));
+        }
+        let strange = |error: serde_json::Error| broken(format!("{MANIFEST}: {error}"));
+        let OfAnyFormat { format } = serde_json::from_str(line).map_err(strange)?;
+        if format != FORMAT {
+            return Err(Unusable::Format(format));
+        }
+        let manifest: Manifest = serde_json::from_str(line).map_err(strange)?;
+        if manifest.number != number {
+            return Err(broken(format!("it is number {}", manifest.number)));
+        }
+        Ok(manifest)
+    }
+
+    /// The parts of each file.
+    pub(super) fn files(&self) -> impl Iterator<Item = &[Place]> {
+        self.parts.chunk_by(|one, next| one.file == next.file)
+    }
+}
+
+impl Whole {
+    /// The snapshot, to be read.
+    fn saved(self) -> (serde_json::Value, Saved) {
+        let Whole { manifest, files, .. } = self;
+        let files = files.into_iter().zip(manifest.files()).collect();
+        let saved = Saved::there(manifest.until, files);
+        (manifest.about, saved)
+    }
+
+    /// The name of a file.
+    pub(super) fn name(&self, file: usize) -> String {
+        let number = self.manifest.files().nth(file).map_or(0, |places| places[0].file);
+        parts::name(number)
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> Stored {
+        let sum = |of: fn(&Place) -> u64| self.manifest.parts.iter().map(of).sum();
+        Stored { stored: sum(|place| place.stored), bytes: sum(|place| place.bytes) }
+    }
+}
+
+impl Found {
+    /// Notes what came of a snapshot; whether it is to be used.
+    pub(super) fn take(
+        &mut self,
+        number: u64,
+        path: PathBuf,
+        opened: Result<Whole, Unusable>,
+    ) -> bool {
+        match opened {
+            Ok(whole) => {
+                let (about, saved) = whole.saved();
+                self.snapshot = Some((number, about, saved));
+            }
+            Err(why) => self.passed_over.push((path, why)),
+        }
+        self.snapshot.is_some()
+    }
 }
 
 #[cfg(test)]

@@ -405,6 +405,24 @@ channel = "string"
     }
 
     #[test]
+    fn snapshots_are_put_where_an_address_says() {
+        let read = |lines: &str| {
+            let text = format!("{WHOLE}[snapshots]\ndir = 'saved'\n{lines}\n");
+            let (config, wrong) =
+                Config::parse(Path::new("dir/stream.toml"), &text, &Overrides::default());
+            (config.snapshots.unwrap(), wrong.iter().map(|one| one.code).collect::<Vec<_>>())
+        };
+        let (settings, wrong) = read("store = 's3://bucket/some/prefix/'");
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(settings.dir, Path::new("dir/saved"), "beside the file");
+        assert_eq!(settings.store.unwrap().to_string(), "s3://bucket/some/prefix");
+        assert!(read("keep = 2").0.store.is_none());
+        for address in ["bucket/prefix", "s3://bucket", "gs://bucket/prefix", ""] {
+            assert_eq!(read(&format!("store = '{address}'")).1, ["store"], "{address}");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_shown_at_its_place() {
         let secret = WHOLE.replace("[kafka]", "[kafka]\n\"sasl.password\" = \"x\"");
         assert_eq!(codes(&secret), [("secret-in-file", "\"x\"".to_owned())]);

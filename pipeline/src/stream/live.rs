@@ -381,7 +381,7 @@ impl Stream<'_> {
             self.snapshots.write(resume, &mut self.engine, at_end, tell)?;
         }
         if at_end {
-            self.snapshots.wait(tell);
+            self.snapshots.finish(tell);
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ mod serve;
 mod shadow;
 mod start;
 mod snapshots;
+mod uploads;
 
 pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};
 pub use self::config::{Config, Overrides};

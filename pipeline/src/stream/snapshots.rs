@@ -12,6 +12,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,9 +24,10 @@ use super::connect::Tell;
 use super::control::{Begin, Counted, Held, Resume};
 use super::days::Days;
 use super::engine::Engine;
+use super::uploads::{self, Uploads};
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
-use crate::snapshot::{Draft, Saved, Store, Stored, tidy};
+use crate::snapshot::{Address, Bucket, Draft, Found, Saved, Store, Stored, tidy};
 use crate::stopwatch::Since;
 
 /// How often state is saved unless told otherwise, in ms.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub interval: i64,
     /// How many are kept.
     pub keep: usize,
+    /// Where they are put as well, for another machine; none: only in the directory.
+    pub store: Option<Address>,
 }
 
 impl Settings {
@@ -57,20 +61,37 @@ impl Settings {
     ) -> Option<Settings> {
         let node = root.get("snapshots")?;
         let table = reader.as_table("snapshots", node)?;
-        reader.known_keys(table, &["dir", "interval", "keep"]);
+        reader.known_keys(table, &["dir", "interval", "keep", "store"]);
         reader.required_keys(table, node.span(), &["dir"]);
         let interval = reader.duration(table, "interval", 1..=INTERVAL_MAX_MS);
         let keep = reader.integer(table, "keep", 1..=KEEP_MAX).unwrap_or(KEEP);
+        let store = reader.string(table, "store");
+        if let Some(text) = store.as_ref().filter(|text| Address::parse(text.get_ref()).is_none()) {
+            let message =
+                Message::new("`store` wants s3://BUCKET/PREFIX", "`store` 须为 s3://存储桶/前缀");
+            let hint = Message::new(
+                "keys, region and endpoint come from the environment: AWS_ACCESS_KEY_ID, \
+                 AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL",
+                "密钥、区域与端点取自环境变量：AWS_ACCESS_KEY_ID、AWS_SECRET_ACCESS_KEY、AWS_REGION、\
+                 AWS_ENDPOINT_URL",
+            );
+            reader.fail("store", text.span(), message, Some(hint));
+        }
         let dir = reader.string(table, "dir")?;
         Some(Settings {
             dir: path.parent().unwrap_or(Path::new("")).join(dir.get_ref()),
             interval: interval.unwrap_or(INTERVAL_MS),
             keep: keep as usize,
+            store: store.and_then(|text| Address::parse(text.get_ref())),
         })
     }
 
-    fn store(&self) -> Store {
+    fn local(&self) -> Store {
         Store::new(&self.dir, self.keep)
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Failure {
+        Failure::Environment(unusable(&self.dir, error))
     }
 }
 
@@ -95,6 +116,8 @@ struct About {
 /// The snapshots of a stream.
 pub(super) struct Snapshots {
     settings: Option<Settings>,
+    bucket: Option<Arc<Bucket>>,
+    uploads: Option<Uploads>,
     /// What the directory says whose it is.
     owner: String,
     layout: String,
@@ -108,10 +131,12 @@ pub(super) struct Snapshots {
     preparing: Option<JoinHandle<io::Result<Draft>>>,
     /// Whether the next one is not waited for: those before are of no use.
     overdue: bool,
-    /// The one that is being written.
-    writing: Option<JoinHandle<io::Result<(Stored, Duration)>>>,
+    /// The one that is being written, of this commit.
+    writing: Option<(u64, Writing)>,
     figures: Figures,
 }
+
+type Writing = JoinHandle<io::Result<(Stored, Duration)>>;
 
 /// What is measured of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,6 +150,8 @@ pub(super) struct Figures {
     pub(super) stored: Option<(Stored, Duration)>,
     /// Since when it is there.
     pub(super) since: Option<Since>,
+    /// Of those that are put to an object store.
+    pub(super) uploads: Option<uploads::Figures>,
 }
 
 impl Figures {
@@ -142,9 +169,17 @@ pub(super) struct FoundSnapshot {
 }
 
 impl Snapshots {
-    pub(super) fn open(config: &Config, layout: [u8; 32]) -> Snapshots {
-        Snapshots {
+    /// Those of a stream; nothing is read yet.
+    ///
+    /// # Errors
+    /// Where the environment does not say how the object store is reached (exit 2).
+    pub(super) fn open(config: &Config, layout: [u8; 32]) -> Result<Snapshots, Failure> {
+        let address = config.snapshots.as_ref().and_then(|settings| settings.store.as_ref());
+        let open = |address| Bucket::open(address).map_err(|error| misled(address, &error));
+        Ok(Snapshots {
             settings: config.snapshots.clone(),
+            bucket: address.map(open).transpose()?.map(Arc::new),
+            uploads: None,
             owner: format!("{} (control topic {})\n", config.name, config.control),
             layout: blake3::Hash::from(layout).to_hex().to_string(),
             begin: None,
@@ -155,7 +190,7 @@ impl Snapshots {
             overdue: false,
             writing: None,
             figures: Figures::default(),
-        }
+        })
     }
 
     /// The newest snapshot that is whole and of this stream; of others before it is told.
@@ -166,12 +201,17 @@ impl Snapshots {
     ) -> Result<Option<FoundSnapshot>, Failure> {
         let Some(settings) = &self.settings else { return Ok(None) };
         self.check_owner(settings)?;
-        let store = settings.store();
-        let fits = |_, about: &serde_json::Value| self.fits(about, held);
-        let unreadable = |error| Failure::Environment(unusable(&settings.dir, &error));
-        let found = store.newest(fits).map_err(unreadable)?;
+        let found = self.search(settings, held)?;
         for (path, why) in &found.passed_over {
             tell(&why.tell(path));
+        }
+        if let (Some(why), Some(bucket)) = (&found.away, &self.bucket) {
+            let begins = found.snapshot.is_some() || held.resume.is_none();
+            let away = away(bucket.address(), why, begins);
+            if !begins {
+                return Err(Failure::Environment(away));
+            }
+            tell(&away);
         }
         let Some((_, about, mut state)) = found.snapshot else { return Ok(None) };
         let about: Option<About> = serde_json::from_value(about).ok();
@@ -186,13 +226,30 @@ impl Snapshots {
         Ok(Some(FoundSnapshot { resume: about.resume, state, engine }))
     }
 
+    /// What is there, on disk and in the object store.
+    fn search(&self, settings: &Settings, held: &Held) -> Result<Found, Failure> {
+        let local = settings.local();
+        let fits = |_, about: &serde_json::Value| self.fits(about, held);
+        let Some(bucket) = &self.bucket else {
+            return local.newest(fits).map_err(|error| settings.unreadable(&error));
+        };
+        let found = match bucket.owner() {
+            Ok(Some(owner)) if owner != self.owner => {
+                return Err(Failure::Usage(uploads::another(bucket.address(), &owner)));
+            }
+            Ok(_) => bucket.newest(&local, fits),
+            Err(why) => local.newest(fits).map(|found| Found { away: Some(why), ..found }),
+        };
+        found.map_err(|error| settings.unreadable(&error))
+    }
+
     /// Checks that the directory is no other stream's: they would write over each other.
     fn check_owner(&self, settings: &Settings) -> Result<(), Failure> {
         let path = settings.dir.join(OWNER);
         let owner = match fs::read_to_string(&path) {
             Ok(owner) => owner,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::Environment(unusable(&settings.dir, &error))),
+            Err(error) => return Err(settings.unreadable(&error)),
         };
         if owner == self.owner {
             return Ok(());
@@ -266,13 +323,22 @@ impl Snapshots {
             }
         }
         let last = found.map(|found| found.resume.serial);
-        Snapshots { begin: Some(begin.clone()), last, since: Since::now(), ..self }
+        let uploads = self.settings.as_ref().zip(self.bucket.clone()).map(|(settings, bucket)| {
+            let mut uploads = Uploads::new(bucket, settings.local(), self.owner.clone());
+            // It may not have come to that when the program died.
+            last.into_iter().for_each(|last| uploads.add(last, tell));
+            uploads
+        });
+        Snapshots { uploads, begin: Some(begin.clone()), last, since: Since::now(), ..self }
     }
 
     /// Whether the state of this commit is to be saved.
     pub(super) fn is_due(&mut self, resume: &Resume, at_end: bool, tell: Tell<'_>) -> bool {
-        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
+        if self.writing.as_ref().is_some_and(|(_, writing)| writing.is_finished()) {
             self.wait(tell);
+        }
+        if let Some(uploads) = &mut self.uploads {
+            uploads.poll(tell);
         }
         let Some(settings) = &self.settings else { return false };
         if self.last.is_some_and(|last| last >= resume.serial) || at_end {
@@ -282,7 +348,7 @@ impl Snapshots {
         if self.writing.is_some() || !(self.overdue || self.since.elapsed() >= interval) {
             return false;
         }
-        let store = settings.store();
+        let store = settings.local();
         let prepare = move || {
             tidy();
             store.begin()
@@ -303,7 +369,7 @@ impl Snapshots {
         engine.write_days(true)?;
         let days = engine.days.as_mut().map(Days::told).transpose()?;
         let (Some(settings), Some(begin)) = (&self.settings, &self.begin) else { return Ok(()) };
-        let (store, number) = (settings.store(), resume.serial);
+        let (store, number) = (settings.local(), resume.serial);
         let begun = match self.preparing.take() {
             Some(preparing) => joined(preparing),
             None => store.begin(),
@@ -344,20 +410,31 @@ impl Snapshots {
             }
             Ok((stored, took))
         };
-        self.writing = Some(std::thread::spawn(write));
+        self.writing = Some((number, std::thread::spawn(write)));
         Ok(())
     }
 
     /// Waits until the one that is being written is on disk. That one cannot be written is said, and is
     /// no reason to stop: the ones before are there.
     pub(super) fn wait(&mut self, tell: Tell<'_>) {
-        let Some(writing) = self.writing.take() else { return };
+        let Some((number, writing)) = self.writing.take() else { return };
         match joined(writing) {
             Ok(stored) => {
                 self.figures.written += 1;
                 (self.figures.stored, self.figures.since) = (Some(stored), Some(Since::now()));
+                if let Some(uploads) = &mut self.uploads {
+                    uploads.add(number, tell);
+                }
             }
             Err(error) => self.failed(&error, tell),
+        }
+    }
+
+    /// Waits at the end until all is on disk, and put to the object store.
+    pub(super) fn finish(&mut self, tell: Tell<'_>) {
+        self.wait(tell);
+        if let Some(uploads) = &mut self.uploads {
+            uploads.finish(tell);
         }
     }
 
@@ -370,7 +447,8 @@ impl Snapshots {
 
     /// What is measured; none where there are no snapshots.
     pub(super) fn figures(&self) -> Option<Figures> {
-        self.settings.as_ref().map(|_| self.figures)
+        let uploads = self.uploads.as_ref().map(Uploads::figures);
+        self.settings.as_ref().map(|_| Figures { uploads, ..self.figures })
     }
 }
 
@@ -405,6 +483,31 @@ impl FoundSnapshot {
         }
         Ok(())
     }
+}
+
+fn misled(address: &Address, error: &str) -> Failure {
+    Failure::Usage(Message::new(
+        format!("the environment does not say how {address} is reached: {error}"),
+        format!("环境变量未能说明如何访问 {address}：{error}"),
+    ))
+}
+
+/// What a start says of an object store that cannot be read. A stream that would begin at the beginning
+/// of its input for that alone does not begin.
+fn away(address: &str, why: &str, begins: bool) -> Message {
+    let (en, zh) = if begins {
+        ("what is on disk is used", "改用本地磁盘上的快照")
+    } else {
+        (
+            "no snapshot is on disk, and all input would be replayed: make it reachable, or take \
+             `store` out of [snapshots]",
+            "本地磁盘上没有快照，将需重放全部输入：请恢复访问，或从 [snapshots] 中去掉 `store`",
+        )
+    };
+    Message::new(
+        format!("the snapshots in {address} cannot be read: {why}; {en}"),
+        format!("无法读取 {address} 中的快照：{why}；{zh}"),
+    )
 }
 
 fn still(pause: Duration) -> Message {

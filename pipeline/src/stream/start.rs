@@ -46,7 +46,7 @@ pub(super) fn start(
     let sources = open_topics(config, how)?;
     let mut held = Held::read(config)?;
     let mut ruled = Ruled::of(config, &held, schema)?;
-    let mut snapshots = Snapshots::open(config, ruled.laid.layout());
+    let mut snapshots = Snapshots::open(config, ruled.laid.layout())?;
     let mut found = snapshots.newest(&held, how.tell)?;
     look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
     warn_of_times(config, how.tell);
@@ -55,7 +55,10 @@ pub(super) fn start(
     let now = Held::read(config)?;
     if (&now.begin, &now.changes) != (&held.begin, &held.changes) {
         ruled = Ruled::of(config, &now, schema)?;
-        snapshots = Snapshots::open(config, ruled.laid.layout());
+        snapshots = Snapshots::open(config, ruled.laid.layout())?;
+        found = snapshots.newest(&now, how.tell)?;
+    } else if found.is_none() && now.resume != held.resume {
+        // Its snapshots were ahead of what was read of it.
         found = snapshots.newest(&now, how.tell)?;
     }
     held = now;

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::super::control::Counted;
 use super::super::snapshots::Figures;
+use super::super::uploads;
 use crate::decision::Verdict;
 use crate::snapshot::Stored;
 
@@ -126,12 +127,13 @@ impl Metrics {
         ] {
             registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
         }
-        let help = "Snapshots that this process wrote, or could not write";
+        let help =
+            "Snapshots that this process wrote, or put to the object store, could not, or skipped";
         registry.register("snapshots", help, self.snapshots.clone());
         let help = "Bytes of the last snapshot, on disk and before compression";
         registry.register_with_unit("snapshot", help, Unit::Bytes, self.snapshot_bytes.clone());
         let help = "How long the stream stood still for the last snapshot, how long it took to write, \
-                    and how old it is";
+                    how long to put to the object store, and how old the newest is in both";
         let seconds = self.snapshot_seconds.clone();
         registry.register_with_unit("snapshot", help, Unit::Seconds, seconds);
         let help = "How long requests took, by route";
@@ -226,6 +228,19 @@ impl Metrics {
                 gauge.set(time.as_secs_f64());
             }
         }
+        if let Some(uploads) = &figures.uploads {
+            let uploads::Figures { put, failed, skipped, took, since } = *uploads;
+            for (outcome, count) in [("put", put), ("put-failed", failed), ("put-skipped", skipped)]
+            {
+                let counter = self.snapshots.get_or_create(&label("outcome", outcome));
+                counter.inner().store(count, Ordering::Relaxed);
+            }
+            for (what, time) in [("put", took), ("put-age", Some(since.elapsed()))] {
+                if let Some(time) = time {
+                    self.snapshot_seconds.get_or_create(&label("of", what)).set(time.as_secs_f64());
+                }
+            }
+        }
         if let Some(Stored { stored, bytes }) = written {
             for (what, bytes) in [("disk", stored), ("state", bytes)] {
                 self.snapshot_bytes.get_or_create(&label("of", what)).set(bytes as i64);
@@ -304,6 +319,13 @@ mod tests {
             pause: Duration::from_millis(12),
             stored: Some((stored, Duration::from_secs(3))),
             since: Some(Since::now()),
+            uploads: Some(uploads::Figures {
+                put: 4,
+                failed: 0,
+                skipped: 5,
+                took: Some(Duration::from_millis(1500)),
+                since: Since::now(),
+            }),
         });
         metrics.request("/v1/decide", 200, Duration::from_millis(4));
         let text = metrics.text();
@@ -321,6 +343,9 @@ mod tests {
             "hongxian_snapshots_total{outcome=\"failed\"} 1",
             "hongxian_snapshot_seconds{of=\"pause\"} 0.012",
             "hongxian_snapshot_seconds{of=\"age\"} ",
+            "hongxian_snapshot_seconds{of=\"put\"} 1.5",
+            "hongxian_snapshot_seconds{of=\"put-age\"} ",
+            "hongxian_snapshots_total{outcome=\"put-skipped\"} 5",
             "hongxian_snapshot_bytes{of=\"disk\"} 7",
         ] {
             assert!(text.contains(line), "{line}: {text}");

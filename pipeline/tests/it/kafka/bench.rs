@@ -46,7 +46,9 @@ pub(super) struct Bench {
     directory: tempfile::TempDir,
     pub(super) brokers: String,
     /// What the names of all its topics begin with.
-    prefix: String,
+    pub(super) prefix: String,
+    /// What its programs have in their environment beside what the test has.
+    pub(super) environment: Vec<(&'static str, String)>,
 }
 
 /// A claim of the account `at % 10` at a second each, in a partition.
@@ -87,7 +89,8 @@ impl Bench {
             return None;
         };
         let prefix = format!("{name}-{}", std::process::id());
-        let bench = Bench { directory: tempfile::tempdir().unwrap(), brokers, prefix };
+        let (directory, environment) = (tempfile::tempdir().unwrap(), Vec::new());
+        let bench = Bench { directory, brokers, prefix, environment };
         let rules = bench.rules();
         fs::create_dir_all(rules.join("funds")).unwrap();
         fs::write(rules.join("policy.toml"), POLICY).unwrap();
@@ -205,6 +208,7 @@ impl Bench {
     pub(super) fn command(&self, more: &[&str]) -> Command {
         let mut command = hongxian();
         command.arg("stream").arg(self.config()).args(more).args(["--json", "--lang", "en"]);
+        command.envs(self.environment.iter().cloned());
         command
     }
 

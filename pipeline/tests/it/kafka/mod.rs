@@ -16,6 +16,7 @@ mod reload;
 mod replay;
 mod serve;
 mod snapshots;
+mod stored;
 
 use std::fs;
 use std::process::{Child, Command};

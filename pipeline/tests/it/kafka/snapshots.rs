@@ -21,7 +21,7 @@ impl Bench {
     }
 
     /// The snapshots that are there, the newest last.
-    fn snapshots(&self) -> Vec<PathBuf> {
+    pub(super) fn snapshots(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.path("snapshots")) else { return Vec::new() };
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         let is_hidden =
