@@ -22,8 +22,8 @@ pub fn record(
 ) -> Result<(Summary, Recorded), String> {
     let features: Vec<_> =
         job.features().columns().iter().map(|(name, kind, _)| (name.clone(), *kind)).collect();
-    let models = job.epochs[0].scorer.models();
-    let recorder = Recorder::create(directory, &features, models.challenger.is_some())?;
+    let challenged = job.epochs.iter().any(|epoch| epoch.scorer.models().challenger.is_some());
+    let recorder = Recorder::create(directory, &features, challenged)?;
     let (sender, receiver) = sync_channel::<Scored>(PARTS_WAITING);
     let thread = std::thread::spawn(move || recorder.run(&receiver, each));
     let steps = planned(job, options);

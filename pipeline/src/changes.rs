@@ -1,8 +1,9 @@
-//! Changes of rules inside a run: read at once, checked, and laid out as the epochs of a job.
+//! Changes of rules and models inside a run: read at once, checked, and laid out as the epochs of a
+//! job.
 //!
 //! From its effective time on, event by event, a change's rules directory decides in place of the
-//! one before; an event at that very time is the new rules'. All directories are read before
-//! anything runs, and all mistakes of all of them are said at once.
+//! one before, with the models that the change names; an event at that very time is the new rules'.
+//! All directories are read before anything runs, and all mistakes of all of them are said at once.
 //!
 //! A feature that a change brings or defines otherwise is null until a full window has passed:
 //! [`mod@crate::features::side_by_side`] says which features are the same. A change may alter
@@ -11,17 +12,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Schema, Type};
 use crate::features::{Catalogue, Features, side_by_side};
 use crate::job::Epoch;
-use crate::model::Artefacts;
+use crate::model::{Artefact, Artefacts};
 use crate::rules::{self, Loaded, Policy, RuleSet};
 use crate::score::Scorer;
-use crate::source::log::{Change, Changes};
+use crate::source::log::{Change, Changes, ModelTold};
 
 /// A decision refers to a rule by 16 bits, and the judge to all rules of a run.
 const RULES_MAX: usize = 10_000;
@@ -32,14 +35,27 @@ pub struct Timetable {
     /// Those with which the run begins, and those of each change that is not undone at once by
     /// another at the same time.
     phases: Vec<Phase>,
-    models: Artefacts,
 }
 
-/// Rules that have been read and may come into force in a run that goes on.
+/// The hashes of what decides: where they are the same, the same is decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deciders {
+    /// Of the rules.
+    pub rules_hash: String,
+    /// Of the model that scores with them; none: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_hash: Option<String>,
+    /// Of the model that is watched beside it. It decides nothing, and what it says is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenger_hash: Option<String>,
+}
+
+/// Rules that have been read, with their models, and may come into force in a run that goes on.
 #[derive(Clone)]
 pub struct Candidate {
     rules: RuleSet,
     features: Features,
+    models: Artefacts,
 }
 
 /// Rules and the time from which on they are in force.
@@ -50,6 +66,7 @@ struct Phase {
     name: String,
     rules: RuleSet,
     features: Features,
+    models: Artefacts,
 }
 
 /// A change of rules that is part of a run.
@@ -59,22 +76,25 @@ pub struct Planned {
     pub effective_time: i64,
     /// Their directory, as the log names it.
     pub rules: String,
-    /// Their hash.
-    pub rules_hash: String,
+    /// Their hash, and those of the models from then on.
+    pub deciders: Deciders,
 }
 
 /// Reads the rules directory with which a run begins (none: no rules) and those of all changes,
-/// and holds the models to the features of each.
+/// and holds to the features of each its models: those with which the run begins, until a change
+/// names others.
 pub fn load(
     directory: Option<&Path>,
     changes: &Changes,
     models: &Artefacts,
     schema: &Arc<Schema>,
 ) -> Result<Timetable, Failure> {
-    let mut loader = Loader { changes, models, found: Vec::new(), sources: Sources::default() };
-    let first = loader.load(directory, schema)?;
+    let mut loader = Loader::new(changes);
+    let first = loader.load(directory, models, schema)?;
     let mut later = Vec::new();
+    let mut own = models.clone();
     for change in &changes.list {
+        own = loader.models(change, own)?;
         let directory = changes.directory(change);
         if !directory.is_dir() {
             let path = directory.display();
@@ -87,46 +107,53 @@ pub fn load(
                 ),
                 None,
             );
-        } else if let Some(loaded) = loader.load(Some(&directory), schema)? {
+        } else if let Some(loaded) = loader.load(Some(&directory), &own, schema)? {
             loader.check_hash(change, &loaded.rules);
-            later.push((change, loaded));
+            later.push((change, loaded, own.clone()));
         }
     }
     // Of changes at one time the last is the one that is in force.
     later.reverse();
-    later.dedup_by_key(|(change, _)| change.effective_time);
+    later.dedup_by_key(|(change, ..)| change.effective_time);
     later.reverse();
     let mut phases = Vec::new();
     if let Some(Loaded { rules, features, .. }) = first {
-        phases.push(Phase { start: i64::MIN, name: String::new(), rules, features });
-        for (change, Loaded { rules, features, .. }) in later {
+        let (start, name, models) = (i64::MIN, String::new(), models.clone());
+        phases.push(Phase { start, name, rules, features, models });
+        for (change, Loaded { rules, features, .. }, models) in later {
             let (start, name) = (change.effective_time, change.rules.clone());
             loader.check(&phases, &rules, &features, &change.span);
-            phases.push(Phase { start, name, rules, features });
+            phases.push(Phase { start, name, rules, features, models });
         }
     }
     if loader.found.iter().any(|one| one.severity == Severity::Error) {
         return Err(Failure::Input(loader.found, loader.sources));
     }
-    Ok(Timetable { phases, models: models.clone() })
+    Ok(Timetable { phases })
 }
 
 /// What was read so far, and everything that is wrong with it.
 struct Loader<'c> {
     changes: &'c Changes,
-    models: &'c Artefacts,
+    /// The models that changes name, by their paths.
+    models: BTreeMap<PathBuf, Arc<Artefact>>,
     found: Vec<Diagnostic>,
     sources: Sources,
 }
 
-impl Loader<'_> {
+impl<'c> Loader<'c> {
+    fn new(changes: &'c Changes) -> Loader<'c> {
+        let (models, sources) = (BTreeMap::new(), Sources::default());
+        Loader { changes, models, found: Vec::new(), sources }
+    }
+
     /// Reads a directory, with everything computed that models read.
     fn load(
         &mut self,
         directory: Option<&Path>,
+        models: &Artefacts,
         schema: &Arc<Schema>,
     ) -> Result<Option<Loaded>, Failure> {
-        let models = self.models;
         let ask = |catalogue: &Catalogue| models.all().for_each(|model| model.ask(catalogue));
         let loaded = self.read(rules::load_with(directory, schema, &ask))?;
         for model in models.all() {
@@ -135,6 +162,60 @@ impl Loader<'_> {
             self.found.extend(new);
         }
         Ok(loaded)
+    }
+
+    /// The models from a change on: those before, where it names no others.
+    fn models(&mut self, change: &Change, before: Artefacts) -> Result<Artefacts, Failure> {
+        let champion = self.model(change, &change.model, before.champion)?;
+        let challenger = self.model(change, &change.challenger, before.challenger)?;
+        if champion.is_none() && challenger.is_some() {
+            let message = Message::new(
+                "there is a challenger and no model beside which it is watched",
+                "有挑战者,却没有与之对照的模型",
+            );
+            let hint = Message::new(
+                "a line that takes the model away, \"model\":null, also says \"challenger\":null",
+                "去掉模型的行(\"model\":null)也要写明 \"challenger\":null",
+            );
+            self.refuse("challenger-alone", &change.span, message, Some(hint));
+        }
+        Ok(Artefacts { champion, challenger })
+    }
+
+    fn model(
+        &mut self,
+        change: &Change,
+        told: &ModelTold,
+        before: Option<Arc<Artefact>>,
+    ) -> Result<Option<Arc<Artefact>>, Failure> {
+        let (name, hash) = match told {
+            ModelTold::AsBefore => return Ok(before),
+            ModelTold::Gone => return Ok(None),
+            ModelTold::Named { path, hash } => (path, hash),
+        };
+        let path = self.changes.beside(name);
+        let model = match self.models.get(&path) {
+            Some(model) => model.clone(),
+            None => Arc::new(Artefact::load(&path)?),
+        };
+        self.models.insert(path, model.clone());
+        if let Some(told) = hash.as_deref().filter(|told| *told != model.hash()) {
+            let found = model.hash();
+            let message = Message::new(
+                format!(
+                    "the model {name} is not that of the log: its hash is {found}, and the log \
+                     says {told}"
+                ),
+                format!("模型 {name} 不是日志所记的模型:其哈希为 {found},日志记为 {told}"),
+            );
+            let hint = Message::new(
+                "put the model back as it was; or, to replay with the one that is there now, take \
+                 its hash out of the line",
+                "请恢复当时的模型;若要用现有模型重放,请从该行删去其哈希",
+            );
+            self.refuse("model-hash-differs", &change.span, message, Some(hint));
+        }
+        Ok(Some(model))
     }
 
     /// Keeps the mistakes of a directory; what was no mistake in it is a failure at once.
@@ -243,9 +324,9 @@ impl Loader<'_> {
 }
 
 impl Candidate {
-    /// The hash of the rules.
-    pub fn rules_hash(&self) -> String {
-        self.rules.hash.to_hex().to_string()
+    /// The hashes of the rules and of their models.
+    pub fn deciders(&self) -> Deciders {
+        Deciders::of(&self.rules, &self.models)
     }
 
     /// What they need and a run with those features does not compute, by name.
@@ -256,6 +337,22 @@ impl Candidate {
     /// After how long without records a partition is idle, in ms.
     pub(crate) fn idle(&self) -> i64 {
         self.rules.policy.idle_ms
+    }
+}
+
+impl Deciders {
+    fn of(rules: &RuleSet, models: &Artefacts) -> Deciders {
+        let hash = |model: &Option<Arc<Artefact>>| model.as_ref().map(|one| one.hash().to_owned());
+        Deciders {
+            rules_hash: rules.hash.to_hex().to_string(),
+            model_hash: hash(&models.champion),
+            challenger_hash: hash(&models.challenger),
+        }
+    }
+
+    /// Those of the models that there are.
+    pub fn models(&self) -> impl Iterator<Item = &String> {
+        self.model_hash.iter().chain(&self.challenger_hash)
     }
 }
 
@@ -279,21 +376,33 @@ impl Timetable {
 
     /// The hash of the rules with which the run begins.
     pub fn rules_hash(&self) -> String {
-        self.phases[0].rules.hash.to_hex().to_string()
+        self.deciders().rules_hash
+    }
+
+    /// The hashes of what decides when the run begins.
+    pub fn deciders(&self) -> Deciders {
+        let Phase { rules, models, .. } = &self.phases[0];
+        Deciders::of(rules, models)
     }
 
     /// The policy in the end, for the settings that decide nothing.
     pub fn last_policy(&self) -> &Policy {
-        &self.last().policy
+        &self.last().rules.policy
     }
 
     /// The hash of the rules that are in force in the end.
     pub fn last_hash(&self) -> blake3::Hash {
-        self.last().hash
+        self.last().rules.hash
     }
 
-    fn last(&self) -> &RuleSet {
-        &self.phases[self.phases.len() - 1].rules
+    /// The hashes of what decides in the end.
+    pub fn last_deciders(&self) -> Deciders {
+        let Phase { rules, models, .. } = self.last();
+        Deciders::of(rules, models)
+    }
+
+    fn last(&self) -> &Phase {
+        &self.phases[self.phases.len() - 1]
     }
 
     /// When the last change comes into force; none where there is none.
@@ -301,27 +410,27 @@ impl Timetable {
         self.phases[1..].last().map(|phase| phase.start)
     }
 
-    /// Reads rules that may come after all of these, and checks them as those of a log.
+    /// Reads rules that may come after all of these, with such models, and checks them as those of a
+    /// log.
     ///
     /// # Errors
     /// Everything that is wrong with them, also beside those that are in force.
     pub fn candidate(
         &self,
         directory: Option<&Path>,
+        models: Artefacts,
         schema: &Arc<Schema>,
     ) -> Result<Candidate, Failure> {
         // What cannot change inside a run is said at the head of the file in which it mostly stands.
         let file = directory.unwrap_or(Path::new("")).join("policy.toml");
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let changes = Changes { file, text, ..Changes::default() };
-        let models = &self.models;
-        let mut loader =
-            Loader { changes: &changes, models, found: Vec::new(), sources: Sources::default() };
-        let loaded = loader.load(directory, schema)?;
+        let mut loader = Loader::new(&changes);
+        let loaded = loader.load(directory, &models, schema)?;
         if let Some(Loaded { rules, features, .. }) = loaded {
             loader.check(&self.phases, &rules, &features, &(0..0));
             if loader.found.iter().all(|one| one.severity != Severity::Error) {
-                return Ok(Candidate { rules, features });
+                return Ok(Candidate { rules, features, models });
             }
         }
         Err(Failure::Input(loader.found, loader.sources))
@@ -329,9 +438,9 @@ impl Timetable {
 
     /// The same with other rules in force from `start` on, which is after all changes.
     pub fn with(&self, candidate: &Candidate, start: i64) -> Timetable {
-        let Candidate { rules, features } = candidate.clone();
+        let Candidate { rules, features, models } = candidate.clone();
         let mut with = self.clone();
-        with.phases.push(Phase { start, name: String::new(), rules, features });
+        with.phases.push(Phase { start, name: String::new(), rules, features, models });
         with
     }
 
@@ -340,7 +449,7 @@ impl Timetable {
         let planned = |phase: &Phase| Planned {
             effective_time: phase.start,
             rules: phase.name.clone(),
-            rules_hash: phase.rules.hash.to_hex().to_string(),
+            deciders: Deciders::of(&phase.rules, &phase.models),
         };
         self.phases[1..].iter().map(planned).collect()
     }
@@ -348,20 +457,15 @@ impl Timetable {
     /// The epochs of a stream whose first event is at the effective time `first`. Rules that are
     /// in force before any event are so from the beginning: there is no window that they missed.
     pub fn epochs(mut self, first: i64) -> Vec<Epoch> {
-        let models = self.models;
         let over = self.phases.partition_point(|phase| phase.start <= first) - 1;
         self.phases.drain(..over);
-        let (starts, (features, scorers)): (Vec<i64>, (Vec<Features>, Vec<Scorer>)) = self
-            .phases
-            .into_iter()
-            .map(|phase| (phase.start, (phase.features, Scorer::new(phase.rules))))
-            .unzip();
-        let features = side_by_side(starts.iter().copied().zip(features).collect());
-        let epochs = starts.into_iter().zip(features.into_iter().map(Arc::new)).zip(scorers);
-        let epoch = |((start, features), scorer): ((i64, Arc<Features>), Scorer)| {
-            let scorer = Arc::new(scorer.with_models(models.bind(&features)));
-            Epoch { start, features, scorer }
+        let timed = self.phases.iter().map(|phase| (phase.start, phase.features.clone()));
+        let features = side_by_side(timed.collect());
+        let epoch = |(phase, features): (Phase, Features)| {
+            let Phase { start, rules, models, .. } = phase;
+            let scorer = Scorer::new(rules).with_models(models.bind(&features));
+            Epoch { start, features: Arc::new(features), scorer: Arc::new(scorer) }
         };
-        epochs.map(epoch).collect()
+        self.phases.into_iter().zip(features).map(epoch).collect()
     }
 }

@@ -130,6 +130,9 @@ pub struct Names {
     pub rules_hash: String,
     /// Hash of the model; empty where there is none.
     pub model_hash: String,
+    /// Hash of the model that is watched beside it, which is no part of the record; empty where
+    /// there is none.
+    pub challenger_hash: String,
 }
 
 /// That an enforced verdict raised a decision: a reason that is no rule's, no hit and no evidence.

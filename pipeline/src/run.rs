@@ -434,7 +434,9 @@ impl Whole<'_> {
         ChangeFact {
             effective_time: planned.effective_time,
             rules: planned.rules.clone(),
-            rules_hash: planned.rules_hash.clone(),
+            rules_hash: planned.deciders.rules_hash.clone(),
+            model_hash: planned.deciders.model_hash.clone(),
+            challenger_hash: planned.deciders.challenger_hash.clone(),
             warming: warming
                 .map(|(feature, until)| WarmingFact { feature: feature.to_owned(), until })
                 .collect(),
@@ -611,6 +613,10 @@ fn change_toml(change: &ChangeFact) -> toml_edit::Table {
     table["effective_time"] = toml_edit::value(change.effective_time);
     table["rules"] = toml_edit::value(&change.rules);
     table["rules_hash"] = toml_edit::value(&change.rules_hash);
+    let models = [("model_hash", &change.model_hash), ("challenger_hash", &change.challenger_hash)];
+    for (key, hash) in models.into_iter().filter_map(|(key, hash)| Some((key, hash.as_ref()?))) {
+        table[key] = toml_edit::value(hash);
+    }
     let mut warming = toml_edit::InlineTable::new();
     for WarmingFact { feature, until } in &change.warming {
         warming.insert(feature, (*until).into());

@@ -73,6 +73,7 @@ impl Scorer {
             rules: set.rules.iter().map(|rule| (rule.file.id.clone(), rule.file.score)).collect(),
             rules_hash: set.hash.to_hex().to_string(),
             model_hash: String::new(),
+            challenger_hash: String::new(),
             evidence,
         };
         let models = Bounds::default();
@@ -81,9 +82,12 @@ impl Scorer {
 
     /// The same with models, whose inputs are bound to the features that will be scored.
     pub fn with_models(mut self, models: Bounds) -> Scorer {
-        if let Some(champion) = &models.champion {
-            let hash = champion.artefact().hash().to_owned();
-            Arc::make_mut(&mut self.names).model_hash = hash;
+        let names = Arc::make_mut(&mut self.names);
+        for (model, hash) in [
+            (&models.champion, &mut names.model_hash),
+            (&models.challenger, &mut names.challenger_hash),
+        ] {
+            *hash = model.as_ref().map_or_else(String::new, |one| one.artefact().hash().to_owned());
         }
         self.models = models;
         self

@@ -12,6 +12,7 @@ use super::backtest::tell_of;
 use super::reading::Reading;
 use super::{Shown, duration, note, print};
 use crate::diagnostic::Failure;
+use crate::run::ModelPaths;
 use crate::stream::{self, Config, Ended, How, Overrides};
 
 #[derive(clap::Args)]
@@ -20,10 +21,11 @@ pub(super) struct Arguments {
     ///
     /// brokers = "host:9092"; [topics] input = ["events"], output, dead_letter and control (the
     /// last three are made with one partition where they are not there); and, where wanted, name
-    /// (two streams of one name fence each other), rules, out, workers, tick, commit_interval,
+    /// (two streams of one name fence each other), rules, model and challenger (what `backtest
+    /// --model` and `--challenger` take), out, workers, tick, commit_interval,
     /// connect_limit, waiting_mib (memory for events that wait for others before them),
     /// max_skew (how far a partition is read ahead of one that is behind), reload_after
-    /// (the rules are read again when their files have changed and then been still for so long; a
+    /// (rules and models are read again when their files have changed and then been still for so long; a
     /// SIGHUP has the same effect at any time); [days] with dir, interval and keep, where what is decided
     /// is kept as a run directory a day; [extra] with the types of columns of one's own;
     /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" };
@@ -64,6 +66,12 @@ struct Told {
     /// Rules directory
     #[arg(long)]
     rules: Option<PathBuf>,
+    /// Model that scores beside the rules, as `backtest --model`
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// A second model that decides nothing, as `backtest --challenger`
+    #[arg(long, value_name = "FILE")]
+    challenger: Option<PathBuf>,
     /// Run directory to write at the end of --once
     #[arg(long)]
     out: Option<PathBuf>,
@@ -86,6 +94,10 @@ impl Told {
         Overrides {
             brokers: self.brokers.clone(),
             rules: self.rules.clone(),
+            models: ModelPaths {
+                champion: self.model.clone(),
+                challenger: self.challenger.clone(),
+            },
             out: self.out.clone(),
             workers: self.workers.map(|many| many as usize),
             tick: self.tick.map(|tick| tick.max(1)),
@@ -215,16 +227,23 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let records: u64 = exported.records.iter().sum();
-    let rules = exported.rules.as_ref().map(|rules| format!(" --rules {}", rules.display()));
+    let said = |flag: &str, path: &Option<PathBuf>| {
+        path.as_ref().map_or_else(String::new, |path| format!(" --{flag} {}", path.display()))
+    };
+    let deciders = [
+        ("rules", &exported.rules),
+        ("model", &exported.model),
+        ("challenger", &exported.challenger),
+    ];
+    let deciders: String = deciders.map(|(flag, path)| said(flag, path)).concat();
     let key = config.pseudonyms.as_ref();
     let key = key.map(|held| format!(" --pseudonymise {}", held.path().display()));
     print(&format!(
-        "{records} records of {} partitions, {} heartbeats and {} changes of rules in {out}\n\
-         replay it with: hongxian backtest --input-log {out}{}{} --out RUN\n",
+        "{records} records of {} partitions, {} heartbeats and {} changes of rules or models in {out}\n\
+         replay it with: hongxian backtest --input-log {out}{deciders}{} --out RUN\n",
         exported.records.len(),
         exported.heartbeats,
         exported.changes,
-        rules.unwrap_or_default(),
         key.unwrap_or_default(),
         out = arguments.out.display()
     ));

@@ -104,8 +104,10 @@ impl FinishedRun {
         }
         // Whatever is not here was removed, or never was.
         let whole = last.whole && counts == last.total;
-        let rules = |day: &FinishedRun| day.rules_hash() != first.rules_hash();
-        let changed = streams.iter().any(|day| day.changed) || days.iter().any(rules);
+        let deciders = |day: &FinishedRun| {
+            (day.rules_hash(), day.model_hash()) != (first.rules_hash(), first.model_hash())
+        };
+        let changed = streams.iter().any(|day| day.changed) || days.iter().any(deciders);
         let stream = StreamDay { counts, whole, changed, parts: Vec::new(), ..(*last).clone() };
         let parts: Vec<PathBuf> = days.iter().flat_map(|day| day.parts.clone()).collect();
         let decisions_digest = if whole {
@@ -144,9 +146,9 @@ impl FinishedRun {
         let day = self.stream_day()?;
         if day.changed {
             return Some(Message::new(
-                "the stream's rules changed on the way: to decide it again, export its input log, \
+                "the stream's rules or model changed on the way: to decide it again, export its input log, \
                  which has all of them, and replay that",
-                "流的规则中途更换过：如需重新决策，请导出并重放包含全部规则的输入日志",
+                "流的规则或模型中途更换过：如需重新决策，请导出并重放包含它们全部的输入日志",
             ));
         }
         let alone = !day.whole || day.counts != day.total;

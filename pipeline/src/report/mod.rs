@@ -171,6 +171,12 @@ pub struct ChangeFact {
     pub rules: String,
     /// Their hash.
     pub rules_hash: String,
+    /// That of the model from then on; none: there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_hash: Option<String>,
+    /// That of the challenger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenger_hash: Option<String>,
     /// The features that were null then, for their windows were not full.
     pub warming: Vec<WarmingFact>,
 }

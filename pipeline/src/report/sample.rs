@@ -266,6 +266,7 @@ fn facts(transactions: u64) -> RunFacts {
                 feature: "funds.payee.fan_in_24h".to_owned(),
                 until: START + 86_400_000,
             }],
+            ..ChangeFact::default()
         }],
         ..RunFacts::default()
     }

@@ -171,8 +171,15 @@ impl Page {
             let name = self.say("rules changed", "规则变更");
             let hash = change.rules_hash.get(..HASH_SHOWN).unwrap_or(&change.rules_hash);
             let (time, rules) = (moment(change.effective_time), printable(&change.rules));
-            let count = changes.len();
-            rows.push(vec![format!("{name} {at}/{count}"), format!("{time} {hash} {rules}")]);
+            let (count, said) = (changes.len(), self.say("model", "模型"));
+            let model = change.model_hash.as_ref();
+            let model =
+                model.map(|hash| format!(" {said} {}", hash.get(..HASH_SHOWN).unwrap_or(hash)));
+            let model = model.unwrap_or_default();
+            rows.push(vec![
+                format!("{name} {at}/{count}"),
+                format!("{time} {hash} {rules}{model}"),
+            ]);
             let Some(until) = change.warming.iter().map(|warming| warming.until).max() else {
                 continue;
             };

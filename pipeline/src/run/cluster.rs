@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::model::ModelPaths;
 use super::{Events, Hashes, Read, Request, environment};
 use crate::backtest;
 use crate::changes::{self, Planned};
@@ -54,7 +55,7 @@ pub(super) fn terms(
     let mut rules = blake3::Hasher::new();
     rules.update(rules_hash.as_bytes());
     for change in changes {
-        rules.update(format!("{} {}", change.effective_time, change.rules_hash).as_bytes());
+        rules.update(format!("{} {:?}", change.effective_time, change.deciders).as_bytes());
     }
     let mut model = blake3::Hasher::new();
     for artefact in [&models.champion, &models.challenger] {
@@ -111,14 +112,14 @@ pub fn follow(
 /// of what that one is fed, until it ends. Set `interrupted` to have it end.
 ///
 /// # Errors
-/// Rules that cannot be read, and a process that was lost.
+/// Rules or models that cannot be read, and a process that was lost.
 pub fn follow_session(
-    rules: Option<&Path>,
+    (rules, models): (Option<&Path>, &ModelPaths),
     schema: &Arc<Schema>,
     peers: Peers,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Followed, Failure> {
-    let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
+    let timetable = changes::load(rules, &Changes::default(), &models.load()?, schema)?;
     let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
     let epochs = timetable.epochs(i64::MIN);
     let job = Arc::new(Job::with_epochs(events, epochs, interrupted.clone()));

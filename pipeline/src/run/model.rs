@@ -24,7 +24,11 @@ pub struct ModelPaths {
 }
 
 impl ModelPaths {
-    pub(super) fn load(&self) -> Result<Artefacts, Failure> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub fn load(&self) -> Result<Artefacts, Failure> {
         let load = |path: &Option<PathBuf>| -> Result<_, Failure> {
             let loaded = path.as_ref().map(|path| Artefact::load(path).map(Arc::new));
             loaded.transpose()

@@ -11,13 +11,12 @@ use std::time::Duration;
 use super::environment;
 use super::model::ModelPaths;
 use super::observer::{Floors, Places};
-use crate::changes::{self, Candidate, Timetable};
+use crate::changes::{self, Candidate, Deciders, Timetable};
 use crate::dataflow::{self, Live, Options, Steps, Summary};
 use crate::decision::Verdict;
 use crate::diagnostic::Failure;
 use crate::event::{Chunk, EVENT_TIME, Schema, TIME_MAX, TIME_MIN, Type};
 use crate::job::{Epoch, Job};
-use crate::model::Artefacts;
 use crate::peers::Peers;
 use crate::sink::Scored;
 use crate::snapshot::{Draft, FORMAT, Frozen, Handed, Put, Saved, State};
@@ -83,8 +82,8 @@ pub struct Session {
 /// What came into force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
-    /// The hash of the rules.
-    pub rules_hash: String,
+    /// The hashes of the rules and of their models.
+    pub deciders: Deciders,
     /// The effective time of the first event for which they are, in ms.
     pub effective_time: i64,
     /// The features that are null at first, and the effective time from which on each has a value.
@@ -95,7 +94,7 @@ impl InForce {
     fn of(epoch: &Epoch, candidate: &Candidate) -> InForce {
         let warming = epoch.features.warming();
         InForce {
-            rules_hash: candidate.rules_hash(),
+            deciders: candidate.deciders(),
             effective_time: epoch.start,
             warming: warming.map(|(name, until)| (name.to_owned(), until)).collect(),
         }
@@ -111,12 +110,16 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// The rules of a directory; none: no rules.
+    /// The rules of a directory, none: no rules, and models beside them.
     ///
     /// # Errors
-    /// When they are wrong.
-    pub fn open(rules: Option<&Path>, schema: &Arc<Schema>) -> Result<Laid, Failure> {
-        let timetable = changes::load(rules, &Changes::default(), &Artefacts::default(), schema)?;
+    /// When rules or models are wrong, or the models do not fit the rules.
+    pub fn open(
+        rules: Option<&Path>,
+        models: &ModelPaths,
+        schema: &Arc<Schema>,
+    ) -> Result<Laid, Failure> {
+        let timetable = changes::load(rules, &Changes::default(), &models.load()?, schema)?;
         Ok(Laid::new(timetable, Vec::new()))
     }
 
@@ -172,8 +175,7 @@ impl Session {
         models: &ModelPaths,
         schema: &Arc<Schema>,
     ) -> Result<Session, Failure> {
-        let timetable = changes::load(rules, &Changes::default(), &models.load()?, schema)?;
-        Session::of(Laid::new(timetable, Vec::new()), schema, WORKERS, None)
+        Session::of(Laid::open(rules, models, schema)?, schema, WORKERS, None)
     }
 
     /// Begins with rules alone and so many workers, for steps with many events.
@@ -219,7 +221,7 @@ impl Session {
         workers: usize,
         state: Option<Saved>,
     ) -> Result<Session, Failure> {
-        Session::of(Laid::open(rules, schema)?, schema, workers, state)
+        Session::of(Laid::open(rules, &ModelPaths::default(), schema)?, schema, workers, state)
     }
 
     /// Begins, or goes on from a state, with rules that change at known times.
@@ -422,7 +424,7 @@ impl Session {
     /// The rules with others in force from a time on.
     fn laid_with(&self, candidate: &Candidate, start: i64) -> Laid {
         let mut to_come = self.to_come.clone();
-        if to_come.first().is_some_and(|next| next.rules_hash() == candidate.rules_hash()) {
+        if to_come.first().is_some_and(|next| next.deciders() == candidate.deciders()) {
             to_come.remove(0);
         }
         Laid::new(self.timetable.with(candidate, start), to_come)

@@ -160,7 +160,9 @@ impl Recorder {
         let Scored { batch, names, features, .. } = scored;
         let batch = Arc::new(batch);
         let (logged, decided) = (batch.clone(), batch.clone());
-        if let Some(lane) = &self.challenger {
+        // Of what was decided before there was a challenger there is nothing to say.
+        let challenged = !batch.challenger.verdicts.is_empty();
+        if let Some(lane) = self.challenger.as_ref().filter(|_| challenged) {
             let batch = batch.clone();
             if !lane.send(Box::new(move || challenger_columns(&batch))) {
                 return false;

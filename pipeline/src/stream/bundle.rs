@@ -1,9 +1,11 @@
-//! The bytes of a rules directory, as they stand in the control topic: so that a stream goes on and
-//! is replayed with the rules that decided, whatever is on the disk by then, and on any machine.
+//! The bytes of what decides, a rules directory and models, as they stand in the control topic: so
+//! that a stream goes on and is replayed with what decided, whatever is on the disk by then, and on
+//! any machine.
 //!
 //! All files of the directory are in it, and the models that its `features.toml` names, which may
-//! lie beside it. It is compressed and cut into records, for brokers take no large ones. It is named
-//! by the hash of its rules, and stands there once, however often the rules come back.
+//! lie beside it. Of a model that scores it is the artefact alone. Each is compressed and cut into
+//! records, for brokers take no large ones. It is named by its own hash, and stands there once,
+//! however often it comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,8 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::control::Entry;
+use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Message, unreadable, unwritable};
+use crate::run::ModelPaths;
 
 /// Files and folders of a rules directory; a mistake in a configuration may name a disk.
 const FILES_MAX: usize = 10_000;
@@ -26,40 +31,175 @@ const BYTES_MAX: usize = 256 << 20;
 const PART_BYTES: usize = 512 << 10;
 /// zstd's own default.
 const LEVEL: i32 = 3;
+/// The digits of a hash that name a folder.
+const FOLDER_DIGITS: usize = 16;
 /// How far up from its `features.toml` a model may lie.
 const UP_MAX: usize = 8;
 
-/// The files of a rules directory: paths from it on, with `/`, and their bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bundle {
+    rules: Files,
+    models: [Option<Files>; 2],
+}
+
+/// Where what decides is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The rules directory; none: no rules.
+    pub(super) rules: Option<PathBuf>,
+    pub(super) models: ModelPaths,
+}
+
+/// The files of a rules directory, paths from it on, with `/`, and their bytes; or that of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Files {
     files: BTreeMap<String, Vec<u8>>,
 }
 
-/// A part of the bytes of a rules directory.
+/// A part of the bytes of a rules directory or a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Part {
-    pub(super) rules_hash: String,
     /// Its number, from 0, of so many.
-    pub(super) part: u32,
-    pub(super) parts: u32,
+    part: u32,
+    parts: u32,
     zstd_base64: String,
 }
 
+impl Part {
+    /// Its number.
+    pub(super) fn number(&self) -> u32 {
+        self.part
+    }
+}
+
+impl Places {
+    pub(super) fn of(config: &Config) -> Places {
+        Places { rules: config.rules.clone(), models: config.models.clone() }
+    }
+
+    /// What they are for people: of a stream without a model, rules.
+    pub(super) fn named(&self) -> (&'static str, &'static str) {
+        match self.models.champion {
+            Some(_) => ("rules and models", "规则与模型"),
+            None => ("rules", "规则"),
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<PathBuf> {
+        let ModelPaths { champion, challenger } = &self.models;
+        [&self.rules, champion, challenger].into_iter().flatten().cloned().collect()
+    }
+}
+
 impl Bundle {
-    /// Reads a directory; none: no rules.
+    /// Reads what decides.
     ///
     /// # Errors
     /// When a file cannot be read, or all are too large.
-    pub(super) fn read(directory: Option<&Path>) -> Result<Bundle, Failure> {
-        let mut bundle = Bundle::default();
-        let Some(directory) = directory else { return Ok(bundle) };
+    pub(super) fn read(places: &Places) -> Result<Bundle, Failure> {
         let mut left = (FILES_MAX, BYTES_MAX);
-        bundle.add(directory, "", &mut left)?;
-        for model in bundle.models() {
-            let Some(name) = normal(&model) else { return Err(far(directory, &model)) };
-            bundle.add(&directory.join(&model), &format!("{name}/"), &mut left)?;
+        let rules = Files::of_rules(places.rules.as_deref(), &mut left)?;
+        let mut model = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| Files::of_model(path, &mut left)).transpose()
+        };
+        let ModelPaths { champion, challenger } = &places.models;
+        Ok(Bundle { rules, models: [model(champion)?, model(challenger)?] })
+    }
+
+    /// What records hold; none where some are missing or broken.
+    pub(super) fn of<'p>(
+        deciders: &Deciders,
+        parts: impl Fn(&str) -> &'p [Part],
+    ) -> Option<Bundle> {
+        let files = |hash: &String| Files::of(parts(hash).iter());
+        let model = |hash: &Option<String>| match hash {
+            Some(hash) => files(hash).map(Some),
+            None => Some(None),
+        };
+        Some(Bundle {
+            rules: files(&deciders.rules_hash)?,
+            models: [model(&deciders.model_hash)?, model(&deciders.challenger_hash)?],
+        })
+    }
+
+    /// Writes what decides into folders of a directory, each named by its hash where that is known;
+    /// where it is then.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) fn write(&self, directory: &Path, deciders: &Deciders) -> Result<Places, Failure> {
+        let named = |kind: &str, hash: &str| {
+            directory.join(kind).join(hash.get(..FOLDER_DIGITS).unwrap_or(hash))
+        };
+        let rules = self.rules.write(&named("rules", &deciders.rules_hash), Some("rules"))?;
+        let model = |files: &Option<Files>, hash: &Option<String>, role: &str| {
+            let Some(files) = files else { return Ok(None) };
+            let folder = named("models", hash.as_deref().unwrap_or(role));
+            files.write(&folder, None)?;
+            // Whoever loads one that is not there says so.
+            let name = files.files.keys().next().map_or("model.json", String::as_str);
+            Ok(Some(folder.join(name)))
+        };
+        let [champion, challenger] = &self.models;
+        let models = ModelPaths {
+            champion: model(champion, &deciders.model_hash, "champion")?,
+            challenger: model(challenger, &deciders.challenger_hash, "challenger")?,
+        };
+        Ok(Places { rules, models })
+    }
+
+    /// The records that hold it, but for what is `held` already.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    pub(super) fn entries(
+        &self,
+        deciders: &Deciders,
+        held: &BTreeSet<String>,
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut entries = Vec::new();
+        if !held.contains(&deciders.rules_hash) {
+            let rules_hash = &deciders.rules_hash;
+            let entry = |part| Entry::Rules { rules_hash: rules_hash.clone(), part };
+            entries.extend(self.rules.parts()?.map(entry));
         }
-        Ok(bundle)
+        let hashes = [&deciders.model_hash, &deciders.challenger_hash];
+        for (files, model_hash) in self.models.iter().zip(hashes) {
+            let (Some(files), Some(model_hash)) = (files, model_hash) else { continue };
+            if !held.contains(model_hash) {
+                let entry = |part| Entry::Model { model_hash: model_hash.clone(), part };
+                entries.extend(files.parts()?.map(entry));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl Files {
+    /// Reads a directory; none: no rules.
+    fn of_rules(directory: Option<&Path>, left: &mut (usize, usize)) -> Result<Files, Failure> {
+        let mut read = Files::default();
+        let Some(directory) = directory else { return Ok(read) };
+        read.add(directory, "", left)?;
+        for model in read.models() {
+            let Some(name) = normal(&model) else { return Err(far(directory, &model)) };
+            read.add(&directory.join(&model), &format!("{name}/"), left)?;
+        }
+        Ok(read)
+    }
+
+    /// Reads the file of a model. Where there is none that can be read, whoever loads it says so.
+    fn of_model(path: &Path, left: &mut (usize, usize)) -> Result<Files, Failure> {
+        let file = model_file(path);
+        let is_onnx = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
+        let name = if is_onnx { "model.onnx" } else { "model.json" };
+        let mut read = Files::default();
+        if fs::File::open(&file).is_ok() {
+            read.add(&file, name, left)?;
+        }
+        Ok(read)
     }
 
     /// Adds a file, or all that is under a folder, but for what is hidden.
@@ -94,55 +234,46 @@ impl Bundle {
         found
     }
 
-    /// Writes the files into a folder of their own; where the rules directory is then. None: no
-    /// rules.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(super) fn write(&self, folder: &Path) -> Result<Option<PathBuf>, Failure> {
+    /// Writes the files into a folder of their own, into a folder in it where that has a name; where
+    /// they are then. None: there are none.
+    fn write(&self, folder: &Path, name: Option<&str>) -> Result<Option<PathBuf>, Failure> {
         if self.files.is_empty() {
             return Ok(None);
         }
         let ups = self.files.keys().map(|name| name.matches("../").count()).max().unwrap_or(0);
-        let mut rules = folder.to_owned();
+        let mut own = folder.to_owned();
         // What lies above it comes to lie in the folder as well.
-        rules.extend((1..ups).map(|_| "up"));
-        rules.push("rules");
+        own.extend((1..ups).map(|_| "up"));
+        own.extend(name);
         for (name, bytes) in &self.files {
-            let path = lexical(&rules, name);
+            let path = lexical(&own, name);
             assert!(path.starts_with(folder), "what is written is in the folder");
             let failed = |error| Failure::Environment(unwritable(&path, &error));
             fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed)?;
             fs::write(&path, bytes).map_err(failed)?;
         }
-        Ok(Some(rules))
+        Ok(Some(own))
     }
 
-    /// The records that hold it.
-    pub(super) fn entries(&self, rules_hash: &str) -> Result<Vec<Entry>, Failure> {
+    /// Its bytes, in parts.
+    fn parts(&self) -> Result<impl Iterator<Item = Part> + use<>, Failure> {
         let plain = crate::snapshot::encode(self);
         let compressed = zstd::encode_all(plain.as_slice(), LEVEL).map_err(|error| {
             let why = error.to_string();
             Failure::Environment(Message::new(
-                format!("the rules cannot be compressed: {why}"),
-                format!("无法压缩规则：{why}"),
+                format!("rules or models cannot be compressed: {why}"),
+                format!("无法压缩规则或模型：{why}"),
             ))
         })?;
-        let parts: Vec<&[u8]> = compressed.chunks(PART_BYTES).collect();
+        let parts: Vec<String> =
+            compressed.chunks(PART_BYTES).map(|bytes| STANDARD.encode(bytes)).collect();
         let count = parts.len() as u32;
-        let entry = |(part, bytes): (u32, &[u8])| {
-            Entry::Rules(Part {
-                rules_hash: rules_hash.to_owned(),
-                part,
-                parts: count,
-                zstd_base64: STANDARD.encode(bytes),
-            })
-        };
-        Ok((0..).zip(parts).map(entry).collect())
+        let part = move |(part, zstd_base64)| Part { part, parts: count, zstd_base64 };
+        Ok((0..).zip(parts).map(part))
     }
 
-    /// What records hold; none where some are missing or broken.
-    pub(super) fn of<'p>(parts: impl Iterator<Item = &'p Part>) -> Option<Bundle> {
+    /// What parts hold; none where some are missing or broken.
+    fn of<'p>(parts: impl Iterator<Item = &'p Part>) -> Option<Files> {
         let mut parts: Vec<&Part> = parts.collect();
         parts.sort_by_key(|part| part.part);
         parts.dedup_by_key(|part| part.part);
@@ -161,9 +292,9 @@ impl Bundle {
         let limit = 2 * BYTES_MAX as u64;
         let mut decoder = zstd::Decoder::new(compressed.as_slice()).ok()?;
         std::io::copy(&mut std::io::Read::take(&mut decoder, limit), &mut plain).ok()?;
-        let bundle: Bundle = crate::snapshot::decode(&plain).ok()?;
+        let held: Files = crate::snapshot::decode(&plain).ok()?;
         let inside = |name: &String| normal(name).is_some_and(|normal| normal == *name);
-        bundle.files.keys().all(inside).then_some(bundle)
+        held.files.keys().all(inside).then_some(held)
     }
 }
 
@@ -200,6 +331,11 @@ fn normal(path: &str) -> Option<String> {
     (ups <= UP_MAX && ups < names.len()).then(|| names.join("/"))
 }
 
+/// The file of a model that is given by itself or by the directory of its training.
+fn model_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("model.json") } else { path.to_owned() }
+}
+
 fn lexical(base: &Path, name: &str) -> PathBuf {
     let mut path = base.to_owned();
     for part in name.split('/') {
@@ -216,11 +352,11 @@ fn too_large(path: &Path) -> Failure {
     let (path, mib) = (path.display(), BYTES_MAX >> 20);
     Failure::Usage(Message::new(
         format!(
-            "the rules directory is too large to be kept in the control topic, at {path}: at most \
-             {FILES_MAX} files and {mib} MiB"
+            "the rules directory and the models are too large to be kept in the control topic, at \
+             {path}: at most {FILES_MAX} files and {mib} MiB"
         ),
         format!(
-            "规则目录过大，无法保存到控制主题（{path} 处）：最多 {FILES_MAX} 个文件、{mib} MiB"
+            "规则目录与模型过大，无法保存到控制主题（{path} 处）：最多 {FILES_MAX} 个文件、{mib} MiB"
         ),
     ))
 }
@@ -250,12 +386,13 @@ mod tests {
         }
     }
 
-    fn parts(entries: &[Entry]) -> Vec<&Part> {
-        let part = |entry: &'_ Entry| match entry {
-            Entry::Rules(part) => part.clone(),
-            other => panic!("{other:?}"),
-        };
-        entries.iter().map(|entry| &*Box::leak(Box::new(part(entry)))).collect()
+    fn deciders(rules: &str, model: Option<&str>) -> Deciders {
+        let model_hash = model.map(str::to_owned);
+        Deciders { rules_hash: rules.to_owned(), model_hash, challenger_hash: None }
+    }
+
+    fn places(rules: &Path) -> Places {
+        Places { rules: Some(rules.to_owned()), ..Places::default() }
     }
 
     /// What is packed comes out as it was, models beside the directory included, whatever the order
@@ -276,29 +413,65 @@ mod tests {
             ],
         );
         let rules = root.path().join("a/rules");
-        let bundle = Bundle::read(Some(&rules)).unwrap();
-        let entries = bundle.entries("h").unwrap();
-        assert!(entries.len() > 2, "{} records", entries.len());
-        let mut shuffled = parts(&entries);
+        let bundle = Bundle::read(&places(&rules)).unwrap();
+        let mut shuffled: Vec<Part> = bundle.rules.parts().unwrap().collect();
+        assert!(shuffled.len() > 2, "{} records", shuffled.len());
         shuffled.reverse();
-        assert_eq!(Bundle::of(shuffled.iter().copied()).as_ref(), Some(&bundle));
-        assert_eq!(Bundle::of(shuffled.iter().copied().skip(1)), None, "one is missing");
+        let own = deciders("h", None);
+        assert_eq!(Bundle::of(&own, |_| &shuffled).as_ref(), Some(&bundle));
+        assert_eq!(Bundle::of(&own, |_| &shuffled[1..]), None, "one is missing");
         let out = tempfile::tempdir().unwrap();
-        let written = bundle.write(out.path()).unwrap().unwrap();
-        assert_eq!(Bundle::read(Some(&written)).unwrap(), bundle);
+        let written = bundle.write(out.path(), &own).unwrap();
+        assert_eq!(Bundle::read(&written).unwrap(), bundle);
+        let written = written.rules.unwrap();
         assert_eq!(fs::read(written.join("../../models/x/model.bin")).unwrap(), b"m");
         assert!(!written.join(".swp").exists());
-        assert_eq!(Bundle::default().write(out.path()).unwrap(), None);
+        assert_eq!(Bundle::default().write(out.path(), &own).unwrap(), Places::default());
+    }
+
+    /// A model stands there under its own hash: with other rules it is not written once more, and
+    /// without one of its parts nothing decides.
+    #[test]
+    fn a_model_is_kept_beside_the_rules_and_once() {
+        let root = tempfile::tempdir().unwrap();
+        let trained: &[(&str, &[u8])] =
+            &[("rules/funds/many.toml", b"x"), ("m/model.json", b"{}"), ("m/card.md", b"c")];
+        write(root.path(), trained);
+        let models = ModelPaths { champion: Some(root.path().join("m")), ..ModelPaths::default() };
+        let bundle =
+            Bundle::read(&Places { models, ..places(&root.path().join("rules")) }).unwrap();
+        let own = deciders("r", Some("m"));
+        let entries = bundle.entries(&own, &BTreeSet::new()).unwrap();
+        let held = |hash: &str| -> Vec<Part> {
+            let part = |entry: &Entry| match entry {
+                Entry::Rules { rules_hash: own, part } | Entry::Model { model_hash: own, part } => {
+                    (own == hash).then(|| part.clone())
+                }
+                other => panic!("{other:?}"),
+            };
+            entries.iter().filter_map(part).collect()
+        };
+        let (rules, model) = (held("r"), held("m"));
+        let of = |hash: &str| if hash == "r" { rules.as_slice() } else { model.as_slice() };
+        let found = Bundle::of(&own, of).unwrap();
+        assert_eq!(found, bundle);
+        assert_eq!(Bundle::of(&own, |hash| if hash == "r" { &rules } else { &[] }), None);
+        let out = tempfile::tempdir().unwrap();
+        let written = found.write(out.path(), &own).unwrap().models.champion.unwrap();
+        assert_eq!(written, out.path().join("models/m/model.json"), "and no card");
+        assert_eq!(fs::read(written).unwrap(), b"{}");
+        let more = bundle.entries(&own, &BTreeSet::from(["m".to_owned()])).unwrap();
+        assert!(matches!(more.as_slice(), [Entry::Rules { .. }]), "{more:?}");
     }
 
     /// What would be written outside is not taken from records, nor a model from anywhere.
     #[test]
     fn nothing_comes_to_lie_outside() {
         for (name, fits) in [("a/b", true), ("../m/x", true), ("/a", false), ("a/../b", false)] {
-            let mut bundle = Bundle::default();
-            bundle.files.insert(name.to_owned(), Vec::new());
-            let entries = bundle.entries("h").unwrap();
-            assert_eq!(Bundle::of(parts(&entries).into_iter()).is_some(), fits, "{name}");
+            let mut held = Files::default();
+            held.files.insert(name.to_owned(), Vec::new());
+            let parts: Vec<Part> = held.parts().unwrap().collect();
+            assert_eq!(Files::of(parts.iter()).is_some(), fits, "{name}");
         }
         assert_eq!(normal("../../x/./y"), Some("../../x/y".to_owned()));
         assert_eq!(normal(&"../".repeat(20)), None);
@@ -307,6 +480,6 @@ mod tests {
             root.path(),
             &[("features.toml", b"[g.kind]\nmodel = '/models/x'\ngives = 'score'\n")],
         );
-        assert!(matches!(Bundle::read(Some(root.path())), Err(Failure::Usage(_))));
+        assert!(matches!(Bundle::read(&places(root.path())), Err(Failure::Usage(_))));
     }
 }

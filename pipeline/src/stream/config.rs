@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::document::Reader;
 use crate::event::{Pseudonyms, Schema, Type};
 use crate::peers::{Hosts, Place};
+use crate::run::ModelPaths;
 use crate::source::mapping::extra_columns;
 
 /// More threads than any machine's cores.
@@ -48,7 +49,9 @@ pub struct Config {
     pub name: String,
     /// The rules directory; none: no rules.
     pub rules: Option<PathBuf>,
-    /// The rules are read again when their files have changed and then been still for so long, in
+    /// The models that score with them.
+    pub models: ModelPaths,
+    /// Rules and models are read again when their files have changed and then been still for so long, in
     /// ms; none: only when asked by a signal.
     pub reload_after: Option<i64>,
     /// The run directory; none: none is written.
@@ -86,6 +89,7 @@ pub struct Config {
 pub struct Overrides {
     pub brokers: Option<String>,
     pub rules: Option<PathBuf>,
+    pub models: ModelPaths,
     pub out: Option<PathBuf>,
     pub workers: Option<usize>,
     pub tick: Option<i64>,
@@ -94,10 +98,12 @@ pub struct Overrides {
 }
 
 /// What a configuration may say.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 22] = [
     "brokers",
     "name",
     "rules",
+    "model",
+    "challenger",
     "reload_after",
     "out",
     "workers",
@@ -165,6 +171,14 @@ impl Config {
         let waiting_mib = reader.integer(root, "waiting_mib", WAITING_MIB);
         let skew = reader.duration(root, "max_skew", SKEW_MS);
         let (rules, out) = (string(&mut reader, root, "rules"), string(&mut reader, root, "out"));
+        let models = ModelPaths {
+            champion: string(&mut reader, root, "model").map(beside),
+            challenger: string(&mut reader, root, "challenger").map(beside),
+        };
+        let models = ModelPaths {
+            champion: over.models.champion.clone().or(models.champion),
+            challenger: over.models.challenger.clone().or(models.challenger),
+        };
         let key = string(&mut reader, root, "pseudonymise");
         let mut topics = Topics::default();
         if let Some(node) = root.get("topics")
@@ -183,6 +197,7 @@ impl Config {
             control: topics.control,
             name: string(&mut reader, root, "name").unwrap_or_else(|| "hongxian".to_owned()),
             rules: over.rules.clone().or(rules.map(beside)),
+            models,
             reload_after,
             out: over.out.clone().or(out.map(beside)),
             workers: over.workers.or(workers.map(|many| many as usize)).unwrap_or(cores),
@@ -198,6 +213,13 @@ impl Config {
             pseudonyms: key.map(beside).and_then(|path| pseudonyms(&mut reader, root, &path)),
             extras: extra_columns(&mut reader, root),
         };
+        if let (None, Some(node)) = (&config.models.champion, root.get("challenger")) {
+            let message = Message::new(
+                "there is a `challenger` and no `model` beside which it is watched",
+                "有 `challenger`，却没有与之对照的 `model`",
+            );
+            reader.fail("challenger-alone", node.span(), message, None);
+        }
         if let (Some(_), Some(_), Some(node)) =
             (&config.pseudonyms, &config.out, root.get("pseudonymise"))
         {
@@ -306,6 +328,8 @@ mod tests {
 brokers = "127.0.0.1:9092"
 name = "night"
 rules = "rules"
+model = "models/night"
+challenger = "models/day.onnx"
 out = "out"
 workers = 3
 tick = "5ms"
@@ -341,6 +365,9 @@ channel = "string"
         assert_eq!((config.workers, config.tick, config.commit_interval), (3, 5, 100));
         assert_eq!(config.input, ["events", "more"]);
         assert_eq!(config.rules.as_deref(), Some(Path::new("dir/rules")), "beside the file");
+        let beside = |name: &str| Some(Path::new("dir").join(name));
+        assert_eq!(config.models.champion, beside("models/night"));
+        assert_eq!(config.models.challenger, beside("models/day.onnx"));
         assert_eq!(config.cluster.settings["queued.min.messages"], "1000");
         let days = days::Settings { dir: "dir/days".into(), interval: 5_000, keep: Some(30) };
         assert_eq!(config.days, Some(days));
@@ -348,12 +375,15 @@ channel = "string"
         let over = Overrides {
             brokers: Some("b:1".to_owned()),
             rules: Some(PathBuf::from("other")),
+            models: ModelPaths { champion: Some("m".into()), challenger: None },
             workers: Some(1),
             ..Overrides::default()
         };
         let (config, _) = Config::parse(path, WHOLE, &over);
         assert_eq!((config.cluster.brokers.as_str(), config.workers), ("b:1", 1));
         assert_eq!(config.rules.as_deref(), Some(Path::new("other")), "as it was given");
+        assert_eq!(config.models.champion.as_deref(), Some(Path::new("m")));
+        assert_eq!(config.models.challenger, beside("models/day.onnx"), "which nothing overrides");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //! far it is. All in transactions: what stands there is committed together with the decisions that
 //! it speaks of.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{self, Bundle};
+use super::bundle::{Bundle, Part};
 use super::config::Config;
 use super::input::{Input, Start};
+use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
 use crate::source::log::Heartbeat;
@@ -21,8 +24,18 @@ pub(super) enum Entry {
     /// The first record: what holds for all of the stream.
     Begin(Begin),
     /// Some of the bytes of a rules directory, before anything was decided by it.
-    Rules(bundle::Part),
-    /// Other rules decide from an effective time on; committed before any event from then on was.
+    Rules {
+        rules_hash: String,
+        #[serde(flatten)]
+        part: Part,
+    },
+    /// Some of the bytes of a model.
+    Model {
+        model_hash: String,
+        #[serde(flatten)]
+        part: Part,
+    },
+    /// Other rules, or another model, decide from an effective time on; committed before any event from then on was.
     Change(Change),
     /// An idle partition was moved on, before anything was decided by it.
     Heartbeat(Heartbeat),
@@ -33,12 +46,13 @@ pub(super) enum Entry {
     Fallback(Fallen),
 }
 
-/// A change of rules. Those of a stream rise, but for such as came before the first event.
+/// A change of rules or models. Those of a stream rise, but for such as came before the first event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Change {
     /// The effective time of the first event for which they decide, in ms.
     pub(super) effective_time: i64,
-    pub(super) rules_hash: String,
+    #[serde(flatten)]
+    pub(super) deciders: Deciders,
 }
 
 /// A fallback answer.
@@ -61,7 +75,8 @@ pub(super) struct Begin {
     pub(super) allowed_lateness_ms: i64,
     pub(super) max_ahead_ms: i64,
     pub(super) dedup_window_ms: i64,
-    pub(super) rules_hash: String,
+    #[serde(flatten)]
+    pub(super) deciders: Deciders,
     /// Columns of one's own, with their types.
     pub(super) extra: Vec<(String, String)>,
     /// The fingerprint of the key by which ids are replaced; none where they are not.
@@ -128,7 +143,8 @@ pub(super) struct Held {
     pub(super) fallbacks: Vec<Fallen>,
     /// In the order in which they were committed.
     pub(super) changes: Vec<Change>,
-    pub(super) rules: Vec<bundle::Part>,
+    /// The parts of rules and models, by hash.
+    pub(super) parts: BTreeMap<String, Vec<Part>>,
 }
 
 impl Entry {
@@ -137,11 +153,12 @@ impl Entry {
         match self {
             Entry::Begin(_) => "begin".to_owned(),
             Entry::Resume(_) => "resume".to_owned(),
-            Entry::Rules(bundle::Part { rules_hash, part, .. }) => {
-                format!("rules {rules_hash} {part}")
-            }
-            Entry::Change(Change { effective_time, rules_hash }) => {
-                format!("change {effective_time} {rules_hash}")
+            Entry::Rules { rules_hash, part } => format!("rules {rules_hash} {}", part.number()),
+            Entry::Model { model_hash, part } => format!("model {model_hash} {}", part.number()),
+            Entry::Change(Change { effective_time, deciders }) => {
+                let models = deciders.models().map(|hash| format!(" {hash}"));
+                let models: String = models.collect();
+                format!("change {effective_time} {}{models}", deciders.rules_hash)
             }
             Entry::Fallback(fallen) => format!("fallback {}", fallen.event_id),
             Entry::Heartbeat(Heartbeat { partition, next_offset, event_time_max }) => {
@@ -172,7 +189,10 @@ impl Held {
                 // A stream begins once.
                 Entry::Begin(begin) => held.begin = held.begin.take().or(Some(begin)),
                 Entry::Heartbeat(heartbeat) => held.heartbeats.push(heartbeat),
-                Entry::Rules(part) => held.rules.push(part),
+                Entry::Rules { rules_hash: hash, part }
+                | Entry::Model { model_hash: hash, part } => {
+                    held.parts.entry(hash).or_default().push(part);
+                }
                 Entry::Change(change) => held.changes.push(change),
                 Entry::Resume(resume) => held.resume = Some(resume),
                 Entry::Fallback(fallen) => held.fallbacks.push(fallen),
@@ -183,9 +203,9 @@ impl Held {
         Ok(held)
     }
 
-    /// The rules directory of a hash; none where it is not there as a whole.
-    pub(super) fn bundle(&self, rules_hash: &str) -> Option<Bundle> {
-        Bundle::of(self.rules.iter().filter(|part| part.rules_hash == rules_hash))
+    /// What decides by its hashes; none where it is not there as a whole.
+    pub(super) fn bundle(&self, deciders: &Deciders) -> Option<Bundle> {
+        Bundle::of(deciders, |hash| self.parts.get(hash).map_or(&[], Vec::as_slice))
     }
 
     /// The heartbeats of one partition, in the order of offsets.
@@ -199,7 +219,7 @@ impl Begin {
     pub(super) fn new(
         config: &Config,
         sources: Vec<Source>,
-        (settings, rules_hash): (Settings, &str),
+        (settings, deciders): (Settings, Deciders),
     ) -> Begin {
         Begin {
             version: VERSION,
@@ -207,7 +227,7 @@ impl Begin {
             allowed_lateness_ms: settings.times.allowed_lateness,
             max_ahead_ms: settings.times.max_ahead,
             dedup_window_ms: settings.dedup_window,
-            rules_hash: rules_hash.to_owned(),
+            deciders,
             extra: extra(config),
             pseudonymise: config.pseudonyms.as_ref().map(|held| held.fingerprint().to_owned()),
         }
@@ -229,7 +249,16 @@ impl Begin {
             ),
             ("max_ahead", "max_ahead", self.max_ahead_ms != now.max_ahead_ms),
             ("dedup_window", "dedup_window", self.dedup_window_ms != now.dedup_window_ms),
-            ("the rules (their hash)", "规则（哈希）", self.rules_hash != now.rules_hash),
+            (
+                "the rules (their hash)",
+                "规则（哈希）",
+                self.deciders.rules_hash != now.deciders.rules_hash,
+            ),
+            (
+                "the models (their hashes)",
+                "模型（哈希）",
+                !self.deciders.models().eq(now.deciders.models()),
+            ),
             ("the columns of [extra]", "[extra] 的列", self.extra != now.extra),
             ("the key of pseudonymise", "pseudonymise 密钥", self.pseudonymise != now.pseudonymise),
         ];
@@ -262,4 +291,33 @@ fn strange(topic: &str, offset: u64, why: &str) -> Failure {
         format!("the record at offset {offset} of {topic} is not of a stream: {why}"),
         format!("主题 {topic} 偏移 {offset} 的记录不属于流处理：{why}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in control topics since there were no models is read, and written so still.
+    #[test]
+    fn records_without_models_are_as_they_were() {
+        let begin = "{\"kind\":\"begin\",\"version\":2,\"partitions\":[{\"topic\":\"t\",\
+                     \"partition\":0,\"offset\":7}],\"allowed_lateness_ms\":1,\"max_ahead_ms\":2,\
+                     \"dedup_window_ms\":3,\"rules_hash\":\"h\",\"extra\":[]}";
+        for (text, key) in [
+            (begin, "begin"),
+            (
+                "{\"kind\":\"rules\",\"rules_hash\":\"h\",\"part\":1,\"parts\":2,\
+                 \"zstd_base64\":\"AA==\"}",
+                "rules h 1",
+            ),
+            ("{\"kind\":\"change\",\"effective_time\":5,\"rules_hash\":\"h\"}", "change 5 h"),
+        ] {
+            let entry: Entry = serde_json::from_str(text).unwrap();
+            assert_eq!((entry.value().as_str(), entry.key().as_str()), (text, key));
+        }
+        let change = "{\"kind\":\"change\",\"effective_time\":5,\"rules_hash\":\"h\",\
+                      \"model_hash\":\"m\"}";
+        let entry: Entry = serde_json::from_str(change).unwrap();
+        assert_eq!((entry.value().as_str(), entry.key().as_str()), (change, "change 5 h m"));
+    }
 }

@@ -21,19 +21,22 @@ use toml::de::DeTable;
 
 use super::config::Config;
 use super::control::{Begin, Counted, Resume};
+use crate::changes::Deciders;
+use crate::decision::Names;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
 use crate::event::{Pseudonyms, Type};
 use crate::expr::Zone;
 use crate::finished::days::{DayCounts, PARTS, StreamDay, listed};
 use crate::rules::Policy;
+use crate::run::ModelPaths;
 use crate::sink::lines::LineReader;
 use crate::sink::log::{BLOCKS_FILE, Blocks};
 use crate::sink::parquet::{
-    Writer, decisions_columns, decisions_schema, events_columns, events_schema, features_columns,
-    features_schema,
+    Writer, challenger_columns, challenger_schema, decisions_columns, decisions_schema,
+    events_columns, events_schema, features_columns, features_schema,
 };
-use crate::sink::{Scored, entities};
+use crate::sink::{CHALLENGER_FILE, Scored, entities};
 use crate::stopwatch::{Since, unix_ms};
 use crate::verdicts::Finding;
 
@@ -88,6 +91,7 @@ pub(super) struct Facts {
     /// BLAKE3 of that with which the stream began.
     pub(super) begin: String,
     pub(super) rules: Option<PathBuf>,
+    pub(super) models: ModelPaths,
     pub(super) pseudonyms: Option<Arc<Pseudonyms>>,
     pub(super) zone: String,
     pub(super) dedup_window: i64,
@@ -104,6 +108,7 @@ impl Facts {
         Facts {
             begin: blake3::hash(&bytes).to_hex().to_string(),
             rules: config.rules.clone(),
+            models: config.models.clone(),
             pseudonyms: config.pseudonyms.clone(),
             zone: policy.time_zone.clone(),
             dedup_window: policy.dedup_window,
@@ -333,7 +338,8 @@ struct Files {
 /// The last day.
 struct Open {
     directory: PathBuf,
-    rules_hash: String,
+    /// By which it began.
+    deciders: Deciders,
     is: StreamDay,
     /// What the stream had before it.
     before: DayCounts,
@@ -343,7 +349,7 @@ struct Open {
 impl Open {
     /// The day in a directory. What its `run.toml` does not speak of is of one that died, and goes.
     fn read(directory: &Path) -> Result<Open, String> {
-        let Held { rules_hash, stream: is } = Held::read(directory)?;
+        let Held { deciders, stream: is } = Held::read(directory)?;
         for entry in fs::read_dir(directory.join(PARTS)).into_iter().flatten().flatten() {
             if !is.parts.iter().any(|part| *part == entry.file_name().to_string_lossy()) {
                 let path = entry.path();
@@ -364,14 +370,15 @@ impl Open {
             duplicates: left(is.total.duplicates, is.counts.duplicates),
         };
         let directory = directory.to_owned();
-        Ok(Open { directory, rules_hash, is, before, blocks })
+        Ok(Open { directory, deciders, is, before, blocks })
     }
 }
 
 /// What `run.toml` says of a day, as far as it is needed to go on.
 #[derive(serde::Deserialize)]
 struct Held {
-    rules_hash: String,
+    #[serde(flatten)]
+    deciders: Deciders,
     stream: StreamDay,
 }
 
@@ -399,7 +406,7 @@ impl Files {
     fn write(&mut self, part: Part, zone: &Zone) -> Result<(), String> {
         let directory = self.settings.dir.join(&part.day);
         if self.open.as_ref().is_none_or(|open| open.directory != directory) {
-            let rules_hash = part.scored[0].names.rules_hash.clone();
+            let deciders = deciders(&part.scored[0].names);
             let before = self.open.as_ref().map_or_else(DayCounts::default, |open| open.is.total);
             let is = StreamDay {
                 begin: self.facts.begin.clone(),
@@ -420,7 +427,7 @@ impl Files {
                 }
                 _ => {}
             }
-            self.open = Some(Open { directory, rules_hash, is, before, blocks });
+            self.open = Some(Open { directory, deciders, is, before, blocks });
             self.remove_old(part.scored[0].batch.slice.effective[0], zone)?;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -461,7 +468,10 @@ impl Open {
             let (rows, events) = (scored.batch.rows.len(), scored.batch.slice.chunk.len());
             self.is.counts.decided += rows as u64;
             self.is.counts.applied += (events - rows) as u64;
-            self.is.changed |= scored.names.rules_hash != self.rules_hash;
+            // A challenger decides nothing.
+            let Deciders { rules_hash, model_hash, .. } = deciders(&scored.names);
+            let begun = (&self.deciders.rules_hash, &self.deciders.model_hash);
+            self.is.changed |= (&rules_hash, &model_hash) != begun;
             self.blocks.append(&scored.batch, &scored.names);
         }
         let (blocks, _) = self.blocks.so_far();
@@ -503,9 +513,14 @@ impl Open {
         struct Written<'w> {
             version: &'w str,
             decisions_digest: &'w str,
-            rules_hash: &'w str,
+            #[serde(flatten)]
+            deciders: &'w Deciders,
             partial: bool,
             rules: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            model: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            challenger: Option<String>,
             labels: &'w str,
             #[serde(skip_serializing_if = "Option::is_none")]
             pseudonymise: Option<String>,
@@ -519,14 +534,19 @@ impl Open {
             max_ahead_ms: i64,
             stream: &'w StreamDay,
         }
-        let rules = facts.rules.as_ref().map(|path| path.display().to_string());
+        let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        // What it is told may be others than those that decided, whose hashes say so.
+        let of = |path, hash: &Option<String>| hash.as_ref().and_then(|_| shown(path));
+        let ModelPaths { champion, challenger } = &facts.models;
         let pseudonyms = facts.pseudonyms.as_deref();
         toml::to_string(&Written {
             version: env!("CARGO_PKG_VERSION"),
             decisions_digest: digest,
-            rules_hash: &self.rules_hash,
+            deciders: &self.deciders,
             partial: false,
-            rules: rules.unwrap_or_default(),
+            rules: shown(&facts.rules).unwrap_or_default(),
+            model: of(champion, &self.deciders.model_hash),
+            challenger: of(challenger, &self.deciders.challenger_hash),
             labels: "",
             pseudonymise: pseudonyms.map(|held| held.path().display().to_string()),
             pseudonymise_fingerprint: pseudonyms.map(|held| held.fingerprint()),
@@ -539,6 +559,16 @@ impl Open {
             stream: &self.is,
         })
         .map_err(|error| error.to_string())
+    }
+}
+
+/// What decided what has these names.
+fn deciders(names: &Names) -> Deciders {
+    let hash = |hash: &String| Some(hash.clone()).filter(|hash| !hash.is_empty());
+    Deciders {
+        rules_hash: names.rules_hash.clone(),
+        model_hash: hash(&names.model_hash),
+        challenger_hash: hash(&names.challenger_hash),
     }
 }
 
@@ -556,14 +586,21 @@ fn write_tables(
     let mut events = create("events.parquet", events_schema(&schema))?;
     let mut decisions = create("decisions.parquet", decisions_schema())?;
     let mut rows = create("features.parquet", features_schema(features))?;
+    let challenged = scored.iter().any(|scored| !scored.batch.challenger.verdicts.is_empty());
+    let mut challenger =
+        challenged.then(|| create(CHALLENGER_FILE, challenger_schema())).transpose()?;
     for Scored { batch, names, features, .. } in scored {
         events.write(events_columns(&batch.slice)).map_err(failed)?;
+        if let Some(file) = challenger.as_mut().filter(|_| !batch.challenger.verdicts.is_empty()) {
+            file.write(challenger_columns(&batch)).map_err(failed)?;
+        }
         if !batch.rows.is_empty() {
             decisions.write(decisions_columns(&batch, &names)).map_err(failed)?;
             rows.write(features_columns(&batch, features)).map_err(failed)?;
         }
     }
-    [events, decisions, rows].into_iter().try_for_each(|writer| writer.close().map_err(failed))
+    let all = [events, decisions, rows].into_iter().chain(challenger);
+    all.into_iter().try_for_each(|writer| writer.close().map_err(failed))
 }
 
 /// Writes a file anew: whoever reads it has the one before or this one.

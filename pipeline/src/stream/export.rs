@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::bundle::Places;
 use super::config::Config;
 use super::control::{Begin, Held};
 use super::input::{Input, Start};
@@ -19,10 +20,14 @@ pub struct Exported {
     pub records: Vec<u64>,
     /// Heartbeats.
     pub heartbeats: u64,
-    /// Changes of rules.
+    /// Changes of rules and models.
     pub changes: u64,
     /// The rules directory with which the stream began, as it is exported; none: no rules.
     pub rules: Option<PathBuf>,
+    /// The model with which it began; none: no model.
+    pub model: Option<PathBuf>,
+    /// The challenger with which it began.
+    pub challenger: Option<PathBuf>,
 }
 
 /// Writes the input log of a stream into a directory: what the stream had read when it last
@@ -40,8 +45,8 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         )));
     };
     let folder = out.join("partitions");
-    // An older log's files would be partitions of this one, or rules.
-    for older in [&folder, &out.join("rules")] {
+    // An older log's files would be partitions of this one, or rules or models.
+    for older in [&folder, &out.join("rules"), &out.join("models")] {
         if older.exists() {
             fs::remove_dir_all(older).map_err(|error| failed(older, &error))?;
         }
@@ -78,10 +83,11 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         control.push('\n');
         exported.heartbeats += 1;
     }
-    match held.bundle(&begin.rules_hash) {
+    match held.bundle(&begin.deciders) {
         Some(first) => {
-            let (rules, changes) = reload::write(&held, &first, out)?;
+            let (Places { rules, models }, changes) = reload::write(&held, &first, out)?;
             exported.rules = rules;
+            (exported.model, exported.challenger) = (models.champion, models.challenger);
             for change in &changes.list {
                 control.push_str(&change.to_line());
                 control.push('\n');

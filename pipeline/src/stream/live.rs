@@ -71,7 +71,7 @@ pub struct Ended {
 /// Runs a stream until it is interrupted; or, `once`, until it has read what there is.
 ///
 /// # Errors
-/// Configuration, rules of a stream that begins (exit 2); brokers away, records gone, another instance (exit 3); a replay
+/// Configuration, rules and models of a stream that begins (exit 2); brokers away, records gone, another instance (exit 3); a replay
 /// that does not give what was committed (exit 1).
 pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let schema = Arc::new(config.schema());
@@ -160,13 +160,15 @@ fn meet(
     let stop = || how.interrupted.load(Ordering::Relaxed);
     let mut peers = place.meet(config.workers, &stop)?;
     let mut rules = blake3::Hasher::new();
-    let laid = Laid::open(config.rules.as_deref(), schema)?;
-    rules.update(laid.timetable().rules_hash().as_bytes()).update(&laid.layout());
+    let laid = Laid::open(config.rules.as_deref(), &config.models, schema)?;
+    rules.update(format!("{:?}", laid.timetable().deciders()).as_bytes()).update(&laid.layout());
     if let Some(pseudonyms) = schema.pseudonyms() {
         rules.update(pseudonyms.fingerprint().as_bytes());
     }
-    let what =
-        Message::new("rules, columns or the key of pseudonymise", "规则、列或 pseudonymise 密钥");
+    let what = Message::new(
+        "rules, models, columns or the key of pseudonymise",
+        "规则、模型、列或 pseudonymise 密钥",
+    );
     peers.agree(&[Term { what, hash: rules.finalize() }], &stop)?;
     Ok(peers)
 }
@@ -181,9 +183,9 @@ pub fn follow(config: &Config, how: &How<'_>) -> Result<Followed, Failure> {
         unreachable!("who follows is one of several processes");
     };
     let schema = Arc::new(config.schema());
-    let rules = config.rules.as_deref();
+    let deciders = (config.rules.as_deref(), &config.models);
     let peers = meet(config, how, place, &schema)?;
-    follow_session(rules, &schema, peers, how.interrupted.clone())
+    follow_session(deciders, &schema, peers, how.interrupted.clone())
 }
 
 /// The processes that follow have the rules that are on disk, and those alone.
@@ -192,9 +194,9 @@ fn check_unchanged(config: &Config, laid: &Laid, differ: bool) -> Result<(), Fai
         return Ok(());
     }
     Err(Failure::Usage(Message::new(
-        "rules change in one process only: a stream of several goes on with the rules with which it \
-         began, and without reload_after",
-        "规则只能在单进程时更换：多进程的流须沿用开始时的规则，且不设 reload_after",
+        "rules and models change in one process only: a stream of several goes on with those with \
+         which it began, and without reload_after",
+        "规则与模型只能在单进程时更换：多进程的流须沿用开始时的规则与模型，且不设 reload_after",
     )))
 }
 
@@ -570,7 +572,7 @@ fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<()
         pseudonyms: config.pseudonyms.clone(),
         labels: None,
         rules: exported.rules,
-        models: ModelPaths::default(),
+        models: ModelPaths { champion: exported.model, challenger: exported.challenger },
         out: out.to_owned(),
         options: Options { workers: config.workers, tick: config.tick, batch: BATCH, sorted: true },
         warmup: 0,

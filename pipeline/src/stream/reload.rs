@@ -1,25 +1,24 @@
-//! Rules that are read again while a stream runs: when it is asked by a signal, or when their files
-//! have changed and then been still.
+//! Rules and models that are read again while a stream runs: when it is asked by a signal, or when
+//! their files have changed and then been still.
 //!
-//! They are read and checked on a thread of their own, as `rules check` does. What is wrong with
-//! them is said as it says it, and the rules before stay in force.
+//! They are read and checked on a thread of their own, as `rules check` and a backtest do. What is
+//! wrong with them is said as those say it, and what was before stays in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Places};
 use super::config::Config;
 use super::connect::Tell;
-use super::control::{Entry, Held};
-use crate::changes::{self, Candidate, Timetable};
+use super::control::{Change, Entry, Held};
+use crate::changes::{self, Candidate, Deciders, Timetable};
 use crate::diagnostic::{Failure, Lang, Message};
 use crate::event::Schema;
-use crate::model::Artefacts;
-use crate::source::log::{self, Changes};
+use crate::source::log::{self, Changes, ModelTold};
 use crate::stopwatch::Since;
 
 /// How often it is looked whether files have changed. Their times are compared, for not every file
@@ -34,56 +33,62 @@ pub(super) struct Read {
 }
 
 impl Read {
-    pub(super) fn rules_hash(&self) -> String {
-        self.candidate.rules_hash()
+    pub(super) fn deciders(&self) -> Deciders {
+        self.candidate.deciders()
     }
 
     /// The records that must stand in the control topic before a change that names them.
-    pub(super) fn entries(&self, held: &[String]) -> Result<Vec<Entry>, Failure> {
-        let hash = self.rules_hash();
-        if held.contains(&hash) { Ok(Vec::new()) } else { self.bundle.entries(&hash) }
+    pub(super) fn entries(&self, held: &BTreeSet<String>) -> Result<Vec<Entry>, Failure> {
+        self.bundle.entries(&self.deciders(), held)
     }
 }
 
-/// Reads a rules directory as one that may come after the rules of a timetable.
+/// Reads what may decide after what a timetable has.
 pub(super) fn read(
-    directory: Option<&Path>,
+    places: &Places,
     begun: &Timetable,
     schema: &Arc<Schema>,
 ) -> Result<Read, Failure> {
-    let (bundle, candidate) = packed(directory, &|path| begun.candidate(path, schema))?;
+    let candidate = |Places { rules, models }: &Places| {
+        begun.candidate(rules.as_deref(), models.load()?, schema)
+    };
+    let (bundle, candidate) = packed(places, &candidate)?;
     Ok(Read { bundle, candidate })
 }
 
-/// Reads a rules directory with which a stream may begin.
+/// Reads that with which a stream may begin.
 pub(super) fn read_first(
-    directory: Option<&Path>,
+    places: &Places,
     schema: &Arc<Schema>,
 ) -> Result<(Bundle, Timetable), Failure> {
-    let (changes, models) = (Changes::default(), Artefacts::default());
-    packed(directory, &|path| changes::load(path, &changes, &models, schema))
+    packed(places, &|places| load(places, &Changes::default(), schema))
 }
 
-/// The bytes of a rules directory, and what they are read as: what decides is what is kept, whatever
+fn load(places: &Places, changes: &Changes, schema: &Arc<Schema>) -> Result<Timetable, Failure> {
+    let Places { rules, models } = places;
+    changes::load(rules.as_deref(), changes, &models.load()?, schema)
+}
+
+/// The bytes of what decides, and what they are read as: what decides is what is kept, whatever
 /// happens to the files meanwhile.
 fn packed<T>(
-    directory: Option<&Path>,
-    read: &dyn Fn(Option<&Path>) -> Result<T, Failure>,
+    places: &Places,
+    read: &dyn Fn(&Places) -> Result<T, Failure>,
 ) -> Result<(Bundle, T), Failure> {
-    let bundle = Bundle::read(directory)?;
-    if directory.is_none_or(Path::is_dir) {
+    let bundle = Bundle::read(places)?;
+    if places.rules.as_deref().is_none_or(Path::is_dir) {
         let folder = temporary()?;
-        let unpacked = bundle.write(folder.path())?;
-        if let Ok(read) = read(unpacked.as_deref()) {
+        let unpacked = bundle.write(folder.path(), &Deciders::default())?;
+        if let Ok(read) = read(&unpacked) {
             return Ok((bundle, read));
         }
     }
     // What is wrong is said at the places where people find it.
-    Err(read(directory).err().unwrap_or_else(|| {
+    Err(read(places).err().unwrap_or_else(|| {
         Failure::Usage(Message::new(
-            "the rules changed while they were read; they are read again when they are still, or \
+            "the files changed while they were read; they are read again when they are still, or \
              by another SIGHUP",
-            "读取期间规则发生了变化；待文件不再变化或再次收到 SIGHUP 时会重新读取",
+            "读取期间文件发生了变化；待文件不再变化或再次收到 SIGHUP 时会重新读取",
         ))
     }))
 }
@@ -97,60 +102,78 @@ pub(super) fn temporary() -> Result<tempfile::TempDir, Failure> {
     })
 }
 
-/// All rules of a stream, as its control topic has them. None where it was begun by a version of
+/// All rules and models of a stream, as its control topic has them. None where it was begun by a version of
 /// the program that kept none.
 pub(super) fn kept(held: &Held, schema: &Arc<Schema>) -> Result<Option<Timetable>, Failure> {
     let Some(begin) = &held.begin else { return Ok(None) };
-    let Some(first) = held.bundle(&begin.rules_hash) else {
-        return if held.changes.is_empty() { Ok(None) } else { Err(missing(&begin.rules_hash)) };
+    let Some(first) = held.bundle(&begin.deciders) else {
+        return if held.changes.is_empty() { Ok(None) } else { Err(missing(&begin.deciders)) };
     };
     let folder = temporary()?;
     let (first, changes) = write(held, &first, folder.path())?;
-    changes::load(first.as_deref(), &changes, &Artefacts::default(), schema).map(Some)
+    load(&first, &changes, schema).map(Some)
 }
 
-/// Writes the rules with which a stream began, and those of its changes, into folders of a
-/// directory; where they are.
+/// Writes what decided when a stream began, and from its changes on, into folders of a directory;
+/// where it is.
 pub(super) fn write(
     held: &Held,
     first: &Bundle,
     directory: &Path,
-) -> Result<(Option<PathBuf>, Changes), Failure> {
-    let begin = held.begin.as_ref().map_or("", |begin| begin.rules_hash.as_str());
-    let folder = |hash: &str| Path::new("rules").join(hash.get(..16).unwrap_or(hash));
-    let first = first.write(&directory.join(folder(begin)))?;
+) -> Result<(Places, Changes), Failure> {
+    let begin = held.begin.as_ref().map(|begin| begin.deciders.clone()).unwrap_or_default();
+    let begun = first.write(directory, &begin)?;
+    let has_models = |deciders: &Deciders| deciders.models().next().is_some();
+    let mut all = held.changes.iter().map(|change| &change.deciders).chain([&begin]);
+    let with_models = all.any(has_models);
+    let relative =
+        |path: &Path| path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned();
+    let told = |path: &Option<PathBuf>, hash: &Option<String>| match path {
+        Some(path) => ModelTold::Named { path: relative(path), hash: hash.clone() },
+        // A log without models says nothing of them.
+        None if with_models => ModelTold::Gone,
+        None => ModelTold::AsBefore,
+    };
     let mut list = Vec::new();
-    for change in &held.changes {
-        let hash = &change.rules_hash;
-        let bundle = held.bundle(hash).ok_or_else(|| missing(hash))?;
-        let own = directory.join(folder(hash));
-        let written = bundle.write(&own)?.unwrap_or(own);
+    for Change { effective_time, deciders } in &held.changes {
+        let bundle = held.bundle(deciders).ok_or_else(|| missing(deciders))?;
+        let Places { rules, models } = bundle.write(directory, deciders)?;
         // Without rules there is nothing in it, and yet it is there.
-        std::fs::create_dir_all(&written).map_err(|error| {
-            Failure::Environment(crate::diagnostic::unwritable(&written, &error))
-        })?;
-        let relative = written.strip_prefix(directory).unwrap_or(&written);
+        let rules = rules.unwrap_or_else(|| directory.join("rules").join("none"));
+        std::fs::create_dir_all(&rules)
+            .map_err(|error| Failure::Environment(crate::diagnostic::unwritable(&rules, &error)))?;
         list.push(log::Change {
-            effective_time: change.effective_time,
-            rules: relative.to_string_lossy().into_owned(),
-            rules_hash: Some(hash.clone()),
+            effective_time: *effective_time,
+            rules: relative(&rules),
+            rules_hash: Some(deciders.rules_hash.clone()),
+            model: told(&models.champion, &deciders.model_hash),
+            challenger: told(&models.challenger, &deciders.challenger_hash),
             span: 0..0,
         });
     }
     let file = directory.join("control.jsonl");
-    Ok((first, Changes { file, list, ..Changes::default() }))
+    Ok((begun, Changes { file, list, ..Changes::default() }))
 }
 
-fn missing(rules_hash: &str) -> Failure {
+fn missing(deciders: &Deciders) -> Failure {
+    let rules = &deciders.rules_hash;
+    let models: Vec<&str> = deciders.models().map(String::as_str).collect();
+    let (en, zh) = match models.is_empty() {
+        true => (String::new(), String::new()),
+        false => {
+            let models = models.join(", ");
+            (format!(" with the models {models}"), format!("及其模型 {models}"))
+        }
+    };
     Failure::Environment(Message::new(
-        format!("the control topic does not hold the rules {rules_hash}, by which it was decided"),
-        format!("控制主题中缺少曾用于决策的规则 {rules_hash}"),
+        format!("the control topic does not hold the rules {rules}{en}, by which it was decided"),
+        format!("控制主题中缺少曾用于决策的规则 {rules}{zh}"),
     ))
 }
 
-/// Sees to rules that are to be read again.
+/// Sees to rules and models that are to be read again.
 pub(super) struct Reload {
-    directory: Option<PathBuf>,
+    pub(super) places: Places,
     schema: Arc<Schema>,
     asked: Arc<AtomicBool>,
     reading: Option<JoinHandle<Result<Read, Failure>>>,
@@ -163,12 +186,13 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn new(config: &Config, schema: &Arc<Schema>, asked: &Arc<AtomicBool>) -> Reload {
         let watching = Arc::new(());
-        if let (Some(quiet), Some(directory)) = (config.reload_after, &config.rules) {
+        let places = Places::of(config);
+        if let Some(quiet) = config.reload_after {
             let quiet = Duration::from_millis(quiet as u64);
-            watch(directory.clone(), quiet, asked.clone(), Arc::downgrade(&watching));
+            watch(places.all(), quiet, asked.clone(), Arc::downgrade(&watching));
         }
         Reload {
-            directory: config.rules.clone(),
+            places,
             schema: schema.clone(),
             asked: asked.clone(),
             reading: None,
@@ -194,9 +218,9 @@ impl Reload {
         }
         // One after the other: what is read is checked against what is in force.
         if !self.is_under_way() && self.asked.swap(false, Ordering::Relaxed) {
-            let (directory, schema) = (self.directory.clone(), self.schema.clone());
+            let (places, schema) = (self.places.clone(), self.schema.clone());
             let begun = in_force.clone();
-            let work = move || read(directory.as_deref(), &begun, &schema);
+            let work = move || read(&places, &begun, &schema);
             self.reading = Some(std::thread::spawn(work));
         }
         None
@@ -205,29 +229,30 @@ impl Reload {
 
 fn stopped() -> Message {
     Message::new(
-        "reading the rules stopped, which is a mistake in this program",
-        "读取规则的线程意外停止，这是程序的错误",
+        "reading rules and models stopped, which is a mistake in this program",
+        "读取规则与模型的线程意外停止，这是程序的错误",
     )
 }
 
-/// Says what is wrong with rules that do not come into force.
-pub(super) fn tell_refused(failure: &Failure, tell: Tell<'_>) {
+/// Says what is wrong with what does not come into force.
+pub(super) fn tell_refused(places: &Places, failure: &Failure, tell: Tell<'_>) {
     let said = |lang| failure.render(lang, false);
+    let (en, zh) = places.named();
     tell(&Message::new(
-        format!("{}the rules on disk are refused, those before stay in force", said(Lang::En)),
-        format!("{}磁盘上的规则被拒绝，原有规则继续生效", said(Lang::Zh)),
+        format!("{}the {en} on disk are refused, those before stay in force", said(Lang::En)),
+        format!("{}磁盘上的{zh}被拒绝，原有{zh}继续生效", said(Lang::Zh)),
     ));
 }
 
-/// Asks for rules to be read again when their files are others than before, and have been the same
-/// for so long.
-fn watch(directory: PathBuf, quiet: Duration, asked: Arc<AtomicBool>, alive: Weak<()>) {
+/// Asks for all to be read again when the files are others than before, and have been the same for
+/// so long.
+fn watch(places: Vec<PathBuf>, quiet: Duration, asked: Arc<AtomicBool>, alive: Weak<()>) {
     std::thread::spawn(move || {
-        let mut taken = seen(&directory);
+        let mut taken = seen(&places);
         let (mut last, mut since) = (taken.clone(), Since::now());
         while alive.strong_count() > 0 {
             std::thread::sleep(LOOK);
-            let now = seen(&directory);
+            let now = seen(&places);
             if now != last {
                 (last, since) = (now, Since::now());
             } else if last != taken && since.elapsed() >= quiet {
@@ -238,10 +263,19 @@ fn watch(directory: PathBuf, quiet: Duration, asked: Arc<AtomicBool>, alive: Wea
     });
 }
 
-/// What can be seen of the files of a directory without reading them.
-fn seen(directory: &Path) -> BTreeMap<PathBuf, (u64, Option<SystemTime>)> {
+/// What can be seen of files, and of those in directories, without reading them.
+fn seen(places: &[PathBuf]) -> BTreeMap<PathBuf, (u64, Option<SystemTime>)> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![directory.to_owned()];
+    let mut folders = Vec::new();
+    for place in places {
+        match std::fs::metadata(place) {
+            Ok(about) if about.is_file() => {
+                found.insert(place.clone(), (about.len(), about.modified().ok()));
+            }
+            // One that is not there now may be so later.
+            _ => folders.push(place.clone()),
+        }
+    }
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {

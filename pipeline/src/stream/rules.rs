@@ -1,4 +1,4 @@
-//! How other rules come into force in a stream that runs.
+//! How other rules, or another model, come into force in a stream that runs.
 //!
 //! They are in force from the first tick on that is after everything handed to the session, and
 //! after every change before: what has come and waits for its turn is decided by them already. That
@@ -8,6 +8,7 @@
 //! Where nothing has been handed to the session, they are in force from the beginning. What they
 //! need and the session does not compute is worked out beside it first, see [`mod@super::shadow`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::config::Config;
@@ -15,6 +16,7 @@ use super::control::{Begin, Change, Entry, Held};
 use super::live::{How, Reader, Stream};
 use super::reload::{Read, Reload, tell_refused};
 use super::shadow::{Basis, Caught, Due, Round, Shadow};
+use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Lang, Message};
 use crate::event::{Schema, TIME_MIN};
 use crate::run::{InForce, Laid, Session};
@@ -27,8 +29,8 @@ const SHOWN: usize = 12;
 pub(super) struct Rules {
     schema: Arc<Schema>,
     reload: Reload,
-    /// Whose bytes the control topic holds.
-    held: Vec<String>,
+    /// The hashes of the rules and models whose bytes the control topic holds.
+    held: BTreeSet<String>,
     begin: Begin,
     /// Those that are committed, in the order of offsets for each partition.
     pub(super) heartbeats: Vec<Heartbeat>,
@@ -53,15 +55,15 @@ impl Rules {
         let mut reload = Reload::new(config, schema, &how.reload);
         match disk {
             Some(Ok(read)) => reload.next = Some(read),
-            Some(Err(failure)) => tell_refused(&failure, how.tell),
+            Some(Err(failure)) => tell_refused(&reload.places, &failure, how.tell),
             None => {}
         }
-        let hashes = held.rules.iter().map(|part| part.rules_hash.clone());
-        let hashes = hashes.chain([begin.rules_hash.clone()]);
+        let Deciders { rules_hash, .. } = &begin.deciders;
+        let begun = begin.deciders.models().chain([rules_hash]);
         Rules {
             schema: schema.clone(),
             reload,
-            held: hashes.collect(),
+            held: held.parts.keys().chain(begun).cloned().collect(),
             begin: begin.clone(),
             heartbeats: held.heartbeats.clone(),
             shadow: None,
@@ -80,24 +82,28 @@ impl Stream<'_> {
             return self.go_on_with(shadow);
         }
         if let Some(failure) = self.rules.reload.poll(self.engine.session().timetable()) {
-            tell_refused(&failure, self.how.tell);
+            tell_refused(&self.rules.reload.places, &failure, self.how.tell);
             self.count_reload("refused");
         }
         let Some(read) = self.rules.reload.next.take() else { return Ok(()) };
-        let in_force = blake3::Hash::from(self.engine.session().rules_hash());
-        if read.rules_hash() == in_force.to_hex().as_str() {
+        let (en, zh) = self.rules.reload.places.named();
+        if read.deciders() == self.engine.session().timetable().last_deciders() {
             (self.how.tell)(&Message::new(
-                "the rules on disk are those that are in force",
-                "磁盘上的规则与生效的规则相同",
+                format!("the {en} on disk are those that are in force"),
+                format!("磁盘上的{zh}与生效的{zh}相同"),
             ));
             self.count_reload("unchanged");
             return Ok(());
         }
         if self.how.place.is_some() {
             (self.how.tell)(&Message::new(
-                "the rules on disk are others, and stay as they are in force: rules change in one \
-                 process only, and this stream runs in several",
-                "磁盘上的规则不同，但仍沿用生效的规则：规则只能在单进程时更换，而该流在多个进程中运行",
+                format!(
+                    "the {en} on disk are others, and stay as they are in force: {en} change in one \
+                     process only, and this stream runs in several"
+                ),
+                format!(
+                    "磁盘上的{zh}不同，但仍沿用生效的{zh}：{zh}只能在单进程时更换，而该流在多个进程中运行"
+                ),
             ));
             self.count_reload("refused");
             return Ok(());
@@ -124,25 +130,24 @@ impl Stream<'_> {
         let laid = Laid::new(timetable, Vec::new());
         self.snapshots.laid_out(laid.layout());
         self.engine.begin_with(Session::of(laid, &self.rules.schema, self.config.workers, None)?);
-        let rules_hash = read.rules_hash();
-        let warming = Vec::new();
-        self.tell_in_force(&InForce { rules_hash, effective_time: TIME_MIN, warming });
+        let (deciders, warming) = (read.deciders(), Vec::new());
+        self.tell_in_force(&InForce { deciders, effective_time: TIME_MIN, warming });
         Ok(())
     }
 
     /// Commits that rules are in force from a time on, with everything that was decided before.
     fn commit_change(&mut self, read: &Read, effective_time: i64) -> Result<(), Failure> {
         let mut entries = read.entries(&self.rules.held)?;
-        let rules_hash = read.rules_hash();
-        entries.push(Entry::Change(Change { effective_time, rules_hash: rules_hash.clone() }));
+        let deciders = read.deciders();
+        entries.push(Entry::Change(Change { effective_time, deciders: deciders.clone() }));
         self.commit_with(Vec::new(), entries, true)?;
-        self.rules.held.push(rules_hash);
+        self.rules.held.extend(deciders.models().chain([&deciders.rules_hash]).cloned());
         Ok(())
     }
 
     fn tell_in_force(&mut self, in_force: &InForce) {
-        let InForce { rules_hash, effective_time, warming } = in_force;
-        let shown = rules_hash.get(..SHOWN).unwrap_or(rules_hash);
+        let InForce { deciders, effective_time, warming } = in_force;
+        let shown = shown(deciders);
         let (from, zh_from) = match *effective_time {
             TIME_MIN => ("from the first event on".to_owned(), "自首个事件起".to_owned()),
             time => (format!("from {} on", moment(time)), format!("自 {} 起", moment(time))),
@@ -157,8 +162,8 @@ impl Stream<'_> {
             false => (format!("; warming: {until}"), format!("；预热中：{until}")),
         };
         (self.how.tell)(&Message::new(
-            format!("the rules {shown} are in force {from}{en}"),
-            format!("规则 {shown} {zh_from}生效{zh}"),
+            format!("the rules {} are in force {from}{en}", shown.en),
+            format!("规则 {} {zh_from}生效{zh}", shown.zh),
         ));
         self.settings.idle = self.engine.session().settings().idle;
         self.count_reload("taken");
@@ -167,15 +172,14 @@ impl Stream<'_> {
 
     /// Begins to build a session that computes what rules need.
     fn work_out(&mut self, read: Read, names: &[String]) -> Result<(), Failure> {
-        let (hash, names) = (read.rules_hash(), names.join(", "));
-        let shown = hash.get(..SHOWN).unwrap_or(&hash);
+        let (names, Message { en, zh }) = (names.join(", "), shown(&read.deciders()));
         (self.how.tell)(&Message::new(
             format!(
-                "the rules {shown} need what is not computed yet: {names}; it is worked out beside \
+                "the rules {en} need what is not computed yet: {names}; it is worked out beside \
                  the stream from its whole input, and the rules before decide until then"
             ),
             format!(
-                "规则 {shown} 需要尚未计算的特征：{names}；正由全部输入在旁路计算，此前仍由原有规则决策"
+                "规则 {zh} 需要尚未计算的特征：{names}；正由全部输入在旁路计算，此前仍由原有规则决策"
             ),
         ));
         // What it is to decide again is what is committed.
@@ -253,18 +257,17 @@ impl Stream<'_> {
 
     /// Says that what rules need cannot be worked out.
     fn give_up(&self, read: &Read, failure: &Failure) {
-        let hash = read.rules_hash();
-        let shown = hash.get(..SHOWN).unwrap_or(&hash);
+        let Message { en, zh } = shown(&read.deciders());
         let why = |lang| failure.render(lang, false);
         (self.how.tell)(&Message::new(
             format!(
-                "{}the rules {shown} are refused, those before stay in force: what they need cannot \
+                "{}the rules {en} are refused, those before stay in force: what they need cannot \
                  be worked out from the input; take back what is new in features.toml, or begin a \
                  new stream",
                 why(Lang::En)
             ),
             format!(
-                "{}规则 {shown} 被拒绝，原有规则继续生效：无法由输入计算其所需的特征；请撤回 features.toml \
+                "{}规则 {zh} 被拒绝，原有规则继续生效：无法由输入计算其所需的特征；请撤回 features.toml \
                  中的新特征，或另起一个流",
                 why(Lang::Zh)
             ),
@@ -281,10 +284,27 @@ impl Stream<'_> {
     /// Says to whoever asks which rules are in force.
     pub(super) fn report_rules(&self) {
         if let Some(watch) = &self.engine.watch {
-            let hash = blake3::Hash::from(self.engine.session().rules_hash());
-            watch.desk.metrics.rules(hash.to_hex().as_str());
+            let deciders = self.engine.session().timetable().last_deciders();
+            watch.desk.metrics.deciders(&deciders);
         }
     }
+}
+
+/// Rules and their models for people: the first digits of their hashes.
+fn shown(deciders: &Deciders) -> Message {
+    let digits = |hash: &String| hash.get(..SHOWN).unwrap_or(hash).to_owned();
+    let Deciders { rules_hash, model_hash, challenger_hash } = deciders;
+    let (mut en, mut zh) = (digits(rules_hash), digits(rules_hash));
+    for (model, name, zh_name) in [
+        (model_hash, "with the model", "与模型"),
+        (challenger_hash, "and the challenger", "及挑战者"),
+    ] {
+        if let Some(hash) = model.as_ref().map(digits) {
+            en = format!("{en} {name} {hash}");
+            zh = format!("{zh} {zh_name} {hash}");
+        }
+    }
+    Message::new(en, zh)
 }
 
 /// A moment in RFC 3339.

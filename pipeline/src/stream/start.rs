@@ -1,10 +1,11 @@
 //! How a stream begins: everything that can be wrong is looked at before it takes its name, so that
 //! a start that must fail leaves an instance that runs alone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Places};
 use super::config::Config;
 use super::connect::{Tell, ensure_topic, partitions, wait, with_times_of_senders};
 use super::control::{Begin, Entry, Held, Resume, Source};
@@ -24,7 +25,7 @@ pub(super) struct Started {
     pub(super) begin: Begin,
     /// Its rules, with all changes so far.
     pub(super) laid: Laid,
-    /// The rules on disk, where they are others than those in force.
+    /// The rules and models on disk, where they are others than those in force.
     pub(super) disk: Option<Result<Read, Failure>>,
     pub(super) snapshots: Snapshots,
     /// From which it goes on, if there is one.
@@ -71,7 +72,7 @@ pub(super) fn start(
     Ok(Started { held, begin, laid, disk, snapshots, found, input, output })
 }
 
-/// The rules of a stream.
+/// The rules and models of a stream.
 struct Ruled {
     laid: Laid,
     /// Those with which it begins, where the control topic does not hold them.
@@ -83,20 +84,20 @@ impl Ruled {
     /// Those that the control topic holds, and beside them what is on disk; of a stream that begins,
     /// or was begun by a version that kept none, those on disk.
     fn of(config: &Config, held: &Held, schema: &Arc<Schema>) -> Result<Ruled, Failure> {
-        let directory = config.rules.as_deref();
+        let places = Places::of(config);
         let Some(timetable) = reload::kept(held, schema)? else {
-            let (bundle, timetable) = reload::read_first(directory, schema)?;
+            let (bundle, timetable) = reload::read_first(&places, schema)?;
             let laid = Laid::new(timetable, Vec::new());
             return Ok(Ruled { laid, unwritten: Some(bundle), disk: None });
         };
-        let in_force = timetable.last_hash().to_hex().to_string();
+        let in_force = timetable.last_deciders();
         let same = |bundle: &Bundle| held.bundle(&in_force).as_ref() == Some(bundle);
-        let disk = match Bundle::read(directory) {
+        let disk = match Bundle::read(&places) {
             Ok(bundle) if same(&bundle) => None,
-            _ => Some(reload::read(directory, &timetable, schema)),
+            _ => Some(reload::read(&places, &timetable, schema)),
         };
         let differs = |disk: &Result<Read, Failure>| {
-            disk.as_ref().map_or(true, |read| read.rules_hash() != in_force)
+            disk.as_ref().map_or(true, |read| read.deciders() != in_force)
         };
         let disk = disk.filter(differs);
         Ok(Ruled { laid: Laid::new(timetable, Vec::new()), unwritten: None, disk })
@@ -111,8 +112,8 @@ fn look(
     found: Option<&FoundSnapshot>,
 ) -> Result<(Input, Begin), Failure> {
     let input = Input::open(&config.cluster, &starts(sources, held.begin.as_ref(), found))?;
-    let rules_hash = laid.timetable().rules_hash();
-    let now = Begin::new(config, begun(&input), (laid.settings(), &rules_hash));
+    let deciders = laid.timetable().deciders();
+    let now = Begin::new(config, begun(&input), (laid.settings(), deciders));
     if let Some(begin) = &held.begin {
         begin.check(&now)?;
     }
@@ -229,13 +230,13 @@ fn write_begin(
     (bundle, now): (&Bundle, &Begin),
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
-    let mut entries = bundle.entries(&now.rules_hash)?;
+    let mut entries = bundle.entries(&now.deciders, &BTreeSet::new())?;
     entries.push(Entry::Begin(now.clone()));
     let records: Vec<Outgoing> = entries.iter().map(|entry| control(config, entry)).collect();
     while output.commit(&records, tell)? == Told::Unknown {
         let held = Held::read(config)?;
         // A version that kept no rules may have begun it.
-        let whole = held.bundle(&now.rules_hash).is_some();
+        let whole = held.bundle(&now.deciders).is_some();
         if let Some(begin) = held.begin.filter(|_| whole) {
             return begin.check(now);
         }

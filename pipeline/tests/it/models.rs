@@ -209,6 +209,39 @@ impl Scene {
         trained.model
     }
 
+    /// The claims as an input log; where it is.
+    fn log(&self) -> PathBuf {
+        let log = self.path("log");
+        fs::create_dir_all(log.join("partitions")).unwrap();
+        fs::write(log.join("log.toml"), "version = 1\npartitions = 1\n").unwrap();
+        let csv = self.claims.csv();
+        let mut lines = csv.lines();
+        let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+        let record = |(offset, line): (usize, &str)| {
+            let value = |(name, text): (&&str, &str)| match *name {
+                "event_time" | "amount_fen" => format!("\"{name}\":{text}"),
+                _ => format!("\"{name}\":\"{text}\""),
+            };
+            let values: Vec<String> = names.iter().zip(line.split(',')).map(value).collect();
+            let time = self.claims.0[offset].0;
+            let value = values.join(",");
+            format!("{{\"offset\":{offset},\"append_time\":{time},\"value\":{{{value}}}}}\n")
+        };
+        let records: String = lines.enumerate().map(record).collect();
+        fs::write(log.join("partitions/0.jsonl"), records).unwrap();
+        log
+    }
+
+    /// Decides what is in the log, which begins with the forest.
+    fn replay(&self, out: &str, cut: (usize, i64, usize)) -> Result<Outcome, Failure> {
+        let request = Request {
+            events: Events::Log { path: self.path("log"), lateness: None },
+            models: ModelPaths { champion: Some(self.path("forest")), challenger: None },
+            ..self.request(out, "rules", cut)
+        };
+        run::run(&request, &(), Default::default())
+    }
+
     fn decisions(&self, out: &str) -> Vec<Value> {
         let mut stored = String::new();
         let batch = read_parquet(&self.path(out).join("decisions.parquet"));
@@ -529,34 +562,9 @@ fn an_input_log_replays_to_the_same_digest_with_the_model() {
     let model = scene.train("forest", FOREST, 0);
     let cut = (3, 7, 64);
     let files = scene.run("files", "rules", Some("forest"), None, cut).ok().unwrap();
-    let log = scene.path("log");
-    fs::create_dir_all(log.join("partitions")).unwrap();
-    fs::write(log.join("log.toml"), "version = 1\npartitions = 1\n").unwrap();
-    let csv = scene.claims.csv();
-    let mut lines = csv.lines();
-    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
-    let record = |(offset, line): (usize, &str)| {
-        let value = |(name, text): (&&str, &str)| match *name {
-            "event_time" | "amount_fen" => format!("\"{name}\":{text}"),
-            _ => format!("\"{name}\":\"{text}\""),
-        };
-        let values: Vec<String> = names.iter().zip(line.split(',')).map(value).collect();
-        let time = scene.claims.0[offset].0;
-        let value = values.join(",");
-        format!("{{\"offset\":{offset},\"append_time\":{time},\"value\":{{{value}}}}}\n")
-    };
-    let records: String = lines.enumerate().map(record).collect();
-    fs::write(log.join("partitions/0.jsonl"), records).unwrap();
-    let replay = |out: &str, cut| {
-        let request = Request {
-            events: Events::Log { path: log.clone(), lateness: None },
-            models: ModelPaths { champion: Some(scene.path("forest")), challenger: None },
-            ..scene.request(out, "rules", cut)
-        };
-        run::run(&request, &(), Default::default())
-    };
+    let log = scene.log();
     for (at, cut) in [(1, 1_000, 10_000), (4, 5, 1)].into_iter().enumerate() {
-        let replayed = replay(&format!("replay{at}"), cut).ok().unwrap();
+        let replayed = scene.replay(&format!("replay{at}"), cut).ok().unwrap();
         assert_eq!(replayed.facts.decisions_digest, files.facts.decisions_digest);
     }
 
@@ -566,7 +574,7 @@ fn an_input_log_replays_to_the_same_digest_with_the_model() {
     let change =
         format!("{{\"kind\":\"change\",\"effective_time\":{middle},\"rules\":\"later\"}}\n");
     fs::write(log.join("control.jsonl"), change).unwrap();
-    replay("changed", cut).ok().unwrap();
+    scene.replay("changed", cut).ok().unwrap();
     let expected = expected(&scene, &model);
     for (decision, expected) in scene.decisions("changed").iter().zip(expected) {
         assert_eq!(int(decision, "model_score"), expected);
@@ -585,10 +593,64 @@ fn an_input_log_replays_to_the_same_digest_with_the_model() {
     let said = String::from_utf8(program.stderr).unwrap();
     assert_eq!(program.status.code(), Some(2), "{said}");
     assert!(said.contains("the rules changed during this run"), "{said}");
+}
 
-    // A change of the model is nothing that a log can say yet.
-    fs::write(log.join("control.jsonl"), "{\"kind\":\"model\",\"path\":\"other\"}\n").unwrap();
-    let said = rendered(replay("refused", cut));
+/// From the times of a log on other models score, what it says nothing of goes on, and what it names
+/// is held to its hash.
+#[test]
+fn a_log_that_changes_the_model_is_followed_to_the_event() {
+    let scene = Scene::new();
+    let first = scene.train("forest", FOREST, 0);
+    // It reads the last five of the inputs, and the plan is enough for both from the beginning.
+    let second = scene.train("boosting", BOOSTING, 3);
+    let log = scene.log();
+    let time = |part: usize| scene.claims.0[CLAIMS as usize * part / 4].0;
+    let line = |part: usize, more: &str| {
+        let time = time(part);
+        format!("{{\"kind\":\"change\",\"effective_time\":{time},\"rules\":\"../rules\"{more}}}\n")
+    };
+    let hash = second.hash();
+    let named = format!(",\"model\":\"../boosting\",\"model_hash\":\"{hash}\"");
+    let control = line(1, &named) + &line(2, "") + &line(3, ",\"model\":null");
+    fs::write(log.join("control.jsonl"), &control).unwrap();
+    let mut digests = Vec::new();
+    for (at, cut) in [(3, 7, 64), (1, 1_000, 10_000)].into_iter().enumerate() {
+        let outcome = scene.replay(&format!("replay{at}"), cut).ok().unwrap();
+        let changes: Vec<_> = outcome.facts.changes.iter().map(|one| &one.model_hash).collect();
+        assert_eq!(changes, [&Some(hash.clone()), &Some(hash.clone()), &None]);
+        digests.push(outcome.facts.decisions_digest);
+    }
+    assert_eq!(digests[0], digests[1]);
+    let (of_first, of_second) = (expected(&scene, &first), expected(&scene, &second));
+    let mut by_second = 0;
+    for (at, decision) in scene.decisions("replay0").iter().enumerate() {
+        let (own, hash) = match int(decision, "effective_time") {
+            before if before < time(1) => (Some(of_first[at]), Some(first.hash())),
+            before if before < time(3) => (Some(of_second[at]), Some(hash.clone())),
+            _ => (None, None),
+        };
+        assert_eq!(decision["model_score"].as_i64(), own, "{decision}");
+        assert_eq!(decision["model_hash"].as_str(), hash.as_deref(), "{decision}");
+        by_second += usize::from(own.is_some_and(|own| own != of_first[at]));
+    }
+    assert!(by_second > 10, "the models differ");
+
+    let refused = |control: String| {
+        fs::write(log.join("control.jsonl"), control).unwrap();
+        rendered(scene.replay("refused", (1, 1_000, 64)))
+    };
+    let said = refused(line(1, &named.replace(&hash, &first.hash())));
+    assert!(said.contains("control.jsonl:1") && said.contains("is not that of the log"), "{said}");
+    let said = refused(line(1, ",\"model\":\"../nothing\""));
+    assert!(said.contains("cannot use the model"), "{said}");
+    let said = refused(line(1, ",\"model_hash\":\"0\""));
+    assert!(
+        said.contains("control.jsonl:1") && said.contains("model_hash without model"),
+        "{said}"
+    );
+    let said = refused(line(1, ",\"model\":null,\"challenger\":\"../forest\""));
+    assert!(said.contains("no model beside which it is watched"), "{said}");
+    let said = refused("{\"kind\":\"model\",\"path\":\"other\"}\n".to_owned());
     assert!(said.contains("control.jsonl:1"), "{said}");
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::mapping::extra_columns;
 use super::Times;
@@ -61,9 +61,9 @@ pub(super) enum Entry {
     Change(Change),
 }
 
-/// From an effective time on, other rules decide.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// From an effective time on, other rules or another model decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "ChangeLine")]
 pub struct Change {
     /// The effective time of the first event for which they do, in ms.
     pub effective_time: i64,
@@ -72,9 +72,72 @@ pub struct Change {
     /// The hash that its rules had when the line was written, as decisions have it; none: whatever
     /// is there now decides.
     pub rules_hash: Option<String>,
+    /// The model that scores with them.
+    pub model: ModelTold,
+    /// The one that is watched beside it.
+    pub challenger: ModelTold,
     /// Where the line stands in `control.jsonl`, in bytes.
-    #[serde(skip)]
     pub span: Range<usize>,
+}
+
+/// What a change says of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ModelTold {
+    /// Nothing: the one before goes on.
+    #[default]
+    AsBefore,
+    /// There is none from then on.
+    Gone,
+    /// From then on it is another.
+    Named {
+        /// Its file, or the directory of its training, relative to the log.
+        path: String,
+        /// The hash that it had when the line was written; none: whatever is there now.
+        hash: Option<String>,
+    },
+}
+
+/// A change as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeLine {
+    effective_time: i64,
+    rules: String,
+    rules_hash: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    model: Option<Option<String>>,
+    model_hash: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    challenger: Option<Option<String>>,
+    challenger_hash: Option<String>,
+}
+
+/// What is there, be it null.
+fn there<'de, D: Deserializer<'de>>(found: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(found).map(Some)
+}
+
+impl TryFrom<ChangeLine> for Change {
+    type Error = String;
+
+    fn try_from(line: ChangeLine) -> Result<Change, String> {
+        let told = |name: &str, path: Option<Option<String>>, hash: Option<String>| {
+            Ok(match (path, hash) {
+                (Some(Some(path)), hash) => ModelTold::Named { path, hash },
+                (None | Some(None), Some(_)) => return Err(format!("{name}_hash without {name}")),
+                (Some(None), None) => ModelTold::Gone,
+                (None, None) => ModelTold::AsBefore,
+            })
+        };
+        Ok(Change {
+            effective_time: line.effective_time,
+            rules: line.rules,
+            rules_hash: line.rules_hash,
+            model: told("model", line.model, line.model_hash)?,
+            challenger: told("challenger", line.challenger, line.challenger_hash)?,
+            span: 0..0,
+        })
+    }
 }
 
 impl Change {
@@ -87,7 +150,42 @@ impl Change {
         if let Some(hash) = rules_hash {
             line["rules_hash"] = hash.as_str().into();
         }
+        for (name, told) in self.models() {
+            match told {
+                ModelTold::AsBefore => {}
+                ModelTold::Gone => line[name] = serde_json::Value::Null,
+                ModelTold::Named { path, hash } => {
+                    line[name] = path.as_str().into();
+                    if let Some(hash) = hash {
+                        line[format!("{name}_hash")] = hash.as_str().into();
+                    }
+                }
+            }
+        }
         line.to_string()
+    }
+
+    fn models(&self) -> [(&'static str, &ModelTold); 2] {
+        [("model", &self.model), ("challenger", &self.challenger)]
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let named = self.models().into_iter().filter_map(|(name, told)| match told {
+            ModelTold::Named { path, hash } => Some((name, path, hash)),
+            ModelTold::AsBefore | ModelTold::Gone => None,
+        });
+        let all = named.chain([("rules", &self.rules, &self.rules_hash)]);
+        for (name, path, hash) in all {
+            // A log that names a place on one machine is of no use on another.
+            if path.is_empty() || Path::new(path).is_absolute() {
+                return Err(format!("{name} is no path relative to the log"));
+            }
+            if hash.as_deref().is_some_and(|hash| !is_hash(hash)) {
+                let digits = HASH_DIGITS;
+                return Err(format!("{name}_hash is not {digits} digits of 0-9 and a-f"));
+            }
+        }
+        in_range("effective_time", self.effective_time)
     }
 }
 
@@ -137,10 +235,12 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
                 let hint = Message::new(
                     "lines are {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":MS} or {\"kind\":\"change\",\"effective_time\":MS,\
-                     \"rules\":\"DIRECTORY\"}, this also with \"rules_hash\":\"HASH\"",
+                     \"rules\":\"DIRECTORY\"}, this also with \"rules_hash\":\"HASH\", \"model\":\"PATH\" \
+                     or null, \"model_hash\", \"challenger\" and \"challenger_hash\"",
                     "每行应为 {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":毫秒} 或 {\"kind\":\"change\",\"effective_time\":毫秒,\
-                     \"rules\":\"目录\"}，后者还可加上 \"rules_hash\":\"哈希\"",
+                     \"rules\":\"目录\"}，后者还可加上 \"rules_hash\":\"哈希\"、\"model\":\"路径\"（或 \
+                     null）、\"model_hash\"、\"challenger\" 与 \"challenger_hash\"",
                 );
                 let error = Diagnostic::error("bad-control", file, Some(span), message);
                 wrong.push(error.with_hint(Some(hint)));
@@ -162,17 +262,7 @@ impl Entry {
     fn check(&self, partitions: u32) -> Result<(), String> {
         let heartbeat = match self {
             Entry::Heartbeat(heartbeat) => heartbeat,
-            Entry::Change(change) => {
-                // A log that names a place on one machine is of no use on another.
-                if change.rules.is_empty() || Path::new(&change.rules).is_absolute() {
-                    return Err("rules is no path relative to the log".to_owned());
-                }
-                if change.rules_hash.as_deref().is_some_and(|hash| !is_hash(hash)) {
-                    let digits = HASH_DIGITS;
-                    return Err(format!("rules_hash is not {digits} digits of 0-9 and a-f"));
-                }
-                return in_range("effective_time", change.effective_time);
-            }
+            Entry::Change(change) => return change.check(),
         };
         if heartbeat.partition >= partitions {
             let partition = heartbeat.partition;

@@ -68,7 +68,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use self::control::{Change, Heartbeat, LOG_VERSION};
+pub use self::control::{Change, Heartbeat, LOG_VERSION, ModelTold};
 use self::control::{Entry, Header};
 pub use self::partition::{Arrived, Decoder, Watermark};
 use super::feed::Feed;
@@ -99,7 +99,7 @@ pub struct InputLog {
     others: Vec<(PathBuf, FileRead)>,
 }
 
-/// The changes of rules that a log tells of.
+/// The changes of rules and models that a log tells of.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// The file in which they stand.
@@ -115,7 +115,12 @@ pub struct Changes {
 impl Changes {
     /// The directory of the rules that a change brings.
     pub fn directory(&self, change: &Change) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(&change.rules)
+        self.beside(&change.rules)
+    }
+
+    /// A path as the log names it.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(name)
     }
 }
 

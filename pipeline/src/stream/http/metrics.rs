@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::super::control::Counted;
 use super::super::snapshots::Figures;
 use super::super::uploads;
+use crate::changes::Deciders;
 use crate::decision::Verdict;
 use crate::snapshot::Stored;
 
@@ -51,6 +52,8 @@ pub(in crate::stream) struct Metrics {
     snapshot_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
     reloads: Counters,
     rules: Gauges,
+    model: Gauges,
+    challenger: Gauges,
     lag_max: AtomicU64,
 }
 
@@ -83,6 +86,8 @@ impl Default for Metrics {
             snapshot_seconds: Family::default(),
             reloads: Family::default(),
             rules: Family::default(),
+            model: Family::default(),
+            challenger: Family::default(),
             lag_max: AtomicU64::new(u64::MAX),
         };
         metrics.register();
@@ -120,6 +125,10 @@ impl Metrics {
         registry.register("holds_open", "Transactions that wait for a person", self.holds.clone());
         let help = "1 for the hash of the rules that came into force last";
         registry.register("rules_info", help, self.rules.clone());
+        let help = "1 for the hash of the model that scores now; none where there is none";
+        registry.register("model_info", help, self.model.clone());
+        let help = "1 for the hash of the challenger that is watched now";
+        registry.register("challenger_info", help, self.challenger.clone());
         for (name, help, metric) in [
             ("append_to_decided", "From a record's append to its decision", &self.to_decided),
             ("append_to_committed", "From a record's append to the commit", &self.to_committed),
@@ -253,10 +262,19 @@ impl Metrics {
         self.reloads.get_or_create(&label("result", result)).inc();
     }
 
-    /// The rules that are in force.
-    pub(in crate::stream) fn rules(&self, hash: &str) {
-        self.rules.clear();
-        self.rules.get_or_create(&label("hash", hash)).set(1);
+    /// The rules and models that are in force.
+    pub(in crate::stream) fn deciders(&self, deciders: &Deciders) {
+        let Deciders { rules_hash, model_hash, challenger_hash } = deciders;
+        for (info, hash) in [
+            (&self.rules, Some(rules_hash)),
+            (&self.model, model_hash.as_ref()),
+            (&self.challenger, challenger_hash.as_ref()),
+        ] {
+            info.clear();
+            if let Some(hash) = hash {
+                info.get_or_create(&label("hash", hash)).set(1);
+            }
+        }
     }
 
     /// How many transactions wait for a person.
@@ -310,8 +328,13 @@ mod tests {
         metrics.state((3, 400), true, Some(12));
         metrics.holds(1);
         metrics.reload("taken");
-        metrics.rules("old");
-        metrics.rules("new");
+        let deciders = |rules: &str, model: &str| Deciders {
+            rules_hash: rules.to_owned(),
+            model_hash: Some(model.to_owned()),
+            challenger_hash: None,
+        };
+        metrics.deciders(&deciders("old", "m1"));
+        metrics.deciders(&deciders("new", "m2"));
         let stored = Stored { stored: 7, bytes: 9 };
         metrics.snapshots(&Figures {
             written: 2,
@@ -340,6 +363,7 @@ mod tests {
             "hongxian_waiting_bytes 400",
             "hongxian_rules_reloads_total{result=\"taken\"} 1",
             "hongxian_rules_info{hash=\"new\"} 1",
+            "hongxian_model_info{hash=\"m2\"} 1",
             "hongxian_snapshots_total{outcome=\"failed\"} 1",
             "hongxian_snapshot_seconds{of=\"pause\"} 0.012",
             "hongxian_snapshot_seconds{of=\"age\"} ",

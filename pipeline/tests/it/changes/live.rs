@@ -25,7 +25,7 @@ fn timetable(directory: &Path, schema: &Arc<Schema>) -> Timetable {
 }
 
 fn candidate(begun: &Timetable, directory: &Path, schema: &Arc<Schema>) -> Candidate {
-    begun.candidate(Some(directory), schema).expect("they are right")
+    begun.candidate(Some(directory), Artefacts::default(), schema).expect("they are right")
 }
 
 /// What a session does after an event.

@@ -243,15 +243,11 @@ impl Bench {
     pub(super) fn replayed(&self, workers: &str) -> (String, serde_json::Value) {
         let (log, run) = (self.path("log"), self.path("replayed"));
         let told = succeeds(hongxian().arg("input-log").arg(self.config()).arg("--out").arg(&log));
-        // The rules as they are exported: what is on the disk may be others.
-        let rules = told.split(" --rules ").nth(1).and_then(|rest| rest.split(" --out").next());
+        // Rules and models as they are exported: what is on the disk may be others.
+        let how = told.split("hongxian ").nth(1).and_then(|rest| rest.split(" --out").next());
         let mut backtest = hongxian();
-        backtest.arg("backtest").arg("--input-log").arg(&log).arg("--out").arg(&run);
-        backtest.arg("--rules").arg(rules.expect("it says how to replay")).args([
-            "--json",
-            "--workers",
-            workers,
-        ]);
+        backtest.args(how.expect("it says how to replay").split(' ')).arg("--out").arg(&run);
+        backtest.args(["--json", "--workers", workers]);
         let metrics: serde_json::Value = serde_json::from_str(&succeeds(&mut backtest)).unwrap();
         (metrics["decisions_digest"].as_str().unwrap().to_owned(), metrics["counts"].clone())
     }

@@ -5,6 +5,7 @@ use std::process::{Child, Output};
 use std::time::Duration;
 
 use super::bench::{Bench, PATIENCE, claim};
+use super::models::{INPUTS, trained};
 use crate::cluster::{ended, host_file, told};
 use crate::interrupt::metrics;
 use crate::support::workspace;
@@ -152,4 +153,31 @@ fn partitions_that_are_added_end_the_stream_which_says_so() {
         told(output)
     );
     assert!(bench.fails(&["--once"], 2).contains("the input partitions"), "nor at a start");
+}
+
+/// All processes score with the model of process 0, and do not begin with different ones.
+#[test]
+fn a_stream_of_several_processes_scores_with_its_model() {
+    let Some(bench) = bench("cluster-model", 2, 2) else { return };
+    let model = trained(&bench.path("models/night"), &INPUTS, 450);
+    let text = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), format!("model = 'models/night'\n{text}")).unwrap();
+    bench.send((0..200).map(|at| claim(at, (at % 2) as i32)));
+    let (run, _) = once(&bench, 2);
+    assert_eq!(run["decisions_digest"], bench.digest().as_str());
+    assert_eq!(bench.replayed("2").0, bench.digest());
+    for seen in bench.committed("out") {
+        let decision: serde_json::Value = serde_json::from_slice(&seen.value).unwrap();
+        assert_eq!(decision["model_hash"], model.hash(), "{decision}");
+    }
+    trained(&bench.path("models/other"), &INPUTS, 200);
+    let other = bench.path("models/other");
+    let children = vec![
+        start(&bench, 0, &["--once"]),
+        start(&bench, 1, &["--model", other.to_str().unwrap()]),
+    ];
+    for output in ended(children) {
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(told(&output).contains("rules, models, columns"), "{}", told(&output));
+    }
 }

@@ -10,6 +10,7 @@ mod crashes;
 mod days;
 mod endures;
 mod http;
+mod models;
 mod operate;
 mod pseudonyms;
 mod reload;

@@ -199,7 +199,7 @@ fn the_shipped_rules_change_over_the_stories() {
     let (changes, models) = (Changes::default(), Artefacts::default());
     let begun =
         changes::load(Some(&workspace().join("rules")), &changes, &models, &schema).unwrap();
-    let next = begun.candidate(Some(&others), &schema).unwrap();
+    let next = begun.candidate(Some(&others), models, &schema).unwrap();
     let last = stories(&schema).last().unwrap();
     let times: Vec<i64> = (-400..2).map(|day| last + day * DAY).collect();
     let mut waiting = stories(&schema);
@@ -222,6 +222,6 @@ fn the_shipped_rules_change_over_the_stories() {
     let begun = lines.lines().count();
     lines.push_str(&feed(&mut live, &mut waiting, &times[half + 1..]));
     assert!(begun > 100 && lines.lines().count() > begun + 100, "{begun}");
-    assert!(lines.contains(&told.rules_hash));
+    assert!(lines.contains(&told.deciders.rules_hash));
     assert!(lines == expected);
 }
