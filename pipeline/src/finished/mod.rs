@@ -9,6 +9,7 @@
 
 pub(crate) mod days;
 mod one;
+mod roles;
 pub(crate) mod tables;
 
 use std::fs;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 pub(crate) use self::days::StreamDay;
 pub use self::one::Record;
+pub use self::roles::{NO_ROLE, ROLE_FEATURE, ROLE_TRANSACTIONS_MIN, RoleCounts, role};
 pub use self::tables::{Decided, Entity, Reason};
 
 use crate::dataflow::Options;

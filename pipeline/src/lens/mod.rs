@@ -9,9 +9,12 @@ mod close;
 mod gather;
 mod page;
 mod places;
+mod roles;
 mod scenes;
 mod sections;
 mod shown;
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -57,7 +60,7 @@ pub struct Lens {
 }
 
 /// One text in both languages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Words {
     /// English.
     pub en: String,
@@ -101,7 +104,7 @@ pub struct Section {
 #[derive(Clone, Debug, Serialize)]
 pub struct Column {
     /// Its name for programs.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// Its heading.
     pub name: Words,
     /// How its values are written.
@@ -257,6 +260,9 @@ pub fn look(
 ) -> Result<Lens, Failure> {
     let gathered = gather::gather(run, types, progress)?;
     let mut sections = sections::all(&gathered);
+    // Beside the types of groups.
+    let roles = roles::section(run, run.labels()?.as_ref())?;
+    sections.splice(2..2, roles);
     hide_derived(&mut sections);
     sections.iter_mut().for_each(round);
     let zone = run.zone();

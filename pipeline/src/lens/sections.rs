@@ -127,7 +127,7 @@ pub(super) fn all(gathered: &Gathered) -> Vec<Section> {
 }
 
 pub(super) fn column(id: &'static str, name: (&str, &str), unit: Unit) -> Column {
-    Column { id, name: Words::new(name.0, name.1), unit }
+    Column { id: id.into(), name: Words::new(name.0, name.1), unit }
 }
 
 pub(super) fn row(id: impl Into<String>, name: Words, cells: Vec<Cell>) -> Row {

@@ -18,7 +18,7 @@ use self::gather::{Gatherer, nearest};
 use crate::diagnostic::{Failure, Message};
 use crate::event::Kind;
 use crate::expr::Zone;
-use crate::finished::{Decided, FinishedRun, go_on};
+use crate::finished::{Decided, FinishedRun, RoleCounts, go_on, role};
 use crate::judge::Subject;
 use crate::source::Progress;
 
@@ -73,6 +73,10 @@ pub struct Profile {
     pub decisions: Vec<Decision>,
     /// What was decided on money that others paid to it.
     pub paid_to_it: PaidToIt,
+    /// How many of its transactions in all of the run were given each role, where a feature tells.
+    pub roles: RoleCounts,
+    /// The role that follows from these; none where no feature tells any.
+    pub role: Option<String>,
     /// Verdicts on it at the end of the run.
     pub verdicts: Vec<Verdict>,
     /// What was found true of it.
@@ -252,6 +256,7 @@ pub fn look(
     profile.days = days;
     decisions(run, account, from, &mut profile)?;
     go_on(progress)?;
+    roles(run, account, &mut profile)?;
     verdicts(run, account, &mut profile)?;
     unknown(run, &mut profile);
     Ok(profile)
@@ -349,6 +354,15 @@ fn decision(decided: Decided, account: &str, zone: &Zone) -> Decision {
         score: decided.score,
         reasons: decided.reasons.into_iter().map(why).collect(),
     }
+}
+
+fn roles(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), Failure> {
+    let found = run.account_roles(&|id| id == account)?;
+    if let Some(counts) = found.and_then(|mut found| found.remove(account)) {
+        profile.role = Some(role(&counts).to_owned());
+        profile.roles = counts;
+    }
+    Ok(())
 }
 
 fn verdicts(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), Failure> {

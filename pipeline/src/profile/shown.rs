@@ -298,6 +298,18 @@ impl Page {
             let line = format!("{verdict}  {} .. {until}", one.since);
             self.line(line);
         }
+        if let Some(role) = &profile.role {
+            let counts = profile.roles.iter();
+            let counts = counts.map(|(role, count)| format!("{} {count}", printable(role)));
+            let line = format!(
+                "{}{}  ({}{})",
+                self.say("role: ", "角色："),
+                printable(role),
+                self.say("transactions: ", "交易："),
+                counts.collect::<Vec<_>>().join(", ")
+            );
+            self.line(line);
+        }
         if let Some(found) = &profile.finding {
             let label = match found.fraud {
                 true => self.say("found: fraud", "认定：欺诈"),

@@ -123,21 +123,32 @@ pub fn classes(
     })
 }
 
-/// The place and time of the last transaction of each day of each subject that has a class.
+/// The place and time of the last transaction of each day of each subject that has a class; where
+/// acts are labelled, of the last of these of each kind, for a role is played in several.
 fn last_of_days(
     request: &Request<'_>,
     target: &Target,
     zone: &Zone,
 ) -> Result<(Vec<usize>, Vec<i64>), Failure> {
-    let field = target.subject.field();
-    let mut last: BTreeMap<(String, i64), (usize, i64)> = BTreeMap::new();
-    request.run.decision_columns(&["effective_time", field], &mut |first, batch| {
-        let (times, subjects) = (ints(batch, "effective_time")?, texts(batch, field)?);
+    let (field, labels) = (target.subject.field(), request.labels);
+    let mut last: BTreeMap<(String, i64, String), (bool, usize, i64)> = BTreeMap::new();
+    let columns = ["event_id", "effective_time", "kind", field];
+    request.run.decision_columns(&columns, &mut |first, batch| {
+        let (ids, subjects) = (texts(batch, "event_id")?, texts(batch, field)?);
+        let (kinds, times) = (texts(batch, "kind")?, ints(batch, "effective_time")?);
         for at in (0..batch.num_rows()).filter(|at| subjects.is_valid(*at)) {
             let (subject, time) = (subjects.value(at), times.value(at));
-            if target.class(request.labels, subject).is_some() {
-                let day = zone.day_start(time);
-                last.insert((subject.to_owned(), day), (first + at, time));
+            let Some(class) = target.class(labels, subject) else { continue };
+            let act = target.is_act(labels, ids.value(at));
+            if target.labelled_acts && !act && target.others != Some(class) {
+                continue;
+            }
+            let kind = if target.labelled_acts { kinds.value(at) } else { "" };
+            let day = zone.day_start(time);
+            let seen = last.entry((subject.to_owned(), day, kind.to_owned())).or_default();
+            // An act stands against all later transactions of its day that are none.
+            if act || !seen.0 {
+                *seen = (act, first + at, time);
             }
         }
         Ok(())
@@ -149,7 +160,8 @@ fn last_of_days(
             format!("该运行中没有 {field} 带有类别 {wanted} 的标签"),
         ));
     }
-    let mut found: Vec<(usize, i64)> = last.into_values().collect();
+    let mut found: Vec<(usize, i64)> =
+        last.into_values().map(|(_, place, time)| (place, time)).collect();
     found.sort_unstable();
     Ok(found.into_iter().unzip())
 }

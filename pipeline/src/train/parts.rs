@@ -7,6 +7,8 @@ use super::usage;
 use crate::diagnostic::Failure;
 use crate::expr::{Zone, format_duration};
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// The parts as moments, ms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -92,15 +94,20 @@ impl Parts {
         let (delay, test, until) =
             (format_duration(self.label_delay), moment(self.test_from), moment(self.train_until));
         let from = moment(self.train_from);
+        // Half of the time before the test, in whole hours, leaves the other half to train on.
+        let half = (self.test_from - self.train_from).max(0) / 2;
+        let fits = format_duration(half / HOUR_MS * HOUR_MS);
         Err(usage(
             format!(
                 "nothing is left to train on: the test begins at {test}, labels are known {delay} \
-                 later, so that training ends at {until}, and it begins at {from}; a longer run, or \
-                 a smaller split.label_delay, leaves more"
+                 later, so that training ends at {until}, and it begins at {from}; a longer run \
+                 leaves more, or a smaller split.label_delay, if labels are known by then: in the \
+                 file of --config, under [split], label_delay = \"{fits}\""
             ),
             format!(
                 "没有可供训练的交易：测试自 {test} 开始，标签延迟 {delay}，训练须止于 {until}，\
-                 而训练自 {from} 开始；请用更长的运行，或减小 split.label_delay"
+                 而训练自 {from} 开始；请用更长的运行；若标签更早可知，\
+                 可在 --config 的文件中 [split] 下写 label_delay = \"{fits}\""
             ),
         ))
     }

@@ -12,8 +12,15 @@ use crate::judge::{Label, Labels, Subject};
 pub struct Target {
     /// Whose labels they are.
     pub subject: TargetSubject,
-    /// Each class with the roles and typologies that it takes; `*` stands for any characters.
+    /// Each class with the roles and typologies that it takes, or both as `typology/role`; `*`
+    /// stands for any characters.
     pub classes: Vec<(String, Vec<Text>)>,
+    /// The class of subjects without a label, by its place; none: they take no part.
+    pub others: Option<u32>,
+    /// Whether a subject is of a class only where it acts so: on days with a transaction that a
+    /// label calls fraud, of which the last of each kind takes part. Subjects of the class `others`
+    /// are on all.
+    pub labelled_acts: bool,
 }
 
 /// Who can be of a class.
@@ -49,7 +56,7 @@ impl TargetSubject {
 impl Target {
     pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Option<Target> {
         let table = reader.table(root, "target")?;
-        reader.known_keys(table, &["subject", "classes"]);
+        reader.known_keys(table, &["subject", "others", "labelled_acts", "classes"]);
         let subject = match reader.string(table, "subject") {
             Some(text) => reader.choice("subject", &text, &TargetSubject::ALL)?,
             None => TargetSubject::Group,
@@ -74,7 +81,14 @@ impl Target {
             reader.fail("number-of-classes", span, message, None);
             return None;
         }
-        Some(Target { subject, classes })
+        let places: Vec<(&str, u32)> =
+            classes.iter().zip(0..).map(|((name, _), at)| (name.as_str(), at)).collect();
+        let others = match reader.string(table, "others") {
+            Some(text) => Some(reader.choice("others", &text, &places)?),
+            None => None,
+        };
+        let labelled_acts = reader.boolean(table, "labelled_acts").unwrap_or(false);
+        Some(Target { subject, classes, others, labelled_acts })
     }
 
     /// The names of the classes.
@@ -82,18 +96,30 @@ impl Target {
         self.classes.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// The class of a subject, by the role that its label gives, else by the typology; none where
-    /// it has no label, or one of no class.
+    /// The class of a subject: by the typology and role of its label together, else by the role,
+    /// else by the typology. None where its label is of no class, or it has none and `others` is
+    /// not said.
     pub(super) fn class(&self, labels: &Labels, id: &str) -> Option<u32> {
-        let Label { role, typology, .. } = labels.get(self.subject.of_labels(), id)?;
+        let Some(label) = labels.get(self.subject.of_labels(), id) else { return self.others };
+        let Label { role, typology, .. } = label;
         let role = role.map(|at| labels.roles()[usize::from(at)].as_str());
         let typology = typology.map(|at| labels.typologies()[usize::from(at)].as_str());
-        let of = |name: &str| {
-            let takes = |(_, patterns): &(String, Vec<Text>)| {
-                patterns.iter().any(|pattern| super::selection::matches(pattern.get_ref(), name))
-            };
-            self.classes.iter().position(takes).map(|at| at as u32)
+        let both = typology.zip(role).map(|(typology, role)| format!("{typology}/{role}"));
+        [both.as_deref(), role, typology].into_iter().flatten().find_map(|name| self.takes(name))
+    }
+
+    /// Whether a transaction is one in which its account acts as its class does.
+    pub(super) fn is_act(&self, labels: &Labels, event: &str) -> bool {
+        self.labelled_acts && labels.get(Subject::Event, event).is_some_and(|label| label.fraud)
+    }
+
+    /// The class that takes a name; a pattern with `/` is of both names, and of no other.
+    fn takes(&self, name: &str) -> Option<u32> {
+        let fits = |pattern: &Text| {
+            let pattern = pattern.get_ref();
+            pattern.contains('/') == name.contains('/') && super::selection::matches(pattern, name)
         };
-        role.and_then(of).or_else(|| typology.and_then(of))
+        let takes = |(_, patterns): &(String, Vec<Text>)| patterns.iter().any(fits);
+        self.classes.iter().position(takes).map(|at| at as u32)
     }
 }

@@ -31,6 +31,10 @@ pub(super) fn config(config: &Config, split: &Split, zone: &Zone) -> String {
     line(format!("\n[labels]\naccounts = {}", config.account_labels));
     if let Some(target) = &config.target {
         line(format!("\n[target]\nsubject = {}", named(&TargetSubject::ALL, target.subject)));
+        if let Some(others) = target.others {
+            line(format!("others = {}", quoted(&target.classes[others as usize].0)));
+        }
+        line(format!("labelled_acts = {}", target.labelled_acts));
         line("[target.classes]".to_owned());
         for (name, patterns) in &target.classes {
             let patterns = strings(patterns.iter().map(Spanned::get_ref));

@@ -202,6 +202,45 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     assert!(page.contains("default-src 'none'") && !page.contains("{{"), "it stands on its own");
 }
 
+/// A feature of the name gives the roles, whoever computes it.
+#[test]
+fn roles_of_accounts_are_what_most_of_their_transactions_say() {
+    let directory = decided();
+    let here = directory.path();
+    fs::create_dir(here.join("roles")).unwrap();
+    let feature = "[social.account.role]\ndoc = 'by amount'\n\
+                   expr = \"amount_fen >= 3000 ? 'collector' : 'honest'\"\n";
+    fs::write(here.join("roles/features.toml"), feature).unwrap();
+    let labels = "--labels=labels.csv";
+    let done =
+        hongxian(here, &["backtest", "events.csv", labels, "--rules=roles", "--out=by-roles"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut counts: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    for row in rows(&world()) {
+        if ["send", "claim", "transfer"].contains(&row["kind"].as_str()) {
+            counts.entry(row["account_id"].clone()).or_default()
+                [usize::from(fen(&row) >= 3_000)] += 1;
+        }
+    }
+    let collects = |counts: &&[u64; 2]| counts[1] >= 2;
+    let collectors = counts.values().filter(collects).count();
+    let lens = json(&hongxian(here, &["lens", "by-roles", "--json"]));
+    for (role, count) in [("collector", collectors), ("honest", counts.len() - collectors)] {
+        let shown = &cell(&lens, "roles", "all", role);
+        match count < 10 {
+            true => assert_eq!(shown["small"], true, "{role}: {count}"),
+            false => assert!(shown["value"] == count as f64 || shown["small"] == true, "{role}"),
+        }
+    }
+    let (account, [small, large]) = counts.iter().find(|(_, counts)| collects(counts)).unwrap();
+    let profile = json(&hongxian(here, &["profile", "by-roles", account, "--json"]));
+    assert_eq!(profile["role"], "collector");
+    assert_eq!(profile["roles"]["collector"], *large);
+    assert_eq!(profile["roles"]["honest"].as_u64().unwrap_or(0), *small);
+    let none = json(&hongxian(here, &["profile", "run", account, "--json"]));
+    assert!(none["role"].is_null(), "no feature tells any");
+}
+
 #[test]
 fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
     let directory = decided();

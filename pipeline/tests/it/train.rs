@@ -557,6 +557,10 @@ fn what_cannot_be_learnt_from_is_said() {
 
     let gap = with_config(&|text| text.replace("4d", "30d"));
     assert!(gap.contains("nothing is left to train on") && gap.contains("label_delay"), "{gap}");
+    let fits = gap.split("label_delay = \"").nth(1).and_then(|rest| rest.split('"').next());
+    fs::write(path.join("fits.toml"), CONFIG.replace("4d", fits.unwrap())).unwrap();
+    let with = ["train", "run", "--labels=labels.csv", "--config=fits.toml", "--out=fits"];
+    assert!(hongxian(path, &with).status.success(), "the proposed delay: {gap}");
     let late = with_config(&|text| {
         text.replace("2024-03-22", "2034-03-22").replace("2024-03-30", "2035-03-30")
     });
@@ -634,6 +638,23 @@ fn classes_are_learnt_of_whole_accounts_a_row_a_day() {
     let done = hongxian(path, &[&used[..], &["--out=again/one"]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(read("one/model.json"), read("again/one/model.json"));
+
+    // Without a label an account is of the class of others; roles are played in labelled acts only.
+    let found = transfers().into_iter().filter(|one| one.account.starts_with("u1") && one.fraud);
+    let (shops, acts): (BTreeSet<_>, Vec<_>) = found.map(|one| (one.account, one.id)).unzip();
+    let mut labels = "subject_kind,subject_id,label,typology,role\n".to_owned();
+    shops.iter().for_each(|id| labels += &format!("account,{id},fraud,street,shop\n"));
+    acts.iter().for_each(|id| labels += &format!("event,{id},fraud,street,\n"));
+    fs::write(path.join("roles.csv"), labels).unwrap();
+    let acts_only = target
+        .replace("[target.classes]", "others = 'home'\nlabelled_acts = true\n[target.classes]")
+        .replace("sh*", "str*/shop");
+    fs::write(path.join("classes.toml"), CONFIG.replace("[split]", &acts_only)).unwrap();
+    let days = START + 2 * DAY..START + 29 * DAY;
+    let plays = |one: &Transfer| !shops.contains(&one.account) || acts.contains(&one.id);
+    let takes_part = |one: &&Transfer| days.contains(&one.time) && plays(one);
+    let rows = Value::from(transfers().iter().filter(takes_part).count());
+    assert_eq!(outcome("--out=acts", "--threads=2")["rows"], rows);
 
     let none = CONFIG.replace("[split]", &target.replace("sh*", "x").replace("'home'", "'y'"));
     fs::write(path.join("classes.toml"), none).unwrap();

@@ -1,0 +1,115 @@
+//! What part accounts play, held against what was found true of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::sections::row;
+use super::{Cell, Column, SMALL_CELL, Section, Unit, Words};
+use crate::diagnostic::Failure;
+use crate::finished::{FinishedRun, NO_ROLE, ROLE_FEATURE, ROLE_TRANSACTIONS_MIN, role};
+use crate::judge::{Labels, Subject};
+
+/// The table of roles; none where no feature of the run tells any.
+pub(super) fn section(
+    run: &FinishedRun,
+    labels: Option<&Labels>,
+) -> Result<Option<Section>, Failure> {
+    let Some(roles) = run.account_roles(&|_| true)? else { return Ok(None) };
+    let given: BTreeMap<&str, &str> =
+        roles.iter().map(|(account, counts)| (account.as_str(), role(counts))).collect();
+    let columns: BTreeSet<&str> = given.values().copied().chain([NO_ROLE]).collect();
+    // How many accounts of each found role were given each role.
+    let mut found: BTreeMap<Words, BTreeMap<&str, usize>> = BTreeMap::new();
+    for (account, given) in &given {
+        if let Some(labels) = labels {
+            *found.entry(found_role(labels, account)).or_default().entry(*given).or_default() += 1;
+        }
+    }
+    let mut all: Vec<Cell> = Vec::new();
+    for column in &columns {
+        let count = given.values().filter(|given| *given == column).count();
+        let parts = found.values().filter_map(|row| row.get(column)).copied();
+        all.push(total(count, parts));
+    }
+    let mut rows = vec![row("all", Words::new("all", "全部"), all)];
+    rows.extend(found.into_iter().map(|(name, counts)| {
+        let cell = |column: &&str| counts.get(column).map_or(0, |count| *count);
+        let cells = columns.iter().map(cell).map(|count| Cell::count(count, count)).collect();
+        row(name.en.clone(), name, cells)
+    }));
+    let mut notes = vec![Words::new(
+        format!(
+            "accounts by role, from the feature {ROLE_FEATURE}: the role that most of an account's \
+             transactions have, {NO_ROLE} aside, where {ROLE_TRANSACTIONS_MIN} or more have it"
+        ),
+        format!(
+            "按角色统计账户，来源为特征 {ROLE_FEATURE}：除 {NO_ROLE} 外，账户多数交易所属的角色，\
+             至少 {ROLE_TRANSACTIONS_MIN} 笔"
+        ),
+    )];
+    if labels.is_some() {
+        notes.push(Words::new(
+            "columns: the role given; rows below the first: the role in the labels",
+            "列为判定的角色；首行以下各行为标签中的角色",
+        ));
+    }
+    Ok(Some(Section {
+        id: "roles",
+        title: Words::new("Roles of accounts", "账户角色"),
+        columns: columns.into_iter().map(column).collect(),
+        rows,
+        notes,
+        known: Vec::new(),
+    }))
+}
+
+/// A total, hidden where it would tell of few accounts what its hidden parts are together.
+fn total(count: usize, parts: impl Iterator<Item = usize>) -> Cell {
+    let hidden: usize = parts.filter(|part| *part < SMALL_CELL).sum();
+    let mut cell = Cell::count(count, count);
+    if (1..SMALL_CELL).contains(&hidden) {
+        cell.hide();
+    }
+    cell
+}
+
+fn column(role: &str) -> Column {
+    let zh = match role {
+        "banker" => "庄家",
+        "brusher" => "刷单",
+        "collector" => "归集",
+        "grabber" => "外挂抢包",
+        NO_ROLE => "正常",
+        "player" => "赌客",
+        other => other,
+    };
+    Column { id: role.to_owned().into(), name: Words::new(role, zh), unit: Unit::Count }
+}
+
+/// The role of an account in the labels, else its typology, else whether it is fraud.
+fn found_role(labels: &Labels, account: &str) -> Words {
+    let Some(label) = labels.get(Subject::Account, account) else {
+        return Words::new("no label", "无标签");
+    };
+    let role = label.role.map(|at| labels.roles()[usize::from(at)].as_str());
+    let typology = label.typology.map(|at| labels.typologies()[usize::from(at)].as_str());
+    match (role.or(typology), label.fraud) {
+        (Some(name), _) => Words::new(name, name),
+        (None, true) => Words::new("fraud", "欺诈"),
+        (None, false) => Words::new("honest", "正常"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_tells_no_part_of_few_accounts() {
+        let shown = |count, parts: &[usize]| total(count, parts.iter().copied()).value;
+        assert_eq!(shown(52, &[40, 12]), Some(52.0));
+        assert_eq!(shown(49, &[40, 9]), None, "the part of nine would be the difference");
+        assert_eq!(shown(50, &[40, 5, 5]), Some(50.0), "two parts, of ten together");
+        assert_eq!(shown(40, &[40, 0]), Some(40.0));
+        assert_eq!(shown(9, &[]), None);
+    }
+}
