@@ -51,7 +51,7 @@ pub(crate) fn obstacle(
     directory: &Path,
 ) -> Result<Option<Obstacle>, Failure> {
     let say = |en: String, zh: String| Ok(Some(Obstacle(Message::new(en, zh))));
-    if run.model_hash().is_some() {
+    if run.has_model() {
         return say("a model took part".to_owned(), "有模型参与决策".to_owned());
     }
     let schema = Arc::new(run.schema()?);

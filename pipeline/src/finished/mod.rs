@@ -93,6 +93,7 @@ struct RunFile {
 struct ChangeEntry {
     rules: String,
     rules_hash: String,
+    model_hash: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -325,6 +326,13 @@ impl FinishedRun {
     /// The start of the stream that was not judged, ms.
     pub fn warmup(&self) -> i64 {
         self.facts.warmup_ms
+    }
+
+    /// Whether a model took part in its decisions, be it after a change on the way.
+    pub fn has_model(&self) -> bool {
+        self.facts.model_hash.is_some()
+            || self.facts.changes.iter().any(|change| change.model_hash.is_some())
+            || self.days.iter().any(FinishedRun::has_model)
     }
 
     /// The hash of its model; none where there was none.

@@ -213,12 +213,14 @@ impl Config {
             pseudonyms: key.map(beside).and_then(|path| pseudonyms(&mut reader, root, &path)),
             extras: extra_columns(&mut reader, root),
         };
-        if let (None, Some(node)) = (&config.models.champion, root.get("challenger")) {
+        if config.models.champion.is_none() && config.models.challenger.is_some() {
+            // It may stand on the command line alone.
+            let at = root.get("challenger").map_or(0..0, |node| node.span());
             let message = Message::new(
                 "there is a `challenger` and no `model` beside which it is watched",
                 "有 `challenger`，却没有与之对照的 `model`",
             );
-            reader.fail("challenger-alone", node.span(), message, None);
+            reader.fail("challenger-alone", at, message, None);
         }
         if let (Some(_), Some(_), Some(node)) =
             (&config.pseudonyms, &config.out, root.get("pseudonymise"))
@@ -384,6 +386,11 @@ channel = "string"
         assert_eq!(config.rules.as_deref(), Some(Path::new("other")), "as it was given");
         assert_eq!(config.models.champion.as_deref(), Some(Path::new("m")));
         assert_eq!(config.models.challenger, beside("models/day.onnx"), "which nothing overrides");
+        let models = ModelPaths { champion: None, challenger: Some("m".into()) };
+        let over = Overrides { models, ..Overrides::default() };
+        let (_, wrong) =
+            Config::parse(path, &WHOLE.replace("model = \"models/night\"\n", ""), &over);
+        assert!(wrong.iter().any(|one| one.code == "challenger-alone"), "{wrong:?}");
     }
 
     #[test]

@@ -338,7 +338,7 @@ struct Files {
 /// The last day.
 struct Open {
     directory: PathBuf,
-    /// By which it began.
+    /// By which it began; its first model, where that came on the way.
     deciders: Deciders,
     is: StreamDay,
     /// What the stream had before it.
@@ -472,6 +472,8 @@ impl Open {
             let Deciders { rules_hash, model_hash, .. } = deciders(&scored.names);
             let begun = (&self.deciders.rules_hash, &self.deciders.model_hash);
             self.is.changed |= (&rules_hash, &model_hash) != begun;
+            // One that came on the way took part as well, and whoever reads the day is to know.
+            self.deciders.model_hash = self.deciders.model_hash.take().or(model_hash);
             self.blocks.append(&scored.batch, &scored.names);
         }
         let (blocks, _) = self.blocks.so_far();

@@ -611,7 +611,9 @@ fn a_log_that_changes_the_model_is_followed_to_the_event() {
     };
     let hash = second.hash();
     let named = format!(",\"model\":\"../boosting\",\"model_hash\":\"{hash}\"");
-    let control = line(1, &named) + &line(2, "") + &line(3, ",\"model\":null");
+    let control = line(1, &named)
+        + &line(2, ",\"challenger\":\"../forest\"")
+        + &line(3, ",\"model\":null,\"challenger\":null");
     fs::write(log.join("control.jsonl"), &control).unwrap();
     let mut digests = Vec::new();
     for (at, cut) in [(3, 7, 64), (1, 1_000, 10_000)].into_iter().enumerate() {
@@ -634,6 +636,11 @@ fn a_log_that_changes_the_model_is_followed_to_the_event() {
         by_second += usize::from(own.is_some_and(|own| own != of_first[at]));
     }
     assert!(by_second > 10, "the models differ");
+    let watched = read_parquet(&scene.path("replay0/challenger.parquet"));
+    let times = scene.claims.0.iter().map(|claim| claim.0);
+    let in_third = times.enumerate().filter(|(_, at)| (time(2)..time(3)).contains(at));
+    let scores: Vec<f64> = in_third.map(|(at, _)| of_first[at] as f64).collect();
+    assert_eq!(numbers(&watched, "challenger_model_score"), scores);
 
     let refused = |control: String| {
         fs::write(log.join("control.jsonl"), control).unwrap();

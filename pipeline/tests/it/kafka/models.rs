@@ -7,6 +7,7 @@ use std::path::Path;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
+use hongxian::finished::FinishedRun;
 use models::{Column, Identity, Kind, Model, Table, TrainConfig, Work, train};
 use serde_json::Value;
 
@@ -273,4 +274,25 @@ fn days_have_what_the_model_and_its_challenger_say() {
     assert_eq!(rows, 200);
     assert_eq!(read_parquet(&out.join("challenger.parquet")).num_rows(), 200);
     bench.check_models(200);
+}
+
+/// A model that comes on the way took part: the day says so, for `diff` must not leave it out.
+#[test]
+fn a_day_says_that_a_model_came_on_the_way() {
+    let Some(bench) = Bench::new("model-came", 1) else { return };
+    let model = trained(&bench.path("models/night"), &INPUTS, 450);
+    let text = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), text + "[days]\ndir = 'days'\ninterval = '50ms'\n").unwrap();
+    bench.send((0..100).map(|at| claim(at, 0)));
+    bench.stream(&["--once"]);
+    let path = bench.path("models/night");
+    bench.send((100..200).map(|at| claim(at, 0)));
+    bench.stream(&["--once", "--model", path.to_str().unwrap()]);
+    bench.check_models(200);
+    let replayed = FinishedRun::open(&bench.path("replayed")).ok().unwrap();
+    let days = FinishedRun::open(&bench.path("days")).ok().unwrap();
+    for (run, hash) in [(replayed, None), (days, Some(model.hash()))] {
+        assert!(run.has_model() && run.has_changes());
+        assert_eq!(run.model_hash(), hash.as_deref());
+    }
 }
