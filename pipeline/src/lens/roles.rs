@@ -24,18 +24,19 @@ pub(super) fn section(
             *found.entry(found_role(labels, account)).or_default().entry(*given).or_default() += 1;
         }
     }
-    let mut all: Vec<Cell> = Vec::new();
-    for column in &columns {
+    let all = columns.iter().map(|column| {
         let count = given.values().filter(|given| *given == column).count();
-        let parts = found.values().filter_map(|row| row.get(column)).copied();
-        all.push(total(count, parts));
+        Cell::count(count, count)
+    });
+    let all = row("all", Words::new("all", "全部"), all.collect());
+    let mut rows: Vec<Vec<Cell>> = vec![Vec::new(); found.len()];
+    for column in &columns {
+        let parts: Vec<usize> =
+            found.values().map(|row| row.get(column).copied().unwrap_or(0)).collect();
+        rows.iter_mut().zip(closed(&parts)).for_each(|(row, cell)| row.push(cell));
     }
-    let mut rows = vec![row("all", Words::new("all", "全部"), all)];
-    rows.extend(found.into_iter().map(|(name, counts)| {
-        let cell = |column: &&str| counts.get(column).map_or(0, |count| *count);
-        let cells = columns.iter().map(cell).map(|count| Cell::count(count, count)).collect();
-        row(name.en.clone(), name, cells)
-    }));
+    let rows = found.into_keys().zip(rows).map(|(name, cells)| row(name.en.clone(), name, cells));
+    let rows = std::iter::once(all).chain(rows).collect();
     let mut notes = vec![Words::new(
         format!(
             "accounts by role, from the feature {ROLE_FEATURE}: the role that most of an account's \
@@ -62,14 +63,18 @@ pub(super) fn section(
     }))
 }
 
-/// A total, hidden where it would tell of few accounts what its hidden parts are together.
-fn total(count: usize, parts: impl Iterator<Item = usize>) -> Cell {
-    let hidden: usize = parts.filter(|part| *part < SMALL_CELL).sum();
-    let mut cell = Cell::count(count, count);
+/// The parts of a total. Where the small ones, which are hidden, are few accounts together, which
+/// is what the total and the others leave, the smallest of the others is hidden with them.
+fn closed(parts: &[usize]) -> Vec<Cell> {
+    let mut cells: Vec<Cell> = parts.iter().map(|part| Cell::count(*part, *part)).collect();
+    let hidden: usize = parts.iter().filter(|part| **part < SMALL_CELL).sum();
     if (1..SMALL_CELL).contains(&hidden) {
-        cell.hide();
+        let open = (0..parts.len()).filter(|at| parts[*at] >= SMALL_CELL);
+        if let Some(smallest) = open.min_by_key(|at| parts[*at]) {
+            cells[smallest].hide();
+        }
     }
-    cell
+    cells
 }
 
 fn column(role: &str) -> Column {
@@ -104,12 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_total_tells_no_part_of_few_accounts() {
-        let shown = |count, parts: &[usize]| total(count, parts.iter().copied()).value;
-        assert_eq!(shown(52, &[40, 12]), Some(52.0));
-        assert_eq!(shown(49, &[40, 9]), None, "the part of nine would be the difference");
-        assert_eq!(shown(50, &[40, 5, 5]), Some(50.0), "two parts, of ten together");
-        assert_eq!(shown(40, &[40, 0]), Some(40.0));
-        assert_eq!(shown(9, &[]), None);
+    fn a_total_and_its_parts_tell_of_no_few_accounts() {
+        let shown = |parts: &[usize]| -> Vec<Option<f64>> {
+            closed(parts).into_iter().map(|cell| cell.value).collect()
+        };
+        assert_eq!(shown(&[40, 12]), [Some(40.0), Some(12.0)]);
+        assert_eq!(shown(&[40, 12, 9]), [Some(40.0), None, None], "nine would be the difference");
+        assert_eq!(shown(&[40, 5, 5]), [Some(40.0), None, None], "two parts, of ten together");
+        assert_eq!(shown(&[40, 0]), [Some(40.0), Some(0.0)]);
+        assert_eq!(shown(&[9]), [None], "the total is hidden as well");
     }
 }
