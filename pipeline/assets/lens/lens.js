@@ -8,7 +8,7 @@ const WORDS = {
   span: ['{0} events, {1} to {2} (days: {3})', '{0} 个事件，{1} 至 {2}（{3} 天）'],
   nothing: ['no events; rejected records: {0}', '没有事件；被拒收的记录：{0}'],
   types: ['Types of groups: {0}', '群类型来源：{0}'],
-  legend: ['In grey: the document\'s figure. <{0}: fewer than {0} accounts, hidden. –: nothing to measure.', '灰色为文档数值。<{0}：不足 {0} 个账户，已隐藏。–：无可度量。'],
+  legend: ['In grey: the document\'s figure. [c]: hidden, as it is of fewer than {0} accounts or would give such a figure away. –: nothing to measure.', '灰色为文档数值。[c]：不足 {0} 个账户，或会泄露此类数值，已隐藏。–：无可度量。'],
   hours: ['When packets are sent', '红包发放时段'],
   hoursHow: ['Share of a type\'s packets in each half-hour of the day. Shaded: the hours that the document names for the type chosen.', '各类群的红包在一天各半小时的占比；阴影为文档所述该类活跃时段。'],
   means: ['Mean packet', '单包均值'],
@@ -39,7 +39,7 @@ function number(value, unit) {
 }
 
 function figure(cell, unit) {
-  if (cell.small) return `<${data.small_cell}`;
+  if (cell.small) return '[c]';
   if (cell.value === null) return cell.document || cell.unknown ? '–' : '';
   return number(cell.value, unit);
 }

@@ -1,9 +1,14 @@
 //! A lens on the terminal.
 
 use super::scenes::NAMED;
-use super::{Cell, Lens, SMALL_CELL, Section, Unit, Words};
+use super::{Cell, Lens, Section, Unit, Words};
 use crate::diagnostic::Lang;
 use crate::report::{Screen, bar, columns, grouped, printable};
+
+/// What stands for a hidden figure: the sign of official statistics for what is confidential
+/// (Government Statistical Service, symbols in tables). One sign for few accounts and for what would
+/// give them away, or the latter would be no cover.
+const HIDDEN: &str = "[c]";
 
 /// The lens as text of at most 100 columns.
 pub fn terminal(lens: &Lens, screen: Screen) -> String {
@@ -19,15 +24,15 @@ pub fn terminal(lens: &Lens, screen: Screen) -> String {
     };
     let head = match lang {
         Lang::En => format!(
-            "{run}: {} events, {} to {} ({days})\nin brackets: the document's figure; <{}: fewer \
-             accounts, hidden; -: nothing to measure\n",
+            "{run}: {} events, {} to {} ({days})\nin brackets: the document's figure; {HIDDEN}: hidden, \
+             as it is of\nfewer than {} accounts or would give such a figure away; -: nothing to measure\n",
             grouped(lens.events as u64),
             lens.from,
             lens.to,
             lens.small_cell
         ),
         Lang::Zh => format!(
-            "{run}：{} 个事件，{} 至 {}（{} 天）\n括号内为文档数值；<{} 表示账户过少已隐藏；- 表示无可度量\n",
+            "{run}：{} 个事件，{} 至 {}（{} 天）\n括号内为文档数值；{HIDDEN}：不足 {} 个账户，或会泄露此类数值，已隐藏；\n-：无可度量\n",
             grouped(lens.events as u64),
             lens.from,
             lens.to,
@@ -100,7 +105,7 @@ fn note_lines(text: &str, out: &mut String) {
 fn shown(cell: &Cell, unit: Unit) -> String {
     let value = match cell.value {
         Some(value) => number(value, unit),
-        None if cell.small => format!("<{SMALL_CELL}"),
+        None if cell.small => HIDDEN.to_owned(),
         None => "-".to_owned(),
     };
     match &cell.document {

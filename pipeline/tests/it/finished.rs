@@ -195,7 +195,7 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
         assert!(!out.contains("acct-"), "an account is named");
         assert!(!out.contains("secret-band"), "a band of one is named");
     }
-    assert!(shown.contains("<10") && shown.contains("(8.7)"), "{shown}");
+    assert!(shown.contains("[c]") && shown.contains("(8.7)"), "{shown}");
     let wide =
         |line: &&str| line.chars().map(|c| 1 + usize::from(c >= '\u{2e80}')).sum::<usize>() > 100;
     assert_eq!(shown.lines().find(wide), None, "{shown}");
