@@ -89,7 +89,10 @@ impl Uploads {
                 Err(why) => {
                     self.figures.failed += 1;
                     self.failed = Some(Since::now());
-                    self.next.get_or_insert(number);
+                    // One that cannot be read on disk will not be readable later.
+                    if !matches!(why, NotPut::Local(_)) {
+                        self.next.get_or_insert(number);
+                    }
                     if !std::mem::replace(&mut self.told.0, true) {
                         tell(&self.not_put(number, &why));
                     }
@@ -256,5 +259,19 @@ mod tests {
         assert!(bench.told.borrow()[1].contains("are put to s3://bucket/some/prefix again"));
         let Figures { put, failed, skipped, .. } = bench.uploads.figures();
         assert_eq!((put, failed, skipped), (1, 2, 1));
+    }
+
+    /// One that is gone from the disk is told, and not tried again: the next one is put.
+    #[test]
+    fn what_is_gone_from_the_disk_is_given_up() {
+        let mut bench = Bench::new(&[2]);
+        bench.with(|uploads, tell| uploads.add(1, tell));
+        bench.with(|uploads, tell| uploads.finish(tell));
+        bench.with(|uploads, tell| uploads.finish(tell));
+        assert_eq!(bench.told.borrow().len(), 1, "{:?}", bench.told);
+        assert_eq!(bench.uploads.figures().failed, 1);
+        bench.with(|uploads, tell| uploads.add(2, tell));
+        bench.with(|uploads, tell| uploads.finish(tell));
+        assert_eq!(bench.put(), [2]);
     }
 }
