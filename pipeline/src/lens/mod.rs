@@ -261,7 +261,7 @@ pub fn look(
     let gathered = gather::gather(run, types, progress)?;
     let mut sections = sections::all(&gathered);
     // Beside the types of groups.
-    let roles = roles::section(run, run.labels()?.as_ref())?;
+    let roles = roles::section(run)?;
     sections.splice(2..2, roles);
     hide_derived(&mut sections);
     sections.iter_mut().for_each(round);

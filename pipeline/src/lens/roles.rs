@@ -9,18 +9,16 @@ use crate::finished::{FinishedRun, NO_ROLE, ROLE_FEATURE, ROLE_TRANSACTIONS_MIN,
 use crate::judge::{Labels, Subject};
 
 /// The table of roles; none where no feature of the run tells any.
-pub(super) fn section(
-    run: &FinishedRun,
-    labels: Option<&Labels>,
-) -> Result<Option<Section>, Failure> {
+pub(super) fn section(run: &FinishedRun) -> Result<Option<Section>, Failure> {
     let Some(roles) = run.account_roles(&|_| true)? else { return Ok(None) };
+    let labels = run.labels()?;
     let given: BTreeMap<&str, &str> =
         roles.iter().map(|(account, counts)| (account.as_str(), role(counts))).collect();
     let columns: BTreeSet<&str> = given.values().copied().chain([NO_ROLE]).collect();
     // How many accounts of each found role were given each role.
     let mut found: BTreeMap<Words, BTreeMap<&str, usize>> = BTreeMap::new();
     for (account, given) in &given {
-        if let Some(labels) = labels {
+        if let Some(labels) = &labels {
             *found.entry(found_role(labels, account)).or_default().entry(*given).or_default() += 1;
         }
     }
