@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use super::interrupt::press_ctrl_c;
 
+mod kinds;
+
 /// 2024-03-01T00:00:00+08:00.
 const START: i64 = 1_709_222_400_000;
 const HOUR: i64 = 3_600_000;
@@ -593,108 +595,4 @@ fn what_cannot_be_learnt_from_is_said() {
     fs::remove_file(path.join("run/features.parquet")).unwrap();
     let features = refused(path, &train);
     assert!(features.contains("features.parquet"), "{features}");
-}
-
-/// Accounts of two classes: a row an account and day, whole accounts on one side.
-#[test]
-fn classes_are_learnt_of_whole_accounts_a_row_a_day() {
-    let directory = decided();
-    let path = directory.path();
-    let mut labels = "subject_kind,subject_id,label,role\n".to_owned();
-    for (ring, member) in (0..RINGS).flat_map(|ring| (0..MEMBERS).map(move |one| (ring, one))) {
-        // Accounts of the last rings have a role of no class.
-        let role = ["shop", "home", "other"][(ring / 12) as usize];
-        writeln!(labels, "account,u{ring}-{member},honest,{role}").unwrap();
-    }
-    fs::write(path.join("roles.csv"), labels).unwrap();
-    let target =
-        "[target]\nsubject = 'account'\n[target.classes]\nhome = ['home']\nshop = ['sh*']\n[split]";
-    fs::write(path.join("classes.toml"), CONFIG.replace("[split]", target)).unwrap();
-    let train = ["train", "run", "--labels=roles.csv", "--config=classes.toml", "--json"];
-    let outcome = |out: &str, threads: &str| -> Value {
-        let done = hongxian(path, &[&train[..], &[out, threads]].concat());
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        serde_json::from_slice(&done.stdout).unwrap()
-    };
-    let (one, other) =
-        (outcome("--out=one", "--threads=1"), outcome("--out=sub/one", "--threads=3"));
-    // Each account pays once a day, and 27 days take part.
-    let accounts = 24 * MEMBERS;
-    assert_eq!(one["subjects"], Value::from(accounts));
-    assert_eq!(one["rows"], Value::from(accounts * 27));
-    let groups: Vec<i64> =
-        one["split"]["groups"].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect();
-    assert_eq!(groups.iter().sum::<i64>(), accounts);
-    // Eight days of whole accounts are tested.
-    assert_eq!(one["judgement"]["rows"], Value::from(groups[1] * 8));
-    assert_eq!(one["model_hash"], other["model_hash"]);
-    let model = models::Classes::load(&path.join("one")).unwrap();
-    assert_eq!(model.names(), ["home", "shop"]);
-    assert!(model.inputs().iter().all(|input| !input.definition.is_empty()));
-    let read = |name: &str| fs::read(path.join(name)).unwrap();
-    assert_eq!(read("one/model.json"), read("sub/one/model.json"));
-    // The config as it was used makes the model again.
-    let used = ["train", "run", "--labels=roles.csv", "--config=one/train.toml", "--json"];
-    let done = hongxian(path, &[&used[..], &["--out=again/one"]].concat());
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(read("one/model.json"), read("again/one/model.json"));
-
-    // Without a label an account is of the class of others; roles are played in labelled acts only.
-    let found = transfers().into_iter().filter(|one| one.account.starts_with("u1") && one.fraud);
-    let (shops, acts): (BTreeSet<_>, Vec<_>) = found.map(|one| (one.account, one.id)).unzip();
-    let mut labels = "subject_kind,subject_id,label,typology,role\n".to_owned();
-    shops.iter().for_each(|id| labels += &format!("account,{id},fraud,street,shop\n"));
-    acts.iter().for_each(|id| labels += &format!("event,{id},fraud,street,\n"));
-    fs::write(path.join("roles.csv"), labels).unwrap();
-    let acts_only = target
-        .replace("[target.classes]", "others = 'home'\nlabelled_acts = true\n[target.classes]")
-        .replace("sh*", "str*/shop");
-    fs::write(path.join("classes.toml"), CONFIG.replace("[split]", &acts_only)).unwrap();
-    let days = START + 2 * DAY..START + 29 * DAY;
-    let plays = |one: &Transfer| !shops.contains(&one.account) || acts.contains(&one.id);
-    let takes_part = |one: &&Transfer| days.contains(&one.time) && plays(one);
-    let rows = Value::from(transfers().iter().filter(takes_part).count());
-    assert_eq!(outcome("--out=acts", "--threads=2")["rows"], rows);
-
-    let none = CONFIG.replace("[split]", &target.replace("sh*", "x").replace("'home'", "'y'"));
-    fs::write(path.join("classes.toml"), none).unwrap();
-    let said = refused(path, &[&train[..], &["--out=refused"]].concat());
-    assert!(said.contains("no account_id of the run has a label of the classes"), "{said}");
-}
-
-/// What is odd is learnt without labels, and the same again where labels judge it.
-#[test]
-fn an_isolation_forest_needs_no_labels() {
-    let directory = decided();
-    let path = directory.path();
-    let config = CONFIG.replace("\"forest\"", "\"isolation\"").replace("depth_max = 6\n", "");
-    fs::write(path.join("train.toml"), &config).unwrap();
-    let train = |labels: &[&str], out: &str| -> Value {
-        let arguments = ["train", "run", "--config=train.toml", "--json", out];
-        let done = hongxian(path, &[&arguments[..], labels].concat());
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        serde_json::from_slice(&done.stdout).unwrap()
-    };
-    let without = train(&[], "--out=odd");
-    assert!(without["judgement"]["auc"].is_null(), "nothing judges it");
-    let with = train(&["--labels=labels.csv"], "--out=judged/odd");
-    // Frauds are the largest payments.
-    let auc = with["judgement"]["auc"]["value"].as_f64().unwrap();
-    assert!(auc > 0.6, "{auc}");
-    let scores = |name: &str| {
-        let model = Model::load(&path.join(name)).unwrap();
-        let (_, table) = table(path);
-        models::raw_of(&model, &table, &(0..table.rows() as u32).collect::<Vec<_>>())
-    };
-    assert_eq!(scores("odd"), scores("judged/odd"));
-    let done =
-        hongxian(path, &["backtest", "events.csv", "--rules=rules", "--model=odd", "--out=scored"]);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let scored = parquet(&path.join("scored/decisions.parquet"));
-    assert_eq!(scored.column_by_name("model_score").unwrap().null_count(), 0);
-
-    let forest = config.replace("\"isolation\"", "\"forest\"");
-    fs::write(path.join("train.toml"), forest).unwrap();
-    let said = refused(path, &["train", "run", "--config=train.toml", "--out=refused"]);
-    assert!(said.contains("--labels is missing"), "{said}");
 }
