@@ -51,8 +51,8 @@ pub struct Config {
     pub rules: Option<PathBuf>,
     /// The models that score with them.
     pub models: ModelPaths,
-    /// Rules and models are read again when their files have changed and then been still for so long, in
-    /// ms; none: only when asked by a signal.
+    /// Rules and models are read again when their files have changed and then been still for so
+    /// long, in ms; none: only when asked by a signal.
     pub reload_after: Option<i64>,
     /// The run directory; none: none is written.
     pub out: Option<PathBuf>,

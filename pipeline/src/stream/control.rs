@@ -35,7 +35,8 @@ pub(super) enum Entry {
         #[serde(flatten)]
         part: Part,
     },
-    /// Other rules, or another model, decide from an effective time on; committed before any event from then on was.
+    /// Other rules, or another model, decide from an effective time on; committed before any event
+    /// from then on was.
     Change(Change),
     /// An idle partition was moved on, before anything was decided by it.
     Heartbeat(Heartbeat),

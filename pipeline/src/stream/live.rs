@@ -71,8 +71,8 @@ pub struct Ended {
 /// Runs a stream until it is interrupted; or, `once`, until it has read what there is.
 ///
 /// # Errors
-/// Configuration, rules and models of a stream that begins (exit 2); brokers away, records gone, another instance (exit 3); a replay
-/// that does not give what was committed (exit 1).
+/// Configuration, rules and models of a stream that begins (exit 2); brokers away, records gone,
+/// another instance (exit 3); a replay that does not give what was committed (exit 1).
 pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let schema = Arc::new(config.schema());
     let bound = config.http.as_ref().map(http::bind).transpose()?;

@@ -102,8 +102,8 @@ pub(super) fn temporary() -> Result<tempfile::TempDir, Failure> {
     })
 }
 
-/// All rules and models of a stream, as its control topic has them. None where it was begun by a version of
-/// the program that kept none.
+/// All rules and models of a stream, as its control topic has them. None where it was begun by a
+/// version of the program that kept none.
 pub(super) fn kept(held: &Held, schema: &Arc<Schema>) -> Result<Option<Timetable>, Failure> {
     let Some(begin) = &held.begin else { return Ok(None) };
     let Some(first) = held.bundle(&begin.deciders) else {
