@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3DefaultBuilder, xxh3_64};
+use compact_str::CompactString;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decision::Verdict;
 use crate::diagnostic::Lang;
@@ -138,27 +139,61 @@ pub struct Verdicts {
 
 /// What counts of each subject of a kind.
 #[derive(Serialize, Deserialize)]
-struct Histories(Vec<HashMap<String, History, Xxh3DefaultBuilder>>);
+struct Histories(Vec<Table>);
+
+/// Subjects with their histories.
+#[derive(Default, Deserialize)]
+#[serde(from = "Vec<(CompactString, History)>")]
+struct Table(HashTable<(CompactString, History)>);
 
 impl Default for Histories {
     fn default() -> Histories {
-        Histories((0..TABLES).map(|_| HashMap::default()).collect())
+        Histories((0..TABLES).map(|_| Table::default()).collect())
     }
 }
 
 impl Histories {
     fn get(&self, id: &str) -> Option<&History> {
-        self.0[table(id)].get(id)
+        let hash = hash_of(id);
+        let found = self.0[table(hash)].0.find(hash, |(held, _)| held == id);
+        found.map(|(_, history)| history)
     }
 
     fn of(&mut self, id: &str) -> &mut History {
-        self.0[table(id)].entry_ref(id).or_default()
+        let hash = hash_of(id);
+        let entry =
+            self.0[table(hash)].0.entry(hash, |(held, _)| held == id, |(held, _)| hash_of(held));
+        &mut entry.or_insert_with(|| (id.into(), History::default())).into_mut().1
+    }
+
+    fn each(&self) -> impl Iterator<Item = &(CompactString, History)> {
+        self.0.iter().flat_map(|table| &table.0)
     }
 }
 
+impl From<Vec<(CompactString, History)>> for Table {
+    fn from(held: Vec<(CompactString, History)>) -> Table {
+        let mut table = HashTable::with_capacity(held.len());
+        for one in held {
+            table.insert_unique(hash_of(&one.0), one, |(held, _)| hash_of(held));
+        }
+        Table(table)
+    }
+}
+
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
+}
+
+fn hash_of(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
 /// The table of a subject, by bits of its hash that the table does not use.
-fn table(id: &str) -> usize {
-    uneven_share(xxh3_64(id.as_bytes()) >> 32, TABLES)
+fn table(hash: u64) -> usize {
+    uneven_share(hash >> 32, TABLES)
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -237,10 +272,10 @@ impl Verdicts {
             [Subject::Account, Subject::Group].into_iter().zip(&self.histories)
         {
             let first = findings.len();
-            findings.extend(histories.0.iter().flatten().filter_map(|(id, history)| {
+            findings.extend(histories.each().filter_map(|(id, history)| {
                 let standing = history.standing(end)?;
                 let (since, until) = history.held[standing as usize]?;
-                let (id, decisions) = (id.clone(), history.decisions);
+                let (id, decisions) = (id.to_string(), history.decisions);
                 Some(Finding { subject, id, standing, since, until, decisions })
             }));
             findings[first..].sort_unstable_by(|left: &Finding, right| left.id.cmp(&right.id));

@@ -24,8 +24,9 @@ use crate::event::{
 use crate::source::intake::EFFECTIVE_TIME;
 use crate::source::order::Slice;
 
-/// Rows of a row group: large enough for scans, small enough to hold in memory.
-const ROW_GROUP_ROWS: usize = 1 << 19;
+/// Rows of a row group: large enough for scans, small enough that what is written of the last one when
+/// all is decided takes no time.
+const ROW_GROUP_ROWS: usize = 1 << 17;
 
 /// Columns whose values repeat: a dictionary says each once.
 const REPEATING: [&str; 11] = [

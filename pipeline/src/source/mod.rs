@@ -37,7 +37,7 @@ use crate::event::{Chunk, RECORD_BYTES_MAX, Refusal, RejectCode, Schema};
 
 /// The size of the blocks into which text files are cut: large enough that a task a block costs
 /// nothing, small enough that a few of them a thread fit in the cache.
-pub const BLOCK_BYTES: usize = 1 << 20;
+pub const BLOCK_BYTES: usize = 1 << 18;
 
 /// One file to read.
 #[derive(Clone, Debug)]
@@ -146,8 +146,8 @@ fn drain(
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
 ) -> Result<Summary, Failure> {
     progress.begin(feed.bytes_total());
-    // Two a thread, so that one slow block does not leave the other threads idle.
-    let round = 2 * rayon::current_num_threads();
+    // Several a thread, so that one slow block does not leave the other threads idle.
+    let round = 8 * rayon::current_num_threads();
     let mut summary = Summary { files: vec![FileRead::default(); inputs], warnings: Vec::new() };
     let mut ready = feed.take(round);
     loop {

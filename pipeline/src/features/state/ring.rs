@@ -36,45 +36,39 @@ impl Ring {
     /// The entry at `index` from the oldest.
     pub(super) fn get(&self, index: usize, stride: usize) -> &[u64] {
         debug_assert!(index < self.len());
-        let capacity = self.words.len() / stride;
-        let mut at = self.head as usize + index;
-        if at >= capacity {
-            at -= capacity;
-        }
-        &self.words[at * stride..(at + 1) * stride]
+        let at = self.place(index, stride);
+        &self.words[at..at + stride]
     }
 
     /// A word of the entry at `index` from the oldest, to be changed.
     pub(super) fn word_mut(&mut self, index: usize, stride: usize, word: usize) -> &mut u64 {
         debug_assert!(index < self.len() && word < stride);
-        let capacity = self.words.len() / stride;
-        let mut at = self.head as usize + index;
-        if at >= capacity {
-            at -= capacity;
-        }
-        &mut self.words[at * stride + word]
+        let at = self.place(index, stride);
+        &mut self.words[at + word]
     }
 
     /// Appends an entry and gives it out to be filled.
     pub(super) fn push(&mut self, stride: usize) -> &mut [u64] {
-        let capacity = self.words.len() / stride;
-        if self.len() == capacity {
-            self.grow(stride, capacity);
+        if self.len() * stride == self.words.len() {
+            self.grow(stride);
         }
-        let capacity = self.words.len() / stride;
-        let mut at = self.head as usize + self.len();
-        if at >= capacity {
-            at -= capacity;
-        }
+        let at = self.place(self.len(), stride);
         self.len += 1;
-        &mut self.words[at * stride..(at + 1) * stride]
+        &mut self.words[at..at + stride]
+    }
+
+    /// Where in the block the entry at `index` from the oldest begins.
+    fn place(&self, index: usize, stride: usize) -> usize {
+        let at = (self.head as usize + index) * stride;
+        if at >= self.words.len() { at - self.words.len() } else { at }
     }
 
     /// Drops the `count` oldest entries.
     pub(super) fn pop(&mut self, count: usize, stride: usize) {
         debug_assert!(count <= self.len());
         let capacity = self.words.len() / stride;
-        self.head = ((self.head as usize + count) % capacity.max(1)) as u32;
+        let head = self.head as usize + count;
+        self.head = if head >= capacity { head - capacity } else { head } as u32;
         self.len -= count as u32;
         self.popped += count as u64;
         if self.len() * 8 < capacity && capacity > 8 {
@@ -88,7 +82,8 @@ impl Ring {
     }
 
     /// Grows by half: the slack of doubling costs more memory than the copies cost time.
-    fn grow(&mut self, stride: usize, capacity: usize) {
+    fn grow(&mut self, stride: usize) {
+        let capacity = self.words.len() / stride;
         self.resize(stride, (capacity + capacity / 2).max(capacity + ENTRIES_FIRST));
     }
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use ferrous_opencc::OpenCC;
 use ferrous_opencc::config::BuiltinConfig;
 use hashbrown::HashMap;
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use super::confusables::{
     DECIMAL_ZEROS, DECORATION, ENCLOSED_LETTERS, ENCLOSED_NUMBERS, FOLDS, is_invisible,
@@ -240,8 +240,12 @@ fn compatible(c: char) -> std::vec::IntoIter<char> {
             bare.push(part);
         }
     });
-    if !bare.is_empty() && bare.iter().all(char::is_ascii) {
+    // Most characters stand for themselves, and this is asked of each there is.
+    if bare.iter().all(char::is_ascii) && !bare.is_empty() || bare == [c] {
         return bare.into_iter();
+    }
+    if is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes {
+        return vec![c].into_iter();
     }
     std::iter::once(c).nfkc().collect::<Vec<_>>().into_iter()
 }

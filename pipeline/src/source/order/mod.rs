@@ -281,22 +281,31 @@ fn sorted_entries(arrivals: Arrivals, sorted: bool) -> (Vec<Arc<Chunk>>, Vec<Ent
     let chunks = arrivals.chunks;
     let mut entries = entries(&chunks, arrivals.effective.as_deref());
     let compare = |left: &Entry, right: &Entry| compare(&chunks, left, right);
-    if sorted && !entries.is_sorted_by(|left, right| compare(left, right).is_le()) {
+    let in_order = |pair: &[Entry]| compare(&pair[0], &pair[1]).is_le();
+    if sorted && !entries.par_windows(2).all(in_order) {
         entries.par_sort_unstable_by(compare);
     }
     (chunks, entries)
 }
 
 fn entries(chunks: &[Arc<Chunk>], effective: Option<&[Vec<i64>]>) -> Vec<Entry> {
-    let parts: Vec<Vec<Entry>> = chunks
-        .par_iter()
-        .enumerate()
-        .map(|(at, chunk)| {
-            let own = effective.map(|effective| effective[at].as_slice());
-            (0..chunk.len()).map(|row| entry(chunk, at, row, own)).collect()
-        })
-        .collect();
-    parts.concat()
+    /// Entries that one thread makes in a row.
+    const STRETCH: usize = 1 << 14;
+    let ends = chunks.iter().scan(0, |end, chunk| {
+        *end += chunk.len();
+        Some(*end)
+    });
+    let ends: Vec<usize> = ends.collect();
+    let events = ends.last().copied().unwrap_or(0);
+    let place = |chunk: &mut usize, at: usize| {
+        while at >= ends[*chunk] {
+            *chunk += 1;
+        }
+        let own = effective.map(|effective| effective[*chunk].as_slice());
+        let row = at - (ends[*chunk] - chunks[*chunk].len());
+        entry(&chunks[*chunk], *chunk, row, own)
+    };
+    (0..events).into_par_iter().with_min_len(STRETCH).map_init(|| 0, place).collect()
 }
 
 fn entry(chunk: &Chunk, at: usize, row: usize, effective: Option<&[i64]>) -> Entry {
