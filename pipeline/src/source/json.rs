@@ -133,6 +133,9 @@ impl<'k, 'b> Record<'k, 'b> {
             return Err(too_long());
         }
         let text = simdutf8::basic::from_utf8(text).map_err(|_| not_utf8())?;
+        if is_too_deep(text) {
+            return Err(malformed(format!("not a JSON object: {}", too_deep())));
+        }
         self.slots.fill(None);
         self.unescaped.clear();
         self.unknown.clear();
@@ -305,6 +308,38 @@ impl<'b> de::Visitor<'b> for Value<'_> {
     }
 }
 
+/// Whether brackets stand inside each other so deep that the reader, which goes down into values of a
+/// type that it does not expect, could run out of stack.
+pub(super) fn is_too_deep(text: &str) -> bool {
+    const LEVELS_MAX: usize = 4 * DEPTH_MAX;
+    // Nearly no text has as many brackets at all.
+    let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if brackets <= LEVELS_MAX {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > LEVELS_MAX {
+            return true;
+        }
+    }
+    false
+}
+
+/// What is said of a text that is.
+pub(super) fn too_deep() -> String {
+    format!("more than {DEPTH_MAX} levels deep")
+}
+
 /// Reads past a value that no field can hold, checking that it is JSON.
 #[derive(Clone, Copy)]
 struct Skip {
@@ -314,7 +349,7 @@ struct Skip {
 impl Skip {
     fn deeper<E: de::Error>(self) -> Result<Skip, E> {
         match self.depth + 1 {
-            DEPTH_MAX => Err(E::custom(format!("more than {DEPTH_MAX} levels deep"))),
+            DEPTH_MAX => Err(E::custom(too_deep())),
             depth => Ok(Skip { depth }),
         }
     }

@@ -559,8 +559,10 @@ fn a_broken_log_is_told_where() {
     let (two, no_partition, early) = (beat(0, START), beat(2, START), beat(0, 5));
     let many = format!("{two}{no_partition}{early}");
     let long = format!("{good}{}\n", "x".repeat(2 << 20));
+    let deep = format!("{{\"offset\":{}\n", "[".repeat(1 << 18));
     // The file that is written anew (nothing: taken away), its text, and what is said.
-    let rows: [(&str, &str, &[&str]); 14] = [
+    let rows: [(&str, &str, &[&str]); 15] = [
+        ("partitions/0.jsonl", &deep, &["bad-frame", "partitions/0.jsonl:1:", "levels deep"]),
         ("partitions/0.jsonl", &repeated, &["offset-order", "partitions/0.jsonl:2:"]),
         ("partitions/0.jsonl", &cut_off, &["bad-frame", "partitions/0.jsonl:2:", "taken out"]),
         ("partitions/0.jsonl", &both, &["bad-frame", "partitions/0.jsonl:1:", "both or neither"]),

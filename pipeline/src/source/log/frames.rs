@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
-use super::super::json::{Keys, Record, Seen};
+use super::super::json::{Keys, Record, Seen, is_too_deep, too_deep};
 use super::super::sink::Sink;
 use super::Arrived;
 use crate::diagnostic::{Failure, Message};
@@ -141,6 +141,9 @@ fn embedded(value: &[u8]) -> Option<&str> {
 
 fn read(line: &[u8]) -> Result<Frame<'_>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    if is_too_deep(text) {
+        return Err(too_deep());
+    }
     sonic_rs::from_str(text)
         .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
 }
