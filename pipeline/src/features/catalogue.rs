@@ -547,12 +547,23 @@ impl Catalogue {
         }
         let program =
             expr::compile(&ast, environment).map_err(|errors| self.located(errors, span))?;
+        if program.kind() != Type::Bool {
+            return Err(vec![self.not_a_condition(program.kind(), span.clone())]);
+        }
         Ok(Some((ast.expanded(environment.conditions).canonical(), program)))
     }
 
     fn located(&self, errors: Vec<ExprError>, literal: &std::ops::Range<usize>) -> Vec<Diagnostic> {
         let locate = |error| located(&self.file, &self.text, literal, error);
         errors.into_iter().map(locate).collect()
+    }
+
+    fn not_a_condition(&self, kind: Type, span: std::ops::Range<usize>) -> Diagnostic {
+        let message = Message::new(
+            format!("this is a {kind}, and a condition is true or false"),
+            format!("类型是 {kind},而条件应为真或假"),
+        );
+        problem("not-a-condition", &self.file, span, message, None)
     }
 
     fn not_own(&self, name: &str, span: std::ops::Range<usize>) -> Diagnostic {
