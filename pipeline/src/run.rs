@@ -474,8 +474,12 @@ impl Whole<'_> {
             .filter(|(_, count)| *count > 0)
             .map(|(kind, count)| (kind.name(), count))
             .collect();
+        let mut counts = json!(facts.counts);
+        if facts.partial {
+            counts["not_reached"] = facts.counts.missing().into();
+        }
         json!({
-            "counts": facts.counts,
+            "counts": counts,
             "kinds": kinds,
             "decisions_digest": facts.decisions_digest,
             "rules_hash": facts.rules_hash,

@@ -24,10 +24,11 @@ mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::diagnostic::{Failure, Lang, Message};
+use crate::diagnostic::{Failure, Lang, Message, unwritable};
 use crate::finished::FinishedRun;
 
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
@@ -185,11 +186,13 @@ pub fn main() -> ExitCode {
         Command::Devices(command) => devices::run(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "hongxian", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "hongxian", &mut script);
+            print(&String::from_utf8_lossy(&script));
             Ok(())
         }
     };
-    match done {
+    match done.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprint!("{}", failure.render(shown.lang, shown.color));
@@ -204,11 +207,35 @@ fn locale() -> String {
     set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG")).unwrap_or_default()
 }
 
-/// Writes a result; a reader that went away is no failure.
+/// Why a result could not be written, if one could not.
+static UNPRINTED: OnceLock<String> = OnceLock::new();
+
+/// Writes a result; what goes wrong is told by [`printed`]. A reader that went away is no failure: a
+/// closed pipe means that nobody wants the rest.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    // A closed pipe means that nobody wants the rest.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            UNPRINTED.get_or_init(|| error.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// Whether all results were written.
+fn printed() -> Result<(), Failure> {
+    match UNPRINTED.get() {
+        Some(error) => {
+            Err(Failure::Environment(unwritable(std::path::Path::new("standard output"), error)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Has Ctrl-C end a command that leaves nothing behind that would have to be brought to an end.
+fn end_on_ctrl_c() {
+    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+    let _ = ctrlc::set_handler(|| std::process::exit(130));
 }
 
 /// For commands that print JSON in any case: who calls every command with --json may do so here.

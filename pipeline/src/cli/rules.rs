@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Shown, print};
+use super::{Shown, end_on_ctrl_c, print};
 use crate::diagnostic::{Failure, Lang, Message, Sources, render, unreadable, unwritable};
+use crate::document::Reader;
 use crate::event::Schema;
 use crate::features::cost;
 use crate::rules::overview::Overview;
@@ -170,6 +171,7 @@ fn mutate(
     format: Format,
     shown: Shown,
 ) -> Result<(), Failure> {
+    end_on_ctrl_c();
     let (report, mutations, sources) = rules_test::mutate(directory, schema)?;
     let Some(mutations) = mutations else { return tell(&report, &sources, format, shown) };
     match format {
@@ -210,12 +212,19 @@ fn tell(
 
 /// Puts the files into their normal form, or says which are not.
 fn format(directory: &Path, check: bool, json: bool, shown: Shown) -> Result<(), Failure> {
-    let mut changed = Vec::new();
+    let (mut changed, mut mistakes, mut sources) = (Vec::new(), Vec::new(), Sources::default());
     let unread = |path: &Path, error| Failure::Usage(unreadable(path, &error));
     for file in fmt::files(directory).map_err(|error| unread(directory, error))? {
         let text = fs::read_to_string(&file).map_err(|error| unread(&file, error))?;
         let below = file.strip_prefix(directory).unwrap_or(&file);
-        // What is not TOML is left as it is: `rules check` says what is wrong with it.
+        let mut reader = Reader::new(&file, &text);
+        reader.parse();
+        let found = reader.finish();
+        if !found.is_empty() {
+            mistakes.extend(found);
+            sources.add(&file, &text);
+            continue;
+        }
         let Some(formatted) = fmt::format(below, &text).filter(|formatted| *formatted != text)
         else {
             continue;
@@ -237,6 +246,10 @@ fn format(directory: &Path, check: bool, json: bool, shown: Shown) -> Result<(),
             (false, Lang::En) => format!("formatted {file}\n"),
             (false, Lang::Zh) => format!("已格式化 {file}\n"),
         });
+    }
+    // A file that is not TOML is left as it is.
+    if !mistakes.is_empty() {
+        return Err(Failure::Input(mistakes, sources));
     }
     if check && !changed.is_empty() {
         let count = changed.len();

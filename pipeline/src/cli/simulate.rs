@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::reading::Reading;
-use super::{Shown, print};
+use super::{Shown, end_on_ctrl_c, print};
 use crate::diagnostic::{Failure, Message};
 use crate::run::ModelPaths;
 use crate::simulate::{self, DIFFICULTIES, Difficulty, Scenario, fidelity};
@@ -81,6 +81,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         let partial = ended.interrupted_at.is_some() || interrupted.load(Ordering::Relaxed);
         return if partial { Err(Failure::Partial) } else { Ok(()) };
     }
+    end_on_ctrl_c();
     simulate::command(&scenario, seed, out)?;
     print(&figures(&fidelity::check(out)?, arguments.json));
     Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{JsonAnyway, Shown, environment, note, opened, print};
+use super::{JsonAnyway, Shown, end_on_ctrl_c, environment, note, opened, print};
 use crate::diagnostic::{Failure, Message, Sources, unreadable};
 use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory};
@@ -133,6 +133,7 @@ fn other_rules(rules: &Path) -> Message {
 }
 
 fn scan(phrases: &[PathBuf]) -> Result<(), Failure> {
+    end_on_ctrl_c();
     scan_lines(&lexicon(phrases)?, std::io::stdin().lock(), std::io::stdout().lock())
 }
 

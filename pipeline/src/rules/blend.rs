@@ -10,7 +10,7 @@ use super::policy::Bands;
 use crate::document::Reader;
 
 /// The largest score.
-const SCORE_MAX: i64 = 1000;
+pub(crate) const SCORE_MAX: i64 = 1000;
 /// Beyond ten times its score a model speaks in nothing but its extremes.
 const WEIGHTS: RangeInclusive<i64> = 0..=1000;
 const SCORES: RangeInclusive<i64> = 0..=SCORE_MAX;

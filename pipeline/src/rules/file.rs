@@ -194,13 +194,13 @@ fn check_id(reader: &mut Reader<'_>, id: &str) {
         );
         reader.fail("bad-rule-id", 0..0, message, None);
     }
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     if id.is_empty() || !id.chars().all(plain) {
         let message = Message::new(
             format!("the file's name `{id}` cannot be the id of a rule"),
             format!("文件名 `{id}` 不能作为规则 id"),
         );
-        let hint = Message::new("use a-z, 0-9 and hyphens", "使用 a-z、0-9 和连字符");
+        let hint = Message::new("use letters, digits, - and _", "使用字母、数字、- 和 _");
         reader.fail("bad-rule-id", 0..0, message, Some(hint));
     }
 }

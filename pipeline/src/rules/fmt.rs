@@ -38,6 +38,9 @@ fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// The text of a file of a rules directory as it should be written; none where it is not TOML or
 /// of no kind that has an order. `path` is below the rules directory.
 pub fn format(path: &Path, text: &str) -> Option<String> {
+    // By its first line an editor knows the schema: it is no comment of the key below it.
+    let schema = text.split_inclusive('\n').next().filter(|line| line.starts_with("#:schema"));
+    let (schema, text) = text.split_at(schema.map_or(0, str::len));
     let mut document: DocumentMut = text.parse().ok()?;
     match path.to_str()? {
         "policy.toml" => {}
@@ -45,7 +48,7 @@ pub fn format(path: &Path, text: &str) -> Option<String> {
         "features.toml" => order_features(document.as_table_mut()),
         _ => order_rule(&mut document),
     }
-    let mut out = document.to_string();
+    let mut out = format!("{schema}{document}");
     // One newline at the end, whatever the editor left.
     out.truncate(out.trim_end().len());
     out.push('\n');
@@ -159,6 +162,14 @@ given = [
         assert!(place("name = ") < place("given") && place("given") < place("expect"));
         assert!(formatted.contains("{ event = \"last\", hit = true }"), "{formatted}");
         assert_eq!(format(Path::new("funds/x.toml"), &formatted).unwrap(), formatted);
+    }
+
+    #[test]
+    fn the_schema_stays_on_the_first_line() {
+        let text = "#:schema ../rule.schema.json\nstatus = \"live\"\ntitle = \"T\"\n";
+        let formatted = format(Path::new("funds/x.toml"), text).unwrap();
+        let wanted = "#:schema ../rule.schema.json\ntitle = \"T\"\nstatus = \"live\"\n";
+        assert_eq!(formatted, wanted);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod timeline;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use blend::SCORE_MAX;
 pub use files::DIMENSIONS;
 pub use policy::Policy;
 pub use set::{Loaded, Rule, RuleSet, Vocabulary, load, load_with};

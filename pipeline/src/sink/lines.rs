@@ -11,6 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::parquet::decisions_schema;
 use crate::decision::quote;
 
 /// The decisions of files, one line after the other.
@@ -62,10 +63,15 @@ impl LineReader {
             None => None,
             Some(path) => {
                 let file = File::open(path).map_err(|error| error.to_string())?;
-                let batches = ParquetRecordBatchReaderBuilder::try_new(file)
-                    .and_then(|builder| builder.build())
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file)
                     .map_err(|error| error.to_string())?;
-                Some(batches)
+                let held = builder.schema();
+                for wanted in decisions_schema().fields() {
+                    if held.column_with_name(wanted.name()).is_none() {
+                        return Err(format!("it has no column {}", wanted.name()));
+                    }
+                }
+                Some(builder.build().map_err(|error| error.to_string())?)
             }
         };
         Ok(())

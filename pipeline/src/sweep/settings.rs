@@ -3,9 +3,10 @@
 
 use toml_edit::Value;
 
+use super::SCORE;
 use crate::diagnostic::{Lang, Message};
 use crate::expr::{Constant, Unit, duration, format_duration, format_yuan, yuan};
-use crate::rules::write_value;
+use crate::rules::{SCORE_MAX, write_value};
 
 /// Values of one parameter: a person reads no longer table.
 const VALUES_MAX: usize = 200;
@@ -165,7 +166,10 @@ fn around(swept: &Swept) -> Result<Vec<Constant>, Message> {
     match &swept.now {
         Constant::Int(now) if *now != 0 => {
             let part = |percent: &i64| {
-                Constant::Int((i128::from(*now) * i128::from(*percent) / 100) as i64)
+                let value = (i128::from(*now) * i128::from(*percent) / 100) as i64;
+                // No rule scores more.
+                let most = if swept.name == SCORE { SCORE_MAX } else { i64::MAX };
+                Constant::Int(value.min(most))
             };
             Ok(AROUND.iter().map(part).collect())
         }
@@ -219,6 +223,9 @@ mod tests {
             assert_eq!(shown_all(swept, Some(given)).as_deref(), Ok(expected), "{given}");
         }
         assert_eq!(shown_all(&count, None).as_deref(), Ok("0 | 1 | 2 | 3 | 4 | 6"));
+        let score = Swept { name: SCORE.to_owned(), ..swept(Constant::Int(800), Unit::None) };
+        let around = shown_all(&score, None).unwrap();
+        assert!(around.ends_with("800 | 1000"), "a rule scores at most 1000: {around}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -80,6 +81,10 @@ fn a_digest_is_of_decisions_and_of_nothing_else() {
             "{said}"
         );
     }
+    let refused = hongxian(place, &["digest", "run/features.parquet"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("it has no column event_time"), "{said}");
 }
 
 const EVENTS: &str = "event_id,event_time,kind,account_id,counterparty_id,amount_fen\n\
@@ -125,6 +130,44 @@ fn rules_are_told_to_programs_too() {
         parsed(place, &["rules", "fmt", "--json", "--rules", "own"]),
         json!({ "changed": [] })
     );
+}
+
+/// A file that is not TOML is no file in its normal form, and the others are put into theirs.
+#[test]
+fn a_file_that_cannot_be_put_into_its_normal_form_is_a_mistake() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    fs::create_dir_all(place.join("own/funds")).unwrap();
+    fs::write(place.join("own/funds/broken.toml"), "title = [\n").unwrap();
+    fs::write(place.join("own/funds/whole.toml"), "status='live'\ntitle='t'\n").unwrap();
+    for more in [&["--check"][..], &[]] {
+        let words = [&["rules", "fmt", "--rules", "own"], more].concat();
+        let refused = hongxian(place, &words);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("own/funds/broken.toml:1:"), "{said}");
+    }
+    let whole = fs::read_to_string(place.join("own/funds/whole.toml")).unwrap();
+    assert!(whole.starts_with("title"), "{whole}");
+}
+
+/// Whoever keeps what a command prints must hear that it was not kept; whoever reads only the
+/// beginning need not.
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    for command in [&["rules", "docs", "--json"][..], &["completions", "bash"]] {
+        let mut told = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+        told.args(command).current_dir(workspace()).env("LANG", "C").stderr(Stdio::piped());
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = told.stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{command:?}: {said}");
+        assert!(said.contains("cannot write standard output"), "{said}");
+
+        let mut child = told.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{command:?}");
+    }
 }
 
 /// Rules may read columns of one's own, whose types the mapping file says; they are checked, tested

@@ -143,7 +143,13 @@ fn assert_start_of_whole(events: &Path, out: &Path, whole: &Path) {
     let (kept, all) = (decisions(out), decisions(whole));
     assert!(!kept.is_empty() && kept.len() < all.len() && all.starts_with(&kept));
     let count = kept.lines().count();
-    assert_eq!(metrics(out)["counts"]["decided"], count);
+    let counts = &metrics(out)["counts"];
+    assert_eq!(counts["decided"], count);
+    let sum: u64 = ["decided", "applied", "rejected", "duplicates", "not_reached"]
+        .map(|part| counts[part].as_u64().unwrap())
+        .iter()
+        .sum();
+    assert_eq!(counts["in"], sum, "every record is accounted for");
     assert_eq!(read_parquet(&out.join("features.parquet")).num_rows(), count);
 }
 

@@ -56,6 +56,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    super::super::end_on_ctrl_c();
     let limits = Limits { decisions_awaited: !arguments.no_decisions, ..Limits::default() };
     let (to_client, answers) = std::sync::mpsc::channel::<Vec<Answer>>();
     let tell = move |answers: Vec<Answer>| {

@@ -49,6 +49,7 @@ enum Clock {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    super::super::end_on_ctrl_c();
     let mut limits = arguments.limits.as_deref().map(place::limits).transpose()?;
     if arguments.no_decisions {
         let given = limits.unwrap_or_default();

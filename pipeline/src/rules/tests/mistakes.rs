@@ -213,9 +213,9 @@ fn each_mistake_of_a_directory_is_named() {
         ),
         (&[("funds/a.toml", &good), ("text/a.toml", &good)], "duplicate-id"),
         (
-            &[("funds/A_b.toml", &good)],
-            "1:1 bad-rule-id: the file's name `A_b` cannot be the id \
-          of a rule (use a-z, 0-9 and hyphens)",
+            &[("funds/a b.toml", &good)],
+            "1:1 bad-rule-id: the file's name `a b` cannot be the id \
+          of a rule (use letters, digits, - and _)",
         ),
         (
             &[("conditions.toml", "big = \"amount_fn > 1\"")],
@@ -318,6 +318,23 @@ fn a_built_in_feature_that_would_need_itself_is_told_at_the_declaration() {
                 expr = \"int(social.group.turns_24h)\"\n";
     let wanted = "3:15 feature-cycle: the feature `social.group.sends_24h` needs itself";
     assert_eq!(said(&[("features.toml", text)]), [wanted]);
+}
+
+/// What is never true or false would leave a feature at nothing, and nobody would know why.
+#[test]
+fn what_a_feature_counts_is_a_condition_too() {
+    let text = "[behaviour.z]\nover = [\"claim\"]\nkey = [\"account_id\"]\nagg = \"count\"\n\
+        window = \"10m\"\nwhere = \"amount_fen\"\n";
+    let found = said(&[("features.toml", text)]);
+    assert_eq!(found, ["6:9 not-a-condition: this is a int, and a condition is true or false"]);
+}
+
+/// People name files as their house does.
+#[test]
+fn the_name_of_a_file_may_be_any_word() {
+    for id in ["many_groups", "R1", "bigTransfer", "大额", "a-b"] {
+        assert_eq!(said(&[(&format!("funds/{id}.toml"), &rule(&[]))]), [""; 0], "{id}");
+    }
 }
 
 /// Whoever reads what goes around for ever would never come to an end.
