@@ -130,3 +130,38 @@ impl Agenda {
         self.due.last().is_none_or(|due| sudden < due)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::random::Rng;
+
+    #[test]
+    fn what_was_planned_comes_by_time_and_of_equal_times_in_the_order_of_planning() {
+        let mut rng = Rng::named(1, "agenda", 0);
+        let mut agenda = Agenda::from(5 * SPAN);
+        let (mut waiting, mut now) = (std::collections::BTreeSet::new(), 5 * SPAN);
+        for number in 0..5_000 {
+            // Some at once, some within the minute, some much later.
+            let time =
+                now + rng.below([1, 50, 3 * SPAN as u64, 60 * SPAN as u64][number % 4]) as i64;
+            agenda.add(time, Act::Login(Account(number as u32)));
+            waiting.insert((time, number as u32));
+            if rng.chance(0.45) {
+                assert_eq!(agenda.next_time(), waiting.first().map(|first| first.0));
+                now = took(&mut agenda, &mut waiting);
+            }
+        }
+        while !waiting.is_empty() {
+            took(&mut agenda, &mut waiting);
+        }
+        assert!(agenda.next().is_none());
+    }
+
+    fn took(agenda: &mut Agenda, waiting: &mut std::collections::BTreeSet<(i64, u32)>) -> i64 {
+        let due = agenda.next().unwrap();
+        let Act::Login(account) = due.act else { panic!("only that was planned") };
+        assert_eq!(waiting.pop_first(), Some((due.time, account.0)));
+        due.time
+    }
+}
