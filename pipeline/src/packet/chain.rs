@@ -1,6 +1,10 @@
 //! The order of a packet's claims as a chain of hashes: the head after a claim is its receipt, and
 //! no claim before it can be changed, dropped, added or moved without another head.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
 use super::command::Send;
 use super::journal::chain as journal;
 use super::journal::ids::Head;
@@ -24,7 +28,9 @@ pub type Record = [u8; RECORD_BYTES];
 
 /// The head of a chain without links: it binds what the packet is.
 pub fn origin(send: &Send<'_>, time: Time, commitment: &Digest) -> Digest {
-    let mut hasher = blake3::Hasher::new_derive_key("hongxian 2026 packet chain");
+    static KEY: LazyLock<ContextKey> =
+        LazyLock::new(|| hash_derive_key_context("hongxian 2026 packet chain"));
+    let mut hasher = blake3::Hasher::new_from_context_key(&KEY);
     for text in [send.packet, send.account, send.group.unwrap_or_default(), send.play.rules().name]
     {
         hasher.update(&(text.len() as u64).to_le_bytes());

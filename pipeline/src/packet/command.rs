@@ -1,5 +1,8 @@
 //! What the engine can be asked to do.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 
 use super::units::{Day, Fen, Span, Time};
@@ -280,7 +283,9 @@ pub enum Resolution<'a> {
 /// The digest by which a password is kept and compared: bound to its packet, so that equal
 /// passwords of two packets look different. A short password can still be found from it by trying.
 pub fn password_digest(packet: &str, password: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("hongxian 2026 packet password");
+    static KEY: LazyLock<ContextKey> =
+        LazyLock::new(|| hash_derive_key_context("hongxian 2026 packet password"));
+    let mut hasher = blake3::Hasher::new_from_context_key(&KEY);
     hasher.update(&(packet.len() as u64).to_le_bytes());
     hasher.update(packet.as_bytes());
     hasher.update(password.as_bytes());

@@ -1,6 +1,10 @@
 //! Random numbers that can be drawn again: each packet has a secret that is committed to when the
 //! packet is made and told when it closes, and each draw is a function of the secret and its place.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
 use super::reply::Digest;
 
 /// The secret from which those of the packets are made. Whoever knows it knows every draw to come.
@@ -38,7 +42,9 @@ impl MasterSecret {
 /// What is told of a packet's secret when the packet is made: it binds the secret, and the secret
 /// cannot be found from it.
 pub fn commitment(packet: &str, secret: &Digest) -> Digest {
-    let mut hasher = blake3::Hasher::new_derive_key("hongxian 2026 packet commitment");
+    static KEY: LazyLock<ContextKey> =
+        LazyLock::new(|| hash_derive_key_context("hongxian 2026 packet commitment"));
+    let mut hasher = blake3::Hasher::new_from_context_key(&KEY);
     hasher.update(secret);
     hasher.update(packet.as_bytes());
     *hasher.finalize().as_bytes()
@@ -56,9 +62,12 @@ pub enum Purpose {
     Choice = 2,
 }
 
-/// The random numbers of one place of a packet.
+/// The random numbers of one place of a packet. They cost nothing until one is drawn: the last share
+/// of a packet needs none.
 pub struct Draws {
-    stream: blake3::OutputReader,
+    secret: Digest,
+    name: [u8; 5],
+    stream: Option<blake3::OutputReader>,
     block: [u8; 64],
     used: usize,
 }
@@ -66,13 +75,9 @@ pub struct Draws {
 impl Draws {
     /// The draws for a purpose at a place.
     pub fn new(secret: &Digest, purpose: Purpose, index: u32) -> Draws {
-        let mut hasher = blake3::Hasher::new_keyed(secret);
         let [a, b, c, d] = index.to_le_bytes();
-        hasher.update(&[purpose as u8, a, b, c, d]);
-        let mut stream = hasher.finalize_xof();
-        let mut block = [0; 64];
-        stream.fill(&mut block);
-        Draws { stream, block, used: 0 }
+        let name = [purpose as u8, a, b, c, d];
+        Draws { secret: *secret, name, stream: None, block: [0; 64], used: 64 }
     }
 
     /// A whole number from 0 to below `end`, each as likely as another: a product of 64 bits each
@@ -94,7 +99,10 @@ impl Draws {
 
     fn next(&mut self) -> u64 {
         if self.used == self.block.len() {
-            self.stream.fill(&mut self.block);
+            let stream = self.stream.get_or_insert_with(|| {
+                blake3::Hasher::new_keyed(&self.secret).update(&self.name).finalize_xof()
+            });
+            stream.fill(&mut self.block);
             self.used = 0;
         }
         let bytes = &self.block[self.used..self.used + 8];

@@ -23,6 +23,8 @@ pub struct Executor {
     clock: Time,
     first: u64,
     count: u32,
+    /// Whether batches get a body and the heads of chains, for a journal.
+    written: bool,
     body: Vec<u8>,
 }
 
@@ -52,7 +54,12 @@ impl Executor {
     pub fn new(engine: Engine) -> Executor {
         // A clock that has gone back since stands still, as it does within one run.
         let clock = engine.clock().max(Time(0));
-        Executor { engine, clock, first: 0, count: 0, body: Vec::new() }
+        Executor { engine, clock, first: 0, count: 0, written: true, body: Vec::new() }
+    }
+
+    /// An executor whose batches no journal gets.
+    pub fn forgetful(engine: Engine) -> Executor {
+        Executor { written: false, ..Executor::new(engine) }
     }
 
     /// The engine, as it is with all commands so far.
@@ -73,6 +80,9 @@ impl Executor {
     /// # Errors
     /// As [`Engine::apply`].
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Reply, Rejected> {
+        if !self.written {
+            return self.apply_encoded(request, &encode(request));
+        }
         let start = self.body.len();
         append(&mut self.body, request);
         self.apply_written(request, start)
@@ -87,6 +97,12 @@ impl Executor {
         request: &Request<'_>,
         bytes: &[u8],
     ) -> Result<Reply, Rejected> {
+        if !self.written {
+            let before = self.engine.commands();
+            let reply = self.engine.apply_encoded(self.clock, request, bytes);
+            self.count += (self.engine.commands() - before) as u32;
+            return reply;
+        }
         let start = self.body.len();
         self.body.extend_from_slice(bytes);
         self.apply_written(request, start)
@@ -115,6 +131,11 @@ impl Executor {
         let effects = self.engine.take_effects();
         if self.count == 0 && effects.is_empty() {
             return Executed::default();
+        }
+        if !self.written {
+            self.engine.end_batch();
+            let (first, count, time) = (Seq(self.first), self.count, self.clock);
+            return Executed { effects, first, count, time, ..Executed::default() };
         }
         append(&mut self.body, &effects);
         let grown = self.engine.heads().map(|head| Grown {
@@ -178,6 +199,7 @@ impl Executed {
         if self.is_empty() {
             return Ok(None);
         }
+        assert!(!self.body.is_empty(), "a batch that was made for a journal");
         let touched: Vec<Touched<'_>> = self.grown.iter().map(Grown::touched).collect();
         let header = journal.append(&Batch {
             first_sequence: self.first,

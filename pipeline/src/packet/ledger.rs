@@ -174,13 +174,15 @@ impl Ledger {
     /// # Panics
     /// When it was not.
     pub fn settle(&mut self, from: Place, to: Place, amount: Fen) {
-        self.cancel(from, to, amount);
         let source = self.balance_mut(from);
+        source.reserved -= amount;
         source.debits += amount;
         source.carry_forward();
         let target = self.balance_mut(to);
+        target.incoming -= amount;
         target.credits += amount;
         target.carry_forward();
+        self.count_cancelled(from, amount);
         self.owed += i128::from(amount.0) * i128::from(from.may_owe());
         self.owed -= i128::from(amount.0) * i128::from(to.may_owe());
         self.debits += u128::from(amount.0);
@@ -194,6 +196,10 @@ impl Ledger {
     pub fn cancel(&mut self, from: Place, to: Place, amount: Fen) {
         self.balance_mut(from).reserved -= amount;
         self.balance_mut(to).incoming -= amount;
+        self.count_cancelled(from, amount);
+    }
+
+    fn count_cancelled(&mut self, from: Place, amount: Fen) {
         self.promised -= u128::from(amount.0) * u128::from(from.may_owe());
         self.reserved -= u128::from(amount.0);
         self.incoming -= u128::from(amount.0);

@@ -106,7 +106,7 @@ impl<T: Send + 'static> Server<T> {
         engine: Engine,
         tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
     ) -> Server<T> {
-        let (executor, clients) = (Executor::new(engine), Clients::Direct(Box::new(tell)));
+        let (executor, clients) = (Executor::forgetful(engine), Clients::Direct(Box::new(tell)));
         Server {
             executor,
             clients,

@@ -1,11 +1,11 @@
 //! What will happen, in the order of time.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::clockwork::{Later, Then};
 use super::closed::What;
-use super::figures::HOUR;
+use super::figures::MINUTE;
 use super::life::Plan;
 use super::packets::{Offer, Taker, Transfer};
 use super::world::{Account, Group, SchemeId};
@@ -60,38 +60,108 @@ impl Ord for Due {
     }
 }
 
-/// All that will happen. What lies in a later hour is put in order only when that hour comes: few
-/// things at a time are in the heap, which then stays in the processor's cache.
-#[derive(Default)]
+/// A part of the time, ms: what is due in one comes into order when it begins.
+const SPAN: i64 = MINUTE;
+
+/// All that will happen. What lies in a later minute is put in order only when that minute comes:
+/// few things at a time are sorted, which then stay in the processor's cache.
 pub(super) struct Agenda {
-    due: BinaryHeap<Reverse<Due>>,
-    /// The hour of what is in the heap; nothing in there is later.
-    hour: i64,
-    later: BTreeMap<i64, Vec<Reverse<Due>>>,
+    /// What was planned before its minute came, the next thing last.
+    due: Vec<Due>,
+    /// What was planned within it.
+    sudden: BinaryHeap<Reverse<Due>>,
+    /// The minute of both; nothing in there is later.
+    minute: i64,
+    /// What lies in the minutes after that, one by one.
+    later: VecDeque<Vec<Due>>,
     planned: u64,
 }
 
 impl Agenda {
+    /// An empty one, from a time on.
+    pub(super) fn from(time: i64) -> Agenda {
+        Agenda {
+            due: Vec::new(),
+            sudden: BinaryHeap::new(),
+            minute: time.div_euclid(SPAN),
+            later: VecDeque::new(),
+            planned: 0,
+        }
+    }
+
     pub(super) fn add(&mut self, time: i64, act: Act) {
         self.planned += 1;
-        let due = Reverse(Due { time, number: self.planned, act });
-        match time.div_euclid(HOUR) {
-            hour if hour <= self.hour => self.due.push(due),
-            hour => self.later.entry(hour).or_default().push(due),
+        let due = Due { time, number: self.planned, act };
+        let minutes = time.div_euclid(SPAN) - self.minute;
+        if minutes <= 0 {
+            return self.sudden.push(Reverse(due));
         }
+        let at = minutes as usize - 1;
+        if self.later.len() <= at {
+            self.later.resize_with(at + 1, Vec::new);
+        }
+        self.later[at].push(due);
     }
 
     pub(super) fn next(&mut self) -> Option<Due> {
         self.next_time()?;
-        self.due.pop().map(|Reverse(due)| due)
+        if self.is_sudden() {
+            return self.sudden.pop().map(|Reverse(due)| due);
+        }
+        self.due.pop()
     }
 
     /// When the next thing happens.
     pub(super) fn next_time(&mut self) -> Option<i64> {
-        if self.due.is_empty() {
-            let (hour, due) = self.later.pop_first()?;
-            (self.hour, self.due) = (hour, BinaryHeap::from(due));
+        while self.due.is_empty() && self.sudden.is_empty() {
+            self.due = self.later.pop_front()?;
+            self.due.sort_unstable_by(|one, other| other.cmp(one));
+            self.minute += 1;
         }
-        self.due.peek().map(|Reverse(due)| due.time)
+        match self.is_sudden() {
+            true => self.sudden.peek().map(|Reverse(due)| due.time),
+            false => self.due.last().map(|due| due.time),
+        }
+    }
+
+    /// Whether the next thing was planned within its minute.
+    fn is_sudden(&self) -> bool {
+        let Some(Reverse(sudden)) = self.sudden.peek() else { return false };
+        self.due.last().is_none_or(|due| sudden < due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::random::Rng;
+
+    #[test]
+    fn what_was_planned_comes_by_time_and_of_equal_times_in_the_order_of_planning() {
+        let mut rng = Rng::named(1, "agenda", 0);
+        let mut agenda = Agenda::from(5 * SPAN);
+        let (mut waiting, mut now) = (std::collections::BTreeSet::new(), 5 * SPAN);
+        for number in 0..5_000 {
+            // Some at once, some within the minute, some much later.
+            let time =
+                now + rng.below([1, 50, 3 * SPAN as u64, 60 * SPAN as u64][number % 4]) as i64;
+            agenda.add(time, Act::Login(Account(number as u32)));
+            waiting.insert((time, number as u32));
+            if rng.chance(0.45) {
+                assert_eq!(agenda.next_time(), waiting.first().map(|first| first.0));
+                now = took(&mut agenda, &mut waiting);
+            }
+        }
+        while !waiting.is_empty() {
+            took(&mut agenda, &mut waiting);
+        }
+        assert!(agenda.next().is_none());
+    }
+
+    fn took(agenda: &mut Agenda, waiting: &mut std::collections::BTreeSet<(i64, u32)>) -> i64 {
+        let due = agenda.next().unwrap();
+        let Act::Login(account) = due.act else { panic!("only that was planned") };
+        assert_eq!(waiting.pop_first(), Some((due.time, account.0)));
+        due.time
     }
 }

@@ -15,6 +15,7 @@ pub(super) use super::agenda::Act;
 use super::agenda::Agenda;
 use super::closed::{Subject, What};
 use super::figures::{DAY, HOUR};
+use super::names::Id;
 use super::options::Customs;
 use super::packets::{EXPIRY_MS, Fund, Offer, Play, Share, Taker, Transfer};
 use super::random::Rng;
@@ -24,7 +25,7 @@ use crate::packet::command::{self, Command, Funding, Next, PerMille, Purse, Requ
 use crate::packet::draw::MasterSecret;
 use crate::packet::engine::Engine;
 use crate::packet::limits::Limits;
-use crate::packet::reply::{Done, Happening, Refusal, Reply};
+use crate::packet::reply::{Done, Effect, Happening, Refusal, Reply};
 use crate::packet::units::{Fen, Time};
 
 /// Something for later.
@@ -44,6 +45,8 @@ pub(super) struct Bank {
     pub(super) ordinary: [(i64, i64); 2],
     watched: HashMap<u32, Watched, BuildHasherDefault<FxHasher>>,
     refused: BTreeMap<Refusal, u64>,
+    /// Room for what the engine did by itself.
+    effects: Vec<Effect>,
     rng: Rng,
     /// How likely a password is mistyped.
     slips: f64,
@@ -53,6 +56,7 @@ pub(super) struct Bank {
 /// A packet.
 #[derive(Clone, Copy)]
 struct Known {
+    id: Id,
     sender: Account,
     group: Option<Group>,
     platform: &'static str,
@@ -82,14 +86,16 @@ const TOPUPS_FEN: [i64; 7] = [5_000, 10_000, 10_000, 20_000, 30_000, 50_000, 100
 impl Bank {
     /// With the longest hold where transactions are decided on, in ms.
     pub(super) fn new(seed: u64, hold: Option<i64>, customs: Customs) -> Bank {
-        // Where nothing is decided on, nothing waits or is held. Ids need not be known for longer
-        // than a packet can be open and its sending held.
+        // Where nothing is decided on, nothing waits or is held, and no transaction is named again:
+        // packets need not be known for longer than they are open. Else a transaction is known for
+        // as long as its packet can be open after a hold.
         let hold_hours_max = hold.map_or(1, |hold| (hold / HOUR) as u32);
+        let memory_hours = 1 + hold.map_or(24, |_| 2 * 24 + hold_hours_max);
         let limits = Limits {
             decisions_awaited: hold.is_some(),
             timed_ahead_hours_max: 1,
             hold_hours_max,
-            memory_hours: 1 + 2 * 24 + hold_hours_max,
+            memory_hours,
             ..Limits::default()
         };
         let mut secret = [0; 32];
@@ -105,6 +111,7 @@ impl Bank {
             ordinary: [(0, 0); 2],
             watched: HashMap::default(),
             refused: BTreeMap::new(),
+            effects: Vec::new(),
             rng: Rng::named(seed, "topup", 0),
             slips: customs.password_slips_percent as f64 / 100.0,
             slip_rng: Rng::named(seed, "slips", 0),
@@ -138,7 +145,7 @@ impl World {
 
     /// Nothing more happens.
     pub(super) fn break_off(&mut self) {
-        self.agenda = Agenda::default();
+        self.agenda = Agenda::from(self.now);
     }
 
     /// Plans something; what lies after the last day does not happen.
@@ -248,8 +255,8 @@ impl World {
     pub(super) fn ask(&mut self, command: Command<'_>) -> Reply {
         let bank = &mut self.bank;
         bank.requests += 1;
-        let mut text = itoa::Buffer::new();
-        let request = Request { id: text.format(bank.requests), command };
+        let id = self.names.request(bank.requests);
+        let request = Request { id: id.as_str(), command };
         let reply = bank.engine.apply(Time::from_ms(self.now), &request);
         let reply = reply.unwrap_or_else(|error| unreachable!("every id is new: {error}"));
         if bank.requests.is_multiple_of(BATCH_COMMANDS) {
@@ -266,7 +273,9 @@ impl World {
 
     /// What the engine did by itself: of that, what people see is that money comes back.
     fn take_effects(&mut self) {
-        for effect in self.bank.engine.take_effects() {
+        let mut effects = std::mem::take(&mut self.bank.effects);
+        self.bank.engine.take_effects_into(&mut effects);
+        for effect in effects.drain(..) {
             let (packet, amount) = match effect.what {
                 Happening::Refunded { packet, amount } => (packet, amount),
                 Happening::HoldEnded { transaction, .. } => {
@@ -296,6 +305,7 @@ impl World {
             debug_assert_eq!(effect.time.ms(), self.now, "the refund is when it is due");
             self.emit(event);
         }
+        self.bank.effects = effects;
     }
 
     /// Makes somebody a member for the engine, and nothing else.
@@ -403,7 +413,8 @@ impl World {
         }
         let password = matches!(offer.play, Play::Password);
         let Offer { sender, group, platform, .. } = *offer;
-        self.bank.packets.push(Known { sender, group, platform, password });
+        let id = self.names.packet(number);
+        self.bank.packets.push(Known { id, sender, group, platform, password });
         let event = self.act(Kind::Send, sender);
         self.emit(Event {
             group,
@@ -451,7 +462,7 @@ impl World {
     fn claim(&mut self, packet: u32, account: Account, scheme: Option<SchemeId>) {
         let known = self.bank.packets[packet as usize];
         let actor = self.acting(account, scheme);
-        let (id, claimer) = (self.names.packet(packet), self.names.account(actor));
+        let (id, claimer) = (known.id, self.names.account(actor));
         let bank = &mut self.bank;
         let slip = known.password && bank.slips > 0.0 && bank.slip_rng.chance(bank.slips);
         let typed = if slip { PASSWORD_MISTYPED } else { PASSWORD };

@@ -11,6 +11,9 @@ const DIGITS: usize = 7;
 /// Digits of the running number of an event or packet.
 const DIGITS_RUNNING: usize = 8;
 
+/// The base of the number of a request, of which there are more than events.
+const BASE_REQUEST: u64 = 32;
+
 /// The names of one population.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
@@ -48,6 +51,11 @@ impl Names {
         Id::new(b'e', event + 1, DIGITS_RUNNING)
     }
 
+    /// The id of a request to the engine, which no event tells.
+    pub(super) fn request(self, request: u64) -> Id {
+        Id::of_base::<BASE_REQUEST>(b'r', request, DIGITS)
+    }
+
     /// A number of seven digits that no other index has.
     fn scatter(self, index: u32, factor: u64) -> u64 {
         // The factors have neither 2 nor 5 in them, so no two indices below IDS meet.
@@ -58,19 +66,25 @@ impl Names {
 /// A letter and digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Id {
-    bytes: [u8; 1 + DIGITS_RUNNING],
+    bytes: [u8; 16],
     len: u8,
 }
 
 impl Id {
-    fn new(letter: u8, mut number: u64, digits: usize) -> Id {
-        let mut bytes = [b'0'; 1 + DIGITS_RUNNING];
-        bytes[0] = letter;
-        for byte in bytes[1..=digits].iter_mut().rev() {
-            *byte = b'0' + (number % 10) as u8;
-            number /= 10;
+    fn new(letter: u8, number: u64, digits: usize) -> Id {
+        Id::of_base::<10>(letter, number, digits)
+    }
+
+    fn of_base<const BASE: u64>(letter: u8, mut number: u64, digits: usize) -> Id {
+        // Put together in a register: text that was written byte by byte and is read at once, as
+        // it is hashed or copied, makes a processor wait until all of it is in its cache.
+        let mut text = 0_u128;
+        for _ in 0..digits {
+            text = text << 8 | u128::from(b'0' + (number % BASE) as u8);
+            number /= BASE;
         }
         assert_eq!(number, 0, "an id has room for its number");
+        let bytes = (text << 8 | u128::from(letter)).to_le_bytes();
         Id { bytes, len: 1 + digits as u8 }
     }
 

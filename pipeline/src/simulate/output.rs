@@ -16,7 +16,6 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
-use rayon::prelude::*;
 
 use super::figures::GroupType;
 use super::labels::{self, Label};
@@ -79,7 +78,7 @@ impl Output {
             return;
         }
         let (names, first) = (self.names, self.written);
-        let columns = COLUMNS.par_iter().map(|(_, column)| column(names, first, events)).collect();
+        let columns = COLUMNS.iter().map(|(_, column)| column(names, first, events)).collect();
         self.written += events.len() as u64;
         let batch = RecordBatch::try_new(self.schema.clone(), columns);
         let done = batch.map_err(Into::into).and_then(|batch| self.writer.write(&batch));
@@ -207,8 +206,9 @@ const COLUMNS: &[(FieldId, Make)] = &[
     }),
     (event::IP, |_, _, events| {
         let mut builder = StringBuilder::with_capacity(events.len(), events.len() * 14);
+        let mut text = String::new();
         for event in events {
-            builder.append_option(event.ip.map(|ip| Ipv4Addr::from(ip).to_string()));
+            builder.append_option(event.ip.map(|ip| written(Ipv4Addr::from(ip), &mut text)));
         }
         Arc::new(builder.finish())
     }),
@@ -216,7 +216,7 @@ const COLUMNS: &[(FieldId, Make)] = &[
         let mut buffer = itoa::Buffer::new();
         let mut builder = StringBuilder::with_capacity(events.len(), events.len() * 6);
         for event in events {
-            builder.append_option(event.region.map(|region| buffer.format(region).to_owned()));
+            builder.append_option(event.region.map(|region| buffer.format(region)));
         }
         Arc::new(builder.finish())
     }),
@@ -240,6 +240,17 @@ fn ids(ids: impl ExactSizeIterator<Item = Option<Id>>) -> ArrayRef {
         builder.append_option(id.as_ref().map(Id::as_str));
     }
     Arc::new(builder.finish())
+}
+
+/// An address as it is written, in `text`.
+fn written(ip: Ipv4Addr, text: &mut String) -> &str {
+    text.clear();
+    let mut buffer = itoa::Buffer::new();
+    for octet in ip.octets() {
+        text.push_str(buffer.format(octet));
+        text.push('.');
+    }
+    &text[..text.len() - 1]
 }
 
 /// Texts, the empty one as null.

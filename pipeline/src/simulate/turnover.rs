@@ -32,8 +32,6 @@ struct Book {
     waiting: [(i64, i64); FLOWS],
     /// When that goes out.
     due: i64,
-    /// What went out when most of the account's money was of its flow.
-    gone: [Flow; FLOWS],
 }
 
 #[derive(Clone, Copy)]
@@ -74,7 +72,7 @@ impl Turnover {
         }
         let (time, due) = (now - self.start, due - self.start);
         let told = TURNOVER_TOLD_MS.get(flow).is_some_and(|told| time < self.end - told);
-        self.change(account, |book| {
+        self.change(account, |book, _| {
             book.received[flow] += fen;
             book.due = due;
             book.receipts.push_back(Receipt { flow, time, fen, told });
@@ -87,7 +85,7 @@ impl Turnover {
     /// The money of an account is due later.
     pub(super) fn postponed(&mut self, account: usize, due: i64) {
         let due = due - self.start;
-        self.change(account, |book| book.due = due);
+        self.change(account, |book, _| book.due = due);
     }
 
     /// An account has spent of its balance; `within` is the median stay of each flow.
@@ -97,7 +95,7 @@ impl Turnover {
         }
         let now = now - self.start;
         let known = now < self.end - DAY;
-        self.change(account, |book| {
+        self.change(account, |book, sums| {
             while fen > 0 {
                 let Some(oldest) = book.receipts.front_mut() else { break };
                 let part = fen.min(oldest.fen);
@@ -113,13 +111,14 @@ impl Turnover {
                 if !book.mostly(flow) {
                     continue;
                 }
+                let sum = &mut sums[flow];
                 if told {
-                    book.gone[flow].out += part;
-                    book.gone[flow].stays += part * (now / SECOND - time / SECOND);
+                    sum.out += part;
+                    sum.stays += part * (now / SECOND - time / SECOND);
                 }
                 if known && now - time <= DAY {
-                    book.gone[flow].day += part;
-                    book.gone[flow].quick += if now - time <= within[flow] { part } else { 0 };
+                    sum.day += part;
+                    sum.quick += if now - time <= within[flow] { part } else { 0 };
                 }
             }
         });
@@ -159,26 +158,13 @@ impl Turnover {
         turnover.map_or(0, |turnover| self.sums[flow].out * (DAY / SECOND * 10 / turnover))
     }
 
-    /// Changes a book, and the sums with it.
-    fn change(&mut self, account: usize, change: impl FnOnce(&mut Book)) {
-        let book = &mut self.books[account];
-        for (flow, sum) in self.sums.iter_mut().enumerate() {
-            sum.take(&book.flow(flow, self.end), -1);
-        }
-        change(book);
-        for (flow, sum) in self.sums.iter_mut().enumerate() {
-            sum.take(&book.flow(flow, self.end), 1);
-        }
-    }
-}
-
-impl Flow {
-    /// Adds another flow so many times.
-    fn take(&mut self, other: &Flow, times: i64) {
-        self.out += other.out * (times);
-        self.stays += other.stays * (times);
-        self.quick += other.quick * times;
-        self.day += other.day * times;
+    /// Changes a book, and what is due of it in the sums; what goes out is for `change` to count.
+    fn change(&mut self, account: usize, change: impl FnOnce(&mut Book, &mut [Flow; FLOWS])) {
+        let Turnover { end, ref mut books, ref mut sums, .. } = *self;
+        let book = &mut books[account];
+        book.count_due(sums, end, -1);
+        change(book, sums);
+        book.count_due(sums, end, 1);
     }
 }
 
@@ -195,15 +181,17 @@ impl Book {
         self.received[flow] * 2 >= self.received.iter().sum()
     }
 
-    /// What is gone and what is due, together.
-    fn flow(&self, flow: usize, end: i64) -> Flow {
-        let mut whole = self.gone[flow];
-        let (fen, moment) = self.waiting[flow];
-        if fen > 0 && self.mostly(flow) {
-            whole.out += if self.due < end { fen } else { 0 };
-            whole.stays += fen * (self.due.min(end) / SECOND) - moment;
+    /// Adds what is due to the sums so many times.
+    fn count_due(&self, sums: &mut [Flow; FLOWS], end: i64, times: i64) {
+        let goes_out = i64::from(self.due < end);
+        let leaves = self.due.min(end) / SECOND;
+        for (flow, sum) in sums.iter_mut().enumerate() {
+            let (fen, moment) = self.waiting[flow];
+            if fen > 0 && self.mostly(flow) {
+                sum.out += fen * goes_out * times;
+                sum.stays += (fen * leaves - moment) * times;
+            }
         }
-        whole
     }
 }
 

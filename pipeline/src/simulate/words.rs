@@ -17,13 +17,30 @@ const FILES: [&str; 3] = [
 /// All phrases, by section.
 #[derive(Debug)]
 pub struct Words {
-    sections: BTreeMap<&'static str, Vec<&'static str>>,
+    sections: BTreeMap<&'static str, Vec<Phrase>>,
+}
+
+/// A phrase.
+#[derive(Debug)]
+pub struct Phrase {
+    /// As it stands in the file.
+    pub line: &'static str,
+    parts: Vec<Part>,
+}
+
+/// A part of a phrase: what stands there, or a slot.
+#[derive(Debug)]
+enum Part {
+    Text(&'static str),
+    Said(&'static str),
+    Number(i64, i64),
+    OneOf(Vec<Vec<Part>>),
 }
 
 impl Words {
     /// Reads the phrases that are compiled in.
     pub fn new() -> Words {
-        let mut sections: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut sections: BTreeMap<&str, Vec<Phrase>> = BTreeMap::new();
         for file in FILES {
             let mut section = "";
             for line in file.lines().map(str::trim) {
@@ -32,7 +49,10 @@ impl Words {
                 }
                 match line.strip_prefix("# ") {
                     Some(name) => section = name,
-                    None => sections.entry(section).or_default().push(line),
+                    None => {
+                        let phrase = Phrase { line, parts: parts(line) };
+                        sections.entry(section).or_default().push(phrase);
+                    }
                 }
             }
         }
@@ -41,16 +61,17 @@ impl Words {
 
     /// A phrase of a section, filled in.
     pub fn say(&self, section: &str, said: &[(&str, &str)], rng: &mut Rng) -> String {
-        let phrases = self.sections.get(section);
-        // A name that is no section is a mistake in this program, found by any run of the test.
-        let phrases = phrases.unwrap_or_else(|| panic!("there is no section {section} of phrases"));
-        let phrase = phrases[rng.below(phrases.len() as u64) as usize];
-        fill(phrase, said, rng)
+        let phrases = self.section(section);
+        let phrase = &phrases[rng.below(phrases.len() as u64) as usize];
+        let mut text = String::with_capacity(phrase.line.len());
+        fill(&phrase.parts, said, rng, &mut text);
+        text
     }
 
-    /// The phrases of a section, as they stand.
-    pub fn section(&self, section: &str) -> &[&'static str] {
+    /// The phrases of a section.
+    pub fn section(&self, section: &str) -> &[Phrase] {
         let phrases = self.sections.get(section);
+        // A name that is no section is a mistake in this program, found by any run of the test.
         phrases.unwrap_or_else(|| panic!("there is no section {section} of phrases"))
     }
 
@@ -61,17 +82,38 @@ impl Words {
     }
 }
 
-fn fill(phrase: &str, said: &[(&str, &str)], rng: &mut Rng) -> String {
-    let mut text = String::with_capacity(phrase.len());
+fn fill(parts: &[Part], said: &[(&str, &str)], rng: &mut Rng, text: &mut String) {
+    for part in parts {
+        match part {
+            Part::Text(there) => text.push_str(there),
+            Part::Said(name) => {
+                let found = said.iter().find(|(known, _)| known == name);
+                let (_, value) =
+                    found.unwrap_or_else(|| panic!("nothing is said for the slot {name}"));
+                text.push_str(value);
+            }
+            Part::Number(low, high) => {
+                text.push_str(itoa::Buffer::new().format(rng.between(*low, *high)));
+            }
+            Part::OneOf(ways) => {
+                fill(&ways[rng.below(ways.len() as u64) as usize], said, rng, text);
+            }
+        }
+    }
+}
+
+/// Takes a phrase apart.
+fn parts(phrase: &'static str) -> Vec<Part> {
+    let mut parts = Vec::new();
     let mut rest = phrase;
     while let Some((before, after)) = rest.split_once('{') {
         let end = slot_end(after).unwrap_or_else(|| panic!("a slot of {phrase} is not closed"));
-        text.push_str(before);
-        text.push_str(&fill_slot(&after[..end], said, rng));
+        parts.push(Part::Text(before));
+        parts.push(slot(&after[..end]));
         rest = &after[end + 1..];
     }
-    text.push_str(rest);
-    text
+    parts.push(Part::Text(rest));
+    parts
 }
 
 /// Where the brace stands that closes the slot which `text` begins within.
@@ -88,42 +130,37 @@ fn slot_end(text: &str) -> Option<usize> {
     None
 }
 
-fn fill_slot(slot: &str, said: &[(&str, &str)], rng: &mut Rng) -> String {
+fn slot(slot: &'static str) -> Part {
     if let Some(name) = slot.strip_prefix('$') {
-        let found = said.iter().find(|(known, _)| *known == name);
-        let (_, value) = found.unwrap_or_else(|| panic!("nothing is said for the slot {name}"));
-        return (*value).to_owned();
+        return Part::Said(name);
     }
     let range = slot
         .split_once('-')
         .and_then(|(low, high)| Some((low.parse::<i64>().ok()?, high.parse::<i64>().ok()?)));
     match range {
-        Some((low, high)) => rng.between(low, high).to_string(),
-        None => {
-            let parts = alternatives(slot);
-            fill(parts[rng.below(parts.len() as u64) as usize], said, rng)
-        }
+        Some((low, high)) => Part::Number(low, high),
+        None => Part::OneOf(alternatives(slot).into_iter().map(parts).collect()),
     }
 }
 
 /// The parts of a slot between the bars that are not within a slot of its own.
-fn alternatives(slot: &str) -> Vec<&str> {
+fn alternatives(slot: &'static str) -> Vec<&'static str> {
     let mut open = 0;
-    let mut parts = Vec::new();
+    let mut ways = Vec::new();
     let mut start = 0;
     for (at, c) in slot.char_indices() {
         match c {
             '{' => open += 1,
             '}' => open -= 1,
             '|' if open == 0 => {
-                parts.push(&slot[start..at]);
+                ways.push(&slot[start..at]);
                 start = at + 1;
             }
             _ => {}
         }
     }
-    parts.push(&slot[start..]);
-    parts
+    ways.push(&slot[start..]);
+    ways
 }
 
 #[cfg(test)]
@@ -133,7 +170,9 @@ mod tests {
     #[test]
     fn slots_are_filled() {
         let mut rng = Rng::named(1, "words", 0);
-        let text = fill("付{$who}{5-5}元{买菜|{买|买}菜}", &[("who", "妈")], &mut rng);
+        let mut text = String::new();
+        let phrase = parts("付{$who}{5-5}元{买菜|{买|买}菜}");
+        fill(&phrase, &[("who", "妈")], &mut rng, &mut text);
         assert_eq!(text, "付妈5元买菜");
     }
 

@@ -284,7 +284,7 @@ impl World {
             schemes: Vec::new(),
             words: Words::new(),
             names: Names::new(seed),
-            agenda: Agenda::default(),
+            agenda: Agenda::from(scenario.start),
             bank: Bank::new(seed, hold, scenario.customs),
             purses: Purses::new(seed, scenario),
             closed,

@@ -1,6 +1,5 @@
 //! The ids of commands that were executed, with what they said.
 
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -10,7 +9,7 @@ use crate::packet::bugs::{Bug, made};
 const PARTS: usize = 256;
 /// A part is looked through for what can be forgotten once it has doubled, and not below this size
 /// (a small one in tests, so that much is forgotten).
-const PART_MIN: usize = if cfg!(test) { 2 } else { 1024 };
+const PART_MIN: usize = if cfg!(test) { 2 } else { 64 };
 
 /// An executed command, found by its id.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -29,11 +28,18 @@ pub(super) struct Ids {
     parts: Vec<Part>,
 }
 
+/// A table in which an id stands in the place that its hash says, or in the next that is free after
+/// it: whoever looks for it looks at one place in memory, and whoever adds it looks at no other.
 #[derive(Clone, Debug, Default)]
 struct Part {
-    table: HashTable<Known>,
+    /// A power of two of them; at most three quarters are taken.
+    places: Vec<Known>,
+    len: usize,
     survivors: usize,
 }
+
+/// The number in a place that is free.
+const FREE: u64 = u64::MAX;
 
 impl Default for Ids {
     fn default() -> Ids {
@@ -50,8 +56,9 @@ impl Ids {
     }
 
     pub(super) fn find(&self, id: u128) -> Option<Known> {
-        let part = &self.parts[(id >> 64) as usize % PARTS];
-        part.table.find(id as u64, |known| known.id == id).copied()
+        let part = &self.parts[part_of(id)];
+        let known = part.places.get(part.place_of(id)?)?;
+        (known.number != FREE).then_some(*known)
     }
 
     /// Reads where an id is or would be, so that it is near when it is needed.
@@ -62,17 +69,50 @@ impl Ids {
     /// Adds an id, in place of an earlier use of it that only the table still remembers; those of
     /// numbers below `first` may be forgotten.
     pub(super) fn add(&mut self, id: u128, body: u64, number: u64, first: u64) {
-        let part = &mut self.parts[(id >> 64) as usize % PARTS];
-        if part.table.len() >= PART_MIN.max(2 * part.survivors) {
-            part.table.retain(|known| known.number >= first);
-            part.survivors = part.table.len();
+        let part = &mut self.parts[part_of(id)];
+        if part.len >= PART_MIN.max(2 * part.survivors) {
+            part.rebuild(part.places.len(), first);
+            part.survivors = part.len;
         }
-        let known = Known { id, body, number };
-        match part.table.find_mut(id as u64, |known| known.id == id) {
-            Some(earlier) if !made(Bug::ForgottenIdKeepsItsPlace) => *earlier = known,
-            _ => {
-                part.table.insert_unique(id as u64, known, |known| known.id as u64);
-            }
+        if (part.len + 1) * 4 > part.places.len() * 3 {
+            part.rebuild((part.places.len() * 2).max(4), 0);
+        }
+        part.put(Known { id, body, number });
+    }
+}
+
+fn part_of(id: u128) -> usize {
+    (id >> 64) as usize % PARTS
+}
+
+impl Part {
+    /// Where an id stands, or else would.
+    fn place_of(&self, id: u128) -> Option<usize> {
+        let mask = self.places.len().checked_sub(1)?;
+        let mut place = id as usize & mask;
+        while self.places[place].number != FREE && self.places[place].id != id {
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+
+    fn put(&mut self, known: Known) {
+        let place = self.place_of(known.id).expect("there is room");
+        let there = &mut self.places[place];
+        let free = there.number == FREE;
+        self.len += usize::from(free);
+        if free || !made(Bug::ForgottenIdKeepsItsPlace) {
+            *there = known;
+        }
+    }
+
+    /// Puts those of numbers from `first` on into so many places.
+    fn rebuild(&mut self, places: usize, first: u64) {
+        let free = Known { id: 0, body: 0, number: FREE };
+        let earlier = std::mem::replace(&mut self.places, vec![free; places]);
+        self.len = 0;
+        for known in earlier.into_iter().filter(|known| (first..FREE).contains(&known.number)) {
+            self.put(known);
         }
     }
 }
@@ -89,8 +129,8 @@ impl From<Vec<Known>> for Ids {
 
 impl From<Ids> for Vec<Known> {
     fn from(ids: Ids) -> Vec<Known> {
-        let mut all: Vec<Known> =
-            ids.parts.into_iter().flat_map(|part| part.table.into_iter()).collect();
+        let mut all: Vec<Known> = ids.parts.into_iter().flat_map(|part| part.places).collect();
+        all.retain(|known| known.number != FREE);
         all.sort_unstable_by_key(|known| known.number);
         all
     }

@@ -294,6 +294,11 @@ impl Engine {
         std::mem::take(&mut self.effects)
     }
 
+    /// The same, after what stands in `taken`.
+    pub fn take_effects_into(&mut self, taken: &mut Vec<Effect>) {
+        taken.append(&mut self.effects);
+    }
+
     /// The packets whose chains have grown since [`end_batch`](Self::end_batch), in the order in
     /// which they did.
     pub fn heads(&self) -> impl Iterator<Item = Head<'_>> {
@@ -551,6 +556,11 @@ impl Engine {
     fn find_packet(&self, id: &str) -> Option<u64> {
         let same = |&number: &u64| &*self.packets[number].name == id;
         self.packet_numbers.find(xxh3_64(id.as_bytes()), same).copied()
+    }
+
+    /// The number that a packet of an id probably has, without a look at the packets.
+    fn guess_packet(&self, id: &str) -> Option<u64> {
+        self.packet_numbers.find(xxh3_64(id.as_bytes()), |_| true).copied()
     }
 
     /// Forgets commands, transactions and packets that are older than the memory. What is held is

@@ -227,6 +227,7 @@ impl World {
     }
 
     fn decided(&mut self, awaited: Awaited, Decided { verdict, evidence }: Decided) {
+        let id = self.names.request(awaited.request);
         let closed = self.closed();
         let hold = closed.reactions.hold;
         let ttl = Span::from_seconds((hold / 1000) as u32);
@@ -236,8 +237,7 @@ impl World {
             Verdict::Hold => Decision::Hold { ttl },
             Verdict::Block => Decision::Block,
         };
-        let mut text = itoa::Buffer::new();
-        let transaction = text.format(awaited.request);
+        let transaction = id.as_str();
         let (rules_hash, evidence_hash) = (closed.rules_hash, evidence);
         let command = Command::Decide { transaction, decision, rules_hash, evidence_hash };
         let reply = self.ask(command);
@@ -342,10 +342,11 @@ impl World {
 
     /// A person ends the hold of a transaction.
     fn resolve(&mut self, transaction: Seq, release: bool) {
+        let names = self.names;
         let Some(held) = self.closed().held.get(&transaction) else { return };
-        let mut text = itoa::Buffer::new();
+        let id = names.request(held.awaited.request);
         let command = Command::Resolve {
-            transaction: text.format(held.awaited.request),
+            transaction: id.as_str(),
             resolution: if release { Resolution::Release } else { Resolution::Return },
             actor: "review-desk",
             reason: if release { "looks honest" } else { "looks fraudulent" },

@@ -1,8 +1,8 @@
 //! How long what packets bring stays on an account: first in, first out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::tables::Tables;
+use super::tables::{Met, Tables};
 use super::{Of, Row};
 use crate::simulate::figures::{self, DAY, GroupType, MINUTE};
 
@@ -43,7 +43,7 @@ struct Book {
 
 /// The books of ordinary people.
 #[derive(Default)]
-pub(crate) struct Books(BTreeMap<u32, Book>);
+pub(crate) struct Books(Met<u32, Book>);
 
 impl Books {
     /// A packet brought somebody money.

@@ -1,12 +1,14 @@
 //! Reads the files of a population.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rustc_hash::FxHashMap;
 
 use super::tables::{AccountSeen, Packet, Tables};
 use crate::diagnostic::{Failure, Message};
@@ -44,8 +46,8 @@ fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
     Failure::file("unreadable-file", path, message, None)
 }
 
-fn labels(path: &Path, tables: &mut Tables) -> Result2<HashMap<u32, Part>> {
-    let mut parts = HashMap::new();
+fn labels(path: &Path, tables: &mut Tables) -> Result2<FxHashMap<u32, Part>> {
+    let mut parts = FxHashMap::default();
     for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
         let batch = batch?;
         let [kinds, ids, labels, typologies, roles] =
@@ -77,7 +79,7 @@ fn labels(path: &Path, tables: &mut Tables) -> Result2<HashMap<u32, Part>> {
     Ok(parts)
 }
 
-fn events(path: &Path, parts: &HashMap<u32, Part>, tables: &mut Tables) -> Result2<()> {
+fn events(path: &Path, parts: &FxHashMap<u32, Part>, tables: &mut Tables) -> Result2<()> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
     let told = |key: &str| {
         let pairs = builder.metadata().file_metadata().key_value_metadata()?;
@@ -94,11 +96,38 @@ fn events(path: &Path, parts: &HashMap<u32, Part>, tables: &mut Tables) -> Resul
     let days = told(MEMBERS_KEY).ok_or("it was not finished")?;
     let (strong, weak) = days.split_once(';').ok_or("its days of members are cut short")?;
     tables.member_days = [strong.parse()?, weak.parse()?];
-    for batch in builder.with_batch_size(8192).build()? {
-        read_batch(&batch?, parts, tables)?;
-    }
-    Ok(())
+    let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+    let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
+    // One thread unpacks the columns, and this one looks at what is in them.
+    std::thread::scope(|scope| {
+        let (sender, unpacked) = sync_channel(BATCHES_AHEAD);
+        scope.spawn(move || {
+            // Whoever has met a mistake takes no more.
+            let _ = batches.into_iter().try_for_each(|batch| sender.send(batch));
+        });
+        unpacked.into_iter().try_for_each(|batch| read_batch(&batch?, parts, tables))
+    })
 }
+
+/// Rows that are looked at together.
+const BATCH_ROWS: usize = 8192;
+/// Batches that may wait to be looked at.
+const BATCHES_AHEAD: usize = 4;
+/// What is looked at.
+const COLUMNS: [&str; 12] = [
+    "event_id",
+    "event_time",
+    "kind",
+    "account_id",
+    "group_id",
+    "packet_id",
+    "amount_fen",
+    "play",
+    "funding",
+    "region",
+    "age_band",
+    "text",
+];
 
 /// The columns that are looked at.
 struct Columns<'b> {
@@ -115,7 +144,11 @@ struct Columns<'b> {
     amounts: &'b Int64Array,
 }
 
-fn read_batch(batch: &RecordBatch, parts: &HashMap<u32, Part>, tables: &mut Tables) -> Result2<()> {
+fn read_batch(
+    batch: &RecordBatch,
+    parts: &FxHashMap<u32, Part>,
+    tables: &mut Tables,
+) -> Result2<()> {
     let columns = Columns {
         ids: strings(batch, "event_id")?,
         kinds: strings(batch, "kind")?,
@@ -147,7 +180,7 @@ impl Columns<'_> {
         &self,
         row: usize,
         time: i64,
-        parts: &HashMap<u32, Part>,
+        parts: &FxHashMap<u32, Part>,
         tables: &mut Tables,
     ) -> Result2<()> {
         let part = number(self.ids.value(row)).and_then(|id| parts.get(&id)).copied();

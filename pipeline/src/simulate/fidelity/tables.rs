@@ -1,6 +1,10 @@
 //! What is remembered of the events of a population, to be measured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasherDefault;
+
+use indexmap::IndexMap;
+use rustc_hash::FxHasher;
 
 use super::Of;
 use super::dwell::{Books, Flow};
@@ -55,6 +59,9 @@ struct Member {
     relays: usize,
 }
 
+/// A map in the order in which its keys came, which is fast where there are many.
+pub(super) type Met<K, V> = IndexMap<K, V, BuildHasherDefault<FxHasher>>;
+
 /// All that is remembered.
 #[derive(Default)]
 pub(crate) struct Tables {
@@ -64,7 +71,7 @@ pub(crate) struct Tables {
     pub(crate) packets: Vec<Packet>,
     pub(crate) groups: BTreeMap<u32, GroupSeen>,
     pub(crate) accounts: BTreeMap<u32, AccountSeen>,
-    members: BTreeMap<(u32, u32), Member>,
+    members: Met<(u32, u32), Member>,
     /// Fraudulent ones and all.
     pub(crate) transactions: [usize; 2],
     /// Sends and claims in groups of strong ties and of weak ones, on ordinary days.

@@ -25,7 +25,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
     let book = world.words.section("code.books");
     let week = (day / 7) as usize;
     let words: Vec<&'static str> =
-        (0..BOOK_WORDS).map(|at| book[(week * BOOK_WORDS + at) % book.len()]).collect();
+        (0..BOOK_WORDS).map(|at| book[(week * BOOK_WORDS + at) % book.len()].line).collect();
     let word = *rng.pick(&words);
     let mut rooms: Vec<(Group, Vec<Account>)> = Vec::new();
     for at in 0..by(difficulty, 1, 2, 3) {
