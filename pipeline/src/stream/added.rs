@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::ends::Watching;
 use crate::diagnostic::{Failure, Message};
 
 /// How often brokers are asked.
@@ -27,19 +26,16 @@ struct Other {
 pub(super) struct Added(Arc<OnceLock<Other>>);
 
 impl Added {
-    /// Watches topics whose partitions are these, for as long as the consumer is used.
-    pub(super) fn watch(
-        consumer: &Arc<BaseConsumer<Watching>>,
-        names: impl Iterator<Item = String>,
-    ) -> Added {
+    /// Watches topics whose partitions are these, for as long as the client that asks is there.
+    pub(super) fn watch(asker: &Arc<BaseConsumer>, names: impl Iterator<Item = String>) -> Added {
         let mut topics: BTreeMap<String, usize> = BTreeMap::new();
         for topic in names {
             *topics.entry(topic).or_default() += 1;
         }
-        let (consumer, found) = (Arc::downgrade(consumer), Arc::new(OnceLock::new()));
+        let (asker, found) = (Arc::downgrade(asker), Arc::new(OnceLock::new()));
         let told = found.clone();
         std::thread::spawn(move || {
-            while let Some(other) = look(&consumer, &topics) {
+            while let Some(other) = look(&asker, &topics) {
                 if let Some(other) = other {
                     let _ = told.set(other);
                     return;
@@ -68,13 +64,10 @@ impl Added {
 }
 
 /// A topic that has more partitions than it had; the outer none where nobody reads any more.
-fn look(
-    consumer: &Weak<BaseConsumer<Watching>>,
-    topics: &BTreeMap<String, usize>,
-) -> Option<Option<Other>> {
-    let consumer = consumer.upgrade()?;
+fn look(asker: &Weak<BaseConsumer>, topics: &BTreeMap<String, usize>) -> Option<Option<Other>> {
+    let asker = asker.upgrade()?;
     for (topic, was) in topics {
-        let Ok(metadata) = consumer.fetch_metadata(Some(topic), ANSWER) else { continue };
+        let Ok(metadata) = asker.fetch_metadata(Some(topic), ANSWER) else { continue };
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let now = found.filter(|found| found.error().is_none());
         let now = now.map_or(0, |found| found.partitions().len());

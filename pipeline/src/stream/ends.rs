@@ -72,7 +72,7 @@ type End = (Since, u64);
 
 /// The ends of partitions.
 pub(super) struct Ends {
-    consumer: Arc<BaseConsumer<Watching>>,
+    reading: Arc<BaseConsumer<Watching>>,
     names: Vec<(String, i32)>,
     wanted: Vec<usize>,
     asked: SyncSender<Vec<usize>>,
@@ -80,14 +80,18 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Watching>>, names: Vec<(String, i32)>) -> Ends {
+    pub(super) fn new(
+        reading: Arc<BaseConsumer<Watching>>,
+        asker: Arc<BaseConsumer>,
+        names: Vec<(String, i32)>,
+    ) -> Ends {
         // While one question is under way another waits; more would be no news.
         let (asked, questions) = sync_channel(1);
         let told = Arc::new(Mutex::new(BTreeMap::new()));
-        let (own, names_own, told_own) = (consumer.clone(), names.clone(), told.clone());
-        // It ends with whoever asks.
-        std::thread::spawn(move || answer(&own, &names_own, &questions, &told_own));
-        Ends { consumer, names, wanted: Vec::new(), asked, told }
+        let (names_own, told_own) = (names.clone(), told.clone());
+        // It ends with whoever wants to know.
+        std::thread::spawn(move || answer(&asker, &names_own, &questions, &told_own));
+        Ends { reading, names, wanted: Vec::new(), asked, told }
     }
 
     /// Whether a partition that has been quiet since then was read to an end that was asked for
@@ -109,7 +113,7 @@ impl Ends {
             return true;
         }
         // Nothing but ends of transactions may stand before the end.
-        let read_to = lock(&self.consumer.context().read_to).get(&self.names[at]).copied();
+        let read_to = lock(&self.reading.context().read_to).get(&self.names[at]).copied();
         let reached = read_to.is_some_and(|read_to| read_to >= end);
         if !reached {
             // The end may have moved since; one that stays is reached some time.
@@ -141,7 +145,7 @@ fn counts(asked: Duration, quiet: Duration, idle: Duration) -> bool {
 
 /// Answers questions until nobody asks.
 fn answer(
-    consumer: &BaseConsumer<Watching>,
+    asker: &BaseConsumer,
     names: &[(String, i32)],
     questions: &Receiver<Vec<usize>>,
     told: &Mutex<BTreeMap<usize, End>>,
@@ -149,14 +153,14 @@ fn answer(
     while let Ok(wanted) = questions.recv() {
         // Before the question: the answer is at least as new.
         let asked = Since::now();
-        if let Ok(ends) = together(consumer, names, &wanted) {
+        if let Ok(ends) = together(asker, names, &wanted) {
             lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
             continue;
         }
         // One that is out of reach spoils the answer for all.
         for at in wanted {
             let asked = Since::now();
-            if let Ok(ends) = together(consumer, names, &[at]) {
+            if let Ok(ends) = together(asker, names, &[at]) {
                 lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
             }
         }
@@ -165,7 +169,7 @@ fn answer(
 
 /// The ends of some partitions, in one question to each broker.
 fn together(
-    consumer: &BaseConsumer<Watching>,
+    asker: &BaseConsumer,
     names: &[(String, i32)],
     wanted: &[usize],
 ) -> KafkaResult<Vec<(usize, u64)>> {
@@ -174,7 +178,7 @@ fn together(
         let (topic, partition) = &names[*at];
         list.add_partition_offset(topic, *partition, Offset::End)?;
     }
-    let found = consumer.offsets_for_times(list, ANSWER)?;
+    let found = asker.offsets_for_times(list, ANSWER)?;
     let mut ends = Vec::new();
     for at in wanted {
         let (topic, partition) = &names[*at];

@@ -51,6 +51,7 @@ pub(super) struct Fetched {
 /// Partitions that are read.
 pub(super) struct Input {
     consumer: Arc<BaseConsumer<Watching>>,
+    asker: Arc<BaseConsumer>,
     pub(super) sources: Vec<Reading>,
     ends: Option<Ends>,
     added: Option<Added>,
@@ -115,7 +116,8 @@ impl Input {
                 quiet: Since::now(),
             });
         }
-        let mut input = Input { consumer, sources, ends: None, added: None };
+        let asker = Arc::new(cluster.asker()?);
+        let mut input = Input { consumer, asker, sources, ends: None, added: None };
         input.take_early(Duration::ZERO)?;
         Ok(input)
     }
@@ -169,9 +171,10 @@ impl Input {
         if source.quiet.elapsed() < idle {
             return false;
         }
-        let consumer = &self.consumer;
+        let (consumer, asker) = (&self.consumer, &self.asker);
         let names = self.sources.iter().map(|source| (source.topic.clone(), source.partition));
-        let ends = self.ends.get_or_insert_with(|| Ends::new(consumer.clone(), names.collect()));
+        let begin = || Ends::new(consumer.clone(), asker.clone(), names.collect());
+        let ends = self.ends.get_or_insert_with(begin);
         ends.is_reached(at, source.position, source.quiet, idle)
     }
 
@@ -185,9 +188,9 @@ impl Input {
     /// That a topic has got partitions which are not read; asked again and again, from the first
     /// time on.
     pub(super) fn added(&mut self) -> Option<Failure> {
-        let (consumer, sources) = (&self.consumer, &self.sources);
+        let (asker, sources) = (&self.asker, &self.sources);
         let names = || sources.iter().map(|source| source.topic.clone());
-        self.added.get_or_insert_with(|| Added::watch(consumer, names())).found()
+        self.added.get_or_insert_with(|| Added::watch(asker, names())).found()
     }
 
     /// How many records a partition has that were not read, as far as is known.
@@ -368,4 +371,51 @@ fn gone((topic, partition): (&str, i32), offset: u64, (low, high): (u64, u64)) -
              它们已被保留策略删除，或主题被重建"
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+
+    /// Brokers that answer later than questions about ends wait for.
+    const SLOW: Duration = Duration::from_millis(1_300);
+
+    /// A connection is closed where a question was not answered in time. That by which is read must
+    /// not be: it would be opened again later and later, also when brokers are quick again.
+    #[test]
+    fn questions_that_slow_brokers_do_not_answer_in_time_do_not_hinder_reading() {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
+        let cluster = Cluster {
+            brokers: brokers.bootstrap_servers(),
+            connect_limit: 10_000,
+            settings: BTreeMap::new(),
+        };
+        let producer: BaseProducer = cluster.client().create().unwrap();
+        let wanted = [("t".to_owned(), 0, Start::Earliest)];
+        let mut input = Input::open(&cluster, &wanted).unwrap();
+        brokers.broker_round_trip_time(1, SLOW).unwrap();
+        let read = |input: &mut Input, many: usize, limit: Duration| {
+            let (since, mut got) = (Since::now(), 0);
+            while got < many && since.elapsed() < limit {
+                got += input.take(0, None).unwrap().len();
+                // As a stream does whose partition is quiet.
+                input.is_idle(0, Duration::ZERO);
+                input.ask_ends();
+                input.rest(false).unwrap();
+            }
+            got
+        };
+        for _ in 0..4 {
+            assert_eq!(read(&mut input, 1, Duration::from_secs(3)), 0, "nothing was sent");
+            producer.send(BaseRecord::<[u8], [u8]>::to("t").payload(b"one")).unwrap();
+            producer.flush(Duration::from_secs(10)).unwrap();
+            assert_eq!(read(&mut input, 1, 4 * SLOW), 1, "it is there and is not read");
+        }
+    }
 }
