@@ -34,8 +34,6 @@ const NOTICING: [(&str, &str); 4] = [
     ("socket.connection.setup.timeout.ms", "10000"),
     ("socket.timeout.ms", "30000"),
 ];
-/// Questions that are not answered in time, after which whoever [asks](Cluster::asker) connects anew.
-const UNANSWERED_MAX: &str = "10";
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
@@ -57,14 +55,6 @@ impl Cluster {
     /// A consumer of what is committed, which starts where it is told and nowhere else.
     pub(super) fn consumer(&self) -> Result<BaseConsumer, Failure> {
         make(&self.consumer_settings(1))
-    }
-
-    /// A client that asks beside one that reads, and may be impatient: the connection by which a
-    /// question was not answered in time is closed, and what waits there to be sent when it is open
-    /// again may be too late by then, so that it is closed once more. Whatever reads by it would
-    /// stand still for as long as that goes on.
-    pub(super) fn asker(&self) -> Result<BaseConsumer, Failure> {
-        make(self.consumer_settings(1).set("socket.max.fails", UNANSWERED_MAX))
     }
 
     /// The settings of such a consumer of so many partitions.

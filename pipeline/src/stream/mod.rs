@@ -30,6 +30,7 @@ mod engine;
 mod export;
 mod http;
 mod input;
+mod known;
 mod live;
 mod output;
 mod produce;
