@@ -40,6 +40,7 @@ mod serve;
 mod shadow;
 mod start;
 mod snapshots;
+mod told;
 mod uploads;
 
 pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};
