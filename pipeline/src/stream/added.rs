@@ -46,7 +46,7 @@ impl Added {
             let mut asker = None;
             while reading.strong_count() > 0 {
                 // One that has no answer may know no broker any more.
-                let client = asker.take().or_else(|| cluster.consumer().ok());
+                let client = asker.take().or_else(|| cluster.asker().ok());
                 match client.as_ref().map(|client| look(client, &topics)) {
                     Some(Ok(Some(other))) => {
                         let _ = told.set(other);

@@ -57,6 +57,11 @@ impl Cluster {
         make(&self.consumer_settings(1))
     }
 
+    /// A client that only asks, and is impatient: its connection lasts where an answer comes too late.
+    pub(super) fn asker(&self) -> Result<BaseConsumer, Failure> {
+        make(self.consumer_settings(1).set("socket.max.fails", "0"))
+    }
+
     /// The settings of such a consumer of so many partitions.
     pub(super) fn consumer_settings(&self, partitions: usize) -> ClientConfig {
         let mut client = self.client();

@@ -161,7 +161,7 @@ fn answer(
     let (mut asker, mut in_vain) = (None, 0);
     while let Ok(wanted) = questions.recv() {
         // The settings are those of the client that reads.
-        let Some(client) = asker.take().or_else(|| cluster.consumer().ok()) else { continue };
+        let Some(client) = asker.take().or_else(|| cluster.asker().ok()) else { continue };
         let mut ask = |wanted: &[usize]| {
             // Before the question: the answer is at least as new.
             let asked = Since::now();
