@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-pub use self::cluster::{Followed, follow, follow_session};
+pub use self::cluster::{Followed, ReadNews, follow, follow_session};
 pub use self::model::ModelPaths;
 pub(crate) use self::rescoring::Rescoring;
 pub use self::session::{Decided, InForce, Laid, Session, Settings};

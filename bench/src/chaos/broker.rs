@@ -4,8 +4,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::measure::fail;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A broker, and its two ways in.
 #[derive(Debug)]
@@ -40,8 +43,15 @@ impl Broker {
         Ok(Broker { script, dir: dir.to_owned(), proxy, address, behind })
     }
 
+    /// Kills it, and waits until it is gone: one that is about to go looks as if it ran.
     pub(super) fn kill(&self) -> Result<(), String> {
-        self.signal("-KILL")
+        self.signal("-KILL")?;
+        let process = Path::new("/proc").join(self.pid()?);
+        // Of one whose parent has not looked after it a name is left, and nothing else.
+        while fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty()) {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     pub(super) fn freeze(&self) -> Result<(), String> {
@@ -75,9 +85,13 @@ impl Broker {
     }
 
     fn signal(&self, name: &str) -> Result<(), String> {
+        signal(name, &self.pid()?)
+    }
+
+    fn pid(&self) -> Result<String, String> {
         let path = self.dir.join("kafka.pid");
         let pid = fs::read_to_string(&path).map_err(fail(&path))?;
-        signal(name, pid.trim())
+        Ok(pid.trim().to_owned())
     }
 }
 

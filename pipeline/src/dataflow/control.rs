@@ -50,8 +50,8 @@ enum Said {
     Step { number: usize, step: Step, part: Option<StepPart> },
     /// All is to be saved, under this number.
     Save(u64),
-    /// There are no more steps.
-    End,
+    /// There are no more steps; whether all meet again.
+    End { again: bool },
 }
 
 /// What workers of other processes tell process 0.
@@ -237,7 +237,8 @@ impl Control {
     /// There are no more steps.
     pub(super) fn end(&mut self) {
         if self.seat.leads() && self.seat.speaks() {
-            self.say(|_| Said::End);
+            let again = self.steps.meets_again();
+            self.say(|_| Said::End { again });
         }
     }
 
@@ -278,9 +279,9 @@ fn hear_lead(lead: StreamVec<'_, u64, Lead>, shared: Arc<Shared>, steps: Arc<dyn
                             Err(why) => shared.fail(why),
                         },
                         Said::Save(number) => steps.ask(number),
-                        Said::End => {
+                        Said::End { again } => {
                             shared.end();
-                            steps.no_more();
+                            steps.no_more(again);
                         }
                     }
                 }

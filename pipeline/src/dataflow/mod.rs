@@ -35,7 +35,7 @@ use timely::dataflow::{ProbeHandle, StreamVec};
 use timely::execute::execute_from;
 
 pub(crate) use self::control::BEFORE_BEGIN;
-pub use self::steps::{Live, Next, Planned, StepPart, Steps};
+pub use self::steps::{Learn, Live, Next, Planned, StepPart, Steps};
 
 use self::control::Seat;
 use self::keepers::Keepers;

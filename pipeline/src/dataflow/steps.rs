@@ -72,8 +72,13 @@ pub trait Steps: Send + Sync {
     /// Process 0 asks for what workers keep, under this number.
     fn ask(&self, _number: u64) {}
 
-    /// Process 0 says that there is no more.
-    fn no_more(&self) {}
+    /// Process 0 says that there is no more, and whether all meet again after it.
+    fn no_more(&self, _again: bool) {}
+
+    /// Whether the processes of a cluster meet again when there is no more.
+    fn meets_again(&self) -> bool {
+        false
+    }
 
     /// A process of the cluster was asked to end: whether whoever feeds the steps ends it, by
     /// feeding no more.
@@ -89,7 +94,12 @@ pub struct StepPart {
     first: usize,
     events: Stored,
     effective: Vec<i64>,
+    /// What is to be learnt before it, see [`Live::tell`].
+    news: Vec<Vec<u8>>,
 }
+
+/// Learns what process 0 tells with a step, before the step is read.
+pub type Learn = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
 
 /// The steps of a job whose events are all there.
 pub struct Planned {
@@ -128,8 +138,8 @@ pub struct Live {
     workers: usize,
     /// Those of all processes, which say what they keep.
     peers: usize,
-    /// Of the events of steps that come from process 0.
-    schema: Option<Arc<Schema>>,
+    /// Of the events of steps that come from process 0, and who learns what that one tells.
+    led: Option<(Arc<Schema>, Learn)>,
     /// Whether another process was asked to end.
     end_asked: AtomicBool,
     restored: Option<Arc<Saved>>,
@@ -147,6 +157,10 @@ struct Fed {
     events: usize,
     until: Option<i64>,
     ended: bool,
+    /// Whether the processes meet again after the end.
+    again: bool,
+    /// What goes to the other processes with the next step.
+    news: Vec<Vec<u8>>,
     threads: Vec<Thread>,
     /// How often it was asked what workers keep.
     saves: u64,
@@ -164,6 +178,7 @@ struct LiveStep {
     first: usize,
     chunk: Arc<Chunk>,
     effective: Arc<[i64]>,
+    news: Vec<Vec<u8>>,
     /// Workers that have not read their share.
     left: usize,
 }
@@ -174,7 +189,7 @@ impl Live {
         Live {
             workers,
             peers: workers,
-            schema: None,
+            led: None,
             end_asked: AtomicBool::new(false),
             restored: None,
             told: Condvar::new(),
@@ -189,8 +204,13 @@ impl Live {
     }
 
     /// For so many workers of a process that process 0 feeds.
-    pub fn led(workers: usize, schema: &Arc<Schema>) -> Live {
-        Live { schema: Some(schema.clone()), ..Live::new(workers) }
+    pub fn led(workers: usize, schema: &Arc<Schema>, learn: Learn) -> Live {
+        Live { led: Some((schema.clone(), learn)), ..Live::new(workers) }
+    }
+
+    /// Has the other processes learn something before they read the next step that is fed.
+    pub fn tell(&self, news: Vec<u8>) {
+        self.fed().news.push(news);
     }
 
     /// Whether another process was asked to end.
@@ -268,14 +288,21 @@ impl Live {
         let first = events.start;
         let step = Step { events, time: begun, until, epoch };
         let (chunk, effective) = (Arc::new(chunk), effective.into());
-        fed.steps.push_back(LiveStep { step, first, chunk, effective, left: self.workers });
+        let (news, left) = (std::mem::take(&mut fed.news), self.workers);
+        fed.steps.push_back(LiveStep { step, first, chunk, effective, news, left });
         fed.threads.iter().for_each(Thread::unpark);
     }
 
     /// Says that there is no more.
     pub fn end(&self) {
+        self.end_with(false);
+    }
+
+    /// The same, and whether the processes meet again after it.
+    pub(crate) fn end_with(&self, again: bool) {
         let mut fed = self.fed();
         fed.ended = true;
+        fed.again |= again;
         fed.threads.iter().for_each(Thread::unpark);
     }
 
@@ -336,26 +363,25 @@ impl Steps for Live {
         let fed = self.fed();
         let live = &fed.steps[step - fed.read];
         let (chunk, effective, first) = (live.chunk.clone(), live.effective.clone(), live.first);
+        let news = live.news.clone();
         drop(fed);
         let own = share.start - first..share.end - first;
         let rows: Vec<(u32, u32)> = own.clone().map(|row| (0, row as u32)).collect();
         let schema = chunk.schema().clone();
         let events = Chunk::gather(&schema, &[chunk], &rows).into_stored();
-        Some(StepPart { first: share.start, events, effective: effective[own].to_vec() })
+        Some(StepPart { first: share.start, events, effective: effective[own].to_vec(), news })
     }
 
     fn take(&self, _: usize, step: Step, part: Option<StepPart>) -> Result<(), String> {
-        let (Some(part), Some(schema)) = (part, &self.schema) else {
+        let (Some(part), Some((schema, learn))) = (part, &self.led) else {
             return Err("process 0 sends no events, and there are none here".to_owned());
         };
-        if step.epoch > 0 {
-            return Err("process 0 decides by rules that are not here".to_owned());
-        }
-        let StepPart { first, events, effective } = part;
+        let StepPart { first, events, effective, news } = part;
+        news.iter().try_for_each(|news| learn(news))?;
         let chunk = Arc::new(Chunk::from_stored(schema, events));
         let mut fed = self.fed();
         let (effective, left) = (effective.into(), self.workers);
-        fed.steps.push_back(LiveStep { step, first, chunk, effective, left });
+        fed.steps.push_back(LiveStep { step, first, chunk, effective, news: Vec::new(), left });
         fed.threads.iter().for_each(Thread::unpark);
         Ok(())
     }
@@ -366,8 +392,12 @@ impl Steps for Live {
         fed.threads.iter().for_each(Thread::unpark);
     }
 
-    fn no_more(&self) {
-        self.end();
+    fn no_more(&self, again: bool) {
+        self.end_with(again);
+    }
+
+    fn meets_again(&self) -> bool {
+        self.fed().again
     }
 
     fn end_asked(&self) -> bool {

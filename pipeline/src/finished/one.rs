@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::tables::{column, ints, open, read_reasons, strings, text, times};
+use super::tables::{column, ints, open, read_reasons, strings, text, times, widened};
 use super::{FinishedRun, Reason, damaged};
 use crate::diagnostic::Failure;
 use crate::expr::Constant;
@@ -106,11 +106,13 @@ impl FinishedRun {
         mut row: usize,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
     ) -> Result<(), Failure> {
+        let schema = self.table_schema(file)?;
         for path in self.files(file) {
             let failed = |error: String| damaged(&path, &error);
             let builder = open(&path).map_err(failed)?;
             let rows = builder.metadata().file_metadata().num_rows() as usize;
             if row < rows {
+                let each = &mut |batch: &RecordBatch| each(&widened(batch, &schema)?);
                 return one_row(builder, row, each).map_err(failed);
             }
             row -= rows;

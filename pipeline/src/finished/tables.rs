@@ -2,12 +2,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchReader as _, StringArray,
+    Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    new_null_array,
 };
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Int64Type, Schema, TimestampMillisecondType};
+use arrow::datatypes::{
+    DataType, FieldRef, Int64Type, Schema, SchemaRef, TimestampMillisecondType,
+};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -111,8 +115,7 @@ impl FinishedRun {
     /// # Errors
     /// When features.parquet cannot be read.
     pub fn feature_types(&self) -> Result<Vec<(String, DataType)>, Failure> {
-        let Some(path) = self.files("features.parquet").next() else { return Ok(Vec::new()) };
-        let schema = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
+        let schema = self.table_schema("features.parquet")?;
         let columns = schema.fields().iter().filter(|field| field.name() != "event_id");
         Ok(columns.map(|field| (field.name().clone(), field.data_type().clone())).collect())
     }
@@ -166,8 +169,24 @@ impl FinishedRun {
         let mut files: Vec<PathBuf> = self.files(file).collect();
         files.reverse();
         let path = files.pop().unwrap_or_default();
-        let batches = batches(&path, wanted).map_err(|error| damaged(&path, &error))?;
+        let schema = projected(&self.table_schema(file)?, wanted);
+        let batches = batches(&path, &schema).map_err(|error| damaged(&path, &error))?;
         Ok(RowReader { files, path, batches, held: Vec::new() })
+    }
+
+    /// The columns of a table: those of all its parts, for rules that came into force on the way may
+    /// have brought features, which the parts before have not.
+    pub(super) fn table_schema(&self, file: &str) -> Result<SchemaRef, Failure> {
+        let mut fields: Vec<FieldRef> = Vec::new();
+        for path in self.files(file) {
+            let part = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
+            for field in part.fields() {
+                if fields.iter().all(|held| held.name() != field.name()) {
+                    fields.push(field.clone());
+                }
+            }
+        }
+        Ok(Arc::new(Schema::new(fields)))
     }
 
     /// The verdicts on accounts and groups at its end.
@@ -193,7 +212,9 @@ impl FinishedRun {
             }
             Ok(())
         };
-        scan(&path, &|_| true, each).map_err(|error| damaged(&path, &error))?;
+        let whole = open(&path).map(|file| file.schema().clone());
+        let scanned = whole.and_then(|schema| scan(&path, &schema, each));
+        scanned.map_err(|error| damaged(&path, &error))?;
         Ok(found)
     }
 
@@ -203,8 +224,9 @@ impl FinishedRun {
         wanted: &dyn Fn(&str) -> bool,
         each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
     ) -> Result<(), Failure> {
+        let schema = projected(&self.table_schema(file)?, wanted);
         for path in self.files(file) {
-            scan(&path, wanted, each).map_err(|error| damaged(&path, &error))?;
+            scan(&path, &schema, each).map_err(|error| damaged(&path, &error))?;
         }
         Ok(())
     }
@@ -215,7 +237,7 @@ pub(crate) struct RowReader {
     /// The files that come after the one in hand, the last one first.
     files: Vec<PathBuf>,
     path: PathBuf,
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     /// What was read and not handed out, the next rows first.
     held: Vec<RecordBatch>,
 }
@@ -236,26 +258,21 @@ impl RowReader {
                 self.next_file()?;
                 continue;
             };
-            let batch = batch.map_err(|error| error.to_string())?;
+            let batch = batch?;
             held += batch.num_rows();
             self.held.push(batch);
         }
-        let schema = self.batches.schema();
-        let all = concat_batches(&schema, &self.held).map_err(|error| error.to_string())?;
+        let all =
+            concat_batches(&self.batches.schema, &self.held).map_err(|error| error.to_string())?;
         self.held = vec![all.slice(rows, held - rows)];
         Ok(all.slice(0, rows))
     }
 
     fn next_file(&mut self) -> Result<(), String> {
         let next = self.files.pop().ok_or("it has fewer rows than the run decisions")?;
-        let schema = self.batches.schema();
         self.path = next;
-        self.batches = batches(&self.path, &|name| schema.field_with_name(name).is_ok())?;
-        if self.batches.schema() == schema {
-            return Ok(());
-        }
-        Err("from here on rules with other features decided, which cannot be set beside those before"
-            .to_owned())
+        self.batches = batches(&self.path, &self.batches.schema)?;
+        Ok(())
     }
 }
 
@@ -264,22 +281,53 @@ pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>,
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
 }
 
-fn batches(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<ParquetRecordBatchReader, String> {
+/// Rows of a part with columns of its table.
+struct Batches {
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?.map_err(|error| error.to_string());
+        Some(batch.and_then(|batch| widened(&batch, &self.schema)))
+    }
+}
+
+/// Rows with those columns; one that the part has not is null.
+pub(super) fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
+        Some(column) => column.clone(),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let wide = RecordBatch::try_new_with_options(schema.clone(), columns, &rows);
+    wide.map_err(|error| error.to_string())
+}
+
+fn projected(schema: &SchemaRef, wanted: &dyn Fn(&str) -> bool) -> SchemaRef {
+    let fields = schema.fields().iter().filter(|field| wanted(field.name())).cloned();
+    Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
+}
+
+fn batches(path: &Path, schema: &SchemaRef) -> Result<Batches, String> {
     let builder = open(path)?;
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), wanted));
-    let batches = builder.with_projection(mask).with_batch_size(1 << 13).build();
-    batches.map_err(|error| error.to_string())
+    let wanted = |name: &str| schema.field_with_name(name).is_ok();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), &wanted));
+    let reader = builder.with_projection(mask).with_batch_size(1 << 13).build();
+    let reader = reader.map_err(|error| error.to_string())?;
+    Ok(Batches { reader, schema: schema.clone() })
 }
 
 fn scan(
     path: &Path,
-    wanted: &dyn Fn(&str) -> bool,
+    schema: &SchemaRef,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<(), String> {
-    for batch in batches(path, wanted)? {
-        each(&batch.map_err(|error| error.to_string())?)?;
-    }
-    Ok(())
+    batches(path, schema)?.try_for_each(|batch| each(&batch?))
 }
 
 fn roots(schema: &Schema, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {

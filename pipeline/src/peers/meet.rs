@@ -30,6 +30,8 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 const MAGIC: &[u8; 16] = b"hongxian-peers-1";
 /// Terms are a few hashes.
 const TERMS_BYTES_MAX: usize = 1 << 16;
+/// What process 0 says before a run: rules and models, compressed, all that decided so far.
+const WORD_BYTES_MAX: usize = 1 << 30;
 
 /// Who a process is and how it was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,13 +180,8 @@ impl Peers {
         for (process, socket) in self.sockets.iter_mut().enumerate() {
             let Some(socket) = socket else { continue };
             let name = self.place.name(process);
-            let other = hear(socket, stop).map_err(|error| match error.kind() {
-                io::ErrorKind::Interrupted => Failure::Interrupted,
-                _ => environment(
-                    format!("process {name} has ended before the run began, and says why itself"),
-                    format!("进程 {name} 在运行开始之前已结束，原因见其自身的输出"),
-                ),
-            })?;
+            let other =
+                hear(socket, TERMS_BYTES_MAX, stop).map_err(|error| unheard(&error, &name))?;
             if other != own && differ.is_none() {
                 let hashes = other.chunks(blake3::OUT_LEN);
                 let same = terms.iter().zip(hashes);
@@ -199,6 +196,40 @@ impl Peers {
             format!("process {name} has other {en} than this one; all must have the same"),
             format!("进程 {name} 的{zh}与本进程不同；所有进程必须相同"),
         )))
+    }
+}
+
+impl Peers {
+    /// Process 0 says something to all others before the run begins.
+    pub fn say(&mut self, word: &[u8]) {
+        for socket in self.sockets.iter_mut().flatten() {
+            // One that is gone is missed when the run begins.
+            let _ = socket.write_all(&(word.len() as u32).to_le_bytes());
+            let _ = socket.write_all(word);
+        }
+    }
+
+    /// What process 0 [says](Self::say), however long that takes.
+    ///
+    /// # Errors
+    /// When it has gone (exit 3), or when `stop` says so.
+    pub fn hear(&mut self, stop: Stop<'_>) -> Result<Vec<u8>, Failure> {
+        let name = self.place.name(0);
+        let Some(Some(socket)) = self.sockets.first_mut() else {
+            unreachable!("process 0 hears nothing of itself");
+        };
+        hear(socket, WORD_BYTES_MAX, stop).map_err(|error| unheard(&error, &name))
+    }
+}
+
+/// Why a process says nothing.
+fn unheard(error: &io::Error, name: &str) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::Interrupted,
+        _ => environment(
+            format!("process {name} has ended before the run began, and says why itself"),
+            format!("进程 {name} 在运行开始之前已结束，原因见其自身的输出"),
+        ),
     }
 }
 
@@ -272,11 +303,11 @@ impl Hello {
 
 /// What another process says, however long it takes. An error of the kind `Interrupted`: it was to
 /// stop.
-fn hear(stream: &mut TcpStream, stop: Stop<'_>) -> io::Result<Vec<u8>> {
+fn hear(stream: &mut TcpStream, bytes_max: usize, stop: Stop<'_>) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     fill(stream, &mut length, stop)?;
     let length = u32::from_le_bytes(length) as usize;
-    if length > TERMS_BYTES_MAX {
+    if length > bytes_max {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut bytes = vec![0; length];

@@ -1,20 +1,18 @@
 //! Runs in several processes: what they have to agree on, and what those do that record nothing.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::model::ModelPaths;
-use super::{Events, Hashes, Read, Request, environment};
+use super::{Events, Hashes, Laid, Read, Request, environment};
 use crate::backtest;
-use crate::changes::{self, Planned};
-use crate::dataflow::{self, Live, Options, Steps};
-use crate::diagnostic::{Failure, Message};
+use crate::changes::{Candidate, Planned, Timetable};
+use crate::dataflow::{self, Learn, Live, Options, Steps};
+use crate::diagnostic::{Failure, Lang, Message};
 use crate::event::Schema;
 use crate::job::Job;
 use crate::model::Artefacts;
 use crate::peers::{Peers, Term};
-use crate::source::log::Changes;
 use crate::source::order::{Arrivals, Ordered};
 use crate::source::{FileRead, Progress};
 
@@ -108,27 +106,42 @@ pub fn follow(
     Ok(Followed { process, events: summary.events })
 }
 
-/// What a process does whose process 0 has a [`Session`](super::Session): its workers do their part
-/// of what that one is fed, until it ends. Set `interrupted` to have it end.
+/// Reads the rules that process 0 [tells](super::Session::tell) of, which come after those of a
+/// timetable, and from when on they decide.
+pub type ReadNews =
+    Box<dyn Fn(&Timetable, &[u8]) -> Result<(Candidate, i64), Failure> + Send + Sync>;
+
+/// What a process does whose process 0 has a [`Session`](super::Session) with these rules: its
+/// workers do their part of what that one is fed, until it ends. Set `interrupted` to have it end.
+/// Whether they are to meet again.
 ///
 /// # Errors
-/// Rules or models that cannot be read, and a process that was lost.
+/// News that cannot be read, and a process that was lost.
 pub fn follow_session(
-    (rules, models): (Option<&Path>, &ModelPaths),
+    laid: Laid,
     schema: &Arc<Schema>,
     peers: Peers,
-    interrupted: Arc<AtomicBool>,
-) -> Result<Followed, Failure> {
-    let timetable = changes::load(rules, &Changes::default(), &models.load()?, schema)?;
+    (read, interrupted): (ReadNews, Arc<AtomicBool>),
+) -> Result<(Followed, bool), Failure> {
     let events = Ordered::new(schema.clone(), Arrivals::default(), 0, true);
-    let epochs = timetable.epochs(i64::MIN);
+    let Laid { timetable, to_come, epochs, layout } = laid;
     let job = Arc::new(Job::with_epochs(events, epochs, interrupted.clone()));
+    let (own, rules) = (job.clone(), Mutex::new((timetable, to_come)));
+    let learn: Learn = Box::new(move |news| {
+        let mut rules = rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = read(&rules.0, news).map_err(|failure| failure.render(Lang::En, false))?;
+        let laid = Laid::with((&rules.0, &rules.1), (&read.0, read.1));
+        let epoch = laid.epochs.last().filter(|_| laid.layout == layout).cloned();
+        own.append(epoch.ok_or("rules that process 0 tells of need more than is computed")?);
+        *rules = (laid.timetable, laid.to_come);
+        Ok(())
+    });
     let (process, workers) = (peers.process(), peers.workers());
-    let steps: Arc<dyn Steps> = Arc::new(Live::led(workers, schema));
+    let steps: Arc<dyn Steps> = Arc::new(Live::led(workers, schema, learn));
     let options = Options { workers, tick: 1, batch: 1, sorted: true };
     let run = dataflow::run_among(&job, &steps, options, None, Some(peers));
     let summary = run.map_err(|why| failure(why, &interrupted))?;
-    Ok(Followed { process, events: summary.events })
+    Ok((Followed { process, events: summary.events }, steps.meets_again()))
 }
 
 /// Why a process that follows has ended. Before process 0 has begun there is nothing to end.

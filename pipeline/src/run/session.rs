@@ -103,10 +103,10 @@ impl InForce {
 
 /// The rules of a session laid out: what its dataflow computes is known, and nothing runs yet.
 pub struct Laid {
-    timetable: Timetable,
-    to_come: Vec<Candidate>,
-    epochs: Vec<Epoch>,
-    layout: blake3::Hash,
+    pub(super) timetable: Timetable,
+    pub(super) to_come: Vec<Candidate>,
+    pub(super) epochs: Vec<Epoch>,
+    pub(super) layout: blake3::Hash,
 }
 
 impl Laid {
@@ -130,6 +130,18 @@ impl Laid {
         epochs.truncate(epochs.len() - to_come.len());
         let layout = layout(&epochs);
         Laid { timetable, to_come, epochs, layout }
+    }
+
+    /// Rules with others in force from a time on, and without these among those to come.
+    pub(super) fn with(
+        (timetable, to_come): (&Timetable, &[Candidate]),
+        (candidate, start): (&Candidate, i64),
+    ) -> Laid {
+        let mut to_come = to_come.to_vec();
+        if to_come.first().is_some_and(|next| next.deciders() == candidate.deciders()) {
+            to_come.remove(0);
+        }
+        Laid::new(timetable.with(candidate, start), to_come)
     }
 
     /// As [`Session::layout`].
@@ -350,9 +362,11 @@ impl Session {
         }
     }
 
-    /// The columns of the features of what is decided: name and type.
+    /// The columns of the features of what the last rules decide, name and type; those before have as
+    /// many of the first of them as there were.
     pub fn feature_columns(&self) -> Vec<(String, Type)> {
-        let columns = self.job.features().columns();
+        let epochs = self.job.all_epochs();
+        let columns = epochs.last().map_or(&[][..], |epoch| epoch.features.columns());
         columns.iter().map(|(name, kind, _)| (name.clone(), *kind)).collect()
     }
 
@@ -423,11 +437,13 @@ impl Session {
 
     /// The rules with others in force from a time on.
     fn laid_with(&self, candidate: &Candidate, start: i64) -> Laid {
-        let mut to_come = self.to_come.clone();
-        if to_come.first().is_some_and(|next| next.deciders() == candidate.deciders()) {
-            to_come.remove(0);
-        }
-        Laid::new(self.timetable.with(candidate, start), to_come)
+        Laid::with((&self.timetable, &self.to_come), (candidate, start))
+    }
+
+    /// Has the processes that follow learn of rules before they come into force, see
+    /// [`follow_session`](super::follow_session).
+    pub fn tell(&self, news: Vec<u8>) {
+        self.feed.tell(news);
     }
 
     /// Has rules decide from `effective_time` on.
@@ -510,6 +526,15 @@ impl Session {
     pub fn finish(mut self) -> Result<blake3::Hash, Failure> {
         self.stop()?;
         Ok(self.lines.finalize())
+    }
+
+    /// Ends the session, after which the processes that followed meet again.
+    ///
+    /// # Errors
+    /// When the dataflow has failed.
+    pub fn part(&mut self) -> Result<(), Failure> {
+        self.feed.end_with(true);
+        self.stop()
     }
 
     fn stop(&mut self) -> Result<(), Failure> {

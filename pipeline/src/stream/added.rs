@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 
+use super::cluster::Cluster;
 use super::ends::Watching;
 use crate::diagnostic::{Failure, Message};
 
@@ -27,22 +29,31 @@ struct Other {
 pub(super) struct Added(Arc<OnceLock<Other>>);
 
 impl Added {
-    /// Watches topics whose partitions are these, for as long as the consumer is used.
+    /// Watches topics whose partitions are these, for as long as somebody reads, by a client of its own as
+    /// [`Ends`](super::ends::Ends) has.
     pub(super) fn watch(
-        consumer: &Arc<BaseConsumer<Watching>>,
+        cluster: &Cluster,
+        reading: Weak<BaseConsumer<Watching>>,
         names: impl Iterator<Item = String>,
     ) -> Added {
         let mut topics: BTreeMap<String, usize> = BTreeMap::new();
         for topic in names {
             *topics.entry(topic).or_default() += 1;
         }
-        let (consumer, found) = (Arc::downgrade(consumer), Arc::new(OnceLock::new()));
+        let (cluster, found) = (cluster.clone(), Arc::new(OnceLock::new()));
         let told = found.clone();
         std::thread::spawn(move || {
-            while let Some(other) = look(&consumer, &topics) {
-                if let Some(other) = other {
-                    let _ = told.set(other);
-                    return;
+            let mut asker = None;
+            while reading.strong_count() > 0 {
+                // One that has no answer may know no broker any more.
+                let client = asker.take().or_else(|| cluster.asker().ok());
+                match client.as_ref().map(|client| look(client, &topics)) {
+                    Some(Ok(Some(other))) => {
+                        let _ = told.set(other);
+                        return;
+                    }
+                    Some(Ok(None)) => asker = client,
+                    Some(Err(_)) | None => {}
                 }
                 std::thread::sleep(EVERY);
             }
@@ -67,20 +78,16 @@ impl Added {
     }
 }
 
-/// A topic that has more partitions than it had; the outer none where nobody reads any more.
-fn look(
-    consumer: &Weak<BaseConsumer<Watching>>,
-    topics: &BTreeMap<String, usize>,
-) -> Option<Option<Other>> {
-    let consumer = consumer.upgrade()?;
+/// A topic that has more partitions than it had.
+fn look(asker: &BaseConsumer, topics: &BTreeMap<String, usize>) -> KafkaResult<Option<Other>> {
     for (topic, was) in topics {
-        let Ok(metadata) = consumer.fetch_metadata(Some(topic), ANSWER) else { continue };
+        let metadata = asker.fetch_metadata(Some(topic), ANSWER)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let now = found.filter(|found| found.error().is_none());
         let now = now.map_or(0, |found| found.partitions().len());
         if now > *was {
-            return Some(Some(Other { topic: topic.clone(), was: *was, now }));
+            return Ok(Some(Other { topic: topic.clone(), was: *was, now }));
         }
     }
-    Some(None)
+    Ok(None)
 }

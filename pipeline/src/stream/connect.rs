@@ -24,9 +24,16 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// least and the most: less than a fetch would hold up a partition of large records.
 const FETCHED_KIB_MAX: usize = 256 << 10;
 const FETCHED_KIB_OF_ONE: (usize, usize) = (1 << 10, 16 << 10);
-/// How often clients ask which broker has which partition, in ms. A consumer that waits to have its place
-/// confirmed after a change of leaders may go on only then, and its own default is five minutes.
-const METADATA_MS: &str = "5000";
+/// What clients do otherwise than librdkafka, unless they are told to. How often they ask which broker has
+/// which partition: a consumer that waits to have its place confirmed after a change of leaders may
+/// go on only then. And how long a broker that is back or one that is gone without a word is not
+/// noticed. Its own defaults are 5 minutes, 10 s with as much again by chance, 30 s and 60 s.
+const NOTICING: [(&str, &str); 4] = [
+    ("topic.metadata.refresh.interval.ms", "5000"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.connection.setup.timeout.ms", "10000"),
+    ("socket.timeout.ms", "30000"),
+];
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
@@ -37,8 +44,8 @@ impl Cluster {
     /// The settings that all clients share.
     pub(super) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
-        client.set("topic.metadata.refresh.interval.ms", METADATA_MS);
-        for (key, value) in &self.settings {
+        let told = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in NOTICING.into_iter().chain(told) {
             client.set(key, value);
         }
         client.set("bootstrap.servers", &self.brokers).set("client.id", "hongxian");
@@ -48,6 +55,11 @@ impl Cluster {
     /// A consumer of what is committed, which starts where it is told and nowhere else.
     pub(super) fn consumer(&self) -> Result<BaseConsumer, Failure> {
         make(&self.consumer_settings(1))
+    }
+
+    /// A client that only asks, and is impatient: its connection lasts where an answer comes too late.
+    pub(super) fn asker(&self) -> Result<BaseConsumer, Failure> {
+        make(self.consumer_settings(1).set("socket.max.fails", "0"))
     }
 
     /// The settings of such a consumer of so many partitions.

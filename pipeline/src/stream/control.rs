@@ -182,26 +182,32 @@ impl Held {
         input.read_to_end(|_, record| {
             let entry = serde_json::from_slice(&record.arrived.value)
                 .map_err(|error| strange(topic, record.arrived.offset, &error.to_string()))?;
-            match entry {
-                Entry::Begin(begin) if begin.version != VERSION => {
-                    let why = format!("version {}, not {VERSION}", begin.version);
-                    return Err(strange(topic, record.arrived.offset, &why));
-                }
-                // A stream begins once.
-                Entry::Begin(begin) => held.begin = held.begin.take().or(Some(begin)),
-                Entry::Heartbeat(heartbeat) => held.heartbeats.push(heartbeat),
-                Entry::Rules { rules_hash: hash, part }
-                | Entry::Model { model_hash: hash, part } => {
-                    held.parts.entry(hash).or_default().push(part);
-                }
-                Entry::Change(change) => held.changes.push(change),
-                Entry::Resume(resume) => held.resume = Some(resume),
-                Entry::Fallback(fallen) => held.fallbacks.push(fallen),
+            if let Entry::Begin(begin) = &entry
+                && begin.version != VERSION
+            {
+                let why = format!("version {}, not {VERSION}", begin.version);
+                return Err(strange(topic, record.arrived.offset, &why));
             }
+            held.take(entry);
             Ok(())
         })?;
         held.heartbeats.sort_by_key(|heartbeat| (heartbeat.partition, heartbeat.next_offset));
         Ok(held)
+    }
+
+    /// Takes the next record.
+    pub(super) fn take(&mut self, entry: Entry) {
+        match entry {
+            // A stream begins once.
+            Entry::Begin(begin) => self.begin = self.begin.take().or(Some(begin)),
+            Entry::Heartbeat(heartbeat) => self.heartbeats.push(heartbeat),
+            Entry::Rules { rules_hash: hash, part } | Entry::Model { model_hash: hash, part } => {
+                self.parts.entry(hash).or_default().push(part);
+            }
+            Entry::Change(change) => self.changes.push(change),
+            Entry::Resume(resume) => self.resume = Some(resume),
+            Entry::Fallback(fallen) => self.fallbacks.push(fallen),
+        }
     }
 
     /// What decides by its hashes; none where it is not there as a whole.

@@ -8,6 +8,7 @@
 //! before it is on disk. Whatever the program dies of, what is missing is therefore decided again by
 //! the next start, which leaves out what is there.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -147,6 +148,8 @@ pub(super) struct Days {
     since: Since,
     /// The columns of features.
     pub(super) columns: Vec<(String, Type)>,
+    /// Those from effective times on at which rules with others come into force.
+    to_come: VecDeque<(i64, Vec<(String, Type)>)>,
     sender: Option<SyncSender<Task>>,
     writer: Option<JoinHandle<Result<(), String>>>,
 }
@@ -221,12 +224,21 @@ impl Days {
             events: 0,
             since: Since::now(),
             columns: Vec::new(),
+            to_come: VecDeque::new(),
             sender: Some(sender),
             writer: Some(std::thread::spawn(run)),
         })
     }
 
-    /// Whether an event of that effective time is of another day than those that were fed before.
+    /// Has features have these columns from an effective time on: what is decided from then on is of
+    /// another part.
+    pub(super) fn change(&mut self, time: i64, columns: Vec<(String, Type)>) {
+        self.span.end = self.span.end.min(time);
+        self.to_come.push_back((time, columns));
+    }
+
+    /// Whether an event of that effective time is of another day than those that were fed before, or of
+    /// other rules.
     pub(super) fn ends_before(&self, time: i64) -> bool {
         time >= self.span.end
     }
@@ -247,6 +259,9 @@ impl Days {
                 return Err(of_another(&self.dir));
             }
         }
+        while let Some((_, columns)) = self.to_come.pop_front_if(|(start, _)| *start <= time) {
+            self.columns = columns;
+        }
         self.span = match &self.found {
             Some(found) => i64::MIN..found.frontier,
             None => {
@@ -254,6 +269,9 @@ impl Days {
                 start..self.zone.day_start(start + INTO_NEXT_MS)
             }
         };
+        if let Some((start, _)) = self.to_come.front() {
+            self.span.end = self.span.end.min(*start);
+        }
         Ok(())
     }
 

@@ -14,12 +14,16 @@ use rdkafka::error::KafkaResult;
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::cluster::Cluster;
 use super::connect::settings_failure;
+use super::known::Known;
 use crate::diagnostic::Failure;
 use crate::stopwatch::Since;
 
 /// How long brokers may take to tell an end: those that do not have no idle partitions.
 const ANSWER: Duration = Duration::from_secs(1);
+/// So many questions in turn that are not answered, and another client asks.
+const IN_VAIN_MAX: u32 = 5;
 /// An answer is no news after that.
 const FRESH: Duration = Duration::from_secs(2);
 /// How often the client tells how far it has read: of partitions at whose end stands no record but
@@ -33,6 +37,7 @@ pub(super) struct Watching {
     read_to: Mutex<BTreeMap<(String, i32), u64>>,
     /// The end of what is committed, as far as the client knows.
     ends: Mutex<BTreeMap<(String, i32), u64>>,
+    pub(super) known: Known,
 }
 
 impl Watching {
@@ -44,6 +49,7 @@ impl Watching {
 
 impl ClientContext for Watching {
     fn stats(&self, statistics: Statistics) {
+        self.known.hear(&statistics);
         let (mut read_to, mut ends) = (lock(&self.read_to), lock(&self.ends));
         for (topic, told) in statistics.topics.iter().collect::<BTreeMap<_, _>>() {
             for (partition, told) in told.partitions.iter().collect::<BTreeMap<_, _>>() {
@@ -70,9 +76,11 @@ pub(super) fn made(client: &ClientConfig) -> Result<BaseConsumer<Watching>, Fail
 /// The end of a partition, and when it was asked for.
 type End = (Since, u64);
 
-/// The ends of partitions.
+/// The ends of partitions. Who asks is never the client that reads: the connection by which a question was
+/// not answered in time is closed, and what waits to be sent by the next one may be too late by then,
+/// so that this is closed too. Whatever reads by it would stand still for as long as that goes on.
 pub(super) struct Ends {
-    consumer: Arc<BaseConsumer<Watching>>,
+    reading: Arc<BaseConsumer<Watching>>,
     names: Vec<(String, i32)>,
     wanted: Vec<usize>,
     asked: SyncSender<Vec<usize>>,
@@ -80,14 +88,18 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Watching>>, names: Vec<(String, i32)>) -> Ends {
+    pub(super) fn new(
+        reading: Arc<BaseConsumer<Watching>>,
+        cluster: &Cluster,
+        names: Vec<(String, i32)>,
+    ) -> Ends {
         // While one question is under way another waits; more would be no news.
         let (asked, questions) = sync_channel(1);
         let told = Arc::new(Mutex::new(BTreeMap::new()));
-        let (own, names_own, told_own) = (consumer.clone(), names.clone(), told.clone());
-        // It ends with whoever asks.
-        std::thread::spawn(move || answer(&own, &names_own, &questions, &told_own));
-        Ends { consumer, names, wanted: Vec::new(), asked, told }
+        let (cluster, names_own, told_own) = (cluster.clone(), names.clone(), told.clone());
+        // It ends with whoever wants to know.
+        std::thread::spawn(move || answer(&cluster, &names_own, &questions, &told_own));
+        Ends { reading, names, wanted: Vec::new(), asked, told }
     }
 
     /// Whether a partition that has been quiet since then was read to an end that was asked for
@@ -109,7 +121,7 @@ impl Ends {
             return true;
         }
         // Nothing but ends of transactions may stand before the end.
-        let read_to = lock(&self.consumer.context().read_to).get(&self.names[at]).copied();
+        let read_to = lock(&self.reading.context().read_to).get(&self.names[at]).copied();
         let reached = read_to.is_some_and(|read_to| read_to >= end);
         if !reached {
             // The end may have moved since; one that stays is reached some time.
@@ -141,31 +153,36 @@ fn counts(asked: Duration, quiet: Duration, idle: Duration) -> bool {
 
 /// Answers questions until nobody asks.
 fn answer(
-    consumer: &BaseConsumer<Watching>,
+    cluster: &Cluster,
     names: &[(String, i32)],
     questions: &Receiver<Vec<usize>>,
     told: &Mutex<BTreeMap<usize, End>>,
 ) {
+    let (mut asker, mut in_vain) = (None, 0);
     while let Ok(wanted) = questions.recv() {
-        // Before the question: the answer is at least as new.
-        let asked = Since::now();
-        if let Ok(ends) = together(consumer, names, &wanted) {
-            lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
-            continue;
-        }
-        // One that is out of reach spoils the answer for all.
-        for at in wanted {
+        // The settings are those of the client that reads.
+        let Some(client) = asker.take().or_else(|| cluster.asker().ok()) else { continue };
+        let mut ask = |wanted: &[usize]| {
+            // Before the question: the answer is at least as new.
             let asked = Since::now();
-            if let Ok(ends) = together(consumer, names, &[at]) {
-                lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
-            }
+            let ends = together(&client, names, wanted)?;
+            in_vain = 0;
+            lock(told).extend(ends.into_iter().map(|(at, end)| (at, (asked, end))));
+            KafkaResult::Ok(())
+        };
+        if ask(&wanted).is_err() {
+            // One that is out of reach spoils the answer for all.
+            wanted.iter().for_each(|at| drop(ask(&[*at])));
+            in_vain += 1;
         }
+        // It may know no broker any more.
+        asker = Some(client).filter(|_| in_vain < IN_VAIN_MAX);
     }
 }
 
 /// The ends of some partitions, in one question to each broker.
 fn together(
-    consumer: &BaseConsumer<Watching>,
+    asker: &BaseConsumer,
     names: &[(String, i32)],
     wanted: &[usize],
 ) -> KafkaResult<Vec<(usize, u64)>> {
@@ -174,7 +191,7 @@ fn together(
         let (topic, partition) = &names[*at];
         list.add_partition_offset(topic, *partition, Offset::End)?;
     }
-    let found = consumer.offsets_for_times(list, ANSWER)?;
+    let found = asker.offsets_for_times(list, ANSWER)?;
     let mut ends = Vec::new();
     for at in wanted {
         let (topic, partition) = &names[*at];

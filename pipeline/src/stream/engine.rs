@@ -23,7 +23,7 @@ use crate::diagnostic::{Failure, Message};
 use crate::event::{ACCOUNT_ID, Chunk, EVENT_TIME, TIME_MIN};
 use crate::run::{InForce, Session};
 use crate::sink::Scored;
-use crate::snapshot::RunningDigest;
+use crate::snapshot::{RunningDigest, State};
 use crate::source::Reject;
 use crate::source::log::{Arrived, Decoder, Heartbeat, Watermark};
 use crate::source::order::{Refused, Waiting};
@@ -142,6 +142,12 @@ impl Engine {
             self.write_days(true)?;
         }
         self.days.as_mut().map_or(Ok(()), Days::close)
+    }
+
+    /// Ends the session, which another one follows; the processes of a cluster meet again.
+    pub(super) fn part(&mut self) -> Result<(), Failure> {
+        self.decide_all()?;
+        self.session.part()
     }
 
     /// Whether another process of the cluster was asked to end.
@@ -515,13 +521,36 @@ impl Engine {
 
     /// Has other rules decide from a time on, see [`Session::change`].
     pub(super) fn change(&mut self, candidate: &Candidate, effective_time: i64) -> InForce {
-        self.session.change(candidate, effective_time)
+        let in_force = self.session.change(candidate, effective_time);
+        if let Some(days) = &mut self.days {
+            days.change(effective_time, self.session.feature_columns());
+        }
+        in_force
     }
 
-    /// Takes another session in the place of one that has been given nothing.
-    pub(super) fn begin_with(&mut self, session: Session) {
-        assert!(self.session.fed().is_none(), "what it was given would be lost");
+    /// Takes another session in the place of one that has been given the same.
+    pub(super) fn go_on_with(&mut self, session: Session) {
+        assert_eq!(self.session.fed(), session.fed(), "what it was given would be lost");
         self.session = session;
+        let days = self.days.take();
+        self.set_days(days);
+    }
+
+    /// Takes days, which get what the session computes.
+    pub(super) fn set_days(&mut self, days: Option<Days>) {
+        let columns = self.session.feature_columns();
+        self.days = days;
+        self.days.iter_mut().for_each(|days| days.columns.clone_from(&columns));
+    }
+
+    /// All that the session keeps; everything handed to it must be decided.
+    pub(super) fn save(&mut self) -> Result<State, Failure> {
+        self.session.save()
+    }
+
+    /// Has other processes learn of rules before these come into force.
+    pub(super) fn tell(&self, news: Vec<u8>) {
+        self.session.tell(news);
     }
 
     /// Whether everything committed before has been decided again.

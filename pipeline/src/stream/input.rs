@@ -50,6 +50,7 @@ pub(super) struct Fetched {
 
 /// Partitions that are read.
 pub(super) struct Input {
+    cluster: Cluster,
     consumer: Arc<BaseConsumer<Watching>>,
     pub(super) sources: Vec<Reading>,
     ends: Option<Ends>,
@@ -82,7 +83,6 @@ impl Input {
         wanted: &[(String, i32, Start)],
     ) -> Result<Input, Failure> {
         let consumer = Arc::new(made(&cluster.consumer_settings(wanted.len()))?);
-        let mut list = TopicPartitionList::new();
         let mut found = Vec::new();
         for (topic, partition, start) in wanted {
             let (low, high) = bounds(cluster, &consumer, (topic, *partition))?;
@@ -91,21 +91,15 @@ impl Input {
                 Start::At(offset) if (low..=high).contains(&offset) => offset,
                 Start::At(offset) => return Err(gone((topic, *partition), offset, (low, high))),
             };
-            list.add_partition_offset(topic, *partition, Offset::Offset(start as i64))
-                .map_err(|error| unreadable(topic, *partition, &error))?;
-            found.push((start, high));
+            found.push((topic.clone(), *partition, start, high));
         }
-        let failure = |error| failed("partitions cannot be assigned", "无法分配分区", &error);
-        consumer.assign(&list).map_err(failure)?;
+        let places = found.iter().map(|(topic, at, start, _)| (topic.as_str(), *at, *start));
+        let queues = assigned(&consumer, places)?;
         let mut sources = Vec::new();
-        for ((topic, partition, _), (start, end)) in wanted.iter().zip(found) {
-            let Some(queue) = consumer.split_partition_queue(topic, *partition) else {
-                let error = KafkaError::Global(RDKafkaErrorCode::UnknownPartition);
-                return Err(unreadable(topic, *partition, &error));
-            };
+        for ((topic, partition, start, end), queue) in found.into_iter().zip(queues) {
             sources.push(Reading {
-                topic: topic.clone(),
-                partition: *partition,
+                topic,
+                partition,
                 queue,
                 early: VecDeque::new(),
                 start,
@@ -115,9 +109,29 @@ impl Input {
                 quiet: Since::now(),
             });
         }
-        let mut input = Input { consumer, sources, ends: None, added: None };
+        let cluster = cluster.clone();
+        let mut input = Input { cluster, consumer, sources, ends: None, added: None };
         input.take_early(Duration::ZERO)?;
         Ok(input)
+    }
+
+    /// Goes on by another client, from where each partition was read to.
+    fn begin_anew(&mut self) -> Result<(), Failure> {
+        let count = self.sources.len();
+        let consumer = Arc::new(made(&self.cluster.consumer_settings(count))?);
+        let places = self.sources.iter();
+        let places = places.map(|one| (one.topic.as_str(), one.partition, one.position));
+        let queues = assigned(&consumer, places)?;
+        let was = std::mem::replace(&mut self.consumer, consumer);
+        for (source, queue) in self.sources.iter_mut().zip(queues) {
+            source.queue = queue;
+            // It is read again.
+            source.early.clear();
+        }
+        (self.ends, self.added) = (None, None);
+        // Who knows no broker may be long in going.
+        std::thread::spawn(move || drop(was));
+        Ok(())
     }
 
     /// All partitions of topics, from their first records on.
@@ -158,6 +172,9 @@ impl Input {
 
     /// Lets the client do its own work: for a moment, when there is nothing to take.
     pub(super) fn rest(&mut self, got: bool) -> Result<(), Failure> {
+        if self.consumer.context().known.is_lost() {
+            self.begin_anew()?;
+        }
         self.take_early(if got { Duration::ZERO } else { REST })
     }
 
@@ -169,9 +186,10 @@ impl Input {
         if source.quiet.elapsed() < idle {
             return false;
         }
-        let consumer = &self.consumer;
+        let (consumer, cluster) = (&self.consumer, &self.cluster);
         let names = self.sources.iter().map(|source| (source.topic.clone(), source.partition));
-        let ends = self.ends.get_or_insert_with(|| Ends::new(consumer.clone(), names.collect()));
+        let begin = || Ends::new(consumer.clone(), cluster, names.collect());
+        let ends = self.ends.get_or_insert_with(begin);
         ends.is_reached(at, source.position, source.quiet, idle)
     }
 
@@ -185,9 +203,10 @@ impl Input {
     /// That a topic has got partitions which are not read; asked again and again, from the first
     /// time on.
     pub(super) fn added(&mut self) -> Option<Failure> {
-        let (consumer, sources) = (&self.consumer, &self.sources);
+        let (cluster, sources) = (&self.cluster, &self.sources);
+        let reading = || Arc::downgrade(&self.consumer);
         let names = || sources.iter().map(|source| source.topic.clone());
-        self.added.get_or_insert_with(|| Added::watch(consumer, names())).found()
+        self.added.get_or_insert_with(|| Added::watch(cluster, reading(), names())).found()
     }
 
     /// How many records a partition has that were not read, as far as is known.
@@ -259,6 +278,27 @@ impl Input {
         }
         Ok(())
     }
+}
+
+/// Has partitions read from those offsets on; a queue for each.
+fn assigned<'p>(
+    consumer: &Arc<BaseConsumer<Watching>>,
+    places: impl Iterator<Item = (&'p str, i32, u64)> + Clone,
+) -> Result<Vec<PartitionQueue<Watching>>, Failure> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in places.clone() {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset as i64))
+            .map_err(|error| unreadable(topic, partition, &error))?;
+    }
+    let failure = |error| failed("partitions cannot be assigned", "无法分配分区", &error);
+    consumer.assign(&list).map_err(failure)?;
+    let queue = |(topic, partition, _): (&'p str, i32, u64)| {
+        consumer.split_partition_queue(topic, partition).ok_or_else(|| {
+            let error = KafkaError::Global(RDKafkaErrorCode::UnknownPartition);
+            unreadable(topic, partition, &error)
+        })
+    };
+    places.map(queue).collect()
 }
 
 /// The first offset of a partition, and the one after its last. Brokers that are away are waited for.
@@ -368,4 +408,91 @@ fn gone((topic, partition): (&str, i32), offset: u64, (low, high): (u64, u64)) -
              它们已被保留策略删除，或主题被重建"
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+
+    /// Brokers that answer later than questions about ends wait for.
+    const SLOW: Duration = Duration::from_millis(1_300);
+
+    /// A connection is closed where a question was not answered in time. That by which is read must
+    /// not be: it would be opened again later and later, also when brokers are quick again.
+    #[test]
+    fn questions_that_slow_brokers_do_not_answer_in_time_do_not_hinder_reading() {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
+        let cluster = Cluster {
+            brokers: brokers.bootstrap_servers(),
+            connect_limit: 10_000,
+            settings: BTreeMap::new(),
+        };
+        let producer: BaseProducer = cluster.client().create().unwrap();
+        let wanted = [("t".to_owned(), 0, Start::Earliest)];
+        let mut input = Input::open(&cluster, &wanted).unwrap();
+        brokers.broker_round_trip_time(1, SLOW).unwrap();
+        let read = |input: &mut Input, many: usize, limit: Duration| {
+            let (since, mut got) = (Since::now(), 0);
+            while got < many && since.elapsed() < limit {
+                got += input.take(0, None).unwrap().len();
+                // As a stream does whose partition is quiet.
+                input.is_idle(0, Duration::ZERO);
+                input.ask_ends();
+                input.rest(false).unwrap();
+            }
+            got
+        };
+        for _ in 0..4 {
+            assert_eq!(read(&mut input, 1, Duration::from_secs(3)), 0, "nothing was sent");
+            producer.send(BaseRecord::<[u8], [u8]>::to("t").payload(b"one")).unwrap();
+            producer.flush(Duration::from_secs(10)).unwrap();
+            assert_eq!(read(&mut input, 1, 4 * SLOW), 1, "it is there and is not read");
+        }
+    }
+
+    /// Whatever the first client had fetched and nobody had taken is read again, and nothing twice.
+    #[test]
+    fn another_client_goes_on_where_the_first_was() {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
+        let cluster = Cluster {
+            brokers: brokers.bootstrap_servers(),
+            connect_limit: 10_000,
+            settings: BTreeMap::new(),
+        };
+        let producer: BaseProducer = cluster.client().create().unwrap();
+        let send = |range: std::ops::Range<u32>| {
+            for number in range {
+                let value = number.to_string();
+                let record = BaseRecord::<[u8], [u8]>::to("t").payload(value.as_bytes());
+                producer.send(record).unwrap();
+            }
+            producer.flush(Duration::from_secs(10)).unwrap();
+        };
+        send(0..50);
+        let wanted = [("t".to_owned(), 0, Start::Earliest)];
+        let mut input = Input::open(&cluster, &wanted).unwrap();
+        let mut seen = Vec::new();
+        let since = Since::now();
+        for (before, sent) in [(20, 0..0), (40, 50..70), (70, 70..90), (90, 0..0)] {
+            while seen.len() < before && since.elapsed() < Duration::from_secs(30) {
+                for fetched in input.take(0, Some(before as u64)).unwrap() {
+                    seen.push(String::from_utf8(fetched.arrived.value).unwrap());
+                }
+                input.is_idle(0, Duration::ZERO);
+                input.added();
+                input.rest(false).unwrap();
+            }
+            send(sent);
+            input.begin_anew().unwrap();
+        }
+        let all: Vec<String> = (0..90).map(|number| number.to_string()).collect();
+        assert_eq!(seen, all);
+    }
 }

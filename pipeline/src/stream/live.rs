@@ -13,17 +13,20 @@ use super::export;
 use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
+use super::reload::Read;
 use super::rules::Rules;
 use super::snapshots::{FoundSnapshot, Snapshots};
 use super::start::{Started, control, start};
+use super::told::Told as Rulings;
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message};
 use crate::event::Schema;
 use crate::peers::{Peers, Place, Term};
 use crate::run::{
-    self, Events, Followed, Laid, ModelPaths, Request, SORT_MEMORY, Session, Settings,
+    self, Events, Followed, Laid, ModelPaths, ReadNews, Request, SORT_MEMORY, Session, Settings,
     follow_session,
 };
+use crate::snapshot::Saved;
 use crate::source::log::{Decoder, Heartbeat};
 use crate::source::order::Waiting;
 use crate::stopwatch::Since;
@@ -85,8 +88,8 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     let settings = laid.settings();
     let state = found.as_mut().map(FoundSnapshot::take);
     let session = match peers {
-        Some(peers) => {
-            check_unchanged(config, &laid, disk.is_some())?;
+        Some(mut peers) => {
+            peers.say(&Rulings::of(&held, None)?.to_bytes());
             Session::lead(laid, &schema, state, peers)?
         }
         None => Session::of(laid, &schema, config.workers, state)?,
@@ -109,9 +112,8 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     if let Some(settings) = &config.days {
         let facts = days::Facts::of(config, &begin, engine.session().timetable().policy());
         let begun = found.as_ref().map_or_else(Counted::default, FoundSnapshot::counts);
-        let mut days = Days::open(settings, facts, (begun, held.resume.as_ref()), how.tell)?;
-        days.columns = engine.session().feature_columns();
-        engine.days = Some(days);
+        let days = Days::open(settings, facts, (begun, held.resume.as_ref()), how.tell)?;
+        engine.set_days(Some(days));
     }
     let snapshots = snapshots.of(&begin, found.as_ref(), how.tell);
     let rules = Rules::new(config, how, (&held, &begin), &schema, disk);
@@ -150,7 +152,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
     Ok(ended)
 }
 
-/// Connects with the other processes, which must have the same rules.
+/// Connects with the other processes, which must read events as this one does.
 fn meet(
     config: &Config,
     how: &How<'_>,
@@ -159,45 +161,47 @@ fn meet(
 ) -> Result<Peers, Failure> {
     let stop = || how.interrupted.load(Ordering::Relaxed);
     let mut peers = place.meet(config.workers, &stop)?;
-    let mut rules = blake3::Hasher::new();
-    let laid = Laid::open(config.rules.as_deref(), &config.models, schema)?;
-    rules.update(format!("{:?}", laid.timetable().deciders()).as_bytes()).update(&laid.layout());
-    if let Some(pseudonyms) = schema.pseudonyms() {
-        rules.update(pseudonyms.fingerprint().as_bytes());
-    }
-    let what = Message::new(
-        "rules, models, columns or the key of pseudonymise",
-        "规则、模型、列或 pseudonymise 密钥",
-    );
-    peers.agree(&[Term { what, hash: rules.finalize() }], &stop)?;
+    let key = schema.pseudonyms().map_or("none", |held| held.fingerprint());
+    let columns = format!("{:?}", config.extras);
+    let terms = [
+        Term {
+            what: Message::new("columns of [extra]", " [extra] 的列"),
+            hash: blake3::hash(columns.as_bytes()),
+        },
+        Term {
+            what: Message::new("key of pseudonymise", " pseudonymise 密钥"),
+            hash: blake3::hash(key.as_bytes()),
+        },
+    ];
+    peers.agree(&terms, &stop)?;
     Ok(peers)
 }
 
-/// What the processes of a stream do that are not number 0: their part of what that one reads. It
-/// ends them when it ends; one that is interrupted ends it.
+/// What the processes of a stream do that are not number 0: their part of what that one reads, by the
+/// rules of which it tells them. It ends them when it ends; one that is interrupted ends it.
 ///
 /// # Errors
-/// Configuration, rules (exit 2); another process that was lost (exit 3).
+/// Configuration (exit 2); another process that was lost (exit 3).
 pub fn follow(config: &Config, how: &How<'_>) -> Result<Followed, Failure> {
-    let Some(place) = how.place.clone() else {
+    let Some(place) = &how.place else {
         unreachable!("who follows is one of several processes");
     };
     let schema = Arc::new(config.schema());
-    let deciders = (config.rules.as_deref(), &config.models);
-    let peers = meet(config, how, place, &schema)?;
-    follow_session(deciders, &schema, peers, how.interrupted.clone())
-}
-
-/// The processes that follow have the rules that are on disk, and those alone.
-fn check_unchanged(config: &Config, laid: &Laid, differ: bool) -> Result<(), Failure> {
-    if laid.timetable().changes().is_empty() && !differ && config.reload_after.is_none() {
-        return Ok(());
+    let stop = || how.interrupted.load(Ordering::Relaxed);
+    let mut events = 0;
+    loop {
+        let mut peers = meet(config, how, place.clone(), &schema)?;
+        let laid = Rulings::from_bytes(&peers.hear(&stop)?)?.laid(&schema)?;
+        let own = schema.clone();
+        let read: ReadNews =
+            Box::new(move |held, news| Rulings::from_bytes(news)?.change(held, &own));
+        let interrupted = how.interrupted.clone();
+        let (followed, again) = follow_session(laid, &schema, peers, (read, interrupted))?;
+        events += followed.events;
+        if !again {
+            return Ok(Followed { events, ..followed });
+        }
     }
-    Err(Failure::Usage(Message::new(
-        "rules and models change in one process only: a stream of several goes on with those with \
-         which it began, and without reload_after",
-        "规则与模型只能在单进程时更换：多进程的流须沿用开始时的规则与模型，且不设 reload_after",
-    )))
 }
 
 pub(super) struct Stream<'s> {
@@ -214,6 +218,25 @@ pub(super) struct Stream<'s> {
 }
 
 impl Stream<'_> {
+    /// A session in the place of the one that runs. Where there are several processes they part, and
+    /// meet anew for it.
+    pub(super) fn session_of(
+        &mut self,
+        laid: Laid,
+        state: Option<Saved>,
+        to_come: Option<&Read>,
+    ) -> Result<Session, Failure> {
+        let (config, schema) = (self.config, self.rules.schema.clone());
+        let Some(place) = &self.how.place else {
+            return Session::of(laid, &schema, config.workers, state);
+        };
+        let told = Rulings::of(&Held::read(config)?, to_come)?.to_bytes();
+        self.engine.part()?;
+        let mut peers = meet(config, self.how, place.clone(), &schema)?;
+        peers.say(&told);
+        Session::lead(laid, &schema, state, peers)
+    }
+
     fn run(&mut self) -> Result<Ended, Failure> {
         let interval = Duration::from_millis(self.config.commit_interval as u64);
         let mut since = Since::now();

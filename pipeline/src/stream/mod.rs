@@ -30,6 +30,7 @@ mod engine;
 mod export;
 mod http;
 mod input;
+mod known;
 mod live;
 mod output;
 mod produce;
@@ -39,6 +40,7 @@ mod serve;
 mod shadow;
 mod start;
 mod snapshots;
+mod told;
 mod uploads;
 
 pub use self::cluster::{CONNECT_LIMIT_MS, Cluster};

@@ -205,9 +205,10 @@ fn producer(config: &Config) -> Result<BaseProducer, Failure> {
         .set("transaction.timeout.ms", TRANSACTION_MS)
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "5");
-    let producer: BaseProducer = make(&client)?;
     let since = Since::now();
     loop {
+        // Each time another: one may know no broker any more.
+        let producer: BaseProducer = make(&client)?;
         match producer.init_transactions(CALL) {
             Ok(()) => return Ok(producer),
             Err(KafkaError::Transaction(error)) if is_fenced(error.code()) => {

@@ -16,10 +16,11 @@ use super::control::{Begin, Change, Entry, Held};
 use super::live::{How, Reader, Stream};
 use super::reload::{Read, Reload, tell_refused};
 use super::shadow::{Basis, Caught, Due, Round, Shadow};
+use super::told::Told;
 use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Lang, Message};
 use crate::event::{Schema, TIME_MIN};
-use crate::run::{InForce, Laid, Session};
+use crate::run::{InForce, Laid};
 use crate::source::log::Heartbeat;
 
 /// The digits of a hash that tell one from another for people.
@@ -27,7 +28,7 @@ const SHOWN: usize = 12;
 
 /// The rules of a stream, as far as they may change.
 pub(super) struct Rules {
-    schema: Arc<Schema>,
+    pub(super) schema: Arc<Schema>,
     reload: Reload,
     /// The hashes of the rules and models whose bytes the control topic holds.
     held: BTreeSet<String>,
@@ -95,19 +96,6 @@ impl Stream<'_> {
             self.count_reload("unchanged");
             return Ok(());
         }
-        if self.how.place.is_some() {
-            (self.how.tell)(&Message::new(
-                format!(
-                    "the {en} on disk are others, and stay as they are in force: {en} change in one \
-                     process only, and this stream runs in several"
-                ),
-                format!(
-                    "磁盘上的{zh}不同，但仍沿用生效的{zh}：{zh}只能在单进程时更换，而该流在多个进程中运行"
-                ),
-            ));
-            self.count_reload("refused");
-            return Ok(());
-        }
         match (self.engine.change_time(), self.engine.session().lacks(&read.candidate)) {
             (None, _) => self.begin_with(&read),
             (Some(time), None) => self.change(&read, time),
@@ -118,6 +106,9 @@ impl Stream<'_> {
     /// Has rules come into force whose features are all computed.
     fn change(&mut self, read: &Read, effective_time: i64) -> Result<(), Failure> {
         self.commit_change(read, effective_time)?;
+        if self.how.place.is_some() {
+            self.engine.tell(Told::of_change(read, effective_time)?.to_bytes());
+        }
         let in_force = self.engine.change(&read.candidate, effective_time);
         self.tell_in_force(&in_force);
         Ok(())
@@ -129,7 +120,8 @@ impl Stream<'_> {
         let timetable = self.engine.session().timetable().with(&read.candidate, TIME_MIN);
         let laid = Laid::new(timetable, Vec::new());
         self.snapshots.laid_out(laid.layout());
-        self.engine.begin_with(Session::of(laid, &self.rules.schema, self.config.workers, None)?);
+        let session = self.session_of(laid, None, None)?;
+        self.engine.go_on_with(session);
         let (deciders, warming) = (read.deciders(), Vec::new());
         self.tell_in_force(&InForce { deciders, effective_time: TIME_MIN, warming });
         Ok(())
@@ -238,16 +230,20 @@ impl Stream<'_> {
                 return Ok(());
             }
         };
+        if self.how.place.is_some() {
+            // It was built in this process, and the workers of all go on with what it keeps.
+            let state = engine.save()?.into();
+            let timetable = engine.session().timetable().clone();
+            let laid = Laid::new(timetable, vec![due.read.candidate.clone()]);
+            let session = self.session_of(laid, Some(state), Some(&due.read))?;
+            engine.go_on_with(session);
+        }
         for (new, old) in input.sources.iter_mut().zip(&self.input.sources) {
             (new.end, new.quiet) = (old.end, old.quiet);
         }
         engine.stops_at_committed = false;
         engine.watch = self.engine.watch.take();
-        engine.days = self.engine.days.take();
-        let columns = engine.session().feature_columns();
-        if let Some(days) = &mut engine.days {
-            days.columns = columns;
-        }
+        engine.set_days(self.engine.days.take());
         (self.input, self.engine) = (input, engine);
         self.snapshots.laid_out(self.engine.session().layout());
         let time = self.engine.change_time();

@@ -65,7 +65,8 @@ pub(super) fn start(
     held = now;
     let (input, now) = look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
     if let Some(bundle) = &ruled.unwritten {
-        write_begin(config, &mut output, (bundle, &now), how.tell)?;
+        let written = write_begin(config, &mut output, (bundle, &now), how.tell)?;
+        written.into_iter().for_each(|entry| held.take(entry));
     }
     let begin = held.begin.get_or_insert(now).clone();
     let Ruled { laid, disk, .. } = ruled;
@@ -223,13 +224,13 @@ fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
     )))
 }
 
-/// Writes down with what the stream begins, its rules with it.
+/// Writes down with what the stream begins, its rules with it; what was written.
 fn write_begin(
     config: &Config,
     output: &mut Output,
     (bundle, now): (&Bundle, &Begin),
     tell: Tell<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<Entry>, Failure> {
     let mut entries = bundle.entries(&now.deciders, &BTreeSet::new())?;
     entries.push(Entry::Begin(now.clone()));
     let records: Vec<Outgoing> = entries.iter().map(|entry| control(config, entry)).collect();
@@ -238,10 +239,11 @@ fn write_begin(
         // A version that kept no rules may have begun it.
         let whole = held.bundle(&now.deciders).is_some();
         if let Some(begin) = held.begin.filter(|_| whole) {
-            return begin.check(now);
+            begin.check(now)?;
+            break;
         }
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// A record of the control topic.

@@ -1,17 +1,21 @@
 //! Records that requests bring into topics: each is at the brokers, on all replicas that are in
 //! sync, before anybody is told so.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::error::KafkaError;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
 use tokio::sync::oneshot;
 
 use super::super::cluster::Cluster;
 use super::super::connect::{settings_failure, why};
+use super::super::ends::lock;
+use super::super::known::{Known, TOLD_MS};
 use crate::diagnostic::Failure;
 
 /// How long records may be under way when the program ends.
@@ -20,9 +24,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Where a record stands: partition and offset; or why it does not, as far as is known.
 pub(super) type Appended = Result<(i32, u64), String>;
 
-struct Deliveries;
+#[derive(Default)]
+struct Deliveries(Known);
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn stats(&self, statistics: Statistics) {
+        self.0.hear(&statistics);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<oneshot::Sender<Appended>>;
@@ -37,9 +46,16 @@ impl ProducerContext for Deliveries {
     }
 }
 
+type Client = ThreadedProducer<Deliveries>;
+
+fn made(settings: &ClientConfig) -> KafkaResult<Client> {
+    ThreadedProducer::from_config_and_context(settings, Deliveries::default())
+}
+
 /// Appends records.
 pub(super) struct Log {
-    producer: ThreadedProducer<Deliveries>,
+    settings: ClientConfig,
+    client: Mutex<Arc<Client>>,
 }
 
 impl Log {
@@ -51,9 +67,23 @@ impl Log {
             // As whoever else sends: an account's events meet in a partition.
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "0")
-            .set("message.timeout.ms", limit_ms.to_string());
-        let producer = ThreadedProducer::from_config_and_context(&client, Deliveries);
-        Ok(Log { producer: producer.map_err(settings_failure)? })
+            .set("message.timeout.ms", limit_ms.to_string())
+            .set("statistics.interval.ms", TOLD_MS);
+        let made = made(&client).map_err(settings_failure)?;
+        Ok(Log { settings: client, client: Mutex::new(Arc::new(made)) })
+    }
+
+    /// The client; another one where it knows no broker any more.
+    fn client(&self) -> Arc<Client> {
+        let mut client = lock(&self.client);
+        if client.context().0.is_lost()
+            && let Ok(made) = made(&self.settings)
+        {
+            let was = std::mem::replace(&mut *client, Arc::new(made));
+            // What it has will be given up, and it may be long in going.
+            std::thread::spawn(move || drop(was));
+        }
+        client.clone()
     }
 
     /// Appends a record, and says where it is when it is there.
@@ -71,13 +101,13 @@ impl Log {
             .key(key)
             .payload(value)
             .headers(owned);
-        self.producer.send(record).map_err(|(error, _): (KafkaError, _)| why(&error))?;
+        self.client().send(record).map_err(|(error, _): (KafkaError, _)| why(&error))?;
         answer.await.unwrap_or_else(|_| Err("the program ends".to_owned()))
     }
 
     /// Waits a moment for what is under way.
     pub(super) fn end(&self) {
         // Whoever asked hears that it is not known.
-        let _ = self.producer.flush(FLUSH);
+        let _ = self.client().flush(FLUSH);
     }
 }

@@ -10,10 +10,12 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
 
 use super::super::cluster::Cluster;
 use super::super::connect::{settings_failure, why};
 use super::super::ends::lock;
+use super::super::known::{Known, TOLD_MS};
 use super::outbox::Event;
 use crate::diagnostic::Failure;
 
@@ -81,15 +83,27 @@ impl Published {
     }
 }
 
-struct Deliveries(Arc<Published>);
+struct Deliveries {
+    published: Arc<Published>,
+    known: Known,
+}
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn stats(&self, statistics: Statistics) {
+        self.known.hear(&statistics);
+        if self.known.is_lost() {
+            // The next start publishes what is in the outbox by another client.
+            let why = "the client lost all brokers and does not find them again";
+            lock(&self.published.state).failed.get_or_insert_with(|| why.to_owned());
+        }
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<u64>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, batches: Box<u64>) {
-        self.0.delivered(*batches, result.as_ref().err().map(|(error, _)| error));
+        self.published.delivered(*batches, result.as_ref().err().map(|(error, _)| error));
     }
 }
 
@@ -109,9 +123,10 @@ impl Publisher {
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "0")
             // What is made is published, however long brokers are away.
-            .set("message.timeout.ms", "0");
+            .set("message.timeout.ms", "0")
+            .set("statistics.interval.ms", TOLD_MS);
         let published = Arc::new(Published::default());
-        let context = Deliveries(published.clone());
+        let context = Deliveries { published: published.clone(), known: Known::default() };
         let producer = ThreadedProducer::from_config_and_context(&client, context);
         let producer = producer.map_err(settings_failure)?;
         Ok(Publisher { producer, topic: topic.to_owned(), published })

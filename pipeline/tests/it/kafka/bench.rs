@@ -81,6 +81,12 @@ fn is_unknown(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }
 
+fn is_away(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let away = [Code::AllBrokersDown, Code::BrokerTransportFailure];
+    error.rdkafka_error_code().is_some_and(|code| away.contains(&code))
+}
+
 impl Bench {
     /// A stream whose input has so many partitions; none where there is no broker.
     pub(super) fn new(name: &str, partitions: i32) -> Option<Bench> {
@@ -284,6 +290,8 @@ impl Bench {
                 Err(KafkaError::PartitionEOF(_)) => return seen,
                 // The stream makes it when it begins.
                 Err(error) if is_unknown(&error) => return seen,
+                // The client connects again.
+                Err(error) if is_away(&error) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::bench::{Bench, PATIENCE, claim};
 use super::models::{INPUTS, trained};
+use super::reload::{FEATURES, RULE};
+use super::{signal, until};
 use crate::cluster::{ended, host_file, told};
 use crate::interrupt::metrics;
 use crate::support::workspace;
@@ -18,11 +20,16 @@ fn bench(name: &str, processes: usize, partitions: i32) -> Option<Bench> {
     Some(bench)
 }
 
-fn cluster_table(processes: usize) -> String {
+/// The configuration of so many processes on this machine.
+pub(super) fn hosts_table(processes: usize) -> String {
     let hosts = host_file(processes);
     let hosts: Vec<String> = hosts.lines().map(|host| format!("'{host}'")).collect();
-    let hosts = hosts.join(", ");
-    format!("[cluster]\nhosts = [{hosts}]\n[snapshots]\ndir = 'snapshots'\ninterval = '50ms'\n")
+    format!("[cluster]\nhosts = [{}]\n", hosts.join(", "))
+}
+
+fn cluster_table(processes: usize) -> String {
+    let hosts = hosts_table(processes);
+    format!("{hosts}[snapshots]\ndir = 'snapshots'\ninterval = '50ms'\n")
 }
 
 fn add_to_config(bench: &Bench, table: &str) {
@@ -30,7 +37,7 @@ fn add_to_config(bench: &Bench, table: &str) {
     fs::write(bench.config(), format!("{text}{table}")).unwrap();
 }
 
-fn start(bench: &Bench, process: usize, more: &[&str]) -> Child {
+pub(super) fn start(bench: &Bench, process: usize, more: &[&str]) -> Child {
     let number = process.to_string();
     let mut command = bench.command(&[&["--process", &number], more].concat());
     let piped = || std::process::Stdio::piped();
@@ -155,7 +162,7 @@ fn partitions_that_are_added_end_the_stream_which_says_so() {
     assert!(bench.fails(&["--once"], 2).contains("the input partitions"), "nor at a start");
 }
 
-/// All processes score with the model of process 0, and do not begin with different ones.
+/// All processes score with the model of process 0, whatever the others have.
 #[test]
 fn a_stream_of_several_processes_scores_with_its_model() {
     let Some(bench) = bench("cluster-model", 2, 2) else { return };
@@ -163,21 +170,72 @@ fn a_stream_of_several_processes_scores_with_its_model() {
     let text = fs::read_to_string(bench.config()).unwrap();
     fs::write(bench.config(), format!("model = 'models/night'\n{text}")).unwrap();
     bench.send((0..200).map(|at| claim(at, (at % 2) as i32)));
-    let (run, _) = once(&bench, 2);
-    assert_eq!(run["decisions_digest"], bench.digest().as_str());
+    let ended = ended(vec![
+        start(&bench, 0, &["--once"]),
+        start(&bench, 1, &["--model", "nowhere", "--rules", "nowhere"]),
+    ]);
+    for output in &ended {
+        assert_eq!(output.status.code(), Some(0), "{}", told(output));
+    }
     assert_eq!(bench.replayed("2").0, bench.digest());
+    assert_eq!(bench.decided().len(), 200);
     for seen in bench.committed("out") {
         let decision: serde_json::Value = serde_json::from_slice(&seen.value).unwrap();
         assert_eq!(decision["model_hash"], model.hash(), "{decision}");
     }
-    trained(&bench.path("models/other"), &INPUTS, 200);
-    let other = bench.path("models/other");
-    let children = vec![
-        start(&bench, 0, &["--once"]),
-        start(&bench, 1, &["--model", other.to_str().unwrap()]),
-    ];
-    for output in ended(children) {
-        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-        assert!(told(&output).contains("rules, models, columns"), "{}", told(&output));
+}
+
+/// Rules change before the first event, while events come, and with a feature that is worked out first;
+/// process 1 has none on its disk. Killed on both sides, all go on under the rules of their time.
+#[test]
+fn rules_change_in_all_processes_at_one_place_of_the_log() {
+    let Some(bench) = bench("cluster-reload", 2, 2) else { return };
+    let start_both =
+        || vec![start(&bench, 0, &[]), start(&bench, 1, &["--rules", "nowhere", "--model", "no"])];
+    let mut sent = 0;
+    let mut send = |many: i64| {
+        bench.send((sent..sent + many).map(|at| claim(at, (at % 2) as i32)));
+        sent += many;
+        await_decisions(&bench, sent as usize - 10);
+    };
+    let change = |child: &Child, (file, old, new): (&str, &str, &str), number: usize| {
+        bench.edit(file, old, new);
+        signal(child, "-HUP");
+        until("the change", || bench.changes().len() == number);
+    };
+    let mut children = start_both();
+    until("the stream has begun", || !bench.committed("control").is_empty());
+    change(&children[0], (RULE, "score = 400", "score = 310"), 1);
+    send(60);
+    change(&children[0], (RULE, "score = 310", "score = 320"), 2);
+    send(30);
+    change(&children[0], (RULE, "score = 320", "score = 330"), 3);
+    send(30);
+    // Wrong ones change nothing, and end nothing.
+    bench.edit(RULE, "funds.t_count >= 3", "funds.t_cuont >= 3");
+    signal(&children[0], "-HUP");
+    send(60);
+    bench.edit(RULE, "t_cuont", "t_count");
+    change(&children[0], (FEATURES, "10m", "30s"), 4);
+    send(60);
+    children[1].kill().unwrap();
+    let said = ended(children);
+    assert_eq!(said[0].status.code(), Some(3), "{}", told(&said[0]));
+    for part in ["did you mean `funds.t_count`", "need what is not computed yet: funds.t_count"] {
+        assert!(told(&said[0]).contains(part), "{}", told(&said[0]));
     }
+    // What changed while nothing ran comes into force when they are back.
+    bench.edit(RULE, "score = 330", "score = 340");
+    let mut children = start_both();
+    send(60);
+    until("the change", || bench.changes().len() == 5);
+    send(60);
+    children[0].kill().unwrap();
+    let said = ended(children);
+    assert_eq!(said[1].status.code(), Some(3), "{}", told(&said[1]));
+    let (run, first) = once(&bench, 2);
+    assert!(told(&first).contains("going on from the snapshot"), "{}", told(&first));
+    assert_eq!(run["counts"]["decided"], 360);
+    fs::remove_dir_all(bench.rules()).unwrap();
+    bench.check(360, 5);
 }

@@ -1,10 +1,15 @@
 //! What a stream decides, by day: a run that every command reads, whole after any crash.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use arrow::util::display::array_value_to_string;
+use hongxian::finished::FinishedRun;
 
 use super::bench::{Bench, Sent, claim_json, hongxian};
+use super::cluster::{hosts_table, start};
 use super::crashes::send_and_kill;
+use super::reload::{FEATURES, RULE};
 use super::{ended, signal, succeeds, until};
 
 const HOUR: i64 = 3_600_000;
@@ -141,4 +146,99 @@ fn days_are_kept_as_long_as_is_said() {
     other.send(hours(0..3));
     let said = other.fails(&["--once"], 2);
     assert!(said.contains("are of another stream"), "{said}");
+}
+
+/// The features of a run, a line a transaction with the names of those that have a value.
+fn features_of(path: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let run = FinishedRun::open(path).unwrap();
+    run.features(&|_| true, &mut |_, batch| {
+        for row in 0..batch.num_rows() {
+            let mut line = String::new();
+            for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                let value = array_value_to_string(column, row).unwrap();
+                line += &format!("{}={value} ", field.name());
+            }
+            lines.push(line);
+        }
+    })
+    .unwrap();
+    lines
+}
+
+/// Rules change in the middle of a day, also to such as bring features, with which parts of a day have more
+/// columns; in one process and in two, killed in between. The days are the topic, their features are
+/// those of a replay of the exported log, and commands read them.
+#[test]
+fn days_go_on_where_rules_change_in_one_process_and_in_several() {
+    for processes in [1, 2] {
+        let Some(bench) = Bench::new(&format!("days-changed-{processes}"), 1) else { return };
+        let hosts = if processes > 1 { hosts_table(processes) } else { String::new() };
+        configure(&bench, &hosts);
+        let start_all = || -> Vec<Child> {
+            match processes {
+                1 => vec![bench.spawn(&[])],
+                _ => (0..processes).map(|process| start(&bench, process, &[])).collect(),
+            }
+        };
+        let mut sent = 0;
+        let mut send = |many: i64| {
+            bench.send(hours(sent..sent + many));
+            sent += many;
+            let there = || {
+                bench.decided().len() as i64 == sent
+                    && digest_of(&bench.path("days")) == bench.digest()
+            };
+            until("the days are not those of the topic", there);
+        };
+        let mut children = start_all();
+        send(10);
+        bench.edit(RULE, "score = 400", "score = 310");
+        signal(&children[0], "-HUP");
+        until("the first change", || bench.changes().len() == 1);
+        send(4);
+        // A feature of what is known is computed at once, one with another window beside the stream.
+        let night = "[behaviour.night]\nexpr = \"hour(event_time) < 6\"\n[funds.t_count]";
+        bench.edit(FEATURES, "[funds.t_count]", night);
+        signal(&children[0], "-HUP");
+        until("the second change", || bench.changes().len() == 2);
+        send(4);
+        let mut victim = children.remove(0);
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        children.into_iter().for_each(|child| drop(ended(child)));
+        let children = start_all();
+        send(4);
+        let wide = "[funds.wide]\nover = [\"claim\"]\nkey = [\"account_id\"]\nagg = \"sum\"\n\
+                    field = \"amount_fen\"\nwindow = \"30d\"\n[funds.t_count]";
+        bench.edit(FEATURES, "[funds.t_count]", wide);
+        signal(&children[0], "-HUP");
+        until("the third change", || bench.changes().len() == 3);
+        send(20);
+        signal(&children[0], "-TERM");
+        children.into_iter().for_each(|child| assert_eq!(ended(child).0, Some(0)));
+        let out = bench.path("days");
+        let replayed = bench.replayed("2").0;
+        assert_eq!((replayed, digest_of(&out)), (bench.digest(), bench.digest()));
+        let features = features_of(&out);
+        assert_eq!(features, features_of(&bench.path("replayed")));
+        let having = |text: &str| features.iter().filter(|line| line.contains(text)).count();
+        assert_eq!((features.len(), having("behaviour.night=true") > 0), (42, true));
+        // An hour and a half before the change, and after it.
+        assert!(having("behaviour.night= ") >= 14, "null before they were computed: {features:?}");
+        let out = out.to_str().unwrap();
+        for arguments in [
+            &["explain", out, "e3"][..],
+            &["explain", out, "e40"],
+            &["why-not", out, "e40", "--rule", "many"],
+            &["profile", out, "u1"],
+            &["lens", out],
+        ] {
+            succeeds(&mut run(arguments));
+        }
+        let said = run(&["verify", out]).output().unwrap();
+        assert!(said.status.success());
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("rules or model changed on the way"), "{said}");
+    }
 }

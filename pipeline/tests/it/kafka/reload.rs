@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::bench::{Bench, claim};
 use super::{ended, signal, until};
 
-const FEATURES: &str = "features.toml";
+pub(super) const FEATURES: &str = "features.toml";
 const POLICY: &str = "policy.toml";
-const RULE: &str = "funds/many.toml";
+pub(super) const RULE: &str = "funds/many.toml";
 
 impl Bench {
     /// Puts a text in a file of the rules in the place of another.
-    fn edit(&self, file: &str, old: &str, new: &str) {
+    pub(super) fn edit(&self, file: &str, old: &str, new: &str) {
         let path = self.rules().join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(old), "{text}");
@@ -23,7 +23,7 @@ impl Bench {
     }
 
     /// The changes that are committed: their times and hashes.
-    fn changes(&self) -> Vec<(i64, String)> {
+    pub(super) fn changes(&self) -> Vec<(i64, String)> {
         let records = self.committed("control");
         let values = records.iter().map(|seen| serde_json::from_slice(&seen.value).unwrap());
         let changes = values.filter(|value: &Value| value["kind"] == "change");
@@ -45,7 +45,7 @@ impl Bench {
     }
 
     /// Checks each decision against the changes, and the topic against the replay of the log.
-    fn check(&self, decisions: usize, kinds: usize) {
+    pub(super) fn check(&self, decisions: usize, kinds: usize) {
         let (changes, hashes) = (self.changes(), self.hashes());
         assert_eq!(hashes.len(), decisions);
         let ids: BTreeSet<String> = self.decided().into_iter().collect();
