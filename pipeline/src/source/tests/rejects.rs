@@ -82,7 +82,7 @@ fn json_lines_are_refused_with_their_code() {
         (amount(&deep).into(), "malformed"),
         (deep.clone().into(), "malformed"),
         ("[{\"a\":".repeat(1 << 17).into(), "malformed"),
-        (amount(&format!("1,\"text\":\"{deep}\"")).into(), ""),
+        (amount(&format!("1,\"text\":\"{}\"", &deep[..1000])).into(), ""),
         (format!("{} x", amount("1")).into(), "malformed"),
         (format!("{}{}", amount("1"), amount("1")).into(), "malformed"),
         (b"[1]".to_vec(), "malformed"),
