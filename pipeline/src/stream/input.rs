@@ -311,6 +311,10 @@ fn bounds(
     loop {
         match consumer.fetch_watermarks(topic, partition, BOUNDS) {
             Ok((low, high)) => return Ok((low.max(0) as u64, high.max(0) as u64)),
+            // Brokers that have lost their session for a moment know of nothing.
+            Err(error) if is_unknown(&error) && since.elapsed() < BOUNDS => {
+                std::thread::sleep(AGAIN);
+            }
             Err(error) if is_serious(&error) || since.elapsed() > limit => {
                 return Err(unreadable(topic, partition, &error));
             }
@@ -347,6 +351,14 @@ impl Reading {
             Some(Err(_)) => Ok(None),
         }
     }
+}
+
+/// Whether there is no such partition, as far as brokers know.
+fn is_unknown(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    const UNKNOWN: [Code; 3] =
+        [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::UnknownPartition];
+    error.rdkafka_error_code().is_some_and(|code| UNKNOWN.contains(&code))
 }
 
 /// Whether trying again would not help.
