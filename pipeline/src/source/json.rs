@@ -133,7 +133,7 @@ impl<'k, 'b> Record<'k, 'b> {
             return Err(too_long());
         }
         let text = simdutf8::basic::from_utf8(text).map_err(|_| not_utf8())?;
-        if is_too_deep(text) {
+        if is_too_deep(text, 4 * DEPTH_MAX) {
             return Err(malformed(format!("not a JSON object: {}", too_deep())));
         }
         self.slots.fill(None);
@@ -308,13 +308,12 @@ impl<'b> de::Visitor<'b> for Value<'_> {
     }
 }
 
-/// Whether brackets stand inside each other so deep that the reader, which goes down into values of a
-/// type that it does not expect, could run out of stack.
-pub(super) fn is_too_deep(text: &str) -> bool {
-    const LEVELS_MAX: usize = 4 * DEPTH_MAX;
+/// Whether brackets stand inside each other on more levels than that: the reader goes down into values
+/// of a type that it does not expect, and could run out of stack.
+pub(super) fn is_too_deep(text: &str, levels_max: usize) -> bool {
     // Nearly no text has as many brackets at all.
     let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
-    if brackets <= LEVELS_MAX {
+    if brackets <= levels_max {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -328,15 +327,15 @@ pub(super) fn is_too_deep(text: &str) -> bool {
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > LEVELS_MAX {
+        if depth > levels_max {
             return true;
         }
     }
     false
 }
 
-/// What is said of a text that is.
-pub(super) fn too_deep() -> String {
+/// What is said of a record that is nested too deep.
+fn too_deep() -> String {
     format!("more than {DEPTH_MAX} levels deep")
 }
 

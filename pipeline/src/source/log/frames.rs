@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use sonic_rs::LazyValue;
 
-use super::super::json::{Keys, Record, Seen, is_too_deep, too_deep};
+use super::super::json::{Keys, Record, Seen, is_too_deep};
 use super::super::sink::Sink;
 use super::Arrived;
 use crate::diagnostic::{Failure, Message};
@@ -20,6 +20,8 @@ use crate::event::RECORD_BYTES_MAX;
 
 /// The longest line: the longest record in base64, with room for the frame around it.
 pub(in crate::source) const FRAME_BYTES_MAX: usize = RECORD_BYTES_MAX / 3 * 4 + 4096;
+/// The most levels of a line. A record of more than 128, which is refused in any case, stands in base64.
+const LEVELS_MAX: usize = 1024;
 
 /// The offsets of a block of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +143,8 @@ fn embedded(value: &[u8]) -> Option<&str> {
 
 fn read(line: &[u8]) -> Result<Frame<'_>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
-    if is_too_deep(text) {
-        return Err(too_deep());
+    if is_too_deep(text, LEVELS_MAX) {
+        return Err(format!("more than {LEVELS_MAX} levels deep"));
     }
     sonic_rs::from_str(text)
         .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
