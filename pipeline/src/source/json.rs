@@ -311,7 +311,10 @@ impl<'b> de::Visitor<'b> for Value<'_> {
 /// Whether brackets stand inside each other on more levels than that: the reader goes down into values
 /// of a type that it does not expect, and could run out of stack.
 pub(super) fn is_too_deep(text: &str, levels_max: usize) -> bool {
-    // Nearly no text has as many brackets at all.
+    // Nearly no text has as many bytes, or as many brackets among them.
+    if text.len() <= levels_max {
+        return false;
+    }
     let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
     if brackets <= levels_max {
         return false;

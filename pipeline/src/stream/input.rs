@@ -427,17 +427,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 
     use super::*;
 
     /// Brokers that answer later than questions about ends wait for.
     const SLOW: Duration = Duration::from_millis(1_300);
 
-    /// A connection is closed where a question was not answered in time. That by which is read must
-    /// not be: it would be opened again later and later, also when brokers are quick again.
-    #[test]
-    fn questions_that_slow_brokers_do_not_answer_in_time_do_not_hinder_reading() {
+    /// A broker with a topic of one partition, and whoever writes to it.
+    fn one_partition() -> (MockCluster<'static, DefaultProducerContext>, Cluster, BaseProducer) {
         let brokers = MockCluster::new(1).unwrap();
         brokers.create_topic("t", 1, 1).unwrap();
         let cluster = Cluster {
@@ -445,7 +443,15 @@ mod tests {
             connect_limit: 10_000,
             settings: BTreeMap::new(),
         };
-        let producer: BaseProducer = cluster.client().create().unwrap();
+        let producer = cluster.client().create().unwrap();
+        (brokers, cluster, producer)
+    }
+
+    /// A connection is closed where a question was not answered in time. That by which is read must
+    /// not be: it would be opened again later and later, also when brokers are quick again.
+    #[test]
+    fn questions_that_slow_brokers_do_not_answer_in_time_do_not_hinder_reading() {
+        let (brokers, cluster, producer) = one_partition();
         let wanted = [("t".to_owned(), 0, Start::Earliest)];
         let mut input = Input::open(&cluster, &wanted).unwrap();
         brokers.broker_round_trip_time(1, SLOW).unwrap();
@@ -471,14 +477,7 @@ mod tests {
     /// Whatever the first client had fetched and nobody had taken is read again, and nothing twice.
     #[test]
     fn another_client_goes_on_where_the_first_was() {
-        let brokers = MockCluster::new(1).unwrap();
-        brokers.create_topic("t", 1, 1).unwrap();
-        let cluster = Cluster {
-            brokers: brokers.bootstrap_servers(),
-            connect_limit: 10_000,
-            settings: BTreeMap::new(),
-        };
-        let producer: BaseProducer = cluster.client().create().unwrap();
+        let (_brokers, cluster, producer) = one_partition();
         let send = |range: std::ops::Range<u32>| {
             for number in range {
                 let value = number.to_string();

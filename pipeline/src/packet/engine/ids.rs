@@ -97,6 +97,7 @@ impl Part {
     }
 
     fn put(&mut self, known: Known) {
+        // Whoever puts has made room: a table without places is never put into.
         let place = self.place_of(known.id).expect("there is room");
         let there = &mut self.places[place];
         let free = there.number == FREE;
