@@ -20,6 +20,9 @@ use super::dice::Dice;
 
 /// The header in which a record says what it is.
 pub(super) const CLASS: &str = "chaos";
+/// The header with its number among all that are sent. A client that sends a batch again after the
+/// brokers have lost sight of it may have it written twice: the same numbers.
+pub(super) const NUMBER: &str = "sent";
 pub(super) const PARTITIONS: i32 = 4;
 
 /// The first event, in ms since 1970 UTC; any moment that is past will do.
@@ -292,6 +295,7 @@ fn send(
     topic: &str,
     shared: &Shared,
 ) -> Result<(), String> {
+    let mut numbers = 0..;
     while !shared.stop.load(Ordering::Relaxed) {
         let idle = maker.dice.once_in(6) && !shared.busy.load(Ordering::Relaxed);
         let busy: Vec<i32> = (0..PARTITIONS).filter(|_| !maker.dice.once_in(3)).collect();
@@ -309,8 +313,8 @@ fn send(
             }
             for _ in 0..if idle || busy.is_empty() { 0 } else { maker.dice.between(4, 24) } {
                 let partition = maker.dice.pick(&busy);
-                for record in maker.next(partition) {
-                    put(producer, topic, &record)?;
+                for (record, number) in maker.next(partition).iter().zip(&mut numbers) {
+                    put(producer, topic, record, number)?;
                 }
             }
             producer.poll(Duration::ZERO);
@@ -320,9 +324,16 @@ fn send(
     Ok(())
 }
 
-fn put(producer: &BaseProducer<Listening>, topic: &str, record: &Record) -> Result<(), String> {
-    let class = record.class.to_header();
-    let headers = OwnedHeaders::new().insert(Header { key: CLASS, value: Some(&class) });
+fn put(
+    producer: &BaseProducer<Listening>,
+    topic: &str,
+    record: &Record,
+    number: u64,
+) -> Result<(), String> {
+    let (class, number) = (record.class.to_header(), number.to_string());
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: CLASS, value: Some(&class) })
+        .insert(Header { key: NUMBER, value: Some(&number) });
     let mut sent: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic)
         .partition(record.partition)
         .key(b"key".as_slice())

@@ -286,10 +286,11 @@ fn as_text(world: &World, outcome: &Outcome) -> String {
         let (times, kills, gave_up) = (tally.times, tally.kills, tally.gave_up);
         out += &format!("{:<20}{times:>7}{kills:>7}{gave_up:>9}{recovery:>18}\n", fault.name);
     }
-    let Looked { records, counts, late, heartbeats } = outcome.looked;
+    let Looked { records, written_twice, counts, late, heartbeats } = outcome.looked;
     out += &format!(
-        "\n{} kills in {:.0} s, {} checks; in the last one {records} records: {} decided ({late} \
-         late), {} applied, {} rejected, {} duplicates; {heartbeats} heartbeats\n{}\n",
+        "\n{} kills in {:.0} s, {} checks; in the last one {records} records ({written_twice} \
+         that the broker wrote twice): {} decided ({late} late), {} applied, {} rejected, {} \
+         duplicates; {heartbeats} heartbeats\n{}\n",
         world.kills,
         world.seconds(),
         outcome.checks,
@@ -320,7 +321,7 @@ fn as_json(chaos: &Chaos, world: &World, outcome: &Outcome) -> Value {
             ((*name).to_owned(), told)
         })
         .collect();
-    let Looked { records, counts, late, heartbeats } = outcome.looked;
+    let Looked { records, written_twice, counts, late, heartbeats } = outcome.looked;
     json!({
         "seed": chaos.seed,
         "kills": world.kills,
@@ -329,6 +330,7 @@ fn as_json(chaos: &Chaos, world: &World, outcome: &Outcome) -> Value {
         "disk_filled": chaos.may_mount,
         "checks": outcome.checks,
         "records": records,
+        "written_twice": written_twice,
         "decided": counts.decided,
         "late": late,
         "applied": counts.applied,

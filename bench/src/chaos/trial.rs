@@ -20,6 +20,8 @@ const DECISIONS_MIN: u64 = 3;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Looked {
     pub(super) records: u64,
+    /// Those of them that are there once more than they were sent.
+    pub(super) written_twice: u64,
     pub(super) counts: Counts,
     pub(super) late: u64,
     pub(super) heartbeats: u64,
@@ -47,10 +49,12 @@ pub(super) fn check(world: &mut World, rules: &Path, spoil: bool) -> Result<Look
     }
     let evidence = evidence(world, &ended)?;
     let records = evidence.input.len() as u64;
-    if records != sent {
-        return Err(format!("the broker says {sent} records, and its topic has {records}"));
+    let written_twice = verdict::check(&evidence)?;
+    if records != sent + written_twice {
+        return Err(format!(
+            "the broker says {sent} records, and its topic has {records}, {written_twice} of them twice"
+        ));
     }
-    verdict::check(&evidence)?;
     let blind = verdict::blind_spots(&evidence);
     if evidence.counts.decided >= DECISIONS_MIN && !blind.is_empty() {
         return Err(format!("the harness does not see {}", blind.join(", ")));
@@ -63,7 +67,7 @@ pub(super) fn check(world: &mut World, rules: &Path, spoil: bool) -> Result<Look
     };
     let late = evidence.decisions.iter().filter(is_late).count() as u64;
     world.feed.resume();
-    Ok(Looked { records, counts: evidence.counts, late, heartbeats })
+    Ok(Looked { records, written_twice, counts: evidence.counts, late, heartbeats })
 }
 
 /// Runs the stream to the end of what there is; what it says.

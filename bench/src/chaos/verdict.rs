@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::feed::{CLASS, Class};
+use super::feed::{CLASS, Class, NUMBER};
 use super::topics::Seen;
 
 /// What became of records, as the stream counts.
@@ -39,14 +39,16 @@ pub(super) struct Evidence {
 
 /// Checks that every record of the input has exactly one decision, application, dead letter or
 /// place among the duplicates; that decisions have the numbers from 0 on; and their digest.
-pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
+///
+/// Says how many records of the input are there once more than they were sent.
+pub(super) fn check(evidence: &Evidence) -> Result<u64, String> {
     let due = Due::of(&evidence.input)?;
     check_decisions(evidence, &due)?;
-    check_letters(evidence, &due)?;
-    if evidence.counts != due.counts {
-        return Err(format!("the stream counts {:?}, not {:?}", evidence.counts, due.counts));
+    let counts = check_letters(evidence, &due)?;
+    if evidence.counts != counts {
+        return Err(format!("the stream counts {:?}, not {counts:?}", evidence.counts));
     }
-    Ok(())
+    Ok(due.written_twice)
 }
 
 type Place = (i32, i64);
@@ -56,40 +58,55 @@ type Place = (i32, i64);
 struct Due {
     decided: BTreeSet<String>,
     refused: BTreeMap<Place, String>,
-    /// By id, the two of which one is refused.
-    conflicts: BTreeMap<String, Vec<Place>>,
+    /// By id, where its two bodies stand, each once unless it was written twice: all of one of them are
+    /// refused, and of the other all but one are duplicates.
+    conflicts: BTreeMap<String, [Vec<Place>; 2]>,
+    /// All but what becomes of conflicts.
     counts: Counts,
+    written_twice: u64,
 }
 
 impl Due {
     fn of(input: &[Seen]) -> Result<Due, String> {
         let mut due = Due::default();
-        let mut places = BTreeMap::new();
+        let (mut places, mut others) = (BTreeMap::new(), BTreeMap::new());
+        let mut numbers = BTreeSet::new();
         for seen in input {
             let place = (seen.partition, seen.offset);
+            let foreign = || format!("the record at {place:?} is not of this harness");
             let class = seen.headers.get(CLASS).and_then(|text| Class::of_header(text));
-            match class.ok_or_else(|| format!("the record at {place:?} is not of this harness"))? {
+            let number = seen.headers.get(NUMBER).ok_or_else(foreign)?;
+            let is_first = numbers.insert(number);
+            due.written_twice += u64::from(!is_first);
+            let mut stands = |id| {
+                let all: &mut Vec<Place> = places.entry(id).or_default();
+                all.push(place);
+                match all.len() > 1 && is_first {
+                    false => Ok(()),
+                    true => Err(format!("the record at {place:?} was sent twice")),
+                }
+            };
+            match class.ok_or_else(foreign)? {
                 Class::Transaction(id) => {
-                    places.insert(id.clone(), place);
-                    if !due.decided.insert(id) {
-                        return Err(format!("the broker has the record at {place:?} twice"));
-                    }
+                    stands(id.clone())?;
+                    due.decided.insert(id);
                 }
                 Class::Other(id) => {
-                    places.insert(id, place);
-                    due.counts.applied += 1;
+                    stands(id)?;
+                    due.counts.applied += u64::from(is_first);
                 }
                 Class::Repeat(_) => due.counts.duplicates += 1,
-                Class::Conflict(id) => due.conflicts.entry(id).or_default().push(place),
+                Class::Conflict(id) => others.entry(id).or_insert_with(Vec::new).push(place),
                 Class::Refused(code) => drop(due.refused.insert(place, code)),
             }
         }
-        for (id, both) in &mut due.conflicts {
-            let first = places.get(id).ok_or_else(|| format!("the broker has lost {id}"))?;
-            both.push(*first);
+        for (id, other) in others {
+            let first = places.remove(&id).ok_or_else(|| format!("the broker has lost {id}"))?;
+            due.conflicts.insert(id, [first, other]);
         }
         due.counts.decided = due.decided.len() as u64;
-        due.counts.rejected = (due.refused.len() + due.conflicts.len()) as u64;
+        due.counts.duplicates += places.values().map(|all| all.len() as u64 - 1).sum::<u64>();
+        due.counts.rejected = due.refused.len() as u64;
         Ok(due)
     }
 }
@@ -138,7 +155,8 @@ fn check_decisions(evidence: &Evidence, due: &Due) -> Result<(), String> {
     Ok(())
 }
 
-fn check_letters(evidence: &Evidence, due: &Due) -> Result<(), String> {
+/// Says the counts that follow from them.
+fn check_letters(evidence: &Evidence, due: &Due) -> Result<Counts, String> {
     let each = evidence.input.iter();
     let input: BTreeMap<Place, &Seen> =
         each.map(|seen| ((seen.partition, seen.offset), seen)).collect();
@@ -165,15 +183,25 @@ fn check_letters(evidence: &Evidence, due: &Due) -> Result<(), String> {
             found => return Err(format!("the record at {place:?}: {found:?}, not {code}")),
         }
     }
+    let mut counts = due.counts;
     for (id, both) in &due.conflicts {
-        let found: Vec<String> = both.iter().filter_map(|place| refused.remove(place)).collect();
-        if found != ["id_conflict"] {
-            return Err(format!("of the two records of {id} at {both:?}: {found:?}"));
+        let found = both.each_ref().map(|places| {
+            places.iter().filter_map(|place| refused.remove(place)).collect::<Vec<String>>()
+        });
+        let taken = found.iter().position(Vec::is_empty).unwrap_or_default();
+        let other = &found[1 - taken];
+        if !found[taken].is_empty()
+            || other.len() != both[1 - taken].len()
+            || other.iter().any(|code| code != "id_conflict")
+        {
+            return Err(format!("of the records of {id} at {both:?}: {found:?}"));
         }
+        counts.rejected += other.len() as u64;
+        counts.duplicates += both[taken].len() as u64 - 1;
     }
     match refused.into_iter().next() {
         Some((place, code)) => Err(format!("the record at {place:?} is refused: {code}")),
-        None => Ok(()),
+        None => Ok(counts),
     }
 }
 
@@ -249,8 +277,12 @@ mod tests {
                 [("hongxian.partition", "1"), ("hongxian.offset", offset), ("hongxian.code", code)];
             seen((0, 0), &headers, value)
         };
+        let sent = ["0", "1", "2", "3", "4", "5", "6"];
+        let input = std::iter::zip(input, sent).map(|((at, class, value), number)| {
+            seen(at, &[(CLASS, class), (NUMBER, number)], value)
+        });
         Evidence {
-            input: input.map(|(at, class, value)| seen(at, &[(CLASS, class)], value)).into(),
+            input: input.collect(),
             decisions: (0..3)
                 .map(|at| seen((0, at as i64), &[("number", numbers[at])], lines[at]))
                 .collect(),
@@ -262,8 +294,45 @@ mod tests {
 
     #[test]
     fn what_is_right_is_right_and_every_mistake_is_found() {
-        assert_eq!(check(&evidence()), Ok(()));
+        assert_eq!(check(&evidence()), Ok(0));
         assert_eq!(blind_spots(&evidence()), Vec::<&str>::new());
+    }
+
+    /// A batch that a broker wrote twice: what was taken has a duplicate, what was refused another refusal.
+    #[test]
+    fn records_that_are_written_twice_are_counted_and_known_by_their_numbers() {
+        let mut evidence = evidence();
+        let again = |evidence: &mut Evidence, of: usize, offset: i64| {
+            let mut again = evidence.input[of].clone();
+            again.offset = offset;
+            evidence.input.push(again);
+        };
+        for (of, offset) in [(0, 10), (3, 11), (4, 12), (5, 13)] {
+            again(&mut evidence, of, offset);
+        }
+        for (at, of) in [("12", 1), ("13", 0)] {
+            let mut letter = evidence.letters[of].clone();
+            letter.headers.insert("hongxian.offset".to_owned(), at.to_owned());
+            evidence.letters.push(letter);
+        }
+        evidence.counts.duplicates += 2;
+        evidence.counts.rejected += 2;
+        assert_eq!(check(&evidence), Ok(4));
+
+        // The other body was taken: both of the first are refused.
+        for (letter, offset) in [(1, "0"), (2, "11")] {
+            let headers = &mut evidence.letters[letter].headers;
+            headers.insert("hongxian.offset".to_owned(), offset.to_owned());
+            evidence.letters[letter].value = b"3".to_vec();
+        }
+        assert_eq!(check(&evidence), Ok(4));
+        evidence.letters[2].headers.insert("hongxian.offset".to_owned(), "12".to_owned());
+        assert!(check(&evidence).unwrap_err().contains("of the records of e3"));
+
+        let mut twice = super::tests::evidence();
+        again(&mut twice, 0, 10);
+        twice.input[7].headers.insert(NUMBER.to_owned(), "7".to_owned());
+        assert!(check(&twice).unwrap_err().contains("sent twice"));
     }
 
     #[test]
