@@ -34,6 +34,7 @@ pub use self::draft::{Draft, Frozen, Handed};
 pub use self::fork::tidy;
 pub(crate) use self::fork::{Child, fork};
 pub use self::parts::Saved;
+pub(crate) use self::store::take_away;
 pub use self::store::{Found, Store, Stored, Unusable};
 
 /// The version of all that is kept: to be raised with every change of a structure that is in a

@@ -7,6 +7,7 @@
 //!   parts-0, parts-1 ..   the parts, each compressed, end to end
 //! .unfinished/            one that is being written, or was when the program died
 //! .fetched/               the same, from an object store
+//! .removed/               one that is being taken away, or was: it loses its name first
 //! ```
 //!
 //! Each part has its BLAKE3 in the manifest, so that no byte of a snapshot can change unseen. One
@@ -31,6 +32,8 @@ pub(super) const MANIFEST: &str = "manifest.json";
 const UNFINISHED: &str = ".unfinished";
 /// The directory of one that comes from elsewhere.
 const FETCHED: &str = ".fetched";
+/// The directory of one that is being taken away.
+const REMOVED: &str = ".removed";
 
 /// A directory of snapshots.
 #[derive(Clone, Debug)]
@@ -196,7 +199,7 @@ impl Store {
         self.put_in_place(directory, number)?;
         let old = self.numbers()?.into_iter().rev().skip(self.keep);
         for number in old {
-            remove(&self.path(number))?;
+            take_away(&self.path(number))?;
         }
         Ok(written)
     }
@@ -261,7 +264,7 @@ impl Store {
         }
         File::open(directory)?.sync_all()?;
         let path = self.path(number);
-        remove(&path)?;
+        take_away(&path)?;
         fs::rename(directory, &path)?;
         File::open(&self.directory)?.sync_all()
     }
@@ -283,7 +286,21 @@ impl Store {
     }
 }
 
-/// Takes away a directory that may be there.
+/// Takes away a directory that may be there, so that whoever sees its name sees all of it: it loses
+/// that first. What a program that died left of one goes with the next.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn take_away(path: &Path) -> io::Result<()> {
+    let removed = path.with_file_name(REMOVED);
+    remove(&removed)?;
+    match fs::rename(path, &removed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed.and_then(|()| remove(&removed)),
+    }
+}
+
+/// Removes a directory that may be there.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -425,9 +442,12 @@ mod tests {
         store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
         assert_eq!(found(&store), (Some(201), 0));
         assert!(!folder.join(UNFINISHED).exists());
-        // The same number once more.
+        // What was being taken away goes with the next, and the same number once more.
+        fs::create_dir(folder.join(REMOVED)).expect("a directory");
+        fs::write(folder.join(REMOVED).join(parts::name(0)), "x").expect("a file");
         store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
         assert_eq!(found(&store), (Some(201), 0));
+        assert!(!folder.join(REMOVED).exists());
     }
 
     /// Every byte of each file changed, and each file cut at every length: it is seen, and the one
