@@ -422,7 +422,7 @@ impl Timetable {
         schema: &Arc<Schema>,
     ) -> Result<Candidate, Failure> {
         // What cannot change inside a run is said at the head of the file in which it mostly stands.
-        let file = directory.unwrap_or(Path::new("")).join("policy.toml");
+        let file = directory.unwrap_or(Path::new("")).join(Policy::FILE);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let changes = Changes { file, text, ..Changes::default() };
         let mut loader = Loader::new(&changes);

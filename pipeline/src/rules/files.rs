@@ -30,7 +30,7 @@ use crate::features::text::{self, Lexicon};
 /// the referee of packets finds. Features have the same names.
 pub const DIMENSIONS: [&str; 6] = ["behaviour", "funds", "text", "devices", "social", "packet"];
 
-const PARTS: [&str; 3] = ["features.toml", "policy.toml", "conditions.toml"];
+const PARTS: [&str; 3] = ["features.toml", Policy::FILE, "conditions.toml"];
 const LISTS: &str = "lists";
 const PHRASES: &str = "phrases";
 
@@ -154,7 +154,7 @@ impl Files {
     }
 
     fn read_policy(&mut self, schema: &Schema) {
-        let Some((path, text)) = self.part("policy.toml") else { return };
+        let Some((path, text)) = self.part(Policy::FILE) else { return };
         let (policy, wrong) = Policy::read(&path, &text, schema);
         self.zone = zone(&policy);
         self.policy = policy;

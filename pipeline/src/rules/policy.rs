@@ -49,6 +49,8 @@ pub struct Policy {
     pub accounts: VerdictPolicy,
     /// Verdicts on groups.
     pub groups: VerdictPolicy,
+    /// How many days of a stream are kept, the last one included; none: all.
+    pub days_kept: Option<i64>,
 }
 
 /// Scores from which on a decision is at least this.
@@ -118,6 +120,8 @@ const DECISIONS_MAX: i64 = 1_000;
 
 /// People pay fewer in a day, and shops more.
 const COUNTERPARTIES_MAX: i64 = 64;
+/// Those of a century.
+const DAYS_KEPT_MAX: i64 = 36_500;
 /// With two an account can be on a cycle and pay somebody else. What an edge costs grows with the
 /// limit, and what cutting an account costs with its square.
 const COUNTERPARTIES: RangeInclusive<i64> = 2..=1_000;
@@ -144,11 +148,15 @@ impl Default for Policy {
             counterparties_max: COUNTERPARTIES_MAX,
             accounts: verdicts,
             groups: verdicts,
+            days_kept: None,
         }
     }
 }
 
 impl Policy {
+    /// Where it stands in a rules directory.
+    pub const FILE: &str = "policy.toml";
+
     /// Reads a policy file for events of a schema: what it says, and every mistake in it.
     pub fn read(file: &Path, text: &str, schema: &Schema) -> (Policy, Vec<Diagnostic>) {
         let mut reader = Reader::new(file, text);
@@ -171,6 +179,7 @@ impl Policy {
                 "clusters",
                 "funds",
                 "verdicts",
+                "days",
             ],
         );
         let mut policy = Policy::default();
@@ -190,6 +199,10 @@ impl Policy {
             let most = reader.integer(funds, "counterparties_max", COUNTERPARTIES);
             set(&mut policy.counterparties_max, most);
         }
+        if let Some(days) = reader.table(root, "days") {
+            reader.known_keys(days, &["keep"]);
+            policy.days_kept = reader.integer(days, "keep", 1..=DAYS_KEPT_MAX);
+        }
         if let Some(verdicts) = reader.table(root, "verdicts") {
             reader.known_keys(verdicts, &["account", "group"]);
             if let Some(account) = reader.table(verdicts, "account") {
@@ -202,10 +215,34 @@ impl Policy {
         (policy, reader.finish())
     }
 
-    /// One line a setting, in a fixed order: what the rules hash is taken over. Which columns are
-    /// stored changes no decision.
+    /// What the rules hash is taken over: every setting that can change a decision, in a fixed order.
+    /// Which columns are computed, and how long days are kept, change none.
     pub fn canonical(&self) -> String {
-        format!("{:?}", Policy { columns: Columns::All, ..self.clone() })
+        let Policy {
+            language,
+            bands,
+            model,
+            allowed_lateness,
+            dedup_window,
+            max_ahead,
+            graph_tick,
+            time_zone,
+            idle_ms,
+            columns: _,
+            devices,
+            counterparties_max,
+            accounts,
+            groups,
+            days_kept: _,
+        } = self;
+        format!(
+            "Policy {{ language: {language:?}, bands: {bands:?}, model: {model:?}, \
+             allowed_lateness: {allowed_lateness}, dedup_window: {dedup_window}, \
+             max_ahead: {max_ahead}, graph_tick: {graph_tick}, time_zone: {time_zone:?}, \
+             idle_ms: {idle_ms}, columns: All, devices: {devices:?}, \
+             counterparties_max: {counterparties_max}, accounts: {accounts:?}, \
+             groups: {groups:?} }}"
+        )
     }
 
     /// The settings that hold for a run as a whole, with their values: its order of events and
@@ -444,6 +481,8 @@ mod tests {
             ("[verdicts.acount]", "unknown-key"),
             ("[devices]\nhub_limit = 1", "out-of-bounds"),
             ("[funds]\ncounterparties_max = 1", "out-of-bounds"),
+            ("[days]\nkeep = 0", "out-of-bounds"),
+            ("[days]\ninterval = '1m'", "unknown-key"),
             ("[clusters.links.ip]\nhub_limit = 20", "missing-key"),
             ("[clusters.links.ip]\nfields = ['ipp']", "unknown-field"),
             ("[clusters.links.ip]\nfields = ['account_id']", "links-to-itself"),

@@ -345,7 +345,6 @@ control = "control"
 [days]
 dir = "days"
 interval = "5s"
-keep = 30
 [extra]
 channel = "string"
 [kafka]
@@ -371,7 +370,7 @@ channel = "string"
         assert_eq!(config.models.champion, beside("models/night"));
         assert_eq!(config.models.challenger, beside("models/day.onnx"));
         assert_eq!(config.cluster.settings["queued.min.messages"], "1000");
-        let days = days::Settings { dir: "dir/days".into(), interval: 5_000, keep: Some(30) };
+        let days = days::Settings { dir: "dir/days".into(), interval: 5_000 };
         assert_eq!(config.days, Some(days));
         assert_eq!(config.extras, [("channel".to_owned(), Type::Str)]);
         let over = Overrides {

@@ -26,7 +26,7 @@ use crate::changes::Deciders;
 use crate::decision::Names;
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
-use crate::event::{Pseudonyms, Type};
+use crate::event::{Pseudonyms, Schema, Type};
 use crate::expr::Zone;
 use crate::finished::days::{DayCounts, PARTS, StreamDay, listed};
 use crate::rules::Policy;
@@ -38,14 +38,13 @@ use crate::sink::parquet::{
     events_columns, events_schema, features_columns, features_schema,
 };
 use crate::sink::{CHALLENGER_FILE, Scored, entities};
+use crate::snapshot::take_away;
 use crate::stopwatch::{Since, unix_ms};
 use crate::verdicts::Finding;
 
 /// How often a part is written unless told otherwise, in ms.
 const INTERVAL_MS: i64 = 60_000;
 const INTERVAL_MAX_MS: i64 = 3_600_000;
-/// More than are ever of use.
-const KEEP_MAX: i64 = 36_500;
 /// So many events are a part, however soon they came: they wait in memory.
 const EVENTS_MAX: usize = 1 << 16;
 /// From inside any day into the next, and not past that, also where clocks change.
@@ -63,8 +62,6 @@ pub struct Settings {
     pub dir: PathBuf,
     /// The longest time from a decision to when it can be read, in ms.
     pub interval: i64,
-    /// How many days are kept, the last one included; none: all.
-    pub keep: Option<i64>,
 }
 
 impl Settings {
@@ -77,12 +74,19 @@ impl Settings {
         let node = root.get("days")?;
         let table = reader.as_table("days", node)?;
         reader.known_keys(table, &["dir", "interval", "keep"]);
+        if let Some(node) = table.get("keep") {
+            let message = Message::new(
+                "how many days are kept is said in the policy.toml of the rules",
+                "保留多少天由规则目录中的 policy.toml 指定",
+            );
+            let hint = Message::new("[days] keep = 30, there", "在该文件中写 [days] keep = 30");
+            reader.fail("days-keep", node.span(), message, Some(hint));
+        }
         reader.required_keys(table, node.span(), &["dir"]);
         let interval = reader.duration(table, "interval", 1..=INTERVAL_MAX_MS);
-        let keep = reader.integer(table, "keep", 1..=KEEP_MAX);
         let dir = reader.string(table, "dir")?;
         let dir = path.parent().unwrap_or(Path::new("")).join(dir.get_ref());
-        Some(Settings { dir, interval: interval.unwrap_or(INTERVAL_MS), keep })
+        Some(Settings { dir, interval: interval.unwrap_or(INTERVAL_MS) })
     }
 }
 
@@ -118,6 +122,16 @@ impl Facts {
             max_ahead: policy.max_ahead,
             extra: config.extras.clone(),
         }
+    }
+
+    /// How many days are kept, the last one included, as the policy on disk says: it decides nothing, and
+    /// so is no change of rules. None: all, also where there is no policy or anything is wrong with it.
+    fn days_kept(&self) -> Option<i64> {
+        let path = self.rules.as_ref()?.join(Policy::FILE);
+        let text = fs::read_to_string(&path).ok()?;
+        let schema = Schema::with_extras(self.extra.iter().cloned());
+        let (policy, wrong) = Policy::read(&path, &text, &schema);
+        policy.days_kept.filter(|_| wrong.is_empty())
     }
 }
 
@@ -439,12 +453,7 @@ impl Files {
             };
             let blocks = Blocks::default();
             // One that died before it said that the day is there.
-            match fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed(&directory, &error));
-                }
-                _ => {}
-            }
+            take_away(&directory).map_err(|error| failed(&directory, &error))?;
             self.open = Some(Open { directory, deciders, is, before, blocks });
             self.remove_old(part.scored[0].batch.slice.effective[0], zone)?;
         }
@@ -458,17 +467,15 @@ impl Files {
 
     /// Removes days that are not kept.
     fn remove_old(&self, time: i64, zone: &Zone) -> Result<(), String> {
-        let Some(keep) = self.settings.keep else { return Ok(()) };
+        let Some(keep) = self.facts.days_kept() else { return Ok(()) };
         // From noon, so that no change of clocks leaves the day.
         let noon = zone.day_start(time) + DAY_MS / 2;
         let first = zone.date(noon - (keep - 1) * DAY_MS).to_string();
         for day in listed(&self.settings.dir) {
             let name = day.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name < first {
-                // Whoever reads it sees all of it or nothing.
-                let gone = day.with_file_name(format!(".{name}.removed"));
-                let removed = fs::rename(&day, &gone).and_then(|()| fs::remove_dir_all(&gone));
-                removed.map_err(|error| format!("cannot remove {}: {error}", day.display()))?;
+                take_away(&day)
+                    .map_err(|error| format!("cannot remove {}: {error}", day.display()))?;
             }
         }
         Ok(())

@@ -126,12 +126,20 @@ fn killed_anywhere_days_have_every_decision_once() {
 fn days_are_kept_as_long_as_is_said() {
     let Some(bench) = Bench::new("days-kept", 1) else { return };
     configure(&bench, "keep = 2");
-    for lot in 0..4 {
+    assert!(bench.fails(&["--once"], 2).contains("is said in the policy.toml"));
+    configure(&bench, "");
+    let policy = bench.rules().join("policy.toml");
+    let days = |lot: i64, keep: &str| {
+        std::fs::write(&policy, keep).unwrap();
         bench.send(hours(lot * 24..(lot + 1) * 24));
         bench.stream(&["--once"]);
-    }
-    let days = days_of(&bench);
-    assert_eq!(days.len(), 2, "{days:?}");
+        days_of(&bench).len()
+    };
+    let all = days(0, "") + days(1, "");
+    assert!(days(2, "[days]\nkeep = 100000") > 3, "a policy that is wrong removes nothing: {all}");
+    // It is no change of rules, and of the day that begins next it is true.
+    assert_eq!(days(3, "[days]\nkeep = 2\n"), 2);
+    assert_eq!(bench.changes().len(), 0);
     let out = bench.path("days");
     let output = run(&["verify", out.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
