@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -300,9 +301,30 @@ impl Metrics {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         // A string takes everything.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &of_process()))
+            .and_then(|()| encode_eof(&mut text));
         text
     }
+}
+
+/// What Prometheus calls the same of every process: state, most of all, is in this.
+fn of_process() -> Registry {
+    let mut registry = Registry::default();
+    if let Some(bytes) = resident_bytes() {
+        let resident: Gauge<i64, AtomicI64> = Gauge::default();
+        resident.set(bytes);
+        let help = "Memory of this process that is not swapped out";
+        registry.register_with_unit("process_resident_memory", help, Unit::Bytes, resident);
+    }
+    registry
+}
+
+/// Where the system tells it, as Linux does.
+fn resident_bytes() -> Option<i64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<i64>().ok()? * 1024)
 }
 
 fn label(name: &'static str, value: &str) -> Labels {
@@ -374,6 +396,11 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
+        assert!(text.ends_with("# EOF\n"));
+        let resident =
+            text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        let resident: u64 = resident.expect("of Linux").parse().expect("a number");
+        assert!((1 << 20..1 << 40).contains(&resident), "{resident} bytes");
         let dashboard = include_str!("../../../../scripts/deploy/grafana.json");
         let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
         let mut asked = 0;
