@@ -7,8 +7,8 @@
 //! keys ([`packet`], [`features`]), answers gathered ([`gather`]), rules and score ([`rules`],
 //! [`model`], [`score`]); and its decision is recorded ([`sink`]) and judged ([`judge`]). A run that
 //! is over is opened again by [`finished`], held to what it says by [`verify`], set beside other
-//! rules by [`mod@diff`] and [`sweep`], looked at by [`lens`], [`discover`], [`profile`] and [`explain`], and learnt
-//! from by [`train`]. Live, events come from Kafka and decisions go there
+//! rules by [`mod@diff`] and [`sweep`], looked at by [`lens`], [`discover`], [`profile`] and
+//! [`explain`], and learnt from by [`train`]. Live, events come from Kafka and decisions go there
 //! ([`stream`]).
 //!
 //! ```

@@ -14,8 +14,8 @@ const FIRST_KEY: &[u8] = b"{\"event_id\":";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A run directory or the directory of a stream's days, a decisions.parquet, a file of decisions as canonical JSON lines; with
-    /// --brokers or --config, the output topic of a stream
+    /// A run directory or the directory of a stream's days, a decisions.parquet, a file of decisions
+    /// as canonical JSON lines; with --brokers or --config, the output topic of a stream
     run: PathBuf,
     /// Print one JSON object: `decisions_digest`
     #[arg(long)]

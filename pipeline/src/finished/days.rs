@@ -1,8 +1,9 @@
 //! The days of a stream as runs: a directory a day, and the directory of all of them.
 //!
-//! A day's tables are in parts, which `run.toml`, which is replaced last, names. So whoever opens a day that grows has it as it was then, and parts are never changed. Its
-//! events are kept beside its decisions, each with its place in the order. A day goes on from the
-//! state of the days before: only all days from the stream's beginning can be decided again.
+//! A day's tables are in parts, which `run.toml` names. That is replaced last, and parts are never
+//! changed, so whoever opens a day that grows has it as it was then. Its events are kept beside its
+//! decisions, each with its place in the order. A day goes on from the state of the days before:
+//! only all days from the stream's beginning can be decided again.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -122,8 +122,9 @@ pub fn command(scenario: &Scenario, seed: u64, out: &Path) -> Result<(), Failure
 }
 
 /// What `hongxian simulate --with-rules` does: the rules, and a model if there is one, decide on the
-/// population while it lives, the decisions settle its money, and people do something about them. Beside the population, `out`
-/// holds `loop.json` and the run directory `run/` of a backtest of the events.
+/// population while it lives, the decisions settle its money, and people do something about them.
+/// Beside the population, `out` holds `loop.json` and the run directory `run/` of a backtest of the
+/// events.
 ///
 /// When `interrupted` is set, the world ends after the decisions of its tick: what it lived is
 /// written, without a backtest, and [`Ended::interrupted_at`] says until when that is.

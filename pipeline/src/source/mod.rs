@@ -1,6 +1,6 @@
 //! Reading events from files: CSV, JSON lines (both also compressed) and Parquet, as they are or
-//! through a mapping file; and from an input log ([`log`]). Every record becomes an event or a reject; nothing is lost, and a bad
-//! record never stops the run.
+//! through a mapping file; and from an input log ([`log`]). Every record becomes an event or a
+//! reject; nothing is lost, and a bad record never stops the run.
 //!
 //! Files are cut into blocks of whole records, blocks are decoded in parallel, and what comes out
 //! stands in the order of the files whatever the size of the blocks and the number of threads.

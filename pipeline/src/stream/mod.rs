@@ -13,9 +13,9 @@
 //! input from its newest [snapshot](Snapshots) that is whole, or without one from the beginning; what
 //! was committed is decided again in silence and compared by digest. With snapshots the input topics
 //! need not keep what is before them. In a cluster process 0 does all of this, and what it feeds its
-//! session is shared out among the workers of all. `http` answers who waits for a decision, beside all of this.
-//! `serve` is a program of its own beside a stream: the packet engine, whose money moves as the
-//! stream decides.
+//! session is shared out among the workers of all. `http` answers who waits for a decision, beside
+//! all of this. `serve` is a program of its own beside a stream: the packet engine, whose money moves
+//! as the stream decides.
 
 mod added;
 mod bundle;
