@@ -24,7 +24,8 @@ mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
@@ -236,6 +237,23 @@ fn printed() -> Result<(), Failure> {
 fn end_on_ctrl_c() {
     // Without the handler Ctrl-C ends the program at once, which is no worse than before.
     let _ = ctrlc::set_handler(|| std::process::exit(130));
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the program.
+fn noted_ctrl_c() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    note_ctrl_c(&interrupted);
+    interrupted
+}
+
+fn note_ctrl_c(interrupted: &Arc<AtomicBool>) {
+    let flag = interrupted.clone();
+    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
 }
 
 /// For commands that print JSON in any case: who calls every command with --json may do so here.

@@ -23,13 +23,7 @@ impl Reading {
     /// A bar, and a handler by which the first Ctrl-C sets `interrupted` and the second ends the
     /// program.
     pub(super) fn begin(interrupted: &Arc<AtomicBool>) -> Reading {
-        let flag = interrupted.clone();
-        // Without the handler Ctrl-C ends the program at once, which is no worse than before.
-        let _ = ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        });
+        super::note_ctrl_c(interrupted);
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}");
         let bar = match style {

@@ -11,8 +11,9 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::command::Request;
 use super::durable::{Durable, DurableError};
@@ -23,6 +24,7 @@ use super::journal::snapshot::write_beside;
 use super::journal::{Journal, JournalError, Mark, Signer, Storage};
 use super::reply::{Effect, Reply};
 use super::units::Time;
+use crate::stopwatch::Since;
 
 /// Batches that may wait for the writer: one more than it takes to keep it busy, so that the engine
 /// is held up, and requests gather, when the disk is slower than it.
@@ -37,13 +39,23 @@ pub struct Pace {
     pub snapshot_commands: u64,
     /// A checkpoint after so many batches.
     pub checkpoint_batches: u64,
+    /// One when a batch has none yet and no other has come for so long.
+    pub checkpoint_still: Duration,
+    /// One when a batch has had none for so long.
+    pub checkpoint_latest: Duration,
 }
 
 impl Default for Pace {
     /// Executing as many commands as lie between two snapshots takes a few seconds; a checkpoint is
-    /// a signature and a sync of its own.
+    /// a signature and a sync of its own, and looked at whenever the journal is opened. What no
+    /// checkpoint covers cannot be told from what a crash left unfinished, if somebody changes it.
     fn default() -> Pace {
-        Pace { snapshot_commands: 1_000_000, checkpoint_batches: 10_000 }
+        Pace {
+            snapshot_commands: 1_000_000,
+            checkpoint_batches: 10_000,
+            checkpoint_still: Duration::from_secs(1),
+            checkpoint_latest: Duration::from_secs(10),
+        }
     }
 }
 
@@ -139,6 +151,7 @@ impl<T: Send + 'static> Server<T> {
             pace,
             tell: Box::new(tell),
             batches: 0,
+            since: Since::now(),
             snapshots: Snapshots { beside, thread: None, busy: snapshot_is_written.clone() },
         };
         let thread = std::thread::spawn(move || writing.run(&received));
@@ -248,12 +261,22 @@ struct Writing<S: Storage, T> {
     tell: Tell<T>,
     /// Since the last checkpoint.
     batches: u64,
+    /// When the first of them came.
+    since: Since,
     snapshots: Snapshots<S>,
 }
 
 impl<S: Storage + Send + 'static, T> Writing<S, T> {
     fn run(mut self, jobs: &Receiver<Job<T>>) -> Result<(), ServerError> {
-        while let Ok(first) = jobs.recv() {
+        loop {
+            let first = match self.next(jobs) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.checkpoint()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let mut told = Vec::new();
             let mut snapshot = None;
             for job in std::iter::once(first).chain(jobs.try_iter()) {
@@ -269,20 +292,39 @@ impl<S: Storage + Send + 'static, T> Writing<S, T> {
                 }
             }
             self.journal.sync()?;
+            if self.batches == 0 {
+                self.since = Since::now();
+            }
             self.batches += told.len() as u64;
             for told in told {
                 (self.tell)(told).map_err(ServerError::Telling)?;
             }
-            if self.batches >= self.pace.checkpoint_batches || snapshot.is_some() {
-                self.batches = 0;
-                self.journal.checkpoint(&self.signer)?;
+            if self.batches >= self.pace.checkpoint_batches
+                || self.since.elapsed() >= self.pace.checkpoint_latest
+                || snapshot.is_some()
+            {
+                self.checkpoint()?;
             }
             if let Some((mark, state)) = snapshot {
                 self.snapshots.begin(&mut self.journal, &self.signer, mark, state)?;
             }
         }
-        self.journal.checkpoint(&self.signer)?;
+        self.checkpoint()?;
         self.snapshots.wait()
+    }
+
+    /// What is to be done next; a timeout when what was done is to have a checkpoint first.
+    fn next(&self, jobs: &Receiver<Job<T>>) -> Result<Job<T>, RecvTimeoutError> {
+        match self.batches {
+            0 => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            _ => jobs.recv_timeout(self.pace.checkpoint_still),
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<(), ServerError> {
+        self.batches = 0;
+        self.journal.checkpoint(&self.signer)?;
+        Ok(())
     }
 }
 

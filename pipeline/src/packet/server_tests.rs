@@ -123,6 +123,11 @@ fn signer() -> Signer {
     Signer::new("example.org/test", &[9; 32]).unwrap()
 }
 
+/// No checkpoint because time has passed.
+fn ever() -> Pace {
+    Pace { checkpoint_still: Duration::MAX, checkpoint_latest: Duration::MAX, ..Pace::default() }
+}
+
 /// Sends all batches to a server, and stops where it does.
 fn send(server: &mut Server<Vec<Reply>>) -> Result<(), ServerError> {
     for (number, batch) in batches().iter().enumerate() {
@@ -160,7 +165,7 @@ fn resend(disk: &mut Durable<Memory>) -> Vec<Reply> {
 #[test]
 fn what_is_told_is_on_disk_whatever_call_of_the_disk_fails() {
     let expected = expected();
-    let pace = Pace { snapshot_commands: 20, checkpoint_batches: 4 };
+    let pace = Pace { snapshot_commands: 20, checkpoint_batches: 4, ..ever() };
     let mut failures = 0;
     for beside in [false, true] {
         for call in ["create", "append", "sync", "rename", "sync_directory", "remove"] {
@@ -214,7 +219,7 @@ fn the_next_batch_is_executed_while_one_is_on_its_way_to_disk() {
     let (disk, _) = durable(gated, Begin::First).unwrap();
     let (heard, told) = channel();
     let tell = move |replies: Vec<Reply>| heard.send(replies).map_err(std::io::Error::other);
-    let mut server = Server::durable(disk, None, signer(), Pace::default(), tell);
+    let mut server = Server::durable(disk, None, signer(), ever(), tell);
     let mut before = server.engine().commands();
     for (number, batch) in batches().iter().enumerate().take(2) {
         server.begin(clock(number));
@@ -241,7 +246,7 @@ fn a_snapshot_written_beside_is_where_the_next_run_begins() {
     let storage = Directory::open(place.path()).unwrap();
     let beside = storage.beside();
     let (disk, _) = durable(storage, Begin::First).unwrap();
-    let pace = Pace { snapshot_commands: 10, checkpoint_batches: 1_000 };
+    let pace = Pace { snapshot_commands: 10, checkpoint_batches: 1_000, ..ever() };
     let mut server = Server::durable(disk, Some(beside), signer(), pace, |_| Ok(()));
     send(&mut server).unwrap();
     server.finish().unwrap();
@@ -280,4 +285,35 @@ fn who_keeps_no_journal_is_told_at_once() {
     send(&mut server).unwrap();
     server.finish().unwrap();
     assert_eq!(told.iter().flatten().collect::<Vec<_>>(), expected());
+}
+
+/// What was told a moment ago is under a checkpoint though nothing else comes: a byte of it that is
+/// changed is not taken for what a crash left unfinished.
+#[test]
+fn what_was_told_has_a_checkpoint_soon_and_cannot_be_changed_unseen() {
+    let place = tempfile::tempdir().unwrap();
+    let (disk, _) = durable(Directory::open(place.path()).unwrap(), Begin::First).unwrap();
+    let pace = Pace { checkpoint_still: Duration::from_millis(20), ..ever() };
+    let mut server = Server::durable(disk, None, signer(), pace, |_| Ok(()));
+    send(&mut server).unwrap();
+    let is_seen = || {
+        let copy = tempfile::tempdir().unwrap();
+        let mut segments = Vec::new();
+        for entry in std::fs::read_dir(place.path()).unwrap().map(Result::unwrap) {
+            let to = copy.path().join(entry.file_name());
+            std::fs::copy(entry.path(), &to).unwrap();
+            segments.extend(to.extension().is_some_and(|kind| kind == "log").then_some(to));
+        }
+        let last = segments.iter().max().unwrap();
+        let mut bytes = std::fs::read(last).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(last, bytes).unwrap();
+        verify(&Directory::read_only(copy.path()).unwrap(), &Trust::default(), None).is_err()
+    };
+    let soon = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        is_seen()
+    });
+    assert!(soon, "while the server goes on");
+    server.finish().unwrap();
 }

@@ -30,6 +30,7 @@ pub use self::file::{Compression, Format, format_of};
 pub use self::mapping::Mapping;
 pub use self::reject::{Origin, RAW_BYTES_MAX, Reject};
 pub use self::sink::{Block, CHUNK_ROWS_MAX};
+pub(crate) use self::split::BOM;
 
 use self::feed::Feed;
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};

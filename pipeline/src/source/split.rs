@@ -22,7 +22,8 @@ use crate::event::{RECORD_BYTES_MAX, Refusal};
 /// hostile file has to stay linear in its size.
 const STRAY_QUOTES_MAX: u32 = 1000;
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
+/// What some editors begin a file with, the byte order mark of UTF-8.
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What ends a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

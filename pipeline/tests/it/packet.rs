@@ -178,7 +178,9 @@ fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
         (r#"{"id":"a","do":"topup","account":"x","amount_fen":-1}"#, "invalid value"),
         (r#"{"id":"a","do":"topup","acount":"x","amount_fen":1}"#, "unknown field `acount`"),
         (r#"{"id":"a","do":"decide","transaction":"b","decision":"hold"}"#, "`ttl_ms` is missing"),
-        (r#"not json"#, "expected"),
+        (r#"not json"#, "no JSON object"),
+        (r#"{"id":"a","do":"tick""#, "EOF"),
+        (r#"["a","tick"]"#, "no JSON object"),
     ];
     let lines: String = mistakes.iter().map(|(line, _)| format!("{line}\n")).collect();
     let output = packet(&["run"], &lines);
@@ -189,7 +191,50 @@ fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
         let error = outcome["error"].as_str().unwrap();
         assert!(error.contains(words), "{line}: {error}");
         assert!(error.starts_with(&format!("line {}: ", at + 1)), "{error}");
+        assert_eq!(outcome["code"], "malformed", "{outcome}");
     }
+    assert_eq!(outcomes[0]["id"], "a", "where it can be read");
+}
+
+#[test]
+fn an_id_of_another_command_has_a_code_and_a_byte_order_mark_is_no_command() {
+    let lines = "\u{feff}{\"id\":\"t\",\"do\":\"topup\",\"account\":\"a\",\"amount_fen\":5}\n\
+                 {\"id\":\"t\",\"do\":\"topup\",\"account\":\"a\",\"amount_fen\":6}\n\
+                 {\"id\":\"\",\"do\":\"topup\",\"account\":\"a\",\"amount_fen\":6}\n";
+    let outcomes = outcomes(&packet(&["run"], lines));
+    assert_eq!(outcomes[0]["result"], "applied");
+    assert_eq!([&outcomes[1]["code"], &outcomes[2]["code"]], ["id_taken", "id_invalid"]);
+}
+
+/// Ctrl-C ends it with what it has: everything that was answered is under a checkpoint, so that a
+/// byte of it that is changed is not taken for what a crash left unfinished.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_journal_is_covered_to_its_last_answer() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.args(["packet", "run", "--lang", "en", "--journal", path]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    for at in 0..3 {
+        writeln!(input, r#"{{"id":"t{at}","do":"topup","account":"a","amount_fen":5}}"#).unwrap();
+        answers.next().unwrap().unwrap();
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+    assert!(errors(&output).contains("interrupted after 3 lines"), "{}", errors(&output));
+    assert!(packet(&["verify", path], "").status.success());
+    let logs = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path());
+    let last = logs.filter(|path| path.extension().is_some_and(|kind| kind == "log")).max();
+    let last = last.unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&last, bytes).unwrap();
+    assert_eq!(packet(&["verify", path], "").status.code(), Some(1));
 }
 
 /// A journal of two runs: a packet of ten shares, all claimed, and some repeats.

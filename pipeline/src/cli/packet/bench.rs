@@ -22,8 +22,6 @@ use crate::packet::limits::Limits;
 use crate::packet::server::{Pace, Server};
 use crate::packet::units::Fen;
 
-/// Checkpoints after so many batches.
-const CHECKPOINT_BATCHES: u64 = 10_000;
 /// Shares of a packet.
 const SHARES: u32 = 10;
 /// Fen of a packet.
@@ -73,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ));
             }
             let snapshot_commands = arguments.snapshot_commands.unwrap_or(u64::MAX);
-            let pace = Pace { snapshot_commands, checkpoint_batches: CHECKPOINT_BATCHES };
+            let pace = Pace { snapshot_commands, ..Pace::default() };
             place::server(directory, Some(limits), Begin::First, pace, tell)?.0
         }
     };

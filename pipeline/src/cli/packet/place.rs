@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::cli::environment;
-use crate::diagnostic::{Failure, Message};
+use crate::diagnostic::{Failure, Message, unwritable};
 use crate::packet::draw::MasterSecret;
 use crate::packet::durable::{Durable, DurableError, Opened};
 use crate::packet::journal::{Begin, Directory, JournalError, Options, PublicKey, Signer, Trust};
@@ -43,7 +43,7 @@ impl Keys {
 
     /// Those of a journal; a new one gets a secret.
     pub(super) fn open(directory: &Path) -> Result<Keys, Failure> {
-        fs::create_dir_all(directory).map_err(|error| at(directory, &error))?;
+        fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
         let path = directory.join(SECRET);
         if path.exists() {
             return Keys::read(directory);
@@ -53,14 +53,14 @@ impl Keys {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(|error| at(&path, &error))?;
+        let mut file = options.open(&path).map_err(|error| not_written(&path, &error))?;
         let text = format!("{}\n", blake3::Hash::from_bytes(secret).to_hex());
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(|error| at(&path, &error))?;
+        written.map_err(|error| not_written(&path, &error))?;
         let keys = Keys::of(&secret);
         let path = directory.join(PUBLIC);
         fs::write(&path, format!("{}\n", keys.signer.public()))
-            .map_err(|error| at(&path, &error))?;
+            .map_err(|error| not_written(&path, &error))?;
         Ok(keys)
     }
 
@@ -151,6 +151,10 @@ pub(super) fn broken(what: &str) -> Failure {
         format!("the journal is broken: {what}"),
         format!("日志已损坏:{what}"),
     ))
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Environment(unwritable(path, error))
 }
 
 pub(super) fn usage(en: String, zh: String) -> Failure {

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use super::place::{self, Keys};
 use crate::cli::{JsonAnyway, environment};
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Failure, Message};
 use crate::packet::command::Request;
 use crate::packet::durable::{BATCH_MAX, Opened};
 use crate::packet::engine::Engine;
@@ -15,9 +17,12 @@ use crate::packet::json::{self, Line, Outcome};
 use crate::packet::limits::Limits;
 use crate::packet::server::{Pace, Server, ServerError};
 use crate::packet::units::Time;
+use crate::source::BOM;
 
 /// The longest line that is read, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// While no line comes it is looked so often whether it is to end.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -49,7 +54,7 @@ enum Clock {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    super::super::end_on_ctrl_c();
+    let interrupted = super::super::noted_ctrl_c();
     let mut limits = arguments.limits.as_deref().map(place::limits).transpose()?;
     if arguments.no_decisions {
         let given = limits.unwrap_or_default();
@@ -72,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Server::forgetful(Engine::new(limits.unwrap_or_default(), secret), print)
         }
     };
-    serve(server, &lines, arguments.clock)
+    serve(server, &lines, arguments.clock, &interrupted)
 }
 
 /// What opening a journal found, for whoever started the program.
@@ -90,13 +95,22 @@ pub(super) fn tell(opened: &Opened) {
     }
 }
 
-/// Executes lines in batches, as many as wait, until there are no more.
-fn serve(mut server: Server<Vec<u8>>, lines: &Receiver<Read>, clock: Clock) -> Result<(), Failure> {
+/// Executes lines in batches, as many as wait, until there are no more, or it is interrupted: what was
+/// executed is told and under a checkpoint then, too.
+fn serve(
+    mut server: Server<Vec<u8>>,
+    lines: &Receiver<Read>,
+    clock: Clock,
+    interrupted: &AtomicBool,
+) -> Result<(), Failure> {
     let mut before = 0;
     let mut failed = None;
-    while failed.is_none()
-        && let Ok(first) = lines.recv()
-    {
+    while failed.is_none() && !interrupted.load(Ordering::Relaxed) {
+        let first = match lines.recv_timeout(LOOK_AGAIN) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         let mut batch = Vec::new();
         for line in std::iter::once(first).chain(lines.try_iter().take(BATCH_MAX - 1)) {
             match line {
@@ -108,11 +122,18 @@ fn serve(mut server: Server<Vec<u8>>, lines: &Receiver<Read>, clock: Clock) -> R
         before += batch.len() as u64;
     }
     server.finish().map_err(place::stopped)?;
+    if failed.is_none() && interrupted.load(Ordering::Relaxed) {
+        failed = Some(Failure::Cut(Message::new(
+            format!("interrupted after {before} lines: all of them are executed and answered"),
+            format!("已中断:前 {before} 行均已执行并答复"),
+        )));
+    }
     failed.map_or(Ok(()), Err)
 }
 
-/// A command with the time at which it is executed, or what is wrong with its line.
-type Asked<'a> = Result<(Request<'a>, Time), String>;
+/// A command with the time at which it is executed, or what is wrong with its line, and its id where
+/// that can be read.
+type Asked<'a> = Result<(Request<'a>, Time), (Option<&'a str>, String)>;
 
 /// Executes lines as one batch or, where the clock is theirs, as one for each time.
 fn execute(
@@ -124,8 +145,8 @@ fn execute(
     let now = place::clock();
     let lines: Vec<Result<Line<'_>, String>> = lines.iter().map(|line| parse(line)).collect();
     let asked = (before + 1..).zip(&lines).map(|(number, line)| {
-        let line = line.as_ref().map_err(Clone::clone);
-        let asked = line.and_then(|line| {
+        let line = line.as_ref();
+        let asked = line.map_err(Clone::clone).and_then(|line| {
             let moment = match (clock, line.at) {
                 (Clock::Machine, None) => now,
                 (Clock::Commands, Some(at)) => at.0,
@@ -138,7 +159,8 @@ fn execute(
             };
             json::command(line).map(|request| (request, moment))
         });
-        asked.map_err(|error| format!("line {number}: {error}"))
+        let id = line.ok().map(Line::id);
+        asked.map_err(|error| (id, format!("line {number}: {error}")))
     });
     let asked: Vec<Asked<'_>> = asked.collect();
     let mut rest = &asked[..];
@@ -169,7 +191,7 @@ fn execute_batch(server: &mut Server<Vec<u8>>, asked: &[Asked<'_>], moment: Time
     let mut told = 0;
     for asked in asked {
         let outcome = match asked {
-            Err(error) => Outcome::mistake(None, error.clone()),
+            Err((id, error)) => Outcome::mistake(*id, error.clone()),
             Ok((request, _)) => {
                 let (reply, upto) = replies.next().expect("every command was executed");
                 let own = &effects[std::mem::replace(&mut told, upto)..upto];
@@ -186,6 +208,10 @@ fn parse(line: &[u8]) -> Result<Line<'_>, String> {
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
     }
+    // Values without their names would be taken in the order in which the fields stand.
+    if line.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err("it is no JSON object".to_owned());
+    }
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 
@@ -196,8 +222,12 @@ fn read_lines() -> Receiver<Read> {
     let (sender, receiver) = sync_channel(2 * BATCH_MAX);
     std::thread::spawn(move || {
         let input = std::io::stdin().lock();
-        for line in input.split(b'\n') {
+        for (at, line) in input.split(b'\n').enumerate() {
             let line = line.map(|mut line| {
+                // What some editors begin a file with.
+                if at == 0 && line.starts_with(BOM) {
+                    line.drain(..BOM.len());
+                }
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }

@@ -14,9 +14,13 @@ pub struct Outcome<'a> {
     /// Its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a str>,
-    /// What is wrong with it, if it is no command at all: then nothing else is here.
+    /// What is wrong with it, if it is no command at all: then nothing else is here but the kind of
+    /// mistake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// `malformed`, `id_invalid` or `id_taken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     #[serde(flatten)]
     reply: Option<ReplyFields>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -26,7 +30,13 @@ pub struct Outcome<'a> {
 impl<'a> Outcome<'a> {
     /// Of a line that is no command.
     pub fn mistake(id: Option<&'a str>, error: String) -> Outcome<'a> {
-        Outcome { id, error: Some(error), reply: None, effects: Vec::new() }
+        Outcome {
+            id,
+            error: Some(error),
+            code: Some("malformed"),
+            reply: None,
+            effects: Vec::new(),
+        }
     }
 }
 
@@ -38,10 +48,17 @@ pub fn outcome<'a>(
     engine: &'a Engine,
 ) -> Outcome<'a> {
     match reply {
-        Err(rejected) => Outcome::mistake(Some(id), rejected.to_string()),
+        Err(rejected) => {
+            let code = match rejected {
+                Rejected::IdInvalid => "id_invalid",
+                Rejected::IdTaken => "id_taken",
+            };
+            Outcome { code: Some(code), ..Outcome::mistake(Some(id), rejected.to_string()) }
+        }
         Ok(reply) => Outcome {
             id: Some(id),
             error: None,
+            code: None,
             reply: Some(ReplyFields::of(&reply)),
             effects: effects.iter().map(|effect| EffectFields::of(effect, engine)).collect(),
         },

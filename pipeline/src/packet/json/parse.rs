@@ -102,6 +102,13 @@ pub struct Line<'a> {
     day: Option<DayName>,
 }
 
+impl Line<'_> {
+    /// The id of the command, or what is meant to be one.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 /// The command of a line.
 ///
 /// # Errors
