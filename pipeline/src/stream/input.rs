@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// Without anything to read, so long until somebody looks again.
 const REST: Duration = Duration::from_millis(2);
 /// A topic that is read to its end and gives nothing for so long is out of reach.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// Records that are taken from a partition at once, and bytes of them: a record has up to 1 MiB.
 const AT_ONCE: usize = 4096;
 const AT_ONCE_BYTES: usize = 8 << 20;

@@ -543,8 +543,9 @@ impl Reader {
         let was = input.sources[at].position;
         let records = input.take(at, before)?;
         let source = &mut input.sources[at];
-        if let Some(bound) = bound.filter(|_| source.at_end) {
-            // Between its last record and there nothing is left to read.
+        // A bound that was committed before the input was opened: between the last record and there
+        // nothing is left to read. One that came later may be of records that have yet to arrive.
+        if let Some(bound) = bound.filter(|_| source.at_end && !engine.stops_at_committed) {
             source.position = source.position.max(bound);
         }
         let (position, got) = (source.position, !records.is_empty());

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::control::{Begin, Held, Resume};
 use super::engine::{Engine, Topics};
-use super::input::{Input, Start};
+use super::input::{Input, SILENCE, Start};
 use super::live::{Reader, replay_falls_short};
 use super::reload::Read;
 use crate::changes::Timetable;
@@ -182,6 +182,7 @@ fn catch_up(
     reader: Reader,
     cancelled: &AtomicBool,
 ) -> Result<Caught, Failure> {
+    let mut silent = Since::now();
     while !engine.is_live() {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
@@ -189,10 +190,16 @@ fn catch_up(
         let got = reader.read(&mut input, &mut engine)?;
         engine.advance()?;
         reader.check_waiting(&engine)?;
+        // That a partition was read to its end once says nothing: what is to be decided again by now
+        // has come after that. It is all there, since it was committed.
         let read = |(at, source): (usize, &super::input::Reading)| {
-            engine.bound(at).is_none_or(|bound| source.has_read_to(bound))
+            engine.bound(at).is_none_or(|bound| source.position >= bound)
         };
-        if !engine.is_live() && input.sources.iter().enumerate().all(read) {
+        let all = input.sources.iter().enumerate().all(read);
+        if got {
+            silent = Since::now();
+        }
+        if !engine.is_live() && (all || silent.elapsed() > SILENCE) {
             return Err(replay_falls_short());
         }
         input.rest(got)?;

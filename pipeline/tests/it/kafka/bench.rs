@@ -258,7 +258,7 @@ impl Bench {
         (metrics["decisions_digest"].as_str().unwrap().to_owned(), metrics["counts"].clone())
     }
 
-    /// What a reader of a topic sees of what is committed.
+    /// What a reader of a topic sees of what is committed by now.
     pub(super) fn committed(&self, which: &str) -> Vec<Seen> {
         let topic = self.topic(which);
         let consumer: BaseConsumer = self
@@ -273,8 +273,11 @@ impl Bench {
         list.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
+        // One that grows all the time has no end to come to.
+        let until = consumer.fetch_watermarks(&topic, 0, PATIENCE).map_or(0, |(_, high)| high);
         loop {
             match consumer.poll(PATIENCE).expect("the end of the topic") {
+                Ok(message) if message.offset() >= until => return seen,
                 Ok(message) => {
                     let text = |bytes: Option<&[u8]>| {
                         String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -179,4 +180,46 @@ fn a_change_is_committed_or_never_was() {
     let said = bench.told();
     assert!(said.contains("cannot be worked out from the input"), "{said}");
     assert_eq!((bench.changes().len(), bench.hashes().len()), (5, 350));
+}
+
+/// Features are worked out while events go on coming in several partitions: what comes meanwhile is
+/// neither passed over nor taken to be gone.
+#[test]
+fn features_are_worked_out_while_events_go_on_coming() {
+    let Some(bench) = Bench::new("reload-busy", 3) else { return };
+    let child = bench.spawn(&[]);
+    let done = AtomicBool::new(false);
+    // Also where something is not as it must be.
+    struct Ends<'d>(&'d AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let sent = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !done.load(Ordering::Relaxed) {
+                bench.send((sent..sent + 30).map(|at| claim(at, (at % 3) as i32)));
+                sent += 30;
+            }
+            sent
+        });
+        let ends = Ends(&done);
+        until("it decides", || bench.decided().len() > 50);
+        for change in 1..=4 {
+            let window = |at: i32| format!("{}m", 9 + at);
+            bench.edit(FEATURES, &window(change), &window(change + 1));
+            signal(&child, "-HUP");
+            until("the change", || bench.changes().len() == change as usize);
+        }
+        drop(ends);
+        sender.join().unwrap()
+    });
+    until("all is decided", || bench.decided().len() as i64 + 10 > sent);
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    bench.stream(&["--once"]);
+    bench.check(sent as usize, 5);
 }
