@@ -51,5 +51,5 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
 
 fn source(text: &str) -> Result<TypeSource, String> {
     let found = TypeSource::ALL.into_iter().find(|source| source.name() == text);
-    found.ok_or_else(|| "features, labels or events".to_owned())
+    found.ok_or_else(|| TypeSource::ALL.map(TypeSource::name).join(", "))
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::reading::Reading;
 use super::{JsonAnyway, Shown, end_on_ctrl_c, environment, note, opened, print};
-use crate::diagnostic::{Failure, Message, Sources, unreadable};
+use crate::diagnostic::{Failure, Message, Sources};
 use crate::discover;
-use crate::features::text::{Lexicon, Scratch, read_directory};
+use crate::features::text::{Lexicon, Scratch, read_directory, read_text};
 use crate::finished::{Events, FinishedRun};
 use crate::report::{self, Screen};
 use crate::stopwatch::ThreadTime;
@@ -48,7 +48,7 @@ pub(super) enum Command {
         #[arg(long, num_args = 1..)]
         phrases: Vec<PathBuf>,
         /// How many terms are listed
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
         top: u16,
         /// Print one JSON object
         #[arg(long)]
@@ -254,9 +254,7 @@ const PHRASES: &str = "rules/text/phrases";
 fn lexicon(phrases: &[PathBuf]) -> Result<Lexicon, Failure> {
     let mut files = Vec::new();
     for path in phrases {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(unreadable(path, &error)))?;
-        files.push((path.clone(), text));
+        files.push((path.clone(), read_text(path).map_err(Failure::Usage)?));
     }
     if phrases.is_empty() {
         files = read_directory(Path::new(PHRASES))

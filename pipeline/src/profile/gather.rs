@@ -128,7 +128,8 @@ impl<'g> Gatherer<'g> {
     /// Money that goes from one account to another: it has a payer and a payee.
     fn money(&mut self, chunk: &Chunk, row: usize) {
         let (payer, payee) = (chunk.payer(row), chunk.payee(row));
-        if payer.is_empty() || payee.is_empty() {
+        // What somebody moves to himself, such as a share of his own packet, is neither paid nor received.
+        if payer.is_empty() || payee.is_empty() || payer == payee {
             return;
         }
         let fen = Some(chunk.int(AMOUNT_FEN, row));

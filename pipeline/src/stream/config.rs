@@ -161,6 +161,7 @@ impl Config {
         let (span, root) = (root.span(), root.get_ref());
         reader.known_keys(root, &KEYS);
         reader.required_keys(root, span.clone(), &["topics"]);
+        not_empty(&mut reader, root, &["brokers", "name"]);
         let cluster = Cluster::of(&mut reader, (root, span), path, over);
         let beside = |name: String| path.parent().unwrap_or(Path::new("")).join(name);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -302,6 +303,18 @@ impl Topics {
                 all.push(name);
             }
         }
+        if let Some(node) = table.get("input").filter(|_| topics.input.is_empty()) {
+            let message = Message::new("there is no topic to read", "没有要读取的主题");
+            reader.fail("no-input", node.span(), message, None);
+        }
+        for name in all.iter().filter(|name| !is_topic(name.get_ref())) {
+            let topic = name.get_ref();
+            let message = Message::new(
+                format!("`{topic}` cannot be a topic: 1 to 249 letters, digits, `.`, `_` and `-`"),
+                format!("`{topic}` 不能作主题名：须为 1 到 249 个字母、数字、点、下划线或连字符"),
+            );
+            reader.fail("topic-name", name.span(), message, None);
+        }
         // A stream that read what it writes would never end.
         for (at, name) in all.iter().enumerate() {
             let first = all[..at].iter().find(|first| first.get_ref() == name.get_ref());
@@ -315,6 +328,23 @@ impl Topics {
             }
         }
         topics
+    }
+}
+
+/// What brokers take for the name of a topic.
+fn is_topic(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && name.bytes().all(is_legal) && name != "." && name != ".."
+}
+
+fn not_empty(reader: &mut Reader<'_>, table: &DeTable<'_>, keys: &[&str]) {
+    for key in keys {
+        if let Some(node) = table.get(*key)
+            && node.get_ref().as_str() == Some("")
+        {
+            let message = Message::new(format!("`{key}` is empty"), format!("`{key}` 为空"));
+            reader.fail("empty", node.span(), message, None);
+        }
     }
 }
 
@@ -469,6 +499,17 @@ channel = "string"
         assert_eq!(codes(&both), expected);
         let same = WHOLE.replace("\"rejects\"", "\"events\"");
         assert_eq!(codes(&same), [("topic-twice", "\"events\"".to_owned())]);
+        for (old, new, code) in [
+            ("[\"events\", \"more\"]", "[]", "no-input"),
+            ("output = \"decisions\"", "output = \"\"", "topic-name"),
+            ("control = \"control\"", "control = \"../control\"", "topic-name"),
+            ("name = \"night\"", "name = \"\"", "empty"),
+        ] {
+            let text = WHOLE.replace(old, new);
+            assert_ne!(text, WHOLE);
+            let found: Vec<&str> = codes(&text).iter().map(|one| one.0).collect();
+            assert!(found.contains(&code), "{new}: {found:?}");
+        }
         let env = "[kafka]\n\"sasl.password\" = { env = \"HONGXIAN_TEST_NO_SUCH\" }";
         let found = codes(&WHOLE.replace("[kafka]", env));
         assert_eq!(found[0].0, "no-value");

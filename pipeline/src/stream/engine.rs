@@ -268,8 +268,9 @@ impl Engine {
         self.counts.duplicates += left.duplicates;
         self.counts.rejected += left.refused.len() as u64;
         if let Some(watch) = &self.watch {
-            let places = left.refused.iter().map(|refused| refused.position);
-            places.for_each(|place| watch.desk.refused((place.source, place.at)));
+            for Refused { position, code, .. } in &left.refused {
+                watch.desk.refused((position.source, position.at), *code);
+            }
         }
         if !self.is_replay(until - 1) {
             for refused in left.refused {

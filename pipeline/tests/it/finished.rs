@@ -152,6 +152,29 @@ fn cell<'v>(lens: &'v Value, section: &str, row: &str, column: &str) -> &'v Valu
 }
 
 #[test]
+fn what_goes_to_oneself_is_neither_paid_to_others_nor_received_from_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = [
+        "transfer,a,a,,,10000,,,,,,,",
+        "transfer,a,b,,,500,,,,,,,",
+        "send,a,,g,p,300,1,,,,,,",
+        "claim,a,a,g,p,300,,,,,,,",
+    ];
+    let mut csv = format!("{HEADER}\n");
+    for (at, row) in (0..).zip(rows) {
+        writeln!(csv, "e{at},{},{row}", START + at * MINUTE).unwrap();
+    }
+    let here = directory.path();
+    fs::write(here.join("events.csv"), csv).unwrap();
+    let rules = format!("--rules={}", workspace().join("rules").display());
+    json(&hongxian(here, &["backtest", "events.csv", &rules, "--out=run", "--json"]));
+    let profile = json(&hongxian(here, &["profile", "run", "a", "--json"]));
+    assert_eq!(profile["paid"], serde_json::json!({ "count": 1, "fen": 500 }));
+    assert_eq!(profile["received"], serde_json::json!({ "count": 0, "fen": 0 }));
+    assert_eq!(profile["counterparties_all"], 1);
+}
+
+#[test]
 fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     let directory = decided();
     let labelled = "--group-types=labels";

@@ -54,7 +54,7 @@ pub(super) const GROUP: &[Row] = &[
               sent in this group under the claim's packet_id, of more than 0 fen, and by another \
               than the claimer (it is forgotten 72 hours after its last event in this group, and \
               before its first claim or refund 193 hours and 2 seconds later than that). A transfer in this group of more than 0 \
-              fen from the loser to the packet's sender, within 60 seconds after the loss, pays \
+              fen from the loser to the packet's sender, less than 60 seconds after the loss, pays \
               one loss, and each loss is paid once: of the latest 8 losses of the two, the oldest \
               one unpaid that gives a ratio of payment to packet, in lowest terms, that was seen \
               before, or else the oldest one unpaid. A ratio was seen before if, when the payment \
@@ -64,7 +64,7 @@ pub(super) const GROUP: &[Row] = &[
         doc_zh: "24小时内该群扫雷赔付中比例已出现过的次数。所领金额尾数等于红包文字所报雷号\
                  (text.bet_digit)即为中雷;红包为该 packet_id 在本群首次发出者\
                  (在本群最后一个事件72小时后即不再记得,未被领取或退款的再晚193小时2秒),\
-                 须金额大于 0 且非本人所发。中雷后60秒内中雷者在本群向发包人的转账(大于 0)\
+                 须金额大于 0 且非本人所发。中雷后不足60秒时中雷者在本群向发包人的转账(大于 0)\
                  赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,取使赔付与红包金额之比\
                  (约分后)已出现过的最早未赔者,没有则取最早未赔者。某比例已出现过,指赔付当时\
                  此前30天内本群另有一次赔付为该比例,且在本群最近出现的 64 种比例之内;\

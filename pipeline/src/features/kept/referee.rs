@@ -71,10 +71,11 @@ pub(super) const PACKET: &[Row] = &[
         kind: RowKind::Int,
         doc: "time from the sending of this claim's packet to the claim, by when both happened \
               (event_time); under an id that is used again, from the first sending; a packet is \
-              forgotten 72 hours after its last event, and before its first claim or refund 193 \
-              hours and 2 seconds later than that, for it may wait to open",
+              forgotten 72 hours after its last event, and before the first claim or refund that \
+              takes some of it (packet.outcome has no objection) 193 hours and 2 seconds later than \
+              that, for it may wait to open",
         doc_zh: "从发出红包到本次领取的时延,按发生时间(event_time)计;同一编号重复使用时自首次发出起算;\
-                 红包在最后一个事件72小时后即不再记得,未被领取或退款的可能仍待开启,再晚193小时2秒",
+                 红包在最后一个事件72小时后即不再记得,尚无有效领取或退款(packet.outcome 无异议)的可能仍待开启,再晚193小时2秒",
         unit: "ms",
         misleads: "a timed packet is sent before it can be claimed; null on all but claims, where \
                    the sending was not seen, and on a claim more than 72 hours after the packet's \

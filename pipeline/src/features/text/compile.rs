@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 
-use crate::diagnostic::{Diagnostic, Message};
+use crate::diagnostic::{Diagnostic, Message, unreadable};
 
 use super::CATEGORIES;
 use super::entry::Entry;
@@ -212,6 +212,20 @@ fn error(code: &'static str, line: &PhraseLine, message: Message) -> Diagnostic 
     Diagnostic::error(code, &line.file, Some(line.span.clone()), message)
 }
 
+/// The text of a phrase file, or why it has none.
+pub fn read_text(path: &Path) -> Result<String, Message> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let path = path.display();
+        Message::new(
+            format!("{path}:{line} is not UTF-8: save the file as UTF-8"),
+            format!("{path}:{line} 不是 UTF-8：请将文件存为 UTF-8"),
+        )
+    })
+}
+
 /// The phrase files of a directory, in order of name; none if there is no such directory.
 pub fn read_directory(dir: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnostic>> {
     let unreadable = |path: &Path, error: std::io::Error| {
@@ -232,9 +246,11 @@ pub fn read_directory(dir: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnost
     paths.sort();
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
     for path in paths {
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => files.push((path, text)),
-            Err(error) => mistakes.extend(unreadable(&path, error)),
+            Err(why) => {
+                mistakes.push(Diagnostic::error("phrases-unreadable", &path, None, why));
+            }
         }
     }
     if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }

@@ -39,7 +39,7 @@ mod tests;
 
 use crate::event::{NULL_INT, Type, Value};
 
-pub use compile::read_directory;
+pub use compile::{read_directory, read_text};
 pub use grade::Grade;
 pub use marked::{Mark, Marked};
 pub use matcher::{Hit, Lexicon, Scratch};

@@ -263,8 +263,20 @@ impl Reader<'_> {
 
     /// Reads all options; false if one of them is wrong.
     fn options(&mut self, options: Piece<'_>, into: &mut Defaults) -> bool {
-        let mut fine = true;
+        let (mut fine, mut said) = (true, Vec::new());
         for word in options.words() {
+            let name = word.text.split('=').next().unwrap_or_default();
+            if said.contains(&name) {
+                self.error(
+                    "option-twice",
+                    word,
+                    format!("`{name}` is said twice on this line"),
+                    format!("本行重复写了选项 {name}"),
+                );
+                fine = false;
+                continue;
+            }
+            said.push(name);
             fine &= self.option(word, into);
         }
         fine

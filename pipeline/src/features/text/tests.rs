@@ -434,4 +434,11 @@ fn unreadable_files_are_named() {
     let files: Vec<_> = mistakes.iter().map(|one| one.file.file_name().unwrap()).collect();
     assert_eq!(files, ["a.txt"]);
     assert_eq!(mistakes[0].code, "phrases-unreadable");
+    assert!(mistakes[0].message.en.contains("a.txt:2 is not UTF-8"), "{mistakes:?}");
+}
+
+#[test]
+fn an_option_that_is_said_twice_is_a_mistake() {
+    let mistakes = made("[own]\n扫雷 | weight=3 weight=4\n").err().unwrap_or_default();
+    assert_eq!(mistakes.iter().map(|one| one.code).collect::<Vec<_>>(), ["option-twice"]);
 }

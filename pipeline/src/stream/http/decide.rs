@@ -16,6 +16,8 @@ use super::super::control::{Entry, Fallen};
 use super::desk::{Answer, Asked};
 use super::routes::{App, Checked, Problem, records};
 use super::tokens::Role;
+use crate::event::RejectCode;
+use crate::run::refusal_detail;
 use crate::stopwatch::{Since, unix_ms};
 
 /// What is answered on one event.
@@ -144,6 +146,13 @@ fn answered(id: &str, answer: &Answer) -> Outcome {
         Answer::Conflict => {
             let mut problem =
                 Problem::new(StatusCode::CONFLICT, "id_conflict", "another event has this id");
+            problem.1["event_id"] = id.into();
+            return Err(problem);
+        }
+        Answer::TooOld => {
+            let code = RejectCode::TooOld;
+            let (status, detail) = (StatusCode::UNPROCESSABLE_ENTITY, refusal_detail(code));
+            let mut problem = Problem::new(status, code.name(), detail);
             problem.1["event_id"] = id.into();
             return Err(problem);
         }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::super::ends::lock;
 use super::holds::Holds;
 use super::metrics::Metrics;
+use crate::event::RejectCode;
 
 /// What tells two events of one id apart.
 pub(in crate::stream) type Body = [u64; 2];
@@ -35,6 +36,8 @@ pub(super) enum Answer {
     Fallback(Arc<str>),
     /// Another event has its id.
     Conflict,
+    /// It is older than ids are remembered.
+    TooOld,
     /// It was decided before, so long ago that the decision is not kept here.
     Forgotten,
 }
@@ -204,9 +207,13 @@ impl Desk {
         }
     }
 
-    /// Hears that the event at a place was refused for its id.
-    pub(in crate::stream) fn refused(&self, at: (u32, u64)) {
-        lock(&self.answers).settle(at, &Answer::Conflict);
+    /// Hears that the event at a place was refused in the order, and why.
+    pub(in crate::stream) fn refused(&self, at: (u32, u64), code: RejectCode) {
+        let answer = match code {
+            RejectCode::TooOld => Answer::TooOld,
+            _ => Answer::Conflict,
+        };
+        lock(&self.answers).settle(at, &answer);
     }
 
     /// Hears that everything before an offset of a partition is decided: what still waits there was
@@ -262,7 +269,7 @@ impl Answers {
 fn size_of_answer(id: &str, answer: &Answer) -> usize {
     let line = match answer {
         Answer::Decided(line) | Answer::Fallback(line) => line.len(),
-        Answer::Conflict | Answer::Forgotten => 0,
+        Answer::Conflict | Answer::TooOld | Answer::Forgotten => 0,
     };
     2 * id.len() + line + ANSWER_OVERHEAD
 }
@@ -324,7 +331,7 @@ mod tests {
         for (at, id) in (5..).zip(["a", "b", "c"]) {
             desk.appended(id, (3, at));
         }
-        desk.refused((3, 5));
+        desk.refused((3, 5), RejectCode::IdConflict);
         desk.passed(3, 7);
         assert_eq!(conflict.try_recv(), Ok(Answer::Conflict));
         assert_eq!(repeat.try_recv(), Ok(Answer::Forgotten));

@@ -168,6 +168,8 @@ fn events_are_decided_while_somebody_waits() {
     assert_eq!(first.json()["decision"]["event_id"], "a");
     assert_eq!(client.decide(&claim("a", 0, 6)).json()["code"], "id_conflict");
     assert_eq!(client.decide(&claim("a", 0, 6)).status, 409);
+    let old = client.decide(&claim("older", -172_800_000, 5));
+    assert_eq!((old.status, &old.json()["code"]), (422, &json!("too_old")));
     assert_eq!(client.decide("{\"event_id\":\"x\"}").status, 422);
     assert_eq!(client.decide("[").status, 400);
     let login = json!({ "event_id": "l", "event_time": START + 1, "kind": "login",
