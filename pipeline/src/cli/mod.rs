@@ -270,6 +270,16 @@ fn duration(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "write a number and a unit (ms, s, m, h, d), such as 30d".to_owned())
 }
 
+/// A time in RFC 3339 with an offset, or in ms since 1970 UTC, as events have it.
+fn time(text: &str) -> Result<i64, String> {
+    let wrong =
+        || "write a time with its offset, such as 2026-11-29T08:00:00+08:00, or ms".to_owned();
+    match text.parse::<i64>() {
+        Ok(ms) => Ok(ms),
+        Err(_) => text.parse().map(jiff::Timestamp::as_millisecond).map_err(|_| wrong()),
+    }
+}
+
 /// A value given as a size such as `512MiB`, in bytes.
 fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

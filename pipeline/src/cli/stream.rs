@@ -10,10 +10,10 @@ use signal_hook::flag;
 
 use super::backtest::tell_of;
 use super::reading::Reading;
-use super::{Shown, duration, note, print};
+use super::{Shown, duration, note, print, time};
 use crate::diagnostic::Failure;
 use crate::run::ModelPaths;
-use crate::stream::{self, Config, Ended, How, Overrides};
+use crate::stream::{self, Config, Ended, How, Overrides, Span};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -210,6 +210,18 @@ pub(super) struct ExportArguments {
     /// Directory to write, for `backtest --input-log`
     #[arg(long)]
     out: PathBuf,
+    /// Leave out what was appended before that time (2026-11-29T08:00:00+08:00, or ms since 1970 UTC)
+    ///
+    /// The replay of such a log begins with empty states: it decides as the stream did once the
+    /// longest window has filled up, which `backtest --warmup` leaves out of the report. What is
+    /// older than the topics keep need not be there then.
+    #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
+    from: Option<i64>,
+    /// Leave out what was appended at that time or later
+    ///
+    /// The replay decides as the stream did, but for the last events, whose late predecessors are left out.
+    #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
+    to: Option<i64>,
     /// Addresses of brokers, host:port with commas between
     #[arg(long)]
     brokers: Option<String>,
@@ -221,7 +233,8 @@ pub(super) struct ExportArguments {
 pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let brokers = arguments.brokers.clone();
     let config = Config::read(&arguments.config, &Overrides { brokers, ..Overrides::default() })?;
-    let exported = stream::export(&config, &arguments.out)?;
+    let span = Span { from: arguments.from, to: arguments.to };
+    let exported = stream::export(&config, span, &arguments.out)?;
     if arguments.json {
         print(&format!("{:#}\n", serde_json::json!(exported)));
         return Ok(());

@@ -1,4 +1,5 @@
-//! The input log of a stream as files: what `backtest --input-log` replays to the same bytes.
+//! The input log of a stream as files: what `backtest --input-log` replays to the same bytes, where it is
+//! all of it. A part of it is for whoever wants to look at a day of a long history.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -6,12 +7,21 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Places;
 use super::config::Config;
-use super::control::{Begin, Held};
-use super::input::{Input, Start};
+use super::control::{Begin, Held, Resume};
+use super::input::{Input, Start, first_since};
 use super::reload;
 use crate::diagnostic::{Failure, Message, unwritable};
 use crate::expr::format_duration;
-use crate::source::log::LOG_VERSION;
+use crate::source::log::{Heartbeat, LOG_VERSION};
+
+/// Of a log, the records that were appended from a time on and before another, in ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// None: from where the stream began.
+    pub from: Option<i64>,
+    /// None: to where it had read when it last committed.
+    pub to: Option<i64>,
+}
 
 /// What was exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -31,11 +41,12 @@ pub struct Exported {
 }
 
 /// Writes the input log of a stream into a directory: what the stream had read when it last
-/// committed.
+/// committed, and of that what was appended in the span.
 ///
 /// # Errors
-/// When there is no such stream (exit 2), records are gone, or the disk fails (exit 3).
-pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
+/// When there is no such stream or nothing was appended in the span (exit 2), records are gone, or
+/// the disk fails (exit 3).
+pub fn export(config: &Config, span: Span, out: &Path) -> Result<Exported, Failure> {
     let held = Held::read(config)?;
     let (Some(begin), Some(resume)) = (&held.begin, &held.resume) else {
         let topic = &config.control;
@@ -44,6 +55,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
             format!("{topic} 中还没有任何已提交的流"),
         )));
     };
+    let parts = parts(config, span, begin, resume)?;
     let folder = out.join("partitions");
     // An older log's files would be partitions of this one, or rules or models.
     for older in [&folder, &out.join("rules"), &out.join("models")] {
@@ -61,12 +73,13 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
     let starts: Vec<(String, i32, Start)> = begin
         .partitions
         .iter()
-        .map(|source| (source.topic.clone(), source.partition, Start::At(source.offset)))
+        .zip(&parts)
+        .map(|(source, part)| (source.topic.clone(), source.partition, Start::At(part.start)))
         .collect();
     let mut exported = Exported { records: vec![0; files.len()], ..Exported::default() };
     let mut input = Input::open(&config.cluster, &starts)?;
-    for (source, place) in input.sources.iter_mut().zip(&resume.partitions) {
-        source.end = place.next_offset;
+    for (source, part) in input.sources.iter_mut().zip(&parts) {
+        source.end = part.end;
         source.at_end |= source.position >= source.end;
     }
     input.read_to_end(|at, fetched| {
@@ -78,7 +91,7 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
         file.flush().map_err(|error| failed(path, &error))?;
     }
     let mut control = String::new();
-    for heartbeat in &held.heartbeats {
+    for heartbeat in heartbeats(&held, span, &parts) {
         control.push_str(&heartbeat.to_line());
         control.push('\n');
         exported.heartbeats += 1;
@@ -100,6 +113,72 @@ pub fn export(config: &Config, out: &Path) -> Result<Exported, Failure> {
     write(&out.join("control.jsonl"), &control)?;
     write(&out.join("log.toml"), &header(begin))?;
     Ok(exported)
+}
+
+/// The offsets of a partition that are exported.
+#[derive(Clone, Copy)]
+struct Part {
+    start: u64,
+    end: u64,
+}
+
+/// The offsets of each partition between the times of a span.
+fn parts(
+    config: &Config,
+    span: Span,
+    begin: &Begin,
+    resume: &Resume,
+) -> Result<Vec<Part>, Failure> {
+    if let Span { from: Some(from), to: Some(to) } = span
+        && from >= to
+    {
+        return Err(Failure::Usage(Message::new(
+            "--from is not before --to",
+            "--from 不早于 --to",
+        )));
+    }
+    let names: Vec<(&str, i32)> =
+        begin.partitions.iter().map(|source| (&*source.topic, source.partition)).collect();
+    // Before the first record since then; none: nothing came since.
+    let since = |time: Option<i64>| match time {
+        Some(time) => first_since(&config.cluster, &names, time),
+        None => Ok(vec![None; names.len()]),
+    };
+    let (from, to) = (since(span.from)?, since(span.to)?);
+    let mut parts = Vec::new();
+    for (at, (source, place)) in begin.partitions.iter().zip(&resume.partitions).enumerate() {
+        let read = source.offset..=place.next_offset.max(source.offset);
+        let within = |offset: u64| offset.clamp(*read.start(), *read.end());
+        let start = match span.from {
+            Some(_) => from[at].map_or(*read.end(), within),
+            None => source.offset,
+        };
+        let end = to[at].map_or(*read.end(), within);
+        parts.push(Part { start, end: end.max(start) });
+    }
+    if span != Span::default() && parts.iter().all(|part| part.start == part.end) {
+        return Err(Failure::Usage(Message::new(
+            "of what the stream has read nothing was appended between --from and --to",
+            "流已读取的记录中没有在 --from 与 --to 之间写入的",
+        )));
+    }
+    Ok(parts)
+}
+
+/// The heartbeats of what is exported. Those before it have moved its watermark already.
+fn heartbeats(held: &Held, span: Span, parts: &[Part]) -> Vec<Heartbeat> {
+    if span == Span::default() {
+        return held.heartbeats.clone();
+    }
+    let mut told = Vec::new();
+    for (partition, part) in (0..).zip(parts) {
+        let (before, within): (Vec<Heartbeat>, Vec<Heartbeat>) =
+            held.of(partition).partition(|one| one.next_offset <= part.start);
+        let before = before.into_iter().max_by_key(|one| one.event_time_max);
+        told.extend(before.map(|one| Heartbeat { next_offset: part.start, ..one }));
+        told.extend(within.into_iter().filter(|one| one.next_offset <= part.end));
+    }
+    told
 }
 
 /// What held for all of the log.

@@ -280,6 +280,36 @@ impl Input {
     }
 }
 
+/// The offset of each partition's first record that was appended at a time or later; none where there
+/// is no such record.
+pub(super) fn first_since(
+    cluster: &Cluster,
+    names: &[(&str, i32)],
+    time: i64,
+) -> Result<Vec<Option<u64>>, Failure> {
+    let consumer = cluster.consumer()?;
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in names {
+        list.add_partition_offset(topic, *partition, Offset::Offset(time))
+            .map_err(|error| unreadable(topic, *partition, &error))?;
+    }
+    let found = consumer.offsets_for_times(list, BOUNDS).map_err(|error| {
+        failed("the brokers do not tell offsets by time", "代理未给出按时间的偏移", &error)
+    })?;
+    let mut offsets = Vec::new();
+    for (topic, partition) in names {
+        let element = found.find_partition(topic, *partition);
+        if let Some(Err(error)) = element.as_ref().map(|one| one.error()) {
+            return Err(unreadable(topic, *partition, &error));
+        }
+        offsets.push(match element.map(|one| one.offset()) {
+            Some(Offset::Offset(offset)) => Some(offset.max(0) as u64),
+            _ => None,
+        });
+    }
+    Ok(offsets)
+}
+
 /// Has partitions read from those offsets on; a queue for each.
 fn assigned<'p>(
     consumer: &Arc<BaseConsumer<Watching>>,

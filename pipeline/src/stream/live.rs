@@ -590,7 +590,7 @@ pub(super) fn replay_falls_short() -> Failure {
 /// decisions must be those of the stream.
 fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<(), Failure> {
     let log = out.join("input-log");
-    let exported = export::export(config, &log)?;
+    let exported = export::export(config, export::Span::default(), &log)?;
     let request = Request {
         events: Events::Log { path: log, lateness: None },
         pseudonyms: config.pseudonyms.clone(),

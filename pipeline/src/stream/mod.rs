@@ -49,7 +49,7 @@ pub use self::connect::Tell;
 pub use self::control::Counted;
 pub use self::days::Settings as DaysConfig;
 pub use self::digest::digest;
-pub use self::export::{Exported, export};
+pub use self::export::{Exported, Span, export};
 pub use self::http::{Fallback, HttpConfig};
 pub use self::live::{Ended, How, follow, stream};
 pub use self::produce::{Produced, Request as Produce, produce};

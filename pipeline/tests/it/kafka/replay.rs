@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::time::Duration;
 
 use hongxian::stream::{self, Produce};
 
-use super::bench::{Bench, Sent, claim_json, hongxian};
+use super::bench::{Bench, Sent, claim, claim_json, hongxian};
 use super::succeeds;
 use crate::support::{START, workspace};
 
@@ -63,6 +64,68 @@ fn a_file_that_is_produced_is_decided_as_a_backtest_decides_it() {
     let again = bench.stream(&["--once", "--workers", "1", "--tick", "1m"]);
     assert_eq!((&again["written"], &again["counts"]), (&0.into(), &ended["counts"]));
     assert_eq!(again["decisions_digest"], plain.as_str());
+}
+
+/// A part of a log between two times at which its records were appended: up to a time it decides what
+/// the stream had decided by then, from a time on it is what came since.
+#[test]
+fn a_part_of_a_log_has_what_was_appended_in_it() {
+    let Some(bench) = Bench::new("part", 2) else { return };
+    bench.send((0..40).map(|at| claim(at, (at % 2) as i32)));
+    bench.stream(&["--once"]);
+    let first = bench.digest();
+    // What is appended from here on is appended a millisecond later at least.
+    std::thread::sleep(Duration::from_millis(20));
+    bench.send((40..70).map(|at| claim(at, (at % 2) as i32)));
+    let ended = bench.stream(&["--once"]);
+    assert_eq!(ended["counts"]["decided"], 70);
+
+    let exported = |name: &str, more: &[&str]| {
+        let mut command = hongxian();
+        command.arg("input-log").arg(bench.config()).arg("--out").arg(bench.path(name));
+        succeeds(command.args(more));
+        let lines = |partition: usize| -> Vec<serde_json::Value> {
+            let path = bench.path(name).join(format!("partitions/{partition}.jsonl"));
+            let text = fs::read_to_string(path).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        [lines(0), lines(1)]
+    };
+    let all = exported("all", &[]);
+    assert_eq!([all[0].len(), all[1].len()], [35, 35]);
+    let appended = |line: &serde_json::Value| line["append_time"].as_i64().unwrap();
+    let second = all.iter().flat_map(|lines| &lines[20..]).map(appended).min().unwrap();
+    let before = exported("before", &["--to", &second.to_string()]);
+    assert_eq!(before, [all[0][..20].to_vec(), all[1][..20].to_vec()]);
+    let rfc3339 = jiff::Timestamp::from_millisecond(second).unwrap().to_string();
+    let since = exported("since", &["--from", &rfc3339]);
+    assert_eq!(since, [all[0][20..].to_vec(), all[1][20..].to_vec()]);
+
+    let replayed = |name: &str| {
+        let mut backtest = hongxian();
+        backtest.arg("backtest").arg("--input-log").arg(bench.path(name)).arg("--json");
+        backtest.arg("--rules").arg(bench.rules()).arg("--out").arg(bench.path("run"));
+        let told: serde_json::Value = serde_json::from_str(&succeeds(&mut backtest)).unwrap();
+        (told["decisions_digest"].clone(), told["counts"]["decided"].clone())
+    };
+    assert_eq!(replayed("before"), (first.into(), 40.into()));
+    assert_eq!(replayed("since").1, 30);
+
+    let refused = |more: &[&str]| {
+        let mut command = hongxian();
+        command.arg("input-log").arg(bench.config()).arg("--out").arg(bench.path("none"));
+        let output = command.args(["--lang", "en"]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let second = second.to_string();
+    let said = refused(&["--from", &second, "--to", &second]);
+    assert!(said.contains("--from is not before --to"), "{said}");
+    let said = refused(&["--from", "2100-01-01T00:00:00Z"]);
+    assert!(said.contains("nothing was appended between"), "{said}");
+    let said = refused(&["--from", "yesterday"]);
+    assert!(said.contains("2026-11-29T08:00:00+08:00"), "{said}");
+    assert!(!bench.path("none").exists(), "nothing is left behind");
 }
 
 /// Numbers by a seed.
