@@ -223,6 +223,18 @@ impl Config {
             );
             reader.fail("challenger-alone", at, message, None);
         }
+        if let (Some(days), Some(snapshots)) = (&config.days, &config.snapshots)
+            && days.dir == snapshots.dir
+        {
+            // Each takes away what it does not know.
+            let dir = root.get("days").and_then(|node| node.get_ref().as_table()?.get("dir"));
+            let at = dir.map_or(0..0, |node| node.span());
+            let message = Message::new(
+                "[days] and [snapshots] have one directory; give each its own",
+                "[days] 与 [snapshots] 使用了同一目录；请各用一个",
+            );
+            reader.fail("one-directory", at, message, None);
+        }
         if let (Some(_), Some(_), Some(node)) =
             (&config.pseudonyms, &config.out, root.get("pseudonymise"))
         {
@@ -386,6 +398,14 @@ channel = "string"
         let (_, wrong) = Config::parse(Path::new("dir/stream.toml"), text, &Overrides::default());
         let at = |one: &Diagnostic| text[one.span.clone().unwrap()].to_owned();
         wrong.iter().map(|one| (one.code, at(one))).collect()
+    }
+
+    #[test]
+    fn days_and_snapshots_have_directories_of_their_own() {
+        let apart = codes(&format!("{WHOLE}[snapshots]\ndir = 'days/saved'\n"));
+        assert_eq!(apart, []);
+        let same = codes(&format!("{WHOLE}[snapshots]\ndir = 'days'\n"));
+        assert_eq!(same, [("one-directory", "\"days\"".to_owned())]);
     }
 
     #[test]

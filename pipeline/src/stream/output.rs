@@ -57,7 +57,14 @@ pub(super) struct Output {
     flushed: u64,
     crash_at: Option<u64>,
     /// Since when nothing could be committed.
-    failing: Option<Since>,
+    failing: Option<Failing>,
+}
+
+/// Commits that fail one after the other.
+struct Failing {
+    since: Since,
+    /// What was last said of them.
+    told: String,
 }
 
 /// What came of a transaction.
@@ -99,16 +106,21 @@ impl Output {
             Err(Trouble::Fenced(why)) => return Err(fenced(&self.config.name, &why)),
             Err(Trouble::Again(why)) => why,
         };
-        if self.failing.get_or_insert_with(Since::now).elapsed() > COMMIT_LIMIT {
+        let begun = || Failing { since: Since::now(), told: String::new() };
+        let failing = self.failing.get_or_insert_with(begun);
+        if failing.since.elapsed() > COMMIT_LIMIT {
             return Err(Failure::Environment(Message::new(
                 format!("nothing can be committed: {why}"),
                 format!("无法提交：{why}"),
             )));
         }
-        tell(&Message::new(
-            format!("a commit failed and is looked into: {why}"),
-            format!("提交失败，正在核实：{why}"),
-        ));
+        if failing.told != why {
+            tell(&Message::new(
+                format!("a commit failed and is looked into: {why}"),
+                format!("提交失败，正在核实：{why}"),
+            ));
+            failing.told = why;
+        }
         std::thread::sleep(BACK_OFF);
         // A producer in which something went wrong is beyond what can be known of it: an abort may
         // fail where the brokers know of no transaction. A new one aborts what was open.

@@ -90,7 +90,7 @@ impl Tokens {
     ) -> Result<Actor, Denied> {
         let mut state = lock(&self.state);
         self.read_again(&mut state);
-        let actor = header.and_then(|header| state.find(header.strip_prefix("Bearer ")?.trim()));
+        let actor = header.and_then(|header| state.find(token(header)?));
         let Some(actor) = actor else {
             let within = state.take("", STRANGERS_RATE);
             return Err(if within { Denied::Unknown } else { Denied::TooMany });
@@ -118,6 +118,12 @@ impl Tokens {
             Err(_) => tracing::warn!("the file of tokens is wrong; those before it still count"),
         }
     }
+}
+
+/// The token of an `Authorization`, whose scheme may be written in any case (RFC 9110, 11.1).
+fn token(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 impl State {
@@ -224,6 +230,8 @@ mod tests {
         let tokens = Tokens::open(Some(&path), 1_000).unwrap();
         let admit = |token: &str, role| tokens.admit(Some(token), role).map(|actor| actor.name);
         assert_eq!(admit("Bearer one", Role::Viewer), Ok("liu".to_owned()));
+        assert_eq!(admit("bearer one", Role::Viewer), Ok("liu".to_owned()));
+        assert_eq!(admit("Basic one", Role::Viewer), Err(Denied::Unknown));
         assert_eq!(admit("Bearer one", Role::Analyst), Err(Denied::Role));
         assert_eq!(admit("Bearer two", Role::Approver), Ok("wang".to_owned()));
         for wrong in ["Bearer three", "one", "Basic one", "Bearer ", ""] {
