@@ -7,6 +7,7 @@ use super::figures::{DAY, GroupType, HOUR, MINUTE, zone_of};
 use super::outside;
 use super::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX, Taker, human_delay, luckiest};
 use super::random::{Deck, Rng};
+use super::relays::Relays;
 use super::scenario::{Festival, Scenario};
 use super::world::{Account, Age, Group, GroupInfo, SchemeId, World};
 use crate::event::Kind;
@@ -30,6 +31,7 @@ pub(super) struct Life {
     /// Families with more than one member.
     pub(super) families: Vec<Group>,
     burst: Option<SchemeId>,
+    relays: Relays,
     pub(super) rng: Rng,
 }
 
@@ -81,11 +83,12 @@ pub(super) fn begin(world: &mut World, scenario: &Scenario) {
     let families = (0..world.groups.len() as u32)
         .map(Group)
         .filter(|&group| world.group(group).kind == GroupType::Family)
-        .filter(|&group| world.group(group).members.len() > 1)
+        .filter(|&group| world.group(group).settled() && world.group(group).members.len() > 1)
         .collect();
     let burst = festival.map(|_| world.honest("festival-peak"));
     let rng = world.rng("life", 0);
-    let life = Life { festival, planners, amounts, families, burst, rng };
+    let relays = Relays::default();
+    let life = Life { festival, planners, amounts, families, burst, relays, rng };
     world.life = Some(Box::new(life));
     world.each_midnight(|world, day| {
         let Some(mut life) = world.life.take() else { return };
@@ -114,7 +117,10 @@ fn expected(world: &World, festival: Option<Festival>, planners: &[Planner]) -> 
     let mut expected = [[0.0; 3]; 4];
     for (at, info) in world.groups.iter().enumerate() {
         let Some(planner) = planners.get(info.kind as usize) else { continue };
-        let days: i64 = (0..world.days()).map(|day| bustle_tenths(festival, info.kind, day)).sum();
+        let days: i64 = (0..world.days())
+            .filter(|&day| info.lives_from(world.midnight(day)).is_some())
+            .map(|day| bustle_tenths(festival, info.kind, day))
+            .sum();
         let acts = planner.daily(info.members.len()) * planner.activity[at] * days as f64 / 10.0;
         let habits = info.kind.habits();
         let weight: u32 = habits.shares.iter().map(|(_, weight)| weight).sum();
@@ -172,14 +178,15 @@ impl Planner {
             if info.kind != self.kind {
                 continue;
             }
-            let members = info.members_at(world.now).count();
+            let Some(since) = info.lives_from(world.now) else { continue };
+            let members = info.members_at(since).count();
             let activity = self.activity[group.0 as usize];
             self.due += self.daily(members) * tenths as f64 / 10.0 * activity;
             if self.due <= 0.0 {
                 continue;
             }
-            let keen = [false, true].map(|relay| claimers(world, info, relay));
-            let mut senders: Vec<Account> = info.members_at(world.now).collect();
+            let keen = [false, true].map(|relay| claimers(world, info, since, relay));
+            let mut senders: Vec<Account> = info.members_at(since).collect();
             self.rng.shuffle(&mut senders);
             // Few send and many claim: in groups of business it is the owner and who works for him.
             if self.kind == GroupType::Business {
@@ -189,7 +196,7 @@ impl Planner {
             while self.due > 0.0 && !senders.is_empty() {
                 let sender = senders[next % senders.len()];
                 next += 1;
-                self.session(world, (group, sender), day, keen, eve);
+                self.session(world, (group, sender), (day, since), keen, eve);
             }
         }
     }
@@ -199,7 +206,7 @@ impl Planner {
         &mut self,
         world: &mut World,
         (group, sender): (Group, Account),
-        day: i64,
+        (day, since): (i64, i64),
         keen: [i64; 2],
         eve: bool,
     ) {
@@ -216,6 +223,9 @@ impl Planner {
             midnight + half_hour * 30 * MINUTE + rng.between(0, 30 * MINUTE - 1)
         };
         time = time.max(world.start + HOUR / 6);
+        if time < since {
+            time = since + rng.between(0, HOUR);
+        }
         self.today += packets;
         let follow = relay.then_some((None, None, packets - 1));
         for _ in 0..if relay { 1 } else { packets } {
@@ -242,24 +252,29 @@ impl Planner {
 }
 
 /// How many members take part, those left out who would rather watch.
-fn claimers(world: &World, info: &GroupInfo, relay: bool) -> i64 {
+fn claimers(world: &World, info: &GroupInfo, since: i64, relay: bool) -> i64 {
     let keen = |&member: &Account| keenness(world, member, relay) >= 1.0;
-    info.members_at(world.now).filter(keen).count() as i64
+    info.members_at(since).filter(keen).count() as i64
 }
 
 /// How many times as busy as its type each group is: some are loud and some silent, and over all
-/// members of the type it is once.
+/// days of members of the type, those of rings' groups left out, it is once.
 fn activity(world: &World, kind: GroupType, rng: &mut Rng) -> Vec<f64> {
     let mut activity: Vec<f64> = world.groups.iter().map(|_| rng.lognormal(1.0, 0.6)).collect();
-    let (mut weighted, mut members) = (0.0, 0.0);
+    let midnights: Vec<i64> = (0..world.days()).map(|day| world.midnight(day)).collect();
+    let (mut weighted, mut all) = (0.0, 0.0);
     for (info, activity) in world.groups.iter().zip(&activity) {
-        if info.kind == kind {
-            weighted += activity * info.members.len() as f64;
-            members += info.members.len() as f64;
+        let ring = info.scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+        if info.kind != kind || ring {
+            continue;
         }
+        let since = midnights.iter().filter_map(|&midnight| info.lives_from(midnight));
+        let days = since.map(|since| info.members_at(since).count()).sum::<usize>() as f64;
+        weighted += activity * days;
+        all += days;
     }
     for activity in &mut activity {
-        *activity *= members / weighted;
+        *activity *= all / weighted;
     }
     activity
 }
@@ -299,7 +314,18 @@ pub(super) fn send(world: &mut World, plan: Plan) {
         platform: "wechat",
         scheme: life.burst.filter(|_| plan.burst),
     };
-    let takers = takers_of(world, &offer, plan.takers, rng);
+    life.relays.present(plan.group, plan.sender, world.person(plan.sender));
+    if plan.relay.is_some() {
+        let members: Vec<Account> = world.group(plan.group).members_at(world.now).collect();
+        life.relays.offer(plan.group, &mut world.people, &members);
+    }
+    let takers = takers_of(world, &offer, plan.takers, &mut life.rng);
+    for &Taker { account, .. } in &takers {
+        life.relays.present(plan.group, account, world.person(account));
+        if plan.relay.is_some() {
+            life.relays.joins(account);
+        }
+    }
     world.life = Some(life);
     match plan.relay {
         Some((_, _, follow)) if follow > 0 => {
@@ -413,11 +439,12 @@ fn keenness(world: &World, account: Account, relay: bool) -> f64 {
 fn chat(world: &mut World, festival: Option<Festival>, day: i64, rng: &mut Rng) {
     for group in (0..world.groups.len() as u32).map(Group) {
         let info = world.group(group);
-        if info.opened_at.is_some() {
+        let opened_by_scheme = !info.settled() && info.scheme.is_some();
+        let Some(since) = info.lives_from(world.now).filter(|_| !opened_by_scheme) else {
             continue;
-        }
+        };
         let kind = info.kind;
-        let members: Vec<Account> = info.members_at(world.now).collect();
+        let members: Vec<Account> = info.members_at(since).collect();
         let tenths = bustle_tenths(festival, kind, day).min(40);
         let mean = members.len() as f64 * 0.13 * tenths as f64 / 10.0;
         let count = rng.lognormal(mean, 0.5) as i64;
@@ -426,6 +453,7 @@ fn chat(world: &mut World, festival: Option<Festival>, day: i64, rng: &mut Rng) 
             let within = rng.between(60_000, 30 * MINUTE - 1);
             let time = world.now + half_hour * 30 * MINUTE + within;
             let who = *rng.pick(&members);
+            let time = if time < since { since + within } else { time };
             world.plan(time, Act::Chat(who, group));
         }
     }
@@ -442,6 +470,7 @@ pub(super) fn say(world: &mut World, who: Account, group: Group) {
     };
     let scene = if life.rng.chance(0.04) { "chat.lookalike" } else { scene };
     let text = world.words.say(scene, &[], &mut life.rng);
+    life.relays.present(group, who, world.person(who));
     world.life = Some(life);
     let event = world.act(Kind::Message, who);
     world.emit(super::world::Event { group: Some(group), text, ..event });

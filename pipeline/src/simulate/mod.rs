@@ -45,6 +45,7 @@ mod output;
 mod packets;
 mod purses;
 mod random;
+mod relays;
 mod scenario;
 #[cfg(test)]
 mod separation;

@@ -43,12 +43,13 @@ fn act(world: &mut World, kind: NegativeKind, eve: Option<i64>, rng: &mut Rng) {
 /// Tries to find a group that is as it should be: beyond them there is none.
 const TRIES: usize = 400;
 
-/// A group of a type that belongs to nothing special yet and has so many members at least.
+/// A settled group of a type that belongs to nothing special yet and has so many members at least.
 fn ordinary_group(world: &World, kind: GroupType, least: usize, rng: &mut Rng) -> Option<Group> {
     for _ in 0..TRIES {
         let group = Group(rng.below(world.groups.len() as u64) as u32);
         let info = world.group(group);
-        if info.kind == kind && info.scheme.is_none() && info.members.len() >= least {
+        let free = info.settled() && info.scheme.is_none();
+        if free && info.kind == kind && info.members.len() >= least {
             return Some(group);
         }
     }

@@ -138,14 +138,17 @@ fn frame(scenario: &Scenario) -> KeyValue {
     KeyValue::new(FRAME_KEY.to_owned(), value)
 }
 
-/// Days of members of family groups and of others: no event tells who was there from the beginning.
+/// Days of members of family groups and of others, those of rings left out: no event tells who was
+/// there from the beginning.
 fn member_days(world: &World, scenario: &Scenario) -> [usize; 2] {
     let mut days = [0; 2];
     for day in ordinary_days(scenario) {
         let midnight = world.midnight(day);
-        for info in world.groups.iter().filter(|info| info.opened_at.is_none()) {
+        for info in &world.groups {
+            let ring = info.scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+            let Some(since) = info.lives_from(midnight).filter(|_| !ring) else { continue };
             let weak = usize::from(info.kind != GroupType::Family);
-            days[weak] += info.members_at(midnight).count();
+            days[weak] += info.members_at(since).count();
         }
     }
     days

@@ -13,11 +13,12 @@ use super::turnover::Turnover;
 use super::world::{Account, Group, World};
 
 /// Waits are drawn so much shorter than the document's median stay, in hundredths: over a long wait
-/// more money comes together, which draws the median of the money up.
-const WAIT_PERCENT: [i64; CLASSES] = [88, 80, 77, 88];
+/// more money comes together, which draws the median of the money up. In days that are enough for the
+/// turnover to be told, what is left for days is steered by it, and families wait a little longer.
+const WAIT_PERCENT: [[i64; CLASSES]; 2] = [[88, 80, 74, 88], [92, 80, 74, 88]];
 /// So much more is left for days than does not move on within a day, in thousandths of a class's
 /// money: what is left moves sooner where faster money comes in.
-const KEPT_MORE_PERMILLE: [i64; CLASSES] = [12, 0, -22, -10];
+const KEPT_MORE_PERMILLE: [[i64; CLASSES]; 2] = [[10, 0, -22, -10], [11, 0, -22, -10]];
 
 /// The purses of all accounts.
 pub(super) struct Purses {
@@ -29,8 +30,8 @@ pub(super) struct Purses {
     kept: [i64; CLASSES],
     /// How long it stays, about: fen times ms.
     stays: [i128; CLASSES],
-    /// The same as it will be measured, where the days are enough for that.
-    turnover: Option<Turnover>,
+    /// The same as it will be measured.
+    turnover: Turnover,
 }
 
 const CLASSES: usize = FLOWS;
@@ -88,11 +89,12 @@ impl Purses {
     fn keep(&mut self, class: usize) -> bool {
         if class == GAMBLING {
             // Else that is decided when it would be spent.
-            return self.turnover.is_none()
+            return !self.turnover.is_told()
                 && self.stays_permille(class) < 1000
                 && self.rng.chance(0.3);
         }
-        let wanted = 1000 - RECIRCULATED_PERMILLE + KEPT_MORE_PERMILLE[class];
+        let more = KEPT_MORE_PERMILLE[usize::from(self.turnover.is_told())][class];
+        let wanted = 1000 - RECIRCULATED_PERMILLE + more;
         let behind = self.kept[class] * 1000 < self.received[class] * wanted;
         behind && self.rng.chance(0.3)
     }
@@ -101,8 +103,8 @@ impl Purses {
 impl Purses {
     /// How long money of a class stays, in thousandths of what the document's turnover makes of it.
     fn stays_permille(&self, class: usize) -> i64 {
-        if let Some(turnover) = &self.turnover {
-            return turnover.stays_permille(class);
+        if self.turnover.is_told() {
+            return self.turnover.stays_permille(class);
         }
         let Some(turnover) = TURNOVER_TENTHS.get(class) else { return 1000 };
         let wanted = i128::from(self.received[class]) * i128::from(DAY * 10 / turnover);
@@ -114,24 +116,26 @@ impl Purses {
     /// what the stays until now were too short or too long.
     fn steer_permille(&self, class: usize) -> i64 {
         let stays = self.stays_permille(class).max(1);
-        match self.turnover {
-            Some(_) => (1000 - (stays - 1000) * STEER).clamp(500, 1_500),
-            None => (1_000_000 / stays).clamp(700, 1_400),
+        match self.turnover.is_told() {
+            true => (1000 - (stays - 1000) * STEER).clamp(500, 1_500),
+            false => (1_000_000 / stays).clamp(700, 1_400),
         }
     }
 
     /// How long somebody at the table waits, in thousandths of the usual: such that half of the
     /// money moves on within the document's stay.
     fn hurry_permille(&self) -> i64 {
-        let Some(turnover) = &self.turnover else { return 1000 };
-        (1000 + (turnover.quick_permille(GAMBLING) - 500) * STEER).clamp(600, 1_600)
+        (1000 + (self.turnover.quick_permille(GAMBLING) - 500) * STEER).clamp(600, 1_600)
     }
 
     /// When an account's money is due that would be spent now: later if it was left for days and the
     /// money of its class has not stayed for long enough. At the table that is when it is left.
     fn postpone(&mut self, account: Account, now: i64) -> Option<i64> {
         let purse = &mut self.purses[account.0 as usize];
-        let turnover = self.turnover.as_mut().filter(|_| purse.kept || purse.class == GAMBLING)?;
+        if !self.turnover.is_told() || !purse.kept && purse.class != GAMBLING {
+            return None;
+        }
+        let turnover = &mut self.turnover;
         let more = turnover.short_ms(account.0 as usize, purse.class, now).min(POSTPONED_MAX_MS);
         let least = if purse.kept { MINUTE } else { DAY };
         if more < least || !purse.kept && self.rng.chance(0.5) {
@@ -181,7 +185,7 @@ impl World {
             };
         }
         let overstayed =
-            purses.turnover.is_some() && purses.stays_permille(class) > OVERSTAYED_PERMILLE;
+            purses.turnover.is_told() && purses.stays_permille(class) > OVERSTAYED_PERMILLE;
         let hurry = purses.hurry_permille();
         let purse = &mut purses.purses[account.0 as usize];
         if purse.kept && class == GAMBLING && (purse.class != GAMBLING || overstayed) {
@@ -214,8 +218,8 @@ impl World {
         }
         let due = purse.due;
         purses.stays[class] += i128::from(fen) * i128::from(due - now);
-        if let Some(turnover) = purses.turnover.as_mut().filter(|_| !hired) {
-            turnover.received(account.0 as usize, class, now, fen, due);
+        if !hired {
+            purses.turnover.received(account.0 as usize, class, now, fen, due);
         }
         // What falls due later than planned is found out when the time has come.
         let purse = &mut purses.purses[account.0 as usize];
@@ -226,9 +230,10 @@ impl World {
     }
 
     fn stay(&self, group: Option<Group>) -> (usize, Stay) {
+        let wait = WAIT_PERCENT[usize::from(self.purses.turnover.is_told())];
         let kind = match group.map(|group| self.group(group)) {
             Some(info) if info.scheme.is_some_and(|scheme| self.scheme(scheme).gambles()) => {
-                let dwell_ms = GAMBLING_STAY.dwell_ms * WAIT_PERCENT[GAMBLING] / 100;
+                let dwell_ms = GAMBLING_STAY.dwell_ms * wait[GAMBLING] / 100;
                 return (GAMBLING, Stay { dwell_ms, ..GAMBLING_STAY });
             }
             Some(info) => info.kind,
@@ -240,14 +245,14 @@ impl World {
             GroupType::Business => 1,
             GroupType::Interest | GroupType::Stranger => 3,
         };
-        (class, Stay { dwell_ms: stay.dwell_ms * WAIT_PERCENT[class] / 100, ..stay })
+        (class, Stay { dwell_ms: stay.dwell_ms * wait[class] / 100, ..stay })
     }
 
     /// Somebody has spent of the balance.
     pub(super) fn spent(&mut self, account: Account, fen: i64) {
         let hired = self.person(account).hired;
-        if let Some(turnover) = self.purses.turnover.as_mut().filter(|_| !hired) {
-            turnover.paid(account.0 as usize, self.now, fen, MEDIANS);
+        if !hired {
+            self.purses.turnover.paid(account.0 as usize, self.now, fen, MEDIANS);
         }
     }
 

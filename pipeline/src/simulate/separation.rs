@@ -206,7 +206,73 @@ fn transactions(world: &World, events: &[Event], kinds: &[Kind]) -> Quantities {
     quantities
 }
 
-/// No quantity separates better than so, of accounts or of transactions.
+/// What has been seen of a group.
+#[derive(Default)]
+struct Lived {
+    first: Option<i64>,
+    joins: Vec<i64>,
+    last_act: BTreeMap<Account, i64>,
+    sends: Vec<(i64, Account)>,
+    pairs: BTreeSet<(Account, Account)>,
+    claims: usize,
+    strange: usize,
+}
+
+impl Lived {
+    fn take_note(&mut self, event: &Event) {
+        self.first.get_or_insert(event.time);
+        let Some(account) = event.account else { return };
+        match event.kind {
+            Kind::Group => return,
+            Kind::Join => self.joins.push(event.time),
+            Kind::Send => self.sends.push((event.time, account)),
+            Kind::Claim => {
+                if let Some(sender) = event.counterparty.filter(|sender| *sender != account) {
+                    self.claims += 1;
+                    let pair = (account.min(sender), account.max(sender));
+                    self.strange += usize::from(self.pairs.insert(pair));
+                }
+            }
+            _ => {}
+        }
+        self.last_act.insert(account, event.time);
+    }
+}
+
+/// Quantities of the groups in which transactions are made, as of then.
+fn groups(events: &[Event], world: &World) -> Quantities {
+    let mut quantities = Quantities::new();
+    let mut groups: BTreeMap<u32, Lived> = BTreeMap::new();
+    for event in events {
+        let Some(group) = event.group else { continue };
+        let lived = groups.entry(group.0).or_default();
+        lived.take_note(event);
+        if !event.kind.is_transaction() {
+            continue;
+        }
+        let fraud = event.scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+        let within = |time: &i64, span: i64| event.time - time < span;
+        let joins = lived.joins.iter().filter(|time| within(time, 7 * DAY)).count() as f64;
+        let actors = lived.last_act.len() as f64;
+        let recent: Vec<_> = lived.sends.iter().filter(|(time, _)| within(time, DAY)).collect();
+        let senders: BTreeSet<Account> = recent.iter().map(|(_, account)| *account).collect();
+        let age = lived.first.map_or(0, |first| event.time - first);
+        for (name, value) in [
+            ("joins in 7 days", joins),
+            ("growth in 7 days", joins / actors.max(1.0)),
+            ("members who act", actors),
+            ("age of the group", age as f64),
+            ("packets in a day", recent.len() as f64),
+            ("senders in a day", senders.len() as f64),
+            ("share of strangers", lived.strange as f64 / lived.claims.max(1) as f64),
+        ] {
+            quantities.entry(name).or_default().push((value, fraud));
+        }
+    }
+    quantities
+}
+
+/// No quantity separates better than so, of accounts, of groups or of transactions.
 fn check(difficulty: Difficulty, most: f64) {
     let mut events = Vec::new();
     let world = run(&scenario(difficulty), 1, |batch| events.extend(batch)).unwrap();
@@ -218,6 +284,7 @@ fn check(difficulty: Difficulty, most: f64) {
         ("send", transactions(&world, &events, &[Kind::Send])),
         ("claim", transactions(&world, &events, &[Kind::Claim])),
         ("transfer", transactions(&world, &events, &[Kind::Transfer])),
+        ("group", groups(&events, &world)),
     ] {
         table.extend(quantities.iter().map(|(name, values)| (auc(values), of, *name)));
     }

@@ -1,19 +1,29 @@
 //! Who there is: people with their ages and places, families, groups of interest and business.
 
 use super::figures::{
-    DAY, DELTA_BUSINESS_PERMILLE, GroupType, INLAND_FAMILY_PERMILLE, MIDDLE_CONTACTS_PERMILLE,
-    OLDER_WATCHERS_PERMILLE, PROVINCES, YOUNG_RELAY_PERMILLE, Zone,
+    DAY, DELTA_BUSINESS_PERMILLE, GroupType, HOUR, INLAND_FAMILY_PERMILLE,
+    MIDDLE_CONTACTS_PERMILLE, MINUTE, OLDER_WATCHERS_PERMILLE, PROVINCES, TURNOVER_DAYS_MIN,
+    YOUNG_RELAY_PERMILLE, Zone,
 };
 use super::random::Rng;
 use super::scenario::Scenario;
 use super::world::{
-    Account, Age, Event, Group, GroupInfo, Holder, Member, Person, SchemeId, World,
+    Account, Age, Event, GATHER_MS, Group, GroupInfo, Holder, Member, Person, SchemeId, World,
 };
 use crate::event::Kind;
 
 /// Of a thousand people of each age, how many the groups of interest and business draw on.
 const YOUNG_CONTACTS_PERMILLE: u64 = 500;
 const OLDER_CONTACTS_PERMILLE: u64 = 120;
+
+/// Of a thousand of the elderly, the ones who would rather watch and in two weeks take so much that it
+/// does not show.
+const TEMPTED_PERMILLE: u64 = 8;
+
+/// Of a thousand ordinary groups, those that are opened on a day, and most of them in all: a rule that
+/// takes every new group for a ring's is wrong about these.
+const NEW_A_DAY_PERMILLE: i64 = 15;
+const NEW_PERMILLE_MAX: i64 = 300;
 
 /// Fills an empty world with people and groups.
 pub(super) fn settle(world: &mut World, scenario: &Scenario) {
@@ -22,7 +32,7 @@ pub(super) fn settle(world: &mut World, scenario: &Scenario) {
     give_traits(world, scenario);
     open_shops(world, scenario);
     for kind in [GroupType::Interest, GroupType::Business, GroupType::Stranger] {
-        gather(world, kind, &zones[kind as usize]);
+        gather(world, kind, &zones[kind as usize], scenario.days);
     }
     snapshot(world);
 }
@@ -65,36 +75,66 @@ fn province(zone: Zone, rng: &mut Rng) -> u32 {
 }
 
 /// Families come first, each with accounts of its own while there are any to be had; later groups
-/// are of friends and colleagues, and take people whom the families already hold.
+/// are of friends and colleagues, and take people whom the families already hold. So do those that
+/// are opened within the days: for a journey, a reunion, a birthday.
 fn settle_families(world: &mut World, scenario: &Scenario, zones: &[Zone]) {
     let mut rng = world.rng("families", 0);
-    let mut zones = zones.to_vec();
-    rng.shuffle(&mut zones);
+    let new = NewGroups::of(zones.len(), scenario.days);
+    let (new, mut old): (Vec<usize>, Vec<usize>) =
+        (0..zones.len()).partition(|&at| new.contains(at));
+    rng.shuffle(&mut old);
     let (low, high) = GroupType::Family.habits().members;
-    for zone in zones {
+    for zone in old.into_iter().map(|at| zones[at]) {
         let size = rng.between(low, high);
         let home = province(zone, &mut rng);
         let left = scenario.accounts - world.people.len() as i64;
-        let members: Vec<Account> = if left >= size {
-            (0..size).map(|_| add_relative(world, home, &mut rng)).collect()
-        } else {
-            let known = world.people.len() as u64;
-            let friends = (0..size).map(|_| Account(rng.below(known) as u32));
-            let mut friends: Vec<Account> = friends.collect();
-            friends.sort_unstable();
-            friends.dedup();
-            rng.shuffle(&mut friends);
-            friends
-        };
-        let scene = if left >= size { "group.family" } else { "group.friends" };
-        found(world, GroupType::Family, home, scene, &members, &mut rng);
+        if left < size {
+            befriend(world, (home, size), false, &mut rng);
+            continue;
+        }
+        let members: Vec<Account> =
+            (0..size).map(|_| add_relative(world, home, &mut rng)).collect();
+        found(world, (GroupType::Family, home), "group.family", &members, false, &mut rng);
     }
     while (world.people.len() as i64) < scenario.accounts {
         let zone = [Zone::Delta, Zone::Inland, Zone::Rest][rng.weighted(&[30, 45, 25])];
         let home = province(zone, &mut rng);
         add_relative(world, home, &mut rng);
     }
+    for zone in new.into_iter().map(|at| zones[at]) {
+        let home = province(zone, &mut rng);
+        let size = rng.between(low, high);
+        befriend(world, (home, size), true, &mut rng);
+    }
     world.ordinary = world.people.len() as u32;
+}
+
+/// A group of people who are there already, so many about.
+fn befriend(world: &mut World, (home, size): (u32, i64), new: bool, rng: &mut Rng) {
+    let known = world.people.len() as u64;
+    let mut friends: Vec<Account> = (0..size).map(|_| Account(rng.below(known) as u32)).collect();
+    friends.sort_unstable();
+    friends.dedup();
+    rng.shuffle(&mut friends);
+    found(world, (GroupType::Family, home), "group.friends", &friends, new, rng);
+}
+
+/// The groups of a type that are opened within the days, evenly among all: as these come zone by zone,
+/// those that are there before keep the zones' shares.
+struct NewGroups {
+    new: usize,
+    all: usize,
+}
+
+impl NewGroups {
+    fn of(all: usize, days: i64) -> NewGroups {
+        let permille = (NEW_A_DAY_PERMILLE * days).min(NEW_PERMILLE_MAX);
+        NewGroups { new: (all * permille as usize + 500) / 1000, all }
+    }
+
+    fn contains(&self, at: usize) -> bool {
+        self.new * (at + 1) / self.all > self.new * at / self.all
+    }
 }
 
 fn add_relative(world: &mut World, home: u32, rng: &mut Rng) -> Account {
@@ -108,7 +148,8 @@ fn add_relative(world: &mut World, home: u32, rng: &mut Rng) -> Account {
 fn give_traits(world: &mut World, scenario: &Scenario) {
     if scenario.customs.watchers_by_family {
         let mut rng = world.rng("watchers", 0);
-        spread(&mut world.people, Age::Older, OLDER_WATCHERS_PERMILLE, &mut rng);
+        let tempted = if scenario.days >= TURNOVER_DAYS_MIN { TEMPTED_PERMILLE } else { 0 };
+        spread(&mut world.people, Age::Older, OLDER_WATCHERS_PERMILLE + tempted, &mut rng);
     }
     let mut rng = world.rng("traits", 0);
     let mut give = |people: &mut [Person], age: Age, permille: u64, set: fn(&mut Person)| {
@@ -121,7 +162,6 @@ fn give_traits(world: &mut World, scenario: &Scenario) {
     };
     let people = &mut world.people;
     give(people, Age::Young, YOUNG_RELAY_PERMILLE, |person| person.plays_relay = true);
-    give(people, Age::Middle, 300, |person| person.plays_relay = true);
     give(people, Age::Young, YOUNG_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
     give(people, Age::Middle, MIDDLE_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
     give(people, Age::Older, OLDER_CONTACTS_PERMILLE, |person| person.widens_contacts = true);
@@ -155,7 +195,7 @@ fn open_shops(world: &mut World, scenario: &Scenario) {
 }
 
 /// Groups of a type, filled from those who widen their contacts, each of whom is taken in turn.
-fn gather(world: &mut World, kind: GroupType, zones: &[Zone]) {
+fn gather(world: &mut World, kind: GroupType, zones: &[Zone], days: i64) {
     let mut rng = world.rng("gather", kind as u64);
     let mut able: Vec<Account> = (0..world.ordinary)
         .map(Account)
@@ -164,7 +204,8 @@ fn gather(world: &mut World, kind: GroupType, zones: &[Zone]) {
     rng.shuffle(&mut able);
     let mut next = 0;
     let (low, high) = kind.habits().members;
-    for &zone in zones {
+    let new = NewGroups::of(zones.len(), days);
+    for (at, &zone) in zones.iter().enumerate() {
         let size = (rng.between(low, high) as usize).min(able.len());
         let members: Vec<Account> = (0..size).map(|at| able[(next + at) % able.len()]).collect();
         next += size;
@@ -174,36 +215,43 @@ fn gather(world: &mut World, kind: GroupType, zones: &[Zone]) {
             GroupType::Stranger => "group.stranger",
             _ => "group.interest",
         };
-        found(world, kind, home, scene, &members, &mut rng);
+        found(world, (kind, home), scene, &members, new.contains(at), &mut rng);
     }
 }
 
+/// A group that is there already, or is opened on one of the days; then its members join within the
+/// hour.
 fn found(
     world: &mut World,
-    kind: GroupType,
-    province: u32,
+    (kind, province): (GroupType, u32),
     scene: &str,
     members: &[Account],
+    new: bool,
     rng: &mut Rng,
 ) {
     let name = world.words.say(scene, &[], rng);
-    let (start, end) = (world.start, world.end);
+    let day = world.midnight(rng.between(0, world.days() - 1));
+    let opened_at = new.then(|| day + rng.between(8 * HOUR, 21 * HOUR));
+    let end = world.end;
+    let first = opened_at.unwrap_or(world.start);
     let member = |(at, &account): (usize, &Account)| {
-        // In groups that are open to all some come only now.
+        // In groups that are open to all some come only later.
         let late = kind != GroupType::Family && at > 4 && rng.chance(0.12);
-        let since = if late { rng.between(start + DAY / 24, end - 1) } else { start - DAY };
+        let since = match opened_at {
+            _ if late => rng.between(first + HOUR, end - 1),
+            Some(opened_at) if at > 0 => opened_at + rng.between(MINUTE, GATHER_MS),
+            Some(opened_at) => opened_at,
+            None => first - DAY,
+        };
         Member { account, since }
     };
     let members: Vec<Member> = members.iter().enumerate().map(member).collect();
-    world.add_group(GroupInfo {
-        kind,
-        province,
-        name,
-        opened_at: None,
-        members,
-        farm: None,
-        scheme: None,
-    });
+    let (farm, scheme) = (None, None);
+    let group = GroupInfo { kind, province, name, opened_at, members, farm, scheme };
+    let group = world.add_group(group);
+    if let Some(opened_at) = opened_at {
+        announce(world, group, opened_at, None);
+    }
 }
 
 /// The stream opens with what is known of the accounts and groups that exist already.
@@ -212,8 +260,15 @@ fn snapshot(world: &mut World) {
         introduce(world, account, world.start + i64::from(account.0) / SNAPSHOT_MS);
     }
     for group in (0..world.groups.len() as u32).map(Group) {
-        announce(world, group, world.start + 1000 + i64::from(group.0) / SNAPSHOT_MS, None);
+        if world.group(group).settled() {
+            announce_settled(world, group, None);
+        }
     }
+}
+
+/// Plans that the stream tells of a group that is there when it opens.
+pub(super) fn announce_settled(world: &mut World, group: Group, scheme: Option<SchemeId>) {
+    announce(world, group, world.start + 1000 + i64::from(group.0) / SNAPSHOT_MS, scheme);
 }
 
 /// Accounts and groups of the snapshot in a millisecond.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::figures::DAY;
+use super::figures::{DAY, GroupType};
 use super::labels::Label;
 use super::world::{Account, Age, Event, World};
 use super::*;
@@ -220,6 +220,41 @@ fn losers_in_mine_groups_pay_the_sender_within_a_minute() {
                 && (1..60_000).contains(&(payment.time - claim.time))
         });
         assert!(lost, "{payment:?}");
+    }
+}
+
+/// Ordinary people open groups too: one in ten in a week. Nobody is in one before it is there, and
+/// life goes on in it.
+#[test]
+fn ordinary_groups_are_opened_within_the_days_too() {
+    let (world, events) = made(&small(), 1);
+    let mut lived: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut early = 0;
+    for event in &events {
+        let Some(info) = event.group.map(|group| world.group(group)) else { continue };
+        let there = event.kind == Kind::Refund
+            || info.scheme.is_some()
+            || info.members_at(event.time).any(|member| Some(member) == event.account);
+        early += usize::from(!there && event.scheme.is_none());
+        if event.kind == Kind::Send && event.scheme.is_none() {
+            *lived.entry(event.group.map_or(0, |group| group.0)).or_default() += 1;
+        }
+    }
+    assert_eq!(early, 0, "who acts in a group is in it by then");
+    for kind in GroupType::ALL {
+        let of_kind = |group: &&u32| {
+            let info = &world.groups[**group as usize];
+            info.kind == kind && info.scheme.is_none()
+        };
+        let all: Vec<u32> = (0..world.groups.len() as u32).collect();
+        let all: Vec<u32> = all.iter().filter(of_kind).copied().collect();
+        let opened = |group: &u32| world.groups[*group as usize].opened_at;
+        let new = all.iter().filter(|group| opened(group).is_some()).count();
+        assert!(new * 100 >= all.len() * 6 && new * 100 <= all.len() * 16, "{kind:?}: {new}");
+        // Of those that had two days, nearly all lived.
+        let old = |group: &&u32| opened(group).is_some_and(|at| at < world.end - 2 * DAY);
+        let quiet = all.iter().filter(old).filter(|group| !lived.contains_key(group)).count();
+        assert!(quiet * 4 <= new, "{kind:?}: {quiet} of {new}");
     }
 }
 

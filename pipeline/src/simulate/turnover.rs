@@ -55,10 +55,13 @@ struct Flow {
 }
 
 impl Turnover {
-    /// Books for a scenario that is long enough for the turnover to be told.
-    pub(super) fn new(scenario: &Scenario) -> Option<Turnover> {
-        let told = scenario.days >= TURNOVER_DAYS_MIN;
-        told.then(|| Turnover::of(scenario.start, scenario.days * DAY))
+    pub(super) fn new(scenario: &Scenario) -> Turnover {
+        Turnover::of(scenario.start, scenario.days * DAY)
+    }
+
+    /// Whether the days are enough for the turnover to be told.
+    pub(super) fn is_told(&self) -> bool {
+        self.end >= TURNOVER_DAYS_MIN * DAY
     }
 
     fn of(start: i64, end: i64) -> Turnover {

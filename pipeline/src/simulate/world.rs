@@ -108,6 +108,9 @@ pub struct Farm {
     pub scheme: SchemeId,
 }
 
+/// Whoever is asked into a new group has come after so long, ms.
+pub const GATHER_MS: i64 = 60 * MINUTE;
+
 /// A group.
 #[derive(Clone, Debug)]
 pub struct GroupInfo {
@@ -128,6 +131,18 @@ pub struct GroupInfo {
 }
 
 impl GroupInfo {
+    /// Whether it was there before the days of the scenario.
+    pub fn settled(&self) -> bool {
+        self.opened_at.is_none()
+    }
+
+    /// From when on it lives on the day that begins at a midnight, ms: where it is opened on that
+    /// day, from when those who were asked have come.
+    pub fn lives_from(&self, midnight: i64) -> Option<i64> {
+        let gathered = self.opened_at.map_or(midnight, |opened| opened + GATHER_MS);
+        (gathered < midnight + DAY).then(|| gathered.max(midnight))
+    }
+
     /// The members at a time.
     pub fn members_at(&self, time: i64) -> impl Iterator<Item = Account> {
         self.members.iter().filter(move |member| member.since <= time).map(|member| member.account)

@@ -9,6 +9,7 @@ use rustc_hash::FxHasher;
 use super::Of;
 use super::dwell::{Books, Flow};
 use crate::simulate::figures::{DAY, GroupType, HOUR, Zone, zone_of};
+use crate::simulate::relays::ASKED_MIN;
 
 /// A packet.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,9 @@ pub(crate) struct GroupSeen {
 }
 
 impl GroupSeen {
+    /// Whether it is a group of ordinary people that was there when the stream opened, in a zone.
     pub(crate) fn settled_in(&self, zone: Zone) -> bool {
-        self.settled && zone_of(self.province) == zone
+        self.settled && !self.fraud && zone_of(self.province) == zone
     }
 }
 
@@ -187,7 +189,6 @@ impl Tables {
 
     /// Of an age band, in whose groups there were relays, those who joined one.
     pub(crate) fn relays_joined(&self, band: &str) -> Of {
-        const ASKED_MIN: usize = 3;
         let band = self.of_age(band);
         let mut asked: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for (&(group, account), member) in &self.members {
@@ -198,7 +199,7 @@ impl Tables {
         }
         let asked: Vec<(usize, usize)> = asked
             .into_iter()
-            .filter(|(account, (offered, _))| band(*account) && *offered >= ASKED_MIN)
+            .filter(|(account, (offered, _))| band(*account) && *offered >= ASKED_MIN as usize)
             .map(|(_, counts)| counts)
             .collect();
         super::share(asked.iter().filter(|(_, joined)| *joined > 0).count(), asked.len())
@@ -209,8 +210,8 @@ impl Tables {
         let band = self.of_age(band);
         let mut wide = BTreeSet::new();
         for &(group, account) in self.members.keys() {
-            let known = self.groups.get(&group).filter(|group| group.settled);
-            if known.and_then(|group| group.kind).is_some_and(|kind| weak(kind) == 1) {
+            let kind = self.groups.get(&group).and_then(|group| group.kind);
+            if kind.is_some_and(|kind| weak(kind) == 1) {
                 wide.insert(account);
             }
         }

@@ -54,8 +54,8 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
             }
             let opens = first + night * 24 * HOUR + at as i64 * 25 * MINUTE;
             let members: Vec<Account> = [banker, agent].iter().chain(&*players).copied().collect();
-            let name = section("group.gambling", difficulty);
-            let group = open_group(world, &name, &members, opens, scheme, rng);
+            let group =
+                open_group(world, ("group.gambling", difficulty), &members, opens, scheme, rng);
             let players = players.clone();
             let table = Table { group, scheme, difficulty, banker, agent, players };
             Rc::new(table).night(world, opens, rng);

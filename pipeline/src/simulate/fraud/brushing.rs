@@ -31,8 +31,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
         world.role(scheme, member, if scam { "victim" } else { "brusher" }, false);
     }
     let all: Vec<Account> = crew.iter().chain(&members).copied().collect();
-    let name = section("group.brushing", difficulty);
-    let group = open_group(world, &name, &all, opens, scheme, rng);
+    let group = open_group(world, ("group.brushing", difficulty), &all, opens, scheme, rng);
     for at in 0..by(difficulty, 5, 3, 2) {
         let text = world.words.say(&section("chat.brushing", difficulty), &[], rng);
         world.say_at(opens + (5 + 20 * at) * MINUTE, desk, group, text, Some(scheme));

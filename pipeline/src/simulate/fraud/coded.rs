@@ -34,9 +34,11 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
             world.role(scheme, buyer, "player", false);
         }
         let members: Vec<Account> = [dealer].iter().chain(&buyers).copied().collect();
-        let name = section("group.coded", difficulty);
         let opens = begins + at * 10 * MINUTE;
-        rooms.push((open_group(world, &name, &members, opens, scheme, rng), buyers));
+        rooms.push((
+            open_group(world, ("group.coded", difficulty), &members, opens, scheme, rng),
+            buyers,
+        ));
     }
     let mut time = begins + 50 * MINUTE;
     for _ in 0..by(difficulty, 50, 40, 36) {

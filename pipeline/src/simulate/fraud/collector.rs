@@ -62,8 +62,7 @@ impl Drain<'_> {
             world.role(scheme, runner, "mule", true);
         }
         let members: Vec<Account> = runners.iter().chain(self.collectors).copied().collect();
-        let name = section("group.front", difficulty);
-        let group = open_group(world, &name, &members, opens, scheme, rng);
+        let group = open_group(world, ("group.front", difficulty), &members, opens, scheme, rng);
         let mut time = opens + rng.between(10_000, MINUTE);
         for &runner in &runners {
             let collector = *rng.pick(self.collectors);

@@ -28,7 +28,8 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
         .map(Group)
         .filter(|&group| {
             let info = world.group(group);
-            info.scheme.is_none() && matches!(info.kind, GroupType::Interest | GroupType::Stranger)
+            let free = info.settled() && info.scheme.is_none();
+            free && matches!(info.kind, GroupType::Interest | GroupType::Stranger)
         })
         .collect();
     let count = by(difficulty, 6, 5, 4);

@@ -70,7 +70,8 @@ fn join_groups(
         .map(Group)
         .filter(|&group| {
             let info = world.group(group);
-            matches!(info.kind, GroupType::Business | GroupType::Stranger) && info.farm.is_none()
+            let open = matches!(info.kind, GroupType::Business | GroupType::Stranger);
+            open && info.settled() && info.farm.is_none()
         })
         .collect();
     for group in rng.sample(&open, by(difficulty, 4, 4, 5)) {

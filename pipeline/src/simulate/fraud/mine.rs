@@ -32,8 +32,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
         world.role(scheme, account, "player", false);
     }
     let members: Vec<Account> = house.iter().chain(&crowd.everybody).copied().collect();
-    let name = section("group.gambling", difficulty);
-    let group = open_group(world, &name, &members, opens, scheme, rng);
+    let group = open_group(world, ("group.gambling", difficulty), &members, opens, scheme, rng);
     let variant = ring.variant;
     let table = Rc::new(Table { group, scheme, difficulty, variant, house, crowd });
     for night in 0..2 {

@@ -20,7 +20,7 @@ use super::figures::{
 use super::packets::{Fund, Share, Taker, Transfer};
 use super::random::Rng;
 use super::scenario::{Difficulty, Ring, Scenario, Typology};
-use super::society::{announce, introduce};
+use super::society::{announce, announce_settled, introduce};
 use super::world::{Account, Age, Group, GroupInfo, Member, SchemeId, World};
 use crate::diagnostic::{Failure, Message};
 
@@ -213,32 +213,45 @@ impl Crowd {
 /// In a large group one in so many who play a round is no regular.
 const GUESTS_ONE_IN: usize = 4;
 
-/// A group that a ring opens at a time; its members join within the half-hour before.
+/// Of a hundred groups of rings, those that were there long before and were kept for the purpose
+/// (养群), by difficulty: so many that being new does not tell them.
+const KEPT_PERCENT: [u64; 3] = [0, 25, 45];
+
+/// A group that a ring uses from a time on. Most are opened for it: their members join within the
+/// half-hour before.
 fn open_group(
     world: &mut World,
-    scene: &str,
+    (scene, difficulty): (&str, Difficulty),
     members: &[Account],
     time: i64,
     scheme: SchemeId,
     rng: &mut Rng,
 ) -> Group {
-    let opened_at = time - 30 * MINUTE;
-    let name = world.words.say(scene, &[], rng);
-    let mut joined: Vec<Member> = members
-        .iter()
-        .map(|&account| Member { account, since: opened_at + rng.between(1, 25 * MINUTE) })
-        .collect();
-    joined[0].since = opened_at;
+    let name = world.words.say(&section(scene, difficulty), &[], rng);
+    let kept = rng.below(100) < KEPT_PERCENT[difficulty as usize];
+    let opened_at = (!kept).then_some(time - 30 * MINUTE);
+    let long_since = world.start - DAY;
+    let join = |(at, &account): (usize, &Account)| {
+        let since = match opened_at {
+            Some(opened_at) if at > 0 => opened_at + rng.between(1, 25 * MINUTE),
+            _ => opened_at.unwrap_or(long_since),
+        };
+        Member { account, since }
+    };
+    let members = members.iter().enumerate().map(join).collect();
     let group = world.add_group(GroupInfo {
         kind: GroupType::Stranger,
         province: banned_province(world, rng),
         name,
-        opened_at: Some(opened_at),
-        members: joined,
+        opened_at,
+        members,
         farm: None,
         scheme: Some(scheme),
     });
-    announce(world, group, opened_at, Some(scheme));
+    match opened_at {
+        Some(opened_at) => announce(world, group, opened_at, Some(scheme)),
+        None => announce_settled(world, group, Some(scheme)),
+    }
     group
 }
 

@@ -33,8 +33,7 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
         world.role(scheme, player, "player", false);
     }
     let members: Vec<Account> = crew.iter().chain(&crowd.everybody).copied().collect();
-    let name = section("group.gambling", difficulty);
-    let group = open_group(world, &name, &members, opens, scheme, rng);
+    let group = open_group(world, ("group.gambling", difficulty), &members, opens, scheme, rng);
     let text = world.words.say(&section("chat.gambling", difficulty), &[], rng);
     world.say_at(opens, crew[0], group, text, Some(scheme));
     let game = Game {

@@ -21,7 +21,8 @@ pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), 
         .map(Group)
         .filter(|&group| {
             let info = world.group(group);
-            info.kind != GroupType::Family && info.farm.is_none() && info.scheme.is_none()
+            let free = info.settled() && info.farm.is_none() && info.scheme.is_none();
+            free && info.kind != GroupType::Family
         })
         .collect();
     for group in rng.sample(&open, by(difficulty, 8, 6, 5)) {
