@@ -147,6 +147,29 @@ pub enum Command<'a> {
     Tick,
 }
 
+impl<'a> Command<'a> {
+    /// The account and the packet that it names as what it is about.
+    pub fn about(&self) -> (Option<&'a str>, Option<&'a str>) {
+        match *self {
+            Command::TopUp { account, .. }
+            | Command::Withdraw { account, .. }
+            | Command::Move { account, .. }
+            | Command::Transfer { account, .. }
+            | Command::Join { account, .. }
+            | Command::Leave { account, .. }
+            | Command::Link { account, .. }
+            | Command::Thaw { account, .. } => (Some(account), None),
+            Command::Send(Send { account, packet, .. })
+            | Command::Claim { account, packet, .. } => (Some(account), Some(packet)),
+            Command::Decide { .. }
+            | Command::Resolve { .. }
+            | Command::Watch { .. }
+            | Command::Clear { .. }
+            | Command::Tick => (None, None),
+        }
+    }
+}
+
 /// Where an account's own money stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Purse {

@@ -253,6 +253,12 @@ impl Engine {
             receipt: None,
         };
         let result = self.execute(&mut step, &request.command);
+        if result.is_err() {
+            // Whatever it was refused for, the reply shows what there is of what it is about.
+            let (account, packet) = request.command.about();
+            step.account = step.account.or_else(|| self.accounts.find(account?));
+            step.packet = step.packet.or_else(|| self.find_packet(packet?));
+        }
         let reply = Reply {
             seq: step.seq,
             time,
@@ -445,8 +451,9 @@ impl Engine {
                 self.decide(step, transaction, decision)
             }
             Command::Resolve { transaction, resolution, actor, reason } => {
+                let found = self.named_transaction(step, transaction);
                 check_act(actor, reason)?;
-                self.resolve(step, transaction, resolution)
+                self.resolve(found?, step.time, resolution)
             }
             Command::Thaw { case, account, amount, actor, reason } => {
                 check_act(actor, reason)?;

@@ -98,11 +98,10 @@ impl Engine {
 
     pub(super) fn resolve(
         &mut self,
-        step: &mut Step,
-        transaction: &str,
+        number: u64,
+        time: Time,
         resolution: Resolution<'_>,
     ) -> Result<Done, Refusal> {
-        let number = self.named_transaction(step, transaction)?;
         let known = self.transactions[number];
         let reviewed = known.decision == Some(Decision::Review)
             && resolution == Resolution::Release
@@ -122,7 +121,7 @@ impl Engine {
                 End::Freeze(case)
             }
         };
-        self.end_hold(number, end, step.time);
+        self.end_hold(number, end, time);
         Ok(Done::Decided(self.transactions[number].settlement))
     }
 
@@ -275,7 +274,7 @@ impl Engine {
     }
 
     /// The transaction that the command of an id made.
-    fn named_transaction(&self, step: &mut Step, id: &str) -> Result<u64, Refusal> {
+    pub(super) fn named_transaction(&self, step: &mut Step, id: &str) -> Result<u64, Refusal> {
         let known = self.ids.find(super::ids::Ids::hash(id)).ok_or(Refusal::TransactionUnknown)?;
         let executed = self.executed.get(known.number).ok_or(Refusal::TransactionUnknown)?;
         let number = executed.transaction.ok_or(Refusal::TransactionUnknown)?;
