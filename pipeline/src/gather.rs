@@ -267,7 +267,8 @@ impl Gatherer {
         let mut batch = DecisionBatch::new(slice.clone());
         let rows = 0..slice.chunk.len() as u32;
         batch.rows = rows.filter(|row| slice.chunk.kind(*row as usize).is_transaction()).collect();
-        let mut gathered = self.gather(features, &batch.rows, slice.chunk.len(), replies);
+        let (mut gathered, mut findings) =
+            self.gather(features, &batch.rows, slice.chunk.len(), replies);
         for &(feature, until) in &features.warming {
             let cold = |row: &u32| slice.effective[*row as usize] < until;
             let cold = batch.rows.partition_point(cold);
@@ -304,11 +305,14 @@ impl Gatherer {
                 column.push(value);
             }
             let (kind, opinion) = (slice.chunk.kind(row as usize), opinions.at(at));
-            let verdict = decider.decide(kind, &values, columns.outcome(at), opinion, &mut batch);
+            let outcome = columns.outcome(at);
+            findings.extend(outcome.filter(Finding::is_breach).map(|finding| (row, finding)));
+            let verdict = decider.decide(kind, &values, outcome, opinion, &mut batch);
             if let Some(share) = &mut share {
                 sides.note(row as usize, verdict, share);
             }
         }
+        findings.sort_unstable();
         let rows = &batch.rows;
         let mut column = |(_, kind, source): &(String, Type, SlotSource)| match *source {
             SlotSource::Computed(at) => std::mem::replace(&mut computed[at], Column::Absent),
@@ -323,6 +327,7 @@ impl Gatherer {
             features: features.columns.iter().map(&mut column).collect(),
             events: [0; 12],
             not_evaluable: decider.not_evaluable(),
+            findings,
             batch,
         };
         for row in 0..slice.chunk.len() {
@@ -364,13 +369,14 @@ impl Gatherer {
         known
     }
 
+    /// The values of each transaction; and what the referee finds of refunds, which are none.
     fn gather(
         &self,
         features: &Features,
         transactions: &[u32],
         rows: usize,
         replies: &[Replies],
-    ) -> Vec<Gathered> {
+    ) -> (Vec<Gathered>, Vec<(u32, Finding)>) {
         let count = transactions.len();
         let mut place = vec![u32::MAX; rows];
         for (at, row) in transactions.iter().enumerate() {
@@ -382,11 +388,19 @@ impl Gatherer {
             false => Gathered::Nothing,
         });
         let mut gathered: Vec<Gathered> = planned.chain(kept).collect();
+        let mut of_refunds = Vec::new();
         for (nth, reply) in replies.iter().enumerate() {
             let Some(lookups) = self.outputs.get(reply.family as usize) else { continue };
             let mut words = reply.values.iter();
             for (row, wanted) in reply.rows.iter().zip(&reply.lookups) {
                 let at = place[*row as usize] as usize;
+                if at == u32::MAX as usize {
+                    // Only the packets' keeper is asked of what has no decision.
+                    let finding = words.next().and_then(|word| Finding::at(*word));
+                    of_refunds.extend(finding.filter(Finding::is_breach).map(|one| (*row, one)));
+                    words.by_ref().take(lookups[0].len() - 1).for_each(drop);
+                    continue;
+                }
                 for (bit, outputs) in lookups.iter().enumerate() {
                     if wanted & (1 << bit) == 0 {
                         continue;
@@ -397,7 +411,7 @@ impl Gatherer {
                 }
             }
         }
-        gathered
+        (gathered, of_refunds)
     }
 }
 
@@ -471,7 +485,7 @@ impl<'c> Columns<'c> {
     /// The referee's finding on the transaction.
     fn outcome(&self, at: usize) -> Option<Finding> {
         match &self.gathered[self.kept + OUTCOME] {
-            Gathered::Name(findings, _) => Finding::ALL.get(usize::from(findings[at])).copied(),
+            Gathered::Name(findings, _) => Finding::at(findings[at].into()),
             _ => None,
         }
     }

@@ -31,13 +31,14 @@ use crate::features::devices::Hubs;
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
 use crate::model::{Artefact, Artefacts};
+use crate::packet::finding::Finding as Breach;
 use crate::peers::Place;
 use crate::report::{
-    self, Bands, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount,
-    ReportInput, RunFacts, TextExample, WarmingFact,
+    self, Bands, BreachFact, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount,
+    RejectCount, ReportInput, RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
-use crate::sink::{CHALLENGER_FILE, Recorded, Scored, entities};
+use crate::sink::{Breaches, CHALLENGER_FILE, Recorded, Scored, entities};
 use crate::source::intake::{Days, Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
@@ -406,6 +407,7 @@ impl Whole<'_> {
                 .map(|(name, count)| NamedCount { name, count })
                 .collect(),
             texts: self.texts.to_vec(),
+            breaches: self.breaches(),
             hubs: self.hubs(),
             sorted_on_disk: self.on_disk,
             partial: self.partial,
@@ -425,6 +427,19 @@ impl Whole<'_> {
             (times > 0).then(|| HubFact { link: link.clone(), limit, times, accounts_max })
         };
         self.summary.hubs.iter().filter_map(fact).collect()
+    }
+
+    /// The laws of packets that were broken, the most frequent first.
+    fn breaches(&self) -> Vec<BreachFact> {
+        let fact = |((finding, kind), held): (&(Breach, &str), &Breaches)| BreachFact {
+            finding: finding.name().to_owned(),
+            kind: (*kind).to_owned(),
+            count: held.count,
+            first: held.first.clone(),
+        };
+        let mut facts: Vec<BreachFact> = self.recorded.breaches.iter().map(fact).collect();
+        facts.sort_by_key(|fact| std::cmp::Reverse(fact.count));
+        facts
     }
 
     fn change(&self, planned: &Planned) -> ChangeFact {
@@ -493,6 +508,7 @@ impl Whole<'_> {
             "verdicts": facts.entity_verdicts,
             "judgement": judgement,
             "sorted_on_disk": facts.sorted_on_disk,
+            "breaches": facts.breaches,
             "hubs": facts.hubs,
             "state": self.summary.state,
             "operators": self.summary.operators,

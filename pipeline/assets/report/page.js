@@ -329,7 +329,7 @@ function interrupted() {
 }
 
 function records() {
-  const { counts, rejects, partial } = data.run;
+  const { counts, rejects, breaches, partial } = data.run;
   const [, rest] = reached(data.run);
   const part = (key, count, sign) => [sign, `${say(key)} `, el('b', null, whole(count))];
   const sum = el('p', { class: 'sum' }, part('in', counts.in, ''), part('decidedCount', counts.decided, ' = '),
@@ -340,11 +340,19 @@ function records() {
     { head: say('count'), value: (row) => row.count },
     { head: say('example'), word: true, cell: (row) => foreign(row.example) },
   ];
+  const laws = [
+    { head: say('finding'), word: true, cell: (row) => el('code', null, row.finding) },
+    { head: say('kind'), word: true, cell: (row) => row.kind },
+    { head: say('events'), value: (row) => row.count },
+    { head: say('firstOnes'), word: true, cell: (row) => foreign(row.first.join('  ')) },
+  ];
   return [
     el('h2', null, say('records')),
     el('section', { class: 'card' }, el('p', { class: 'how' }, say(partial ? 'recordsHowPartial' : 'recordsHow')), sum),
     rest === 0 || partial ? null : note(say('unbalanced'), true),
     rejects.length ? el('section', { class: 'card' }, table(columns, rejects)) : null,
+    breaches.length ? el('section', { class: 'card' }, el('h3', null, say('breaches')),
+      el('p', { class: 'how' }, say('breachesHow')), table(laws, breaches)) : null,
   ];
 }
 

@@ -14,6 +14,7 @@ use super::{Events, Wiring, Work};
 use crate::event::{ACCOUNT_ID, COUNTERPARTY_ID, DEVICE_ID, FieldId, GROUP_ID, PACKET_ID};
 use crate::features::devices::latency::Latencies;
 use crate::features::kept::Keeper;
+use crate::features::senders::Senders;
 use crate::features::state::Usage;
 use crate::gather::Prepared;
 use crate::keyed::{Addressing, Key, Replies, Requests};
@@ -39,7 +40,7 @@ impl Wiring<'_> {
         let (packets, tidings) = packets.ok_err(|found| found);
         let mut answers = vec![packets];
         let tidings = tidings.partition(TOLD as u64, |(to, requests)| (to as u64, requests));
-        let Ok([shares, claims, of_groups]) = <[_; TOLD]>::try_from(tidings) else {
+        let Ok([shares, claims, of_groups, sent]) = <[_; TOLD]>::try_from(tidings) else {
             unreachable!("it is parted in so many");
         };
         if features.keepers.has(Keeper::Fortunes) {
@@ -60,6 +61,15 @@ impl Wiring<'_> {
                 usage,
             ));
         }
+        if features.keepers.has(Keeper::Senders) {
+            let asked = self.ask(events, "packet: senders", move |prepared| {
+                lookups(prepared, ACCOUNT_ID, &to(prepared.rank))
+            });
+            let requests = events.scope().concatenate([asked, sent]);
+            let name = ("packet: senders", features.kept_family(Keeper::Senders));
+            let (apply, usage) = (Senders::apply, Senders::usage);
+            answers.push(self.answers(requests, name, Senders::new(), apply, usage));
+        }
         if features.keepers.has(Keeper::Latencies) {
             let asked = self.ask(events, "devices: claims", move |prepared| {
                 lookups(prepared, DEVICE_ID, &to(prepared.rank))
@@ -79,7 +89,7 @@ impl Wiring<'_> {
         family: u32,
     ) -> StreamVec<'s, u64, Result<Replies, (usize, Requests)>> {
         // In the order of `Told`.
-        let listeners = [Keeper::Fortunes, Keeper::Latencies, Keeper::Groups];
+        let listeners = [Keeper::Fortunes, Keeper::Latencies, Keeper::Groups, Keeper::Senders];
         let listens = listeners.map(|keeper| self.job.features().keepers.has(keeper));
         let state = RefereeState::new(self.peers, listens);
         self.keyed(requests, "packet: referee", state, move |state, work| match work {

@@ -291,6 +291,7 @@ fn take(
             features: Vec::new(),
             events: [0; 12],
             not_evaluable: Vec::new(),
+            findings: Vec::new(),
             batch,
         };
         side.rescoring.observe(&mut scored);

@@ -13,6 +13,7 @@ pub mod devices;
 pub(crate) mod funds;
 pub mod plan;
 pub(crate) mod requests;
+pub(crate) mod senders;
 pub mod side_by_side;
 pub(crate) mod social;
 pub(crate) mod state;

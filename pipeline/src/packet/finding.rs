@@ -89,6 +89,16 @@ impl Finding {
         Finding::RefundExcess,
     ];
 
+    /// That of a code; none where there is no such code.
+    pub fn at(code: u64) -> Option<Finding> {
+        Finding::ALL.get(usize::try_from(code).ok()?).copied()
+    }
+
+    /// Whether a law is broken.
+    pub fn is_breach(&self) -> bool {
+        *self != Finding::Ok
+    }
+
     /// The name in the decision record's `outcome`.
     pub fn name(self) -> &'static str {
         match self {

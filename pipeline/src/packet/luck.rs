@@ -60,13 +60,30 @@ impl Ranks {
 
     /// Adds the rank of the next share, if it is fine enough.
     pub fn add(&mut self, rank: &Rank) {
-        if !Ranks::counts(rank) {
-            return;
+        if Ranks::counts(rank) {
+            self.put(rank.mid, rank.variance);
         }
-        let from_half = i64::from(rank.mid) - HALF;
+    }
+
+    /// Adds a rank that counts.
+    pub fn put(&mut self, mid: u32, variance: u32) {
+        let (first, second) = Ranks::terms(mid, variance);
         self.count += 1;
-        self.first += from_half;
-        self.second += ((from_half * from_half) >> 32) - i64::from(rank.variance);
+        self.first += first;
+        self.second += second;
+    }
+
+    /// Takes one away that was put.
+    pub fn take(&mut self, mid: u32, variance: u32) {
+        let (first, second) = Ranks::terms(mid, variance);
+        self.count -= 1;
+        self.first -= first;
+        self.second -= second;
+    }
+
+    fn terms(mid: u32, variance: u32) -> (i64, i64) {
+        let from_half = i64::from(mid) - HALF;
+        (from_half, ((from_half * from_half) >> 32) - i64::from(variance))
     }
 
     /// How far the ranks are from the law: Neyman's smooth statistic of order 2.

@@ -12,7 +12,9 @@
 //! - a packet whose sending was decided late opened late, and a timed one when its sender said; the
 //!   stream tells neither. Its day runs from the first claim at the latest, and without one from
 //!   the longest possible wait: a hold, or the farthest moment of a timed packet;
-//! - a refund may give back shares whose claims were blocked; the stream does not tell which.
+//! - a refund may give back shares whose claims were blocked; the stream does not tell which;
+//! - of a packet that nobody claimed the stream does not tell whether it ever opened: only the rest of
+//!   one that was claimed is missed when it does not go back.
 //!
 //! Laws of time look at when events happened, not at when they came.
 
@@ -23,7 +25,7 @@ pub use super::finding::Finding;
 use super::limits::Limits;
 use super::luck::Ranks;
 use super::plays::{AmountPolicy, Rules};
-use super::split::rank;
+use super::split::{Rank, rank};
 use super::units::Fen;
 use crate::event::{Kind, NULL_INT};
 use crate::snapshot::{self, Broken};
@@ -71,10 +73,8 @@ pub struct PacketEvent {
 pub struct Ruling {
     /// The law that it breaks; of several the one that the engine looks at first.
     pub finding: Finding,
-    /// Where this claim's share stands under the law of the split, in 2^-32.
-    pub share_rank: Option<u32>,
-    /// Whether the rank is fine enough to count for its account.
-    pub rank_counts: bool,
+    /// Where this claim's share stands under the law of the split.
+    pub share_rank: Option<Rank>,
     /// See [`Ranks::deviation`].
     pub split_deviation: Option<f64>,
     /// Shares that were taken; none where the sending was not seen.
@@ -84,6 +84,19 @@ pub struct Ruling {
     /// Of a claim: ms since the sending, which is the first one known under the packet's id; none
     /// where it was not seen, or is forgotten.
     pub latency: Option<i64>,
+    /// The account that sent the packet, where that is known.
+    pub sender: Option<u128>,
+    /// What the event changes of what is owed to it.
+    pub rest: Option<Rest>,
+}
+
+/// What is owed to who sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// What nobody claims goes back until then, in ms of effective time.
+    Due(i64),
+    /// Nothing: all is claimed, or the rest went back.
+    Settled,
 }
 
 /// What is held against packets, in the stream's units.
@@ -107,6 +120,11 @@ impl Law {
             open_ms: i64::from(limits.open_hours) * HOUR_MS,
             opening_ms: opening_ms + TIMER_LATE_MS,
         }
+    }
+
+    /// When the rest of a packet has gone back that was first claimed then.
+    fn returned_by(&self, claimed_at: i64) -> i64 {
+        claimed_at.saturating_add(self.open_ms + TIMER_LATE_MS)
     }
 
     /// How much longer a packet is remembered that nobody has claimed: it may be waiting to open,
@@ -167,7 +185,7 @@ struct Packet {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sending {
     at: i64,
-    sender: u64,
+    sender: u128,
     group: u64,
     total: i64,
     shares: Option<i64>,
@@ -186,19 +204,23 @@ impl Referee {
         Some(match event.kind {
             Kind::Send => {
                 let packet = self.packet(event);
+                let before = packet.rest(&law);
                 let finding = packet.send(event, &law);
-                packet.ruling(finding, None)
+                Ruling { rest: packet.rest_after(before, &law), ..packet.ruling(finding, None) }
             }
             Kind::Claim => {
                 let packet = self.packet(event);
+                let before = packet.rest(&law);
                 let (finding, share_rank) = packet.claim(event, &law);
                 let latency = packet.sending.map(|sending| event.event_time - sending.at);
-                Ruling { latency, ..packet.ruling(finding, share_rank) }
+                let rest = packet.rest_after(before, &law);
+                Ruling { latency, rest, ..packet.ruling(finding, share_rank) }
             }
             Kind::Refund => match self.find(event) {
                 Some(packet) => {
+                    let before = packet.rest(&law);
                     let finding = packet.refund(event, &law);
-                    packet.ruling(finding, None)
+                    Ruling { rest: packet.rest_after(before, &law), ..packet.ruling(finding, None) }
                 }
                 None => Ruling::unknown(Finding::RefundUnknown),
             },
@@ -271,11 +293,12 @@ impl Ruling {
         Ruling {
             finding,
             share_rank: None,
-            rank_counts: false,
             split_deviation: None,
             shares_taken: None,
             left: None,
             latency: None,
+            sender: None,
+            rest: None,
         }
     }
 }
@@ -306,18 +329,33 @@ impl Packet {
         now > self.touched_at + kept
     }
 
-    fn ruling(&self, finding: Finding, share_rank: Option<super::split::Rank>) -> Ruling {
+    /// What is owed to its sender; none where it is not known that the packet ever opened.
+    fn rest(&self, law: &Law) -> Option<Rest> {
+        let sending = self.sending?;
+        if self.refunded_at.is_some() || self.claimed >= sending.total {
+            return Some(Rest::Settled);
+        }
+        (self.claims > 0).then(|| Rest::Due(law.returned_by(self.claimed_at)))
+    }
+
+    /// The same, where it is not what it was `before`.
+    fn rest_after(&self, before: Option<Rest>, law: &Law) -> Option<Rest> {
+        self.rest(law).filter(|rest| before != Some(*rest))
+    }
+
+    fn ruling(&self, finding: Finding, share_rank: Option<Rank>) -> Ruling {
         let Some(sending) = &self.sending else {
             return Ruling::unknown(finding);
         };
         Ruling {
             finding,
-            share_rank: share_rank.map(|rank| rank.mid),
-            rank_counts: share_rank.is_some_and(|rank| Ranks::counts(&rank)),
+            share_rank,
             split_deviation: self.ranks.deviation(),
             shares_taken: Some(self.claims),
             left: Some(sending.total.saturating_sub(self.claimed)),
             latency: None,
+            sender: Some(sending.sender).filter(|sender| *sender != 0),
+            rest: None,
         }
     }
 
@@ -330,7 +368,7 @@ impl Packet {
         self.whole &= !claimed_before;
         self.sending = Some(Sending {
             at: event.event_time,
-            sender: event.account as u64,
+            sender: event.account,
             group: event.group,
             total: event.amount,
             shares: (event.shares != NULL_INT).then_some(event.shares),
@@ -341,7 +379,7 @@ impl Packet {
         if claimed_before && before { Finding::SentAfterClaims } else { law.of_sending(event) }
     }
 
-    fn claim(&mut self, event: &PacketEvent, law: &Law) -> (Finding, Option<super::split::Rank>) {
+    fn claim(&mut self, event: &PacketEvent, law: &Law) -> (Finding, Option<Rank>) {
         let Some(sending) = self.sending else {
             // Its sending may still come; those who claimed are then known.
             if !self.claimers.contains(&event.account) {
@@ -371,7 +409,7 @@ impl Packet {
             Finding::AfterRefund
         } else if time > opened_by.saturating_add(law.open_ms) {
             Finding::Expired
-        } else if differ(sending.sender, event.counterparty) {
+        } else if differ(sending.sender as u64, event.counterparty) {
             Finding::OtherSender
         } else if differ(sending.group, event.group) {
             Finding::OtherGroup
@@ -389,11 +427,7 @@ impl Packet {
     }
 
     /// Whether the amount is one that the play allows, and the rank of a drawn one.
-    fn weigh(
-        &mut self,
-        sending: &Sending,
-        event: &PacketEvent,
-    ) -> (Finding, Option<super::split::Rank>) {
+    fn weigh(&mut self, sending: &Sending, event: &PacketEvent) -> (Finding, Option<Rank>) {
         let (Some(shares), before) = (sending.shares, sending.total - self.claimed) else {
             return (Finding::Ok, None);
         };
@@ -458,7 +492,7 @@ impl Packet {
             Finding::RefundedTwice
         } else if event.event_time < sending.at + law.open_ms {
             Finding::RefundEarly
-        } else if event.account as u64 != sending.sender {
+        } else if event.account != sending.sender {
             Finding::OtherSender
         } else if differs {
             Finding::OtherGroup

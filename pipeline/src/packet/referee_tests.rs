@@ -185,7 +185,7 @@ fn figures_are_as_after_the_event() {
     let mut referee = referee();
     let mut judge = |event: &PacketEvent| {
         let ruling = referee.judge(event).expect("an event of a packet");
-        (ruling.shares_taken, ruling.left, ruling.share_rank.map(|rank| rank >> 16))
+        (ruling.shares_taken, ruling.left, ruling.share_rank.map(|rank| rank.mid >> 16))
     };
     assert_eq!(judge(&claim(0, 10, 1)), (None, None, None));
     let other = |event| PacketEvent { packet: 8, ..event };

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use super::finding::Finding;
 use super::limits::Limits;
-use super::luck::{Fortunes, HASTE_MS};
+use super::luck::{Fortunes, HASTE_MS, Ranks};
 use super::plays::{Rules, TABLE};
-use super::referee::{Law, PacketEvent, Referee, Ruling};
+use super::referee::{Law, PacketEvent, Referee, Rest, Ruling};
+use super::split::Rank;
 use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
 use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, by_row, halves, whole};
 use crate::snapshot::{Broken, Share, Snapshot};
@@ -20,9 +21,17 @@ const WORDS: usize = 8;
 
 /// What an account is told of, by bit of a request's streams: a share's rank, a faulty refund, a
 /// claim sooner than a hand.
-const RANK: u32 = 1;
+pub(crate) const RANK: u32 = 1;
 const FAULT: u32 = 2;
 const HASTE: u32 = 4;
+
+/// What the sender of a packet is told of beside a share's rank, by bit likewise: until when the rest
+/// of the packet goes back, and that nothing of it is owed any more.
+pub(crate) const DUE: u32 = 8;
+pub(crate) const SETTLED: u32 = 16;
+
+/// Words of what a sender is told: a rank and its variance, or the packet and a time.
+pub(crate) const SENDER_WORDS: usize = 2;
 
 /// The stream of a claim's latency in ms that a device or a group is told of.
 pub(crate) const LATENCY: u32 = 2;
@@ -33,10 +42,11 @@ pub(crate) enum Told {
     Accounts,
     Devices,
     Groups,
+    Senders,
 }
 
 /// The number of [`Told`].
-pub(crate) const TOLD: usize = 3;
+pub(crate) const TOLD: usize = 4;
 
 /// The requests of a slice's packet events, a batch for each worker; `keys` are those of packets,
 /// accounts, counterparties, groups and devices.
@@ -65,8 +75,7 @@ pub(crate) fn packet_requests(
         let [low, high] = halves(accounts[row].hash);
         let device = halves(devices[row].hash);
         let batch = &mut batches[key.group() % to.peers];
-        let lookup = u32::from(kind.is_transaction());
-        batch.push(row, key, slice.effective[row], 1, lookup);
+        batch.push(row, key, slice.effective[row], 1, 1);
         batch.words.extend([
             head(kind, play, sequenced, groups[row].group(), late),
             chunk.int(AMOUNT_FEN, row) as u64,
@@ -102,7 +111,7 @@ fn play_at(place: u64) -> Option<&'static Rules> {
 const ANSWER_WORDS: usize = 6;
 
 fn answer(ruling: &Ruling) -> [u64; ANSWER_WORDS] {
-    let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank) / 4_294_967_296.0);
+    let rank = ruling.share_rank.map_or(f64::NAN, |rank| f64::from(rank.mid) / 4_294_967_296.0);
     [
         ruling.finding as u64,
         rank.to_bits(),
@@ -169,36 +178,50 @@ impl RefereeState {
                 replies.lookups.push(1);
                 replies.values.extend(answer(&ruling));
             }
-            let mut tell = |whom: Told, key: Key, key_group: usize, stream: u32, word: u64| {
+            let mut tell = |whom: Told, key: Key, key_group: usize, stream: u32, words: &[u64]| {
                 if self.listens[whom as usize] {
                     let batch = &mut tidings[whom as usize][key_group % self.peers];
                     batch.push(row as usize, key, event.time, stream, 0);
-                    batch.words.push(word);
+                    batch.words.extend(words);
                 }
             };
             let account = Key { hash: event.account, check: 0 };
             if let Some(latency) = ruling.latency {
                 let device = Key { hash: whole(&words[6..]), check: 0 };
                 if device != Key::NULL {
-                    tell(Told::Devices, device, device.group(), LATENCY, latency as u64);
+                    tell(Told::Devices, device, device.group(), LATENCY, &[latency as u64]);
                 }
                 if event.group != 0 {
                     // Its keeper knows the row's group, and is told of the row alone.
                     let key_group = (words[0] >> 8 & 0xff) as usize;
-                    tell(Told::Groups, Key::NULL, key_group, LATENCY, latency as u64);
+                    tell(Told::Groups, Key::NULL, key_group, LATENCY, &[latency as u64]);
                 }
                 if event.group != 0 && (0..HASTE_MS).contains(&latency) {
-                    tell(Told::Accounts, account, account.group(), HASTE, 0);
+                    tell(Told::Accounts, account, account.group(), HASTE, &[0]);
                 }
             }
-            let (stream, word) = match (event.kind, ruling.share_rank) {
+            let rank = ruling.share_rank.filter(Ranks::counts);
+            if let Some(sender) = ruling.sender.map(|hash| Key { hash, check: 0 }) {
+                let mut tell = |stream, words: [u64; SENDER_WORDS]| {
+                    tell(Told::Senders, sender, sender.group(), stream, &words);
+                };
+                if let Some(Rank { mid, variance, .. }) = rank {
+                    tell(RANK, [mid.into(), variance.into()]);
+                }
+                match ruling.rest {
+                    Some(Rest::Due(time)) => tell(DUE, [event.packet as u64, time as u64]),
+                    Some(Rest::Settled) => tell(SETTLED, [event.packet as u64, 0]),
+                    None => {}
+                }
+            }
+            let (stream, word) = match (event.kind, rank) {
                 (Kind::Refund, _) if ruling.finding != Finding::Ok => {
                     (FAULT, ruling.finding as u64)
                 }
-                (_, Some(rank)) if ruling.rank_counts => (RANK, u64::from(rank)),
+                (_, Some(rank)) => (RANK, u64::from(rank.mid)),
                 _ => continue,
             };
-            tell(Told::Accounts, account, account.group(), stream, word);
+            tell(Told::Accounts, account, account.group(), stream, &[word]);
         }
         tidings.each_mut().map(|batches| {
             batches.retain(|batch| !batch.rows.is_empty());

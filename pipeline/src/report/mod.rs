@@ -66,6 +66,8 @@ pub struct RunFacts {
     pub entity_verdicts: Vec<NamedCount>,
     /// Texts on which rules of the text dimension hit, by rule and then by score.
     pub texts: Vec<TextExample>,
+    /// The laws of packets that events break by the referee's findings, the most frequent first.
+    pub breaches: Vec<BreachFact>,
     /// Links between accounts that were left out, for too many shared what links them.
     pub hubs: Vec<HubFact>,
     /// What was sorted on disk, where events did not fit in memory.
@@ -241,6 +243,19 @@ pub struct RejectCount {
     pub count: u64,
     /// What was wrong with the first of them, and where it stood.
     pub example: String,
+}
+
+/// Events that break a law of packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BreachFact {
+    /// The finding, as in the `outcome` of decisions.
+    pub finding: String,
+    /// The kind of the events: send, claim or refund.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// The ids of the first ones.
+    pub first: Vec<String>,
 }
 
 /// From which score on (reached with `>=`) a transaction is not allowed.

@@ -2,8 +2,8 @@
 //! among honest traffic, hostile names included.
 
 use super::{
-    ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount, RunFacts,
-    TextExample, TrainingFact, TrainingPart, WarmingFact,
+    BreachFact, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount,
+    RunFacts, TextExample, TrainingFact, TrainingPart, WarmingFact,
 };
 use crate::event::{Kind, Raw};
 use crate::judge::{
@@ -254,6 +254,12 @@ fn facts(transactions: u64) -> RunFacts {
             pieces: vec![(HOSTILE.to_owned(), false), (format!("扫雷{HOSTILE}"), true)],
             phrases: vec![("扫雷".to_owned(), "gambling".to_owned())],
             reason: format!("one phrase {HOSTILE}"),
+        }],
+        breaches: vec![BreachFact {
+            finding: "refund_short".to_owned(),
+            kind: "refund".to_owned(),
+            count: 4,
+            first: vec!["e12".to_owned(), HOSTILE.to_owned()],
         }],
         hubs: vec![HubFact { link: "ip".to_owned(), limit: 50, times: 3, accounts_max: 812 }],
         sorted_on_disk: Some(OnDisk { events: transactions, runs: 3, bytes: 5_000_000 }),

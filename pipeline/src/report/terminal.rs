@@ -3,7 +3,7 @@
 mod model;
 
 use super::screen::Screen;
-use super::{HubFact, ReportInput, printable};
+use super::{BreachFact, HubFact, ReportInput, printable};
 use crate::diagnostic::Lang;
 use crate::judge::{Detection, RuleFinding, Tally, View};
 use crate::rules::file::Status;
@@ -103,6 +103,17 @@ impl Page {
             let value = format!("{} {}", grouped(reject.count), printable(&reject.example));
             let name = self.say("rejected", "拒收");
             rows.push(vec![format!("  {name} {}", reject.code), value]);
+        }
+        for breach in &input.run.breaches {
+            let BreachFact { finding, kind, count, first } = breach;
+            let first: Vec<_> = first.iter().map(|id| printable(id)).collect();
+            let (kind, count, first) = (printable(kind), grouped(*count), first.join(", "));
+            let value = match self.screen.lang {
+                Lang::En => format!("{count} events of kind {kind}, first {first}"),
+                Lang::Zh => format!("{count} 个 {kind} 事件，首例 {first}"),
+            };
+            let name = self.say("law of packets", "违反红包规则");
+            rows.push(vec![format!("  {name}: {finding}"), value]);
         }
         if let Some(on_disk) = input.run.sorted_on_disk {
             let name = self.say("sorted on disk", "磁盘排序");

@@ -23,7 +23,8 @@ use self::parquet::{
 };
 pub(crate) use self::sent::Sent;
 use crate::decision::{DecisionBatch, Names};
-use crate::event::{Column, Type};
+use crate::event::{Column, EVENT_ID, Type};
+use crate::packet::finding::Finding;
 use crate::stopwatch::{Stage, Stopwatch};
 
 /// The decisions on one slice, with their feature rows.
@@ -43,6 +44,8 @@ pub struct Scored {
     pub events: [u64; 12],
     /// For each rule, how often it could not be evaluated.
     pub not_evaluable: Vec<u64>,
+    /// What the referee finds against the laws of packets, by the event's row in the slice.
+    pub findings: Vec<(u32, Finding)>,
 }
 
 impl Scored {
@@ -58,6 +61,18 @@ pub(crate) const CHALLENGER_FILE: &str = "challenger.parquet";
 /// Batches that may wait for a writer.
 const BATCHES_WAITING: usize = 4;
 
+/// Events that are named of those which break a law.
+const BREACHES_NAMED: usize = 3;
+
+/// Events of one kind that break one law of packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Breaches {
+    /// How many.
+    pub count: u64,
+    /// The ids of the first ones.
+    pub first: Vec<String>,
+}
+
 /// What the recorder knows at the end.
 #[derive(Debug)]
 pub struct Recorded {
@@ -71,6 +86,8 @@ pub struct Recorded {
     pub not_evaluable: BTreeMap<String, u64>,
     /// For each rule by its id, how often it hit in shadow, where it ever did.
     pub shadow_hits: BTreeMap<String, u64>,
+    /// The laws of packets that were broken, by kind of event.
+    pub breaches: BTreeMap<(Finding, &'static str), Breaches>,
     /// Time spent.
     pub stopwatch: Stopwatch,
 }
@@ -115,6 +132,7 @@ impl Recorder {
                 events: [0; 12],
                 not_evaluable: BTreeMap::new(),
                 shadow_hits: BTreeMap::new(),
+                breaches: BTreeMap::new(),
                 stopwatch: Stopwatch::default(),
             },
             counts: RuleCounts::default(),
@@ -149,6 +167,15 @@ impl Recorder {
         self.recorded.decided += scored.batch.rows.len() as u64;
         for (total, more) in self.recorded.events.iter_mut().zip(scored.events) {
             *total += more;
+        }
+        let chunk = &scored.batch.slice.chunk;
+        for &(row, finding) in &scored.findings {
+            let law = (finding, chunk.kind(row as usize).name());
+            let breaches = self.recorded.breaches.entry(law).or_default();
+            breaches.count += 1;
+            if breaches.first.len() < BREACHES_NAMED {
+                breaches.first.push(chunk.str(EVENT_ID, row as usize).to_owned());
+            }
         }
         if !Arc::ptr_eq(&counts.names, &scored.names) {
             std::mem::replace(counts, RuleCounts::new(&scored.names)).add_to(&mut self.recorded);

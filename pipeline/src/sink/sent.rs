@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Scored;
 use crate::decision::{Added, Challenger, DecisionBatch, Evidence, Lists, Names, Verdict};
 use crate::event::{Chunk, Column, Schema, Stored, Strings};
+use crate::packet::finding::Finding;
 use crate::source::order::Slice;
 
 /// A [`Scored`] without what every process has: the schema, and what its rules have in common.
@@ -33,12 +34,14 @@ pub(crate) struct Sent {
     features: Vec<Column>,
     kinds: [u64; 12],
     not_evaluable: Vec<u64>,
+    findings: Vec<(u32, Finding)>,
 }
 
 impl Sent {
     /// Decisions as a worker has them.
     pub(crate) fn of(scored: Scored) -> Sent {
-        let Scored { part, epoch, batch, features, events: kinds, not_evaluable, .. } = scored;
+        let Scored { part, epoch, batch, features, events: kinds, .. } = scored;
+        let Scored { not_evaluable, findings, .. } = scored;
         let DecisionBatch { slice, rows, verdicts, scores, rule_scores, .. } = batch;
         let DecisionBatch { model_scores, challenger, hits, reasons, added, .. } = batch;
         let DecisionBatch { raised, shadow_hits, evidence, outcomes, .. } = batch;
@@ -70,6 +73,7 @@ impl Sent {
             features,
             kinds,
             not_evaluable,
+            findings,
         }
     }
 
@@ -106,6 +110,7 @@ impl Sent {
             features: self.features,
             events: self.kinds,
             not_evaluable: self.not_evaluable,
+            findings: self.findings,
         }
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use super::devices::latency;
 use super::entries::{Entry, EntrySource, entry};
+use super::senders;
 use crate::event::Type;
 
 /// A keyed operator with a structure of its own.
@@ -22,6 +23,8 @@ pub(crate) enum Keeper {
     Packets,
     /// The luck and refunds of accounts, keyed by account.
     Fortunes,
+    /// What became of the packets that accounts sent, keyed by account.
+    Senders,
     /// When packets are claimed, keyed by device.
     Latencies,
     /// What accounts' money did in the last 24 hours, keyed by account.
@@ -41,9 +44,10 @@ pub(crate) enum Keeper {
 }
 
 /// All keepers with the rows of each lookup, by bit.
-const KEEPERS: [(Keeper, &[&[Row]]); 10] = [
+const KEEPERS: [(Keeper, &[&[Row]]); 11] = [
     (Keeper::Packets, &[referee::PACKET]),
     (Keeper::Fortunes, &[referee::ACCOUNT]),
+    (Keeper::Senders, &[senders::ROWS]),
     (Keeper::Latencies, &[latency::ROWS]),
     (Keeper::Flows, &funds::FLOWS),
     (Keeper::Chains, &funds::CHAINS),

@@ -4,7 +4,7 @@ use super::{Row, RowKind};
 use crate::packet::finding::Finding;
 
 fn finding(word: u8) -> &'static str {
-    Finding::ALL.get(usize::from(word)).map_or("", |finding| finding.name())
+    Finding::at(word.into()).map_or("", Finding::name)
 }
 
 /// In the order of a packet's answer, see [`crate::packet::requests`].
@@ -15,8 +15,9 @@ pub(super) const PACKET: &[Row] = &[
         doc: "the referee's finding on a send or claim: ok, or the law that it breaks",
         doc_zh: "裁判对发包或领取的结论:ok 或所违反的规则",
         unit: "",
-        misleads: "packet_unknown where the history begins in the middle of a packet, or where a \
-                   packet waited longer than the shipped limits let it; the limits are those of \
+        misleads: "packet_unknown where the history begins in the middle of a packet, where a \
+                   packet waited longer than the shipped limits let it, or where a claim has the time \
+                   of its packet's sending and no seq says which was first; the limits are those of \
                    the shipped engine, and another platform may have others; share_impossible for \
                    an honest packet whose shares are tilted by relationship, where a claim was lost \
                    or late, and for the first of claims at one moment whose source gives no seq",

@@ -1,6 +1,8 @@
 //! The laws of a packet in plain lines: what is found of each event, and each figure, computed from
 //! the events before it. Nothing here is fast, and nothing here uses the referee that it judges.
 
+use std::collections::BTreeMap;
+
 use crate::support::Ev;
 
 const HOUR: i64 = 3_600_000;
@@ -19,8 +21,14 @@ pub(super) struct Known {
     pub(super) luck: Option<f64>,
     pub(super) refund_faults: i64,
     pub(super) refund_finding: &'static str,
+    pub(super) sent_deviation: Option<f64>,
+    pub(super) unreturned: usize,
     /// Of a rank that counts: its variance under the law.
     variance: Option<f64>,
+    /// Who sent the packet.
+    sender: String,
+    /// After this event: until when what nobody claims goes back; none where nothing is owed.
+    due: Option<i64>,
 }
 
 /// What is known of each of these events, which are in total order and none of them late.
@@ -114,19 +122,27 @@ fn of_packet(events: &[Ev], at: usize, found: &[Known]) -> Known {
     let own = if takes { event.amount.unwrap() } else { 0 };
     one.shares_taken = Some(taken);
     one.left = Some(send.amount.unwrap() - packet.claimed() - own);
-    // Neyman's statistic of the ranks so far, this one included.
     let earlier = claims.iter().map(|place| &found[*place]);
-    let ranks: Vec<(f64, f64)> = earlier
-        .chain([&one])
-        .filter_map(|known| Some((known.rank? - 0.5, known.variance?)))
-        .collect();
-    if ranks.len() >= 5 {
-        let first: f64 = ranks.iter().map(|(y, _)| y).sum();
-        let second: f64 = ranks.iter().map(|(y, variance)| y * y - variance).sum();
-        let count = ranks.len() as f64;
-        one.deviation = Some((12.0 * first * first + 180.0 * second * second) / count);
-    }
+    one.deviation = deviation(earlier.chain([&one]).filter_map(from_half).collect());
+    one.sender.clone_from(&send.account);
+    let times = claims.iter().map(|place| events[*place].time);
+    let first = times.chain(takes.then_some(event.time)).min();
+    let over = event.kind == "refund" || !packet.refunds.is_empty() || one.left <= Some(0);
+    one.due = first.filter(|_| !over).map(|first| first + DAY + HOUR);
     one
+}
+
+/// How far a rank that counts is from a half, and its variance.
+fn from_half(known: &Known) -> Option<(f64, f64)> {
+    Some((known.rank? - 0.5, known.variance?))
+}
+
+/// Neyman's statistic.
+fn deviation(ranks: Vec<(f64, f64)>) -> Option<f64> {
+    let first: f64 = ranks.iter().map(|(y, _)| y).sum();
+    let second: f64 = ranks.iter().map(|(y, variance)| y * y - variance).sum();
+    let count = ranks.len() as f64;
+    (ranks.len() >= 5).then(|| (12.0 * first * first + 180.0 * second * second) / count)
 }
 
 struct Packet<'a> {
@@ -308,4 +324,21 @@ fn of_account(events: &[Ev], at: usize, found: &[Known], one: &mut Known) {
         .collect();
     one.refund_faults = faults.len().min(100) as i64;
     one.refund_finding = faults.last().copied().unwrap_or("");
+    of_sender(events, at, found, one);
+}
+
+/// What became of the packets that the account of a transaction sent.
+fn of_sender(events: &[Ev], at: usize, found: &[Known], one: &mut Known) {
+    let now = &events[at];
+    let theirs: Vec<usize> = (0..=at).filter(|place| found[*place].sender == now.account).collect();
+    let within = |place: &&usize| events[**place].time > now.time - 30 * DAY;
+    let shares = theirs.iter().filter(within).filter_map(|place| from_half(&found[*place]));
+    let shares: Vec<(f64, f64)> = shares.collect();
+    one.sent_deviation = deviation(shares[shares.len().saturating_sub(1_000)..].to_vec());
+    let mut owed: BTreeMap<&str, Option<i64>> = BTreeMap::new();
+    for place in &theirs {
+        owed.insert(&events[*place].packet, found[*place].due);
+    }
+    let over = |due: &i64| *due < now.time && *due > now.time - 30 * DAY;
+    one.unreturned = owed.into_values().flatten().filter(over).count();
 }
