@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::{Bundle, Part};
 use super::config::Config;
+use super::http::Hold;
 use super::input::{Input, Start};
 use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Message};
@@ -64,6 +65,9 @@ pub(super) struct Fallen {
     pub(super) body: [u64; 2],
     /// The answer, as it was given.
     pub(super) answer: String,
+    /// What waits for a person by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) hold: Option<Hold>,
     pub(super) at_ms: i64,
 }
 

@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Broker, Partition, Statistics};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cluster::Cluster;
@@ -29,22 +29,36 @@ const FRESH: Duration = Duration::from_secs(2);
 /// How often the client tells how far it has read: of partitions at whose end stands no record but
 /// the end of a transaction, nothing else does.
 const TOLD_MS: &str = "250";
+/// What a broker told is old when it has said nothing for so long: it answers a reader all the time.
+pub(super) const UNHEARD: Duration = Duration::from_secs(10);
 
 /// What a client tells of itself: for each partition, up to where it was read when nothing was left
 /// in its queue.
 #[derive(Default)]
 pub(super) struct Watching {
     read_to: Mutex<BTreeMap<(String, i32), u64>>,
-    /// The end of what is committed, as far as the client knows.
-    ends: Mutex<BTreeMap<(String, i32), u64>>,
+    /// The end of what is committed, as far as the client knows, and when the partition's broker was
+    /// last heard.
+    ends: Mutex<BTreeMap<(String, i32), (u64, Since)>>,
     pub(super) known: Known,
 }
 
 impl Watching {
-    /// Where a partition ends, as far as the client knows: good enough for a metric.
+    /// Where a partition ends, as far as the client knows: good enough for a metric. None where the
+    /// partition's broker is silent: one that is frozen or cut off does not close its connection.
     pub(super) fn end(&self, topic: &str, partition: i32) -> Option<u64> {
-        lock(&self.ends).get(&(topic.to_owned(), partition)).copied()
+        let told = lock(&self.ends).get(&(topic.to_owned(), partition)).copied();
+        told.filter(|(_, heard)| heard.elapsed() < UNHEARD).map(|(end, _)| end)
     }
+}
+
+/// Whether the broker that leads a partition was heard since the client last told of itself. What the client
+/// holds for whoever reads is news too: it does not fetch more then.
+fn is_heard(statistics: &Statistics, partition: &Partition) -> bool {
+    let leads = |broker: &&Broker| broker.nodeid == partition.leader;
+    let mut leaders = statistics.brokers.values().filter(leads);
+    let fresh = |broker: &Broker| (0..FRESH.as_micros() as i64).contains(&broker.rxidle);
+    partition.fetchq_cnt > 0 || leaders.any(fresh)
 }
 
 impl ClientContext for Watching {
@@ -53,8 +67,8 @@ impl ClientContext for Watching {
         let (mut read_to, mut ends) = (lock(&self.read_to), lock(&self.ends));
         for (topic, told) in statistics.topics.iter().collect::<BTreeMap<_, _>>() {
             for (partition, told) in told.partitions.iter().collect::<BTreeMap<_, _>>() {
-                if told.ls_offset >= 0 {
-                    ends.insert((topic.clone(), *partition), told.ls_offset as u64);
+                if told.ls_offset >= 0 && is_heard(&statistics, told) {
+                    ends.insert((topic.clone(), *partition), (told.ls_offset as u64, Since::now()));
                 }
                 if told.fetchq_cnt == 0 && told.eof_offset >= 0 {
                     read_to.insert((topic.clone(), *partition), told.eof_offset as u64);

@@ -338,7 +338,7 @@ impl Engine {
         let events: u64 = scored.events.iter().sum();
         self.counts.applied += events - scored.batch.rows.len() as u64;
         if let Some(watch) = self.watch.as_ref().filter(|_| self.replayed.is_none()) {
-            watch.not_evaluable(&scored);
+            watch.scored(&scored);
         }
         self.write(&scored);
         if let Some(days) = &mut self.days {

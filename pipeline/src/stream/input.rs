@@ -240,16 +240,20 @@ impl Input {
             if got {
                 silent = Since::now();
             } else if silent.elapsed() > SILENCE {
-                let topic = &self.sources[0].topic;
-                let seconds = SILENCE.as_secs();
-                return Err(Failure::Environment(Message::new(
-                    format!("nothing came from {topic} for {seconds} s"),
-                    format!("主题 {topic} 在 {seconds} 秒内没有任何数据"),
-                )));
+                return Err(self.silent());
             } else {
                 self.rest(false)?;
             }
         }
+    }
+
+    /// That nothing came for too long, though there is more.
+    pub(super) fn silent(&self) -> Failure {
+        let (topic, seconds) = (&self.sources[0].topic, SILENCE.as_secs());
+        Failure::Environment(Message::new(
+            format!("nothing came from {topic} for {seconds} s: do its brokers answer?"),
+            format!("主题 {topic} 在 {seconds} 秒内没有任何数据：代理是否应答？"),
+        ))
     }
 
     /// Takes what the client's common queue got before the partitions had their own, and hears of

@@ -199,8 +199,11 @@ fn catch_up(
         if got {
             silent = Since::now();
         }
-        if !engine.is_live() && (all || silent.elapsed() > SILENCE) {
+        if !engine.is_live() && all {
             return Err(replay_falls_short());
+        }
+        if !engine.is_live() && silent.elapsed() > SILENCE {
+            return Err(input.silent());
         }
         input.rest(got)?;
     }

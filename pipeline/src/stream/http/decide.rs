@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 
 use super::super::control::{Entry, Fallen};
 use super::desk::{Answer, Asked};
+use super::holds::Hold;
 use super::routes::{App, Checked, Problem, records};
 use super::tokens::Role;
+use crate::decision::Verdict;
 use crate::event::RejectCode;
 use crate::run::refusal_detail;
 use crate::stopwatch::{Since, unix_ms};
@@ -102,10 +104,9 @@ impl App {
             return answered(&event.id, &answer.map_err(|_| not_ready())?);
         }
         if self.desk.bind(&event.id) {
-            let line = self.fall_back(event).await;
-            let failed = line.is_none();
-            self.desk.bound(&event.id, event.body, line);
-            if failed {
+            let fallen = self.fall_back(event).await;
+            self.desk.bound(&event.id, event.body, fallen.as_ref());
+            if fallen.is_none() {
                 // Nothing is decided and nothing could be written: only asking again can help.
                 let tried =
                     receiver.try_recv().map_err(|_| not_written("no fallback was logged"))?;
@@ -117,24 +118,33 @@ impl App {
     }
 
     /// Writes down what is answered where nothing was decided in time; none where it cannot be.
-    async fn fall_back(&self, event: &Checked) -> Option<Arc<str>> {
-        let decision = self.config.fallback.of(event.amount_fen).name();
+    async fn fall_back(&self, event: &Checked) -> Option<Fallen> {
+        let verdict = self.config.fallback.of(event.amount_fen);
         let answer = json!({
             "event_id": event.id,
-            "decision": decision,
+            "decision": verdict.name(),
             "fallback": true,
             "amount_fen": event.amount_fen,
         });
-        let line = answer.to_string();
-        let entry = Entry::Fallback(Fallen {
+        let hold = (verdict == Verdict::Hold).then(|| Hold {
+            event_id: event.id.clone(),
+            account_id: event.account_id.clone(),
+            amount_fen: event.amount_fen,
+            effective_time: event.time,
+            decision: None,
+            score: None,
+        });
+        let fallen = Fallen {
             event_id: event.id.clone(),
             body: event.body,
-            answer: line.clone(),
+            answer: answer.to_string(),
+            hold,
             at_ms: unix_ms(),
-        });
+        };
+        let entry = Entry::Fallback(fallen.clone());
         let (key, value) = (entry.key(), entry.value());
         let appended = self.log.append(&self.control, (&key, &value), &[]).await;
-        appended.is_ok().then(|| line.into())
+        appended.is_ok().then_some(fallen)
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
+use super::super::control::Fallen;
 use super::super::ends::lock;
-use super::holds::Holds;
+use super::holds::{Hold, Holds};
 use super::metrics::Metrics;
 use crate::event::RejectCode;
 
@@ -63,8 +64,8 @@ struct Waiting {
     place: Option<(u32, u64)>,
     /// Whether time was up, and the fallback answer is being written down.
     binding: bool,
-    /// What was decided while it was.
-    decided: Option<Answer>,
+    /// What was decided while it was, and what that would hold.
+    decided: Option<(Arc<str>, Option<Hold>)>,
 }
 
 /// What is known of ids.
@@ -177,33 +178,55 @@ impl Desk {
 
     /// Says what came of it: the fallback answer is written down, or it is not and whatever was
     /// decided counts.
-    pub(super) fn bound(&self, id: &str, body: Body, line: Option<Arc<str>>) {
+    pub(super) fn bound(&self, id: &str, body: Body, fallen: Option<&Fallen>) {
         let mut answers = lock(&self.answers);
         let Some((_, Known::Waiting(waiting))) = answers.by_id.get_mut(id) else { return };
         waiting.binding = false;
         let decided = waiting.decided.take();
-        if let Some(answer) = line.map(Answer::Fallback).or(decided) {
-            answers.answer(id, body, answer);
+        match (fallen, decided) {
+            (Some(fallen), decided) => {
+                self.holds_by(fallen);
+                if let Some((line, _)) = decided {
+                    lock(&self.holds).decided(id, &line);
+                }
+                answers.answer(id, body, Answer::Fallback(fallen.answer.as_str().into()));
+            }
+            (None, Some((line, hold))) => {
+                hold.into_iter().for_each(|hold| lock(&self.holds).add(hold));
+                answers.answer(id, body, Answer::Decided(line));
+            }
+            (None, None) => {}
         }
     }
 
     /// A fallback answer of a former incarnation.
-    pub(in crate::stream) fn remember_fallback(&self, id: &str, body: Body, line: &str) {
-        lock(&self.answers).answer(id, body, Answer::Fallback(line.into()));
+    pub(in crate::stream) fn remember_fallback(&self, fallen: &Fallen) {
+        self.holds_by(fallen);
+        let answer = Answer::Fallback(fallen.answer.as_str().into());
+        lock(&self.answers).answer(&fallen.event_id, fallen.body, answer);
     }
 
-    /// Hears of a decision. A fallback answer that was given before stays what is answered.
-    pub(in crate::stream) fn decided(&self, id: &str, body: Body, line: &str) {
+    fn holds_by(&self, fallen: &Fallen) {
+        fallen.hold.iter().for_each(|hold| lock(&self.holds).add(hold.clone()));
+    }
+
+    /// Hears of a decision, and what it would hold. A fallback answer that was given before stays what
+    /// is answered, and says what is held.
+    pub(in crate::stream) fn decided(&self, id: &str, body: Body, line: &str, hold: Option<Hold>) {
         let mut answers = lock(&self.answers);
-        let answer = Answer::Decided(line.into());
         match answers.by_id.get_mut(id) {
-            Some((_, Known::Answered(_))) => {}
+            Some((_, Known::Answered(Answer::Fallback(_)))) => lock(&self.holds).decided(id, line),
             Some((_, Known::Waiting(waiting))) if waiting.binding => {
-                waiting.decided = Some(answer);
+                waiting.decided = Some((line.into(), hold));
                 let place = waiting.place.take();
                 place.map(|place| answers.places.remove(&place));
             }
-            _ => answers.answer(id, body, answer),
+            Some((_, Known::Answered(_))) => {}
+            _ => {
+                // Listed first, so that whoever has the answer finds it.
+                hold.into_iter().for_each(|hold| lock(&self.holds).add(hold));
+                answers.answer(id, body, Answer::Decided(line.into()));
+            }
         }
     }
 
@@ -282,6 +305,27 @@ mod tests {
         Answer::Decided(line.into())
     }
 
+    fn hold(id: &str, decision: Option<&str>) -> Hold {
+        Hold {
+            event_id: id.to_owned(),
+            account_id: "u".to_owned(),
+            amount_fen: 1,
+            effective_time: 1,
+            decision: decision.map(str::to_owned),
+            score: decision.map(|_| 7),
+        }
+    }
+
+    fn fallen(id: &str, holds: bool) -> Fallen {
+        Fallen {
+            event_id: id.to_owned(),
+            body: [1, 1],
+            answer: "fallback".to_owned(),
+            hold: holds.then(|| hold(id, None)),
+            at_ms: 1,
+        }
+    }
+
     #[test]
     fn who_asks_again_gets_the_first_answer_and_who_asks_otherwise_a_conflict() {
         let desk = Desk::new(1 << 20);
@@ -290,7 +334,7 @@ mod tests {
         assert!(matches!(desk.ask("e", [2, 2]), Asked::Known(Answer::Conflict)));
         desk.appended("e", (0, 7));
         assert!(desk.is_waited_for());
-        desk.decided("e", [1, 1], "line");
+        desk.decided("e", [1, 1], "line", None);
         assert!(!desk.is_waited_for());
         assert_eq!(
             (first.try_recv(), second.try_recv()),
@@ -305,21 +349,68 @@ mod tests {
         let desk = Desk::new(1 << 20);
         let Asked::New(mut first) = desk.ask("e", [1, 1]) else { panic!("it is new") };
         assert!(desk.bind("e") && !desk.bind("e"), "one writes it down");
-        desk.decided("e", [1, 1], "meanwhile");
+        desk.decided("e", [1, 1], "meanwhile", None);
         assert!(first.try_recv().is_err(), "until it is written down nothing is answered");
-        desk.bound("e", [1, 1], Some("fallback".into()));
+        desk.bound("e", [1, 1], Some(&fallen("e", false)));
         let answer = Answer::Fallback("fallback".into());
         assert_eq!(first.try_recv(), Ok(answer.clone()));
-        desk.decided("e", [1, 1], "late");
+        desk.decided("e", [1, 1], "late", None);
         let Asked::Known(again) = desk.ask("e", [1, 1]) else { panic!("it is known") };
         assert_eq!(again, answer);
         assert!(!desk.bind("e"), "it has its answer");
         // What could not be written down binds nobody.
         let Asked::New(mut other) = desk.ask("f", [1, 1]) else { panic!("it is new") };
         assert!(desk.bind("f"));
-        desk.decided("f", [1, 1], "line");
+        desk.decided("f", [1, 1], "line", None);
         desk.bound("f", [1, 1], None);
         assert_eq!(other.try_recv(), Ok(decided("line")));
+    }
+
+    /// Whether the answer or the decision comes first: what is answered says what is held.
+    #[test]
+    fn a_fallback_answer_holds_or_settles_whatever_is_decided() {
+        let line = |verdict: &str| format!("{{\"decision\":\"{verdict}\",\"score\":7}}");
+        let desk = Desk::new(1 << 20);
+        for (id, holds, verdict, decided_first) in [
+            ("a", true, "allow", false),
+            ("b", true, "allow", true),
+            ("c", true, "hold", false),
+            ("d", false, "hold", false),
+            ("e", false, "hold", true),
+        ] {
+            let Asked::New(_) = desk.ask(id, [1, 1]) else { panic!("it is new") };
+            let decide = || {
+                let hold = (verdict == "hold").then(|| hold(id, Some(verdict)));
+                desk.decided(id, [1, 1], &line(verdict), hold);
+            };
+            assert!(desk.bind(id));
+            if decided_first {
+                decide();
+            }
+            desk.bound(id, [1, 1], Some(&fallen(id, holds)));
+            let open: Vec<Option<String>> = lock(&desk.holds)
+                .all()
+                .into_iter()
+                .filter(|one| one.event_id == id)
+                .map(|one| one.decision)
+                .collect();
+            let known = decided_first.then(|| verdict.to_owned());
+            assert_eq!(open, if holds { vec![known] } else { vec![] }, "{id}");
+            if !decided_first {
+                decide();
+            }
+        }
+        let open = lock(&desk.holds).all();
+        let told: Vec<_> =
+            open.iter().map(|one| (one.event_id.as_str(), one.decision.as_deref())).collect();
+        assert_eq!(told, [("a", Some("allow")), ("b", Some("allow")), ("c", Some("hold"))]);
+        assert!(open.iter().all(|one| one.score == Some(7)));
+        // Where the answer could not be written down, what was decided holds.
+        let Asked::New(_) = desk.ask("f", [1, 1]) else { panic!("it is new") };
+        assert!(desk.bind("f"));
+        desk.decided("f", [1, 1], &line("hold"), Some(hold("f", Some("hold"))));
+        desk.bound("f", [1, 1], None);
+        assert_eq!(lock(&desk.holds).all().len(), 4);
     }
 
     #[test]
@@ -347,7 +438,7 @@ mod tests {
     fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
         let desk = Desk::new(10_000);
         for at in 0..1_000 {
-            desk.decided(&format!("e{at}"), [1, 1], &"x".repeat(100));
+            desk.decided(&format!("e{at}"), [1, 1], &"x".repeat(100), None);
         }
         let answers = lock(&desk.answers);
         assert!(answers.bytes <= 10_000 && answers.by_id.len() > 20, "{}", answers.by_id.len());

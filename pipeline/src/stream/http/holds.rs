@@ -31,9 +31,19 @@ pub(in crate::stream) struct Hold {
     pub(in crate::stream) event_id: String,
     pub(in crate::stream) account_id: String,
     pub(in crate::stream) amount_fen: i64,
-    /// In ms since 1970 UTC.
+    /// In ms since 1970 UTC; of what a fallback holds the event time.
     pub(in crate::stream) effective_time: i64,
-    pub(in crate::stream) score: i64,
+    /// What the stream decided; none where a fallback holds what is not decided yet.
+    pub(in crate::stream) decision: Option<String>,
+    /// The score, with the decision.
+    pub(in crate::stream) score: Option<i64>,
+}
+
+/// What an approver should know of a decision.
+#[derive(Deserialize)]
+struct Decided {
+    decision: String,
+    score: i64,
 }
 
 /// What can be done with it.
@@ -92,6 +102,16 @@ impl Holds {
         {
             self.open.remove(&oldest);
             self.dropped += 1;
+        }
+    }
+
+    /// Hears the line of what the stream decided on a transaction that a fallback answer binds: one that
+    /// is held stays so.
+    pub(in crate::stream) fn decided(&mut self, event_id: &str, line: &str) {
+        if let Some(hold) = self.open.get_mut(event_id)
+            && let Ok(decided) = serde_json::from_str::<Decided>(line)
+        {
+            (hold.decision, hold.score) = (Some(decided.decision), Some(decided.score));
         }
     }
 
@@ -237,7 +257,8 @@ mod tests {
             account_id: "u".to_owned(),
             amount_fen: 1,
             effective_time: time,
-            score: 600,
+            decision: Some("hold".to_owned()),
+            score: Some(600),
         }
     }
 

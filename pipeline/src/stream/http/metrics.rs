@@ -1,6 +1,7 @@
 //! What is measured of a stream, as Prometheus reads it. Labels are names of rules, topics, routes
 //! and the like, never of people.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::super::control::Counted;
+use super::super::ends::{UNHEARD, lock};
 use super::super::snapshots::Figures;
 use super::super::uploads;
 use crate::changes::Deciders;
 use crate::decision::Verdict;
 use crate::snapshot::Stored;
+use crate::stopwatch::Since;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter<u64, AtomicU64>>;
@@ -36,6 +39,7 @@ pub(in crate::stream) struct Metrics {
     decisions: Counters,
     rule_hits: Counters,
     not_evaluable: Counters,
+    findings: Counters,
     lag: Gauges,
     watermark: Gauges,
     paused: Gauges,
@@ -55,7 +59,8 @@ pub(in crate::stream) struct Metrics {
     rules: Gauges,
     model: Gauges,
     challenger: Gauges,
-    lag_max: AtomicU64,
+    /// The largest lag where all are known, and when the stream told it.
+    lag_max: Mutex<Option<(Option<u64>, Since)>>,
 }
 
 fn seconds() -> Histogram {
@@ -70,6 +75,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             rule_hits: Family::default(),
             not_evaluable: Family::default(),
+            findings: Family::default(),
             lag: Family::default(),
             watermark: Family::default(),
             paused: Family::default(),
@@ -89,7 +95,7 @@ impl Default for Metrics {
             rules: Family::default(),
             model: Family::default(),
             challenger: Family::default(),
-            lag_max: AtomicU64::new(u64::MAX),
+            lag_max: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -109,6 +115,8 @@ impl Metrics {
         add("rule_hits", "Hits of live rules in this process", self.rule_hits.clone());
         let help = "Events for which a rule could not be evaluated, in this process";
         add("not_evaluable", help, self.not_evaluable.clone());
+        let help = "Events that break a law of packets, by the referee's finding, in this process";
+        add("packet_findings", help, self.findings.clone());
         let help = "Rules that were read while the stream ran, by what became of them";
         add("rules_reloads", help, self.reloads.clone());
         add("http_requests", "Requests by route and status", self.requests.clone());
@@ -168,6 +176,12 @@ impl Metrics {
         self.not_evaluable.get_or_create(&label("rule", rule)).inc_by(events);
     }
 
+    /// Counts an event that breaks a law of packets.
+    pub(super) fn finding(&self, finding: &'static str, kind: &'static str) {
+        let labels = vec![("finding", finding.to_owned()), ("kind", kind.to_owned())];
+        self.findings.get_or_create(&labels).inc();
+    }
+
     /// How long after its append a record was decided, and committed.
     pub(super) fn latency(&self, committed: bool, ms: i64) {
         let histogram = if committed { &self.to_committed } else { &self.to_decided };
@@ -203,8 +217,10 @@ impl Metrics {
     ) {
         let labels = vec![("topic", topic.to_owned()), ("partition", partition.to_string())];
         self.paused.get_or_create(&labels).set(i64::from(paused));
-        if let Some(lag) = lag {
-            self.lag.get_or_create(&labels).set(lag as i64);
+        match lag {
+            Some(lag) => drop(self.lag.get_or_create(&labels).set(lag as i64)),
+            // An old figure would be taken for news.
+            None => drop(self.lag.remove(&labels)),
         }
         if watermark > i64::MIN {
             self.watermark.get_or_create(&labels).set(watermark);
@@ -221,7 +237,7 @@ impl Metrics {
         self.waiting_events.set(events as i64);
         self.waiting_bytes.set(bytes as i64);
         self.live.set(i64::from(live));
-        self.lag_max.store(lag.unwrap_or(u64::MAX), Ordering::Relaxed);
+        *lock(&self.lag_max) = Some((lag, Since::now()));
     }
 
     /// What is measured of snapshots.
@@ -292,13 +308,22 @@ impl Metrics {
     }
 
     /// Records that the partition which is most behind has and that were not read; none where that
-    /// is not known.
+    /// is not known, as where the stream stands still because brokers do not take a commit.
     pub(super) fn lag(&self) -> Option<u64> {
-        Some(self.lag_max.load(Ordering::Relaxed)).filter(|lag| *lag < u64::MAX)
+        self.lag_told()?
+    }
+
+    /// The largest lag, as far as all are known; none where the stream has said nothing for long.
+    fn lag_told(&self) -> Option<Option<u64>> {
+        let told = *lock(&self.lag_max);
+        told.filter(|(_, told)| told.elapsed() < UNHEARD).map(|(lag, _)| lag)
     }
 
     /// The text that Prometheus reads.
     pub(super) fn text(&self) -> String {
+        if self.lag_told().is_none() {
+            self.lag.clear();
+        }
         let mut text = String::new();
         // A string takes everything.
         let _ = encode_registry(&mut text, &self.registry)

@@ -82,7 +82,7 @@ impl Server {
         }
         let desk = Arc::new(Desk::new(http.answers_bytes));
         for fallen in &held.fallbacks {
-            desk.remember_fallback(&fallen.event_id, fallen.body, &fallen.answer);
+            desk.remember_fallback(fallen);
         }
         read_acts(config, http, &desk)?;
         let is_first = |source: &Reading| source.topic == http.topic;

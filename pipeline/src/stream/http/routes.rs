@@ -16,7 +16,7 @@ use super::log::Log;
 use super::settings::HttpConfig;
 use super::tokens::{Actor, Denied, Role, Tokens};
 use super::{decide, holds, labels};
-use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, Kind, SUBJECT_ID};
+use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, Kind, SUBJECT_ID};
 use crate::source::log::{Arrived, Decoder};
 use crate::stopwatch::{Since, unix_ms};
 
@@ -54,7 +54,10 @@ pub(super) struct Checked {
     pub(super) body: Body,
     /// What says which partition it belongs to.
     pub(super) key: String,
+    pub(super) account_id: String,
     pub(super) amount_fen: i64,
+    /// The event time in ms since 1970 UTC.
+    pub(super) time: i64,
     pub(super) text: String,
 }
 
@@ -154,7 +157,9 @@ impl App {
             kind: chunk.kind(0),
             body: chunk.body_hash(0, &mut Vec::new()),
             key: keys.into_iter().find(|key| !key.is_empty()).unwrap_or_default(),
+            account_id: of(ACCOUNT_ID),
             amount_fen: chunk.int(AMOUNT_FEN, 0),
+            time: chunk.int(EVENT_TIME, 0),
             text,
         })
     }

@@ -58,25 +58,31 @@ impl Watch {
             }
         }
         let id = chunk.str(EVENT_ID, row);
-        if batch.verdicts[at] == Verdict::Hold {
-            lock(self.desk.holds()).add(Hold {
-                event_id: id.to_owned(),
-                account_id: chunk.str(ACCOUNT_ID, row).to_owned(),
-                amount_fen: chunk.int(AMOUNT_FEN, row),
-                effective_time: batch.slice.effective[row],
-                score: batch.scores[at],
-            });
-        }
+        let verdict = batch.verdicts[at];
+        let hold = (verdict == Verdict::Hold).then(|| Hold {
+            event_id: id.to_owned(),
+            account_id: chunk.str(ACCOUNT_ID, row).to_owned(),
+            amount_fen: chunk.int(AMOUNT_FEN, row),
+            effective_time: batch.slice.effective[row],
+            decision: Some(verdict.name().to_owned()),
+            score: Some(batch.scores[at]),
+        });
         let body = chunk.body_hash(row, &mut self.scratch);
-        self.desk.decided(id, body, line);
+        self.desk.decided(id, body, line, hold);
     }
 
-    /// Hears for which rules a part had events that could not be evaluated.
-    pub(in crate::stream) fn not_evaluable(&self, Scored { not_evaluable, names, .. }: &Scored) {
-        for ((rule, _), events) in names.rules.iter().zip(not_evaluable) {
+    /// Hears for which rules a part had events that could not be evaluated, and which break a law of
+    /// packets.
+    pub(in crate::stream) fn scored(&self, scored: &Scored) {
+        let metrics = &self.desk.metrics;
+        for ((rule, _), events) in scored.names.rules.iter().zip(&scored.not_evaluable) {
             if *events > 0 {
-                self.desk.metrics.not_evaluable(rule, *events);
+                metrics.not_evaluable(rule, *events);
             }
+        }
+        for (row, finding) in &scored.findings {
+            let kind = scored.batch.slice.chunk.kind(*row as usize);
+            metrics.finding(finding.name(), kind.name());
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) fn hongxian() -> Command {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the check tells its tests where its broker is")]
-fn broker() -> Option<String> {
+pub(super) fn broker() -> Option<String> {
     std::env::var("HONGXIAN_TEST_BROKER").ok()
 }
 
@@ -94,6 +94,11 @@ impl Bench {
             eprintln!("not tested: HONGXIAN_TEST_BROKER is not set; scripts/test starts a broker");
             return None;
         };
+        Some(Bench::at(brokers, name, partitions))
+    }
+
+    /// The same, on that broker.
+    pub(super) fn at(brokers: String, name: &str, partitions: i32) -> Bench {
         let prefix = format!("{name}-{}", std::process::id());
         let (directory, environment) = (tempfile::tempdir().unwrap(), Vec::new());
         let bench = Bench { directory, brokers, prefix, environment };
@@ -106,7 +111,7 @@ impl Bench {
         if partitions > 0 {
             bench.make_topic(partitions);
         }
-        Some(bench)
+        bench
     }
 
     /// Writes the configuration, with those rules.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use hongxian::stopwatch::Since;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, PATIENCE, Sent, claim_json};
-use super::{ended, signal, until};
+use super::bench::{self, Bench, PATIENCE, Sent, claim_json};
+use super::{ended, signal, succeeds, until};
 use crate::support::START;
 
 const LARGE: &str = "title = 'large'\nstatus = 'live'\non = ['claim']\nwhen = 'amount_fen >= 90000'\n\
@@ -229,14 +229,85 @@ fn after_the_time_limit_the_fallback_answers_and_binds() {
     assert_eq!(large["decision"]["decision"], "hold");
     assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large);
     assert_eq!(client.decide(&claim("b", 0, 20_001)).status, 409);
+    let list = client.ask("GET", "/v1/holds", "one", "").json();
+    let hold = &list["holds"][0];
+    assert_eq!((&list["open"], &hold["event_id"]), (&json!(1), &json!("b")), "{list}");
+    assert_eq!((&hold["decision"], &hold["amount_fen"]), (&Value::Null, &json!(20_000)));
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.stream(&["--once"])["counts"]["decided"], 2, "they are decided too");
     let (child, client) = serve(&bench, "time_limit = '300ms'\nidle = '60s'");
     until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
     assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large, "what was answered binds");
+    let list = client.ask("GET", "/v1/holds", "one", "").json();
+    assert_eq!(list["holds"][0]["decision"], "allow", "what was decided since is told: {list}");
+    let wish = json!({ "event_id": "b", "action": "release", "reason": "known" });
+    assert_eq!(client.ask("POST", "/v1/holds", "three", &wish.to_string()).status, 200);
+    assert_eq!(client.ask("GET", "/v1/holds", "one", "").json()["open"], 0);
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
+}
+
+/// A broker of its own, of which a test may do as it likes.
+struct Broker {
+    directory: tempfile::TempDir,
+    address: String,
+}
+
+impl Broker {
+    fn start() -> Broker {
+        let directory = tempfile::tempdir().unwrap();
+        let said = succeeds(Broker::kafka("start", &directory).args(["--port", "0"]));
+        let address = said.lines().last().unwrap().to_owned();
+        Broker { directory, address }
+    }
+
+    fn kafka(what: &str, directory: &tempfile::TempDir) -> Command {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kafka");
+        let mut command = Command::new(script);
+        command.arg(what).arg("--dir").arg(directory.path());
+        command
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = fs::read_to_string(self.directory.path().join("kafka.pid")).unwrap();
+        assert!(Command::new("kill").args([name, pid.trim()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+        let _ = Broker::kafka("stop", &self.directory).status();
+    }
+}
+
+/// A broker that is frozen closes no connection and says nothing: the stream is not ready then, and it
+/// is again when the broker goes on.
+#[test]
+fn beside_a_frozen_broker_a_stream_is_not_ready() {
+    if bench::broker().is_none() {
+        return;
+    }
+    let broker = Broker::start();
+    let bench = Bench::at(broker.address.clone(), "frozen", 1);
+    policy(&bench, 100);
+    let (child, client) = serve(&bench, "time_limit = '20s'");
+    let ready = || client.ask("GET", "/readyz", "", "").json();
+    until("it is not ready", || ready()["ready"] == true);
+    assert_eq!(client.decide(&claim("a", 0, 5)).json()["status"], "decided");
+    broker.signal("-STOP");
+    until("it is ready", || ready()["ready"] == false);
+    let told = ready();
+    assert_eq!((&told["live"], &told["lag_records"]), (&json!(true), &Value::Null), "{told}");
+    let metrics = client.ask("GET", "/metrics", "", "").text;
+    assert!(!metrics.contains("hongxian_partition_lag_records{"), "{metrics}");
+    broker.signal("-CONT");
+    until("it is not ready any more", || ready()["ready"] == true);
+    assert_eq!(client.decide(&claim("b", 1_000, 5)).json()["status"], "decided");
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    assert_eq!(bench.replayed("2").0, bench.digest());
 }
 
 /// Held transactions are listed; whoever is first releases or voids one, with a reason, and whoever
