@@ -40,13 +40,14 @@ pub(crate) const ROWS: &[Row] = &[
         kind: RowKind::Count,
         doc: "packets that the acting account sent and people claimed, whose rest nobody claimed and \
               that has not gone back though the time for it was over (a day and an hour after the \
-              first claim) within the last 30 days; of the latest 1000",
+              first claim) within the last 30 days; of the latest 1000 of which something is owed",
         doc_zh: "该账号发出且有人领取、剩余金额逾期(首次领取后一天零一小时)仍未退回的红包数\
-                 (逾期时刻在30天内,最多1000)",
+                 (逾期时刻在30天内,只计最近1000个仍有剩余的红包)",
         unit: "packets",
         misleads: "in a stream without refunds every packet that is not claimed whole; a refund of a \
                    packet that is forgotten (72 hours after its last event) settles nothing; a packet \
-                   that nobody claimed never counts, for it may have been blocked",
+                   that nobody claimed never counts, for it may have been blocked; who has more than \
+                   1000 packets open at a time hides the earlier ones",
     },
 ];
 
@@ -80,11 +81,17 @@ impl Senders {
             let key = Key { check: 0, ..batch.key(at) };
             if batch.lookups[at] == 0 {
                 let words = &batch.words[at * SENDER_WORDS..][..SENDER_WORDS];
-                let sender = self.accounts.entry(key, time);
                 match batch.streams[at] {
-                    RANK => sender.drawn(time, words[0] as u32, words[1] as u32),
-                    DUE => sender.owes(words[0], words[1] as i64),
-                    SETTLED => sender.settled(words[0]),
+                    RANK => {
+                        let sender = self.accounts.entry(key, time);
+                        sender.drawn(time, words[0] as u32, words[1] as u32);
+                    }
+                    DUE => self.accounts.entry(key, time).owes(words[0], words[1] as i64),
+                    SETTLED => {
+                        if let Some(sender) = self.accounts.get(key) {
+                            sender.settled(words[0]);
+                        }
+                    }
                     _ => {}
                 }
                 continue;
@@ -167,5 +174,49 @@ impl KeyedState for Sender {
     fn heap_bytes(&self) -> usize {
         self.shares.capacity() * size_of::<(i64, u32, u32)>()
             + self.owed.capacity() * size_of::<(u64, i64)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 3_600_000;
+
+    #[test]
+    fn shares_count_for_thirty_days_and_the_latest_thousand() {
+        let mut sender = Sender::default();
+        (0..5).for_each(|at| sender.drawn(at, u32::MAX, 0));
+        sender.expire(30 * DAY - 1);
+        assert!(sender.ranks.deviation().is_some());
+        sender.expire(30 * DAY);
+        assert_eq!(sender.ranks.deviation(), None, "four are left");
+        let mut many = Sender::default();
+        (0..1_000).for_each(|at| many.drawn(at, 0, 7));
+        (0..1_000).for_each(|at| many.drawn(at, u32::MAX, 9));
+        let mut last = Ranks::default();
+        (0..1_000).for_each(|_| last.put(u32::MAX, 9));
+        assert_eq!(many.ranks.deviation(), last.deviation(), "nothing is left of the first");
+        many.expire(31 * DAY);
+        assert!(many.is_over() && many.ranks.deviation().is_none());
+    }
+
+    #[test]
+    fn a_packet_is_owed_from_its_time_on_until_it_is_settled_or_forgotten() {
+        let mut sender = Sender::default();
+        sender.owes(1, 10);
+        sender.owes(2, 20);
+        sender.owes(1, 30);
+        for (time, count) in [(20, 0), (21, 1), (31, 2)] {
+            assert_eq!(sender.unreturned(time), count, "at {time}");
+        }
+        sender.settled(2);
+        assert_eq!(sender.unreturned(31), 1);
+        sender.expire(30 * DAY + 29);
+        assert_eq!(sender.unreturned(30 * DAY + 29), 1);
+        sender.expire(30 * DAY + 30);
+        assert!(sender.is_over());
+        (0..2_000).for_each(|packet| sender.owes(packet, 40));
+        assert_eq!(sender.unreturned(41), 1_000);
     }
 }

@@ -37,8 +37,8 @@ pub(super) const UNHEARD: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Watching {
     read_to: Mutex<BTreeMap<(String, i32), u64>>,
-    /// The end of what is committed, as far as the client knows, and when the partition's broker was
-    /// last heard.
+    /// The end of what is committed, as far as the client knows, and when the partition's broker
+    /// was last heard.
     ends: Mutex<BTreeMap<(String, i32), (u64, Since)>>,
     pub(super) known: Known,
 }
@@ -52,13 +52,13 @@ impl Watching {
     }
 }
 
-/// Whether the broker that leads a partition was heard since the client last told of itself. What the client
-/// holds for whoever reads is news too: it does not fetch more then.
+/// Whether the broker that a partition is fetched from was heard a moment ago. What the client holds
+/// for whoever reads is news too: it does not fetch more then.
 fn is_heard(statistics: &Statistics, partition: &Partition) -> bool {
-    let leads = |broker: &&Broker| broker.nodeid == partition.leader;
-    let mut leaders = statistics.brokers.values().filter(leads);
     let fresh = |broker: &Broker| (0..FRESH.as_micros() as i64).contains(&broker.rxidle);
-    partition.fetchq_cnt > 0 || leaders.any(fresh)
+    let is_its = |broker: &Broker| broker.nodeid >= 0 && broker.nodeid == partition.broker;
+    let mut brokers = statistics.brokers.values();
+    partition.fetchq_cnt > 0 || brokers.any(|broker| is_its(broker) && fresh(broker))
 }
 
 impl ClientContext for Watching {

@@ -39,6 +39,8 @@ const BATCH: usize = 65_536;
 
 /// Time between commits where somebody waits for a decision that wants one.
 const URGENT: Duration = Duration::from_millis(5);
+/// How far it is, a stream says at least so often.
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// How a stream is run.
 pub struct How<'h> {
@@ -240,6 +242,7 @@ impl Stream<'_> {
     fn run(&mut self) -> Result<Ended, Failure> {
         let interval = Duration::from_millis(self.config.commit_interval as u64);
         let mut since = Since::now();
+        let mut reported = Since::now();
         loop {
             let got = self.read()?;
             self.engine.advance()?;
@@ -256,8 +259,12 @@ impl Stream<'_> {
                 // What was read and waits is to be in the last snapshot, and in no record again.
                 let always = interrupted && self.committed.is_some() && self.has_moved();
                 self.commit(beats, always)?;
-                self.report();
                 since = Since::now();
+            }
+            // Commits may be further apart than whoever asks has patience.
+            if due || reported.elapsed() >= REPORTED {
+                self.report();
+                reported = Since::now();
             }
             if let Some(added) = added {
                 self.snapshot(true)?;

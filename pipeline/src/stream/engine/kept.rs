@@ -24,7 +24,7 @@ struct Kept {
     /// Of the refused records, those that were no events.
     no_events: u64,
     /// What is held, where it was listed.
-    holds: Option<Vec<Hold>>,
+    holds: Option<Vec<(Hold, [u64; 2])>>,
 }
 
 impl Engine {
@@ -68,7 +68,8 @@ impl Engine {
         self.no_events = kept.no_events;
         let Some(watch) = &self.watch else { return Ok(true) };
         let known = kept.holds.is_some();
-        kept.holds.into_iter().flatten().for_each(|hold| lock(watch.desk.holds()).add(hold));
+        let mut holds = lock(watch.desk.holds());
+        kept.holds.into_iter().flatten().for_each(|(hold, body)| holds.add(hold, body));
         Ok(known)
     }
 

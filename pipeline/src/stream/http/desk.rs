@@ -64,8 +64,8 @@ struct Waiting {
     place: Option<(u32, u64)>,
     /// Whether time was up, and the fallback answer is being written down.
     binding: bool,
-    /// What was decided while it was, and what that would hold.
-    decided: Option<(Arc<str>, Option<Hold>)>,
+    /// What was decided while it was.
+    decided: Option<Answer>,
 }
 
 /// What is known of ids.
@@ -183,50 +183,44 @@ impl Desk {
         let Some((_, Known::Waiting(waiting))) = answers.by_id.get_mut(id) else { return };
         waiting.binding = false;
         let decided = waiting.decided.take();
-        match (fallen, decided) {
-            (Some(fallen), decided) => {
-                self.holds_by(fallen);
-                if let Some((line, _)) = decided {
-                    lock(&self.holds).decided(id, &line);
-                }
-                answers.answer(id, body, Answer::Fallback(fallen.answer.as_str().into()));
+        let fallback = fallen.map(|fallen| {
+            let mut holds = lock(&self.holds);
+            holds.fell_back(fallen);
+            if let Some(Answer::Decided(line)) = &decided {
+                holds.decided(id, body, line);
             }
-            (None, Some((line, hold))) => {
-                hold.into_iter().for_each(|hold| lock(&self.holds).add(hold));
-                answers.answer(id, body, Answer::Decided(line));
-            }
-            (None, None) => {}
+            Answer::Fallback(fallen.answer.as_str().into())
+        });
+        if let Some(answer) = fallback.or(decided) {
+            answers.answer(id, body, answer);
         }
     }
 
     /// A fallback answer of a former incarnation.
     pub(in crate::stream) fn remember_fallback(&self, fallen: &Fallen) {
-        self.holds_by(fallen);
+        lock(&self.holds).fell_back(fallen);
         let answer = Answer::Fallback(fallen.answer.as_str().into());
         lock(&self.answers).answer(&fallen.event_id, fallen.body, answer);
     }
 
-    fn holds_by(&self, fallen: &Fallen) {
-        fallen.hold.iter().for_each(|hold| lock(&self.holds).add(hold.clone()));
-    }
-
-    /// Hears of a decision, and what it would hold. A fallback answer that was given before stays what
-    /// is answered, and says what is held.
+    /// Hears of a decision, and what it holds. A fallback answer that was given before stays what is
+    /// answered, and says what is held.
     pub(in crate::stream) fn decided(&self, id: &str, body: Body, line: &str, hold: Option<Hold>) {
         let mut answers = lock(&self.answers);
+        // Listed first, so that whoever has the answer finds it.
+        let mut holds = lock(&self.holds);
+        hold.into_iter().for_each(|hold| holds.add(hold, body));
+        holds.decided(id, body, line);
+        drop(holds);
+        let answer = Answer::Decided(line.into());
         match answers.by_id.get_mut(id) {
-            Some((_, Known::Answered(Answer::Fallback(_)))) => lock(&self.holds).decided(id, line),
+            Some((_, Known::Answered(_))) => {}
             Some((_, Known::Waiting(waiting))) if waiting.binding => {
-                waiting.decided = Some((line.into(), hold));
+                waiting.decided = Some(answer);
                 let place = waiting.place.take();
                 place.map(|place| answers.places.remove(&place));
             }
-            Some((_, Known::Answered(_))) => {}
-            _ => {
-                // Listed first, so that whoever has the answer finds it.
-                hold.into_iter().for_each(|hold| lock(&self.holds).add(hold));
-                answers.answer(id, body, Answer::Decided(line.into()));
-            }
+            _ => answers.answer(id, body, answer),
         }
     }
 
@@ -278,8 +272,15 @@ impl Answers {
         }
     }
 
-    /// Answers whoever waits for the event at a place, and keeps nothing.
+    /// Answers whoever waits for the event at a place, and keeps nothing. Where a fallback answer is
+    /// being written down that comes first; its place is settled next time if it could not be.
     fn settle(&mut self, at: (u32, u64), answer: &Answer) {
+        let known = self.places.get(&at).and_then(|id| self.by_id.get(id));
+        if let Some((_, Known::Waiting(waiting))) = known
+            && waiting.binding
+        {
+            return;
+        }
         let Some(id) = self.places.remove(&at) else { return };
         if let Some((_, Known::Waiting(waiting))) = self.by_id.remove(&id) {
             for waiter in waiting.waiters {
@@ -366,51 +367,98 @@ mod tests {
         assert_eq!(other.try_recv(), Ok(decided("line")));
     }
 
+    fn open(desk: &Desk) -> Vec<(String, Option<String>)> {
+        let all = lock(&desk.holds).all();
+        all.into_iter().map(|(hold, _)| (hold.event_id, hold.decision)).collect()
+    }
+
     /// Whether the answer or the decision comes first: what is answered says what is held.
     #[test]
     fn a_fallback_answer_holds_or_settles_whatever_is_decided() {
         let line = |verdict: &str| format!("{{\"decision\":\"{verdict}\",\"score\":7}}");
-        let desk = Desk::new(1 << 20);
-        for (id, holds, verdict, decided_first) in [
-            ("a", true, "allow", false),
-            ("b", true, "allow", true),
-            ("c", true, "hold", false),
-            ("d", false, "hold", false),
-            ("e", false, "hold", true),
+        let named = |id: &str, decision: Option<&str>| (id.to_owned(), decision.map(str::to_owned));
+        for (holds, verdict, decided_first, before, after) in [
+            (true, "allow", false, Some(None), Some(Some("allow"))),
+            (true, "allow", true, Some(Some("allow")), Some(Some("allow"))),
+            (true, "hold", false, Some(None), Some(Some("hold"))),
+            (false, "hold", false, None, None),
+            (false, "hold", true, None, None),
         ] {
-            let Asked::New(_) = desk.ask(id, [1, 1]) else { panic!("it is new") };
-            let decide = || {
-                let hold = (verdict == "hold").then(|| hold(id, Some(verdict)));
-                desk.decided(id, [1, 1], &line(verdict), hold);
+            let desk = Desk::new(1 << 20);
+            let Asked::New(_) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+            let decide = |desk: &Desk| {
+                let hold = (verdict == "hold").then(|| hold("e", Some(verdict)));
+                desk.decided("e", [1, 1], &line(verdict), hold);
             };
-            assert!(desk.bind(id));
+            assert!(desk.bind("e"));
             if decided_first {
-                decide();
+                decide(&desk);
             }
-            desk.bound(id, [1, 1], Some(&fallen(id, holds)));
-            let open: Vec<Option<String>> = lock(&desk.holds)
-                .all()
-                .into_iter()
-                .filter(|one| one.event_id == id)
-                .map(|one| one.decision)
-                .collect();
-            let known = decided_first.then(|| verdict.to_owned());
-            assert_eq!(open, if holds { vec![known] } else { vec![] }, "{id}");
+            desk.bound("e", [1, 1], Some(&fallen("e", holds)));
+            let told = |decision: Option<Option<&str>>| -> Vec<(String, Option<String>)> {
+                decision.into_iter().map(|decision| named("e", decision)).collect()
+            };
+            assert_eq!(open(&desk), told(before), "{holds} {verdict} {decided_first}");
             if !decided_first {
-                decide();
+                decide(&desk);
             }
+            assert_eq!(open(&desk), told(after), "{holds} {verdict} {decided_first}");
+            // A restart that reads both again, the answer first, from a snapshot or from the topics.
+            let again = Desk::new(1);
+            again.remember_fallback(&fallen("e", holds));
+            lock(&desk.holds).all().into_iter().for_each(|(hold, body)| {
+                lock(&again.holds).add(hold, body);
+            });
+            assert_eq!(open(&again), told(after), "from a snapshot");
+            decide(&again);
+            assert_eq!(open(&again), told(after), "with no room for answers");
         }
-        let open = lock(&desk.holds).all();
-        let told: Vec<_> =
-            open.iter().map(|one| (one.event_id.as_str(), one.decision.as_deref())).collect();
-        assert_eq!(told, [("a", Some("allow")), ("b", Some("allow")), ("c", Some("hold"))]);
-        assert!(open.iter().all(|one| one.score == Some(7)));
-        // Where the answer could not be written down, what was decided holds.
-        let Asked::New(_) = desk.ask("f", [1, 1]) else { panic!("it is new") };
-        assert!(desk.bind("f"));
-        desk.decided("f", [1, 1], &line("hold"), Some(hold("f", Some("hold"))));
-        desk.bound("f", [1, 1], None);
-        assert_eq!(lock(&desk.holds).all().len(), 4);
+    }
+
+    /// What is held while a fallback answer is being written down is in a snapshot of that moment.
+    #[test]
+    fn what_is_decided_while_a_fallback_is_written_is_held_at_once() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(_) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+        assert!(desk.bind("e"));
+        desk.decided("e", [1, 1], "{}", Some(hold("e", Some("hold"))));
+        assert_eq!(open(&desk).len(), 1);
+        desk.bound("e", [1, 1], None);
+        assert_eq!(open(&desk).len(), 1, "the answer could not be written down");
+    }
+
+    /// An answer binds the event that was asked about and no other under its id.
+    #[test]
+    fn what_is_decided_on_another_event_of_an_id_is_held() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(_) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+        desk.appended("e", (0, 9));
+        assert!(desk.bind("e"));
+        desk.bound("e", [1, 1], Some(&fallen("e", false)));
+        desk.decided("e", [2, 2], "{}", Some(hold("e", Some("hold"))));
+        assert_eq!(open(&desk).len(), 1);
+        let other = Desk::new(1 << 20);
+        other.decided("e", [2, 2], "{}", Some(hold("e", Some("hold"))));
+        other.remember_fallback(&fallen("e", true));
+        assert_eq!(open(&other), [("e".to_owned(), Some("hold".to_owned()))]);
+        desk.refused((0, 9), RejectCode::IdConflict);
+        let Asked::Known(again) = desk.ask("e", [1, 1]) else { panic!("it is known") };
+        assert_eq!(again, Answer::Fallback("fallback".into()));
+    }
+
+    /// A refusal that comes while a fallback answer is being written down is no answer beside it.
+    #[test]
+    fn a_fallback_that_is_being_written_comes_first() {
+        let desk = Desk::new(1 << 20);
+        let Asked::New(mut asked) = desk.ask("e", [1, 1]) else { panic!("it is new") };
+        desk.appended("e", (0, 9));
+        assert!(desk.bind("e"));
+        desk.refused((0, 9), RejectCode::TooOld);
+        desk.passed(0, 10);
+        assert!(asked.try_recv().is_err());
+        desk.bound("e", [1, 1], Some(&fallen("e", true)));
+        assert_eq!(asked.try_recv(), Ok(Answer::Fallback("fallback".into())));
+        assert_eq!(open(&desk), [("e".to_owned(), None)]);
     }
 
     #[test]

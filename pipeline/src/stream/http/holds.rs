@@ -11,8 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::control::Fallen;
 use super::super::ends::lock;
 use super::decide::{not_ready, not_written};
+use super::desk::Body;
 use super::routes::{App, Problem};
 use super::tokens::Role;
 use crate::stopwatch::unix_ms;
@@ -70,7 +72,10 @@ pub(in crate::stream) struct Act {
 /// What is held and what became of it.
 #[derive(Default)]
 pub(in crate::stream) struct Holds {
-    open: BTreeMap<String, Hold>,
+    /// By id, with the hash of the event's body.
+    open: BTreeMap<String, (Hold, Body)>,
+    /// The events that a fallback answer binds, by id, and whether it holds them.
+    bound: BTreeMap<String, (Body, bool)>,
     /// The ids by age: effective time, then id.
     ages: BTreeMap<(i64, String), ()>,
     /// What somebody is doing, and what was done.
@@ -89,14 +94,21 @@ pub(super) enum Refused {
 }
 
 impl Holds {
-    /// Hears of a transaction that was held.
-    pub(in crate::stream) fn add(&mut self, hold: Hold) {
-        let act = self.acts.get(&hold.event_id);
-        if act.is_some() {
+    /// Hears of a transaction that was held; not of one that somebody has closed, or that a fallback
+    /// answer let pass.
+    pub(in crate::stream) fn add(&mut self, hold: Hold, body: Body) {
+        let passed = self.bound.get(&hold.event_id) == Some(&(body, false));
+        if passed || self.acts.contains_key(&hold.event_id) {
             return;
         }
+        let was = self.close(&hold.event_id).filter(|(_, held)| *held == body);
+        let hold = match was {
+            // What was decided on it stays known.
+            Some((was, _)) if hold.decision.is_none() => was,
+            _ => hold,
+        };
         self.ages.insert((hold.effective_time, hold.event_id.clone()), ());
-        self.open.insert(hold.event_id.clone(), hold);
+        self.open.insert(hold.event_id.clone(), (hold, body));
         if self.open.len() > HOLDS_MAX
             && let Some(((_, oldest), ())) = self.ages.pop_first()
         {
@@ -105,10 +117,22 @@ impl Holds {
         }
     }
 
-    /// Hears the line of what the stream decided on a transaction that a fallback answer binds: one that
-    /// is held stays so.
-    pub(in crate::stream) fn decided(&mut self, event_id: &str, line: &str) {
-        if let Some(hold) = self.open.get_mut(event_id)
+    /// Hears of a fallback answer: it says what is held, whatever is decided.
+    pub(super) fn fell_back(&mut self, Fallen { event_id, body, hold, .. }: &Fallen) {
+        self.bound.insert(event_id.clone(), (*body, hold.is_some()));
+        match hold {
+            // What the stream holds under the id is another event, and stays.
+            _ if self.open.get(event_id).is_some_and(|(_, held)| held != body) => {}
+            Some(hold) => self.add(hold.clone(), *body),
+            None => drop(self.close(event_id)),
+        }
+    }
+
+    /// Hears the line of what the stream decided: of what a fallback answer holds it is told.
+    pub(super) fn decided(&mut self, event_id: &str, body: Body, line: &str) {
+        if self.bound.get(event_id) == Some(&(body, true))
+            && let Some((hold, held)) = self.open.get_mut(event_id)
+            && *held == body
             && let Ok(decided) = serde_json::from_str::<Decided>(line)
         {
             (hold.decision, hold.score) = (Some(decided.decision), Some(decided.score));
@@ -116,7 +140,7 @@ impl Holds {
     }
 
     /// All that is open, for whoever goes on from here.
-    pub(in crate::stream) fn all(&self) -> Vec<Hold> {
+    pub(in crate::stream) fn all(&self) -> Vec<(Hold, Body)> {
         self.open.values().cloned().collect()
     }
 
@@ -144,10 +168,10 @@ impl Holds {
     }
 
     /// Takes a transaction off the list, after what was done is written down.
-    pub(super) fn close(&mut self, event_id: &str) {
-        if let Some(hold) = self.open.remove(event_id) {
-            self.ages.remove(&(hold.effective_time, hold.event_id));
-        }
+    pub(super) fn close(&mut self, event_id: &str) -> Option<(Hold, Body)> {
+        let held = self.open.remove(event_id)?;
+        self.ages.remove(&(held.0.effective_time, event_id.to_owned()));
+        Some(held)
     }
 
     /// What is open, oldest first, from after a place in that order; at most so many.
@@ -156,7 +180,7 @@ impl Holds {
         let from = after.map_or(Unbounded, Excluded);
         let ids = self.ages.range((from, Unbounded)).map(|((_, id), ())| id);
         let open = ids.filter(|id| !self.acts.contains_key(*id));
-        open.filter_map(|id| self.open.get(id)).take(limit).collect()
+        open.filter_map(|id| self.open.get(id)).map(|(hold, _)| hold).take(limit).collect()
     }
 
     /// How many are open, and how many were left out.
@@ -280,7 +304,7 @@ mod tests {
     fn the_first_who_acts_wins_and_what_cannot_be_written_is_undone() {
         let mut holds = Holds::default();
         for (id, time) in [("b", 2), ("a", 2), ("c", 1)] {
-            holds.add(hold(id, time));
+            holds.add(hold(id, time), [0, 0]);
         }
         assert_eq!(open(&holds), ["c", "a", "b"], "oldest first");
         assert_eq!(holds.list(Some((2, "a".to_owned())), 10)[0].event_id, "b");
@@ -298,7 +322,7 @@ mod tests {
         let mut holds = Holds::default();
         holds.done(act("a", "liu"));
         holds.done(act("a", "wang"));
-        holds.add(hold("a", 1));
+        holds.add(hold("a", 1), [0, 0]);
         assert!(open(&holds).is_empty());
         assert_eq!(holds.take(&act("a", "li")), Err(Refused::Done(act("a", "liu"))));
     }

@@ -115,7 +115,8 @@ impl Metrics {
         add("rule_hits", "Hits of live rules in this process", self.rule_hits.clone());
         let help = "Events for which a rule could not be evaluated, in this process";
         add("not_evaluable", help, self.not_evaluable.clone());
-        let help = "Events that break a law of packets, by the referee's finding, in this process";
+        let help =
+            "What the referee finds against the laws of packets, by finding, in this process";
         add("packet_findings", help, self.findings.clone());
         let help = "Rules that were read while the stream ran, by what became of them";
         add("rules_reloads", help, self.reloads.clone());
@@ -367,6 +368,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.decided(Verdict::Hold, ["many"].into_iter());
         metrics.not_evaluable("many", 3);
+        metrics.finding("refund_short", "refund");
         metrics.latency(false, 7);
         metrics.latency(true, 70);
         metrics.committed(Duration::from_millis(3));
@@ -403,6 +405,7 @@ mod tests {
             "hongxian_records_total{outcome=\"decided\"} 5",
             "hongxian_rule_hits_total{rule=\"many\"} 1",
             "hongxian_not_evaluable_total{rule=\"many\"} 3",
+            "hongxian_packet_findings_total{finding=\"refund_short\",kind=\"refund\"} 1",
             "hongxian_append_to_decided_seconds_bucket{le=\"0.01\"} 1",
             "hongxian_append_to_committed_seconds_bucket{le=\"0.05\"} 0",
             "hongxian_partition_lag_records{topic=\"events\",partition=\"1\"} 12",
@@ -422,6 +425,9 @@ mod tests {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(text.ends_with("# EOF\n"));
+        metrics.partition(("events", 1), None, 7, true);
+        let lag = "hongxian_partition_lag_records{";
+        assert!(text.contains(lag) && !metrics.text().contains(lag), "an old lag is none");
         let resident =
             text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
         let resident: u64 = resident.expect("of Linux").parse().expect("a number");

@@ -81,10 +81,10 @@ impl Server {
             );
         }
         let desk = Arc::new(Desk::new(http.answers_bytes));
+        read_acts(config, http, &desk)?;
         for fallen in &held.fallbacks {
             desk.remember_fallback(fallen);
         }
-        read_acts(config, http, &desk)?;
         let is_first = |source: &Reading| source.topic == http.topic;
         let first = input.sources.iter().position(is_first).unwrap_or(0);
         Server::start(config, bound, desk, (settings, first as u32))
