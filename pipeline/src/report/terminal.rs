@@ -109,11 +109,11 @@ impl Page {
             let first: Vec<_> = first.iter().map(|id| printable(id)).collect();
             let (kind, count, first) = (printable(kind), grouped(*count), first.join(", "));
             let value = match self.screen.lang {
-                Lang::En => format!("{count} of kind {kind}, first {first}"),
-                Lang::Zh => format!("{count} 个 {kind} 事件，首例 {first}"),
+                Lang::En => format!("{finding}: {count} of kind {kind}, first {first}"),
+                Lang::Zh => format!("{finding}：{count} 个 {kind} 事件，首例 {first}"),
             };
             let name = self.say("broken law", "违反红包规则");
-            rows.push(vec![format!("  {name} {finding}"), value]);
+            rows.push(vec![format!("  {name}"), value]);
         }
         if let Some(on_disk) = input.run.sorted_on_disk {
             let name = self.say("sorted on disk", "磁盘排序");

@@ -20,7 +20,7 @@ use crate::kafka::succeeds;
 use crate::support::START;
 
 /// Longer than anything takes on a loaded machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 const POLICY: &str = "allowed_lateness = \"2s\"\ndedup_window = \"1d\"\nidle_ms = 100\n";
 const FEATURES: &str = "[funds.t_count]\nover = [\"claim\"]\nkey = [\"account_id\"]\n\

@@ -69,7 +69,7 @@ fn memory_of(bench: &Bench) -> u64 {
 #[test]
 fn a_burst_of_dead_letters_does_not_fill_memory() {
     const LARGE: usize = 400 << 10;
-    const LETTERS: usize = 700;
+    const LETTERS: usize = 400;
     let Some(small) = Bench::new("burst-none", 2) else { return };
     small.send((0..5).map(|_| poison(0, LARGE)));
     let base = memory_of(&small);
@@ -77,7 +77,7 @@ fn a_burst_of_dead_letters_does_not_fill_memory() {
     bench.send((0..LETTERS).map(|_| poison(0, LARGE)));
     let most = memory_of(&bench);
     assert_eq!(bench.committed("dead").len(), LETTERS);
-    assert!(most < base + 170, "{most} MiB for 273 MiB of letters, {base} MiB for a few");
+    assert!(most < base + 110, "{most} MiB for 156 MiB of letters, {base} MiB for a few");
 }
 
 fn message(at: i64, time: i64, partition: i32) -> Sent {
