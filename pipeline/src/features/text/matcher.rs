@@ -31,8 +31,6 @@ pub struct Lexicon {
     forms: Vec<Form>,
     /// The symbols of the forms.
     patterns: Patterns,
-    /// The most runs of a form, taken apart: no entry that covers a run begins further to the left.
-    runs_max: usize,
     gate: Gate,
     joiner: Joiner,
     homophones: Homophones,
@@ -140,8 +138,6 @@ impl Lexicon {
         let sought = forms.iter().filter(|form| entries[form.entry as usize].category.is_some());
         let rows = sought.map(|form| &form.runs[..]);
         let gate = Gate::new(rows, &joiner.pairs(), &background);
-        let runs_max = forms.iter().map(|form| form.runs.len()).max().unwrap_or(0);
-        let runs_max = runs_max * joiner.pieces_max();
         let homophones = Homophones::new(&entries, &background);
         Lexicon {
             entries,
@@ -151,7 +147,6 @@ impl Lexicon {
             categories,
             forms,
             patterns,
-            runs_max,
             gate,
             joiner,
             homophones,
@@ -233,8 +228,9 @@ impl Lexicon {
             self.find_written(text, scratch);
             let Scratch { found, parts, .. } = scratch;
             let any_allowed = found.iter().any(|one| self.is_allowed(one));
+            let runs_max = found.iter().map(|one| one.last - one.first).max().unwrap_or(0);
             for one in found.iter().filter(|one| !self.is_allowed(one)) {
-                let covered = any_allowed && self.is_covered(one, found);
+                let covered = any_allowed && self.is_covered(one, found, runs_max);
                 let another = || one.variant && self.is_another(one, found);
                 if !covered && !another() {
                     self.take(one.entry, one.spelling, parts, hits);
@@ -422,10 +418,11 @@ impl Lexicon {
 
     /// Whether the longest entry that covers `hit`, itself included, is an allow-phrase. Of equals
     /// the allow-phrase wins, so that a file of one's own can switch a phrase off. A part speaks
-    /// for nobody else: alone it means nothing.
-    fn is_covered(&self, hit: &Found, found: &[Found]) -> bool {
+    /// for nobody else: alone it means nothing. None of `found` goes on for more than `runs_max`
+    /// runs after its first.
+    fn is_covered(&self, hit: &Found, found: &[Found], runs_max: u32) -> bool {
         let end = found.partition_point(|other| other.first <= hit.first);
-        let reach = |other: &&Found| other.first as usize + self.runs_max > hit.first as usize;
+        let reach = |other: &&Found| other.first + runs_max >= hit.first;
         let covers = found[..end].iter().rev().take_while(reach).filter(|other| {
             let speaks = (other.entry as usize) < self.wholes || other.entry == hit.entry;
             speaks && other.last >= hit.last

@@ -89,12 +89,12 @@ fn ways(own: &[Unit]) -> Vec<(Vec<char>, bool)> {
     ways
 }
 
-/// A run of a text: its symbol, its length, its first and its last place, and whether it is two
-/// pieces put together.
+/// A run of a text: its symbol, its length, its first and its last place, and whether some of it is
+/// two pieces put together.
 type Stretch = (char, usize, usize, usize, bool);
 
-/// The runs of a text with pieces put together from left to right: 雨 and 田, each alone, are 雷.
-/// Only characters that a phrase seeks are put together.
+/// The runs of a text with pieces put together from left to right: 雨 and 田, each alone, are 雷,
+/// and 雨田雨田 or 雨田雷 are a run of two. Only characters that a phrase seeks are put together.
 fn put_together(all: &[Unit], sought: impl Fn(char) -> bool) -> Vec<Stretch> {
     let mut runs: Vec<Stretch> = Vec::new();
     for (at, unit) in all.iter().enumerate() {
@@ -103,20 +103,21 @@ fn put_together(all: &[Unit], sought: impl Fn(char) -> bool) -> Vec<Stretch> {
             _ => runs.push((unit.0, 1, at, at, false)),
         }
     }
-    let mut out = Vec::new();
+    let mut out: Vec<Stretch> = Vec::new();
     let mut at = 0;
     while at < runs.len() {
         let two = runs[at..].iter().take(2).filter(|run| run.1 == 1).map(|run| run.0);
         let two: String = two.collect();
-        match APART.iter().find(|one| one.1 == two && sought(one.0)) {
-            Some((whole, _)) => {
-                out.push((*whole, 1, runs[at].2, runs[at + 1].3, true));
-                at += 2;
+        let one = match APART.iter().find(|one| one.1 == two && sought(one.0)) {
+            Some((whole, _)) => (*whole, 1, runs[at].2, runs[at + 1].3, true),
+            None => runs[at],
+        };
+        at += if one.4 { 2 } else { 1 };
+        match out.last_mut() {
+            Some(last) if last.0 == one.0 => {
+                *last = (last.0, last.1 + one.1, last.2, one.3, true);
             }
-            None => {
-                out.push(runs[at]);
-                at += 1;
-            }
+            _ => out.push(one),
         }
     }
     out
@@ -131,8 +132,7 @@ fn spelt_apart(
     (line, part): (&Line, &[Piece]),
 ) -> Option<(usize, usize, Grade)> {
     let want = run_lengths(&units(part));
-    // A phrase of one run has a symbol twice, which pieces put together are not.
-    if !here.iter().any(|one| one.4) || here.len() != want.len() || want.len() == 1 {
+    if !here.iter().any(|one| one.4) || here.len() != want.len() {
         return None;
     }
     let fits = |at: usize, length: usize| {
@@ -152,13 +152,13 @@ fn spelt_apart(
     let (head, tail) = (here[0], here[last]);
     let late = (head.2..head.3).rev().filter(|_| !head.4).find(|left| inked(*left));
     let start = late.map(|left| left + 1).into_iter().chain([head.2]).find(|start| {
-        let length = if head.4 { 1 } else { head.3 - start + 1 };
+        let length = if head.4 { head.1 } else { head.3 - start + 1 };
         let stuck = *start > 0 && !head.4 && glued(text, all, start - 1, line.boundary);
         fits(0, length) && !stuck
     })?;
     let early = (tail.2..tail.3).filter(|_| !tail.4).find(|left| inked(*left));
     let end = early.into_iter().chain([tail.3]).find(|end| {
-        let length = if tail.4 { 1 } else { end - tail.2 + 1 };
+        let length = if tail.4 { tail.1 } else { end - tail.2 + 1 };
         let stuck = !tail.4 && end + 1 < all.len() && glued(text, all, *end, line.boundary);
         fits(last, length) && !stuck
     })?;

@@ -80,11 +80,6 @@ impl Joiner {
         Joiner { by_first, firsts }
     }
 
-    /// The most pieces of a character.
-    pub(super) fn pieces_max(&self) -> usize {
-        self.by_first.values().flatten().map(|join| join.pieces.len()).max().unwrap_or(1)
-    }
-
     /// For each character that can be put together, two adjacent pieces of it, or one piece twice.
     pub(super) fn pairs(&self) -> Vec<(Symbol, Symbol)> {
         let joins = self.by_first.values().flatten();
@@ -101,8 +96,9 @@ impl Joiner {
     }
 
     /// Reads `runs` from left to right, putting together what can be, the most pieces first; where
-    /// pieces can make several characters, the one at `reading`. Returns how many readings there
-    /// are: 0 if nothing can be put together.
+    /// pieces can make several characters, the one at `reading`. What is put together is one run with
+    /// equal neighbours: 日寸日寸 and 日寸时 are 时时. Returns how many readings there are: 0 if
+    /// nothing can be put together.
     pub(super) fn join(
         &self,
         runs: &[Run],
@@ -120,25 +116,35 @@ impl Joiner {
         let mut at = 0;
         while let Some(run) = runs.get(at) {
             let join = self.join_at(&runs[at..]);
-            let length = match join {
+            let (run, length) = match join {
                 Some(join) => {
                     readings = readings.max(join.wholes.len());
                     let symbol = join.wholes[reading.min(join.wholes.len() - 1)];
                     let tail = &runs[at + join.pieces.len() - 1];
                     let whole = |edge: Edge| Edge { length: 1, class: Class::Other, ..edge };
                     let (start, end) = (whole(run.start), whole(tail.end));
-                    joined.push(Run { symbol, start, end, inner: None });
-                    join.pieces.len()
+                    (Run { symbol, start, end, inner: None }, join.pieces.len())
                 }
-                None => {
-                    joined.push(run.clone());
-                    1
-                }
+                None => (run.clone(), 1),
             };
-            let is_joined = join.is_some();
-            let (first, last) = (at as u32, (at + length - 1) as u32);
-            places.push(JoinedRun { first, last, joined: is_joined });
+            let last = (at + length - 1) as u32;
+            let place = JoinedRun { first: at as u32, last, joined: join.is_some() };
             at += length;
+            match joined.last_mut().zip(places.last_mut()) {
+                Some((before, place_before))
+                    if before.symbol == run.symbol && (place_before.joined || place.joined) =>
+                {
+                    let length = before.start.length + run.start.length;
+                    before.start.length = length;
+                    before.end = Edge { length, ..run.end };
+                    before.inner = None;
+                    *place_before = JoinedRun { last, joined: true, ..*place_before };
+                }
+                _ => {
+                    joined.push(run);
+                    places.push(place);
+                }
+            }
         }
         readings
     }

@@ -132,6 +132,8 @@ fn evasions_hit() {
         ("纟工包扌彐雨田", "红包扫雷 split 0..7"),
         ("貝者博", "赌博 split 0..3"),
         ("贝 者 博", "赌博 split 0..5"),
+        ("日寸日寸彩", "时时彩 split 0..5"),
+        ("时日寸采彡", "时时彩 split 0..5"),
         // By sound: homophones, pinyin, pictures, and a letter that is part of a word.
         ("红包扫蕾", "红包扫雷 homophone 0..4"),
         ("洪包扫累", "红包扫雷 homophones 0..4"),

@@ -140,8 +140,15 @@ fn ink() -> impl Strategy<Value = Piece> {
 
 fn part() -> impl Strategy<Value = Vec<Piece>> {
     let inside = prop::collection::vec(prop::sample::select(PIECES), 0..4);
-    (ink(), inside, ink())
-        .prop_map(|(first, inside, last)| [vec![first], inside, vec![last]].concat())
+    // One in two has a piece twice, as in 时时彩.
+    let twice = 0usize..12;
+    (ink(), inside, ink(), twice).prop_map(|(first, inside, last, twice)| {
+        let mut part = [vec![first], inside, vec![last]].concat();
+        if let Some(piece) = part.get(twice).copied() {
+            part.insert(twice, piece);
+        }
+        part
+    })
 }
 
 pub(super) fn phrase_line() -> impl Strategy<Value = Line> {
