@@ -31,8 +31,23 @@ target_dir() {
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}"
 }
 
+# Which build the scripts use: `dev` is that of scripts/test, slower, with which nothing is compiled twice.
+profile=${HONGXIAN_PROFILE:-release}
+
+program_dir() {
+    printf '%s\n' "$(target_dir)/${profile/#dev/debug}"
+}
+
+# build [OPTION...]: the program, with what else the options of cargo say. The dev build is of everything,
+# as scripts/test has it: with fewer targets, crates have fewer features and are compiled anew.
+build() {
+    local what=(-p hongxian "$@")
+    [[ $profile != dev ]] || what=(--workspace --all-targets)
+    cargo build --profile "$profile" --manifest-path "$root/Cargo.toml" "${what[@]}"
+}
+
 hongxian() {
-    "$(target_dir)/release/hongxian" "$@"
+    "$(program_dir)/hongxian" "$@"
 }
 
 # Whether somebody listens on a port of this machine.

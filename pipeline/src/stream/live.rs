@@ -261,8 +261,8 @@ impl Stream<'_> {
                 self.commit(beats, always)?;
                 since = Since::now();
             }
-            // Commits may be further apart than whoever asks has patience.
-            if due || reported.elapsed() >= REPORTED {
+            // Commits may be further apart than whoever asks has patience; and the last figures stay.
+            if interrupted || over || due || reported.elapsed() >= REPORTED {
                 self.report();
                 reported = Since::now();
             }
