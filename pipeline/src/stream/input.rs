@@ -345,11 +345,8 @@ fn bounds(
     loop {
         match consumer.fetch_watermarks(topic, partition, BOUNDS) {
             Ok((low, high)) => return Ok((low.max(0) as u64, high.max(0) as u64)),
-            // Brokers that have lost their session for a moment know of nothing.
-            Err(error) if is_unknown(&error) && since.elapsed() < BOUNDS => {
-                std::thread::sleep(AGAIN);
-            }
-            Err(error) if is_serious(&error) || since.elapsed() > limit => {
+            // Brokers that have lost their session for a while know of nothing.
+            Err(error) if since.elapsed() > limit || is_serious(&error) && !is_unknown(&error) => {
                 return Err(unreadable(topic, partition, &error));
             }
             Err(_) => std::thread::sleep(AGAIN),
@@ -506,6 +503,24 @@ mod tests {
             producer.flush(Duration::from_secs(10)).unwrap();
             assert_eq!(read(&mut input, 1, 4 * SLOW), 1, "it is there and is not read");
         }
+    }
+
+    /// Brokers that come back know of no partition at first, and that can last.
+    #[test]
+    fn a_partition_that_no_broker_knows_of_is_waited_for_as_brokers_are() {
+        let (brokers, mut cluster, _producer) = one_partition();
+        let open = |cluster: &Cluster| {
+            Input::open(cluster, &[("late".to_owned(), 0, Start::Earliest)]).map(drop)
+        };
+        cluster.connect_limit = 500;
+        assert!(matches!(open(&cluster), Err(Failure::Environment(_))));
+        cluster.connect_limit = 60_000;
+        std::thread::scope(|scope| {
+            let opened = scope.spawn(|| open(&cluster));
+            std::thread::sleep(BOUNDS + Duration::from_secs(1));
+            brokers.create_topic("late", 1, 1).unwrap();
+            assert!(opened.join().unwrap().is_ok());
+        });
     }
 
     /// Whatever the first client had fetched and nobody had taken is read again, and nothing twice.
