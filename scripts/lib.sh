@@ -41,9 +41,9 @@ program_dir() {
 # build [OPTION...]: the program, with what else the options of cargo say. The dev build is of everything,
 # as scripts/test has it: with fewer targets, crates have fewer features and are compiled anew.
 build() {
-    local what=(-p hongxian "$@")
+    local what=(-p hongxian)
     [[ $profile != dev ]] || what=(--workspace --all-targets)
-    cargo build --profile "$profile" --manifest-path "$root/Cargo.toml" "${what[@]}"
+    cargo build --profile "$profile" --manifest-path "$root/Cargo.toml" "${what[@]}" "$@"
 }
 
 hongxian() {

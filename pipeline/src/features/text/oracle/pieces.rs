@@ -140,7 +140,7 @@ fn ink() -> impl Strategy<Value = Piece> {
 
 fn part() -> impl Strategy<Value = Vec<Piece>> {
     let inside = prop::collection::vec(prop::sample::select(PIECES), 0..4);
-    // One in two has a piece twice, as in 时时彩.
+    // Between a sixth and five twelfths of them have a piece twice, as in 时时彩.
     let twice = 0usize..12;
     (ink(), inside, ink(), twice).prop_map(|(first, inside, last, twice)| {
         let mut part = [vec![first], inside, vec![last]].concat();
