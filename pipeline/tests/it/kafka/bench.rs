@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use hongxian::stopwatch::Since;
 use hongxian::stream::Cluster;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -78,13 +79,34 @@ pub(super) fn broker() -> Option<String> {
 }
 
 fn is_unknown(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+    use RDKafkaErrorCode as Code;
+    let unknown = [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::UnknownPartition];
+    error.rdkafka_error_code().is_some_and(|code| unknown.contains(&code))
 }
 
 fn is_away(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     let away = [Code::AllBrokersDown, Code::BrokerTransportFailure];
     error.rdkafka_error_code().is_some_and(|code| away.contains(&code))
+}
+
+/// The end of a topic's one partition; none where nobody has made the topic. A broker that has just
+/// lost its session may for a while know of no partition of a topic that is there.
+fn end_of(consumer: &BaseConsumer, topic: &str) -> Option<i64> {
+    let since = Since::now();
+    loop {
+        let error = match consumer.fetch_watermarks(topic, 0, PATIENCE) {
+            Ok((_, end)) => return Some(end),
+            Err(error) => error,
+        };
+        // Of all topics: a broker that is asked for one would make it.
+        let all = consumer.fetch_metadata(None, PATIENCE).expect("what topics there are");
+        if is_unknown(&error) && all.topics().iter().all(|known| known.name() != topic) {
+            return None;
+        }
+        assert!(since.elapsed() < PATIENCE, "{topic}: {error}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 impl Bench {
@@ -279,7 +301,7 @@ impl Bench {
         consumer.assign(&list).unwrap();
         let mut seen = Vec::new();
         // One that grows all the time has no end to come to.
-        let until = consumer.fetch_watermarks(&topic, 0, PATIENCE).map_or(0, |(_, high)| high);
+        let Some(until) = end_of(&consumer, &topic) else { return seen };
         loop {
             match consumer.poll(PATIENCE).expect("the end of the topic") {
                 Ok(message) if message.offset() >= until => return seen,
@@ -296,10 +318,8 @@ impl Bench {
                     });
                 }
                 Err(KafkaError::PartitionEOF(_)) => return seen,
-                // The stream makes it when it begins.
-                Err(error) if is_unknown(&error) => return seen,
-                // The client connects again.
-                Err(error) if is_away(&error) => {}
+                // The client connects and asks again.
+                Err(error) if is_away(&error) || is_unknown(&error) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,7 +1,6 @@
 //! Killed anywhere, a stream goes on as if nothing had happened; and there is one of it at a time.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use hongxian::stopwatch::Since;
 
 use super::bench::{Bench, PATIENCE, Sent, claim_json};
+use super::{said, still_runs};
 
 /// How a stream meets its end.
 #[derive(Clone, Copy, Debug)]
@@ -94,19 +94,11 @@ fn die(bench: &Bench, end: End) {
         End::After(time) => {
             let mut child = bench.spawn(&[]);
             std::thread::sleep(time);
-            assert_eq!(child.try_wait().unwrap(), None, "{}", said(&mut child));
+            still_runs(&mut child);
             child.kill().unwrap();
             child.wait().unwrap();
         }
     }
-}
-
-fn said(child: &mut Child) -> String {
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        stderr.read_to_string(&mut said).unwrap();
-    }
-    said
 }
 
 /// A second instance takes over, and what the first one would still write is never committed.
@@ -120,7 +112,7 @@ fn whoever_comes_later_fences_whoever_was_there() {
     let mut first = bench.spawn(&[]);
     let since = Since::now();
     while bench.committed("out").is_empty() {
-        assert_eq!(first.try_wait().unwrap(), None, "{}", said(&mut first));
+        still_runs(&mut first);
         assert!(since.elapsed() < PATIENCE, "nothing is decided");
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -20,6 +20,7 @@ mod snapshots;
 mod stored;
 
 use std::fs;
+use std::io::Read as _;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -95,6 +96,21 @@ fn ended(mut child: Child) -> (Option<i32>, String) {
     }
     let output = child.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Sees that a program has not ended by itself; what it said is told where it has.
+fn still_runs(child: &mut Child) {
+    let Some(status) = child.try_wait().unwrap() else { return };
+    panic!("it ended by itself, {status}: {}", said(child));
+}
+
+/// What a program that has ended said on standard error.
+fn said(child: &mut Child) -> String {
+    let mut said = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_end(&mut said).unwrap();
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// Waits until something is so.

@@ -13,7 +13,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore as _};
 
 use super::bench::{Bench, claim};
-use super::until;
+use super::{still_runs, until};
 
 const SECRET: &str = "never-to-be-seen";
 
@@ -124,7 +124,7 @@ fn killed_while_snapshots_are_put_and_moved_a_stream_decides_the_same() {
         }
         // Each second time not before something new has come to the store.
         until("nothing is put", || round % 2 == 1 || bench.stored() != before);
-        assert_eq!(child.try_wait().unwrap(), None);
+        still_runs(&mut child);
         child.kill().unwrap();
         child.wait().unwrap();
         let _ = fs::remove_dir_all(bench.path("snapshots"));
