@@ -19,7 +19,7 @@ use timely::communication::allocator::zero_copy::initialize::{
 use timely::communication::allocator::zero_copy::stream::Stream;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-use super::Peers;
+use super::{Peers, pulse};
 
 /// Whoever is done waits so long for what it has sent to be taken.
 const LAST_WORDS: Duration = Duration::from_secs(20);
@@ -45,12 +45,17 @@ impl Watch {
         self.failed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether nobody is missed any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.done.load(Ordering::Relaxed) || self.has_failed()
+    }
+
     /// The first process that was lost.
     pub(crate) fn lost(&self) -> Option<&str> {
         self.lost.get().map(String::as_str)
     }
 
-    fn lose(&self, remote: &str) {
+    pub(super) fn lose(&self, remote: &str) {
         if !self.done.load(Ordering::Relaxed) && !self.has_failed() {
             self.lost.get_or_init(|| remote.to_owned());
         }
@@ -67,7 +72,7 @@ pub(crate) struct Allocators {
 impl Peers {
     /// Hands the connections over to timely. `watch` hears of what breaks.
     pub(crate) fn allocators(self, watch: &Arc<Watch>) -> io::Result<Allocators> {
-        let Peers { place, workers, sockets } = self;
+        let Peers { place, workers, sockets, pulses } = self;
         let link = |(process, socket): (usize, Option<TcpStream>)| {
             let open = |stream: TcpStream| {
                 stream.set_read_timeout(None)?;
@@ -83,6 +88,9 @@ impl Peers {
             ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
         let (builders, threads) =
             initialize_networking_from_sockets(inside, links, place.process, workers, hooks)?;
+        let beating = (0..).zip(pulses);
+        let beating = beating.filter_map(|(at, stream)| Some((place.name(at), stream?)));
+        pulse::watch(beating.collect(), watch.clone())?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
         Ok(Allocators { builders, threads })
     }

@@ -27,7 +27,7 @@ const ASKED_TIMES: u32 = 5;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 
 /// What every connection begins with: it tells a process of a cluster from any other client.
-const MAGIC: &[u8; 16] = b"hongxian-peers-1";
+const MAGIC: &[u8; 16] = b"hongxian-peers-2";
 /// Terms are a few hashes.
 const TERMS_BYTES_MAX: usize = 1 << 16;
 /// What process 0 says before a run: rules and models, compressed, all that decided so far.
@@ -36,6 +36,7 @@ const WORD_BYTES_MAX: usize = 1 << 30;
 /// Who a process is and how it was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hello {
+    line: Line,
     process: u32,
     processes: u32,
     workers: u32,
@@ -44,7 +45,18 @@ struct Hello {
     hosts: u64,
 }
 
-const HELLO_BYTES: usize = 16 + 3 * 4 + 2 * 8;
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// The run.
+    Work,
+    /// To hear whether the other process runs.
+    Pulse,
+}
+
+const LINES: [Line; 2] = [Line::Work, Line::Pulse];
+
+const HELLO_BYTES: usize = 16 + 4 * 4 + 2 * 8;
 
 /// Whether the waiting is to end.
 type Stop<'s> = &'s dyn Fn() -> bool;
@@ -67,16 +79,20 @@ impl Place {
         };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let mut sockets: Vec<Option<TcpStream>> = (0..self.hosts.count()).map(|_| None).collect();
+        let none = || (0..self.hosts.count()).map(|_| None).collect();
+        let mut sockets: [Vec<Option<TcpStream>>; 2] = [none(), none()];
         let mut others = Vec::new();
         let since = Since::now();
         loop {
-            for (process, socket) in sockets.iter_mut().enumerate().take(self.process) {
-                if socket.is_none()
-                    && let Some((stream, hello)) = call(self.address(process), &own)
-                {
-                    *socket = Some(stream);
-                    others.push((process, hello));
+            for (sockets, line) in sockets.iter_mut().zip(LINES) {
+                let own = Hello { line, ..own };
+                for (process, socket) in sockets.iter_mut().enumerate().take(self.process) {
+                    if socket.is_none()
+                        && let Some((stream, hello)) = call(self.address(process), &own)
+                    {
+                        *socket = Some(stream);
+                        others.push((process, hello));
+                    }
                 }
             }
             while let Ok((stream, _)) = listener.accept() {
@@ -86,7 +102,7 @@ impl Place {
                     return Err(self.twice(process));
                 }
                 // One that comes again gave up the first time.
-                if let Some(socket) = sockets.get_mut(process) {
+                if let Some(socket) = sockets[hello.line as usize].get_mut(process) {
                     *socket = Some(stream);
                 }
                 others.push((process, hello));
@@ -94,12 +110,14 @@ impl Place {
             for (process, hello) in others.drain(..) {
                 self.compare(process, &own, &hello)?;
             }
-            let missing: Vec<String> = (0..sockets.len())
-                .filter(|process| *process != self.process && sockets[*process].is_none())
+            let is_missing = |process: usize| sockets.iter().any(|line| line[process].is_none());
+            let missing: Vec<String> = (0..self.hosts.count())
+                .filter(|process| *process != self.process && is_missing(*process))
                 .map(|process| self.name(process))
                 .collect();
             if missing.is_empty() {
-                return Ok(Peers { place: self, workers, sockets });
+                let [sockets, pulses] = sockets;
+                return Ok(Peers { place: self, workers, sockets, pulses });
             }
             if stop() {
                 return Err(Failure::Interrupted);
@@ -120,6 +138,7 @@ impl Place {
         let format = crate::snapshot::FORMAT;
         let hosts: String = self.hosts.addresses().map(|host| format!("{host}\n")).collect();
         Hello {
+            line: Line::Work,
             process: self.process as u32,
             processes: self.hosts.count() as u32,
             workers: workers as u32,
@@ -276,7 +295,7 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
 impl Hello {
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        for number in [self.process, self.processes, self.workers] {
+        for number in [self.line as u32, self.process, self.processes, self.workers] {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(self.built.to_le_bytes());
@@ -292,6 +311,7 @@ impl Hello {
             number.iter().rev().fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
         };
         Some(Hello {
+            line: *LINES.get(next(4) as usize)?,
             process: next(4) as u32,
             processes: next(4) as u32,
             workers: next(4) as u32,

@@ -3,11 +3,12 @@
 //! [`Place::meet`] connects them, and they say to each other with what they were called; before
 //! anything is decided they [`agree`](Peers::agree) on what they have read. After that the
 //! connections are timely's. A process that goes without a word is noticed by the others at once
-//! (`link`), and all of them end.
+//! (`link`), one that is frozen after a while (`pulse`), and all of them end.
 
 mod hosts;
 mod link;
 mod meet;
+mod pulse;
 
 use std::net::TcpStream;
 
@@ -22,6 +23,8 @@ pub struct Peers {
     workers: usize,
     /// To each other process, in their order; none to this one.
     sockets: Vec<Option<TcpStream>>,
+    /// The same once more, by which they hear whether the others run.
+    pulses: Vec<Option<TcpStream>>,
 }
 
 /// Something that must be the same in all processes.

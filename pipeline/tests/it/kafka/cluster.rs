@@ -104,6 +104,26 @@ fn a_stream_of_several_processes_decides_what_one_does() {
     assert_eq!(bench.replayed("2").0, bench.digest());
 }
 
+/// The system of a frozen process answers for it, for ever: the others notice all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_is_frozen_is_lost() {
+    let Some(bench) = bench("cluster-frozen", 2, 1) else { return };
+    let mut children = start_all(&bench, 2);
+    bench.send((0..100).map(|at| claim(at, 0)));
+    await_decisions(&bench, 50);
+    signal(&children[1], "-STOP");
+    let mut frozen = children.pop().unwrap();
+    let output = &ended(children)[0];
+    assert_eq!(output.status.code(), Some(3), "{}", told(output));
+    assert!(told(output).contains("process 1 (127.0.0.1:"), "{}", told(output));
+    frozen.kill().unwrap();
+    frozen.wait().unwrap();
+    let (run, _) = once(&bench, 2);
+    assert_eq!(run["counts"]["decided"], 100);
+    assert_eq!(bench.replayed("2").0, bench.digest());
+}
+
 /// The shipped rules, with clusters and all keepers, over a story.
 #[test]
 fn the_shipped_rules_decide_the_same_in_several_processes() {
