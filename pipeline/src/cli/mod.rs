@@ -181,7 +181,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "kafka")]
         Command::Stream(arguments) => stream::run(&arguments, shown),
         #[cfg(feature = "kafka")]
-        Command::InputLog(arguments) => stream::export(&arguments),
+        Command::InputLog(arguments) => stream::export(&arguments, shown),
         Command::Packet(command) => packet::run(&command, shown),
         Command::Text(command) => text::run(&command, shown),
         Command::Devices(command) => devices::run(&command),

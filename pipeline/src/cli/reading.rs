@@ -59,6 +59,7 @@ pub(super) fn again<T>(
 impl Progress for Reading {
     fn begin(&self, bytes: u64) {
         self.bar.set_length(bytes);
+        self.bar.set_position(0);
     }
 
     fn advance(&self, bytes: u64, _records: u64) {

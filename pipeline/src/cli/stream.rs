@@ -1,19 +1,23 @@
 //! `hongxian stream` and `hongxian input-log`.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::flag;
 
 use super::backtest::tell_of;
 use super::reading::Reading;
 use super::{Shown, duration, note, print, time};
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Failure, Lang};
+use crate::report::grouped;
 use crate::run::ModelPaths;
-use crate::stream::{self, Config, Ended, How, Overrides, Span};
+use crate::stopwatch::Since;
+use crate::stream::{self, Config, Ended, How, Overrides, Progress, Span};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -26,8 +30,9 @@ pub(super) struct Arguments {
     /// connect_limit, waiting_mib (memory for events that wait for others before them),
     /// max_skew (how far a partition is read ahead of one that is behind), reload_after
     /// (rules and models are read again when their files have changed and then been still for so long; a
-    /// SIGHUP has the same effect at any time); [days] with dir, interval and keep, where what is decided
-    /// is kept as a run directory a day; [extra] with the types of columns of one's own;
+    /// SIGHUP has the same effect at any time); [days] with dir and interval,
+    /// where what is decided is kept as a run directory a day (of as many days as the policy.toml of
+    /// the rules says); [extra] with the types of columns of one's own;
     /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" };
     /// [cluster] with hosts (["a:7101", "b:7101"]), the addresses of several processes; [http] with listen
     /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
@@ -118,18 +123,27 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let terminated = end_on_sigterm(&interrupted);
     let progress = Reading::begin(&interrupted);
+    let line = Line::begin(shown);
+    let is_logged = config.http.is_some();
     let how = How {
         place: config.place(arguments.process)?,
         once: arguments.once,
         interrupted,
         reload: reload_on_sighup(),
         crash_at: arguments.crash_at,
-        tell: &|said| note(said, shown),
+        tell: &|said| {
+            line.bar.suspend(|| match is_logged {
+                true => tracing::info!("{}", said.text(shown.lang)),
+                false => note(said, shown),
+            });
+        },
+        progress: &|progress| line.show(progress),
     };
     if how.place.as_ref().is_some_and(|place| place.process() > 0) {
         return follow(&config, &how, (&progress, &terminated), arguments.json);
     }
     let ended = stream::stream(&config, &how);
+    line.bar.finish_and_clear();
     progress.end();
     let terminated = terminated.load(Ordering::Relaxed);
     let Ended { counts, digest, written, interrupted, by_other } = match ended {
@@ -171,6 +185,48 @@ fn follow(
     }
     let interrupted = how.interrupted.load(Ordering::Relaxed);
     if interrupted && !terminated { Err(Failure::Partial) } else { Ok(()) }
+}
+
+/// How far a stream is, on standard error where that is a terminal.
+struct Line {
+    bar: ProgressBar,
+    shown: Shown,
+    /// Decisions when it was last told, and when that was.
+    last: Cell<Option<(u64, Since)>>,
+}
+
+impl Line {
+    fn begin(shown: Shown) -> Line {
+        let bar = ProgressBar::new_spinner();
+        let bar = match ProgressStyle::with_template("{msg}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Line { bar, shown, last: Cell::new(None) }
+    }
+
+    fn show(&self, Progress { counts, live, lag }: &Progress) {
+        let decided = counts.decided;
+        let last = self.last.replace(Some((decided, Since::now())));
+        let rate = last.map_or(0.0, |(before, since)| {
+            decided.saturating_sub(before) as f64 / since.elapsed().as_secs_f64().max(1e-3)
+        });
+        let (decided, refused) = (grouped(decided), grouped(counts.rejected));
+        let rate = grouped(rate as u64);
+        let behind = lag.map_or("?".to_owned(), grouped);
+        self.bar.set_message(match (self.shown.lang, live) {
+            (Lang::En, true) => {
+                format!("{decided} decided, {rate}/s, {refused} refused, {behind} records behind")
+            }
+            (Lang::En, false) => format!("replaying: {decided} decided again, {rate}/s"),
+            (Lang::Zh, true) => {
+                format!(
+                    "已决策 {decided} 条，{rate} 条/秒，拒收 {refused} 条，落后 {behind} 条记录"
+                )
+            }
+            (Lang::Zh, false) => format!("正在重放：已重新决策 {decided} 条，{rate} 条/秒"),
+        });
+    }
 }
 
 /// What happens while a stream is reached by HTTP, a line each: for people on a terminal, else JSON.
@@ -230,11 +286,11 @@ pub(super) struct ExportArguments {
     json: bool,
 }
 
-pub(super) fn export(arguments: &ExportArguments) -> Result<(), Failure> {
+pub(super) fn export(arguments: &ExportArguments, shown: Shown) -> Result<(), Failure> {
     let brokers = arguments.brokers.clone();
     let config = Config::read(&arguments.config, &Overrides { brokers, ..Overrides::default() })?;
     let span = Span { from: arguments.from, to: arguments.to };
-    let exported = stream::export(&config, span, &arguments.out)?;
+    let exported = stream::export(&config, span, &arguments.out, &|said| note(said, shown))?;
     if arguments.json {
         print(&format!("{:#}\n", serde_json::json!(exported)));
         return Ok(());

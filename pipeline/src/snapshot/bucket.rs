@@ -283,7 +283,7 @@ impl Bucket {
     /// never whole. What is newer than the one just put is somebody else's who is at work.
     fn remove_old(&self, put: u64, keep: usize) -> Result<(), Error> {
         let listed = self.list()?;
-        let whole = listed.iter().rev().filter(|listed| listed.is_whole());
+        let whole = listed.iter().rev().filter(|one| one.number <= put && one.is_whole());
         let oldest = whole.map(|listed| listed.number).nth(keep - 1).unwrap_or(0);
         for Listed { number, name, objects } in &listed {
             let manifest = self.key(&format!("{name}/{MANIFEST}"));

@@ -197,8 +197,9 @@ impl Store {
         let mut file = File::create(directory.join(MANIFEST))?;
         writeln!(file, "{line}\n{}", blake3::hash(line.as_bytes()).to_hex())?;
         self.put_in_place(directory, number)?;
-        let old = self.numbers()?.into_iter().rev().skip(self.keep);
-        for number in old {
+        // Numbers rise: one that is greater is another's, who may have been here before.
+        let own = self.numbers()?.into_iter().rev().filter(|other| *other <= number);
+        for number in own.skip(self.keep) {
             take_away(&self.path(number))?;
         }
         Ok(written)
@@ -448,6 +449,13 @@ mod tests {
         store.write(201, serde_json::json!(201), &state(201)).expect("it can be written");
         assert_eq!(found(&store), (Some(201), 0));
         assert!(!folder.join(REMOVED).exists());
+    }
+
+    /// Whoever wrote them, and is no more, had come further: they are in nobody's way.
+    #[test]
+    fn the_last_are_kept_beside_those_of_greater_numbers() {
+        let (_directory, store) = written(&[51, 53, 5, 6, 7]);
+        assert_eq!(store.numbers().expect("they can be listed"), [6, 7, 51, 53]);
     }
 
     /// Every byte of each file changed, and each file cut at every length: it is seen, and the one

@@ -67,12 +67,12 @@ impl Added {
         Some(Failure::Environment(Message::new(
             format!(
                 "the topic {topic} has {now} partitions, and the stream began with {was}: it reads \
-                 no others, and has ended at its last commit; begin a stream of another name, or \
-                 bring the events to a topic of its own"
+                 no others, and has ended at its last commit; begin a stream of another name \
+                 with control and output topics of its own, or bring the events to another topic"
             ),
             format!(
                 "主题 {topic} 现有 {now} 个分区，而流开始时为 {was} 个：流不读取其他分区，已在最后一次提交处\
-                 结束；请以新的名称开始另一个流，或把事件写入单独的主题"
+                 结束；请以新的名称、新的控制主题与输出主题另起一个流，或把事件写入其他主题"
             ),
         )))
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3;
 
 use super::bundle::{Bundle, Part};
 use super::config::Config;
@@ -13,7 +14,7 @@ use super::input::{Input, Start};
 use crate::changes::Deciders;
 use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
-use crate::source::log::Heartbeat;
+use crate::source::log::{Arrived, Heartbeat};
 
 /// The version of these records.
 pub(super) const VERSION: u32 = 2;
@@ -75,6 +76,9 @@ pub(super) struct Fallen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Begin {
     pub(super) version: u32,
+    /// By chance: another stream of the same settings, after this one's topics are gone, has another.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) id: String,
     /// The partitions in the order of their numbers, and where each began.
     pub(super) partitions: Vec<Source>,
     pub(super) allowed_lateness_ms: i64,
@@ -134,8 +138,25 @@ pub(super) struct Place {
     pub(super) resume_offset: u64,
     /// The first offset that was not read.
     pub(super) next_offset: u64,
+    /// The last record before it; none before any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Last>,
     /// The largest event time so far, heartbeats included; none before any.
     pub(super) event_time_max: Option<i64>,
+}
+
+/// A record by which a topic is known again: one that was made anew, and is as long, has others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Last {
+    pub(super) offset: u64,
+    /// XXH3 of its value.
+    hash: u64,
+}
+
+impl Last {
+    pub(super) fn of(record: &Arrived) -> Last {
+        Last { offset: record.offset, hash: xxh3::xxh3_64(&record.value) }
+    }
 }
 
 /// What the control topic holds.
@@ -226,7 +247,7 @@ impl Held {
 }
 
 impl Begin {
-    /// What a stream begins with; where it begins in each partition.
+    /// What a stream begins with; where it begins in each partition. It has no id before it does.
     pub(super) fn new(
         config: &Config,
         sources: Vec<Source>,
@@ -234,6 +255,7 @@ impl Begin {
     ) -> Begin {
         Begin {
             version: VERSION,
+            id: String::new(),
             partitions: sources,
             allowed_lateness_ms: settings.times.allowed_lateness,
             max_ahead_ms: settings.times.max_ahead,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rdkafka::message::OwnedHeaders;
 
-use super::control::{Counted, Held, Place, Resume};
+use super::control::{Counted, Held, Last, Place, Resume};
 use super::days::{At, Days};
 use super::http::Watch;
 use super::input::Fetched;
@@ -82,6 +82,7 @@ struct Partition {
     partition: i32,
     watermark: Watermark,
     next_offset: u64,
+    last: Option<Last>,
 }
 
 /// A refused record.
@@ -109,11 +110,13 @@ impl Engine {
         let source = |(at, (topic, partition, start)): (usize, &(String, i32, u64))| {
             let mut watermark = Watermark::new(lateness, held.of(at as u32));
             watermark.pass(*start);
+            let place = held.resume.as_ref().and_then(|resume| resume.partitions.get(at));
             Partition {
                 topic: topic.clone(),
                 partition: *partition,
                 watermark,
                 next_offset: *start,
+                last: place.and_then(|place| place.last),
             }
         };
         Engine {
@@ -179,6 +182,7 @@ impl Engine {
         }
         source.watermark.pass(next_offset);
         source.next_offset = next_offset;
+        source.last = arrived.last().map(Last::of).or(source.last);
         for reject in block.rejects {
             self.refuse(at, reject, &records);
         }
@@ -454,6 +458,7 @@ impl Engine {
         let place = |(source, first): (&Partition, Option<u64>)| Place {
             resume_offset: first.unwrap_or(source.next_offset),
             next_offset: source.next_offset,
+            last: source.last,
             event_time_max: Some(source.watermark.event_time_max()).filter(|time| *time > i64::MIN),
         };
         Resume {

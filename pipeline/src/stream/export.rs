@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Places;
 use super::config::Config;
+use super::connect::{Tell, wait};
 use super::control::{Begin, Held, Resume};
 use super::input::{Input, Start, first_since};
 use super::reload;
+use super::start::check_last_records;
 use crate::diagnostic::{Failure, Message, unwritable};
 use crate::expr::format_duration;
 use crate::source::log::{Heartbeat, LOG_VERSION};
@@ -46,7 +48,13 @@ pub struct Exported {
 /// # Errors
 /// When there is no such stream or nothing was appended in the span (exit 2), records are gone, or
 /// the disk fails (exit 3).
-pub fn export(config: &Config, span: Span, out: &Path) -> Result<Exported, Failure> {
+pub fn export(
+    config: &Config,
+    span: Span,
+    out: &Path,
+    tell: Tell<'_>,
+) -> Result<Exported, Failure> {
+    wait(&config.cluster, &config.cluster.consumer()?, tell, &|| false)?;
     let held = Held::read(config)?;
     let (Some(begin), Some(resume)) = (&held.begin, &held.resume) else {
         let topic = &config.control;
@@ -78,6 +86,7 @@ pub fn export(config: &Config, span: Span, out: &Path) -> Result<Exported, Failu
         .collect();
     let mut exported = Exported { records: vec![0; files.len()], ..Exported::default() };
     let mut input = Input::open(&config.cluster, &starts)?;
+    check_last_records(&config.cluster, &input, resume)?;
     for (source, part) in input.sources.iter_mut().zip(&parts) {
         source.end = part.end;
         source.at_end |= source.position >= source.end;

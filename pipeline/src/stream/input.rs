@@ -64,6 +64,8 @@ pub(super) struct Reading {
     queue: PartitionQueue<Watching>,
     /// What came before the partition had a queue of its own.
     early: VecDeque<Fetched>,
+    /// The first offset that was there when it was opened.
+    pub(super) first: u64,
     /// Where reading began.
     pub(super) start: u64,
     /// The next offset.
@@ -91,17 +93,18 @@ impl Input {
                 Start::At(offset) if (low..=high).contains(&offset) => offset,
                 Start::At(offset) => return Err(gone((topic, *partition), offset, (low, high))),
             };
-            found.push((topic.clone(), *partition, start, high));
+            found.push((topic.clone(), *partition, start, (low, high)));
         }
         let places = found.iter().map(|(topic, at, start, _)| (topic.as_str(), *at, *start));
         let queues = assigned(&consumer, places)?;
         let mut sources = Vec::new();
-        for ((topic, partition, start, end), queue) in found.into_iter().zip(queues) {
+        for ((topic, partition, start, (first, end)), queue) in found.into_iter().zip(queues) {
             sources.push(Reading {
                 topic,
                 partition,
                 queue,
                 early: VecDeque::new(),
+                first,
                 start,
                 position: start,
                 end,

@@ -8,6 +8,7 @@ use super::config::Config;
 use super::connect::Tell;
 use super::control::{Counted, Entry, Held, Resume};
 use super::days::{self, Days};
+use super::ends::UNHEARD;
 use super::engine::{Engine, Topics};
 use super::export;
 use super::http::{self, Server, Watch};
@@ -56,6 +57,19 @@ pub struct How<'h> {
     pub crash_at: Option<u64>,
     /// Hears what whoever runs it should know.
     pub tell: Tell<'h>,
+    /// Hears how far it is, again and again.
+    pub progress: &'h dyn Fn(&Progress),
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What became of all records since the stream began; while the past is replayed, of those so far.
+    pub counts: Counted,
+    /// Whether the past has been replayed.
+    pub live: bool,
+    /// Records that no partition has more of that were not read; none where brokers do not say.
+    pub lag: Option<u64>,
 }
 
 /// What came of a stream.
@@ -132,6 +146,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         written,
         snapshots,
         rules,
+        heard: None,
     };
     stream.report_rules();
     if let Some(resume) = &held.resume {
@@ -149,7 +164,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         && !ended.interrupted
         && let Some(out) = &config.out
     {
-        write_run(config, out, &ended)?;
+        write_run(config, out, &ended, how.tell)?;
     }
     Ok(ended)
 }
@@ -217,6 +232,8 @@ pub(super) struct Stream<'s> {
     pub(super) written: u64,
     pub(super) snapshots: Snapshots,
     pub(super) rules: Rules,
+    /// Whether all partitions' brokers were heard when it was last looked.
+    heard: Option<bool>,
 }
 
 impl Stream<'_> {
@@ -418,12 +435,24 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Says to whoever asks how far the stream is.
+    /// Says to whoever asks how far the stream is, and when brokers fall silent.
     fn report(&mut self) {
+        let lags: Vec<Option<u64>> =
+            (0..self.input.sources.len()).map(|at| self.input.lag(at)).collect();
+        let lag = lags.iter().copied().try_fold(0, |most, lag| lag.map(|lag| most.max(lag)));
+        let (counts, live) = (self.engine.counts(), self.engine.is_live());
+        (self.how.progress)(&Progress { counts, live, lag });
+        // Before the first word of a client nothing is known.
+        if lag.is_some() || self.heard == Some(true) {
+            if self.heard.is_some_and(|heard| heard != lag.is_some()) {
+                (self.how.tell)(&of_brokers(lag.is_some()));
+            }
+            self.heard = Some(lag.is_some());
+        }
         if self.engine.watch.is_none() {
             return;
         }
-        let (live, input, reader) = (self.engine.is_live(), &self.input, self.reader());
+        let (input, reader) = (&self.input, self.reader());
         let paused: Vec<bool> =
             (0..input.sources.len()).map(|at| reader.is_ahead(at, input, &self.engine)).collect();
         let watermarks: Vec<i64> =
@@ -431,7 +460,7 @@ impl Stream<'_> {
         let waiting = (self.engine.waiting(), self.engine.waiting_bytes());
         // What was committed has been told; a repeat that somebody waits for commits nothing.
         let told = live && !self.engine.is_waited_for();
-        let (counts, resume) = (self.engine.counts(), (!told).then(|| self.engine.resume()));
+        let resume = (!told).then(|| self.engine.resume());
         let Some(watch) = &mut self.engine.watch else { return };
         if let Some(resume) = resume {
             watch.passed(&resume);
@@ -440,14 +469,12 @@ impl Stream<'_> {
             watch.desk.set_live();
             watch.desk.metrics.counts(counts);
         }
-        let mut most = Some(0);
         for (at, watermark) in watermarks.into_iter().enumerate() {
-            let (source, lag) = (&input.sources[at], input.lag(at));
+            let source = &input.sources[at];
             let place = (source.topic.as_str(), source.partition);
-            watch.desk.metrics.partition(place, lag, watermark, paused[at]);
-            most = most.zip(lag).map(|(most, lag)| most.max(lag));
+            watch.desk.metrics.partition(place, lags[at], watermark, paused[at]);
         }
-        watch.desk.metrics.state(waiting, live, most);
+        watch.desk.metrics.state(waiting, live, lag);
         if let Some(figures) = self.snapshots.figures() {
             watch.desk.metrics.snapshots(&figures);
         }
@@ -489,6 +516,21 @@ impl Stream<'_> {
             by_other: false,
         }
     }
+}
+
+/// That brokers have fallen silent, or are heard again.
+fn of_brokers(heard: bool) -> Message {
+    if heard {
+        return Message::new("the brokers are heard again", "代理已恢复应答");
+    }
+    let seconds = UNHEARD.as_secs();
+    Message::new(
+        format!(
+            "nothing was heard of a partition's broker for {seconds} s: nothing of it is read until it \
+             is back"
+        ),
+        format!("某分区的代理已有 {seconds} 秒没有应答：恢复之前不会读取其数据"),
+    )
 }
 
 /// How an engine is given what its input has.
@@ -595,9 +637,14 @@ pub(super) fn replay_falls_short() -> Failure {
 
 /// Writes the run directory: the input log as the topics have it, and the backtest of it, whose
 /// decisions must be those of the stream.
-fn write_run(config: &Config, out: &std::path::Path, ended: &Ended) -> Result<(), Failure> {
+fn write_run(
+    config: &Config,
+    out: &std::path::Path,
+    ended: &Ended,
+    tell: Tell<'_>,
+) -> Result<(), Failure> {
     let log = out.join("input-log");
-    let exported = export::export(config, export::Span::default(), &log)?;
+    let exported = export::export(config, export::Span::default(), &log, tell)?;
     let request = Request {
         events: Events::Log { path: log, lateness: None },
         pseudonyms: config.pseudonyms.clone(),

@@ -66,6 +66,9 @@ pub struct Produced {
     pub partitions: u32,
 }
 
+/// Rejects that are told of, of those there are; a backtest of the files writes down all.
+const REJECTS_TOLD: usize = 5;
+
 /// Counts what brokers took, and what they did not.
 #[derive(Default)]
 struct Deliveries {
@@ -110,6 +113,15 @@ pub fn produce(
     })?;
     let memory = SortMemory { bytes: request.sort_memory, folder: scratch.path().to_owned() };
     let Taken { events, rejects, .. } = intake.take(&schema, Times::default(), memory, progress)?;
+    for reject in rejects.iter().take(REJECTS_TOLD) {
+        let path = paths.get(reject.source as usize).map(|path| path.display().to_string());
+        let (path, at) = (path.unwrap_or_default(), reject.at);
+        let (code, detail) = (reject.code.name(), &reject.detail);
+        tell(&Message::new(
+            format!("{path}, line or row {at}, is not produced: {code}: {detail}"),
+            format!("{path} 第 {at} 行未写入：{code}：{detail}"),
+        ));
+    }
     // The clock of the topic is the broker's: a producer whose clock is wrong cannot hide it.
     let config = [("message.timestamp.type", "LogAppendTime")];
     let partitions = ensure_topic(cluster, &consumer, (topic, request.partitions), &config)?;

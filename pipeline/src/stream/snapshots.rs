@@ -9,8 +9,8 @@
 //! write the frozen image. Where it stood still for long it says so. Before, and after, memory is put
 //! on large pages beside the stream: with those, freezing takes milliseconds.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -275,9 +275,9 @@ impl Snapshots {
         })?;
         if held.begin.as_ref() != Some(&about.begin) {
             return Err(Message::new(
-                "it is of another stream, or of one with other rules; give each stream a snapshot \
-                 directory of its own",
-                "它属于另一个流，或规则不同的流；请为每个流使用各自的快照目录",
+                "it is of another stream, of one with other rules, or of one of this name whose topics \
+                 are gone; give each stream a snapshot directory of its own",
+                "它属于另一个流、规则不同的流，或主题已不存在的同名流；请为每个流使用各自的快照目录",
             ));
         }
         if about.layout != self.layout {
@@ -314,13 +314,11 @@ impl Snapshots {
         found: Option<&FoundSnapshot>,
         tell: Tell<'_>,
     ) -> Snapshots {
-        if let Some(settings) = &self.settings {
-            let path = settings.dir.join(OWNER);
-            let made = fs::create_dir_all(&settings.dir);
-            if let Err(error) = made.and_then(|()| fs::write(path, &self.owner)) {
-                // Nor can snapshots be, which is said each time, and is no reason to stop.
-                tell(&unusable(&settings.dir, &error));
-            }
+        if let Some(settings) = &self.settings
+            && let Err(error) = claim(&settings.dir, &self.owner)
+        {
+            // Nor can snapshots be, which is said each time, and is no reason to stop.
+            tell(&unusable(&settings.dir, &error));
         }
         let last = found.map(|found| found.resume.serial);
         let uploads = self.settings.as_ref().zip(self.bucket.clone()).map(|(settings, bucket)| {
@@ -397,8 +395,12 @@ impl Snapshots {
             begin: begin.clone(),
             resume: resume.clone(),
         };
+        let owner = self.owner.clone();
+        let dir = settings.dir.clone();
         let write = move || {
             let since = Since::now();
+            // Somebody may have taken away the directory, and another stream may have come.
+            claim(&dir, &owner)?;
             let about = serde_json::to_value(about).map_err(io::Error::other)?;
             if days.is_some_and(|days| days.recv().is_err()) {
                 return Err(io::Error::other("the days before it cannot be written"));
@@ -449,6 +451,20 @@ impl Snapshots {
     pub(super) fn figures(&self) -> Option<Figures> {
         let uploads = self.uploads.as_ref().map(Uploads::figures);
         self.settings.as_ref().map(|_| Figures { uploads, ..self.figures })
+    }
+}
+
+/// Says in a directory whose it is, unless it is another's.
+fn claim(dir: &Path, owner: &str) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    match File::create_new(dir.join(OWNER)) {
+        Ok(mut file) => file.write_all(owner.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let whose = fs::read_to_string(dir.join(OWNER))?;
+            let theirs = || io::Error::other(format!("it is that of the stream {}", whose.trim()));
+            if whose == owner { Ok(()) } else { Err(theirs()) }
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -533,4 +549,21 @@ fn unusable(directory: &Path, error: &io::Error) -> Message {
         format!("the snapshot directory {directory} cannot be used: {error}"),
         format!("无法使用快照目录 {directory}：{error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_taken_away_is_whose_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("snapshots");
+        claim(&dir, "one").unwrap();
+        claim(&dir, "one").unwrap();
+        assert!(claim(&dir, "two").unwrap_err().to_string().contains("the stream one"));
+        fs::remove_dir_all(&dir).unwrap();
+        claim(&dir, "two").unwrap();
+        assert!(claim(&dir, "one").unwrap_err().to_string().contains("the stream two"));
+    }
 }

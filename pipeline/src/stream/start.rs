@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::bundle::{Bundle, Places};
+use super::cluster::Cluster;
 use super::config::Config;
 use super::connect::{Tell, ensure_topic, partitions, wait, with_times_of_senders};
-use super::control::{Begin, Entry, Held, Resume, Source};
-use super::input::{Input, Start, no_topic};
+use super::control::{Begin, Entry, Held, Last, Resume, Source};
+use super::input::{Input, Reading, Start, no_topic};
 use super::live::How;
 use super::output::{Outgoing, Output, Told};
 use super::reload::{self, Read};
@@ -49,7 +50,10 @@ pub(super) fn start(
     let mut ruled = Ruled::of(config, &held, schema)?;
     let mut snapshots = Snapshots::open(config, ruled.laid.layout())?;
     let mut found = snapshots.newest(&held, how.tell)?;
-    look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
+    let (input, _) = look(config, (&sources, &held), &ruled.laid, found.as_ref())?;
+    if let Some(resume) = &held.resume {
+        check_last_records(&config.cluster, &input, resume)?;
+    }
     warn_of_times(config, how.tell);
     let mut output = Output::open(config, how.crash_at)?;
     // Whoever had the name may have committed until now.
@@ -199,7 +203,7 @@ fn starts(
 }
 
 fn begun(input: &Input) -> Vec<Source> {
-    let source = |source: &super::input::Reading| Source {
+    let source = |source: &Reading| Source {
         topic: source.topic.clone(),
         partition: source.partition,
         offset: source.start,
@@ -224,6 +228,46 @@ fn check_ends(input: &Input, resume: Option<&Resume>) -> Result<(), Failure> {
     )))
 }
 
+/// Checks that the last record of each partition that was read is still the one that was read: a topic
+/// that was made anew may be as long as the one before. Where retention has removed it nothing is known.
+pub(super) fn check_last_records(
+    cluster: &Cluster,
+    input: &Input,
+    resume: &Resume,
+) -> Result<(), Failure> {
+    let places = input.sources.iter().zip(&resume.partitions);
+    let known = places.filter_map(|(source, place)| Some((source, place.last?)));
+    let known: Vec<_> = known.filter(|(source, last)| source.first <= last.offset).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let start = |(source, last): &(&Reading, Last)| {
+        (source.topic.clone(), source.partition, Start::At(last.offset))
+    };
+    let mut again = Input::open(cluster, &known.iter().map(start).collect::<Vec<_>>())?;
+    for (source, (_, last)) in again.sources.iter_mut().zip(&known) {
+        source.end = last.offset + 1;
+    }
+    again.read_to_end(|at, record| {
+        let (Reading { topic, partition, .. }, last) = known[at];
+        if Last::of(&record.arrived) == last {
+            return Ok(());
+        }
+        let offset = last.offset;
+        Err(Failure::Environment(Message::new(
+            format!(
+                "partition {partition} of {topic} has another record at offset {offset} than the \
+                 stream had read there: the topic was made anew, or the brokers lost records; begin a \
+                 new stream with control and output topics of its own"
+            ),
+            format!(
+                "主题 {topic} 的分区 {partition} 在偏移 {offset} 处的记录与流先前读到的不同：主题被重建，\
+                 或代理丢失了记录；请使用新的控制主题与输出主题另起一个流"
+            ),
+        )))
+    })
+}
+
 /// Writes down with what the stream begins, its rules with it; what was written.
 fn write_begin(
     config: &Config,
@@ -232,7 +276,13 @@ fn write_begin(
     tell: Tell<'_>,
 ) -> Result<Vec<Entry>, Failure> {
     let mut entries = bundle.entries(&now.deciders, &BTreeSet::new())?;
-    entries.push(Entry::Begin(now.clone()));
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| {
+        let error = error.to_string();
+        Failure::Environment(Message::new(error.clone(), error))
+    })?;
+    let id = format!("{:032x}", u128::from_le_bytes(id));
+    entries.push(Entry::Begin(Begin { id, ..now.clone() }));
     let records: Vec<Outgoing> = entries.iter().map(|entry| control(config, entry)).collect();
     while output.commit(&records, tell)? == Told::Unknown {
         let held = Held::read(config)?;

@@ -197,6 +197,25 @@ impl Bench {
         assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
+    /// Takes a topic away. Brokers do that in their own time.
+    pub(super) fn delete(&self, which: &str) {
+        let topic = self.topic(which);
+        let (admin, options) = self.admin();
+        let deleted = futures_executor::block_on(admin.delete_topics(&[&topic], &options)).unwrap();
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+        let asker: BaseConsumer = self.client().create().unwrap();
+        super::until("the topic stays", || {
+            let all = asker.fetch_metadata(None, PATIENCE).unwrap();
+            all.topics().iter().all(|known| known.name() != topic)
+        });
+    }
+
+    /// Makes the input topic anew, with one partition.
+    pub(super) fn make_anew(&self) {
+        self.delete("in");
+        self.make_topic(1);
+    }
+
     /// Gives the input topic so many partitions.
     pub(super) fn add_partitions(&self, count: usize) {
         let topic = self.topic("in");

@@ -1,7 +1,6 @@
 //! Killed anywhere, a stream goes on as if nothing had happened; and there is one of it at a time.
 
 use std::collections::BTreeSet;
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -230,3 +230,57 @@ fn a_stream_whose_input_rests_takes_the_snapshot_that_is_due() {
     let said = bench.told();
     assert!(said.contains("going on from the snapshot at 50 decisions"), "{said}");
 }
+
+/// A topic that was made anew and is as long has nothing of what was read: the stream does not go on, nor
+/// is it exported as its log. With the same records it is the same topic.
+#[test]
+fn a_topic_that_was_made_anew_is_known_by_the_last_record_that_was_read() {
+    let Some(bench) = Bench::new("anew", 1) else { return };
+    bench.with_snapshots();
+    bench.send((0..60).map(|at| claim(at, 0)));
+    let before = bench.stream(&["--once"]);
+    bench.make_anew();
+    bench.send((100..200).map(|at| claim(at, 0)));
+    let said = bench.fails(&["--once"], 3);
+    assert!(
+        said.contains("has another record at offset 59 than the stream had read there"),
+        "{said}"
+    );
+    let mut export = super::bench::hongxian();
+    export.arg("input-log").arg(bench.config()).arg("--out").arg(bench.path("log"));
+    assert_eq!(export.output().unwrap().status.code(), Some(3));
+    bench.make_anew();
+    bench.send((0..60).map(|at| claim(at, 0)));
+    let after = bench.stream(&["--once"]);
+    assert_eq!(
+        (&after["counts"], &after["decisions_digest"]),
+        (&before["counts"], &before["decisions_digest"])
+    );
+    bench.send((60..80).map(|at| claim(at, 0)));
+    assert_eq!(bench.stream(&["--once"])["counts"]["decided"], 80);
+}
+
+/// A stream of this name, with these settings, whose topics are gone, left snapshots that are no
+/// further than this one is now.
+#[test]
+fn a_snapshot_of_a_stream_that_is_no_more_is_passed_over() {
+    let Some(bench) = Bench::new("nomore", 1) else { return };
+    bench.with_snapshots();
+    bench.send((0..60).map(|at| claim(at, 0)));
+    bench.stream(&["--once"]);
+    let (snapshots, kept) = (bench.path("snapshots"), bench.path("kept"));
+    fs::rename(&snapshots, &kept).unwrap();
+    for topic in ["control", "out", "dead"] {
+        bench.delete(topic);
+    }
+    for sent in [60, 90] {
+        bench.send((sent..sent + 30).map(|at| claim(at, 0)));
+        bench.stream(&["--once"]);
+    }
+    fs::remove_dir_all(&snapshots).unwrap();
+    fs::rename(&kept, &snapshots).unwrap();
+    let said = bench.told();
+    assert!(said.contains("of one of this name whose topics are gone"), "{said}");
+    assert!(!said.contains("going on from the snapshot"), "{said}");
+    assert_eq!(bench.decided().len(), 120);
+}
