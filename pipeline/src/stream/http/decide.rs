@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::super::control::{Entry, Fallen};
 use super::desk::{Answer, Asked};
 use super::holds::Hold;
+use super::log::Appended;
 use super::routes::{App, Checked, Problem, records};
 use super::tokens::Role;
 use crate::decision::Verdict;
@@ -24,6 +25,15 @@ use crate::stopwatch::{Since, unix_ms};
 
 /// What is answered on one event.
 type Outcome = Result<(StatusCode, Value), Problem>;
+
+/// An event that was asked about; where it is new it is on its way to the topic.
+enum Begun<A> {
+    /// It is no transaction.
+    Applied(A),
+    Known(Answer),
+    Pending(oneshot::Receiver<Answer>),
+    New(oneshot::Receiver<Answer>, A),
+}
 
 /// Events of one request: more should come by the topic.
 const EVENTS_MAX: usize = 256;
@@ -40,8 +50,9 @@ pub(super) async fn decide(
     let (texts, many) = records(&body, EVENTS_MAX)?;
     let mut tasks = JoinSet::new();
     for (at, text) in texts.into_iter().enumerate() {
-        let app = app.clone();
-        tasks.spawn(async move { (at, app.decide(text).await) });
+        // The topic has them in the order of the array: all are sent before any is waited for.
+        let decided = app.clone().decide(text);
+        tasks.spawn(async move { (at, decided.await) });
     }
     // A task that panicked has ended the program, where it is released.
     let mut answers: Vec<(usize, Outcome)> = tasks.join_all().await;
@@ -60,33 +71,55 @@ pub(super) async fn decide(
 }
 
 impl App {
-    async fn decide(&self, text: String) -> Outcome {
-        let event = self.check(text)?;
-        if !event.kind.is_transaction() {
-            self.append(&event).await?;
-            let value = json!({ "event_id": event.id, "status": "applied" });
-            return Ok((StatusCode::ACCEPTED, value));
-        }
+    /// Sends an event at once, unless somebody has asked for it before; then what becomes of it.
+    fn decide(self: Arc<Self>, text: String) -> impl Future<Output = Outcome> + use<> {
         let since = Since::now();
-        let receiver = match self.desk.ask(&event.id, event.body) {
-            Asked::Known(answer) => return answered(&event.id, &answer),
-            Asked::Pending(receiver) => receiver,
-            Asked::New(receiver) => {
-                match self.append(&event).await {
-                    Ok(place) => self.desk.appended(&event.id, place),
-                    Err(problem) => {
-                        self.desk.not_appended(&event.id);
-                        return Err(problem);
-                    }
+        let begun = self.begin(text);
+        async move {
+            let (event, begun) = begun?;
+            let receiver = match begun {
+                Begun::Applied(appended) => {
+                    self.place(appended.await)?;
+                    let value = json!({ "event_id": event.id, "status": "applied" });
+                    return Ok((StatusCode::ACCEPTED, value));
                 }
-                receiver
-            }
-        };
-        self.wait(&event, receiver, since).await
+                Begun::Known(answer) => return answered(&event.id, &answer),
+                Begun::Pending(receiver) => receiver,
+                Begun::New(receiver, appended) => {
+                    match self.place(appended.await) {
+                        Ok(place) => self.desk.appended(&event.id, place),
+                        Err(problem) => {
+                            self.desk.not_appended(&event.id);
+                            return Err(problem);
+                        }
+                    }
+                    receiver
+                }
+            };
+            self.wait(&event, receiver, since).await
+        }
     }
 
-    async fn append(&self, event: &Checked) -> Result<(u32, u64), Problem> {
-        let appended = self.log.append(&self.config.topic, (&event.key, &event.text), &[]).await;
+    fn begin(
+        &self,
+        text: String,
+    ) -> Result<(Checked, Begun<impl Future<Output = Appended> + use<>>), Problem> {
+        let event = self.check(text)?;
+        let append = || self.log.append(&self.config.topic, (&event.key, &event.text), &[]);
+        let begun = if event.kind.is_transaction() {
+            match self.desk.ask(&event.id, event.body) {
+                Asked::Known(answer) => Begun::Known(answer),
+                Asked::Pending(receiver) => Begun::Pending(receiver),
+                Asked::New(receiver) => Begun::New(receiver, append()),
+            }
+        } else {
+            Begun::Applied(append())
+        };
+        Ok((event, begun))
+    }
+
+    /// The partition, as the stream numbers it, and the offset of what was appended.
+    fn place(&self, appended: Appended) -> Result<(u32, u64), Problem> {
         let (partition, offset) = appended.map_err(|why| not_written(&why))?;
         Ok((self.first_partition + partition as u32, offset))
     }

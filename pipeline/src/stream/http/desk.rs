@@ -77,6 +77,8 @@ struct Answers {
     places: BTreeMap<(u32, u64), Box<str>>,
     /// For each partition, up to where everything is decided.
     passed: BTreeMap<u32, u64>,
+    /// Decisions of former incarnations, by id, of which it is not known here on what body.
+    earlier: BTreeMap<Box<str>, Arc<str>>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -91,6 +93,7 @@ impl Desk {
                 order: VecDeque::new(),
                 places: BTreeMap::new(),
                 passed: BTreeMap::new(),
+                earlier: BTreeMap::new(),
                 bytes: 0,
                 bytes_max: answers_bytes,
             }),
@@ -203,6 +206,11 @@ impl Desk {
         lock(&self.answers).answer(&fallen.event_id, fallen.body, answer);
     }
 
+    /// A decision of a former incarnation: the answer to whoever repeats its event.
+    pub(super) fn recall(&self, id: &str, line: &str) {
+        lock(&self.answers).earlier.insert(id.into(), line.into());
+    }
+
     /// Hears of a decision, and what it holds. A fallback answer that was given before stays what is
     /// answered, and says what is held.
     pub(in crate::stream) fn decided(&self, id: &str, body: Body, line: &str, hold: Option<Hold>) {
@@ -282,6 +290,9 @@ impl Answers {
             return;
         }
         let Some(id) = self.places.remove(&at) else { return };
+        let earlier = self.earlier.get(&id).map(|line| Answer::Decided(line.clone()));
+        let earlier = earlier.filter(|_| *answer == Answer::Forgotten);
+        let answer = earlier.as_ref().unwrap_or(answer);
         if let Some((_, Known::Waiting(waiting))) = self.by_id.remove(&id) {
             for waiter in waiting.waiters {
                 let _ = waiter.send(answer.clone());
@@ -476,6 +487,19 @@ mod tests {
         assert_eq!(repeat.try_recv(), Ok(Answer::Forgotten));
         assert!(waits.try_recv().is_err());
         assert!(matches!(desk.ask("b", [9, 9]), Asked::New(_)), "nothing is kept of it");
+        // What a former incarnation decided is known by its id alone, of which the order says whether
+        // the event is a repeat.
+        desk.recall("b", "line");
+        let Asked::New(mut repeat) = desk.ask("b", [1, 1]) else { panic!("it is to be appended") };
+        desk.appended("b", (4, 1));
+        desk.passed(4, 2);
+        assert_eq!(repeat.try_recv(), Ok(decided("line")));
+        let Asked::New(mut conflict) = desk.ask("b", [9, 9]) else {
+            panic!("it is to be appended")
+        };
+        desk.appended("b", (4, 2));
+        desk.refused((4, 2), RejectCode::IdConflict);
+        assert_eq!(conflict.try_recv(), Ok(Answer::Conflict));
         // The brokers may say where an event stands when the stream is past it.
         let Asked::New(mut late) = desk.ask("d", [1, 1]) else { panic!("it is new") };
         desk.appended("d", (3, 6));

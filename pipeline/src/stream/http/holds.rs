@@ -25,7 +25,7 @@ const HOLDS_MAX: usize = 200_000;
 /// Held transactions of one answer, unless fewer are wanted.
 const LISTED_MAX: usize = 1_000;
 /// Why something was done, in bytes.
-const REASON_BYTES_MAX: usize = 2_000;
+const REASON_MAX: usize = 2_000;
 
 /// A transaction that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,8 +236,8 @@ pub(super) async fn act(
     let wrong = |why: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed", why);
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| wrong(&error.to_string()))?;
     let reason = wish.reason.trim();
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
-        return Err(wrong("a reason has 1 to 2000 bytes"));
+    if reason.is_empty() || reason.chars().count() > REASON_MAX {
+        return Err(wrong("a reason has 1 to 2000 characters, blanks around it not counted"));
     }
     let act = Act {
         event_id: wish.event_id,

@@ -86,13 +86,13 @@ impl Log {
         client.clone()
     }
 
-    /// Appends a record, and says where it is when it is there.
-    pub(super) async fn append(
+    /// Sends a record, behind those that were sent before, and says where it is when it is there.
+    pub(super) fn append(
         &self,
         topic: &str,
         (key, value): (&str, &str),
         headers: &[(&str, &str)],
-    ) -> Appended {
+    ) -> impl Future<Output = Appended> + use<> {
         let (told, answer) = oneshot::channel();
         let owned = headers.iter().fold(OwnedHeaders::new(), |owned, (key, value)| {
             owned.insert(Header { key, value: Some(*value) })
@@ -101,8 +101,11 @@ impl Log {
             .key(key)
             .payload(value)
             .headers(owned);
-        self.client().send(record).map_err(|(error, _): (KafkaError, _)| why(&error))?;
-        answer.await.unwrap_or_else(|_| Err("the program ends".to_owned()))
+        let sent = self.client().send(record).map_err(|(error, _): (KafkaError, _)| why(&error));
+        async move {
+            sent?;
+            answer.await.unwrap_or_else(|_| Err("the program ends".to_owned()))
+        }
     }
 
     /// Waits a moment for what is under way.

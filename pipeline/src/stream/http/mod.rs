@@ -19,6 +19,8 @@ mod watch;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use self::desk::Desk;
 pub(super) use self::holds::Hold;
 use self::listen::Listening;
@@ -31,7 +33,7 @@ use super::config::Config;
 use super::connect::ensure_topic;
 use super::control::Held;
 use super::ends::lock;
-use super::input::{Input, Reading};
+use super::input::{Input, Reading, Start};
 use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
 use crate::source::log::Decoder;
@@ -85,6 +87,7 @@ impl Server {
         for fallen in &held.fallbacks {
             desk.remember_fallback(fallen);
         }
+        recall(config, http.answers_bytes, &desk)?;
         let is_first = |source: &Reading| source.topic == http.topic;
         let first = input.sources.iter().position(is_first).unwrap_or(0);
         Server::start(config, bound, desk, (settings, first as u32))
@@ -118,6 +121,38 @@ impl Drop for Server {
         self.desk.end();
         self.app.log.end();
     }
+}
+
+/// About the bytes of a decision with what it takes up beside them.
+const DECISION_BYTES: usize = 1024;
+
+/// What is read of a decision.
+#[derive(Deserialize)]
+struct Decided {
+    event_id: String,
+}
+
+/// Reads back the last decisions that were committed before this start, as many as are kept: a retry may
+/// come after it.
+fn recall(config: &Config, bytes: usize, desk: &Desk) -> Result<(), Failure> {
+    let cluster = &config.cluster;
+    let partitions = Input::whole_topic(cluster, &config.output)?;
+    let many = bytes / DECISION_BYTES / partitions.len().max(1);
+    let there = Input::open(cluster, &partitions)?;
+    let last = |source: &Reading| {
+        let start = source.end.saturating_sub(many as u64).max(source.first);
+        (source.topic.clone(), source.partition, Start::At(start))
+    };
+    let last: Vec<_> = there.sources.iter().map(last).collect();
+    drop(there);
+    Input::open(cluster, &last)?.read_to_end(|_, fetched| {
+        let line = String::from_utf8_lossy(&fetched.arrived.value);
+        // Other records of the topic are nobody's decision.
+        if let Ok(Decided { event_id }) = serde_json::from_str(&line) {
+            desk.recall(&event_id, &line);
+        }
+        Ok(())
+    })
 }
 
 /// Brokers have at least so long to take a record, in ms.

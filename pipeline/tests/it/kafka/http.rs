@@ -200,6 +200,16 @@ fn events_are_decided_while_somebody_waits() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     assert!(!metrics.contains("un1"), "no ids in metrics");
+    // The order of an array is that of the topic: nothing in it is late, and of an id the first counts.
+    let rising = (0..40).map(|at| claim(&format!("o{at}"), 60_000 + at * 100, 5));
+    let same = [5, 6].map(|amount| claim("same", 70_000, amount));
+    let array: Vec<String> = rising.chain(same).collect();
+    let answers = client.decide(&format!("[{}]", array.join(","))).json();
+    for at in 0..41 {
+        assert_eq!(answers[at]["decision"]["late"], false, "{at}: {}", answers[at]);
+    }
+    assert_eq!(answers[40]["decision"]["amount_fen"], 5);
+    assert_eq!(answers[41]["code"], "id_conflict");
     signal(&child, "-TERM");
     let (code, said) = ended(child);
     assert_eq!(code, Some(0), "{said}");
@@ -209,7 +219,7 @@ fn events_are_decided_while_somebody_waits() {
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.replayed("2").0, bench.digest());
-    assert_eq!(bench.decided().len(), 42);
+    assert_eq!(bench.decided().len(), 42 + 41);
 }
 
 /// Who waits longer than they may is answered by the policy; that answer is written down and binds,
@@ -359,7 +369,7 @@ fn holds_are_closed_once_and_labels_come_in() {
 }
 
 /// What is held is in a snapshot: a restart that reads nothing from before it lists it still, and
-/// whoever asks for a decision of before is told that there was one.
+/// whoever asks for a decision of before gets it, from the output topic.
 #[test]
 fn what_is_held_is_in_a_snapshot() {
     let Some(bench) = Bench::new("held", 1) else { return };
@@ -377,7 +387,9 @@ fn what_is_held_is_in_a_snapshot() {
     let list = client.ask("GET", "/v1/holds", "one", "").json();
     assert_eq!((&list["open"], &list["holds"][0]["event_id"]), (&json!(1), &json!("h0")));
     let again = client.decide(&claim("h0", 0, 95_000));
-    assert_eq!((again.status, &again.json()["code"]), (409, &json!("already_decided")));
+    assert_eq!((again.status, again.json()), (200, answer));
+    let other = client.decide(&claim("h0", 0, 95_001));
+    assert_eq!((other.status, &other.json()["code"]), (409, &json!("id_conflict")));
     signal(&child, "-TERM");
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.decided().len(), 1);
