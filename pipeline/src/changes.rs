@@ -5,7 +5,8 @@
 //! one before, with the models that the change names; an event at that very time is the new rules'.
 //! All directories are read before anything runs, and all mistakes of all of them are said at once.
 //!
-//! A feature that a change brings or defines otherwise is null until a full window has passed:
+//! A feature that a change brings or defines otherwise is null until a full window has passed, or has
+//! a value at once where it was backfilled, as it is in a stream:
 //! [`mod@crate::features::side_by_side`] says which features are the same. A change may alter
 //! everything that scores. It may not alter what the order of events or the state of the run
 //! depends on, nor the meaning of a column of `features.parquet`; that is refused.
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Schema, Type};
-use crate::features::{Catalogue, Features, side_by_side};
+use crate::features::{Catalogue, Features, InTurn, side_by_side};
 use crate::job::Epoch;
 use crate::model::{Artefact, Artefacts};
 use crate::rules::{self, Loaded, Policy, RuleSet};
@@ -62,6 +63,8 @@ pub struct Candidate {
 #[derive(Clone)]
 struct Phase {
     start: i64,
+    /// Whether what they bring had been worked out before.
+    backfilled: bool,
     /// The directory, as the log names it.
     name: String,
     rules: RuleSet,
@@ -119,11 +122,12 @@ pub fn load(
     let mut phases = Vec::new();
     if let Some(Loaded { rules, features, .. }) = first {
         let (start, name, models) = (i64::MIN, String::new(), models.clone());
-        phases.push(Phase { start, name, rules, features, models });
+        phases.push(Phase { start, backfilled: false, name, rules, features, models });
         for (change, Loaded { rules, features, .. }, models) in later {
-            let (start, name) = (change.effective_time, change.rules.clone());
+            let (start, backfilled) = (change.effective_time, change.backfilled);
+            let name = change.rules.clone();
             loader.check(&phases, &rules, &features, &change.span);
-            phases.push(Phase { start, name, rules, features, models });
+            phases.push(Phase { start, backfilled, name, rules, features, models });
         }
     }
     if loader.found.iter().any(|one| one.severity == Severity::Error) {
@@ -436,11 +440,13 @@ impl Timetable {
         Err(Failure::Input(loader.found, loader.sources))
     }
 
-    /// The same with other rules in force from `start` on, which is after all changes.
+    /// The same with other rules in force from `start` on, which is after all changes. What they bring
+    /// has been worked out from the first event on.
     pub fn with(&self, candidate: &Candidate, start: i64) -> Timetable {
         let Candidate { rules, features, models } = candidate.clone();
         let mut with = self.clone();
-        with.phases.push(Phase { start, name: String::new(), rules, features, models });
+        let (backfilled, name) = (true, String::new());
+        with.phases.push(Phase { start, backfilled, name, rules, features, models });
         with
     }
 
@@ -459,8 +465,12 @@ impl Timetable {
     pub fn epochs(mut self, first: i64) -> Vec<Epoch> {
         let over = self.phases.partition_point(|phase| phase.start <= first) - 1;
         self.phases.drain(..over);
-        let timed = self.phases.iter().map(|phase| (phase.start, phase.features.clone()));
-        let features = side_by_side(timed.collect());
+        let in_turn = self.phases.iter().map(|phase| InTurn {
+            start: phase.start,
+            backfilled: phase.backfilled,
+            features: phase.features.clone(),
+        });
+        let features = side_by_side(in_turn.collect());
         let epoch = |(phase, features): (Phase, Features)| {
             let Phase { start, rules, models, .. } = phase;
             let scorer = Scorer::new(rules).with_models(models.bind(&features));

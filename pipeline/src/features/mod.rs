@@ -22,4 +22,4 @@ pub mod cost;
 pub mod text;
 
 pub use catalogue::{Catalogue, Features, SlotSource};
-pub use side_by_side::side_by_side;
+pub use side_by_side::{InTurn, side_by_side};

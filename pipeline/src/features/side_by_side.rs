@@ -5,7 +5,8 @@
 //! place of their names. Features that differ stand side by side in the plan, and all of them see
 //! the stream from its beginning. Where a directory comes into force, a feature that the one
 //! before did not have is *warming*: null until a full window has passed. One that it had goes on
-//! as it was, and if it was warming, until then.
+//! as it was, and if it was warming, until then. What was backfilled, which a stream does before rules
+//! come into force, is not warming.
 //!
 //! What has no window is never warming: text features and expressions depend on the one
 //! transaction; attributes, clusters and the referee's findings are what the whole stream told.
@@ -23,18 +24,27 @@ use super::plan::{Definition, Plan};
 use crate::event::Type;
 use crate::expr::Zone;
 
-/// Puts features side by side that are in force one after the other, each from the time that
-/// stands with it; the first are in force from the beginning, and their time says nothing.
+/// Features in their turn.
+pub struct InTurn {
+    /// From when on they are in force; of the first that says nothing.
+    pub start: i64,
+    /// Whether what they bring had been worked out before.
+    pub backfilled: bool,
+    /// The features.
+    pub features: Features,
+}
+
+/// Puts features side by side that are in force one after the other, the first from the beginning.
 ///
 /// All must be over events of one schema, in one time zone, and with the same clusters.
-pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
-    let Some((_, first)) = in_turn.first().filter(|_| in_turn.len() > 1) else {
-        return in_turn.into_iter().map(|(_, features)| features).collect();
+pub fn side_by_side(in_turn: Vec<InTurn>) -> Vec<Features> {
+    let Some(InTurn { features: first, .. }) = in_turn.first().filter(|_| in_turn.len() > 1) else {
+        return in_turn.into_iter().map(|turn| turn.features).collect();
     };
     let mut definitions: Vec<Definition> = Vec::new();
     let places: Vec<Vec<usize>> = in_turn
         .iter()
-        .map(|(_, features)| {
+        .map(|InTurn { features, .. }| {
             let place = |definition| place_of(&mut definitions, definition);
             features.plan.definitions.iter().map(place).collect()
         })
@@ -42,17 +52,18 @@ pub fn side_by_side(in_turn: Vec<(i64, Features)>) -> Vec<Features> {
     let mut plan = Plan::new(&first.schema, definitions);
     let families: Vec<_> = std::mem::take(&mut plan.families).into_iter().map(Arc::new).collect();
     let (plan, columns) = (Arc::new(plan), columns(&in_turn));
-    let keepers = in_turn.iter().map(|(_, features)| features.keepers).reduce(Keepers::and);
-    let clusters = in_turn.iter().find_map(|(_, features)| features.clusters.clone());
+    let keepers = in_turn.iter().map(|turn| turn.features.keepers).reduce(Keepers::and);
+    let clusters = in_turn.iter().find_map(|turn| turn.features.clusters.clone());
     let mut full_from: Option<BTreeMap<usize, i64>> = None;
     in_turn
         .into_iter()
         .zip(places)
-        .map(|((start, mut features), places)| {
+        .map(|(InTurn { start, backfilled, mut features }, places)| {
             let full = |place: &usize| {
                 let window = plan.definitions[*place].windowed.window;
                 let from = match &full_from {
                     None => i64::MIN,
+                    Some(_) if backfilled => i64::MIN,
                     Some(before) => before
                         .get(place)
                         .copied()
@@ -85,9 +96,9 @@ fn place_of(held: &mut Vec<Definition>, definition: &Definition) -> usize {
 }
 
 /// The columns of all, each name once, in the order in which they first come.
-fn columns(in_turn: &[(i64, Features)]) -> Vec<(String, Type)> {
+fn columns(in_turn: &[InTurn]) -> Vec<(String, Type)> {
     let mut columns: Vec<(String, Type)> = Vec::new();
-    for (name, kind, _) in in_turn.iter().flat_map(|(_, features)| &features.columns) {
+    for (name, kind, _) in in_turn.iter().flat_map(|turn| &turn.features.columns) {
         if !columns.iter().any(|(held, _)| held == name) {
             columns.push((name.clone(), *kind));
         }

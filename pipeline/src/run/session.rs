@@ -86,19 +86,6 @@ pub struct InForce {
     pub deciders: Deciders,
     /// The effective time of the first event for which they are, in ms.
     pub effective_time: i64,
-    /// The features that are null at first, and the effective time from which on each has a value.
-    pub warming: Vec<(String, i64)>,
-}
-
-impl InForce {
-    fn of(epoch: &Epoch, candidate: &Candidate) -> InForce {
-        let warming = epoch.features.warming();
-        InForce {
-            deciders: candidate.deciders(),
-            effective_time: epoch.start,
-            warming: warming.map(|(name, until)| (name.to_owned(), until)).collect(),
-        }
-    }
 }
 
 /// The rules of a session laid out: what its dataflow computes is known, and nothing runs yet.
@@ -458,7 +445,7 @@ impl Session {
         let Laid { timetable, to_come, epochs, layout } = self.laid_with(candidate, effective_time);
         assert!(layout == self.layout, "all that the rules need is computed");
         let epoch = epochs.last().expect("there are rules").clone();
-        let in_force = InForce::of(&epoch, candidate);
+        let in_force = InForce { deciders: candidate.deciders(), effective_time: epoch.start };
         self.job.append(epoch);
         self.floors.replace(Places::new(&self.job.all_epochs()));
         (self.timetable, self.to_come) = (timetable, to_come);

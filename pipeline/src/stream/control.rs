@@ -56,6 +56,10 @@ pub(super) struct Change {
     pub(super) effective_time: i64,
     #[serde(flatten)]
     pub(super) deciders: Deciders,
+    /// Whether what they bring had been worked out from the whole input before: always, but where a
+    /// former version of the program wrote it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) backfilled: bool,
 }
 
 /// A fallback answer.
@@ -181,7 +185,7 @@ impl Entry {
             Entry::Resume(_) => "resume".to_owned(),
             Entry::Rules { rules_hash, part } => format!("rules {rules_hash} {}", part.number()),
             Entry::Model { model_hash, part } => format!("model {model_hash} {}", part.number()),
-            Entry::Change(Change { effective_time, deciders }) => {
+            Entry::Change(Change { effective_time, deciders, .. }) => {
                 let models = deciders.models().map(|hash| format!(" {hash}"));
                 let models: String = models.collect();
                 format!("change {effective_time} {}{models}", deciders.rules_hash)

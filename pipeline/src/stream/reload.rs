@@ -135,7 +135,7 @@ pub(super) fn write(
         None => ModelTold::AsBefore,
     };
     let mut list = Vec::new();
-    for Change { effective_time, deciders } in &held.changes {
+    for Change { effective_time, deciders, backfilled } in &held.changes {
         let bundle = held.bundle(deciders).ok_or_else(|| missing(deciders))?;
         let Places { rules, models } = bundle.write(directory, deciders)?;
         // Without rules there is nothing in it, and yet it is there.
@@ -146,6 +146,7 @@ pub(super) fn write(
             effective_time: *effective_time,
             rules: relative(&rules),
             rules_hash: Some(deciders.rules_hash.clone()),
+            backfilled: *backfilled,
             model: told(&models.champion, &deciders.model_hash),
             challenger: told(&models.challenger, &deciders.challenger_hash),
             span: 0..0,

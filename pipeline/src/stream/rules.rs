@@ -122,8 +122,7 @@ impl Stream<'_> {
         self.snapshots.laid_out(laid.layout());
         let session = self.session_of(laid, None, None)?;
         self.engine.go_on_with(session);
-        let (deciders, warming) = (read.deciders(), Vec::new());
-        self.tell_in_force(&InForce { deciders, effective_time: TIME_MIN, warming });
+        self.tell_in_force(&InForce { deciders: read.deciders(), effective_time: TIME_MIN });
         Ok(())
     }
 
@@ -131,31 +130,23 @@ impl Stream<'_> {
     fn commit_change(&mut self, read: &Read, effective_time: i64) -> Result<(), Failure> {
         let mut entries = read.entries(&self.rules.held)?;
         let deciders = read.deciders();
-        entries.push(Entry::Change(Change { effective_time, deciders: deciders.clone() }));
+        let change = Change { effective_time, deciders: deciders.clone(), backfilled: true };
+        entries.push(Entry::Change(change));
         self.commit_with(Vec::new(), entries, true)?;
         self.rules.held.extend(deciders.models().chain([&deciders.rules_hash]).cloned());
         Ok(())
     }
 
     fn tell_in_force(&mut self, in_force: &InForce) {
-        let InForce { deciders, effective_time, warming } = in_force;
+        let InForce { deciders, effective_time } = in_force;
         let shown = shown(deciders);
         let (from, zh_from) = match *effective_time {
             TIME_MIN => ("from the first event on".to_owned(), "自首个事件起".to_owned()),
             time => (format!("from {} on", moment(time)), format!("自 {} 起", moment(time))),
         };
-        let until: Vec<String> = warming
-            .iter()
-            .map(|(name, until)| format!("{name} until {}", moment(*until)))
-            .collect();
-        let until = until.join(", ");
-        let (en, zh) = match until.is_empty() {
-            true => (String::new(), String::new()),
-            false => (format!("; warming: {until}"), format!("；预热中：{until}")),
-        };
         (self.how.tell)(&Message::new(
-            format!("the rules {} are in force {from}{en}", shown.en),
-            format!("规则 {} {zh_from}生效{zh}", shown.zh),
+            format!("the rules {} are in force {from}", shown.en),
+            format!("规则 {} {zh_from}生效", shown.zh),
         ));
         self.settings.idle = self.engine.session().settings().idle;
         self.count_reload("taken");

@@ -36,7 +36,7 @@ impl Told {
 
     /// Rules that come into force.
     pub(super) fn of_change(read: &Read, effective_time: i64) -> Result<Told, Failure> {
-        let changes = vec![Change { effective_time, deciders: read.deciders() }];
+        let changes = vec![Change { effective_time, deciders: read.deciders(), backfilled: true }];
         let mut told = Told { begin: None, changes, to_come: None, parts: BTreeMap::new() };
         told.add(read)?;
         Ok(told)
@@ -78,7 +78,7 @@ impl Told {
     ) -> Result<(Candidate, i64), Failure> {
         let Told { mut changes, parts, .. } = self;
         let held = Held { parts, ..Held::default() };
-        let Change { effective_time, deciders } =
+        let Change { effective_time, deciders, .. } =
             changes.pop().ok_or_else(|| not_understood("it has no change"))?;
         Ok((candidate(&held, &deciders, timetable, schema)?, effective_time))
     }

@@ -72,6 +72,9 @@ pub struct Change {
     /// The hash that its rules had when the line was written, as decisions have it; none: whatever
     /// is there now decides.
     pub rules_hash: Option<String>,
+    /// Whether what they bring had been worked out from the whole log before: then it has a value from
+    /// that time on.
+    pub backfilled: bool,
     /// The model that scores with them.
     pub model: ModelTold,
     /// The one that is watched beside it.
@@ -104,6 +107,8 @@ struct ChangeLine {
     effective_time: i64,
     rules: String,
     rules_hash: Option<String>,
+    #[serde(default)]
+    backfilled: bool,
     #[serde(default, deserialize_with = "there")]
     model: Option<Option<String>>,
     model_hash: Option<String>,
@@ -133,6 +138,7 @@ impl TryFrom<ChangeLine> for Change {
             effective_time: line.effective_time,
             rules: line.rules,
             rules_hash: line.rules_hash,
+            backfilled: line.backfilled,
             model: told("model", line.model, line.model_hash)?,
             challenger: told("challenger", line.challenger, line.challenger_hash)?,
             span: 0..0,
@@ -149,6 +155,9 @@ impl Change {
         });
         if let Some(hash) = rules_hash {
             line["rules_hash"] = hash.as_str().into();
+        }
+        if self.backfilled {
+            line["backfilled"] = true.into();
         }
         for (name, told) in self.models() {
             match told {
@@ -235,11 +244,12 @@ pub(super) fn read(file: &Path, text: &str, partitions: u32) -> (Vec<Entry>, Vec
                 let hint = Message::new(
                     "lines are {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":MS} or {\"kind\":\"change\",\"effective_time\":MS,\
-                     \"rules\":\"DIRECTORY\"}, this also with \"rules_hash\":\"HASH\", \"model\":\"PATH\" \
-                     or null, \"model_hash\", \"challenger\" and \"challenger_hash\"",
+                     \"rules\":\"DIRECTORY\"}, this also with \"rules_hash\":\"HASH\", \
+                     \"backfilled\":true, \"model\":\"PATH\" or null, \"model_hash\", \
+                     \"challenger\" and \"challenger_hash\"",
                     "每行应为 {\"kind\":\"heartbeat\",\"partition\":0,\"next_offset\":0,\
                      \"event_time_max\":毫秒} 或 {\"kind\":\"change\",\"effective_time\":毫秒,\
-                     \"rules\":\"目录\"}，后者还可加上 \"rules_hash\":\"哈希\"、\"model\":\"路径\"（或 \
+                     \"rules\":\"目录\"}，后者还可加上 \"rules_hash\":\"哈希\"、\"backfilled\":true、\"model\":\"路径\"（或 \
                      null）、\"model_hash\"、\"challenger\" 与 \"challenger_hash\"",
                 );
                 let error = Diagnostic::error("bad-control", file, Some(span), message);

@@ -49,7 +49,8 @@
 //! From that effective time on, whichever partition an event comes from, the rules of that
 //! directory decide; its path is relative to the log. The replay begins with the rules that it is
 //! given, and of two changes at one time the later line wins. What a change may alter, and what
-//! becomes of features, is told in [`crate::changes`].
+//! becomes of features, is told in [`crate::changes`]. With `"backfilled":true`, as a stream writes
+//! it, a feature that it brings has a value from that time on, else when its window is full.
 //!
 //! # Effective times
 //!

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::setup::{
-    COUNT, COUNT_SHORTER, File, RULES, Rules, change, declared, rule, run, written,
+    COUNT, COUNT_SHORTER, File, RULES, Rules, backfilled, declared, rule, run, written,
 };
 use super::{CUTS, MINUTE, claims};
 use crate::input_log::claim;
@@ -140,7 +140,7 @@ proptest! {
     ) {
         prop_assume!(events.iter().any(|event| event.kind == "claim"));
         let changes = done.iter().filter_map(|(at, after)| match after {
-            After::Change(ms, rules) => Some(change(events[*at].time + 1 + ms, *rules)),
+            After::Change(ms, rules) => Some(backfilled(events[*at].time + 1 + ms, *rules)),
             After::Save(_) => None,
         });
         let rules: Vec<Vec<File>> = RULES.iter().map(Rules::files).collect();
@@ -158,7 +158,7 @@ proptest! {
 fn a_change_that_comes_early_is_another() {
     let events: Vec<Ev> = (0..20).map(|at| claim(&format!("e{at:02}"), at * 20_000, "u")).collect();
     let rules: Vec<Vec<File>> = RULES.iter().map(Rules::files).collect();
-    let log = written(&claims(events.clone(), change(START + 160_001, 2)), &rules);
+    let log = written(&claims(events.clone(), backfilled(START + 160_001, 2)), &rules);
     let expected = run(&log, 0, CUTS[0]).lines;
     let after = |at, ms| live((log.path(), 0), &events, &[(at, After::Change(ms, 2))], 2);
     assert_eq!(after(8, 0), expected);
@@ -185,14 +185,13 @@ fn a_session_says_what_it_does_not_compute() {
     session.feed(chunk(&[claim("e", 0, "u")]), vec![START], START + 1);
     while session.next_part(true).ok().unwrap().is_some() {}
     let told = session.change(&same, START + MINUTE);
-    assert_eq!((told.effective_time, told.warming), (START + MINUTE, Vec::new()));
-    // A feature that was there all the time is not warming; one that a change takes away and
-    // another brings back is.
+    assert_eq!(told.effective_time, START + MINUTE);
+    // What a change takes away is still computed when another brings it back.
     let none = begun_again(&log.path().join("rules-3"), session.timetable(), &schema);
     session.change(&none, START + 2 * MINUTE);
     let back = candidate(session.timetable(), &directory(0), &schema);
-    let told = session.change(&back, START + 3 * MINUTE);
-    assert_eq!(told.warming, [("t.count".to_owned(), START + 13 * MINUTE)]);
+    assert_eq!(session.lacks(&back), None);
+    session.change(&back, START + 3 * MINUTE);
 }
 
 fn begun_again(directory: &Path, begun: &Timetable, schema: &Arc<Schema>) -> Candidate {

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use self::setup::{
-    COUNT, COUNT_SHORTER, Declared, File, RULES, Ran, Rules, SUM, TODAY, change, declared, rule,
-    run, written,
+    COUNT, COUNT_SHORTER, Declared, File, RULES, Ran, Rules, SUM, TODAY, backfilled, change,
+    declared, rule, run, written,
 };
 use crate::input_log::{Body, Log, Record, claim, expected, history, ran};
 use crate::support::{Ev, START, workspace};
@@ -161,10 +161,15 @@ proptest! {
         });
         prop_assume!(decides);
         let alone: Vec<Ran> = (0..RULES.len()).map(|at| run(&plain, at, CUTS[0])).collect();
+        let phases = phases(first, &changes);
+        let control = changes.iter().map(|(time, rules)| backfilled(*time, *rules)).collect();
+        let changed = written(&Log { control, ..log.clone() }, &rules);
+        // As if all had come before the first event.
+        compare(&run(&changed, first, CUTS[1]), &alone, &phases, i64::MAX);
         let control = changes.iter().map(|(time, rules)| change(*time, *rules)).collect();
         let changed = written(&Log { control, ..log }, &rules);
         let found = run(&changed, first, CUTS[0]);
-        compare(&found, &alone, &phases(first, &changes), start);
+        compare(&found, &alone, &phases, start);
         for cut in &CUTS[1..] {
             let again = run(&changed, first, *cut);
             prop_assert_eq!(&again.lines, &found.lines, "cut {:?}", cut);
@@ -223,10 +228,12 @@ fn a_change_holds_from_its_very_time_on() {
         if at == 2 { Ev { time: START + 10 * MINUTE - 1, ..ev } } else { ev }
     });
     let log = claims(events, change(START + 10 * MINUTE, 1));
+    let filled = Log { control: backfilled(START + 10 * MINUTE, 1), ..log.clone() };
     let of = |declared_: &[Declared], score| {
         vec![declared(declared_), rule("funds/many.toml", "live", score, "t.count >= 2")]
     };
-    let log = written(&log, &[of(&[COUNT, SUM], 300), of(&[COUNT_SHORTER, SUM], 600)]);
+    let rules = [of(&[COUNT, SUM], 300), of(&[COUNT_SHORTER, SUM], 600)];
+    let log = written(&log, &rules);
     let found = run(&log, 0, (2, HOUR, 64));
     let facts = &found.outcome.facts;
     let hashes = [facts.rules_hash.clone(), facts.changes[0].rules_hash.clone()];
@@ -239,6 +246,12 @@ fn a_change_holds_from_its_very_time_on() {
         counts.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
         ["1", "2", "3", "", "", "", "2", "3"]
     );
+    // Backfilled, it has those of (7, 10] at once.
+    let filled = run(&written(&filled, &rules), 0, (2, HOUR, 64));
+    let counts = filled.feature("t.count");
+    let counts: Vec<&str> = counts.iter().map(|(_, value)| &**value).collect();
+    assert_eq!(counts, ["1", "2", "3", "2", "3", "4", "2", "3"]);
+    assert_eq!(filled.outcome.facts.changes[0].warming, []);
     let sums = found.feature("t.sum").iter().map(|(_, value)| *value).collect::<Vec<_>>();
     assert_eq!(sums, ["100", "100", "200", "200", "300", "400", "500", "600"]);
     assert_eq!(found.line("e2")["decision"], "review");

@@ -141,6 +141,11 @@ pub(super) fn change(time: i64, rules: usize) -> String {
     )
 }
 
+/// The same as a stream writes it: what the rules bring had been worked out before.
+pub(super) fn backfilled(time: i64, rules: usize) -> String {
+    change(time, rules).replace('}', ",\"backfilled\":true}")
+}
+
 /// What a run wrote.
 pub(super) struct Ran {
     pub(super) outcome: Outcome,

@@ -191,7 +191,7 @@ fn a_model_changes_while_a_stream_runs() {
     assert!(said.contains("not in the feature catalogue: funds.nothing"), "{said}");
     assert!(said.contains("rules and models on disk are refused, those before stay"), "{said}");
     let needs = format!("need what is not computed yet: {ANOTHER}");
-    assert!(said.contains(&needs) && said.contains(&format!("warming: {ANOTHER}")), "{said}");
+    assert!(said.contains(&needs), "{said}");
     fs::remove_dir_all(bench.path("models")).unwrap();
     fs::remove_dir_all(bench.rules()).unwrap();
     bench.stream(&["--once"]);

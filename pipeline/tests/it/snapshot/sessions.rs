@@ -218,7 +218,6 @@ fn the_shipped_rules_change_over_the_stories() {
     assert_eq!(live.lacks(&next), None);
     let told = live.change(&next, times[half]);
     println!("{} ms to change", since.elapsed().as_millis());
-    assert_eq!(told.warming, Vec::new());
     let begun = lines.lines().count();
     lines.push_str(&feed(&mut live, &mut waiting, &times[half + 1..]));
     assert!(begun > 100 && lines.lines().count() > begun + 100, "{begun}");
