@@ -40,6 +40,8 @@ const BATCH: usize = 65_536;
 
 /// Time between commits where somebody waits for a decision that wants one.
 const URGENT: Duration = Duration::from_millis(5);
+/// Without a commit, whether another instance goes on is looked at so often.
+const CONFIRMED: Duration = Duration::from_secs(10);
 /// How far it is, a stream says at least so often.
 const REPORTED: Duration = Duration::from_secs(1);
 
@@ -147,6 +149,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         snapshots,
         rules,
         heard: None,
+        confirmed: Since::now(),
     };
     stream.report_rules();
     if let Some(resume) = &held.resume {
@@ -234,6 +237,8 @@ pub(super) struct Stream<'s> {
     pub(super) rules: Rules,
     /// Whether all partitions' brokers were heard when it was last looked.
     heard: Option<bool>,
+    /// When it was last known that nobody else goes on.
+    confirmed: Since,
 }
 
 impl Stream<'_> {
@@ -271,6 +276,7 @@ impl Stream<'_> {
             let over = self.how.once && self.is_over();
             let urgent = !got && since.elapsed() >= URGENT && self.engine.is_waited_for();
             let due = urgent || since.elapsed() >= interval || self.has_much_unwritten();
+            self.confirm()?;
             if interrupted || over || due {
                 let beats = if interrupted { Vec::new() } else { self.beats(got) };
                 // What was read and waits is to be in the last snapshot, and in no record again.
@@ -360,6 +366,25 @@ impl Stream<'_> {
         beats
     }
 
+    /// Has a stream that has long had nothing to commit see whether another has taken its name: it
+    /// commits once more where it is.
+    fn confirm(&mut self) -> Result<(), Failure> {
+        let Some(resume) = &self.committed else { return Ok(()) };
+        // While brokers are away there is nothing to learn.
+        let is_due = self.confirmed.elapsed() >= CONFIRMED && self.heard == Some(true);
+        if !is_due || !self.engine.is_live() {
+            return Ok(());
+        }
+        let record = control(self.config, &Entry::Resume(resume.clone()));
+        if self.output.commit(&[record], self.how.tell)? == Told::Unknown
+            && Held::read(self.config)?.resume != self.committed
+        {
+            return Err(fenced(&self.config.name, "it committed what this one did not"));
+        }
+        self.confirmed = Since::now();
+        Ok(())
+    }
+
     /// Commits what is decided, with where the stream is and heartbeats, and only then lets those
     /// count.
     fn commit(&mut self, beats: Vec<Heartbeat>, always: bool) -> Result<(), Failure> {
@@ -403,6 +428,7 @@ impl Stream<'_> {
             watch.committed(&resume, since.elapsed());
         }
         self.committed = Some(resume);
+        self.confirmed = Since::now();
         self.rules.heartbeats.extend(&beats);
         beats.into_iter().for_each(|beat| self.engine.beat(beat));
         self.keep()

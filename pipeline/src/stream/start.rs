@@ -19,6 +19,9 @@ use crate::diagnostic::{Failure, Message};
 use crate::event::Schema;
 use crate::run::Laid;
 
+/// What is written last is not compacted until there is so much of it.
+const CONTROL_SEGMENT_BYTES: &str = "16777216";
+
 /// What a stream begins with.
 pub(super) struct Started {
     pub(super) held: Held,
@@ -172,8 +175,14 @@ fn open_topics(config: &Config, how: &How<'_>) -> Result<Vec<(String, i32)>, Fai
     for topic in [&config.output, &config.dead_letter] {
         ensure_topic(&config.cluster, &consumer, (topic, 1), &[])?;
     }
-    // How far the stream is and its heartbeats are never to be lost for their age.
-    let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
+    // How far the stream is and its heartbeats are never to be lost for their age. Of how far it is
+    // only the last record counts, and there are several a second: a start reads what is left of them.
+    let keep = [
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", CONTROL_SEGMENT_BYTES),
+    ];
     let count = ensure_topic(&config.cluster, &consumer, (&config.control, 1), &keep)?;
     if count != 1 {
         let topic = &config.control;

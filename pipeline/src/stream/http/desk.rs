@@ -489,15 +489,15 @@ mod tests {
         assert!(matches!(desk.ask("b", [9, 9]), Asked::New(_)), "nothing is kept of it");
         // What a former incarnation decided is known by its id alone, of which the order says whether
         // the event is a repeat.
-        desk.recall("b", "line");
-        let Asked::New(mut repeat) = desk.ask("b", [1, 1]) else { panic!("it is to be appended") };
-        desk.appended("b", (4, 1));
+        desk.recall("r", "line");
+        let Asked::New(mut repeat) = desk.ask("r", [1, 1]) else { panic!("it is to be appended") };
+        desk.appended("r", (4, 1));
         desk.passed(4, 2);
         assert_eq!(repeat.try_recv(), Ok(decided("line")));
-        let Asked::New(mut conflict) = desk.ask("b", [9, 9]) else {
+        let Asked::New(mut conflict) = desk.ask("r", [9, 9]) else {
             panic!("it is to be appended")
         };
-        desk.appended("b", (4, 2));
+        desk.appended("r", (4, 2));
         desk.refused((4, 2), RejectCode::IdConflict);
         assert_eq!(conflict.try_recv(), Ok(Answer::Conflict));
         // The brokers may say where an event stands when the stream is past it.

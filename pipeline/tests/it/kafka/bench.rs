@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hongxian::stopwatch::Since;
 use hongxian::stream::Cluster;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -195,6 +197,16 @@ impl Bench {
         let (admin, options) = self.admin();
         let made = futures_executor::block_on(admin.create_topics([&topic], &options)).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
+    }
+
+    /// A setting of a topic.
+    pub(super) fn setting(&self, which: &str, name: &str) -> Option<String> {
+        let topic = self.topic(which);
+        let (admin, options) = self.admin();
+        let wanted = [ResourceSpecifier::Topic(&topic)];
+        let told = admin.describe_configs(&wanted, &options);
+        let told = futures_executor::block_on(told).unwrap().remove(0).unwrap();
+        told.get(name).and_then(|entry| entry.value.clone())
     }
 
     /// Takes a topic away. Brokers do that in their own time.

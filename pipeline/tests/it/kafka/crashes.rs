@@ -7,7 +7,7 @@ use std::time::Duration;
 use hongxian::stopwatch::Since;
 
 use super::bench::{Bench, PATIENCE, Sent, claim_json};
-use super::{said, still_runs};
+use super::{ended, said, still_runs, until};
 
 /// How a stream meets its end.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,20 @@ fn die(bench: &Bench, end: End) {
             child.wait().unwrap();
         }
     }
+}
+
+/// It has nothing to write, and would else go on for ever and say that it is ready.
+#[test]
+fn whoever_was_there_ends_though_nothing_comes() {
+    let Some(bench) = Bench::new("idle-zombie", 1) else { return };
+    bench.send((0..50).map(|at| super::bench::claim(at, 0)));
+    let first = bench.spawn(&[]);
+    until("nothing is decided", || !bench.decided().is_empty());
+    bench.stream(&["--once"]);
+    let (code, said) = ended(first);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("another instance goes on with the stream"), "{said}");
+    assert_eq!(bench.decided().len(), 50);
 }
 
 /// A second instance takes over, and what the first one would still write is never committed.

@@ -135,6 +135,38 @@ fn a_start_that_fails_leaves_who_runs_alone() {
     assert_eq!(ended(first).0, Some(0));
 }
 
+/// Of how far a stream is there is a record with each commit, and a start reads them all: brokers may take
+/// away all but the last, and are told to.
+#[test]
+fn a_compacted_control_topic_holds_all_that_a_stream_needs() {
+    let Some(bench) = Bench::new("compacted", 2) else { return };
+    bench.stream(&["--once"]);
+    assert_eq!(bench.setting("control", "cleanup.policy").as_deref(), Some("compact"));
+    bench.delete("control");
+    let eager = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "1000"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    bench.make("control", 1, &eager);
+    let resumes = || {
+        let seen = bench.committed("control");
+        seen.iter().filter(|seen| seen.value.starts_with(b"{\"kind\":\"resume\"")).count()
+    };
+    let mut most = 0;
+    for round in 0..8 {
+        bench.send((round * 50..round * 50 + 50).map(|at| claim(at, (at % 2) as i32)));
+        bench.stream(&["--once"]);
+        most = most.max(resumes());
+    }
+    until("nothing is taken away", || resumes() * 2 < most);
+    bench.send((400..420).map(|at| claim(at, (at % 2) as i32)));
+    let ended = bench.stream(&["--once"]);
+    assert_eq!(ended["counts"]["decided"], 420);
+    assert_eq!(ended["decisions_digest"], bench.digest().as_str());
+    assert_eq!(bench.replayed("2").0, bench.digest());
+}
+
 /// A replay that cannot come to where the stream was ends, also where nobody said --once.
 #[test]
 fn a_replay_that_falls_short_ends() {
