@@ -10,7 +10,7 @@
 //! on large pages beside the stream: with those, freezing takes milliseconds.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -251,7 +251,7 @@ impl Snapshots {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(settings.unreadable(&error)),
         };
-        if owner == self.owner {
+        if owner == self.owner || owner.is_empty() {
             return Ok(());
         }
         let (dir, owner) = (settings.dir.display(), owner.trim());
@@ -454,18 +454,18 @@ impl Snapshots {
     }
 }
 
-/// Says in a directory whose it is, unless it is another's.
+/// Says in a directory whose it is, unless it is another's. An empty word is nobody's: whoever wrote it
+/// died there, or found the disk full.
 fn claim(dir: &Path, owner: &str) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    match File::create_new(dir.join(OWNER)) {
-        Ok(mut file) => file.write_all(owner.as_bytes()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let whose = fs::read_to_string(dir.join(OWNER))?;
-            let theirs = || io::Error::other(format!("it is that of the stream {}", whose.trim()));
-            if whose == owner { Ok(()) } else { Err(theirs()) }
-        }
-        Err(error) => Err(error),
+    let mut file = File::options().read(true).append(true).create(true).open(dir.join(OWNER))?;
+    let mut whose = String::new();
+    file.read_to_string(&mut whose)?;
+    if whose.is_empty() {
+        return file.write_all(owner.as_bytes());
     }
+    let theirs = || io::Error::other(format!("it is that of the stream {}", whose.trim()));
+    if whose == owner { Ok(()) } else { Err(theirs()) }
 }
 
 /// What a thread of ours came to.
@@ -563,6 +563,8 @@ mod tests {
         claim(&dir, "one").unwrap();
         assert!(claim(&dir, "two").unwrap_err().to_string().contains("the stream one"));
         fs::remove_dir_all(&dir).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(OWNER), "").unwrap();
         claim(&dir, "two").unwrap();
         assert!(claim(&dir, "one").unwrap_err().to_string().contains("the stream two"));
     }
