@@ -30,10 +30,6 @@ const WORKERS: usize = 2;
 const START: i64 = 1_707_480_000_000;
 const DAY: i64 = 86_400_000;
 
-/// The allocator of the program: what `fork` has to copy follows from it.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let accounts = arguments.first().and_then(|text| text.parse().ok());

@@ -21,6 +21,7 @@
 //! assert_eq!(loaded.rules.policy.bands.hold, 600, "and the policy is the documented default");
 //! ```
 
+mod allocator;
 pub mod diagnostic;
 pub mod event;
 pub mod expr;
