@@ -1,12 +1,14 @@
 //! Reaching the brokers: clients, waiting for brokers that are away, topics, and what is said when
 //! something fails.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::cluster::Cluster;
@@ -34,8 +36,42 @@ const NOTICING: [(&str, &str); 4] = [
     ("socket.connection.setup.timeout.ms", "10000"),
     ("socket.timeout.ms", "30000"),
 ];
+/// So often it is looked whether nobody else has a client that is let go.
+const LEAVING: Duration = Duration::from_millis(10);
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
+
+/// A client that reads or asks. Nobody waits for its end: one that knows no broker may be long in going,
+/// or never come to it.
+pub(super) struct Client<C: ConsumerContext + 'static = DefaultConsumerContext>(
+    Arc<BaseConsumer<C>>,
+);
+
+impl<C: ConsumerContext + 'static> Client<C> {
+    pub(super) fn of(client: BaseConsumer<C>) -> Client<C> {
+        Client(Arc::new(client))
+    }
+}
+
+impl<C: ConsumerContext + 'static> Deref for Client<C> {
+    type Target = Arc<BaseConsumer<C>>;
+
+    fn deref(&self) -> &Arc<BaseConsumer<C>> {
+        &self.0
+    }
+}
+
+impl<C: ConsumerContext + 'static> Drop for Client<C> {
+    fn drop(&mut self) {
+        let last = self.0.clone();
+        std::thread::spawn(move || {
+            // Whoever has the last one waits.
+            while Arc::strong_count(&last) > 1 {
+                std::thread::sleep(LEAVING);
+            }
+        });
+    }
+}
 
 /// Something that whoever runs the stream should know while it goes on.
 pub type Tell<'t> = &'t dyn Fn(&Message);
@@ -53,13 +89,13 @@ impl Cluster {
     }
 
     /// A consumer of what is committed, which starts where it is told and nowhere else.
-    pub(super) fn consumer(&self) -> Result<BaseConsumer, Failure> {
-        make(&self.consumer_settings(1))
+    pub(super) fn consumer(&self) -> Result<Client, Failure> {
+        make(&self.consumer_settings(1)).map(Client::of)
     }
 
     /// A client that only asks, and is impatient: its connection lasts where an answer comes too late.
-    pub(super) fn asker(&self) -> Result<BaseConsumer, Failure> {
-        make(self.consumer_settings(1).set("socket.max.fails", "0"))
+    pub(super) fn asker(&self) -> Result<Client, Failure> {
+        make(self.consumer_settings(1).set("socket.max.fails", "0")).map(Client::of)
     }
 
     /// The settings of such a consumer of so many partitions.

@@ -23,7 +23,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// When the topic cannot be read (exit 3), a record of it is no decision (exit 2), or a decision is
 /// there twice or missing (exit 1).
 pub fn digest(cluster: &Cluster, topic: &str, tell: Tell<'_>) -> Result<blake3::Hash, Failure> {
-    wait(cluster, &cluster.consumer()?, tell, &|| false)?;
+    let consumer = cluster.consumer()?;
+    wait(cluster, &consumer, tell, &|| false)?;
     let mut wanted = Input::whole_topic(cluster, topic)?;
     let mut read = Read::default();
     let positions = read.on(cluster, topic, &wanted, None)?;

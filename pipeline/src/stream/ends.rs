@@ -15,7 +15,7 @@ use rdkafka::statistics::{Broker, Partition, Statistics};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cluster::Cluster;
-use super::connect::settings_failure;
+use super::connect::{Client, settings_failure};
 use super::known::Known;
 use crate::diagnostic::Failure;
 use crate::stopwatch::Since;
@@ -81,10 +81,11 @@ impl ClientContext for Watching {
 impl ConsumerContext for Watching {}
 
 /// A consumer that is watched.
-pub(super) fn made(client: &ClientConfig) -> Result<BaseConsumer<Watching>, Failure> {
+pub(super) fn made(client: &ClientConfig) -> Result<Client<Watching>, Failure> {
     let mut client = client.clone();
     client.set("statistics.interval.ms", TOLD_MS);
-    BaseConsumer::from_config_and_context(&client, Watching::default()).map_err(settings_failure)
+    let made = BaseConsumer::from_config_and_context(&client, Watching::default());
+    made.map(Client::of).map_err(settings_failure)
 }
 
 /// The end of a partition, and when it was asked for.

@@ -54,7 +54,8 @@ pub fn export(
     out: &Path,
     tell: Tell<'_>,
 ) -> Result<Exported, Failure> {
-    wait(&config.cluster, &config.cluster.consumer()?, tell, &|| false)?;
+    let consumer = config.cluster.consumer()?;
+    wait(&config.cluster, &consumer, tell, &|| false)?;
     let held = Held::read(config)?;
     let (Some(begin), Some(resume)) = (&held.begin, &held.resume) else {
         let topic = &config.control;

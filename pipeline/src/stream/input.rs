@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::added::Added;
 use super::cluster::Cluster;
-use super::connect::{failed, partitions};
+use super::connect::{Client, failed, partitions};
 use super::ends::{Ends, Watching, made};
 use crate::diagnostic::{Failure, Message};
 use crate::source::log::Arrived;
@@ -25,6 +25,8 @@ const BOUNDS: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Without anything to read, so long until somebody looks again.
 const REST: Duration = Duration::from_millis(2);
+/// A client that has existed for so long, and of a partition hears nothing, gives way to another.
+const SILENT_MAX: Duration = Duration::from_secs(20);
 /// A topic that is read to its end and gives nothing for so long is out of reach.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// Records that are taken from a partition at once, and bytes of them: a record has up to 1 MiB.
@@ -51,7 +53,9 @@ pub(super) struct Fetched {
 /// Partitions that are read.
 pub(super) struct Input {
     cluster: Cluster,
-    consumer: Arc<BaseConsumer<Watching>>,
+    consumer: Client<Watching>,
+    /// Since when by that client.
+    begun: Since,
     pub(super) sources: Vec<Reading>,
     ends: Option<Ends>,
     added: Option<Added>,
@@ -84,7 +88,7 @@ impl Input {
         cluster: &Cluster,
         wanted: &[(String, i32, Start)],
     ) -> Result<Input, Failure> {
-        let consumer = Arc::new(made(&cluster.consumer_settings(wanted.len()))?);
+        let consumer = made(&cluster.consumer_settings(wanted.len()))?;
         let mut found = Vec::new();
         for (topic, partition, start) in wanted {
             let (low, high) = bounds(cluster, &consumer, (topic, *partition))?;
@@ -113,7 +117,8 @@ impl Input {
             });
         }
         let cluster = cluster.clone();
-        let mut input = Input { cluster, consumer, sources, ends: None, added: None };
+        let mut input =
+            Input { cluster, consumer, begun: Since::now(), sources, ends: None, added: None };
         input.take_early(Duration::ZERO)?;
         Ok(input)
     }
@@ -121,19 +126,17 @@ impl Input {
     /// Goes on by another client, from where each partition was read to.
     fn begin_anew(&mut self) -> Result<(), Failure> {
         let count = self.sources.len();
-        let consumer = Arc::new(made(&self.cluster.consumer_settings(count))?);
+        let consumer = made(&self.cluster.consumer_settings(count))?;
         let places = self.sources.iter();
         let places = places.map(|one| (one.topic.as_str(), one.partition, one.position));
         let queues = assigned(&consumer, places)?;
-        let was = std::mem::replace(&mut self.consumer, consumer);
+        (self.consumer, self.begun) = (consumer, Since::now());
         for (source, queue) in self.sources.iter_mut().zip(queues) {
             source.queue = queue;
             // It is read again.
             source.early.clear();
         }
         (self.ends, self.added) = (None, None);
-        // Who knows no broker may be long in going.
-        std::thread::spawn(move || drop(was));
         Ok(())
     }
 
@@ -175,10 +178,20 @@ impl Input {
 
     /// Lets the client do its own work: for a moment, when there is nothing to take.
     pub(super) fn rest(&mut self, got: bool) -> Result<(), Failure> {
-        if self.consumer.context().known.is_lost() {
+        // What the client has told meanwhile is heard first.
+        self.take_early(if got { Duration::ZERO } else { REST })?;
+        if self.consumer.context().known.is_lost() || self.is_silent() {
             self.begin_anew()?;
         }
-        self.take_early(if got { Duration::ZERO } else { REST })
+        Ok(())
+    }
+
+    /// Whether the client has long heard nothing of some partition. Where brokers are away another hears
+    /// nothing either; but one can also be silent beside brokers that are well.
+    fn is_silent(&self) -> bool {
+        let unheard =
+            |one: &Reading| self.consumer.context().end(&one.topic, one.partition).is_none();
+        self.begun.elapsed() > SILENT_MAX && self.sources.iter().any(unheard)
     }
 
     /// Whether a partition has been without events for so long, and had been read to its end after
@@ -191,7 +204,7 @@ impl Input {
         }
         let (consumer, cluster) = (&self.consumer, &self.cluster);
         let names = self.sources.iter().map(|source| (source.topic.clone(), source.partition));
-        let begin = || Ends::new(consumer.clone(), cluster, names.collect());
+        let begin = || Ends::new((*consumer).clone(), cluster, names.collect());
         let ends = self.ends.get_or_insert_with(begin);
         ends.is_reached(at, source.position, source.quiet, idle)
     }
@@ -557,5 +570,42 @@ mod tests {
         }
         let all: Vec<String> = (0..90).map(|number| number.to_string()).collect();
         assert_eq!(seen, all);
+    }
+
+    /// Brokers that are silent for longer than a client is trusted to find them again.
+    #[test]
+    fn a_client_that_hears_nothing_gives_way_to_another() {
+        let (brokers, cluster, producer) = one_partition();
+        let send = |value: &str| {
+            producer.send(BaseRecord::<[u8], [u8]>::to("t").payload(value.as_bytes())).unwrap();
+            producer.flush(Duration::from_secs(10)).unwrap();
+        };
+        let wanted = [("t".to_owned(), 0, Start::Earliest)];
+        let mut input = Input::open(&cluster, &wanted).unwrap();
+        let mut seen = Vec::new();
+        let read_until = |input: &mut Input, seen: &mut Vec<Vec<u8>>, many: usize| {
+            let since = Since::now();
+            while seen.len() < many && since.elapsed() < Duration::from_secs(30) {
+                seen.extend(input.take(0, None).unwrap().into_iter().map(|one| one.arrived.value));
+                input.rest(false).unwrap();
+            }
+        };
+        send("before");
+        read_until(&mut input, &mut seen, 1);
+        brokers.broker_down(1).unwrap();
+        let since = Since::now();
+        while since.elapsed() < SILENT_MAX + Duration::from_secs(2) {
+            assert!(input.take(0, None).unwrap().is_empty());
+            input.rest(false).unwrap();
+        }
+        assert!(input.begun.elapsed() < SILENT_MAX, "another client has begun");
+        brokers.broker_up(1).unwrap();
+        send("after");
+        read_until(&mut input, &mut seen, 2);
+        assert_eq!(seen, [b"before".to_vec(), b"after".to_vec()]);
+        let since = Since::now();
+        brokers.broker_down(1).unwrap();
+        drop(input);
+        assert!(since.elapsed() < Duration::from_secs(1), "nobody waits for it");
     }
 }
