@@ -169,7 +169,7 @@ fn check_letters(evidence: &Evidence, due: &Due) -> Result<Counts, String> {
         let code = header("code").cloned().unwrap_or_default();
         let of = input.get(&place);
         let same = of.is_some_and(|of| of.value == letter.value);
-        // Those are written anew from what they say.
+        // Those that waited in a snapshot are written anew from what they say.
         if !same && !matches!(code.as_str(), "id_conflict" | "too_old") {
             return Err(format!("the dead letter of {place:?} has not its bytes"));
         }

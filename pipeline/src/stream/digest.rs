@@ -105,7 +105,7 @@ impl Read {
 
 /// The place of a decision among all of its stream.
 fn number(fetched: &Fetched) -> Option<u64> {
-    let headers = fetched.headers.as_ref()?;
+    let headers = fetched.beside.headers.as_ref()?;
     let value = headers.iter().find(|header| header.key == NUMBER)?.value?;
     std::str::from_utf8(value).ok()?.parse().ok()
 }

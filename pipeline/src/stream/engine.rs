@@ -7,15 +7,17 @@
 //! what was committed says up to which offset that was.
 
 mod kept;
+mod originals;
 
 use std::sync::Arc;
 
 use rdkafka::message::OwnedHeaders;
 
+use self::originals::Originals;
 use super::control::{Counted, Held, Last, Place, Resume};
 use super::days::{At, Days};
 use super::http::Watch;
-use super::input::Fetched;
+use super::input::{Beside, Fetched};
 use super::output::Outgoing;
 use crate::changes::Candidate;
 use crate::decision::Lines;
@@ -48,6 +50,7 @@ pub(super) struct Engine {
     session: Session,
     sources: Vec<Partition>,
     waiting: Waiting,
+    originals: Originals,
     /// Records that are no events, so far.
     no_events: u64,
     tick: i64,
@@ -124,6 +127,7 @@ impl Engine {
             session,
             sources: starts.iter().enumerate().map(source).collect(),
             waiting,
+            originals: Originals::new(starts.len()),
             no_events: 0,
             tick,
             frontier: i64::MIN,
@@ -165,10 +169,11 @@ impl Engine {
 
     /// Takes a partition's next records; `next_offset` follows them. How many of them are events.
     pub(super) fn take(&mut self, at: usize, records: Vec<Fetched>, next_offset: u64) -> usize {
-        let arrived: Vec<Arrived> = records.iter().map(|record| record.arrived.clone()).collect();
+        let (arrived, beside): (Vec<Arrived>, Vec<Beside>) =
+            records.into_iter().map(|Fetched { arrived, beside }| (arrived, beside)).unzip();
         let block = self.decoder.decode(at as u32, &arrived);
         if let Some(watch) = &mut self.watch {
-            watch.read(at, &records);
+            watch.read(at, &arrived);
         }
         let source = &mut self.sources[at];
         let mut events = 0;
@@ -183,30 +188,37 @@ impl Engine {
         source.watermark.pass(next_offset);
         source.next_offset = next_offset;
         source.last = arrived.last().map(Last::of).or(source.last);
+        self.originals.keep(at, arrived.into_iter().zip(beside));
         for reject in block.rejects {
-            self.refuse(at, reject, &records);
+            self.refuse(at, reject);
         }
         events
     }
 
     /// Refuses a record that is no event, unless what was committed holds its dead letter.
-    fn refuse(&mut self, at: usize, reject: Reject, records: &[Fetched]) {
+    fn refuse(&mut self, at: usize, reject: Reject) {
         self.no_events += 1;
         self.counts.rejected += 1;
         let committed = self.replayed.as_ref().and_then(|resume| resume.partitions.get(at));
         if committed.is_some_and(|place| reject.at < place.next_offset) {
             return;
         }
-        let own = records.binary_search_by_key(&reject.at, |record| record.arrived.offset);
-        let record = own.ok().map(|own| &records[own]);
-        let letter = self.outgoing(Letter {
-            place: (at, reject.at),
-            code: reject.code.name(),
-            detail: reject.detail,
-            key: record.and_then(|record| record.key.clone()),
-            value: record.map_or(reject.raw, |record| record.arrived.value.clone()),
-            headers: record.and_then(|record| record.headers.clone()),
-        });
+        self.put_letter((at, reject.at), (reject.code.name(), reject.detail), reject.raw);
+    }
+
+    /// Puts the dead letter of a record with what is to be written; where the record is not at hand,
+    /// with what was read of it.
+    fn put_letter(
+        &mut self,
+        place: (usize, u64),
+        (code, detail): (&'static str, String),
+        raw: Vec<u8>,
+    ) {
+        let (value, Beside { key, headers }) = match self.originals.of(place) {
+            Some(Fetched { arrived, beside }) => (arrived.value.clone(), beside.clone()),
+            None => (raw, Beside::default()),
+        };
+        let letter = self.outgoing(Letter { place, code, detail, key, value, headers });
         self.put(letter);
     }
 
@@ -277,10 +289,14 @@ impl Engine {
             }
         }
         if !self.is_replay(until - 1) {
-            for refused in left.refused {
-                let letter = self.outgoing(refusal(refused));
-                self.put(letter);
+            for Refused { position, code, raw } in left.refused {
+                let place = (position.source as usize, position.at);
+                let detail = crate::run::refusal_detail(code).to_owned();
+                self.put_letter(place, (code.name(), detail), raw.into_bytes());
             }
+        }
+        if self.originals.are_many() {
+            self.originals.drop_before(&self.waiting.firsts(self.sources.len()));
         }
         if self.days.is_some() {
             return self.feed_by_day(left.chunk, left.effective, until);
@@ -496,7 +512,7 @@ impl Engine {
 
     /// About how many bytes of memory the events that wait take up.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting.bytes()
+        self.waiting.bytes() + self.originals.bytes()
     }
 
     /// The watermark of a partition, in ms.
@@ -620,18 +636,5 @@ impl Engine {
     /// What became of records so far.
     pub(super) fn counts(&self) -> Counted {
         self.counts
-    }
-}
-
-/// An event that was refused in the order: its bytes are not kept, what it says is.
-fn refusal(refused: Refused) -> Letter {
-    let detail = crate::run::refusal_detail(refused.code);
-    Letter {
-        place: (refused.position.source as usize, refused.position.at),
-        code: refused.code.name(),
-        detail: detail.to_owned(),
-        key: None,
-        value: refused.raw.into_bytes(),
-        headers: None,
     }
 }

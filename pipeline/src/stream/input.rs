@@ -46,6 +46,12 @@ pub(super) enum Start {
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub(super) arrived: Arrived,
+    pub(super) beside: Beside,
+}
+
+/// What a record has that no event has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beside {
     pub(super) key: Option<Vec<u8>>,
     pub(super) headers: Option<OwnedHeaders>,
 }
@@ -372,8 +378,8 @@ fn bounds(
 
 impl Fetched {
     /// About how many bytes of memory it takes up.
-    fn bytes(&self) -> usize {
-        self.arrived.value.len() + self.key.as_ref().map_or(0, Vec::len)
+    pub(super) fn bytes(&self) -> usize {
+        self.arrived.value.len() + self.beside.key.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -433,9 +439,11 @@ fn fetched(message: &BorrowedMessage<'_>) -> Fetched {
             append_time: message.timestamp().to_millis().unwrap_or(i64::MAX),
             value: message.payload().unwrap_or_default().to_vec(),
         },
-        key: message.key().map(<[u8]>::to_vec),
-        // As they are: their keys may be no text, and the client's reader of them does not bear it.
-        headers: message.headers().map(|headers| headers.detach()),
+        beside: Beside {
+            key: message.key().map(<[u8]>::to_vec),
+            // As they are: their keys may be no text, and the client's reader of them does not bear it.
+            headers: message.headers().map(|headers| headers.detach()),
+        },
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::super::control::Resume;
 use super::super::ends::lock;
-use super::super::input::Fetched;
 use super::desk::Desk;
 use super::holds::Hold;
 use crate::decision::Verdict;
 use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID};
 use crate::sink::Scored;
+use crate::source::log::Arrived;
 use crate::stopwatch::unix_ms;
 
 /// Tells the desk what becomes of records.
@@ -31,9 +31,9 @@ impl Watch {
     }
 
     /// Hears of records that were read.
-    pub(in crate::stream) fn read(&mut self, at: usize, records: &[Fetched]) {
-        let arrived = records.iter().map(|record| &record.arrived);
-        self.arrivals[at].extend(arrived.map(|arrived| (arrived.offset, arrived.append_time)));
+    pub(in crate::stream) fn read(&mut self, at: usize, arrived: &[Arrived]) {
+        let times = arrived.iter().map(|arrived| (arrived.offset, arrived.append_time));
+        self.arrivals[at].extend(times);
     }
 
     /// Hears of decision `at` of a part; whether it was written before this incarnation began.
