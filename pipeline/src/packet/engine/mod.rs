@@ -148,6 +148,8 @@ pub struct PacketView<'a> {
 /// A transaction as anyone may look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionView<'a> {
+    /// The command that made it.
+    pub seq: Seq,
     /// Who acts.
     pub account: &'a str,
     /// How much.
@@ -338,7 +340,8 @@ impl Engine {
         let known = self.ids.find(Ids::hash(id))?;
         let number = self.executed.get(known.number)?.transaction?;
         let Transaction { account, amount, settlement, .. } = *self.transactions.get(number)?;
-        Some(TransactionView { account: self.accounts.text(account), amount, settlement })
+        let (seq, account) = (Seq(known.number), self.accounts.text(account));
+        Some(TransactionView { seq, account, amount, settlement })
     }
 
     /// The id of the packet that a command sent.

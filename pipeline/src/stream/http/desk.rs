@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::control::Fallen;
 use super::super::ends::lock;
-use super::holds::{Hold, Holds};
+use super::holds::{Hold, Holds, Record};
 use super::metrics::Metrics;
 use crate::event::RejectCode;
 
@@ -121,9 +121,14 @@ impl Desk {
         answers.places.clear();
     }
 
+    /// Whether nothing new is decided any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
     /// Whether events can be decided.
     pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed)
+        self.live.load(Ordering::Relaxed) && !self.is_ending()
     }
 
     /// Asks for the decision on an event.
@@ -209,6 +214,19 @@ impl Desk {
     /// A decision of a former incarnation: the answer to whoever repeats its event.
     pub(super) fn recall(&self, id: &str, line: &str) {
         lock(&self.answers).earlier.insert(id.into(), line.into());
+        lock(&self.holds).decided_at_engine(id, line);
+    }
+
+    /// Hears a record of the topic of holds.
+    pub(super) fn hear(&self, record: Record) {
+        let answers = lock(&self.answers);
+        let mut holds = lock(&self.holds);
+        let id = record.event_id().to_owned();
+        holds.hear(record);
+        // It may have been decided before the word of the engine came.
+        if let Some((_, Known::Answered(Answer::Decided(line)))) = answers.by_id.get(&*id) {
+            holds.decided_at_engine(&id, line);
+        }
     }
 
     /// Hears of a decision, and what it holds. A fallback answer that was given before stays what is

@@ -4,6 +4,7 @@
 //! A request only appends records to topics and waits for what the stream says of them on the
 //! [`Desk`]: what is decided is decided in the one order, and a replay decides the same.
 
+mod acts;
 mod decide;
 mod desk;
 pub(super) mod holds;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use self::acts::Acts;
 use self::desk::Desk;
 pub(super) use self::holds::Hold;
 use self::listen::Listening;
@@ -30,9 +32,7 @@ pub use self::settings::{Fallback, HttpConfig};
 use self::tokens::Tokens;
 pub(super) use self::watch::Watch;
 use super::config::Config;
-use super::connect::ensure_topic;
 use super::control::Held;
-use super::ends::lock;
 use super::input::{Input, Reading, Start};
 use crate::diagnostic::{Failure, Message};
 use crate::run::Settings;
@@ -83,14 +83,16 @@ impl Server {
             );
         }
         let desk = Arc::new(Desk::new(http.answers_bytes));
-        read_acts(config, http, &desk)?;
+        let acts = Acts::read(config, http, &desk)?;
         for fallen in &held.fallbacks {
             desk.remember_fallback(fallen);
         }
         recall(config, http.answers_bytes, &desk)?;
         let is_first = |source: &Reading| source.topic == http.topic;
         let first = input.sources.iter().position(is_first).unwrap_or(0);
-        Server::start(config, bound, desk, (settings, first as u32))
+        let server = Server::start(config, bound, desk, (settings, first as u32))?;
+        acts.follow(server.desk.clone());
+        Ok(server)
     }
 
     /// Begins to answer. Events are taken when the stream says that it is live.
@@ -157,29 +159,6 @@ fn recall(config: &Config, bytes: usize, desk: &Desk) -> Result<(), Failure> {
 
 /// Brokers have at least so long to take a record, in ms.
 const LOG_MS_MIN: i64 = 1_000;
-
-/// Reads back what was done with held transactions; makes the topics that are not there.
-fn read_acts(config: &Config, http: &HttpConfig, desk: &Desk) -> Result<(), Failure> {
-    let cluster = &config.cluster;
-    let consumer = cluster.consumer()?;
-    ensure_topic(cluster, &consumer, (&http.labels, 1), &[])?;
-    // What people did is never to be lost for its age.
-    let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
-    ensure_topic(cluster, &consumer, (&http.holds, 1), &keep)?;
-    let partitions = Input::whole_topic(cluster, &http.holds)?;
-    let mut holds = lock(desk.holds());
-    Input::open(cluster, &partitions)?.read_to_end(|_, fetched| {
-        let act = serde_json::from_slice(&fetched.arrived.value).map_err(|error| {
-            let (topic, offset) = (&http.holds, fetched.arrived.offset);
-            Failure::Usage(Message::new(
-                format!("the record at offset {offset} of {topic} is nothing done: {error}"),
-                format!("主题 {topic} 偏移 {offset} 的记录不是处置记录：{error}"),
-            ))
-        })?;
-        holds.done(act);
-        Ok(())
-    })
-}
 
 fn failed(why: &str) -> Failure {
     Failure::Environment(Message::new(

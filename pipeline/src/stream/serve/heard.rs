@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use serde::Deserialize;
 
 use super::super::cluster::Cluster;
-use super::super::http::holds::Act;
+use super::super::http::holds::{Act, Record as OfHold};
 use super::super::input::{Fetched, Input, Start};
 use super::work::Job;
 use crate::decision::Verdict;
@@ -27,6 +27,8 @@ pub(super) struct Heard {
 pub(super) enum What {
     Decided(Decided),
     Act(Act),
+    /// What the engine itself has said.
+    Own,
     /// Nothing that can be understood.
     Malformed,
 }
@@ -142,7 +144,10 @@ impl Listener {
         let value = &record.arrived.value;
         let what = match source < self.decisions {
             true => Decided::of(value).map(What::Decided),
-            false => serde_json::from_slice(value).ok().map(What::Act),
+            false => serde_json::from_slice(value).ok().map(|record| match record {
+                OfHold::Act(act) if !act.at_engine => What::Act(act),
+                OfHold::Act(_) | OfHold::Held { .. } => What::Own,
+            }),
         };
         Heard { source, offset: record.arrived.offset, what: what.unwrap_or(What::Malformed) }
     }

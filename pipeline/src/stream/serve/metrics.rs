@@ -18,6 +18,8 @@ pub(super) enum Came {
     Ours,
     /// About somebody else's, or one that is forgotten.
     Foreign,
+    /// What the engine itself has said of holds.
+    Own,
     /// About an event of somebody else that has the id of a transaction of the engine.
     Another,
     /// Nothing that can be understood.
@@ -105,6 +107,7 @@ impl Metrics {
         let (family, label, name) = match came {
             Came::Ours => (&self.heard, "record", "ours"),
             Came::Foreign => (&self.heard, "record", "foreign"),
+            Came::Own => (&self.heard, "record", "own"),
             Came::Another => (&self.heard, "record", "another"),
             Came::Malformed => (&self.heard, "record", "malformed"),
             Came::Repeat => (&self.not_done, "why", "repeat"),

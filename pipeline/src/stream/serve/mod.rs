@@ -18,6 +18,7 @@
 mod heard;
 mod looks;
 mod metrics;
+mod notices;
 mod outbox;
 mod publish;
 mod routes;
@@ -102,7 +103,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         let keep = [("retention.ms", "-1"), ("retention.bytes", "-1")];
         ensure_topic(cluster, &consumer, (acts, 1), &keep)?;
     }
-    let publisher = Arc::new(Publisher::open(cluster, &packet.topic)?);
+    let publisher = Arc::new(Publisher::open(cluster, (&packet.topic, acts))?);
     let published = publisher.published();
     let telling = publisher.clone();
     let server = open(Box::new(move |told: Told| told.tell(&telling)))?;
@@ -136,6 +137,7 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         live,
         stopped,
         hold,
+        has_holds: acts.is_some(),
         heard: sources,
         crash,
     };

@@ -4,7 +4,8 @@
 //! what the journal holds has its events here; what the journal does not hold, because a crash came
 //! between, is dropped when the outbox is opened, for nobody was told of it. An entry also says how
 //! far decisions were read when its batch was made: as what was decided stands in the journal, so
-//! does from where to read on.
+//! does from where to read on. And it says the ids of transactions whose money waits for a decision or a
+//! person, of which the engine keeps hashes.
 //!
 //! A line is the XXH3 of an entry in hexadecimal digits, and the entry as JSON.
 
@@ -31,6 +32,9 @@ pub(super) struct Event {
     /// What says which partition it belongs to.
     pub(super) key: String,
     pub(super) value: String,
+    /// Whether it is for the topic of holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) of_hold: bool,
 }
 
 /// What a batch brought.
@@ -43,6 +47,12 @@ pub(super) struct Entry {
     /// From where on each partition is read, by its name.
     pub(super) read: BTreeMap<String, u64>,
     pub(super) events: Vec<Event>,
+    /// The commands whose transactions began to wait, and the ids of those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) opened: Vec<(u64, String)>,
+    /// The commands whose transactions do not wait any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) closed: Vec<u64>,
 }
 
 /// What opening found.
@@ -64,6 +74,8 @@ pub(super) struct Outbox {
     compact_at: u64,
     /// The last entry, without its events.
     last: Entry,
+    /// The ids of transactions that wait, by the command that made each.
+    open: BTreeMap<u64, String>,
 }
 
 impl Outbox {
@@ -76,16 +88,24 @@ impl Outbox {
         entries.truncate(kept);
         // The first batch of a journal holds its limits.
         let begun = Entry { batches: 1, published: 1, ..Entry::default() };
-        let last = Entry { events: Vec::new(), ..entries.last().cloned().unwrap_or(begun) };
+        let mut open = BTreeMap::new();
+        entries.iter().for_each(|entry| entry.follow(&mut open));
+        let last = entries.last().map_or(begun, Entry::without_its_own);
         let unknown = last.batches..batches;
         let unpublished = unpublished(entries, last.published);
-        let (file, bytes) = rewrite(&path, &unpublished, &last)?;
+        let (file, bytes) = rewrite(&path, &unpublished, (&last, &open))?;
         let found = Found { read: last.read.clone(), unpublished, unknown };
-        Ok((Outbox { path, file, bytes, compact_at: COMPACT_BYTES, last }, found))
+        Ok((Outbox { path, file, bytes, compact_at: COMPACT_BYTES, last, open }, found))
     }
 
     /// Writes an entry; one that holds events is on disk when this returns.
     pub(super) fn append(&mut self, entry: &Entry) -> Result<(), Failure> {
+        if self.bytes >= self.compact_at {
+            // The new entry comes after it: until its batch is in the journal the one before counts.
+            let entries = unpublished(read(&self.path)?, entry.published);
+            (self.file, self.bytes) = rewrite(&self.path, &entries, (&self.last, &self.open))?;
+            self.compact_at = COMPACT_BYTES.max(2 * self.bytes);
+        }
         let line = line(entry);
         let written = self.file.write_all(line.as_bytes()).and_then(|()| match entry.events[..] {
             [] => Ok(()),
@@ -93,13 +113,14 @@ impl Outbox {
         });
         written.map_err(|error| unwritable(&self.path, &error))?;
         self.bytes += line.len() as u64;
-        self.last = Entry { events: Vec::new(), ..entry.clone() };
-        if self.bytes >= self.compact_at {
-            let entries = unpublished(read(&self.path)?, entry.published);
-            (self.file, self.bytes) = rewrite(&self.path, &entries, &self.last)?;
-            self.compact_at = COMPACT_BYTES.max(2 * self.bytes);
-        }
+        entry.follow(&mut self.open);
+        self.last = entry.without_its_own();
         Ok(())
+    }
+
+    /// The ids of transactions that wait, by the command that made each.
+    pub(super) fn open_ids(&self) -> &BTreeMap<u64, String> {
+        &self.open
     }
 
     /// The last entry, without its events.
@@ -108,10 +129,26 @@ impl Outbox {
     }
 }
 
-/// The entries whose events brokers may not have.
-fn unpublished(mut entries: Vec<Entry>, published: u64) -> Vec<Entry> {
-    entries.retain(|entry| entry.batches > published && !entry.events.is_empty());
-    entries
+impl Entry {
+    /// What it says of how far everything is.
+    fn without_its_own(&self) -> Entry {
+        let Entry { batches, published, ref read, .. } = *self;
+        Entry { batches, published, read: read.clone(), ..Entry::default() }
+    }
+
+    /// What waits after it.
+    fn follow(&self, open: &mut BTreeMap<u64, String>) {
+        open.extend(self.opened.iter().cloned());
+        self.closed.iter().for_each(|seq| drop(open.remove(seq)));
+    }
+}
+
+/// The entries whose events brokers may not have, with nothing else.
+fn unpublished(entries: Vec<Entry>, published: u64) -> Vec<Entry> {
+    let is_unpublished = |entry: &Entry| entry.batches > published && !entry.events.is_empty();
+    let mut kept: Vec<Entry> = entries.into_iter().filter(is_unpublished).collect();
+    kept.iter_mut().for_each(|entry| (entry.opened, entry.closed) = Default::default());
+    kept
 }
 
 /// The entries of a file. A last one that a crash left unfinished is none.
@@ -151,8 +188,14 @@ fn digits(entry: &str) -> String {
 
 /// Puts a file with these entries in the place of another, at once or not at all. Gives the file, to be
 /// written on, and its length.
-fn rewrite(path: &Path, entries: &[Entry], last: &Entry) -> Result<(File, u64), Failure> {
-    let text: String = entries.iter().chain([last]).map(line).collect();
+fn rewrite(
+    path: &Path,
+    entries: &[Entry],
+    (last, open): (&Entry, &BTreeMap<u64, String>),
+) -> Result<(File, u64), Failure> {
+    let opened = open.iter().map(|(seq, id)| (*seq, id.clone())).collect();
+    let last = Entry { opened, ..last.clone() };
+    let text: String = entries.iter().chain([&last]).map(line).collect();
     let new = path.with_extension("new");
     let written = || {
         fs::write(&new, &text)?;
@@ -192,13 +235,14 @@ mod tests {
     use super::*;
 
     fn event(id: &str) -> Event {
-        Event { key: "k".to_owned(), value: format!("{{\"event_id\":\"{id}\"}}") }
+        let value = format!("{{\"event_id\":\"{id}\"}}");
+        Event { key: "k".to_owned(), value, of_hold: false }
     }
 
     fn entry(batches: u64, published: u64, read: u64, ids: &[&str]) -> Entry {
         let events = ids.iter().map(|id| event(id)).collect();
         let read = BTreeMap::from([("decisions/0".to_owned(), read)]);
-        Entry { batches, published, read, events }
+        Entry { batches, published, read, events, ..Entry::default() }
     }
 
     fn ids(found: &Found) -> Vec<&str> {
@@ -269,6 +313,44 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let failure = Outbox::open(directory.path(), 9).err().expect("it is damaged");
             assert_eq!(failure.exit_code(), 1, "byte {at}");
+        }
+    }
+
+    /// Whatever the journal has, the ids are those of what waits then; also after the file was written
+    /// anew, and where that was for an entry whose batch never came into the journal.
+    #[test]
+    fn it_knows_the_ids_of_what_waits() {
+        let opened = |batch: u64, seq: u64, closed: &[u64]| {
+            let ids = [if seq > 0 { vec![(seq, format!("t{seq}"))] } else { Vec::new() }].concat();
+            Entry { opened: ids, closed: closed.to_vec(), ..entry(batch, 1, batch, &["e"]) }
+        };
+        for compact in [false, true] {
+            for (batches, expected) in
+                [(5, vec![20, 40]), (4, vec![20]), (3, vec![10, 20]), (1, vec![])]
+            {
+                let directory = tempfile::tempdir().unwrap();
+                let (mut outbox, _) = Outbox::open(directory.path(), 1).unwrap();
+                let entries = [
+                    opened(2, 10, &[]),
+                    opened(3, 20, &[]),
+                    opened(4, 0, &[10]),
+                    opened(5, 40, &[]),
+                ];
+                for entry in &entries {
+                    // For the last one alone: what is not in the journal may have been before.
+                    if compact && entry.batches == batches + 1 {
+                        outbox.compact_at = 1;
+                    }
+                    outbox.append(entry).unwrap();
+                }
+                drop(outbox);
+                for _ in 0..2 {
+                    let (outbox, _) = Outbox::open(directory.path(), batches).unwrap();
+                    let found: Vec<u64> = outbox.open_ids().keys().copied().collect();
+                    assert_eq!(found, expected, "{batches} batches, {compact}");
+                    assert!(outbox.open_ids().iter().all(|(seq, id)| *id == format!("t{seq}")));
+                }
+            }
         }
     }
 

@@ -111,11 +111,16 @@ impl ProducerContext for Deliveries {
 pub(super) struct Publisher {
     producer: ThreadedProducer<Deliveries>,
     topic: String,
+    holds: Option<String>,
     published: Arc<Published>,
 }
 
 impl Publisher {
-    pub(super) fn open(cluster: &Cluster, topic: &str) -> Result<Publisher, Failure> {
+    /// For the topic that the stream reads, and that of holds, if there is one.
+    pub(super) fn open(
+        cluster: &Cluster,
+        (topic, holds): (&str, Option<&str>),
+    ) -> Result<Publisher, Failure> {
         let mut client = cluster.client();
         client
             .set("enable.idempotence", "true")
@@ -129,7 +134,8 @@ impl Publisher {
         let context = Deliveries { published: published.clone(), known: Known::default() };
         let producer = ThreadedProducer::from_config_and_context(&client, context);
         let producer = producer.map_err(settings_failure)?;
-        Ok(Publisher { producer, topic: topic.to_owned(), published })
+        let (topic, holds) = (topic.to_owned(), holds.map(str::to_owned));
+        Ok(Publisher { producer, topic, holds, published })
     }
 
     pub(super) fn published(&self) -> Arc<Published> {
@@ -138,11 +144,17 @@ impl Publisher {
 
     /// Sends the events with which there are so many batches. Waits while too many are under way.
     pub(super) fn send(&self, batches: u64, events: &[Event]) -> Result<(), KafkaError> {
-        if !events.is_empty() {
-            lock(&self.published.state).under_way.insert(batches, events.len() as u64);
+        let topic = |event: &Event| match event.of_hold {
+            true => self.holds.as_deref(),
+            false => Some(&*self.topic),
+        };
+        let sent = events.iter().filter_map(|event| Some((event, topic(event)?)));
+        let many = sent.clone().count() as u64;
+        if many > 0 {
+            lock(&self.published.state).under_way.insert(batches, many);
         }
-        for event in events {
-            let mut record = BaseRecord::with_opaque_to(&self.topic, Box::new(batches))
+        for (event, topic) in sent {
+            let mut record = BaseRecord::with_opaque_to(topic, Box::new(batches))
                 .key(&event.key)
                 .payload(&event.value);
             while let Err((error, back)) = self.producer.send(record) {

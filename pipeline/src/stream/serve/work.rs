@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::heard::{Decided, Heard, What};
 use super::looks::Look;
 use super::metrics::{Came, Metrics};
+use super::notices::Notices;
 use super::outbox::{Entry, Event, Outbox};
 use super::publish::{Published, Publisher};
 use crate::decision::Verdict;
@@ -139,6 +140,8 @@ pub(super) struct Work {
     pub(super) live: Arc<AtomicBool>,
     pub(super) stopped: fn(ServerError) -> Failure,
     pub(super) hold: Span,
+    /// Whether there is a topic of holds.
+    pub(super) has_holds: bool,
     pub(super) heard: HeardSoFar,
     /// Batches of the journal at the start.
     pub(super) begun: u64,
@@ -185,6 +188,7 @@ impl HeardSoFar {
         self.sources[source].1 = self.sources[source].1.max(offset + 1);
         match what {
             What::Malformed => Came::Malformed,
+            What::Own => Came::Own,
             What::Decided(decided) => {
                 let Some(ours) = engine.transaction(&decided.event_id) else {
                     return Came::Foreign;
@@ -312,13 +316,13 @@ impl Order {
 }
 
 /// A command of a batch, and whose it is.
-enum Item<'i> {
+pub(super) enum Item<'i> {
     Client { ask: usize, place: usize, request: Request<'i>, context: &'i Map<String, Value> },
     Stream(&'i Order),
 }
 
 impl Item<'_> {
-    fn request(&self) -> Request<'_> {
+    pub(super) fn request(&self) -> Request<'_> {
         match self {
             Item::Client { request, .. } => *request,
             Item::Stream(order) => order.request(),
@@ -327,10 +331,10 @@ impl Item<'_> {
 }
 
 /// What came of a command.
-struct Executed {
-    reply: Result<Reply, Rejected>,
+pub(super) struct Executed {
+    pub(super) reply: Result<Reply, Rejected>,
     /// Whether it was executed now and not before.
-    is_new: bool,
+    pub(super) is_new: bool,
     /// How many effects of the batch there were after it.
     effects: usize,
 }
@@ -420,7 +424,15 @@ impl Work {
         if asks.is_empty() && looks.is_empty() && executed.is_empty() && effects.is_empty() {
             return Ok(());
         }
-        let events = made(&items, &executed, effects, engine);
+        let mut events = made(&items, &executed, effects, engine);
+        let mut notices = match self.has_holds {
+            true => {
+                let (open, names) = (self.outbox.open_ids(), self.heard.pseudonyms.as_ref());
+                Notices::of((&items, &executed), effects, engine, open, names)
+            }
+            false => Notices::default(),
+        };
+        events.append(&mut notices.events);
         let mut told = 0;
         for (item, Executed { reply, is_new, effects: upto }) in items.iter().zip(executed) {
             let own = &effects[std::mem::replace(&mut told, upto)..upto];
@@ -442,18 +454,24 @@ impl Work {
         let mut answers: Vec<Answer> = seen.collect();
         let senders = asks.into_iter().map(|ask| ask.answer);
         answers.extend(senders.zip(outcomes).map(|(to, outcomes)| Answer::Commands(to, outcomes)));
-        self.tell(events, answers)
+        self.tell(events, (notices.opened, notices.closed), answers)
     }
 
     /// Has the batch written down, and told when it is.
-    fn tell(&mut self, events: Vec<Event>, answers: Vec<Answer>) -> Result<(), Failure> {
+    fn tell(
+        &mut self,
+        events: Vec<Event>,
+        (opened, closed): (Vec<(u64, String)>, Vec<u64>),
+        answers: Vec<Answer>,
+    ) -> Result<(), Failure> {
         let batches = self.server.batches();
         let published = self.published.batches();
         let dies = self.crash.filter(|crash| batches == self.begun + crash.batch);
         let dies = dies.map(|crash| crash.place);
         if batches > self.outbox.last().batches {
             let read = self.heard.read();
-            self.outbox.append(&Entry { batches, published, read, events: events.clone() })?;
+            let events = events.clone();
+            self.outbox.append(&Entry { batches, published, read, events, opened, closed })?;
             crash(CrashPlace::BeforeJournal, dies);
         }
         self.server.tell(Told { batches, events, answers, crash: dies }).map_err(self.stopped)?;
@@ -558,7 +576,7 @@ fn event(happened: &Happened<'_>, context: &Map<String, Value>) -> Event {
     for (field, told) in context {
         value[field] = told.clone();
     }
-    Event { key: happened.account_id.to_owned(), value: value.to_string() }
+    Event { key: happened.account_id.to_owned(), value: value.to_string(), of_hold: false }
 }
 
 fn unpublished(why: &str) -> Failure {

@@ -40,6 +40,7 @@ fn act(offset: u64, event_id: &str, action: Action, actor: &str) -> Heard {
         actor: actor.to_owned(),
         reason: "known".to_owned(),
         at_ms: 0,
+        at_engine: false,
     };
     Heard { source: 1, offset, what: What::Act(act) }
 }

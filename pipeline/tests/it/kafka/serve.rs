@@ -11,7 +11,7 @@ use hongxian::stopwatch::Since;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, PATIENCE, hongxian};
-use super::http::{TOKENS, ask};
+use super::http::{Answer, TOKENS, ask};
 use super::{ended, signal, succeeds, until};
 
 /// Payments of 900 yuan are held, of 2,000 blocked, and those of 7.77 reviewed.
@@ -59,6 +59,11 @@ fn free_address() -> String {
 
 impl Beside {
     fn new(name: &str, limits: &str) -> Option<Beside> {
+        Beside::holding(name, limits, "1h")
+    }
+
+    /// With so long a hold.
+    fn holding(name: &str, limits: &str, hold: &str) -> Option<Beside> {
         let bench = Bench::new(name, 1)?;
         let policy = "allowed_lateness = '0s'\ndedup_window = '1d'\nidle_ms = 100\n";
         fs::write(bench.rules().join("policy.toml"), policy).unwrap();
@@ -76,7 +81,7 @@ impl Beside {
         let plain = fs::read_to_string(bench.config()).unwrap();
         let more = format!(
             "[http]\nlisten = '{desk}'\ntokens = 'tokens.toml'\nholds = '{}'\n\
-             [packet]\nlisten = '{engine}'\ntokens = 'tokens.toml'\nhold = '1h'\n",
+             [packet]\nlisten = '{engine}'\ntokens = 'tokens.toml'\nhold = '{hold}'\n",
             bench.topic("holds")
         );
         fs::write(bench.config(), plain + &more).unwrap();
@@ -107,6 +112,27 @@ impl Beside {
             ask(&self.desk, ("GET", "/readyz"), "one", "").is_ok_and(|answer| answer.status == 200)
         });
         child
+    }
+
+    /// What the stream lists for approvers: ids, and what it decided on each.
+    fn listed(&self) -> Vec<(String, Value)> {
+        let answer = ask(&self.desk, ("GET", "/v1/holds"), "one", "").unwrap().json();
+        let holds = answer["holds"].as_array().unwrap().iter();
+        holds
+            .map(|hold| (hold["event_id"].as_str().unwrap().to_owned(), hold["decision"].clone()))
+            .collect()
+    }
+
+    fn until_listed(&self, expected: &[(&str, Value)]) {
+        let expected: Vec<(String, Value)> =
+            expected.iter().map(|(id, decision)| ((*id).to_owned(), decision.clone())).collect();
+        until(&format!("the holds are not {expected:?}"), || self.listed() == expected);
+    }
+
+    /// What an approver has done at the stream.
+    fn act(&self, transaction: &str, action: &str) -> Answer {
+        let act = json!({ "event_id": transaction, "action": action, "reason": "asked" });
+        ask(&self.desk, ("POST", "/v1/holds"), "three", &act.to_string()).unwrap()
     }
 
     fn get(&self, path: &str) -> Option<Value> {
@@ -210,8 +236,7 @@ fn money_settles_as_the_stream_decides_and_not_before() {
     assert_eq!(beside.wallet("bo"), [500 + 777 + 300, 0, 0]);
     assert_eq!(beside.wallet("ada"), [1_000_000 - reserved + 200_000, 0, 185_000]);
     for (transaction, action) in [("large", "release"), ("other", "void")] {
-        let act = json!({ "event_id": transaction, "action": action, "reason": "asked" });
-        let answer = ask(&beside.desk, ("POST", "/v1/holds"), "three", &act.to_string()).unwrap();
+        let answer = beside.act(transaction, action);
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
     beside.until_settled("large", "released");
@@ -254,12 +279,46 @@ fn a_fallback_binds_and_a_later_decision_is_counted() {
     assert_eq!(beside.settlement("large").as_deref(), Some("posted"));
     assert_eq!(beside.settlement("huge").as_deref(), Some("held"));
     assert_eq!(beside.wallet("bo"), [90_000, 0, 0]);
-    // An approver ends at the engine what the stream does not hold.
+    // The stream holds the large one and blocks the huge one: listed is what the engine holds.
+    beside.until_listed(&[("huge", json!("block"))]);
+    let late = beside.act("large", "void");
+    assert_eq!((late.status, &late.json()["first"]["action"]), (409, &json!("release")));
+    // An approver ends it at the engine.
     let command = json!({ "id": "end", "do": "resolve", "transaction": "huge",
                           "resolution": "return", "reason": "asked" });
     let answer = |token| ask(&beside.engine, ("POST", "/v1/packet"), token, &command.to_string());
     assert_eq!(answer("two").unwrap().status, 422, "an analyst is none");
     assert_eq!(answer("three").unwrap().json()["settlement"], "returned");
+    beside.until_listed(&[]);
+    let late = beside.act("huge", "release");
+    assert_eq!(late.status, 409);
+    assert_eq!(late.json()["first"]["actor"], "wang");
+    beside.end(engine);
+}
+
+/// What the engine gives back when its hold is over is no longer the stream's to release; also where
+/// engine and stream began anew between.
+#[test]
+fn what_is_over_at_the_engine_is_not_listed_at_the_stream() {
+    let Some(beside) = Beside::holding("over", PATIENT, "4s") else { return };
+    let (engine, stream) = (beside.serve(), beside.stream());
+    beside.send(&topup("ada", 1_000_000));
+    beside.send(&pay("first", "ada", "bo", 90_000));
+    beside.until_settled("first", "held");
+    beside.until_listed(&[("first", json!("hold"))]);
+    engine.end("-KILL");
+    let engine = beside.serve();
+    beside.until_settled("first", "returned");
+    beside.until_listed(&[]);
+    let late = beside.act("first", "release");
+    assert_eq!((late.status, &late.json()["first"]["action"]), (409, &json!("void")));
+    assert_eq!(late.json()["first"]["at_engine"], true);
+    assert_eq!(beside.wallet("ada"), [1_000_000, 0, 0]);
+    assert_eq!(stream.end("-TERM").0, Some(0));
+    let stream = beside.stream();
+    assert_eq!(beside.listed(), []);
+    assert_eq!(beside.act("first", "release").status, 409);
+    assert_eq!(stream.end("-TERM").0, Some(0));
     beside.end(engine);
 }
 
