@@ -3,6 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -36,20 +37,21 @@ const NOTICING: [(&str, &str); 4] = [
     ("socket.connection.setup.timeout.ms", "10000"),
     ("socket.timeout.ms", "30000"),
 ];
-/// So often it is looked whether nobody else has a client that is let go.
-const LEAVING: Duration = Duration::from_millis(10);
+/// A client that is let go is waited for so long, and so often it is looked whether nobody else has it.
+const CLOSING: Duration = Duration::from_secs(1);
+const LEAVING: Duration = Duration::from_millis(1);
 /// Replicas: as many as the brokers' own default says.
 const REPLICAS_OF_BROKER: i32 = -1;
 
-/// A client that reads or asks. Nobody waits for its end: one that knows no broker may be long in going,
-/// or never come to it.
+/// A client that reads or asks. Its end is waited for, but not for long: one that knows no broker may
+/// never come to it.
 pub(super) struct Client<C: ConsumerContext + 'static = DefaultConsumerContext>(
-    Arc<BaseConsumer<C>>,
+    Option<Arc<BaseConsumer<C>>>,
 );
 
 impl<C: ConsumerContext + 'static> Client<C> {
     pub(super) fn of(client: BaseConsumer<C>) -> Client<C> {
-        Client(Arc::new(client))
+        Client(Some(Arc::new(client)))
     }
 }
 
@@ -57,19 +59,25 @@ impl<C: ConsumerContext + 'static> Deref for Client<C> {
     type Target = Arc<BaseConsumer<C>>;
 
     fn deref(&self) -> &Arc<BaseConsumer<C>> {
-        &self.0
+        let Some(client) = &self.0 else { unreachable!("it is there until it is dropped") };
+        client
     }
 }
 
 impl<C: ConsumerContext + 'static> Drop for Client<C> {
     fn drop(&mut self) {
-        let last = self.0.clone();
+        let Some(last) = self.0.take() else { return };
+        let (done, closed) = channel();
         std::thread::spawn(move || {
-            // Whoever has the last one waits.
+            // Whoever has the last one closes it.
             while Arc::strong_count(&last) > 1 {
                 std::thread::sleep(LEAVING);
             }
+            drop(last);
+            // Nobody may listen any more.
+            let _ = done.send(());
         });
+        let _ = closed.recv_timeout(CLOSING);
     }
 }
 

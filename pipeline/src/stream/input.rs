@@ -59,12 +59,13 @@ pub(super) struct Beside {
 /// Partitions that are read.
 pub(super) struct Input {
     cluster: Cluster,
-    consumer: Client<Watching>,
-    /// Since when by that client.
-    begun: Since,
     pub(super) sources: Vec<Reading>,
     ends: Option<Ends>,
     added: Option<Added>,
+    /// Since when by this client.
+    begun: Since,
+    /// Dropped after all that has a part of it.
+    consumer: Client<Watching>,
 }
 
 /// A partition that is read.
@@ -136,13 +137,13 @@ impl Input {
         let places = self.sources.iter();
         let places = places.map(|one| (one.topic.as_str(), one.partition, one.position));
         let queues = assigned(&consumer, places)?;
-        (self.consumer, self.begun) = (consumer, Since::now());
         for (source, queue) in self.sources.iter_mut().zip(queues) {
             source.queue = queue;
             // It is read again.
             source.early.clear();
         }
         (self.ends, self.added) = (None, None);
+        (self.consumer, self.begun) = (consumer, Since::now());
         Ok(())
     }
 
@@ -614,6 +615,6 @@ mod tests {
         let since = Since::now();
         brokers.broker_down(1).unwrap();
         drop(input);
-        assert!(since.elapsed() < Duration::from_secs(1), "nobody waits for it");
+        assert!(since.elapsed() < Duration::from_secs(2), "it is not waited for");
     }
 }
