@@ -1,12 +1,16 @@
 //! Events that come while a run goes on: they wait until nothing can come before them any more, and
 //! leave in total order, each id once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::repeats::{First, Remembered};
 use super::{Entry, Refused, Repeats, compare, entry};
 use crate::event::{Chunk, Schema, Stored};
 use crate::snapshot::{self, Broken};
+
+/// Events of so many ms wait together: those of whom some leave are looked at one by one.
+const SLOT: i64 = 64;
 
 /// Events that wait for their turn in the total order.
 pub struct Waiting {
@@ -16,7 +20,9 @@ pub struct Waiting {
     /// For each chunk, how many of its events wait.
     left: Vec<usize>,
     free: Vec<u32>,
-    entries: Vec<Entry>,
+    /// By effective time, in slots.
+    entries: BTreeMap<i64, Vec<Entry>>,
+    len: usize,
     /// Memory of the chunks, about.
     bytes: usize,
     remembered: Remembered,
@@ -43,7 +49,8 @@ impl Waiting {
             chunks: Vec::new(),
             left: Vec::new(),
             free: Vec::new(),
-            entries: Vec::new(),
+            entries: BTreeMap::new(),
+            len: 0,
             bytes: 0,
             remembered: Remembered::new(dedup_window),
         }
@@ -68,14 +75,28 @@ impl Waiting {
             }
         };
         let chunk = &self.chunks[place];
-        self.entries.extend((0..rows).map(|row| entry(chunk, place, row, Some(effective))));
+        for row in 0..rows {
+            let entry = entry(chunk, place, row, Some(effective));
+            self.entries.entry(entry.effective.div_euclid(SLOT)).or_default().push(entry);
+        }
+        self.len += rows;
     }
 
     /// Lets out all events whose effective time is before `until`: the caller knows that no more of
     /// them will come.
     pub fn take(&mut self, until: i64) -> Left {
-        let out = self.entries.extract_if(.., |entry| entry.effective < until);
-        let mut out: Vec<Entry> = out.collect();
+        let mut out = Vec::new();
+        while let Some(mut slot) = self.entries.first_entry() {
+            if slot.key() * SLOT >= until {
+                break;
+            }
+            out.extend(slot.get_mut().extract_if(.., |entry| entry.effective < until));
+            if !slot.get().is_empty() {
+                break;
+            }
+            slot.remove();
+        }
+        self.len -= out.len();
         out.sort_unstable_by(|left, right| compare(&self.chunks, left, right));
         let mut repeats = Repeats::default();
         let stays = |entry: &&Entry| {
@@ -93,9 +114,8 @@ impl Waiting {
 
     /// All that waits and is remembered, as bytes.
     pub(crate) fn save(&self) -> Vec<u8> {
-        let rows: Vec<(u32, u32)> =
-            self.entries.iter().map(|entry| (entry.chunk, entry.row)).collect();
-        let effective: Vec<i64> = self.entries.iter().map(|entry| entry.effective).collect();
+        let rows: Vec<(u32, u32)> = self.all().map(|entry| (entry.chunk, entry.row)).collect();
+        let effective: Vec<i64> = self.all().map(|entry| entry.effective).collect();
         let chunk = Chunk::gather(&self.schema, &self.chunks, &rows);
         snapshot::encode(&(effective, chunk.stored(), self.remembered.kept()))
     }
@@ -110,33 +130,38 @@ impl Waiting {
 
     /// How many events wait.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// About how many bytes of memory they take up: a chunk is held until its last event leaves.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.entries.len() * size_of::<Entry>()
+        self.bytes + self.len * size_of::<Entry>()
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// The latest effective time of those that wait.
     pub fn last(&self) -> Option<i64> {
-        self.entries.iter().map(|entry| entry.effective).max()
+        let (_, slot) = self.entries.last_key_value()?;
+        slot.iter().map(|entry| entry.effective).max()
     }
 
     /// For each source below `sources`, the first line or offset of which an event waits.
     pub fn firsts(&self, sources: usize) -> Vec<Option<u64>> {
         let mut firsts: Vec<Option<u64>> = vec![None; sources];
-        for entry in &self.entries {
+        for entry in self.all() {
             let position = self.chunks[entry.chunk as usize].position(entry.row as usize);
             let first = &mut firsts[position.source as usize];
             *first = Some(first.map_or(position.at, |first| first.min(position.at)));
         }
         firsts
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().flatten()
     }
 
     /// Gives chunks of which nothing waits any more back to memory.

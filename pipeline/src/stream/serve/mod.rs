@@ -108,7 +108,8 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
     let telling = publisher.clone();
     let server = open(Box::new(move |told: Told| told.tell(&telling)))?;
     let hold = check(&server, packet)?;
-    let (outbox, found) = Outbox::open(journal, server.batches())?;
+    let (mut outbox, found) = Outbox::open(journal, server.batches())?;
+    outbox.keep_open(|id| notices::waits(server.engine(), id));
     publish_again(&publisher, &found, &outbox, tell)?;
     let heard = Listener::open(cluster, (&config.output, acts), &found.read)?;
     let metrics = Arc::new(Metrics::default());

@@ -144,7 +144,7 @@ impl Notices {
 }
 
 /// Whether a transaction of the engine waits for a decision or a person.
-fn waits(engine: &Engine, id: &str) -> bool {
+pub(super) fn waits(engine: &Engine, id: &str) -> bool {
     let settlement = engine.transaction(id).map(|ours| ours.settlement);
     matches!(settlement, Some(Settlement::Undecided | Settlement::Held))
 }

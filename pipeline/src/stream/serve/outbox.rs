@@ -118,6 +118,12 @@ impl Outbox {
         Ok(())
     }
 
+    /// Forgets the ids of those that wait no longer: what was not brought to disk of an entry without
+    /// events may be gone.
+    pub(super) fn keep_open(&mut self, waits: impl Fn(&str) -> bool) {
+        self.open.retain(|_, id| waits(id));
+    }
+
     /// The ids of transactions that wait, by the command that made each.
     pub(super) fn open_ids(&self) -> &BTreeMap<u64, String> {
         &self.open
