@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::super::input::{Beside, Fetched};
 use crate::source::log::Arrived;
 
-/// What waits no longer is dropped when it may be half of all, and so much.
+/// What waits no longer is dropped when it may be a fifth of all, and so much.
 const SPARE_BYTES: usize = 1 << 20;
 
 /// The records of partitions that may still be refused, and some that cannot any more.
@@ -53,7 +53,7 @@ impl Originals {
             let passed = records.partition_point(|record| record.arrived.offset < first);
             self.bytes -= records.drain(..passed).map(|record| size_of(&record)).sum::<usize>();
         }
-        self.many = SPARE_BYTES + 2 * self.bytes;
+        self.many = SPARE_BYTES + self.bytes + self.bytes / 4;
     }
 
     /// About how many bytes of memory they take up.
