@@ -189,9 +189,11 @@ impl Engine {
         source.next_offset = next_offset;
         source.last = arrived.last().map(Last::of).or(source.last);
         self.originals.keep(at, arrived.into_iter().zip(beside));
+        let refused: Vec<u64> = block.rejects.iter().map(|reject| reject.at).collect();
         for reject in block.rejects {
             self.refuse(at, reject);
         }
+        self.originals.forget(at, &refused);
         events
     }
 

@@ -33,6 +33,20 @@ impl Originals {
         }
     }
 
+    /// Drops records that are no events, in the order of their offsets, from among the last.
+    pub(super) fn forget(&mut self, at: usize, offsets: &[u64]) {
+        let Some(first) = offsets.first() else { return };
+        let records = &mut self.records[at];
+        let begun = records.partition_point(|record| record.arrived.offset < *first);
+        for record in records.split_off(begun) {
+            if offsets.binary_search(&record.arrived.offset).is_ok() {
+                self.bytes -= size_of(&record);
+            } else {
+                records.push_back(record);
+            }
+        }
+    }
+
     /// The record at an offset of a partition, if it is kept.
     pub(super) fn of(&self, (at, offset): (usize, u64)) -> Option<&Fetched> {
         let records = &self.records[at];
@@ -90,6 +104,16 @@ mod tests {
         for (place, expected) in [((0, 8), told(8)), ((0, 5), None), ((1, 5), told(5))] {
             assert_eq!(found(&originals, place), expected, "{place:?}");
         }
+        let bytes = originals.bytes();
+        originals.keep(1, [6, 7, 9].map(record).into_iter());
+        originals.forget(1, &[6, 9]);
+        for (place, expected) in
+            [((1, 5), told(5)), ((1, 6), None), ((1, 7), told(7)), ((1, 9), None)]
+        {
+            assert_eq!(found(&originals, place), expected, "{place:?}");
+        }
+        originals.forget(1, &[7]);
+        assert_eq!(originals.bytes(), bytes);
         originals.drop_before(&[Some(8), None]);
         for (place, expected) in
             [((0, 4), None), ((0, 8), told(8)), ((0, 9), told(9)), ((1, 5), None)]
