@@ -424,15 +424,14 @@ impl Work {
         if asks.is_empty() && looks.is_empty() && executed.is_empty() && effects.is_empty() {
             return Ok(());
         }
-        let mut events = made(&items, &executed, effects, engine);
-        let mut notices = match self.has_holds {
+        let events = made(&items, &executed, effects, engine);
+        let notices = match self.has_holds {
             true => {
                 let (open, names) = (self.outbox.open_ids(), self.heard.pseudonyms.as_ref());
                 Notices::of((&items, &executed), effects, engine, open, names)
             }
             false => Notices::default(),
         };
-        events.append(&mut notices.events);
         let mut told = 0;
         for (item, Executed { reply, is_new, effects: upto }) in items.iter().zip(executed) {
             let own = &effects[std::mem::replace(&mut told, upto)..upto];
@@ -454,16 +453,18 @@ impl Work {
         let mut answers: Vec<Answer> = seen.collect();
         let senders = asks.into_iter().map(|ask| ask.answer);
         answers.extend(senders.zip(outcomes).map(|(to, outcomes)| Answer::Commands(to, outcomes)));
-        self.tell(events, (notices.opened, notices.closed), answers)
+        self.tell(events, notices, answers)
     }
 
     /// Has the batch written down, and told when it is.
     fn tell(
         &mut self,
-        events: Vec<Event>,
-        (opened, closed): (Vec<(u64, String)>, Vec<u64>),
+        mut events: Vec<Event>,
+        notices: Notices,
         answers: Vec<Answer>,
     ) -> Result<(), Failure> {
+        let Notices { events: own, opened, closed } = notices;
+        events.extend(own);
         let batches = self.server.batches();
         let published = self.published.batches();
         let dies = self.crash.filter(|crash| batches == self.begun + crash.batch);
