@@ -18,7 +18,7 @@ use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::kept::{self, OUTCOME, RowKind};
 use crate::features::plan::Source;
 use crate::features::requests::Keys;
-use crate::features::text::Scratch;
+use crate::features::text::Reader;
 use crate::job::{Epoch, Job};
 use crate::keyed::{Key, NULL_TEXT, Replies};
 use crate::packet::finding::Finding;
@@ -106,9 +106,10 @@ pub(crate) fn prepare(
     step_first: u64,
     epoch: usize,
     features: &Features,
+    reader: &mut Reader,
 ) -> Prepared {
     let rank = slice.first - step_first;
-    let texts = texts(&slice, features);
+    let texts = texts(&slice, features, reader);
     let mut prepared = Prepared {
         slice: Arc::new(slice),
         rank,
@@ -122,22 +123,19 @@ pub(crate) fn prepare(
     prepared
 }
 
-fn texts(slice: &Slice, features: &Features) -> Vec<Vec<i64>> {
+fn texts(slice: &Slice, features: &Features, reader: &mut Reader) -> Vec<Vec<i64>> {
     let rows = slice.chunk.len();
     let lexicon = &features.lexicon;
     let mut columns = vec![vec![NULL_INT; rows]; lexicon.features()];
     let Column::Str(texts) = slice.chunk.column(TEXT) else {
         return columns;
     };
-    let mut scratch = Scratch::default();
-    let mut values = vec![NULL_INT; columns.len()];
     for row in 0..rows {
         let text = texts.get(row);
         if text.is_empty() {
             continue;
         }
-        lexicon.compute(text, &mut scratch, &mut values);
-        for (column, value) in columns.iter_mut().zip(&values) {
+        for (column, value) in columns.iter_mut().zip(reader.read(lexicon, text)) {
             column[row] = *value;
         }
     }

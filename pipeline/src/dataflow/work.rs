@@ -21,6 +21,7 @@ use super::shared::{May, Shared};
 use super::steps::{Next, Steps};
 use super::{Options, PARKED_MAX, STEPS_AHEAD, Summary, Wiring};
 use crate::diagnostic::Message;
+use crate::features::text::Reader;
 use crate::gather::{Prepared, prepare};
 use crate::job::Job;
 use crate::sink::Scored;
@@ -108,6 +109,7 @@ impl Running<'_> {
         let goes_on = || shared.goes_on();
         let (index, peers) = (worker.index(), worker.peers());
         let (mut done, mut saved) = (0, 0);
+        let mut reader = Reader::default();
         let mut under_way = VecDeque::with_capacity(STEPS_AHEAD);
         while goes_on() {
             let interrupted = match control {
@@ -154,7 +156,8 @@ impl Running<'_> {
                 control.step(done, &step);
             }
             let share = share(&step.events, index, peers);
-            let prepared = read(job, &**steps, done, &step, share, &mut summary.borrow_mut())?;
+            let prepared =
+                read(job, &**steps, done, &step, share, &mut reader, &mut summary.borrow_mut())?;
             let time = step.time;
             shared.reached.fetch_max(step.until, Ordering::Relaxed);
             input.advance_to(time as u64);
@@ -196,13 +199,14 @@ fn read(
     number: usize,
     step: &Step,
     share: Range<usize>,
+    reader: &mut Reader,
     summary: &mut Summary,
 ) -> Result<Prepared, String> {
     summary.events += share.len() as u64;
     let features = job.epoch(step.epoch).features;
     let prepared = summary.stopwatch.time(Stage::Prepare, || {
         let slice = steps.slice(number, share)?;
-        Ok(prepare(slice, step.events.start as u64, step.epoch, &features))
+        Ok(prepare(slice, step.events.start as u64, step.epoch, &features, reader))
     });
     prepared.map_err(|message: Message| message.en)
 }

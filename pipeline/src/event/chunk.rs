@@ -48,6 +48,21 @@ impl Strings {
         self.ends.extend(from.ends[run].iter().map(|end| end - start + base));
     }
 
+    /// The strings at `rows`, which rise; neighbours are copied together.
+    pub(crate) fn at(&self, rows: &[u32]) -> Strings {
+        let mut strings = Strings::with_room(rows.len());
+        for run in rows.chunk_by(|row, next| row + 1 == *next) {
+            let start = run[0] as usize;
+            strings.extend(self, start..start + run.len());
+        }
+        strings
+    }
+
+    /// The ends of the strings in their text, and that.
+    pub(crate) fn into_parts(self) -> (Vec<u32>, String) {
+        (self.ends, self.text)
+    }
+
     /// Makes room for the text of more strings. Should there be too little, there is room afterwards
     /// for as many as there is room for ends, were they as long as those so far: growing by doubling
     /// copies a column again and again, and leaves a third of it empty.

@@ -81,6 +81,10 @@ pub fn write_value(value: Value<'_>, unit: Unit, lang: Lang, out: &mut String) {
         Value::Double(value) if unit != Unit::None => Some(value.round() as i64),
         _ => None,
     };
+    if let (Unit::None, Some(value)) = (unit, whole) {
+        out.push_str(itoa::Buffer::new().format(value));
+        return;
+    }
     // Writing to a string cannot fail.
     let _ = match (unit, whole, value) {
         (Unit::Yuan, Some(fen), _) => match lang {
@@ -88,7 +92,6 @@ pub fn write_value(value: Value<'_>, unit: Unit, lang: Lang, out: &mut String) {
             Lang::Zh => write!(out, "{}元", expr::format_yuan(fen)),
         },
         (Unit::Duration, Some(ms), _) => write!(out, "{}", expr::format_duration(ms)),
-        (Unit::None, Some(value), _) => write!(out, "{value}"),
         (_, _, Value::Double(value)) => write!(out, "{value:.2}"),
         (_, _, Value::Bool(value)) => write!(out, "{value}"),
         (_, _, Value::Str(text)) => write!(out, "{text}"),

@@ -277,32 +277,33 @@ pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> 
         evidence(&batch.evidence, names),
         words((0..rows.len()).map(|at| batch.outcomes.get(at))),
         shadow_hits(&batch.shadow_hits, names),
-        words(rows.iter().map(|_| names.rules_hash.as_str())),
-        words(rows.iter().map(|_| names.model_hash.as_str())),
+        word(&names.rules_hash, rows.len()),
+        word(&names.model_hash, rows.len()),
     ]
 }
 
 fn strings_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> ArrayRef {
     match chunk.column(field) {
-        Column::Str(strings) => {
-            strings_array(rows.iter().map(|row| strings.get(*row as usize)), rows.len())
-        }
+        Column::Str(strings) => strings_of(strings.at(rows)),
         _ => Arc::new(StringArray::new_null(rows.len())),
     }
 }
 
+fn strings<'s>(strings: impl Iterator<Item = &'s str>, len: usize) -> ArrayRef {
+    let mut all = Strings::with_room(len);
+    strings.for_each(|string| all.push(string));
+    strings_of(all)
+}
+
 /// Empty strings are null.
-fn strings_array<'s>(strings: impl Iterator<Item = &'s str>, len: usize) -> ArrayRef {
-    let mut bytes: Vec<u8> = Vec::with_capacity(len * 12);
-    let mut offsets: Vec<i32> = Vec::with_capacity(len + 1);
+fn strings_of(strings: Strings) -> ArrayRef {
+    let (ends, text) = strings.into_parts();
+    let mut offsets: Vec<i32> = Vec::with_capacity(ends.len() + 1);
     offsets.push(0);
-    for string in strings {
-        bytes.extend_from_slice(string.as_bytes());
-        offsets.push(bytes.len() as i32);
-    }
+    offsets.extend(ends.iter().map(|end| *end as i32));
     let nulls = nulls(&offsets.windows(2).map(|ends| ends[0] < ends[1]).collect::<Vec<_>>());
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Arc::new(StringArray::new(offsets, bytes.into(), nulls))
+    Arc::new(StringArray::new(offsets, text.into_bytes().into(), nulls))
 }
 
 /// Which values are there; none where all are.
@@ -337,6 +338,15 @@ fn words<'s>(words: impl Iterator<Item = &'s str>) -> ArrayRef {
     Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(values))))
 }
 
+/// The same word in every row; empty is null.
+fn word(word: &str, rows: usize) -> ArrayRef {
+    if word.is_empty() {
+        return new_null_array(&dictionary(), rows);
+    }
+    let keys = Int32Array::from(vec![0; rows]);
+    Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(vec![word]))))
+}
+
 fn column_array(column: Column) -> ArrayRef {
     match column {
         Column::Int(values) => ints(values),
@@ -350,13 +360,9 @@ fn column_array(column: Column) -> ArrayRef {
                 .map(|value| (*value < 2).then_some(*value == 1))
                 .collect::<BooleanArray>(),
         ),
-        Column::Str(strings) => strings_of(&strings),
+        Column::Str(strings) => strings_of(strings),
         Column::Absent => Arc::new(Int64Array::new_null(0)),
     }
-}
-
-fn strings_of(strings: &Strings) -> ArrayRef {
-    strings_array((0..strings.len()).map(|at| strings.get(at)), strings.len())
 }
 
 fn offsets<T>(lists: &Lists<T>) -> OffsetBuffer<i32> {
@@ -370,9 +376,9 @@ fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
         batch.each_reason(at, names, |reason| found.push(reason));
         ends.push(found.len() as i32);
     }
-    let rules = strings_array(found.iter().map(|reason| reason.rule), found.len());
+    let rules = strings(found.iter().map(|reason| reason.rule), found.len());
     let scores: Int64Array = found.iter().map(|reason| Some(reason.score)).collect();
-    let texts = strings_array(found.iter().map(|reason| reason.text), found.len());
+    let texts = strings(found.iter().map(|reason| reason.text), found.len());
     let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
     let offsets = OffsetBuffer::new(ends.into());
     Arc::new(ListArray::new(reasons_item(), offsets, Arc::new(items), None))
@@ -381,7 +387,7 @@ fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
 fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
     let items = evidence.items();
     let keys = items.iter().map(|(name, _)| names.evidence[usize::from(*name)].as_str());
-    let keys = strings_array(keys, items.len());
+    let keys = strings(keys, items.len());
     let mut texts = Strings::default();
     let mut json = String::new();
     for (_, value) in items {
@@ -389,7 +395,7 @@ fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
         value.write_json(&mut json);
         texts.push(&json);
     }
-    let values = strings_of(&texts);
+    let values = strings_of(texts);
     let entries = StructArray::new(evidence_fields(), vec![keys, values], None);
     Arc::new(MapArray::new(evidence_item(), offsets(evidence), entries, None, false))
 }
@@ -397,7 +403,7 @@ fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
 fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
     let items = lists.items();
     let ids = items.iter().map(|rule| names.rules[usize::from(*rule)].0.as_str());
-    let ids = strings_array(ids, items.len());
+    let ids = strings(ids, items.len());
     Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
 }
 

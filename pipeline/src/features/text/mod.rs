@@ -30,6 +30,7 @@ mod patterns;
 mod phrases;
 #[cfg(test)]
 mod reach;
+mod reader;
 mod runs;
 mod sound;
 mod splits;
@@ -48,6 +49,7 @@ pub use phrases::{
     Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
     WEIGHT_DEFAULT, WEIGHT_MAX,
 };
+pub(crate) use reader::Reader;
 pub use symbols::BREAK;
 
 /// A category that every lexicon has, even when no phrase is in it.
