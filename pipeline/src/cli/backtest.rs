@@ -151,7 +151,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         place: place(arguments)?,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
-    let progress = Reading::begin(&interrupted);
+    let progress = Reading::begin(&interrupted).telling(shown);
     if request.place.as_ref().is_some_and(|place| place.process() > 0) {
         let followed = follow(&request, &progress, interrupted.clone());
         progress.end();

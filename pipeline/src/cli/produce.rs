@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
         sort_memory: arguments.sort_memory,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
-    let progress = Reading::begin(&interrupted);
+    let progress = Reading::begin(&interrupted).telling(shown);
     let produced = stream::produce(&cluster, &request, &progress, &|said| note(said, shown));
     progress.end();
     let produced = produced?;

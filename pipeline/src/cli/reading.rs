@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::backtest::BATCH;
-use super::environment;
+use super::{Shown, environment};
 use crate::dataflow::Options;
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Diagnostic, Failure, Sources, render};
 use crate::source::Progress;
 
 /// Hidden where standard error is no terminal.
 pub(super) struct Reading {
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
+    /// How what looks like a mistake is told; not at all where what is read was read before.
+    shown: Option<Shown>,
 }
 
 impl Reading {
@@ -30,7 +32,12 @@ impl Reading {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         };
-        Reading { bar, interrupted: interrupted.clone() }
+        Reading { bar, interrupted: interrupted.clone(), shown: None }
+    }
+
+    /// The same, which tells what looks like a mistake in what is read.
+    pub(super) fn telling(self, shown: Shown) -> Reading {
+        Reading { shown: Some(shown), ..self }
     }
 
     /// Takes the bar away.
@@ -64,6 +71,12 @@ impl Progress for Reading {
 
     fn advance(&self, bytes: u64, _records: u64) {
         self.bar.inc(bytes);
+    }
+
+    fn warn(&self, warnings: &[Diagnostic]) {
+        let Some(Shown { lang, color, .. }) = self.shown else { return };
+        let told = render(warnings, &Sources::default(), lang, color);
+        self.bar.suspend(|| eprint!("{told}"));
     }
 
     fn stop(&self) -> bool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::pseudonyms::REPLACED;
 use super::{
     ACCOUNT_ID, AMOUNT_FEN, AMOUNT_FEN_MAX, Bound, Chunk, Column, EVENT_ID, EVENT_ID_BYTES_MAX,
-    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, NULL_INT, Position, SUBJECT_ID,
-    SUBJECT_KIND, Schema, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, Type, Value,
+    EVENT_TIME, FIELDS, Field, FieldId, ID_BYTES_MAX, KIND, Kind, LABEL, NULL_INT, Position,
+    SUBJECT_ID, SUBJECT_KIND, Schema, TEXT_BYTES_MAX, TIME_MAX, TIME_MIN, TYPOLOGY, Type, Value,
 };
 
 /// A value as a decoder found it, before any check.
@@ -22,6 +22,8 @@ pub enum Raw<'a> {
     NotUtf8,
     /// An integer.
     Int(i64),
+    /// An integer beyond those, as ids may be; no field of the event itself holds one.
+    Natural(u64),
     /// A number that is not an integer, or one written as `1.0` or `1e2`.
     Double(f64),
     /// A truth value.
@@ -91,6 +93,9 @@ impl RejectCode {
     }
 }
 
+/// How the detail of a missing field ends, after its name.
+pub(crate) const IS_REQUIRED: &str = " is required";
+
 /// A refusal: the code, and what exactly was wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -119,6 +124,9 @@ pub struct ChunkBuilder {
     /// How many events there is room for in a new column.
     room: usize,
 }
+
+/// The fields that only label events have: what was found true, and of whom.
+const FOUND_TRUE: [FieldId; 4] = [LABEL, TYPOLOGY, SUBJECT_KIND, SUBJECT_ID];
 
 /// What is known of the record in hand.
 #[derive(Default)]
@@ -218,7 +226,19 @@ impl ChunkBuilder {
         }
         let kind = record.kind.ok_or_else(|| missing("kind"))?;
         record.check_required(kind)?;
+        if kind != Kind::Label && FOUND_TRUE.iter().any(|field| record.has(*field)) {
+            self.forget_found_true();
+        }
         Ok(kind)
+    }
+
+    /// Takes what was found true out of the record in hand, which is no label: rules know of it by label
+    /// events alone, from the time on at which it became known.
+    fn forget_found_true(&mut self) {
+        let rows = self.chunk.kinds.len();
+        for field in FOUND_TRUE {
+            self.chunk.columns[field.index()].truncate(rows);
+        }
     }
 
     /// Checks the time of the record in hand, which is not null.
@@ -299,6 +319,10 @@ impl ChunkBuilder {
 }
 
 impl Record {
+    fn has(&self, field: FieldId) -> bool {
+        self.present & (1 << field.0) != 0
+    }
+
     fn check_required(&self, kind: Kind) -> Result<(), Refusal> {
         let account = !matches!(kind, Kind::Group | Kind::Label);
         let required = [
@@ -307,8 +331,7 @@ impl Record {
             (ACCOUNT_ID, account),
             (AMOUNT_FEN, kind.has_amount()),
         ];
-        let absent = |field: FieldId| self.present & (1 << field.0) == 0;
-        match required.iter().find(|(field, needed)| *needed && absent(*field)) {
+        match required.iter().find(|(field, needed)| *needed && !self.has(*field)) {
             Some((field, _)) => Err(missing(FIELDS[field.index()].0)),
             None => Ok(()),
         }
@@ -316,7 +339,7 @@ impl Record {
 }
 
 fn missing(field: &str) -> Refusal {
-    Refusal::new(RejectCode::MissingField, format!("{field} is required"))
+    Refusal::new(RejectCode::MissingField, format!("{field}{IS_REQUIRED}"))
 }
 
 fn check_kind(raw: Raw<'_>, schema: &Schema) -> Result<Option<Kind>, Refusal> {

@@ -11,6 +11,7 @@ mod pseudonyms;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use check::IS_REQUIRED;
 pub use check::{ChunkBuilder, Raw, Refusal, RejectCode, parse_int};
 pub use chunk::{Chunk, Column, Position, Strings, Value};
 pub(crate) use chunk::{Stored, short_hash, uneven_share};

@@ -91,7 +91,12 @@ pub(super) fn fields(
     (fields, found)
 }
 
-fn missing_column(path: &Path, field: &str, unknown: &[&str], names: &[String]) -> Diagnostic {
+pub(super) fn missing_column(
+    path: &Path,
+    field: &str,
+    unknown: &[&str],
+    names: &[String],
+) -> Diagnostic {
     let message =
         Message::new(format!("the file has no column `{field}`"), format!("文件缺少列 `{field}`"));
     let hint = match unknown.iter().find(|name| is_slip(name, field)) {

@@ -15,7 +15,7 @@ use super::parquet::ParquetFile;
 use super::reject::Reject;
 use super::sink::{Block, Sink, Target};
 use super::split::{Framing, Piece, Splitter};
-use super::{Input, columns, csv, failure, finding, json, parquet};
+use super::{Input, columns, csv, empty, failure, finding, json, parquet};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Refusal, Schema};
 
@@ -139,6 +139,8 @@ pub(super) struct Feed<'a> {
     sources: Vec<Arc<Source>>,
     /// By input: what its keys were, if it is JSON lines.
     seen: Vec<Seen>,
+    /// By input: what all of its records lack, if no event has come of any.
+    lacking: Vec<Lacking>,
     /// By input: the last offset, if it is a partition of an input log.
     offsets: Vec<Option<u64>>,
     /// Whether the inputs are partitions of an input log, and how far its records may be ahead.
@@ -154,6 +156,36 @@ pub(super) struct Feed<'a> {
 enum Open {
     Text { splitter: Box<Splitter<Text>>, disk_bytes: u64, header_due: bool },
     Parquet { steps: std::vec::IntoIter<parquet::Rows> },
+}
+
+/// What all records of an input lack so far.
+enum Lacking {
+    /// There was no record.
+    Unknown,
+    /// Each was refused for want of this field.
+    Field(String),
+    /// No one thing.
+    Nothing,
+}
+
+impl Lacking {
+    fn see(&mut self, block: &Block) {
+        if block.chunks.iter().any(|chunk| !chunk.is_empty()) {
+            *self = Lacking::Nothing;
+        }
+        for reject in &block.rejects {
+            let field = reject.missing_field();
+            match self {
+                Lacking::Nothing => return,
+                Lacking::Unknown => {
+                    *self =
+                        field.map_or(Lacking::Nothing, |field| Lacking::Field(field.to_owned()));
+                }
+                Lacking::Field(held) if field == Some(held) => {}
+                Lacking::Field(_) => *self = Lacking::Nothing,
+            }
+        }
+    }
 }
 
 impl<'a> Feed<'a> {
@@ -185,6 +217,7 @@ impl<'a> Feed<'a> {
         let mut feed = Feed {
             sources: Vec::new(),
             seen: inputs.iter().map(|_| Seen::default()).collect(),
+            lacking: inputs.iter().map(|_| Lacking::Unknown).collect(),
             offsets: vec![None; inputs.len()],
             max_ahead,
             warnings: Vec::new(),
@@ -241,11 +274,13 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Notes the keys of a block.
-    pub(super) fn saw(&mut self, source: u32, seen: Option<Seen>) {
+    /// Notes the keys of a block, and what its records lack.
+    pub(super) fn saw(&mut self, block: &Block, seen: Option<Seen>) {
+        let source = block.source as usize;
         if let Some(seen) = seen {
-            self.seen[source as usize].merge(seen);
+            self.seen[source].merge(seen);
         }
+        self.lacking[source].see(block);
     }
 
     /// Checks that a block's offsets follow those before.
@@ -259,7 +294,8 @@ impl<'a> Feed<'a> {
 
     /// Checks what can only be known at the end of an input.
     pub(super) fn check_end(&mut self, source: u32, records: u64) -> Result<(), Failure> {
-        let source = self.sources[source as usize].clone();
+        let at = source as usize;
+        let source = self.sources[at].clone();
         let path = &source.input.path;
         if let Shape::Frames { .. } = source.shape {
             // A partition may well be empty, and a live run took its keys as they came.
@@ -267,14 +303,28 @@ impl<'a> Feed<'a> {
         }
         if records == 0 {
             if let Shape::JsonLines { .. } = source.shape {
-                let en = "the file is empty: no records".to_owned();
-                return Err(failure("empty-file", path, en, "文件为空:没有记录".to_owned()));
+                return Err(empty(path));
             }
             let message = Message::new("the file has no records", "文件没有记录");
             self.warnings.push(finding(Severity::Warning, "no-records", path, message, None));
         }
+        let names = match &source.shape {
+            Shape::Csv { names } => names.as_slice(),
+            Shape::Parquet(file) => file.names(),
+            Shape::JsonLines { .. } | Shape::Frames { .. } => &[],
+        };
+        if let (None, Lacking::Field(field)) = (&source.input.mapping, &self.lacking[at])
+            && !names.is_empty()
+            && !names.contains(field)
+        {
+            let unknown = names.iter().map(String::as_str);
+            let unknown: Vec<&str> =
+                unknown.filter(|name| self.schema.find(name).is_none()).collect();
+            let missing = columns::missing_column(path, field, &unknown, names);
+            return Err(Failure::Input(vec![missing], Sources::default()));
+        }
         let Shape::JsonLines { keys } = &source.shape else { return Ok(()) };
-        let seen = &self.seen[source.index as usize];
+        let seen = &self.seen[at];
         let unknown = seen.unknown.iter().map(String::as_str);
         match &source.input.mapping {
             None => {
@@ -487,7 +537,7 @@ fn csv_header(path: &Path, compression: Compression) -> Result<csv::Names, Vec<D
             Err(refusal) => return Err(vec![bad_header(path, &refusal)]),
         }
     }
-    Err(vec![empty(path)])
+    Err(vec![headless(path)])
 }
 
 fn bad_header(path: &Path, refusal: &Refusal) -> Diagnostic {
@@ -499,7 +549,7 @@ fn bad_header(path: &Path, refusal: &Refusal) -> Diagnostic {
     finding(Severity::Error, "bad-header", path, message, None)
 }
 
-fn empty(path: &Path) -> Diagnostic {
+fn headless(path: &Path) -> Diagnostic {
     let message =
         Message::new("the file is empty: no header and no records", "文件为空:没有表头,也没有记录");
     finding(Severity::Error, "empty-file", path, message, None)

@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::log::{Changes, InputLog, LogRead, Times};
 use super::order::{SortMemory, Sorter};
 use super::reject::{Origin, Reject};
-use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, read_blocks, schema};
+use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, empty, read_blocks, schema};
 use crate::diagnostic::{Failure, Message};
 use crate::event::{Schema, Type};
 
@@ -90,14 +90,18 @@ impl Intake {
                     rejects.extend(block.rejects);
                     block.chunks.into_iter().try_for_each(|chunk| events.push(chunk, None))
                 };
-                let summary = read_blocks(inputs, schema, BLOCK_BYTES, progress, each)?;
+                let files = read_blocks(inputs, schema, BLOCK_BYTES, progress, each)?;
+                if let Some(first) = inputs.first().filter(|_| files.iter().all(FileRead::is_empty))
+                {
+                    return Err(empty(&first.path));
+                }
                 let paths = inputs.iter().map(|input| input.path.clone());
                 let name = |input: &Input| Origin::File(input.path.display().to_string());
                 Ok(Taken {
                     events,
                     rejects,
                     origins: inputs.iter().map(name).collect(),
-                    files: paths.zip(summary.files).collect(),
+                    files: paths.zip(files).collect(),
                     times: None,
                 })
             }
@@ -133,10 +137,10 @@ impl Days {
                 events.push(chunk, Some(own))
             })
         };
-        let summary = read_blocks(&inputs, &schema, BLOCK_BYTES, progress, each)?;
+        let read = read_blocks(&inputs, &schema, BLOCK_BYTES, progress, each)?;
         let name = |path: &PathBuf| Origin::File(path.display().to_string());
         let (origins, paths) = (self.files.iter().map(name).collect(), self.files.iter().cloned());
-        let files = paths.zip(summary.files).collect();
+        let files = paths.zip(read).collect();
         Ok(Taken { events, rejects, origins, files, times: None })
     }
 }

@@ -94,6 +94,7 @@ enum Slot<'b> {
     Null,
     Bool(bool),
     Int(i64),
+    Natural(u64),
     Double(f64),
     Str(&'b str),
     Unescaped(Range<usize>),
@@ -106,6 +107,7 @@ impl Row for Record<'_, '_> {
             None | Some(Slot::Null) => Raw::Null,
             Some(Slot::Bool(value)) => Raw::Bool(*value),
             Some(Slot::Int(value)) => Raw::Int(*value),
+            Some(Slot::Natural(value)) => Raw::Natural(*value),
             Some(Slot::Double(value)) => Raw::Double(*value),
             Some(Slot::Str(text)) => Raw::Str(text),
             Some(Slot::Unescaped(range)) => Raw::Str(&self.unescaped[range.clone()]),
@@ -282,7 +284,7 @@ impl<'b> de::Visitor<'b> for Value<'_> {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Slot<'b>, E> {
-        Ok(i64::try_from(value).map_or(Slot::Other, Slot::Int))
+        Ok(i64::try_from(value).map_or(Slot::Natural(value), Slot::Int))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Slot<'b>, E> {

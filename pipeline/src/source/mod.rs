@@ -64,6 +64,9 @@ pub trait Progress: Sync {
     /// So many more bytes on disk have been read, and so many records decoded.
     fn advance(&self, _bytes: u64, _records: u64) {}
 
+    /// What looks like a mistake in the inputs and is none; told once, when all are read.
+    fn warn(&self, _warnings: &[Diagnostic]) {}
+
     /// Whether to stop: asked once a round of blocks.
     fn stop(&self) -> bool {
         false
@@ -85,13 +88,11 @@ pub struct FileRead {
     pub hash: [u8; 32],
 }
 
-/// What is known of all inputs after they have been read.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// By input.
-    pub files: Vec<FileRead>,
-    /// What looks like a mistake but is none, such as a column whose name is nearly a field's.
-    pub warnings: Vec<Diagnostic>,
+impl FileRead {
+    /// Whether there was no record in it.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
 }
 
 /// Everything that the inputs hold.
@@ -101,8 +102,8 @@ pub struct Read {
     pub chunks: Vec<Chunk>,
     /// The refused records in the order of the inputs.
     pub rejects: Vec<Reject>,
-    /// What is known of the inputs.
-    pub summary: Summary,
+    /// What is known of the inputs, by input.
+    pub files: Vec<FileRead>,
 }
 
 /// The schema of a run: the standard fields, then the extra columns of the mapping files, by name.
@@ -117,7 +118,7 @@ pub fn read_all(
     progress: &dyn Progress,
 ) -> Result<Read, Failure> {
     let mut read = Read::default();
-    read.summary = read_blocks(inputs, schema, BLOCK_BYTES, progress, &mut |block| {
+    read.files = read_blocks(inputs, schema, BLOCK_BYTES, progress, &mut |block| {
         read.chunks.extend(block.chunks);
         read.rejects.extend(block.rejects);
         Ok(())
@@ -133,7 +134,7 @@ pub fn read_blocks(
     block_bytes: usize,
     progress: &dyn Progress,
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
-) -> Result<Summary, Failure> {
+) -> Result<Vec<FileRead>, Failure> {
     let feed = Feed::new(inputs, schema, block_bytes)?;
     drain(feed, inputs.len(), schema, progress, each)
 }
@@ -145,11 +146,11 @@ fn drain(
     schema: &Arc<Schema>,
     progress: &dyn Progress,
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
-) -> Result<Summary, Failure> {
+) -> Result<Vec<FileRead>, Failure> {
     progress.begin(feed.bytes_total());
     // Several a thread, so that one slow block does not leave the other threads idle.
     let round = 8 * rayon::current_num_threads();
-    let mut summary = Summary { files: vec![FileRead::default(); inputs], warnings: Vec::new() };
+    let mut files = vec![FileRead::default(); inputs];
     let mut ready = feed.take(round);
     loop {
         if progress.stop() {
@@ -164,19 +165,22 @@ fn drain(
             || steps.into_par_iter().map(|step| step.decode(schema)).collect::<Vec<_>>(),
         );
         for step in decoded {
-            settle(step?, &mut feed, &mut summary, progress, each)?;
+            settle(step?, &mut feed, &mut files, progress, each)?;
         }
         ready = next;
     }
-    summary.warnings = feed.warnings();
-    Ok(summary)
+    match feed.warnings() {
+        warnings if warnings.is_empty() => {}
+        warnings => progress.warn(&warnings),
+    }
+    Ok(files)
 }
 
 /// Accounts for one decoded step.
 fn settle(
     step: feed::Decoded,
     feed: &mut Feed<'_>,
-    summary: &mut Summary,
+    files: &mut [FileRead],
     progress: &dyn Progress,
     each: &mut dyn FnMut(Block) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -184,13 +188,13 @@ fn settle(
         feed::Decoded::Block { block, seen, offsets, bytes, buffer } => {
             feed.recycle(buffer);
             feed.follow(block.source, offsets)?;
-            summary.files[block.source as usize].records += block.records;
+            files[block.source as usize].records += block.records;
             progress.advance(bytes, block.records);
-            feed.saw(block.source, seen);
+            feed.saw(&block, seen);
             each(block)
         }
         feed::Decoded::End { source, seal } => {
-            let file = &mut summary.files[source as usize];
+            let file = &mut files[source as usize];
             file.bytes = seal.bytes;
             file.hash = seal.hash;
             feed.check_end(source, file.records)
@@ -209,6 +213,16 @@ fn too_long() -> Refusal {
 
 fn not_utf8() -> Refusal {
     Refusal::new(RejectCode::InvalidUtf8, "the record has bytes that are not UTF-8")
+}
+
+/// That there is nothing to decide in a file, nor in any other of the run.
+fn empty(path: &Path) -> Failure {
+    failure(
+        "empty-file",
+        path,
+        "the file is empty: no records".to_owned(),
+        "文件为空:没有记录".to_owned(),
+    )
 }
 
 /// A finding about a whole file.

@@ -1,24 +1,32 @@
 //! Parquet: integers of any width, doubles, booleans, strings and binaries (also dictionaries),
-//! timestamps of any unit floored to milliseconds. Decimals are read through a mapping only.
+//! timestamps of any unit floored to milliseconds. Decimals are read through a mapping only, and so
+//! are times in what is no time.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, LargeBinaryArray,
     LargeStringArray, RecordBatch, UInt64Array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Int64Type, TimeUnit, UInt64Type};
+use arrow::datatypes::{
+    DataType, Field, Float32Type, Int64Type, Schema as ArrowSchema, TimeUnit, UInt64Type,
+};
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::Type as Physical;
+use parquet::schema::types::{SchemaDescriptor, Type as ParquetType};
 
 use super::mapping::ColumnKind;
 use super::reject::RAW_BYTES_MAX;
 use super::sink::{Row, Sink, Target};
-use crate::event::Raw;
+use crate::event::{EVENT_TIME, Raw};
 
 /// Rows that are decoded at a time: a batch of all columns stays in the cache.
 const BATCH_ROWS: usize = 8192;
@@ -31,10 +39,19 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) struct ParquetFile {
     metadata: ArrowReaderMetadata,
     names: Vec<String>,
-    /// Which columns anything is made of; the others are not read.
-    wanted: Vec<bool>,
-    /// Whether a mapping says what its decimals mean.
-    mapped: bool,
+    /// What is made of each column; the others are not read.
+    wanted: Vec<Option<Meaning>>,
+}
+
+/// What the values of a column may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Those of a field.
+    Field,
+    /// Those of a field that is a time.
+    Time,
+    /// What a mapping says, of decimals and times too.
+    Mapped,
 }
 
 /// Rows of one row group.
@@ -52,10 +69,11 @@ impl ParquetFile {
     pub(super) fn open(path: &Path) -> io::Result<ParquetFile> {
         let file = File::open(path)?;
         let metadata = ArrowReaderMetadata::load(&file, Default::default())?;
+        let metadata = ArrowReaderMetadata::load(&file, texts_as_bytes(&metadata)?)?;
         let names: Vec<String> =
             metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let wanted = vec![true; names.len()];
-        Ok(ParquetFile { metadata, names, wanted, mapped: false })
+        let wanted = vec![None; names.len()];
+        Ok(ParquetFile { metadata, names, wanted })
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -75,10 +93,17 @@ impl ParquetFile {
 
     /// Leaves out the columns of which the target makes nothing.
     pub(super) fn read_for(&mut self, target: &Target) {
-        self.mapped = matches!(target, Target::Mapped(_));
-        self.wanted.fill(false);
-        for column in target.columns() {
-            self.wanted[column] = true;
+        match target {
+            Target::Fields(fields) => {
+                for (field, column) in fields {
+                    let is_time = *field == EVENT_TIME;
+                    self.wanted[*column] =
+                        Some(if is_time { Meaning::Time } else { Meaning::Field });
+                }
+            }
+            Target::Mapped(bound) => {
+                bound.columns().for_each(|column| self.wanted[column] = Some(Meaning::Mapped));
+            }
         }
     }
 
@@ -99,7 +124,7 @@ impl ParquetFile {
     }
 
     pub(super) fn decode(&self, path: &Path, rows: &Rows, sink: &mut Sink<'_>) -> io::Result<()> {
-        let roots = (0..self.wanted.len()).filter(|&column| self.wanted[column]);
+        let roots = (0..self.wanted.len()).filter(|&column| self.wanted[column].is_some());
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
             File::open(path)?,
@@ -123,8 +148,10 @@ impl ParquetFile {
     fn decode_batch(&self, batch: &RecordBatch, first: u64, sink: &mut Sink<'_>) -> io::Result<()> {
         let mut read = batch.columns().iter();
         let columns = self.wanted.iter().map(|wanted| match wanted {
-            true => read.next().map_or(Ok(Values::Null), |array| Values::of(array, self.mapped)),
-            false => Ok(Values::Null),
+            Some(meaning) => {
+                read.next().map_or(Ok(Values::Null), |array| Values::of(array, *meaning))
+            }
+            None => Ok(Values::Null),
         });
         let columns = columns.collect::<io::Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
@@ -133,6 +160,39 @@ impl ParquetFile {
         }
         Ok(())
     }
+}
+
+/// Has texts read as the bytes that they are: one that is not UTF-8 would else end the reading, where it
+/// is its row alone that is to be refused.
+fn texts_as_bytes(known: &ArrowReaderMetadata) -> io::Result<ArrowReaderOptions> {
+    let root = known.parquet_schema().root_schema();
+    let columns = root.get_fields().iter().map(|column| {
+        let info = column.get_basic_info();
+        if !column.is_primitive() || column.get_physical_type() != Physical::BYTE_ARRAY {
+            return Ok(column.clone());
+        }
+        let bytes = ParquetType::primitive_type_builder(column.name(), Physical::BYTE_ARRAY)
+            .with_repetition(info.repetition())
+            .with_id(info.has_id().then(|| info.id()));
+        bytes.build().map(Arc::new)
+    });
+    let columns = columns.collect::<Result<_, _>>()?;
+    let root = ParquetType::group_type_builder(root.name()).with_fields(columns).build()?;
+    let fields = known.schema().fields().iter().map(|field| {
+        let is_text = |kind: &DataType| {
+            matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+        };
+        let kind = match field.data_type() {
+            DataType::Dictionary(_, values) if is_text(values) => DataType::Binary,
+            kind if is_text(kind) => DataType::Binary,
+            _ => return field.clone(),
+        };
+        Arc::new(Field::clone(field).with_data_type(kind))
+    });
+    let fields: Vec<Arc<Field>> = fields.collect();
+    Ok(ArrowReaderOptions::new()
+        .with_parquet_schema(Arc::new(SchemaDescriptor::new(Arc::new(root))))
+        .with_schema(Arc::new(ArrowSchema::new(fields))))
 }
 
 struct BatchRow<'a> {
@@ -164,8 +224,9 @@ enum Values {
 }
 
 impl Values {
-    fn of(array: &ArrayRef, mapped: bool) -> io::Result<Values> {
+    fn of(array: &ArrayRef, meaning: Meaning) -> io::Result<Values> {
         use DataType::*;
+        let (mapped, may_be_time) = (meaning == Meaning::Mapped, meaning != Meaning::Field);
         let to = |kind: &DataType| cast(array, kind).map_err(io::Error::other);
         Ok(match array.data_type() {
             Null => Values::Null,
@@ -176,17 +237,22 @@ impl Values {
             UInt64 => Values::Unsigned(array.as_primitive::<UInt64Type>().clone()),
             Float64 => Values::Double(array.as_primitive().clone()),
             Float16 | Float32 => Values::Double(widened(&to(&Float32)?)),
-            Utf8 | LargeUtf8 | Utf8View => Values::Str(to(&LargeUtf8)?.as_string().clone()),
             Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => {
-                Values::Binary(to(&LargeBinary)?.as_binary().clone())
+                let bytes: LargeBinaryArray = to(&LargeBinary)?.as_binary().clone();
+                // Nearly always all of them are texts, which is known of all at once.
+                match LargeStringArray::try_from_binary(bytes.clone()) {
+                    Ok(texts) => Values::Str(texts),
+                    Err(_) => Values::Binary(bytes),
+                }
             }
+            Timestamp(..) | Date32 | Date64 if !may_be_time => Values::Other(array.clone()),
             Timestamp(unit, _) => Values::Time(milliseconds(&to(&Int64)?, *unit)),
             Date32 => Values::Time(to(&Int64)?.as_primitive::<Int64Type>().unary(|d| d * DAY_MS)),
             Date64 => Values::Time(to(&Int64)?.as_primitive().clone()),
             Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) if mapped => {
                 Values::Decimal(to(&LargeUtf8)?.as_string().clone())
             }
-            Dictionary(_, values) => return Values::of(&to(values)?, mapped),
+            Dictionary(_, values) => return Values::of(&to(values)?, meaning),
             _ => Values::Other(array.clone()),
         })
     }
@@ -197,7 +263,8 @@ impl Values {
             Values::Bool(array) if array.is_valid(row) => Raw::Bool(array.value(row)),
             Values::Int(array) if array.is_valid(row) => Raw::Int(array.value(row)),
             Values::Unsigned(array) if array.is_valid(row) => {
-                i64::try_from(array.value(row)).map_or(Raw::Other, Raw::Int)
+                let value = array.value(row);
+                i64::try_from(value).map_or(Raw::Natural(value), Raw::Int)
             }
             Values::Double(array) if array.is_valid(row) => Raw::Double(array.value(row)),
             Values::Str(array) if array.is_valid(row) => Raw::Str(array.value(row)),
@@ -237,7 +304,11 @@ fn json(batch: &RecordBatch, row: usize) -> Vec<u8> {
         if text.len() > 1 {
             text.push(',');
         }
-        let value = array_value_to_string(array, row).unwrap_or_default();
+        let bytes = array.as_binary_opt::<i32>().filter(|bytes| bytes.is_valid(row));
+        let value = match bytes.map(|bytes| std::str::from_utf8(bytes.value(row))) {
+            Some(Ok(text)) => text.to_owned(),
+            _ => array_value_to_string(array, row).unwrap_or_default(),
+        };
         let kind = array.data_type();
         let bare = kind.is_numeric() || *kind == DataType::Boolean;
         let value = match (array.is_null(row), bare) {

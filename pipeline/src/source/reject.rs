@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::event::{Refusal, RejectCode};
+use crate::event::{IS_REQUIRED, Refusal, RejectCode};
 
 /// How much of a refused record is kept: enough to find and mend it, little enough that a file of
 /// nothing but overlong lines does not fill the disk a second time.
@@ -40,6 +40,12 @@ impl Reject {
     pub fn new(source: u32, at: u64, refusal: Refusal, raw: &[u8]) -> Self {
         let raw = raw[..raw.len().min(RAW_BYTES_MAX)].to_vec();
         Reject { source, at, code: refusal.code, detail: refusal.detail, raw }
+    }
+
+    /// The field that it lacks, if it was refused for that.
+    pub(super) fn missing_field(&self) -> Option<&str> {
+        let is_missing = self.code == RejectCode::MissingField;
+        self.detail.strip_suffix(IS_REQUIRED).filter(|_| is_missing)
     }
 
     /// Where the record stood, for a person.

@@ -40,16 +40,6 @@ pub(super) enum Target {
     Mapped(Bound),
 }
 
-impl Target {
-    /// The columns of which anything is made.
-    pub(super) fn columns(&self) -> Vec<usize> {
-        match self {
-            Target::Fields(fields) => fields.iter().map(|(_, column)| *column).collect(),
-            Target::Mapped(bound) => bound.columns().collect(),
-        }
-    }
-}
-
 /// Gathers one block.
 pub(super) struct Sink<'t> {
     target: &'t Target,

@@ -5,8 +5,9 @@
 //!   a cell. In JSON lines every newline ends a record.
 //! - A line longer than [`RECORD_BYTES_MAX`] is refused (`too_long`) and ends at its newline.
 //! - A quote that is not closed within [`RECORD_BYTES_MAX`] of its record's start, or by the end
-//!   of the file, is a slip of the pen: its line is refused (`malformed`), and reading goes on at
-//!   the next line, so that one stray quote does not swallow the rest of the file.
+//!   of the file, or on another line and not at the end of a cell, is a slip of the pen: its line is
+//!   refused (`malformed`), and reading goes on at the next line, so that stray quotes swallow
+//!   nothing of what stands after or between them.
 
 use std::io::{self, Read};
 
@@ -17,9 +18,9 @@ use super::reject::RAW_BYTES_MAX;
 use super::{malformed, too_long};
 use crate::event::{RECORD_BYTES_MAX, Refusal};
 
-/// After so many lines with a quote that is never closed, the next such record takes all of its
-/// [`RECORD_BYTES_MAX`] bytes with it: each costs a look that far ahead, and the time to read a
-/// hostile file has to stay linear in its size.
+/// After so many lines with a quote that is never closed, no cell runs over lines any more: each
+/// costs a look as far ahead as [`RECORD_BYTES_MAX`], and the time to read a hostile file has to
+/// stay linear in its size.
 const STRAY_QUOTES_MAX: u32 = 1000;
 
 /// What some editors begin a file with, the byte order mark of UTF-8.
@@ -165,7 +166,10 @@ impl<R: Read> Splitter<R> {
 
     fn cut(&self) -> Cut {
         match self.framing {
-            Framing::Csv => cut_csv(&self.buffer, self.ended),
+            Framing::Csv => {
+                let by_line = self.stray_quotes >= STRAY_QUOTES_MAX;
+                cut_csv(&self.buffer, self.ended, by_line)
+            }
             framing => cut_lines(&self.buffer, 0, self.ended, framing.line_bytes_max()),
         }
     }
@@ -194,9 +198,9 @@ impl<R: Read> Splitter<R> {
         self.stray_quotes += 1;
         let window = self.buffer.len().min(RECORD_BYTES_MAX + 1);
         let line_end = match memchr(b'\n', &self.buffer[..window]) {
-            Some(end) if self.stray_quotes <= STRAY_QUOTES_MAX => end,
-            _ if window > RECORD_BYTES_MAX => return self.refuse_long_line(),
-            _ => window,
+            Some(end) => end,
+            None if window > RECORD_BYTES_MAX => return self.refuse_long_line(),
+            None => window,
         };
         let refusal = malformed("a quote is opened and never closed");
         let raw = self.buffer[..line_end.min(RAW_BYTES_MAX)].to_vec();
@@ -234,14 +238,19 @@ fn cut_lines(buffer: &[u8], from: usize, ended: bool, line_bytes_max: usize) -> 
     Cut { end: if ended { buffer.len() } else { end }, then: Then::More }
 }
 
-fn cut_csv(buffer: &[u8], ended: bool) -> Cut {
+fn cut_csv(buffer: &[u8], ended: bool, by_line: bool) -> Cut {
     let mut start = 0;
     while let Some(quote) = memchr(b'"', &buffer[start..]) {
         // Lines before the one with the quote are whole, whatever their length: the decoder
         // refuses those that are too long.
         let before = &buffer[start..start + quote];
         start += memrchr(b'\n', before).map_or(0, |at| at + 1);
-        match record_end(buffer, start, ended) {
+        let line = memchr(b'\n', &buffer[start..]).filter(|_| by_line);
+        let end = match line {
+            Some(line) => record_end(&buffer[..=start + line], start, true),
+            None => record_end(buffer, start, ended),
+        };
+        match end {
             Ok(end) => start = end,
             Err(then) => return Cut { end: start, then },
         }
@@ -271,7 +280,13 @@ pub(super) fn record_end(buffer: &[u8], start: usize, ended: bool) -> Result<usi
         at = match opens.then(|| closing_quote(window, found + 1)) {
             None => found + 1,
             // A quote as the last byte that was read may be the first of a pair.
-            Some(Some(close)) if close + 1 < window.len() || whole => close + 1,
+            Some(Some(close)) if close + 1 < window.len() || whole => {
+                let ends = matches!(window.get(close + 1), None | Some(b',' | b'\n' | b'\r'));
+                if !ends && memchr(b'\n', &window[found..close]).is_some() {
+                    return Err(Then::Unclosed);
+                }
+                close + 1
+            }
             Some(_) => return Err(if whole { Then::Unclosed } else { Then::More }),
         };
     }

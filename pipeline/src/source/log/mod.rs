@@ -240,7 +240,7 @@ impl InputLog {
         let mut rejects = Vec::new();
         let mut watermarks: Vec<Watermark> =
             (0..inputs.len()).map(|at| self.watermark(at as u32, times)).collect();
-        let summary = drain(feed, inputs.len(), &schema, progress, &mut |block| {
+        let files = drain(feed, inputs.len(), &schema, progress, &mut |block| {
             let watermark = &mut watermarks[block.source as usize];
             for chunk in block.chunks {
                 let effective = watermark.effective_times(&chunk);
@@ -249,7 +249,7 @@ impl InputLog {
             rejects.extend(block.rejects);
             Ok(())
         })?;
-        let partitions = self.partitions.iter().cloned().zip(summary.files);
+        let partitions = self.partitions.iter().cloned().zip(files);
         let files = self.others.iter().cloned().chain(partitions).collect();
         Ok(LogRead { rejects, files })
     }

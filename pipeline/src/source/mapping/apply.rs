@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::decimal::Decimal;
 use super::{Case, Constant, From, Label, Mapping, Part, Rule};
 use crate::event::{
-    ChunkBuilder, EVENT_ID, EVENT_TIME, FieldId, KIND, LABEL, Position, Raw, Refusal, RejectCode,
-    SUBJECT_ID, SUBJECT_KIND, Schema, TYPOLOGY, Type, Value, parse_int,
+    ChunkBuilder, EVENT_ID, EVENT_ID_BYTES_MAX, EVENT_TIME, FieldId, KIND, LABEL, Position, Raw,
+    Refusal, RejectCode, SUBJECT_ID, SUBJECT_KIND, Schema, TYPOLOGY, Type, Value, parse_int,
 };
 use crate::source::not_utf8;
 use crate::source::sink::Row;
@@ -128,7 +128,7 @@ impl Bound {
         let last = event.len() - 1;
         let subject = event.str(EVENT_ID, last).to_owned();
         let time = event.int(EVENT_TIME, last) + label.delay_ms;
-        let id = format!("{subject}#label");
+        let id = label_id(&subject);
         let mut own =
             |rule: &'r Rule| self.value(rule, Type::Str, row, &given.conditions, &mut scratch);
         let (typology, subject_id) = match (own(&label.typology), own(&label.subject_id)) {
@@ -189,9 +189,10 @@ impl Bound {
             From::Constant(constant) => constant.raw(),
             From::Column(column) => match row.get(self.columns[*column].0) {
                 Raw::Int(value) if kind == Type::Str => {
-                    let start = scratch.len();
-                    push_int(scratch, value);
-                    return Ok(Given::Text(start..scratch.len()));
+                    return Ok(Given::Text(push_int(scratch, value)));
+                }
+                Raw::Natural(value) if kind == Type::Str => {
+                    return Ok(Given::Text(push_int(scratch, value)));
                 }
                 value => value,
             },
@@ -239,7 +240,8 @@ impl Bound {
                     scratch.truncate(start);
                     return Ok(Given::Raw(Raw::Null));
                 }
-                Raw::Int(value) => push_int(scratch, value),
+                Raw::Int(value) => drop(push_int(scratch, value)),
+                Raw::Natural(value) => drop(push_int(scratch, value)),
                 Raw::Bool(value) => scratch.push_str(if value { "true" } else { "false" }),
                 Raw::Cell(text) | Raw::Str(text) => scratch.push_str(text),
                 Raw::NotUtf8 => return Err(not_utf8()),
@@ -323,6 +325,20 @@ fn condition_value(raw: Raw<'_>, kind: Type) -> Option<Value<'_>> {
     }
 }
 
-fn push_int(text: &mut String, value: i64) {
+/// Appends a number, and says where it stands.
+fn push_int(text: &mut String, value: impl itoa::Integer) -> Range<usize> {
+    let start = text.len();
     text.push_str(itoa::Buffer::new().format(value));
+    start..text.len()
+}
+
+/// The id of an event's label. Where the event's own is so long that this would be none, a hash
+/// stands for it.
+fn label_id(event: &str) -> String {
+    const END: &str = "#label";
+    if event.len() + END.len() <= EVENT_ID_BYTES_MAX {
+        return format!("{event}{END}");
+    }
+    let hash = blake3::hash(event.as_bytes()).to_hex();
+    format!("{}{END}", &hash[..EVENT_ID_BYTES_MAX - END.len()])
 }

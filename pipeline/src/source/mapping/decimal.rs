@@ -31,6 +31,7 @@ impl Decimal {
     pub(super) fn of(raw: Raw<'_>) -> Option<Decimal> {
         match raw {
             Raw::Int(value) => Some(Decimal { digits: value.into(), scale: 0 }),
+            Raw::Natural(value) => Some(Decimal { digits: value.into(), scale: 0 }),
             Raw::Double(value) if value.is_finite() => {
                 Decimal::parse(format!("{value}").as_bytes())
             }

@@ -38,7 +38,8 @@
 //! In a list of cases the first whose `when` holds gives the value; a condition that meets a null
 //! does not hold. The label event carries every field of the row besides its own; `subject_kind`
 //! (`event` if not given), `subject_id` (the row's event) and `typology` are given in `[label]`.
-//! A row that makes a label counts as two records.
+//! A row that makes a label counts as two records. Where `<event_id>#label` would be longer than an id may
+//! be, the first 58 hexadecimal digits of the id's BLAKE3 stand in its place.
 
 mod apply;
 mod decimal;

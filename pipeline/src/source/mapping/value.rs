@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
+use jiff::tz::TimeZoneDatabase;
 use toml::de::{DeTable, DeValue};
 
 use super::decimal::Rounding;
@@ -145,7 +145,8 @@ impl<'t> Parser<'t> {
         let zone = self.reader.string(table, "zone");
         let zone = match zone {
             None => None,
-            Some(zone) => match TimeZone::get(zone.get_ref()) {
+            // A machine's own database may be another, and would change what is decided.
+            Some(zone) => match TimeZoneDatabase::bundled().get(zone.get_ref()) {
                 Ok(found) => Some(found),
                 Err(_) => {
                     let message = Message::new(

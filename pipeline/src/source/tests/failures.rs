@@ -106,9 +106,20 @@ fn everything_that_is_wrong_is_said_at_once() {
 
 #[test]
 fn a_name_that_is_nearly_a_fields_is_warned_about() {
+    #[derive(Default)]
+    struct Warned(std::sync::Mutex<Vec<String>>);
+    impl Progress for Warned {
+        fn warn(&self, warnings: &[Diagnostic]) {
+            self.0.lock().unwrap().extend(warnings.iter().map(shown));
+        }
+    }
     let warned = |name: &str, bytes: &str| {
-        let read = read(name, bytes.as_bytes(), BLOCK_BYTES).unwrap();
-        read.summary.warnings.iter().map(shown).collect::<Vec<_>>()
+        let files = Files::new();
+        let inputs = [files.write(name, bytes.as_bytes())];
+        let schema = Arc::new(schema(&inputs).unwrap());
+        let warned = Warned::default();
+        read_all(&inputs, &schema, &warned).unwrap();
+        warned.0.into_inner().unwrap()
     };
     let ignored = |name: &str, meant: &str| {
         format!("ignored-column: column `{name}` is ignored (did you mean `{meant}`?)")
@@ -123,6 +134,31 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
     assert_eq!(warned("e.csv", HEADER), ["no-records: the file has no records"]);
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;
     assert_eq!(warned("e.jsonl", json), [ignored("txet", "text")]);
+}
+
+/// A column that some kinds do without is missing where none of the file's records can do without it.
+#[test]
+fn a_column_that_every_record_lacks_is_named() {
+    let header = "event_id,event_time,kind,acount_id,amount\n";
+    let record = |id: &str, kind: &str| format!("{id},1700000000000,{kind},a,5\n");
+    let lacking = [header, &record("x", "send"), &record("y", "login")].concat();
+    assert_eq!(
+        findings(read("e.csv", lacking.as_bytes(), 1)),
+        ["missing-column: the file has no column `account_id` (did you mean `acount_id`?)"]
+    );
+    let header = "event_id,event_time,kind,account_id,amount\n";
+    let lacking = [header, &record("x", "send"), &record("y", "transfer")].concat();
+    let found = findings(read("e.csv", lacking.as_bytes(), BLOCK_BYTES));
+    assert!(
+        found[0].starts_with("missing-column: the file has no column `amount_fen`"),
+        "{found:?}"
+    );
+    // One that is none of them, refused or not, says that the file is not all amiss.
+    for other in [record("y", "login"), record("z", "nothing")] {
+        let mixed = [header, &record("x", "send"), &other].concat();
+        let read = read("e.csv", mixed.as_bytes(), BLOCK_BYTES).unwrap();
+        assert_eq!(refused(&read)[0], "2 missing_field");
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn the_same_events_come_out_of_every_text_format() {
             for name in ["e.jsonl", "e.ndjson", "e.json"] {
                 let json = read(&format!("{name}{end}"), JSON.as_bytes(), block_bytes).unwrap();
                 assert_eq!(events(&json), at([1, 3, 4]), "{name}{end} {block_bytes}");
-                assert_eq!(json.summary.files[0].records, 3);
+                assert_eq!(json.files[0].records, 3);
             }
         }
     }
@@ -55,7 +55,7 @@ fn a_file_is_sealed_as_on_disk_and_members_of_gzip_follow_one_another() {
     fs::write(files.path("c.csv.gz"), &both).unwrap();
     let read = read_input(Input::plain(files.path("c.csv.gz")), BLOCK_BYTES).unwrap();
     assert_eq!(events(&read).len(), 4);
-    let file = read.summary.files[0];
+    let file = read.files[0];
     assert_eq!((file.records, file.bytes), (4, both.len() as u64));
     assert_eq!(file.hash, *blake3::hash(&both).as_bytes());
 }
@@ -145,7 +145,7 @@ fn the_same_events_come_out_of_parquet_in_any_of_its_types() {
         }
         assert_eq!(events(&read), wanted, "case {case}");
         let bytes = fs::read(files.path("e.parquet")).unwrap();
-        assert_eq!(read.summary.files[0].hash, *blake3::hash(&bytes).as_bytes());
+        assert_eq!(read.files[0].hash, *blake3::hash(&bytes).as_bytes());
     }
 }
 

@@ -50,7 +50,7 @@ fn a_row_makes_its_event_and_its_label() {
     );
     assert_eq!(refused(&read), ["4 wrong_type"].map(|_| "4 out_of_bounds"));
     assert_eq!(read.rejects[0].detail, "column TX_AMOUNT is finer than its unit");
-    assert_eq!(read.summary.files[0].records, 5, "a row that makes a label is two records");
+    assert_eq!(read.files[0].records, 5, "a row that makes a label is two records");
 }
 
 #[test]
@@ -133,8 +133,27 @@ fn cases_templates_units_and_extras_are_the_same_from_every_format() {
             codes.map(|(at, code)| format!("{} {code}", first + at)),
             "{name}"
         );
-        assert_eq!(read.summary.files[0].records, 8, "{name}");
+        assert_eq!(read.files[0].records, 8, "{name}");
     }
+}
+
+/// Ids of 64 bits are numbers beyond what amounts may be, and labels of long ids have ids too.
+#[test]
+fn large_numbers_and_long_ids_are_ids() {
+    let mapping = "[fields]\nevent_id = \"id\"\naccount_id = \"who\"\nevent_time = \"at\"\n\
+        amount_fen = \"sum\"\nkind = { constant = \"send\" }\n\
+        [columns]\nbad = \"int\"\n[label]\nwhen = \"bad == 1\"\n";
+    let long = "x".repeat(64);
+    let json = format!(
+        "{{\"id\":\"{long}\",\"who\":18446744073709551615,\"at\":1700000000000,\"sum\":1,\"bad\":1}}\n\
+         {{\"id\":\"y\",\"who\":9223372036854775808,\"at\":1700000000000,\"sum\":18446744073709551615,\"bad\":0}}"
+    );
+    let read = read_mapped("t.jsonl", json.as_bytes(), mapping);
+    assert_eq!(refused(&read), ["2 wrong_type"]);
+    let label = format!("{}#label", &blake3::hash(long.as_bytes()).to_hex()[..58]);
+    let found = events(&read);
+    assert!(found[0].contains("account_id=\"18446744073709551615\""), "{}", found[0]);
+    assert!(found[1].contains(&format!("event_id={label:?}")), "{}", found[1]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn read_input(input: Input, block_bytes: usize) -> Result<Read, Failure> {
     let inputs = [input];
     let schema = Arc::new(schema(&inputs)?);
     let mut read = Read::default();
-    read.summary = read_blocks(&inputs, &schema, block_bytes, &(), &mut |block| {
+    read.files = read_blocks(&inputs, &schema, block_bytes, &(), &mut |block| {
         let records = block.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         assert_eq!(block.records, records + block.rejects.len() as u64, "nothing is lost");
         read.chunks.extend(block.chunks);

@@ -11,7 +11,7 @@ fn outcome(name: &str, bytes: &[u8], block_bytes: usize) -> (Vec<String>, Vec<Re
     let read = read(name, bytes, block_bytes).unwrap();
     let events = events(&read);
     let records = events.len() + read.rejects.len();
-    assert_eq!(read.summary.files[0].records, records as u64, "nothing is lost");
+    assert_eq!(read.files[0].records, records as u64, "nothing is lost");
     (events, read.rejects)
 }
 

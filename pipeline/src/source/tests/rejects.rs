@@ -40,7 +40,7 @@ fn csv_records_are_refused_with_their_code() {
             let read = read("e.csv", &file, block_bytes).unwrap();
             let wanted = if code.is_empty() { vec![] } else { vec![format!("3 {code}")] };
             assert_eq!(refused(&read), wanted, "{shown}");
-            assert_eq!(read.summary.files[0].records, 3, "{shown}");
+            assert_eq!(read.files[0].records, 3, "{shown}");
             if !code.is_empty() {
                 assert_eq!(read.rejects[0].raw, *record, "{shown}");
             }
@@ -106,7 +106,7 @@ fn json_lines_are_refused_with_their_code() {
             let read = read("e.jsonl", &file, block_bytes).unwrap();
             let wanted = if code.is_empty() { vec![] } else { vec![format!("3 {code}")] };
             assert_eq!(refused(&read), wanted, "{shown}");
-            assert_eq!(read.summary.files[0].records, 3, "{shown}");
+            assert_eq!(read.files[0].records, 3, "{shown}");
         }
     }
 }
@@ -167,24 +167,91 @@ fn a_stray_quote_costs_one_line() {
 }
 
 #[test]
-fn a_file_of_stray_quotes_is_read_in_linear_time() {
-    // Each of these lines leaves a quote open, read from its own start or from an earlier one.
-    let stray = "a\",\",b\n".repeat(1005);
+fn stray_quotes_cost_their_lines_and_nothing_between() {
     let good = "g,1700000000000,message,a,,hello,\n";
-    let file = [HEADER, &stray, good].concat();
-    for block_bytes in [64, BLOCK_BYTES] {
-        let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
-        // A thousand lines one by one, and the rest at once.
-        assert_eq!(read.rejects.len(), 1001);
-        assert!(read.rejects.iter().all(|reject| reject.code == RejectCode::Malformed));
-        assert_eq!(read.rejects[1000].at, 1002);
-        assert!(events(&read).is_empty());
+    let stray = "s,1700000000000,message,a,,\"hm,\n";
+    let over_lines = "o,1700000000000,message,a,,\"one\ntwo\",\n";
+    for count in [1, 5_000] {
+        let between = good.repeat(count);
+        let file = [HEADER, good, stray, &between, stray, &between, over_lines, good].concat();
+        for block_bytes in [1 << 10, BLOCK_BYTES] {
+            let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
+            assert_eq!(
+                refused(&read),
+                ["3 malformed".to_owned(), format!("{} malformed", 4 + count)]
+            );
+            assert_eq!(events(&read).len(), 2 * count + 3);
+        }
     }
 }
 
 #[test]
+fn a_file_of_stray_quotes_is_read_in_linear_time() {
+    // Each of these lines leaves a quote open, read from its own start or from an earlier one.
+    let stray = "a\",\",b\n".repeat(1005);
+    let good = "g,1700000000000,message,a,,hello,\n";
+    let over_lines = "g,1700000000000,message,a,,\"hello\n\",\n";
+    let file = [HEADER, &stray, good, over_lines].concat();
+    for block_bytes in [64, BLOCK_BYTES] {
+        let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
+        // Each line by itself; after so many of them no cell runs over lines.
+        assert_eq!(read.rejects.len(), 1007);
+        assert!(read.rejects.iter().all(|reject| reject.code == RejectCode::Malformed));
+        assert!(read.rejects[..1005].iter().zip(2..).all(|(reject, line)| reject.at == line));
+        assert_eq!(events(&read).len(), 1);
+    }
+}
+
+/// Bytes that say that they are a text and are none: other writers make such files.
+#[test]
+fn a_parquet_text_that_is_not_utf8_costs_its_row() {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    let strings = |values: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let columns = [
+        ("event_id", strings(["a", "b", "c"])),
+        ("event_time", Arc::new(Int64Array::from(vec![1_700_000_000_000; 3])) as ArrayRef),
+        ("kind", strings(["login"; 3])),
+        ("account_id", strings(["one", "tw<>o", "three"])),
+    ];
+    let files = Files::new();
+    let path = files.path("e.parquet");
+    super::formats::write_parquet(&path, &columns);
+    let mut bytes = fs::read(&path).unwrap();
+    for at in 0..bytes.len() - 5 {
+        if bytes[at..].starts_with(b"tw<>o") {
+            bytes[at + 2..at + 4].copy_from_slice(b"\xff\xfe");
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let read = read_input(Input::plain(&path), BLOCK_BYTES).unwrap();
+    assert_eq!(refused(&read), ["2 invalid_utf8"]);
+    assert_eq!(events(&read).len(), 2);
+}
+
+/// What was found true of a row's event is no part of it: rules would read the answer.
+#[test]
+fn only_labels_say_what_was_found_true() {
+    let header =
+        "event_id,event_time,kind,account_id,amount_fen,label,typology,subject_kind,subject_id\n";
+    let file = format!(
+        "{header}s,1700000000000,send,a,5,fraud,mine,event,s\n\
+         l,1700000000000,label,,,fraud,mine,event,s\nt,1700000000000,send,a,6,,,,\n"
+    );
+    assert_eq!(
+        events(&read("e.csv", file.as_bytes(), BLOCK_BYTES).unwrap()),
+        [
+            r#"2: event_id="s" event_time=1700000000000 kind="send" account_id="a" amount_fen=5"#,
+            r#"3: event_id="l" event_time=1700000000000 kind="label" label="fraud" typology="mine" subject_kind="event" subject_id="s""#,
+            r#"4: event_id="t" event_time=1700000000000 kind="send" account_id="a" amount_fen=6"#,
+        ]
+    );
+}
+
+#[test]
 fn parquet_rows_are_refused_with_their_code() {
-    use arrow::array::{ArrayRef, BinaryArray, Float64Array, StringArray, UInt64Array};
+    use arrow::array::{
+        ArrayRef, BinaryArray, Float64Array, StringArray, TimestampMillisecondArray, UInt64Array,
+    };
     let strings =
         |values: &[Option<&str>]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
     let time = || -> ArrayRef { Arc::new(UInt64Array::from(vec![1_700_000_000_000; 4])) };
@@ -231,4 +298,6 @@ fn parquet_rows_are_refused_with_their_code() {
     );
     let bytes: Vec<&[u8]> = vec![b"a", b"\xff", b"c", b"d"];
     assert_eq!(with("account_id", Arc::new(BinaryArray::from(bytes))), ["2 invalid_utf8"]);
+    let moments: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![5, 6, 7, 8]));
+    assert_eq!(with("amount_fen", moments).len(), 4, "a moment is no amount");
 }
