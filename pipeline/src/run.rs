@@ -8,8 +8,8 @@ mod rescoring;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,7 +43,7 @@ use crate::source::intake::{Days, Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
 use crate::source::order::{OnDisk, Ordered, SortMemory};
-use crate::source::{FileRead, Input, Origin, Progress, Reject};
+use crate::source::{FileRead, Input, Progress, Reject, Rejects};
 use crate::stopwatch::{Stage, Stopwatch};
 use crate::verdicts::{Finding, Verdicts};
 
@@ -122,7 +122,7 @@ pub fn run(
     let labels = request.labels.as_deref().map(read).transpose()?;
     let read = Read::of(request, progress)?;
     let Read { events, timetable, models, hashes, mut stopwatch, .. } = read;
-    let Read { rejects, origins, files, times, .. } = read;
+    let Read { rejects, files, times, .. } = read;
     let (duplicates, on_disk) = (events.duplicates, events.on_disk);
     let (start, end) = (events.start(), events.end());
     let verdicts = Verdicts::new(timetable.policy());
@@ -174,7 +174,6 @@ pub fn run(
         hashes,
         times,
         rejects: &rejects,
-        origins: &origins,
         duplicates,
         on_disk,
         summary: &summary,
@@ -204,8 +203,7 @@ struct Read {
     timetable: Timetable,
     models: Artefacts,
     hashes: Hashes,
-    rejects: Vec<Reject>,
-    origins: Vec<Origin>,
+    rejects: Rejects,
     files: Vec<(PathBuf, FileRead)>,
     times: Option<Times>,
     stopwatch: Stopwatch,
@@ -223,17 +221,16 @@ impl Read {
         let mut stopwatch = Stopwatch::default();
         let times = times(timetable.policy());
         let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
-        let Taken { events, mut rejects, origins, files, times } =
-            stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, progress))?;
-        too_many(request, rejects.len() as u64)?;
+        let max = request.rejects_max;
+        let Taken { events, mut rejects, files, times } =
+            stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, max, progress))?;
         let dedup_window = timetable.policy().dedup_window;
         let events =
             stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
         let whole = request.pseudonyms.is_none();
-        rejects.extend(events.refused.iter().map(|one| refused(one, whole)));
-        rejects.sort_by_key(|reject| (reject.source, reject.at));
-        too_many(request, rejects.len() as u64)?;
-        Ok(Read { events, timetable, models, hashes, rejects, origins, files, times, stopwatch })
+        rejects.extend(events.refused.iter().map(|one| refused(one, whole)))?;
+        rejects.sort();
+        Ok(Read { events, timetable, models, hashes, rejects, files, times, stopwatch })
     }
 }
 
@@ -273,16 +270,6 @@ fn inputs(paths: &[PathBuf], maps: &[PathBuf]) -> Result<Vec<Input>, Failure> {
         Input { path: path.clone(), mapping }
     };
     Ok(paths.iter().enumerate().map(input).collect())
-}
-
-fn too_many(request: &Request, rejects: u64) -> Result<(), Failure> {
-    match request.rejects_max {
-        Some(max) if rejects > max => Err(Failure::Usage(Message::new(
-            format!("{rejects} records were rejected, more than --max-rejects {max}"),
-            format!("有 {rejects} 条记录被拒绝,超过 --max-rejects {max}"),
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The reject of what is refused in the order; where ids are replaced, without its record like all.
@@ -341,8 +328,7 @@ struct Whole<'w> {
     files: &'w [(PathBuf, FileRead)],
     hashes: Hashes,
     times: Option<Times>,
-    rejects: &'w [Reject],
-    origins: &'w [Origin],
+    rejects: &'w Rejects,
     duplicates: u64,
     on_disk: Option<OnDisk>,
     summary: &'w Summary,
@@ -460,21 +446,17 @@ impl Whole<'_> {
 
     fn reject_counts(&self) -> Vec<RejectCount> {
         let mut by_code: BTreeMap<RejectCode, RejectCount> = BTreeMap::new();
-        for reject in self.rejects {
+        for reject in self.rejects.iter() {
             let count = by_code.entry(reject.code).or_insert_with(|| RejectCount {
                 code: reject.code.name().to_owned(),
                 count: 0,
-                example: format!("{} {}", reject.place(self.origin(reject)), reject.detail),
+                example: format!("{} {}", self.rejects.place(reject), reject.detail),
             });
             count.count += 1;
         }
         let mut counts: Vec<RejectCount> = by_code.into_values().collect();
         counts.sort_by_key(|count| std::cmp::Reverse(count.count));
         counts
-    }
-
-    fn origin(&self, reject: &Reject) -> &Origin {
-        &self.origins[reject.source as usize]
     }
 
     fn metrics(&self, facts: &RunFacts, judgement: &Judgement) -> serde_json::Value {
@@ -525,12 +507,12 @@ impl Whole<'_> {
         metrics: &serde_json::Value,
     ) -> Result<(), Failure> {
         let out = &self.request.out;
-        let mut lines = Vec::new();
-        for reject in self.rejects {
-            // Writing to memory does not fail.
-            let _ = writeln!(lines, "{}", reject.to_json_line(self.origin(reject)));
-        }
-        write(&out.join("rejects.jsonl"), &lines)?;
+        let path = out.join("rejects.jsonl");
+        let written = File::create(&path).map(BufWriter::new).and_then(|mut file| {
+            self.rejects.write(&mut file)?;
+            file.flush()
+        });
+        written.map_err(|error| unwritable(&path, &error)).map_err(Failure::Environment)?;
         entities::write(&out.join("entities.parquet"), self.findings).map_err(environment)?;
         let pretty = format!("{metrics:#}\n");
         write(&out.join("metrics.json"), pretty.as_bytes())?;

@@ -507,7 +507,7 @@ fn parts_of_time(text: &str) -> Option<(&str, &str, &str)> {
         });
     let zone = match offset.as_bytes() {
         [b'Z' | b'z'] => true,
-        [_, hour @ .., b':', _, _] => hour.len() == 2,
+        [_, hour @ .., b':', b'0'..=b'5', _] => hour.len() == 2 && hour <= b"23".as_slice(),
         _ => false,
     };
     (formed && digits && zone).then_some((whole, fraction, offset))

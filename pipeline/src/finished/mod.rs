@@ -417,7 +417,7 @@ impl FinishedRun {
         };
         let folder = self.directory.clone();
         let memory = SortMemory { bytes: SORT_MEMORY, folder };
-        let Taken { events, files, .. } = intake.take(&schema, times, memory, progress)?;
+        let Taken { events, files, .. } = intake.take(&schema, times, memory, None, progress)?;
         if self.facts.stream.is_none() {
             self.check_unchanged(&files)?;
         }

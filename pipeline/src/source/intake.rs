@@ -10,10 +10,10 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::log::{Changes, InputLog, LogRead, Times};
+use super::log::{Changes, InputLog, Times};
 use super::order::{SortMemory, Sorter};
-use super::reject::{Origin, Reject};
-use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, empty, read_blocks, schema};
+use super::reject::Origin;
+use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, Rejects, empty, read_blocks, schema};
 use crate::diagnostic::{Failure, Message};
 use crate::event::{Schema, Type};
 
@@ -46,9 +46,7 @@ pub struct Taken {
     /// The events, not yet in order.
     pub events: Sorter,
     /// The refused records.
-    pub rejects: Vec<Reject>,
-    /// What each source of an event or a reject is.
-    pub origins: Vec<Origin>,
+    pub rejects: Rejects,
     /// The files that were read, and what is known of them.
     pub files: Vec<(PathBuf, FileRead)>,
     /// Where it was a log: the times by which it was read.
@@ -73,21 +71,32 @@ impl Intake {
         }
     }
 
-    /// Reads everything; events that do not fit in `memory` go to disk. `policy` holds where a log
-    /// does not say what held for it.
+    /// What the sources of events and rejects are.
+    fn origins(&self) -> Vec<Origin> {
+        let name = |path: &PathBuf| Origin::File(path.display().to_string());
+        match self {
+            Intake::Files(inputs) => inputs.iter().map(|input| name(&input.path)).collect(),
+            Intake::Log(log) => (0..log.partitions()).map(Origin::Partition).collect(),
+            Intake::Days(days) => days.files.iter().map(name).collect(),
+        }
+    }
+
+    /// Reads everything; events that do not fit in `memory` go to disk, and more than `rejects_max`
+    /// refused records end it. `policy` holds where a log does not say what held for it.
     pub fn take(
         &self,
         schema: &Arc<Schema>,
         policy: Times,
         memory: SortMemory,
+        rejects_max: Option<u64>,
         progress: &dyn Progress,
     ) -> Result<Taken, Failure> {
+        let mut rejects = Rejects::new(self.origins(), &memory.folder, rejects_max);
         let mut events = Sorter::new(schema.clone(), Some(memory));
         match self {
             Intake::Files(inputs) => {
-                let mut rejects = Vec::new();
                 let each = &mut |block: Block| {
-                    rejects.extend(block.rejects);
+                    rejects.extend(block.rejects)?;
                     block.chunks.into_iter().try_for_each(|chunk| events.push(chunk, None))
                 };
                 let files = read_blocks(inputs, schema, BLOCK_BYTES, progress, each)?;
@@ -96,34 +105,31 @@ impl Intake {
                     return Err(empty(&first.path));
                 }
                 let paths = inputs.iter().map(|input| input.path.clone());
-                let name = |input: &Input| Origin::File(input.path.display().to_string());
-                Ok(Taken {
-                    events,
-                    rejects,
-                    origins: inputs.iter().map(name).collect(),
-                    files: paths.zip(files).collect(),
-                    times: None,
-                })
+                Ok(Taken { events, rejects, files: paths.zip(files).collect(), times: None })
             }
             Intake::Log(log) => {
                 let times = log.times(policy);
-                let LogRead { rejects, files } = log.read(times, &mut events, progress)?;
-                let origins = (0..log.partitions()).map(Origin::Partition).collect();
-                Ok(Taken { events, rejects, origins, files, times: Some(times) })
+                let files = log.read(times, &mut events, &mut rejects, progress)?;
+                Ok(Taken { events, rejects, files, times: Some(times) })
             }
-            Intake::Days(days) => days.take(events, progress),
+            Intake::Days(days) => days.take(events, rejects, progress),
         }
     }
 }
 
 impl Days {
-    fn take(&self, mut events: Sorter, progress: &dyn Progress) -> Result<Taken, Failure> {
+    fn take(
+        &self,
+        mut events: Sorter,
+        mut rejects: Rejects,
+        progress: &dyn Progress,
+    ) -> Result<Taken, Failure> {
         // What is replaced was replaced when they were written.
         let schema = Arc::new(Schema::clone(events.schema()).with_pseudonyms(None));
         let inputs: Vec<Input> = self.files.iter().map(Input::plain).collect();
-        let (mut rejects, mut held) = (Vec::new(), None);
+        let mut held = None;
         let each = &mut |block: Block| {
-            rejects.extend(block.rejects);
+            rejects.extend(block.rejects)?;
             let source = block.source as usize;
             if held.as_ref().is_none_or(|(own, _)| *own != source) {
                 held = Some((source, effective_times(&self.files[source])?));
@@ -138,10 +144,8 @@ impl Days {
             })
         };
         let read = read_blocks(&inputs, &schema, BLOCK_BYTES, progress, each)?;
-        let name = |path: &PathBuf| Origin::File(path.display().to_string());
-        let (origins, paths) = (self.files.iter().map(name).collect(), self.files.iter().cloned());
-        let files = paths.zip(read).collect();
-        Ok(Taken { events, rejects, origins, files, times: None })
+        let files = self.files.iter().cloned().zip(read).collect();
+        Ok(Taken { events, rejects, files, times: None })
     }
 }
 

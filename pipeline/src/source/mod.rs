@@ -16,6 +16,7 @@ pub mod mapping;
 pub mod order;
 mod parquet;
 mod reject;
+mod rejects;
 mod sink;
 mod split;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 pub use self::file::{Compression, Format, format_of};
 pub use self::mapping::Mapping;
 pub use self::reject::{Origin, RAW_BYTES_MAX, Reject};
+pub use self::rejects::Rejects;
 pub use self::sink::{Block, CHUNK_ROWS_MAX};
 pub(crate) use self::split::BOM;
 

@@ -112,7 +112,8 @@ pub fn produce(
         ))
     })?;
     let memory = SortMemory { bytes: request.sort_memory, folder: scratch.path().to_owned() };
-    let Taken { events, rejects, .. } = intake.take(&schema, Times::default(), memory, progress)?;
+    let Taken { events, rejects, .. } =
+        intake.take(&schema, Times::default(), memory, None, progress)?;
     for reject in rejects.iter().take(REJECTS_TOLD) {
         let path = paths.get(reject.source as usize).map(|path| path.display().to_string());
         let (path, at) = (path.unwrap_or_default(), reject.at);

@@ -14,6 +14,7 @@ use hongxian::diagnostic::{Failure, Lang};
 use hongxian::event::Schema;
 use hongxian::features::declare::{self, Declaration};
 use hongxian::run::{Events, ModelPaths, Outcome, Request};
+use hongxian::source::Rejects;
 use hongxian::source::log::{InputLog, Times};
 use hongxian::source::order::{SortMemory, Sorter};
 use proptest::prelude::*;
@@ -182,7 +183,9 @@ fn replayed(log: &Path, times: Times, cut: (usize, i64, usize, usize)) -> String
     let folder = tempfile::tempdir().unwrap();
     let memory = SortMemory { bytes: 0, folder: folder.path().to_owned() };
     let mut events = Sorter::new(schema, (cut.0 > 2).then_some(memory));
-    InputLog::open(log).unwrap().read_in_blocks(times, cut.3, &mut events, &()).unwrap();
+    let mut rejects = Rejects::new(Vec::new(), folder.path(), None);
+    let log = InputLog::open(log).unwrap();
+    log.read_in_blocks(times, cut.3, &mut events, &mut rejects, &()).unwrap();
     let events = events.finish(7 * DAY, &|| false).unwrap();
     let job = job_of(events, features(declared(), None));
     lines(&job, options(cut.0, cut.1, cut.2))
@@ -610,7 +613,9 @@ fn offsets_rise_over_blocks() {
     for block in [1, 300, 1 << 20] {
         let log = InputLog::open(directory.path()).unwrap();
         let mut events = Sorter::new(schema.clone(), None);
-        let failure = log.read_in_blocks(lateness(0), block, &mut events, &()).unwrap_err();
+        let mut rejects = Rejects::new(Vec::new(), directory.path(), None);
+        let read = log.read_in_blocks(lateness(0), block, &mut events, &mut rejects, &());
+        let failure = read.unwrap_err();
         let shown = failure.render(Lang::En, false);
         assert!(shown.contains("0.jsonl:3:"), "blocks of {block}: {shown}");
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hongxian::event::Schema;
 use hongxian::features::Features;
 use hongxian::job::Job;
+use hongxian::source::Rejects;
 use hongxian::source::log::{InputLog, Times};
 use hongxian::source::order::Sorter;
 use proptest::prelude::*;
@@ -56,7 +57,8 @@ pub(crate) fn job(
     let times = Times { allowed_lateness: arrivals.allowed_lateness, max_ahead: DAY };
     let mut sorter = Sorter::new(Arc::new(Schema::default()), None);
     let log = InputLog::open(directory.path()).unwrap();
-    log.read_in_blocks(times, 1 << 16, &mut sorter, &()).unwrap();
+    let mut rejects = Rejects::new(Vec::new(), std::path::Path::new("."), None);
+    log.read_in_blocks(times, 1 << 16, &mut sorter, &mut rejects, &()).unwrap();
     (job_of(sorter.finish(DEDUP, &|| false).unwrap(), features), counted)
 }
 

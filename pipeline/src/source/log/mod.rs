@@ -75,8 +75,7 @@ pub use self::partition::{Arrived, Decoder, Watermark};
 use super::feed::Feed;
 use super::file::seal;
 use super::order::Sorter;
-use super::reject::Reject;
-use super::{BLOCK_BYTES, FileRead, Input, Progress, drain};
+use super::{BLOCK_BYTES, FileRead, Input, Progress, Rejects, drain};
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources};
 use crate::event::Schema;
 
@@ -123,15 +122,6 @@ impl Changes {
     pub fn beside(&self, name: &str) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(name)
     }
-}
-
-/// What a log holds beside its events.
-#[derive(Debug)]
-pub struct LogRead {
-    /// The refused records by partition and offset.
-    pub rejects: Vec<Reject>,
-    /// The files of the log, and what is known of them.
-    pub files: Vec<(PathBuf, FileRead)>,
 }
 
 impl InputLog {
@@ -215,15 +205,17 @@ impl InputLog {
         }
     }
 
-    /// Reads all records and hands the accepted events over with their effective times; the source
-    /// of each is its partition.
+    /// Reads all records and hands the accepted events over with their effective times, and the
+    /// refused ones by partition and offset; the source of each is its partition. Says what is known of
+    /// the files.
     pub fn read(
         &self,
         times: Times,
         events: &mut Sorter,
+        rejects: &mut Rejects,
         progress: &dyn Progress,
-    ) -> Result<LogRead, Failure> {
-        self.read_in_blocks(times, BLOCK_BYTES, events, progress)
+    ) -> Result<Vec<(PathBuf, FileRead)>, Failure> {
+        self.read_in_blocks(times, BLOCK_BYTES, events, rejects, progress)
     }
 
     /// The same in blocks of that size, on which nothing depends.
@@ -232,12 +224,12 @@ impl InputLog {
         times: Times,
         block_bytes: usize,
         events: &mut Sorter,
+        rejects: &mut Rejects,
         progress: &dyn Progress,
-    ) -> Result<LogRead, Failure> {
+    ) -> Result<Vec<(PathBuf, FileRead)>, Failure> {
         let inputs: Vec<Input> = self.partitions.iter().map(Input::plain).collect();
         let schema = events.schema().clone();
         let feed = Feed::of_log(&inputs, &schema, block_bytes, times.max_ahead)?;
-        let mut rejects = Vec::new();
         let mut watermarks: Vec<Watermark> =
             (0..inputs.len()).map(|at| self.watermark(at as u32, times)).collect();
         let files = drain(feed, inputs.len(), &schema, progress, &mut |block| {
@@ -246,12 +238,10 @@ impl InputLog {
                 let effective = watermark.effective_times(&chunk);
                 events.push(chunk, Some(effective))?;
             }
-            rejects.extend(block.rejects);
-            Ok(())
+            rejects.extend(block.rejects)
         })?;
         let partitions = self.partitions.iter().cloned().zip(files);
-        let files = self.others.iter().cloned().chain(partitions).collect();
-        Ok(LogRead { rejects, files })
+        Ok(self.others.iter().cloned().chain(partitions).collect())
     }
 
     fn watermark(&self, partition: u32, times: Times) -> Watermark {
