@@ -324,6 +324,13 @@ impl<'a> Feed<'a> {
             return Err(Failure::Input(vec![missing], Sources::default()));
         }
         let Shape::JsonLines { keys } = &source.shape else { return Ok(()) };
+        if let Lacking::Field(field) = &self.lacking[at] {
+            let message = Message::new(
+                format!("no record has `{field}`: all are refused"),
+                format!("所有记录都没有 `{field}`，均被拒绝"),
+            );
+            self.warnings.push(finding(Severity::Warning, "missing-key", path, message, None));
+        }
         let seen = &self.seen[at];
         let unknown = seen.unknown.iter().map(String::as_str);
         match &source.input.mapping {

@@ -100,6 +100,29 @@ fn rule_files_have_names_of_their_own() {
     }
 }
 
+/// Each invariant stands beside what enforces it: files and tests that are named there are there.
+#[test]
+fn what_enforces_an_invariant_is_there() {
+    let folders = ["pipeline/src", "pipeline", "pipeline/tests/it", "models/src", ""];
+    let all: String = sources().iter().map(|file| read(file)).collect();
+    let architecture = read(&workspace().join("ARCHITECTURE.md"));
+    let rows = architecture.lines().filter(|line| line.starts_with('|') && line.contains(".rs`"));
+    let (mut files, mut tests) = (0, 0);
+    for named in rows.flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let test = named.trim_end_matches('.');
+        if named.ends_with(".rs") {
+            let is_there = |folder: &&str| workspace().join(folder).join(named).exists();
+            assert!(folders.iter().any(|folder| is_there(&folder)), "{named} is not there");
+            files += 1;
+        } else if test.chars().all(word) && test.matches('_').count() > 1 {
+            assert!(all.contains(&format!("fn {test}")), "{named} is not there");
+            tests += 1;
+        }
+    }
+    assert!(files > 50 && tests > 30, "the invariants were not found");
+}
+
 #[test]
 fn the_reader_of_uses_sees_every_form() {
     let text = "
