@@ -11,6 +11,7 @@ use crate::decision::Verdict;
 use crate::diagnostic::Lang;
 use crate::event::uneven_share;
 use crate::expr::Zone;
+use crate::rules::Lifts;
 use crate::rules::policy::{Policy, Threshold, VerdictPolicy};
 use crate::snapshot::{self, Broken};
 
@@ -133,6 +134,8 @@ const TABLES: u64 = 64;
 /// The verdicts so far.
 pub struct Verdicts {
     policies: [VerdictPolicy; 2],
+    /// By subject: who has been let off, and when.
+    lifts: Lifts,
     /// By subject.
     histories: [Histories; 2],
 }
@@ -208,7 +211,19 @@ struct History {
 impl Verdicts {
     /// No verdicts yet.
     pub fn new(policy: &Policy) -> Verdicts {
-        Verdicts { policies: [policy.accounts, policy.groups], histories: Default::default() }
+        let policies = [policy.accounts, policy.groups];
+        Verdicts { policies, lifts: Lifts::default(), histories: Default::default() }
+    }
+
+    /// Has these lists hold from now on.
+    pub fn set_lifts(&mut self, lifts: &Lifts) {
+        self.lifts.clone_from(lifts);
+    }
+
+    /// The moment before which nothing counts against a subject any more.
+    fn lifted(&self, subject: Subject, id: &str, time: i64) -> i64 {
+        let list = self.lifts[subject as usize].as_ref();
+        list.and_then(|list| list.last_from(id, time)).unwrap_or(i64::MIN)
     }
 
     /// All decisions that count, as bytes.
@@ -224,7 +239,7 @@ impl Verdicts {
 
     /// What holds of a subject at `time`.
     pub fn standing(&self, subject: Subject, id: &str, time: i64) -> Option<Standing> {
-        self.histories[subject as usize].get(id)?.standing(time)
+        self.histories[subject as usize].get(id)?.standing(time, self.lifted(subject, id, time))
     }
 
     /// The verdicts on an account and its group that hold at `time` and are enforced, in this order.
@@ -235,7 +250,7 @@ impl Verdicts {
                 return None;
             }
             let history = self.histories[subject as usize].get(id)?;
-            let standing = history.standing(time)?;
+            let standing = history.standing(time, self.lifted(subject, id, time))?;
             let threshold = match standing {
                 Standing::Restricted => policy.restrict,
                 Standing::Banned => policy.ban,
@@ -255,7 +270,9 @@ impl Verdicts {
             if id.is_empty() || (policy.restrict.is_none() && policy.ban.is_none()) {
                 continue;
             }
+            let lifted = self.lifted(subject, id, time);
             let history = self.histories[subject as usize].of(id);
+            history.lift(lifted);
             history.decisions[verdict as usize - 1] += 1;
             for (at, threshold) in [policy.restrict, policy.ban].into_iter().enumerate() {
                 if let Some(threshold) = threshold {
@@ -273,7 +290,7 @@ impl Verdicts {
         {
             let first = findings.len();
             findings.extend(histories.each().filter_map(|(id, history)| {
-                let standing = history.standing(end)?;
+                let standing = history.standing(end, self.lifted(subject, id, end))?;
                 let (since, until) = history.held[standing as usize]?;
                 let (id, decisions) = (id.to_string(), history.decisions);
                 Some(Finding { subject, id, standing, since, until, decisions })
@@ -285,9 +302,12 @@ impl Verdicts {
 }
 
 impl History {
-    fn standing(&self, time: i64) -> Option<Standing> {
+    /// What holds at `time`, of what came from `lifted` on.
+    fn standing(&self, time: i64, lifted: i64) -> Option<Standing> {
         let holds = |held: Option<(i64, Option<i64>)>| {
-            held.is_some_and(|(_, until)| until.is_none_or(|until| time < until))
+            held.is_some_and(|(since, until)| {
+                since >= lifted && until.is_none_or(|until| time < until)
+            })
         };
         if holds(self.held[1]) {
             Some(Standing::Banned)
@@ -295,6 +315,16 @@ impl History {
             Some(Standing::Restricted)
         } else {
             None
+        }
+    }
+
+    /// Forgets what came before that moment.
+    fn lift(&mut self, lifted: i64) {
+        for (held, counted) in self.held.iter_mut().zip(&mut self.counted) {
+            held.take_if(|(since, _)| *since < lifted);
+            while counted.front().is_some_and(|first| *first < lifted) {
+                counted.pop_front();
+            }
         }
     }
 
@@ -321,9 +351,12 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::expr::List;
 
     /// Whether a step's verdict stands at `time`, recomputed from all decisions before.
     fn stands(history: &[(i64, Verdict)], step: &Threshold, time: i64) -> bool {
@@ -402,6 +435,40 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].since, found[0].until), (199, Some(249)));
         assert_eq!(found[0].decisions, [1, 2, 1]);
+    }
+
+    /// Whoever is let off begins anew at that moment, and may be held again.
+    #[test]
+    fn what_came_before_a_lift_counts_no_more() {
+        let ban = Threshold {
+            decisions: 2,
+            at_least: Verdict::Block,
+            within: 1_000,
+            lasts: None,
+            floor: Verdict::Block,
+        };
+        let accounts = VerdictPolicy { restrict: None, ban: Some(ban), enforce: true };
+        let policy = Policy { accounts, groups: VerdictPolicy::default(), ..Policy::default() };
+        let mut verdicts = Verdicts::new(&policy);
+        for time in [0, 10] {
+            verdicts.observe("u1", "g1", time, Verdict::Block);
+            verdicts.observe("u2", "g1", time, Verdict::Block);
+        }
+        let at = |verdicts: &Verdicts, id, time| floor(&verdicts.enforced(id, "g1", time));
+        assert_eq!(at(&verdicts, "u1", 50), Verdict::Block, "it has no end");
+        let mut list = List::default();
+        list.add("u1", 100, i64::MAX);
+        // A change of the list counts from when it is in force, and says nothing of before.
+        verdicts.set_lifts(&[Some(Arc::new(list)), None]);
+        assert_eq!(at(&verdicts, "u1", 99), Verdict::Block);
+        assert_eq!(at(&verdicts, "u1", 100), Verdict::Allow);
+        assert_eq!(at(&verdicts, "u2", 100), Verdict::Block, "he is not on the list");
+        verdicts.observe("u1", "g1", 100, Verdict::Block);
+        assert_eq!(at(&verdicts, "u1", 101), Verdict::Allow, "one of before would have made two");
+        assert_eq!(verdicts.findings(101).len(), 1);
+        verdicts.observe("u1", "g1", 110, Verdict::Block);
+        assert_eq!(at(&verdicts, "u1", 111), Verdict::Block);
+        assert_eq!(verdicts.findings(111).len(), 2);
     }
 
     #[test]

@@ -19,9 +19,18 @@ impl List {
     /// Whether the value is on the list at that time.
     pub fn contains(&self, value: &str, time: i64) -> bool {
         let valid = |&(from, until): &(i64, i64)| from <= time && time < until;
+        self.spans(value).is_some_and(|spans| spans.iter().any(valid))
+    }
+
+    /// The last moment, not after `time`, from which on the value is on the list.
+    pub fn last_from(&self, value: &str, time: i64) -> Option<i64> {
+        let froms = self.spans(value)?.iter().map(|(from, _)| *from);
+        froms.filter(|from| *from <= time).max()
+    }
+
+    fn spans(&self, value: &str) -> Option<&[(i64, i64)]> {
         let by_pseudonym = || self.values.get(self.pseudonyms.get(value)?);
-        let own = self.values.get(value).or_else(by_pseudonym);
-        own.is_some_and(|spans| spans.iter().any(valid))
+        self.values.get(value).or_else(by_pseudonym).map(Vec::as_slice)
     }
 
     /// Has every value also stand for its pseudonym: a list does not say which of its values are ids.
@@ -66,5 +75,7 @@ mod tests {
             [false, true, true, false, false, true, false]
         );
         assert!(!list.contains("u2", 150));
+        let last = |time| list.last_from("u1", time);
+        assert_eq!([99, 100, 299, 300].map(last), [None, Some(100), Some(100), Some(300)]);
     }
 }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use super::file::RuleFile;
 use super::lists;
 use super::params::is_name;
-use super::policy::Policy;
-use crate::diagnostic::{Diagnostic, Failure, Message, Sources};
+use super::policy::{Lift, Policy};
+use crate::diagnostic::{Diagnostic, Failure, Message, Sources, did_you_mean_hint};
 use crate::document::{Reader, Text, suggest};
 use crate::event::Schema;
 use crate::expr::{self, Ast, List, Zone};
@@ -81,6 +81,7 @@ impl Files {
         files.read_policy(schema);
         files.read_conditions();
         files.read_lists(schema);
+        files.check_lifts();
         files.read_features(schema);
         files.read_phrases();
         files.read_rules(schema);
@@ -209,6 +210,40 @@ impl Files {
             }
             self.found.extend(wrong);
             self.lists.insert(stem(&path), Arc::new(list));
+        }
+    }
+
+    /// That verdicts are lifted by lists that there are, whose rows say when.
+    fn check_lifts(&mut self) {
+        let file = self.directory.join(Policy::FILE);
+        for Lift { list: name, span } in self.policy.lifts.iter().flatten() {
+            let fail = |message, hint| {
+                let wrong = Diagnostic::error("bad-lift", &file, Some(span.clone()), message);
+                Diagnostic { hint, ..wrong }
+            };
+            let Some(list) = self.lists.get(name) else {
+                let message = Message::new(
+                    format!("there is no list `{name}`"),
+                    format!("没有名单 `{name}`"),
+                );
+                let hint = did_you_mean_hint(name, self.lists.keys().map(String::as_str));
+                self.found.push(fail(message, hint));
+                continue;
+            };
+            let timeless = |(_, spans): &(&str, &[(i64, i64)])| {
+                spans.iter().any(|(from, _)| *from == i64::MIN)
+            };
+            if let Some((value, _)) = list.entries().find(timeless) {
+                let message = Message::new(
+                    format!("list `{name}` does not say when `{value}` is let off"),
+                    format!("名单 `{name}` 未写明 `{value}` 何时解除"),
+                );
+                let hint = Message::new(
+                    "valid_from is the moment: what came before it counts no more",
+                    "valid_from 为解除时刻:此前的决策不再计入",
+                );
+                self.found.push(fail(message, Some(hint)));
+            }
         }
     }
 

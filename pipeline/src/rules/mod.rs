@@ -26,5 +26,5 @@ pub(crate) mod tests;
 pub(crate) use blend::SCORE_MAX;
 pub use files::DIMENSIONS;
 pub use policy::Policy;
-pub use set::{Loaded, Rule, RuleSet, Vocabulary, load, load_with};
+pub use set::{Lifts, Loaded, Rule, RuleSet, Vocabulary, load, load_with};
 pub use template::{Template, write_value};

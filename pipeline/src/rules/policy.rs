@@ -1,6 +1,6 @@
 //! `policy.toml`: what turns scores into decisions, and how a run treats time.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -49,6 +49,8 @@ pub struct Policy {
     pub accounts: VerdictPolicy,
     /// Verdicts on groups.
     pub groups: VerdictPolicy,
+    /// By what verdicts on accounts and on groups are lifted.
+    pub lifts: [Option<Lift>; 2],
     /// How many days of a stream are kept, the last one included; none: all.
     pub days_kept: Option<i64>,
 }
@@ -82,6 +84,16 @@ pub struct VerdictPolicy {
     pub ban: Option<Threshold>,
     /// Whether verdicts are floors of later decisions: restricted is held, banned is blocked.
     pub enforce: bool,
+}
+
+/// The list by which verdicts are lifted: whoever is on it has none that came, and no decision that
+/// counts, before the moment from which on he is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lift {
+    /// The name of the list.
+    pub list: String,
+    /// Where the policy names it.
+    pub span: Range<usize>,
 }
 
 /// So many decisions of at least this kind within this time.
@@ -148,6 +160,7 @@ impl Default for Policy {
             counterparties_max: COUNTERPARTIES_MAX,
             accounts: verdicts,
             groups: verdicts,
+            lifts: [None, None],
             days_kept: None,
         }
     }
@@ -207,9 +220,11 @@ impl Policy {
             reader.known_keys(verdicts, &["account", "group"]);
             if let Some(account) = reader.table(verdicts, "account") {
                 policy.accounts.read(&mut reader, account);
+                policy.lifts[0] = Lift::read(&mut reader, account);
             }
             if let Some(group) = reader.table(verdicts, "group") {
                 policy.groups.read(&mut reader, group);
+                policy.lifts[1] = Lift::read(&mut reader, group);
             }
         }
         (policy, reader.finish())
@@ -233,15 +248,21 @@ impl Policy {
             counterparties_max,
             accounts,
             groups,
+            lifts,
             days_kept: _,
         } = self;
+        // What says nothing of lifting has the hash that it had before there was any.
+        let lifts = match lifts.each_ref().map(|lift| lift.as_ref().map(|lift| &lift.list)) {
+            [None, None] => String::new(),
+            lifts => format!(", lifts: {lifts:?}"),
+        };
         format!(
             "Policy {{ language: {language:?}, bands: {bands:?}, model: {model:?}, \
              allowed_lateness: {allowed_lateness}, dedup_window: {dedup_window}, \
              max_ahead: {max_ahead}, graph_tick: {graph_tick}, time_zone: {time_zone:?}, \
              idle_ms: {idle_ms}, columns: All, devices: {devices:?}, \
              counterparties_max: {counterparties_max}, accounts: {accounts:?}, \
-             groups: {groups:?} }}"
+             groups: {groups:?}{lifts} }}"
         )
     }
 
@@ -336,7 +357,7 @@ impl Devices {
 impl VerdictPolicy {
     /// Takes what the file says; `false` in place of a step means never.
     fn read<'t>(&mut self, reader: &mut Reader<'t>, table: &DeTable<'t>) {
-        reader.known_keys(table, &["restrict", "ban", "enforce"]);
+        reader.known_keys(table, &["restrict", "ban", "enforce", "lift"]);
         set(&mut self.enforce, reader.boolean(table, "enforce"));
         let steps = [("restrict", &mut self.restrict, RESTRICT), ("ban", &mut self.ban, BAN)];
         for (key, step, default) in steps {
@@ -364,6 +385,13 @@ impl VerdictPolicy {
             format!("restrict {}, ban {}, enforce {enforce}", restrict.en, ban.en),
             format!("限制:{};封禁:{};{enforced}", restrict.zh, ban.zh),
         )
+    }
+}
+
+impl Lift {
+    fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Lift> {
+        let name = reader.string(table, "lift")?;
+        Some(Lift { span: name.span(), list: name.into_inner() })
     }
 }
 

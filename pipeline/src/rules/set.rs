@@ -45,6 +45,9 @@ pub struct Pin {
     pub value: Constant,
 }
 
+/// The lists by which verdicts are lifted, on accounts and on groups.
+pub type Lifts = [Option<Arc<List>>; 2];
+
 /// The rules of a directory.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
@@ -52,6 +55,8 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
     /// The policy.
     pub policy: Policy,
+    /// The lists by which verdicts on accounts and on groups are lifted.
+    pub lifts: Lifts,
     /// BLAKE3 of the canonical form of everything that can change a decision or its record.
     pub hash: blake3::Hash,
 }
@@ -165,7 +170,10 @@ pub fn load_with(
     let wrong = found.iter().any(|one| one.severity == Severity::Error);
     match features.filter(|_| !wrong) {
         Some(features) => {
-            let rules = RuleSet { rules, policy, hash };
+            let lifts = policy.lifts.each_ref().map(|lift| {
+                lift.as_ref().and_then(|lift| vocabulary.lists.get(&lift.list).cloned())
+            });
+            let rules = RuleSet { rules, policy, lifts, hash };
             Ok(Loaded { rules, features, catalogue, warnings: found, sources, vocabulary })
         }
         None => Err(Failure::Input(found, sources)),

@@ -11,8 +11,8 @@ use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, NULL_
 use crate::expr::Zone;
 use crate::job::Epoch;
 use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels, WayDecision, WayDecisions};
-use crate::rules::Rule;
 use crate::rules::file::Status;
+use crate::rules::{Lifts, Rule};
 use crate::score::Scorer;
 use crate::sink::Scored;
 use crate::verdicts::{Enforced, Standing, Verdicts, floor};
@@ -24,6 +24,8 @@ pub(super) struct Places {
     allows: Vec<Vec<bool>>,
     /// For each epoch, the language of the reasons in its decisions.
     languages: Vec<Lang>,
+    /// For each epoch, by what verdicts are lifted.
+    lifts: Vec<Lifts>,
     /// By whose clock they tell a time, which is the same in all epochs.
     zone: Arc<Zone>,
 }
@@ -44,7 +46,8 @@ impl Places {
             }
         }
         let languages = epochs.iter().map(|epoch| epoch.scorer.policy().language).collect();
-        Places { by_epoch, allows, languages, zone: epochs[0].features.zone.clone() }
+        let lifts = epochs.iter().map(|epoch| epoch.scorer.rules().lifts.clone()).collect();
+        Places { by_epoch, allows, languages, lifts, zone: epochs[0].features.zone.clone() }
     }
 
     /// A decision of the rules under the floor of an enforced verdict. As with any floor, a rule
@@ -133,7 +136,8 @@ pub(super) struct Floors {
 }
 
 impl Floors {
-    pub(super) fn new(places: Arc<Places>, verdicts: Verdicts) -> Floors {
+    pub(super) fn new(places: Arc<Places>, mut verdicts: Verdicts) -> Floors {
+        verdicts.set_lifts(&places.lifts[0]);
         Floors { places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
     }
 
@@ -149,7 +153,10 @@ impl Floors {
         scored: &mut Scored,
         mut each: impl FnMut(&DecisionBatch, usize, Verdict, &[u16]),
     ) {
-        self.epoch = scored.epoch;
+        if self.epoch != scored.epoch {
+            self.epoch = scored.epoch;
+            self.verdicts.set_lifts(&self.places.lifts[self.epoch]);
+        }
         for at in 0..scored.batch.rows.len() {
             let places = &self.places.by_epoch[self.epoch];
             let hits = scored.batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]);

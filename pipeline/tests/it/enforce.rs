@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use hongxian::diagnostic::Failure;
+use hongxian::event::Schema;
 use hongxian::run::{self, Events, ModelPaths, Outcome, Request};
 use hongxian::sink::{self, lines};
 use serde_json::{Value, json};
@@ -187,6 +190,50 @@ fn enforced_verdicts_are_floors_of_later_decisions_until_they_end() {
     for outcome in [&one, &two, &four] {
         assert_eq!(outcome.facts.decisions_digest, digest.to_hex().to_string());
     }
+}
+
+/// `user` is let off at 3 minutes: the two holds before that restrict him no longer, and count no more
+/// beside the block that comes after it. What `g3` brings on him stays.
+#[test]
+fn whoever_is_let_off_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    write_rules(&rules, "");
+    let lifted = |list: &str| POLICY.replacen("enforce", &format!("lift = '{list}'\nenforce"), 1);
+    fs::write(rules.join("policy.toml"), lifted("let-off")).unwrap();
+    fs::create_dir(rules.join("lists")).unwrap();
+    let list = |from: &str| {
+        let text =
+            format!("value,valid_from,valid_until,added_by,reason\nuser,{from},,li,by mistake\n");
+        fs::write(rules.join("lists/let-off.csv"), text).unwrap();
+    };
+    let moment = jiff::Timestamp::from_millisecond(START + 3 * MINUTE).unwrap();
+    list(&moment.to_string());
+    write_events(&directory.path().join("events.csv"));
+    decide(directory.path(), 2);
+    let found = decisions(&directory.path().join("run2"));
+    let told = TOLD.iter().map(|&(after, account, group, yuan, decided, _)| {
+        let is_free =
+            account == "user" && after >= 3 * MINUTE && group != "g3" && decided == "hold";
+        match is_free {
+            true if yuan == 2 => "review",
+            true => "allow",
+            false => decided,
+        }
+    });
+    let found: Vec<&str> = found.iter().map(|one| one["decision"].as_str().unwrap()).collect();
+    assert_eq!(found, told.collect::<Vec<_>>());
+    assert_ne!(found, TOLD.iter().map(|row| row.4).collect::<Vec<_>>());
+
+    let schema = Arc::new(Schema::default());
+    let wrong = || match hongxian::rules::load(Some(&rules), &schema) {
+        Err(Failure::Input(found, _)) => found[0].message.en.clone(),
+        _ => panic!("it is taken"),
+    };
+    list("");
+    assert_eq!(wrong(), "list `let-off` does not say when `user` is let off");
+    fs::write(rules.join("policy.toml"), lifted("let-of")).unwrap();
+    assert_eq!(wrong(), "there is no list `let-of`");
 }
 
 /// What stands at the end: only `late`'s restriction has not ended.

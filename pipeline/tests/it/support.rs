@@ -148,7 +148,12 @@ pub(crate) fn job(chunks: Vec<Chunk>, features: Features, sorted: bool) -> Arc<J
 
 /// A job without rules.
 pub(crate) fn job_of(events: Ordered, features: Features) -> Arc<Job> {
-    let rules = RuleSet { rules: Vec::new(), policy: Policy::default(), hash: blake3::hash(b"") };
+    let rules = RuleSet {
+        rules: Vec::new(),
+        policy: Policy::default(),
+        lifts: Default::default(),
+        hash: blake3::hash(b""),
+    };
     let (features, scorer) = (Arc::new(features), Arc::new(Scorer::new(rules)));
     Arc::new(Job::new(events, features, scorer, Default::default()))
 }
