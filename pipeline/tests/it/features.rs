@@ -320,7 +320,15 @@ fn history(
     gaps: &[i64],
     accounts: Range<u16>,
 ) -> impl Strategy<Value = Vec<Ev>> + use<> {
-    let times = (prop::sample::select(gaps.to_vec()), 0usize..20, prop::option::of(-2i64..3));
+    // Most tie; some are nanoseconds, and a few reach as far as 64 bits do.
+    let large = vec![1 << 40, i64::MAX, i64::MAX - 1, -i64::MAX];
+    let seq = prop_oneof![
+        12 => -2i64..2,
+        2 => prop::sample::select(large),
+        2 => 1_700_000_000_000_000_000i64..1_700_000_009_000_000_000,
+        1 => -i64::MAX..=i64::MAX,
+    ];
+    let times = (prop::sample::select(gaps.to_vec()), 0usize..20, prop::option::of(seq));
     let account = || accounts.clone();
     let kind = prop_oneof![
         4 => Just(Kind::Claim),
@@ -352,7 +360,7 @@ fn history(
                 id: format!("e{:04}", at * 37 % 1_201),
                 time: clock - back,
                 effective: 0,
-                seq: seq.map(|seq| if seq == 2 { 1 << 40 } else { seq }),
+                seq,
                 kind,
                 account: if without_account { String::new() } else { format!("u{account}") },
                 counterparty: counterparty.map_or(String::new(), |other| format!("u{other}")),

@@ -177,7 +177,7 @@ fn aggregate(agg: &OracleAgg, found: &[&Ev], now: &Ev) -> OracleValue {
     let or_null = |value: Option<i64>| value.map_or(Null, Int);
     match agg {
         OracleAgg::Count => Int(found.len() as i64),
-        OracleAgg::Sum(field) => Int(ints(field).iter().sum()),
+        OracleAgg::Sum(field) => sum(&ints(field)),
         OracleAgg::Min(field) => or_null(ints(field).into_iter().min()),
         OracleAgg::Max(field) => or_null(ints(field).into_iter().max()),
         OracleAgg::First(field) => values(field).first().cloned().unwrap_or(Null),
@@ -200,20 +200,28 @@ fn aggregate(agg: &OracleAgg, found: &[&Ev], now: &Ev) -> OracleValue {
     }
 }
 
+/// A sum that no 64 bits hold is null, and so is the one that stands for null itself.
+fn sum(values: &[i64]) -> OracleValue {
+    let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
+    i64::try_from(sum).ok().filter(|sum| *sum != i64::MIN).map_or(Null, Int)
+}
+
 fn mean(values: &[i64]) -> Option<f64> {
     let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
     (!values.is_empty()).then(|| sum as f64 / values.len() as f64)
 }
 
-/// Of a population: the root of the mean square less the squared mean, over integers up to there.
+/// Of a population: the root of the mean square less the squared mean. That times n^2 is the sum of
+/// the squared differences of all pairs, of which none takes any other away.
 fn stddev(values: &[i64]) -> OracleValue {
     if values.is_empty() {
         return Null;
     }
-    let n = values.len() as i128;
-    let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
-    let squares: i128 = values.iter().map(|value| i128::from(*value) * i128::from(*value)).sum();
-    Double(((n * squares - sum * sum) as f64 / (n * n) as f64).sqrt())
+    let apart = |one: i64, other: i64| (i128::from(one) - i128::from(other)) as f64;
+    let pairs = (0..values.len()).flat_map(|at| values[..at].iter().map(move |one| (at, one)));
+    let pairs = pairs.map(|(at, one)| apart(values[at], *one));
+    let squares: f64 = pairs.map(|apart| apart * apart).sum();
+    Double(squares.sqrt() / values.len() as f64)
 }
 
 /// Nearest rank: the smallest value such that at least the share `q` of all is no larger.
@@ -391,6 +399,17 @@ mod tests {
         for (agg, expected) in rows {
             assert_eq!(value(agg.clone()), expected, "{agg:?}");
         }
+    }
+
+    #[test]
+    fn spreads_and_sums_of_large_integers() {
+        // In nanoseconds: a moment twice, and twice two seconds after it.
+        let nanoseconds = [0, 0, 2, 2].map(|at| 1_700_000_000_000_000_000 + at * 1_000_000_000);
+        assert_eq!(stddev(&nanoseconds), Double(1e9));
+        assert_eq!(stddev(&[i64::MAX, -i64::MAX]), Double(i64::MAX as f64));
+        assert_eq!(sum(&nanoseconds[..1]), Int(nanoseconds[0]));
+        assert_eq!(sum(&[i64::MAX, 1]), Null);
+        assert_eq!(sum(&[i64::MAX, 1, -1]), Int(i64::MAX));
     }
 
     #[test]

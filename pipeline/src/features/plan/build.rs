@@ -8,7 +8,7 @@ use super::{
 };
 use crate::event::{AMOUNT_FEN, KindSet, Schema, Type};
 use crate::features::declare::{Agg, Window, Windowed};
-use crate::features::state::QUANTILE_UNIT;
+use crate::features::state::{QUANTILE_UNIT, SQUARES_WORDS};
 
 /// Streams and lookups of one family are bits of a word.
 const BITS_MAX: usize = 32;
@@ -289,7 +289,7 @@ impl Family {
             _ => None,
         });
         let squares = held.unwrap_or_else(|| {
-            let cell = self.cell(2);
+            let cell = self.cell(SQUARES_WORDS);
             self.fold(stream, window).push(Fold::Squares { entry, cell });
             cell
         });

@@ -170,7 +170,7 @@ pub(crate) enum Fold {
     Filled { entry: usize, cell: usize },
     /// Sum in two cells, as an i128.
     Sum { entry: usize, cell: usize },
-    /// Sum of squares in two cells, as an i128.
+    /// Sum of squares in three cells.
     Squares { entry: usize, cell: usize },
     /// Largest or smallest value.
     Extreme { entry: usize, extreme: usize, max: bool },

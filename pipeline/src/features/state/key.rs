@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::quantile::Quantile;
 use super::recents::{self, Recents};
 use super::ring::Ring;
+use super::spread::{self, add_square, take_square};
 use super::tally::{Change, Layout, Tally, entropy, surprisal_change};
 use crate::event::{NULL_INT, Strings, Type};
 use crate::expr::Zone;
@@ -193,7 +194,7 @@ impl KeyState<'_> {
                 add(self.cells, cell, -int_or_zero(entry[word]));
             }
             Fold::Squares { entry: word, cell } => {
-                add(self.cells, cell, -square(entry[word]));
+                take_square(self.cells, cell, int_or_zero(entry[word]));
             }
             Fold::Extreme { extreme, .. } => {
                 let extreme = &mut self.extremes[extreme];
@@ -308,7 +309,9 @@ impl KeyState<'_> {
                 self.cells[cell] += u64::from(entry[word] as i64 != NULL_INT);
             }
             Fold::Sum { entry: word, cell } => add(self.cells, cell, int_or_zero(entry[word])),
-            Fold::Squares { entry: word, cell } => add(self.cells, cell, square(entry[word])),
+            Fold::Squares { entry: word, cell } => {
+                add_square(self.cells, cell, int_or_zero(entry[word]));
+            }
             Fold::Extreme { entry: word, extreme, max } => {
                 let value = entry[word] as i64;
                 if value != NULL_INT {
@@ -376,7 +379,11 @@ impl KeyState<'_> {
             }),
             Read::Stddev { sum, squares, filled: cell } => double(match filled(cell) {
                 0 => None,
-                count => Some(stddev(wide(self.cells, sum), wide(self.cells, squares), count)),
+                count => {
+                    let (sum, squares) =
+                        (wide(self.cells, sum), spread::squares(self.cells, squares));
+                    Some(spread::stddev(sum, squares, count))
+                }
             }),
             Read::Distinct { cell } => recents::count(self.cells[cell]),
             Read::Quantile { quantile } => {
@@ -490,10 +497,6 @@ fn int_or_zero(word: u64) -> i128 {
     if word as i64 == NULL_INT { 0 } else { i128::from(word as i64) }
 }
 
-fn square(word: u64) -> i128 {
-    int_or_zero(word) * int_or_zero(word)
-}
-
 fn wide(cells: &[u64], cell: usize) -> i128 {
     (u128::from(cells[cell]) | u128::from(cells[cell + 1]) << 64) as i128
 }
@@ -511,14 +514,4 @@ fn double(value: Option<f64>) -> u64 {
 
 fn is_nan(word: u64) -> bool {
     f64::from_bits(word).is_nan()
-}
-
-/// Population standard deviation: n sum x^2 - (sum x)^2 is exact; division and root come last.
-pub(crate) fn stddev(sum: i128, squares: i128, count: u64) -> f64 {
-    let n = i128::from(count);
-    let spread = match (n.checked_mul(squares), sum.checked_mul(sum)) {
-        (Some(squares), Some(square)) => (squares - square) as f64,
-        _ => squares as f64 * count as f64 - sum as f64 * sum as f64,
-    };
-    (spread.max(0.0) / (count as f64 * count as f64)).sqrt()
 }

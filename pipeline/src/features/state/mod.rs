@@ -4,6 +4,7 @@ mod key;
 pub(crate) mod quantile;
 pub(crate) mod recents;
 mod ring;
+mod spread;
 mod tally;
 
 use std::collections::VecDeque;
@@ -12,12 +13,12 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use key::stddev;
 use key::{KeyState, Request, Texts, outputs};
 pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;
 use recents::Recents;
 use ring::Ring;
+pub(crate) use spread::{SQUARES_WORDS, stddev};
 use tally::{Layout, Tally};
 
 use super::plan::{Family, Read, Stream};
