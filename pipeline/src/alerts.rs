@@ -179,7 +179,7 @@ impl Agreement {
         let Alerted(groups) = &self.before;
         let keys: usize = groups.iter().map(HashTable::len).sum();
         let bytes: usize = groups.iter().map(HashTable::allocation_size).sum();
-        Usage { keys: keys as u64, events: 0, bytes: bytes as u64 }
+        Usage { keys: keys as u64, bytes: bytes as u64, ..Usage::default() }
     }
 }
 

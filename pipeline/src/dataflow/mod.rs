@@ -97,6 +97,8 @@ pub struct Summary {
 pub struct StateUse {
     /// Keys of which something is in a window.
     pub keys: u64,
+    /// Keys of which nothing is left but what stays for good: they take up some fifty bytes each.
+    pub asleep: u64,
     /// Events that rings still hold.
     pub events: u64,
     /// Bytes.
@@ -118,6 +120,7 @@ impl Summary {
         for (family, usage) in part.state {
             let total = self.state.entry(family).or_default();
             total.keys += usage.keys;
+            total.asleep += usage.asleep;
             total.events += usage.events;
             total.bytes += usage.bytes;
         }
@@ -127,6 +130,7 @@ impl Summary {
     fn add_state(&mut self, family: &str, usage: Usage) {
         let total = self.state.entry(family.to_owned()).or_default();
         total.keys += usage.keys;
+        total.asleep += usage.asleep;
         total.events += usage.events;
         total.bytes += usage.bytes;
     }

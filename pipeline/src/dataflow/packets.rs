@@ -51,7 +51,7 @@ impl Wiring<'_> {
             let name = ("packet: accounts", features.kept_family(Keeper::Fortunes));
             let usage = |state: &FortunesState| {
                 let (keys, events) = state.len();
-                Usage { keys: keys as u64, events: events as u64, bytes: 0 }
+                Usage { keys: keys as u64, events: events as u64, ..Usage::default() }
             };
             answers.push(self.answers(
                 requests,

@@ -151,20 +151,32 @@ const GAPS: [i64; 26] = [
 const CLUSTER_GAPS: [i64; 10] =
     [0, 1, 999, SECOND, 2 * SECOND, 30 * SECOND, MINUTE, HOUR, 10 * DAY, CLUSTER_WINDOW_MS];
 
-/// What accounts and groups were last said to be.
-const ATTRIBUTES: [(&str, Kind, &str, &str, &str); 6] = [
-    ("payer.verified", Kind::Account, "account_id", "payer_id", "verified"),
-    ("payee.device_id", Kind::Account, "account_id", "payee_id", "device_id"),
-    ("account.text", Kind::Account, "account_id", "account_id", "text"),
-    ("account.extra.rate", Kind::Account, "account_id", "account_id", "extra.rate"),
-    ("group.text", Kind::Group, "group_id", "group_id", "text"),
-    ("group.seq", Kind::Group, "group_id", "group_id", "seq"),
-];
+/// A feature without an end: its name, what contributes, the key, what looks it up, and what it is.
+type Lasting =
+    (&'static str, &'static [Kind], &'static [&'static str], &'static [&'static str], OracleAgg);
+
+/// What accounts and groups were last said to be, and since when who is known.
+const LASTING: [Lasting; 8] = {
+    use OracleAgg::{Last, SinceFirst};
+    const ACCOUNT: &[Kind] = &[Kind::Account];
+    const GROUP: &[Kind] = &[Kind::Group];
+    const PAIR: &[&str] = &["account_id", "device_id"];
+    [
+        ("payer.verified", ACCOUNT, &["account_id"], &["payer_id"], Last("verified")),
+        ("payee.device_id", ACCOUNT, &["account_id"], &["payee_id"], Last("device_id")),
+        ("account.text", ACCOUNT, &["account_id"], &["account_id"], Last("text")),
+        ("account.extra.rate", ACCOUNT, &["account_id"], &["account_id"], Last("extra.rate")),
+        ("group.text", GROUP, &["group_id"], &["group_id"], Last("text")),
+        ("group.seq", GROUP, &["group_id"], &["group_id"], Last("seq")),
+        ("social.group.age", &Kind::ALL, &["group_id"], &["group_id"], SinceFirst),
+        ("devices.known_for", &Kind::ALL, PAIR, PAIR, SinceFirst),
+    ]
+};
 
 /// A feature as drawn: indices into what stands above.
 #[derive(Clone, Debug)]
 struct Drawn {
-    attribute: Option<usize>,
+    lasting: Option<usize>,
     over: Vec<Kind>,
     condition: Option<usize>,
     key: usize,
@@ -194,15 +206,15 @@ impl Drawn {
     /// The feature's table, and what it means.
     fn write(&self, name: &str, toml: &mut String) -> OracleDecl {
         let _ = writeln!(toml, "[t.{name}]");
-        if let Some(attribute) = self.attribute {
-            let (expr, kind, key, at, field) = ATTRIBUTES[attribute];
+        if let Some(lasting) = self.lasting {
+            let (expr, over, key, at, agg) = LASTING[lasting].clone();
             let _ = writeln!(toml, "expr = \"{expr}\"\n");
             return OracleDecl {
-                over: vec![kind],
+                over: over.to_vec(),
                 condition: None,
-                key: vec![key],
-                at: vec![at],
-                agg: OracleAgg::Last(field),
+                key: key.to_vec(),
+                at: at.to_vec(),
+                agg,
                 window: OracleWindow::Forever,
                 include_current: true,
                 zone: ZONE.clone(),
@@ -285,7 +297,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         2 => Just(vec![Kind::Send, Kind::Claim, Kind::Transfer, Kind::Withdraw]),
         3 => prop::sample::subsequence(Kind::ALL.to_vec(), 1..=12),
     ];
-    let attribute = prop::option::weighted(0.1, 0..ATTRIBUTES.len());
+    let lasting = prop::option::weighted(0.1, 0..LASTING.len());
     let condition = prop::option::weighted(0.4, 0..CONDITIONS.len());
     let aggregate = (
         0..15usize,
@@ -295,11 +307,11 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         0..WINDOWS.len(),
         prop::bool::weighted(0.7),
     );
-    let parts = (attribute, over, condition, 0..KEYS.len(), aggregate);
-    parts.prop_map(|(attribute, over, condition, key, aggregate)| {
+    let parts = (lasting, over, condition, 0..KEYS.len(), aggregate);
+    parts.prop_map(|(lasting, over, condition, key, aggregate)| {
         let (agg, field, divisor, q, window, include_current) = aggregate;
         Drawn {
-            attribute,
+            lasting,
             over,
             condition,
             key,
@@ -585,20 +597,45 @@ proptest! {
         events in history(1_199..1_200, &[0, 1, SECOND, 2 * SECOND, 3 * SECOND], 0..500),
         cut in cut(),
     ) {
-        let every = |agg| Drawn {
-            attribute: None,
-            over: Kind::ALL.to_vec(),
-            condition: None,
-            key: 0,
-            agg,
-            field,
-            divisor: None,
-            q: 3,
-            window: 4,
-            include_current: true,
-        };
-        let drawn: Vec<Drawn> = (0..14).map(every).collect();
-        check(&drawn, &events, &cut, None, 5)?;
+        check(&every_aggregate(0, field), &events, &cut, None, 5)?;
+    }
+}
+
+/// Every aggregate over ten minutes of all events of a key.
+fn every_aggregate(key: usize, field: Index) -> Vec<Drawn> {
+    let drawn = |agg| Drawn {
+        lasting: None,
+        over: Kind::ALL.to_vec(),
+        condition: None,
+        key,
+        agg,
+        field,
+        divisor: None,
+        q: 3,
+        window: 4,
+        include_current: true,
+    };
+    (0..14).map(drawn).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..Default::default() })]
+
+    /// Accounts and groups that are quiet for longer than all windows with an end: they sleep, and
+    /// wake as they were, whether they act again or are only looked up.
+    #[test]
+    fn what_stays_of_quiet_keys_is_what_the_oracle_says(
+        by_group in any::<bool>(),
+        field in any::<Index>(),
+        events in history(100..240, &[0, 1, SECOND, MINUTE, 9 * MINUTE, HOUR, DAY], 0..12),
+        cut in cut(),
+    ) {
+        let (account, group) = (0, 7);
+        let mut drawn = every_aggregate(if by_group { group } else { account }, field);
+        let one = drawn[0].clone();
+        let lasting = |at| Drawn { lasting: Some(at), ..one.clone() };
+        drawn.extend((0..LASTING.len()).map(lasting));
+        check(&drawn, &events, &cut, None, 1)?;
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) enum OracleAgg {
     Distinct(&'static str),
     Quantile(&'static str, f64),
     SinceLast,
+    SinceFirst,
     RatioToMean,
     TopShare(&'static str),
     /// Of a field, or of a field modulo a number.
@@ -187,6 +188,7 @@ fn aggregate(agg: &OracleAgg, found: &[&Ev], now: &Ev) -> OracleValue {
         OracleAgg::Distinct(field) => Int(counts(&values(field)).len() as i64),
         OracleAgg::Quantile(field, q) => or_null(quantile(ints(field), *q)),
         OracleAgg::SinceLast => or_null(found.last().map(|e| now.effective - e.effective)),
+        OracleAgg::SinceFirst => or_null(found.first().map(|e| now.effective - e.effective)),
         OracleAgg::RatioToMean => match (now.amount_fen, mean(&ints("amount_fen"))) {
             (Some(amount), Some(mean)) if mean != 0.0 => Double(amount as f64 / mean),
             _ => Null,

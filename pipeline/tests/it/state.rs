@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hongxian::dataflow::Summary;
+use hongxian::dataflow::{StateUse, Summary};
 use hongxian::event::Schema;
 use hongxian::features::declare;
 
@@ -86,6 +86,11 @@ fn growth(announced: bool, toml: &str) -> [f64; 3] {
         .map(|(one, many)| many as f64 / one as f64)
 }
 
+/// What the accounts of so many days, each announced, leave.
+fn left(count: i64, toml: &str) -> StateUse {
+    run(&days(count, true), toml).state["account_id"]
+}
+
 #[test]
 fn keys_of_fifty_days_take_up_about_one_days_memory() {
     let [keys, events, bytes] = growth(false, &declarations("account_id"));
@@ -95,14 +100,20 @@ fn keys_of_fifty_days_take_up_about_one_days_memory() {
     assert!(bytes < 3.0, "{bytes} days' bytes");
 }
 
-/// What an `account` event said is kept for good, and the account's claims are not for that.
+/// What an `account` event said is kept for good, and nothing else of an account that has gone
+/// quiet: it sleeps.
 #[test]
 fn what_is_known_of_an_account_does_not_keep_its_past() {
-    let toml = declarations("account_id") + "[t.memo]\nexpr = 'account.group_id'\n";
+    let toml = declarations("account_id") + "[t.memo]\nexpr = 'account.amount_fen'\n";
     let [keys, events, bytes] = growth(true, &toml);
-    assert_eq!(keys, 50.0, "an attribute is as of any time after");
+    assert!(keys < 3.0, "{keys} days' keys");
     assert!(events < 3.0, "{events} days' events");
-    assert!(bytes < 30.0, "{bytes} days' bytes");
+    assert!(bytes < 6.0, "{bytes} days' bytes");
+    let (fifty, hundred) = (left(50, &toml), left(100, &toml));
+    assert_eq!(fifty.keys + fifty.asleep, 50 * ACCOUNTS as u64, "none is forgotten");
+    assert_eq!(hundred.keys + hundred.asleep, 100 * ACCOUNTS as u64);
+    let an_account = (hundred.bytes - fifty.bytes) as f64 / (50 * ACCOUNTS) as f64;
+    assert!(an_account < 100.0, "{an_account} bytes an account that has gone quiet");
 }
 
 /// All claims in one group within one window: what is held of an event stays what it was, however

@@ -280,7 +280,7 @@ impl GraphState {
     /// What the state takes up now.
     pub(crate) fn usage(&self) -> Usage {
         let (keys, events, bytes) = self.graph.usage();
-        Usage { keys, events, bytes }
+        Usage { keys, events, bytes, ..Usage::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Builds the plan: what features of one key can share, they do.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{
     Carried, Condition, Definition, EntryWord, Family, Fold, Form, Latest, Lookup, Output, Plan,
@@ -85,6 +86,8 @@ impl Family {
             tallies: Vec::new(),
             extremes: 0,
             quantiles: 0,
+            staying: Vec::new(),
+            more_stays: false,
             keeps_texts: false,
         }
     }
@@ -212,8 +215,18 @@ impl Family {
         stream.lifetime = stream.lifetime.max(lifetime);
     }
 
+    /// Notes cells of which a feature over the window is read.
+    fn reads(&mut self, window: Window, cells: Range<usize>) {
+        if window == Window::Forever {
+            let fresh = cells.filter(|cell| !self.staying.contains(cell));
+            let fresh: Vec<usize> = fresh.collect();
+            self.staying.extend(fresh);
+        }
+    }
+
     fn window(&mut self, stream: usize, window: Window) -> usize {
         self.outlives(stream, window);
+        self.more_stays |= window == Window::Forever;
         let windows = &self.streams[stream].windows;
         windows.iter().position(|plan| plan.window == window).unwrap_or_else(|| {
             let tail = self.cell(1);
@@ -327,6 +340,7 @@ impl Family {
     /// The cell that counts the distinct values in a window.
     fn recents(&mut self, stream: usize, window: Window, source: Source) -> usize {
         self.outlives(stream, window);
+        self.more_stays |= window == Window::Forever;
         let word = self.carry(source, Form::Hash);
         let held = self.streams[stream].recents.iter().position(|plan| plan.word == word);
         let at = held.unwrap_or_else(|| {
@@ -407,6 +421,7 @@ impl Family {
             self.streams[stream].latest.push(Latest { word, kind, cell });
             cell
         });
+        self.reads(window, cell..cell + 2);
         Read::Latest { window, cell, kind }
     }
 
@@ -417,6 +432,7 @@ impl Family {
             None => self.cell(1),
         };
         self.streams[stream].newest = Some(cell);
+        self.reads(window, cell..cell + 1);
         Read::SinceLast { window, cell }
     }
 
@@ -427,6 +443,7 @@ impl Family {
             None => self.cell(1),
         };
         self.streams[stream].oldest = Some(cell);
+        self.reads(window, cell..cell + 1);
         Read::SinceFirst { cell }
     }
 }

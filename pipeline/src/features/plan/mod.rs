@@ -104,6 +104,10 @@ pub(crate) struct Family {
     pub(crate) tallies: Vec<usize>,
     pub(crate) extremes: usize,
     pub(crate) quantiles: usize,
+    /// The cells of which features without an end are read: they stay for good.
+    pub(crate) staying: Vec<usize>,
+    /// Whether something stays that is in no cell, but a ring or a set of values.
+    pub(crate) more_stays: bool,
     /// Whether some value is a text that outlives its event.
     pub(crate) keeps_texts: bool,
 }

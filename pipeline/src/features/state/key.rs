@@ -420,7 +420,7 @@ impl KeyState<'_> {
     }
 
     /// Gives back what a key takes up of which nothing is in any window that has an end, but
-    /// something stays for good.
+    /// something stays for good, where it does not sleep.
     pub(super) fn rest(&mut self, family: &Family, zone: &Zone, now: i64) {
         for stream in &family.streams {
             self.expire(family, stream, zone, now);

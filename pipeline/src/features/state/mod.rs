@@ -1,11 +1,14 @@
 //! The state of one family: what is kept of each key, and how a request changes and reads it.
 
+mod asleep;
 mod key;
 pub(crate) mod quantile;
 pub(crate) mod recents;
 mod ring;
 mod spread;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use asleep::Asleep;
 use key::{KeyState, Request, Texts, outputs};
 pub(crate) use quantile::QUANTILE_UNIT;
 use quantile::Quantile;
@@ -43,6 +47,8 @@ pub(crate) struct FamilyState {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) keys: u64,
+    /// Keys that sleep beside those.
+    pub(crate) asleep: u64,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
 }
@@ -61,6 +67,8 @@ struct KeyGroup {
     quantiles: Vec<Quantile>,
     texts: Texts,
     free: Vec<u32>,
+    /// Keys that have no slot, for nothing is left of them but what stays for good.
+    asleep: Asleep,
     /// Keys that the last sweep left.
     survivors: usize,
     /// When the next sweep is due at the latest.
@@ -145,6 +153,7 @@ impl FamilyState {
         let mut usage = Usage::default();
         for group in &self.groups {
             usage.keys += group.slots.len() as u64;
+            usage.asleep += group.asleep.len() as u64;
             usage.events += group.rings.iter().map(|ring| ring.len() as u64).sum::<u64>();
             usage.bytes += group.bytes() as u64;
         }
@@ -159,7 +168,7 @@ impl Snapshot for FamilyState {
 
     fn save(&self, put: &mut dyn FnMut(usize, Vec<u8>)) {
         for (number, group) in self.groups.iter().enumerate() {
-            if !group.slots.is_empty() {
+            if !group.slots.is_empty() || !group.asleep.is_empty() {
                 put(number, snapshot::encode(group));
             }
         }
@@ -184,6 +193,7 @@ impl KeyGroup {
                 self.slots.insert_unique(head.key[0], slot, hash);
             }
         }
+        self.asleep.reindex(family.staying.len());
         let layouts = family.tallies.iter().map(|windows| Layout { windows: *windows }).cycle();
         for (tally, layout) in self.tallies.iter_mut().zip(layouts) {
             tally.reindex(layout);
@@ -203,16 +213,10 @@ impl KeyGroup {
         }
         let held =
             self.heads.get(hint as usize).filter(|head| head.key == halves(request.key.hash));
-        let slot = match held.map(|_| hint as usize).or_else(|| self.find(request.key)) {
-            Some(slot) => slot,
-            None if request.streams == 0 => {
-                answer_unknown(family, request.lookups, replies);
-                return;
-            }
-            None => {
-                self.sweep_when_grown(family, zone, request.time);
-                self.insert(family, request.key)
-            }
+        let found = held.map(|_| hint as usize).or_else(|| self.find(request.key));
+        let Some(slot) = found.or_else(|| self.admit(family, zone, request)) else {
+            answer_unknown(family, request.lookups, replies);
+            return;
         };
         let head = &mut self.heads[slot];
         for (bit, stream) in family.streams.iter().enumerate() {
@@ -246,6 +250,27 @@ impl KeyGroup {
         let check = self.heads[*slot as usize].check;
         assert!(check == key.check, "two keys share the 128-bit hash {:032x}", key.hash);
         Some(*slot as usize)
+    }
+
+    /// A slot for a key that has none: one that sleeps wakes, and one that contributes is new.
+    fn admit(&mut self, family: &Family, zone: &Zone, request: &Request<'_>) -> Option<usize> {
+        let staying = family.staying.len();
+        let asleep = self.asleep.find(request.key, staying);
+        if asleep.is_none() && request.streams == 0 {
+            return None;
+        }
+        // Others may fall asleep meanwhile: that moves none who do.
+        self.sweep_when_grown(family, zone, request.time);
+        let slot = self.insert(family, request.key);
+        if let Some(place) = asleep {
+            self.heads[slot].stays = true;
+            let cells = part(&mut self.cells, slot, family.cells);
+            for (cell, word) in family.staying.iter().zip(self.asleep.stayed(place, staying)) {
+                cells[*cell] = *word;
+            }
+            self.asleep.forget(place, staying);
+        }
+        Some(slot)
     }
 
     fn insert(&mut self, family: &Family, key: Key) -> usize {
@@ -295,17 +320,23 @@ impl KeyGroup {
         }
     }
 
-    /// Drops the keys of which nothing is in any window any more, and all but what stays for good
-    /// of the others like them.
+    /// Drops the keys of which nothing is in any window any more. Of those like them of which
+    /// something stays for good all else is dropped: they sleep, where the family's keys do.
     fn sweep(&mut self, family: &Family, zone: &Zone, now: i64) {
+        let sleep = keys_sleep(family);
         for slot in 0..self.heads.len() {
             let head = self.heads[slot];
             if head.expires > now || head.key == [0; 2] {
                 continue;
             }
-            if head.stays {
+            if head.stays && !sleep {
                 self.state(family, slot).rest(family, zone, now);
                 continue;
+            }
+            let cells = part(&mut self.cells, slot, family.cells);
+            if head.stays && family.staying.iter().any(|cell| cells[*cell] != 0) {
+                let stay = family.staying.iter().map(|cell| std::mem::take(&mut cells[*cell]));
+                self.asleep.put(head.key, head.check, stay);
             }
             if let Ok(found) = self.slots.find_entry(head.key[0], |at| *at as usize == slot) {
                 found.remove();
@@ -315,7 +346,11 @@ impl KeyGroup {
             self.state(family, slot).clear(family);
         }
         if self.slots.is_empty() {
-            *self = KeyGroup::default();
+            let asleep = std::mem::take(&mut self.asleep);
+            // What stays may be texts.
+            let texts = std::mem::take(&mut self.texts);
+            let texts = if asleep.is_empty() { Texts::default() } else { texts };
+            *self = KeyGroup { asleep, texts, ..KeyGroup::default() };
         }
         self.survivors = self.slots.len();
         // A family of nothing but what stays is never due.
@@ -343,6 +378,7 @@ impl KeyGroup {
             + quantiles
             + extremes
             + self.texts.heap_bytes()
+            + self.asleep.heap_bytes()
             + self.free.capacity() * 4
     }
 }
@@ -356,6 +392,13 @@ pub(crate) fn key_bytes(family: &Family) -> usize {
         + family.tallies.len() * size_of::<Tally>()
         + family.extremes * size_of::<VecDeque<(u64, i64)>>()
         + family.quantiles * size_of::<Quantile>()
+}
+
+/// Whether keys of which nothing but what stays for good is left sleep. They do not where that is
+/// more than a few cells (a ring or a set of values without an end, which nothing shipped has), nor
+/// where a slot is less than twice as large as what a sleeping key takes up.
+fn keys_sleep(family: &Family) -> bool {
+    !family.more_stays && key_bytes(family) >= 2 * asleep::key_bytes(family.staying.len())
 }
 
 fn part<T>(slab: &mut [T], slot: usize, stride: usize) -> &mut [T] {
