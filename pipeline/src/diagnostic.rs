@@ -1,5 +1,6 @@
 //! What is said to a person about a mistake: what, where, and what to do, in English and Chinese.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,8 @@ use std::path::{Path, PathBuf};
 use codespan_reporting::diagnostic::{Diagnostic as Rendered, Label};
 use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term;
+
+use crate::unseen::{self, Lines};
 
 /// One sentence in both languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,11 @@ impl Message {
             Lang::En => &self.en,
             Lang::Zh => &self.zh,
         }
+    }
+
+    /// The same for a terminal: what it quotes of files can do nothing there.
+    pub fn shown(&self, lang: Lang) -> Cow<'_, str> {
+        unseen::printable_lines(self.text(lang))
     }
 }
 
@@ -185,9 +193,9 @@ impl Failure {
         match self {
             Failure::Input(diagnostics, sources) => render(diagnostics, sources, lang, color),
             Failure::Usage(message) | Failure::No(message) | Failure::Environment(message) => {
-                format!("{error}: {}\n", message.text(lang))
+                format!("{error}: {}\n", message.shown(lang))
             }
-            Failure::Cut(message) => format!("{}\n", message.text(lang)),
+            Failure::Cut(message) => format!("{}\n", message.shown(lang)),
             Failure::Interrupted => interrupted.to_owned(),
             Failure::Stopped => stopped.to_owned(),
             Failure::Partial => partial.to_owned(),
@@ -205,13 +213,19 @@ fn severity_words(severity: Severity, lang: Lang) -> (&'static str, &'static str
     }
 }
 
-/// All mistakes as text: file, line, column, the line itself with a caret, and the hint.
+/// All mistakes as text: file, line, column, the line itself with a caret, and the hint. Characters
+/// that a terminal would obey are replaced, one for one.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: bool) -> String {
     let mut files = SimpleFiles::new();
-    let ids: BTreeMap<&Path, usize> = sources
+    let named = |path: &Path| diagnostics.iter().any(|one| one.file == path);
+    let shown: BTreeMap<&Path, (usize, Lines<'_>)> = sources
         .texts
         .iter()
-        .map(|(path, text)| (path.as_path(), files.add(path.display().to_string(), text.as_str())))
+        .filter(|(path, _)| named(path))
+        .map(|(path, text)| {
+            let lines = Lines::of(text);
+            (path.as_path(), (files.add(name(path), lines.text.to_string()), lines))
+        })
         .collect();
     let config = term::Config { tab_width: 4, ..term::Config::default() };
     let hint_word = match lang {
@@ -224,19 +238,20 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: 
             Severity::Error => Rendered::error(),
             Severity::Warning => Rendered::warning(),
         };
-        let notes = diagnostic.hint.iter().map(|hint| format!("{hint_word}: {}", hint.text(lang)));
+        let notes = diagnostic.hint.iter().map(|hint| format!("{hint_word}: {}", hint.shown(lang)));
         let mut rendered = rendered
             .with_code(diagnostic.code)
-            .with_message(diagnostic.message.text(lang))
+            .with_message(diagnostic.message.shown(lang))
             .with_notes(notes.collect());
-        match (ids.get(diagnostic.file.as_path()), &diagnostic.span) {
-            (Some(id), Some(span)) => {
+        match (shown.get(diagnostic.file.as_path()), &diagnostic.span) {
+            (Some((id, lines)), Some(span)) => {
                 let text = sources.get(&diagnostic.file).unwrap_or_default();
-                let span = boundary(text, span.start)..boundary(text, span.end);
+                let place = |at: usize| lines.place(boundary(text, at));
+                let span = place(span.start)..place(span.end);
                 rendered = rendered.with_labels(vec![Label::primary(*id, span)]);
             }
             _ => {
-                let file = diagnostic.file.display();
+                let file = name(&diagnostic.file);
                 rendered.message = format!("{file}: {}", rendered.message);
             }
         }
@@ -249,12 +264,17 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, lang: Lang, color: 
             term::emit_into_string(&config, &files, &rendered).map(|shown| text.push_str(&shown))
         };
         if written.is_err() {
-            text = format!("{}: {}\n", diagnostic.file.display(), rendered.message);
+            text = format!("{}: {}\n", name(&diagnostic.file), rendered.message);
         }
         let (word, own_word) = severity_words(diagnostic.severity, lang);
         out.push_str(&text.replacen(word, own_word, 1));
     }
     out
+}
+
+/// A file's name for a terminal.
+fn name(path: &Path) -> String {
+    unseen::printable(&path.to_string_lossy())
 }
 
 /// The nearest place at or before `at` that lies in the text and between two characters.
@@ -418,6 +438,40 @@ warning[retired]: rules/a.toml: retired last year
 
 ";
         assert_eq!(shown, expected);
+    }
+
+    /// What a terminal would obey comes out of no file: not of its lines, not of what a message or a
+    /// hint quotes of it, and not of its name. Carets stand where they stood.
+    #[test]
+    fn control_characters_of_files_are_replaced() {
+        let text = "a\u{1b}]0;pwned\u{7}b,c\r\nd\re\n";
+        let mut sources = Sources::default();
+        sources.add("l\u{1b}.csv", text);
+        let message = |said: &str| Message::new(said, said);
+        let at = text.find('c').unwrap();
+        let found =
+            Diagnostic::error("bad", "l\u{1b}.csv", Some(at..at + 1), message("is \u{9b}1m"))
+                .with_hint(Some(message("its columns are \u{1b}[2J\nand more")));
+        let shown = render(&[found.clone()], &sources, Lang::En, false);
+        let expect = "\
+error[bad]: is \u{fffd}1m
+  ┌─ l\u{fffd}.csv:1:14
+  │
+1 │ a\u{fffd}]0;pwned\u{fffd}b,c
+  │              ^
+  │
+  = hint: its columns are \u{fffd}[2J
+    and more
+
+";
+        assert_eq!(shown, expect);
+        let place = to_json(&[found], &sources);
+        assert_eq!((&place[0]["line"], &place[0]["column"]), (&1.into(), &14.into()));
+        let second =
+            Diagnostic::error("bad", "l\u{1b}.csv", Some(text.len() - 2..text.len()), message("x"));
+        assert!(render(&[second], &sources, Lang::En, false).contains("2 │ d\u{fffd}e\n"));
+        let usage = Failure::Usage(message("no file \u{1b}[31m"));
+        assert_eq!(usage.render(Lang::En, false), "error: no file \u{fffd}[31m\n");
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! ```
 
 mod allocator;
+mod unseen;
 pub mod diagnostic;
 pub mod event;
 pub mod expr;

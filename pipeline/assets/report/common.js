@@ -20,7 +20,7 @@ function el(tag, attributes, ...children) {
  * An id or other text of an event: isolated, so that its reading direction stays its own, and
  * without the characters that are not seen or turn what is.
  */
-const foreign = (text) => // The same list as in report/unseen.rs; a test compares them.
+const foreign = (text) => // The same list as in unseen.rs; a test compares them.
   el('bdi', null, text.replace(/[\u{0}-\u{1f}\u{7f}-\u{9f}\u{ad}\u{34f}\u{61c}\u{115f}-\u{1160}\u{17b4}-\u{17b5}\u{180b}-\u{180f}\u{200b}-\u{200f}\u{2028}-\u{202e}\u{2060}-\u{206f}\u{3164}\u{feff}\u{ffa0}\u{fff9}-\u{fffb}\u{e0000}-\u{e0fff}]/gu, '\ufffd'));
 
 function pressable(label, pressed, onclick) {

@@ -4,17 +4,16 @@
 mod html;
 mod screen;
 mod terminal;
-mod unseen;
 
 use serde::Serialize;
 
+pub(crate) use crate::unseen::{json, printable};
 pub use html::html;
 pub(crate) use html::page;
 pub use screen::Screen;
 pub(crate) use screen::{bar, columns, minute, short};
 pub use terminal::terminal;
 pub(crate) use terminal::{grouped, yuan};
-pub(crate) use unseen::{json, printable};
 
 use crate::judge::Judgement;
 use crate::source::order::OnDisk;

@@ -1,7 +1,9 @@
-//! Characters that are not seen, or turn what is: event text is hostile.
+//! Characters that are not seen, or turn what is: text of events and files is hostile.
 //!
 //! One list for the terminal, where they are replaced, for JSON, where they are written as escapes,
 //! and for the pages, whose script has the same list (`foreign` in `assets/report/common.js`).
+
+use std::borrow::Cow;
 
 /// Controls, characters of other directions, invisible letters, tags and the like. What makes up
 /// emoji stays, but for the joiner: a family falls apart and is still a family.
@@ -31,6 +33,50 @@ fn is_unseen(c: char) -> bool {
 /// The text with a replacement character for each that is not seen or turns what is.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same, but for tabs and the ends of lines.
+pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
+    Lines::of(text).text
+}
+
+/// A text of lines as it is shown, and where in it what stands where.
+pub(crate) struct Lines<'t> {
+    /// What is shown.
+    pub(crate) text: Cow<'t, str>,
+    /// Where each character that was replaced ended, and by how many bytes the text has grown there.
+    grown: Vec<(usize, isize)>,
+}
+
+impl<'t> Lines<'t> {
+    pub(crate) fn of(text: &'t str) -> Lines<'t> {
+        let is_replaced = |(at, c): (usize, char)| match c {
+            '\n' | '\t' => false,
+            '\r' => !text[at + 1..].starts_with('\n'),
+            c => is_unseen(c),
+        };
+        if !text.char_indices().any(is_replaced) {
+            return Lines { text: Cow::Borrowed(text), grown: Vec::new() };
+        }
+        let (mut shown, mut grown) = (String::with_capacity(text.len()), Vec::new());
+        for (at, c) in text.char_indices() {
+            if !is_replaced((at, c)) {
+                shown.push(c);
+                continue;
+            }
+            shown.push('\u{fffd}');
+            let end = at + c.len_utf8();
+            grown.push((end, shown.len() as isize - end as isize));
+        }
+        Lines { text: Cow::Owned(shown), grown }
+    }
+
+    /// Where in the text that is shown stands what stood at `at`.
+    pub(crate) fn place(&self, at: usize) -> usize {
+        let before = self.grown.partition_point(|(end, _)| *end <= at);
+        let grown = before.checked_sub(1).map_or(0, |last| self.grown[last].1);
+        at.saturating_add_signed(grown)
+    }
 }
 
 /// A value as JSON of several lines in which such characters are escapes: whoever parses it has
@@ -81,6 +127,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(printable_lines("a\tb\r\n甲\n"), "a\tb\r\n甲\n");
+        assert_eq!(printable_lines("a\rb\u{1b}\n\r"), "a\u{fffd}b\u{fffd}\n\u{fffd}");
+        let text = "a\u{1b}甲\u{e0041}\r\n\u{85}b";
+        let lines = Lines::of(text);
+        for (at, c) in text.char_indices().filter(|(_, c)| !is_unseen(*c)) {
+            assert!(lines.text[lines.place(at)..].starts_with(c), "{c:?}");
+        }
+        assert_eq!(lines.place(text.len()), lines.text.len());
+    }
+
     /// What Unicode calls controls is in the list, and nothing that people write with.
     #[test]
     fn the_list_has_all_controls_and_no_letters_or_signs() {
@@ -96,7 +154,7 @@ mod tests {
     /// The pages' script replaces the very same characters.
     #[test]
     fn the_pages_have_the_same_list() {
-        let script = include_str!("../../assets/report/common.js");
+        let script = include_str!("../assets/report/common.js");
         let (_, after) = script.split_once("text.replace(/[").expect("what foreign replaces");
         let (set, after) = after.split_once("]/").expect("its end");
         assert!(after.starts_with("gu,"), "all, by characters and not by halves of them");
