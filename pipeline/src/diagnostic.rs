@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +135,12 @@ pub fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Message {
 pub fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Message {
     let path = path.display();
     Message::new(format!("cannot write {path}: {error}"), format!("无法写入 {path}：{error}"))
+}
+
+/// Writes to standard error. Whether anybody reads it is no matter of the program: a closed pipe or
+/// a full disk there changes no exit code.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Why a command ends without doing its work.

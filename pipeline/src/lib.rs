@@ -21,6 +21,9 @@
 //! assert_eq!(loaded.rules.policy.bands.hold, 600, "and the policy is the documented default");
 //! ```
 
+// `eprint!` panics where standard error is closed or full: `diagnostic::to_stderr` does not.
+#![warn(clippy::print_stderr)]
+
 mod allocator;
 mod unseen;
 pub mod diagnostic;

@@ -29,7 +29,7 @@ use std::sync::{Arc, OnceLock};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::diagnostic::{Failure, Lang, Message, unwritable};
+use crate::diagnostic::{Failure, Lang, Message, to_stderr, unwritable};
 use crate::finished::FinishedRun;
 
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
@@ -196,7 +196,7 @@ pub fn main() -> ExitCode {
     match done.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprint!("{}", failure.render(shown.lang, shown.color));
+            to_stderr(&failure.render(shown.lang, shown.color));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -305,7 +305,7 @@ fn opened(directory: &std::path::Path, shown: Shown) -> Result<FinishedRun, Fail
 /// Something that whoever reads the result should know, on standard error.
 fn note(message: &Message, shown: Shown) {
     let word = if shown.lang == Lang::Zh { "注意" } else { "note" };
-    eprintln!("{word}: {}", message.text(shown.lang));
+    to_stderr(&format!("{word}: {}\n", message.shown(shown.lang)));
 }
 
 /// A failure of the environment, told the same in both languages.

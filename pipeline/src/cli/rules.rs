@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Shown, end_on_ctrl_c, print};
-use crate::diagnostic::{Failure, Lang, Message, Sources, render, unreadable, unwritable};
+use crate::diagnostic::{
+    Failure, Lang, Message, Sources, render, to_stderr, unreadable, unwritable,
+};
 use crate::document::Reader;
 use crate::event::Schema;
 use crate::features::cost;
@@ -296,7 +298,7 @@ fn check(
         return Ok(());
     }
     let Loaded { rules: set, features, warnings, sources, .. } = loaded;
-    eprint!("{}", render(&warnings, &sources, shown.lang, shown.color));
+    to_stderr(&render(&warnings, &sources, shown.lang, shown.color));
     let running = set.running().count();
     let (all, columns) = (set.rules.len(), features.columns().len());
     print(&match shown.lang {

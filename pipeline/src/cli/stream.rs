@@ -231,7 +231,9 @@ impl Line {
 
 /// What happens while a stream is reached by HTTP, a line each: for people on a terminal, else JSON.
 pub(super) fn log_to_stderr() {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // What cannot be written there is no matter of the stream; told of there too, it would panic.
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
     let subscriber = subscriber.with_max_level(tracing::Level::INFO).with_target(false);
     // One that is there already, in tests, is as good.
     let _ = match std::io::stderr().is_terminal() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::place::{self, Keys};
 use crate::cli::{JsonAnyway, environment};
-use crate::diagnostic::{Failure, Message};
+use crate::diagnostic::{Failure, Message, to_stderr};
 use crate::packet::command::Request;
 use crate::packet::durable::{BATCH_MAX, Opened};
 use crate::packet::engine::Engine;
@@ -84,14 +84,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub(super) fn tell(opened: &Opened) {
     let Opened { recovery, snapshot, passed_over, replayed } = opened;
     for cut in recovery.cut.iter().chain(&recovery.checkpoints_cut) {
-        eprintln!("cut off what a crash left unfinished: {cut}");
+        to_stderr(&format!("cut off what a crash left unfinished: {cut}\n"));
     }
     for passed_over in passed_over {
-        eprintln!("passed over a snapshot: {passed_over}");
+        to_stderr(&format!("passed over a snapshot: {passed_over}\n"));
     }
     if recovery.batches > 1 {
         let from = snapshot.map_or_else(String::new, |batch| format!(" after batch {batch}"));
-        eprintln!("{} batches, {replayed} executed again{from}", recovery.batches);
+        to_stderr(&format!("{} batches, {replayed} executed again{from}\n", recovery.batches));
     }
 }
 
