@@ -27,6 +27,7 @@
 mod allocator;
 mod unseen;
 pub mod diagnostic;
+mod csv_lines;
 pub mod event;
 pub mod expr;
 pub mod document;

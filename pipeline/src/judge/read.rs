@@ -1,9 +1,9 @@
-//! Reading a labels file: CSV, JSON lines (both also .gz and .zst) or Parquet, by its name.
+//! Reading a labels file: CSV, JSON lines (both also .gz and .zst) or Parquet, by its name as that
+//! of an event file tells it.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
-use std::ops::Range;
 use std::path::Path;
 
 use arrow::array::{Array, RecordBatch, StringArray};
@@ -13,8 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Labels, LabelsBuilder};
+use crate::csv_lines::{self, Line};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Pseudonyms, Raw};
+use crate::source::{Compression, Format, format_of, unknown_extension};
 
 /// The most mistakes that are shown of one file; how many more there are is said.
 const SHOWN_MAX: usize = 20;
@@ -23,32 +25,31 @@ impl Labels {
     /// Reads a labels file, of which `pseudonyms` replace the ids of accounts and groups. A file that
     /// cannot be read, a missing column and every bad row are mistakes of the input (exit 2).
     pub fn read(path: &Path, pseudonyms: Option<&Pseudonyms>) -> Result<Labels, Failure> {
-        let name = path.to_string_lossy();
+        let Some((format, compression)) = format_of(path) else {
+            return Err(Failure::Input(vec![unknown_extension(path)], Sources::default()));
+        };
         let builder = LabelsBuilder::with_pseudonyms(pseudonyms);
-        let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
-        if plain.ends_with(".parquet") {
+        if format == Format::Parquet {
             return read_parquet(path, builder).map_err(|bad| failure(path, bad, None));
         }
-        let bytes = read_bytes(path, &name).map_err(|error| {
+        let bytes = read_bytes(path, compression).map_err(|error| {
             let message = Message { en: error.to_string(), zh: format!("无法读取：{error}") };
             failure(path, vec![BadLabel { line: 0, span: None, message }], None)
         })?;
-        let is_csv = plain.ends_with(".csv");
+        let is_csv = format == Format::Csv;
         let parsed = if is_csv { parse_csv(&bytes, builder) } else { parse_json(&bytes, builder) };
         parsed.map_err(|bad| failure(path, bad, Some(&String::from_utf8_lossy(&bytes))))
     }
 }
 
-fn read_bytes(path: &Path, name: &str) -> std::io::Result<Vec<u8>> {
+fn read_bytes(path: &Path, compression: Compression) -> std::io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
-    if name.ends_with(".gz") {
-        flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
-    } else if name.ends_with(".zst") {
-        zstd::Decoder::new(file)?.read_to_end(&mut bytes)?;
-    } else {
-        std::io::BufReader::new(file).read_to_end(&mut bytes)?;
-    }
+    match compression {
+        Compression::Gzip => flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes)?,
+        Compression::Zstd => zstd::Decoder::new(file)?.read_to_end(&mut bytes)?,
+        Compression::None => std::io::BufReader::new(file).read_to_end(&mut bytes)?,
+    };
     Ok(bytes)
 }
 
@@ -91,8 +92,15 @@ fn whole(en: impl Into<String>, zh: impl Into<String>) -> Vec<BadLabel> {
     vec![BadLabel { line: 0, span: None, message: Message { en: en.into(), zh: zh.into() } }]
 }
 
-/// Where each of [`COLUMNS`] stands among `header`.
+/// Where each of [`COLUMNS`] stands among `header`, which names no column twice.
 fn find_columns(header: &[&str]) -> Result<[Option<usize>; 7], Vec<BadLabel>> {
+    let twice = |(at, name): &(usize, &&str)| !name.is_empty() && header[..*at].contains(*name);
+    if let Some((_, name)) = header.iter().enumerate().find(twice) {
+        return Err(whole(
+            format!("the header names column `{name}` twice"),
+            format!("表头中列 `{name}` 出现了两次"),
+        ));
+    }
     let places = COLUMNS.map(|column| header.iter().position(|name| *name == column));
     let absent = |&at: &usize| places[at].is_none();
     let missing: Vec<&str> = (0..COLUMNS_REQUIRED).filter(absent).map(|at| COLUMNS[at]).collect();
@@ -107,84 +115,37 @@ fn find_columns(header: &[&str]) -> Result<[Option<usize>; 7], Vec<BadLabel>> {
 }
 
 fn parse_csv(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {
-    let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let mut rows = CsvRows { bytes, at: start, reader: csv_core::Reader::new() };
+    let mut rows = csv_lines::lines(bytes);
     let Some(header) = rows.next() else { return Err(whole("the file is empty", "文件为空")) };
-    let names: Vec<Cow<'_, str>> = header.cells().map(String::from_utf8_lossy).collect();
+    let bad =
+        |message| vec![BadLabel { line: header.number, span: Some(header.span.clone()), message }];
+    let header_cells = header.cells.map_err(bad)?;
+    let names: Vec<Cow<'_, str>> =
+        header_cells.iter().map(|cell| String::from_utf8_lossy(cell)).collect();
     let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
     let places = find_columns(&names)?;
-    for row in rows {
-        let cells: Vec<&[u8]> = row.cells().collect();
-        if cells.len() != names.len() {
-            let (found, wanted) = (cells.len(), names.len());
-            let message = Message {
-                en: format!("{found} cells where the header has {wanted}"),
-                zh: format!("有 {found} 个单元格，而表头有 {wanted} 个"),
-            };
-            builder.refuse(message, row.line, Some(row.span));
-            continue;
-        }
-        let cell = |at: usize| std::str::from_utf8(cells[at]).map_or(Raw::NotUtf8, Raw::Cell);
+    for Line { number, span, cells } in rows {
+        let cells = match cells {
+            Ok(cells) if cells.len() == names.len() => cells,
+            Ok(cells) => {
+                let (found, wanted) = (cells.len(), names.len());
+                let message = Message {
+                    en: format!("{found} cells where the header has {wanted}"),
+                    zh: format!("有 {found} 个单元格，而表头有 {wanted} 个"),
+                };
+                builder.refuse(message, number, Some(span));
+                continue;
+            }
+            Err(message) => {
+                builder.refuse(message, number, Some(span));
+                continue;
+            }
+        };
+        let cell = |at: usize| std::str::from_utf8(&cells[at]).map_or(Raw::NotUtf8, Raw::Cell);
         let values = places.map(|place| place.map_or(Raw::Null, cell));
-        builder.push(values, row.line, Some(row.span.clone()));
+        builder.push(values, number, Some(span));
     }
     builder.finish()
-}
-
-struct CsvRow {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    line: u64,
-    span: Range<usize>,
-}
-
-impl CsvRow {
-    fn cells(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
-    }
-}
-
-struct CsvRows<'b> {
-    bytes: &'b [u8],
-    at: usize,
-    reader: csv_core::Reader,
-}
-
-impl Iterator for CsvRows<'_> {
-    type Item = CsvRow;
-
-    fn next(&mut self) -> Option<CsvRow> {
-        // Blank lines are skipped here, so that a row's span and line are those of its text.
-        while let Some(b'\n' | b'\r') = self.bytes.get(self.at) {
-            self.reader.set_line(self.reader.line() + u64::from(self.bytes[self.at] == b'\n'));
-            self.at += 1;
-        }
-        let (start, line) = (self.at, self.reader.line());
-        let (mut text, mut ends) = (vec![0; 256], vec![0; 16]);
-        let (mut written, mut fields) = (0, 0);
-        loop {
-            let (result, read, wrote, ended) = self.reader.read_record(
-                &self.bytes[self.at..],
-                &mut text[written..],
-                &mut ends[fields..],
-            );
-            self.at += read;
-            written += wrote;
-            fields += ended;
-            match result {
-                csv_core::ReadRecordResult::OutputFull => text.resize(text.len() * 2, 0),
-                csv_core::ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
-                csv_core::ReadRecordResult::InputEmpty => {}
-                csv_core::ReadRecordResult::End => return None,
-                csv_core::ReadRecordResult::Record => break,
-            }
-        }
-        text.truncate(written);
-        ends.truncate(fields);
-        let end = start + self.bytes[start..self.at].trim_ascii_end().len();
-        Some(CsvRow { text, ends, line, span: start..end })
-    }
 }
 
 fn parse_json(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {

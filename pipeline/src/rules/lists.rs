@@ -1,7 +1,10 @@
 //! `lists/NAME.csv`: values, and when each is on the list.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
+use crate::csv_lines;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::expr::{List, Zone};
 
@@ -13,50 +16,54 @@ const COLUMNS: [&str; 5] = ["value", "valid_from", "valid_until", "added_by", "r
 pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
     let mut list = List::default();
     let mut diagnostics = Vec::new();
-    let mut fail = |at: u64, message: Message| {
-        let start = at as usize;
-        let end = text[start.min(text.len())..].find('\n').map_or(text.len(), |len| start + len);
-        diagnostics.push(Diagnostic::error("bad-list", file, Some(start..end), message));
+    let mut fail = |span: Range<usize>, message: Message| {
+        diagnostics.push(Diagnostic::error("bad-list", file, Some(span), message));
     };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let header: Vec<String> = match reader.headers() {
-        Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
-        Err(_) => Vec::new(),
-    };
-    if header != COLUMNS {
-        let wanted = COLUMNS.join(",");
-        fail(
-            0,
-            Message::new(format!("the header is not `{wanted}`"), format!("表头应为 `{wanted}`")),
-        );
-        return (list, diagnostics);
+    let mut rows = rows(text);
+    let header = rows.next();
+    match header {
+        Some((_, Ok(names))) if names.iter().map(|name| name.trim()).eq(COLUMNS) => {}
+        Some((span, Err(message))) => {
+            fail(span, message);
+            return (list, diagnostics);
+        }
+        _ => {
+            let wanted = COLUMNS.join(",");
+            fail(
+                header.map_or(0..0, |(span, _)| span),
+                Message::new(
+                    format!("the header is not `{wanted}`"),
+                    format!("表头应为 `{wanted}`"),
+                ),
+            );
+            return (list, diagnostics);
+        }
     }
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                let at = error.position().map_or(0, csv::Position::byte);
-                fail(at, Message::new(format!("unreadable: {error}"), format!("无法读取:{error}")));
+    for (span, cells) in rows {
+        let cells = match cells {
+            Ok(cells) => cells,
+            Err(message) => {
+                fail(span, message);
                 continue;
             }
         };
-        let at = record.position().map_or(0, csv::Position::byte);
-        let cell = |place: usize| record.get(place).unwrap_or("").trim();
+        let cell = |place: usize| cells.get(place).map_or("", |cell| cell.trim());
         let times = (time(cell(1), zone, i64::MIN), time(cell(2), zone, i64::MAX));
         match times {
-            _ if record.len() != COLUMNS.len() || cell(0).is_empty() => {
-                fail(at, Message::new("a row needs a value and five cells", "每行需要值并且共五列"))
-            }
+            _ if cells.len() != COLUMNS.len() || cell(0).is_empty() => fail(
+                span,
+                Message::new("a row needs a value and five cells", "每行需要值并且共五列"),
+            ),
             (Some(from), Some(until)) if from < until => list.add(cell(0), from, until),
             (Some(_), Some(_)) => fail(
-                at,
+                span,
                 Message::new(
                     "valid_until is not after valid_from",
                     "valid_until 应晚于 valid_from",
                 ),
             ),
             _ => fail(
-                at,
+                span,
                 Message::new(
                     "a time is neither a date nor RFC 3339 with an offset",
                     "时间应为日期或带时区的 RFC 3339",
@@ -65,6 +72,15 @@ pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
         }
     }
     (list, diagnostics)
+}
+
+/// The rows of a list, the header first: where each stands, and its cells or why it has none.
+fn rows(text: &str) -> impl Iterator<Item = (Range<usize>, Result<Vec<String>, Message>)> {
+    // Cells are cut out of text at quotes and commas, so that each is text.
+    let owned = |cell: Cow<'_, [u8]>| String::from_utf8_lossy(&cell).into_owned();
+    csv_lines::lines(text.as_bytes()).map(move |line| {
+        (line.span, line.cells.map(|cells| cells.into_iter().map(owned).collect()))
+    })
 }
 
 /// A row of a list as it is written.
@@ -84,9 +100,8 @@ pub struct ListEntry {
 
 /// The rows of a list that [`read`] takes without a mistake, with who added each and why.
 pub fn entries(text: &str, zone: &Zone) -> Vec<ListEntry> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let entry = |record: csv::StringRecord| {
-        let cell = |place: usize| record.get(place).unwrap_or("").trim().to_owned();
+    let entry = |cells: Vec<String>| {
+        let cell = |place: usize| cells.get(place).map_or("", |cell| cell.trim()).to_owned();
         Some(ListEntry {
             from: time(&cell(1), zone, i64::MIN)?,
             until: time(&cell(2), zone, i64::MAX)?,
@@ -97,7 +112,7 @@ pub fn entries(text: &str, zone: &Zone) -> Vec<ListEntry> {
             reason: cell(4),
         })
     };
-    reader.records().filter_map(Result::ok).filter_map(entry).collect()
+    rows(text).skip(1).filter_map(|(_, cells)| cells.ok()).filter_map(entry).collect()
 }
 
 fn time(text: &str, zone: &Zone, unbounded: i64) -> Option<i64> {
@@ -147,5 +162,30 @@ mod tests {
         let lines: Vec<&str> = diagnostics.iter().map(|d| &text[d.span.clone().unwrap()]).collect();
         assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[1].starts_with("u1"));
+    }
+    /// A quote that is opened in haste hides no row after it.
+    #[test]
+    fn a_quote_that_is_not_closed_is_a_mistake_on_its_line() {
+        let zone = Zone::new("UTC").unwrap();
+        let text = "value,valid_from,valid_until,added_by,reason\n\
+                    u9,,,li,\"opened in haste\nu10,,,li,\"seen, twice\"\nu11,,,li,\"over\ntwo lines\"\n";
+        let (list, diagnostics) = read(Path::new("x.csv"), text, &zone);
+        assert!(list.contains("u10", 0) && !list.contains("u9", 0));
+        let shown: Vec<(&str, &str)> = diagnostics
+            .iter()
+            .map(|found| (&text[found.span.clone().unwrap()], found.message.en.as_str()))
+            .collect();
+        let open = "a quote is opened and not closed on its line";
+        let inside = "a quote inside a cell that does not start with one";
+        assert_eq!(
+            shown,
+            [
+                ("u9,,,li,\"opened in haste", open),
+                ("u11,,,li,\"over", open),
+                ("two lines\"", inside),
+            ]
+        );
+        let reasons: Vec<String> = entries(text, &zone).into_iter().map(|row| row.reason).collect();
+        assert_eq!(reasons, ["seen, twice"]);
     }
 }

@@ -562,7 +562,8 @@ fn headless(path: &Path) -> Diagnostic {
     finding(Severity::Error, "empty-file", path, message, None)
 }
 
-fn unknown_extension(path: &Path) -> Diagnostic {
+/// That the name of a file tells no format.
+pub(crate) fn unknown_extension(path: &Path) -> Diagnostic {
     let message =
         Message::new("the name does not tell a format that can be read", "无法从文件名判断格式");
     let hint =

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+pub(crate) use self::feed::unknown_extension;
 pub use self::file::{Compression, Format, format_of};
 pub use self::mapping::Mapping;
 pub use self::reject::{Origin, RAW_BYTES_MAX, Reject};
