@@ -310,7 +310,11 @@ impl<'c> Loader<'c> {
         for (name, kind, _) in features.columns() {
             let Some(held) = held.get(name.as_str()).filter(|held| *held != kind) else { continue };
             let message = Message::new(
-                format!("the feature `{name}` is a {kind} here, and before a {held}; rename it"),
+                format!(
+                    "the feature `{name}` is {} here, and before {}; rename it",
+                    kind.with_article(),
+                    held.with_article()
+                ),
                 format!("特征 `{name}` 在此处的类型是 {kind},此前是 {held};请改名"),
             );
             self.refuse("feature-type-changed", span, message, None);

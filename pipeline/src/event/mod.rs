@@ -173,6 +173,18 @@ pub enum Type {
     Str,
 }
 
+impl Type {
+    /// Its name with the article that belongs before it.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Type::Int => "an int",
+            Type::Double => "a double",
+            Type::Bool => "a bool",
+            Type::Str => "a string",
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

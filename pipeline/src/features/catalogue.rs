@@ -560,7 +560,7 @@ impl Catalogue {
 
     fn not_a_condition(&self, kind: Type, span: std::ops::Range<usize>) -> Diagnostic {
         let message = Message::new(
-            format!("this is a {kind}, and a condition is true or false"),
+            format!("this is {}, and a condition is true or false", kind.with_article()),
             format!("类型是 {kind},而条件应为真或假"),
         );
         problem("not-a-condition", &self.file, span, message, None)

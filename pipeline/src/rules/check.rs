@@ -133,7 +133,7 @@ impl<'c> Checker<'c> {
         }
         let kind = program.kind();
         let message = Message::new(
-            format!("this is a {kind}, and a condition is true or false"),
+            format!("this is {}, and a condition is true or false", kind.with_article()),
             format!("类型是 {kind},而条件应为真或假"),
         );
         self.fail("not-a-condition", file, text.span(), message, None);
@@ -291,7 +291,11 @@ impl<'c> Checker<'c> {
             if value.kind() != kind {
                 let found = value.kind();
                 let message = Message::new(
-                    format!("`{name}` is a {kind}, and the value is a {found}"),
+                    format!(
+                        "`{name}` is {}, and the value is {}",
+                        kind.with_article(),
+                        found.with_article()
+                    ),
                     format!("`{name}` 的类型是 {kind},而值是 {found}"),
                 );
                 self.fail("type-mismatch", &file.path, span.clone(), message, None);

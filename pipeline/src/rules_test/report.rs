@@ -89,7 +89,10 @@ impl Report {
         let untested = self.untested.join(", ");
         // Writing to a string cannot fail.
         let _ = match lang {
-            Lang::En => writeln!(out, "{all} tests: {passed} passed, {failed} failed"),
+            Lang::En => {
+                let noun = if all == 1 { "test" } else { "tests" };
+                writeln!(out, "{all} {noun}: {passed} passed, {failed} failed")
+            }
             Lang::Zh => writeln!(out, "共 {all} 个测试:通过 {passed},失败 {failed}"),
         };
         if !self.untested.is_empty() {

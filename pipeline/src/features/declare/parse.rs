@@ -320,7 +320,11 @@ impl<'p> Parser<'p> {
         if let Some((key, at)) = differ {
             let (key_kind, at_kind) = (kind(key)?, kind(at)?);
             let message = Message::new(
-                format!("`{at}` is a {at_kind} and looks up `{key}`, which is a {key_kind}"),
+                format!(
+                    "`{at}` is {} and looks up `{key}`, which is {}",
+                    at_kind.with_article(),
+                    key_kind.with_article()
+                ),
                 format!("`{at}` 的类型是 {at_kind},而它对应的 `{key}` 是 {key_kind}"),
             );
             let hint = Message::new(
@@ -437,7 +441,7 @@ impl<'p> Parser<'p> {
         }
         let name = field.get_ref();
         let message = Message::new(
-            format!("`{name}` is a {kind}, and this aggregate needs an int"),
+            format!("`{name}` is {}, and this aggregate needs an int", kind.with_article()),
             format!("`{name}` 的类型是 {kind},该聚合需要 int"),
         );
         self.reader.fail("aggregate-needs-int", field.span(), message, None);

@@ -80,7 +80,7 @@ fn each_mistake_of_a_rule_is_named_with_its_place() {
         ),
         (
             &["when = \"amount_fen\""],
-            "4:8 not-a-condition: this is a int, and a condition is true \
+            "4:8 not-a-condition: this is an int, and a condition is true \
           or false",
         ),
         (
@@ -229,7 +229,7 @@ fn each_mistake_of_a_directory_is_named() {
         ),
         (
             &[("conditions.toml", "big = \"1 + 1\"")],
-            "1:7 not-a-condition: this is a int, and a \
+            "1:7 not-a-condition: this is an int, and a \
           condition is true or false",
         ),
         (
@@ -326,7 +326,7 @@ fn what_a_feature_counts_is_a_condition_too() {
     let text = "[behaviour.z]\nover = [\"claim\"]\nkey = [\"account_id\"]\nagg = \"count\"\n\
         window = \"10m\"\nwhere = \"amount_fen\"\n";
     let found = said(&[("features.toml", text)]);
-    assert_eq!(found, ["6:9 not-a-condition: this is a int, and a condition is true or false"]);
+    assert_eq!(found, ["6:9 not-a-condition: this is an int, and a condition is true or false"]);
 }
 
 /// People name files as their house does.

@@ -57,8 +57,9 @@ impl<'t> Parser<'t> {
         if target.kind != Type::Int {
             let message = Message::new(
                 format!(
-                    "`{}` is a {}: it has no unit and no time format",
-                    target.name, target.kind
+                    "`{}` is {}: it has no unit and no time format",
+                    target.name,
+                    target.kind.with_article()
                 ),
                 format!("`{}` 的类型是 {},没有单位和时间格式", target.name, target.kind),
             );
