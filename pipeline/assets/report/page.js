@@ -60,7 +60,9 @@ function bar(share, calm) {
   return el('span', { class: calm ? 'bar calm' : 'bar' }, fill);
 }
 
-const withBar = (share, calm) => (share === null ? '–' : [percent(share, 1), bar(share, calm)]);
+const barred = (words, share, calm) => el('span', { class: 'barred' }, words, bar(share, calm));
+
+const withBar = (share, calm) => (share === null ? '–' : barred(percent(share, 1), share, calm));
 
 function truthPill(fraud) {
   if (fraud === null) return '–';
@@ -125,13 +127,14 @@ function truthCards(view) {
     headline(say('honestTouched'), whole(accounts.honest_alerted), say('honestTouchedSub', whole(accounts.honest_stopped))),
     detection
       ? headline(say('detection'), lasting(detection.median_ms),
-          say('detectionSub', lasting(detection.p90_ms), whole(detection.detected), whole(detection.subjects)))
+          say('detectionSub', lasting(detection.p90_ms), whole(detection.detected), whole(detection.subjects))
+            + (detection.early_only ? say('detectionEarly', whole(detection.early_only)) : ''))
       : null);
 }
 
 function truth(view) {
   const parts = [el('h2', null, say('truth'))];
-  if (!view) return [...parts, note(say('noLabels'))];
+  if (!view) return [...parts, note(say(data.judgement.truth.given ? 'labelsEmpty' : 'noLabels'))];
   const { labels } = view;
   const choose = (at) => () => {
     state.view = at;
@@ -237,7 +240,7 @@ function rules(view) {
   if (shadow) parts.push(shadow);
   const active = rulesByHits(data).length;
   if (!active) return [...parts, note(say('noHits'))];
-  const height = 190 + 34 * Math.min(active, OVERLAP_RULES_MAX);
+  const height = 60 + 30 * Math.min(active, OVERLAP_RULES_MAX);
   parts.push(el('div', { class: 'grid halves', style: 'margin-top:14px' },
     plot(say('hitsTime'), say('hitsTimeHow', every(timeline.width_ms)), () => hitsOverTime(data), Math.max(height, 380)),
     plot(say('overlap'), say('overlapHow'), () => overlap(data), Math.max(height, 380))));
@@ -301,7 +304,7 @@ function accounts() {
   if (!rows.length) return [...parts, note(say('noAlerts'))];
   const columns = [
     { head: say('accountId'), word: true, cell: (row) => foreign(row.account_id) },
-    { head: say('scoreMax'), cell: (row) => [String(row.score_max), bar(row.score_max / 1000)] },
+    { head: say('scoreMax'), cell: (row) => barred(String(row.score_max), row.score_max / 1000) },
     { head: say('alerts'), value: (row) => row.alerts },
     { head: say('stops'), value: (row) => row.stops },
     { head: say('alertMoney'), cell: (row) => yuan(row.alert_fen) },

@@ -139,8 +139,8 @@ function rates(view) {
   return { frauds, honests, rate, points: view.curve.map(rate) };
 }
 
-/** A curve with rings where the bands begin and a diamond for what was decided. */
-function curvePlot(data, view, x, y, xName, yName, extra) {
+/** A curve of so many of the points, with rings where the bands begin and a diamond for what was decided. */
+function curvePlot(data, view, x, y, xName, yName, extra, drawn = () => true) {
   const { rate, points } = rates(view);
   const at = (point) => ({ value: [point[x], point[y]], point });
   const rings = VERDICTS.slice(1).map((verdict) => {
@@ -169,7 +169,7 @@ function curvePlot(data, view, x, y, xName, yName, extra) {
   const line = {
     type: 'line', symbolSize: 4, showSymbol: points.length <= 60, z: 3,
     lineStyle: { width: 2, color: colour('accent') }, itemStyle: { color: colour('accent') },
-    data: points.map(at), ...extra,
+    data: points.filter(drawn).map(at), ...extra,
   };
   return base({
     grid: { ...base().grid, bottom: 24, top: 52 },
@@ -181,8 +181,9 @@ function curvePlot(data, view, x, y, xName, yName, extra) {
   });
 }
 
+// At 0 everything is alerted: no threshold lies on the way there, so that a line to it would promise what none gives.
 const precisionRecall = (data, view) =>
-  curvePlot(data, view, 'recall', 'precision', say('recall'), say('precision'), {});
+  curvePlot(data, view, 'recall', 'precision', say('recall'), say('precision'), {}, (point) => point.score > 0);
 
 function roc(data, view) {
   const diagonal = {
@@ -249,22 +250,23 @@ function overlap(data) {
     formatter: ({ data: one }) =>
       `${escapeHtml(names[one.value[1]])}<br>${escapeHtml(names[one.value[0]])}<br><b>${say('overlapTip', whole(one.both), whole(one.of))}</b>`,
   };
-  const short = (name) => (name.length > 30 ? `${name.slice(0, 29)}…` : name);
+  const short = (name) => (name.length > 26 ? `${name.slice(0, 25)}…` : name);
   // The longest name makes room for all: about seven pixels a letter, twice that a Chinese character.
   const pixels = (name) => [...short(name)].reduce((sum, c) => sum + (c > '\u2e80' ? 13 : 7), 0);
-  const room = Math.max(0, ...names.map(pixels)) + 14;
-  const categories = (extra) => {
+  const room = Math.max(0, ...names.map(pixels)) + 34;
+  const categories = (formatter, extra) => {
     const made = axis({ type: 'category', data: names, splitArea: { show: false }, splitLine: { show: true, lineStyle: { color: colour('line') } }, ...extra });
-    Object.assign(made.axisLabel, { interval: 0, hideOverlap: false, formatter: short, color: colour('ink') });
+    Object.assign(made.axisLabel, { interval: 0, hideOverlap: false, formatter, color: colour('ink') });
     return made;
   };
-  const xAxis = categories({ position: 'top' });
-  xAxis.axisLabel.rotate = 35;
+  // Twenty names have no room above twenty columns: a column has the number of its row.
+  const xAxis = categories((_, at) => String(at + 1), { position: 'top' });
+  xAxis.axisLabel.fontSize = 10;
   return base({
-    grid: { left: room, right: 24, top: 16 + room * 0.6, bottom: 8 },
+    grid: { left: room, right: 8, top: 28, bottom: 8 },
     tooltip, legend: { show: false },
     visualMap: { show: false, min: 0, max: 1, dimension: 2, inRange: { color: [colour('card'), colour('accent')] } },
-    xAxis, yAxis: categories({ inverse: true }),
+    xAxis, yAxis: categories((name, at) => `${short(name)}  ${at + 1}`, { inverse: true }),
     series: [{ type: 'heatmap', label, data: cells }],
   });
 }
