@@ -11,6 +11,9 @@ use crate::diagnostic::{Failure, Message};
 /// Bytes of records that are held in memory; those of the others go to disk.
 const HELD_BYTES_MAX: usize = 64 << 20;
 
+/// Of too many records, so many are shown.
+const SHOWN_MAX: usize = 3;
+
 /// Refused records, at most so many.
 #[derive(Debug)]
 pub struct Rejects {
@@ -128,15 +131,20 @@ impl Rejects {
         Ok((at, raw.len()))
     }
 
-    fn too_many(&self, reject: &Reject) -> Failure {
+    /// That one more is too many, with the first ones: there is no run directory to look them up in.
+    fn too_many(&self, last: &Reject) -> Failure {
         let max = self.max.unwrap_or_default();
-        let place = self.place(reject);
-        let told = format!("{}: {}", reject.code.name(), reject.detail);
+        let line = |reject: &Reject| {
+            format!("\n  {} {}: {}", self.place(reject), reject.code.name(), reject.detail)
+        };
+        let all = self.iter().chain([last]);
+        let mut lines: String = all.take(SHOWN_MAX).map(line).collect();
+        if self.len() >= SHOWN_MAX {
+            lines.push_str("\n  ...");
+        }
         Failure::Usage(Message::new(
-            format!(
-                "more than --max-rejects {max} records were rejected; {place} is one too many: {told}"
-            ),
-            format!("被拒绝的记录超过 --max-rejects {max}：{place} 为超出的一条：{told}"),
+            format!("more records were rejected than --max-rejects {max}:{lines}"),
+            format!("被拒绝的记录超过 --max-rejects {max}：{lines}"),
         ))
     }
 }
@@ -183,15 +191,23 @@ mod tests {
     }
 
     #[test]
-    fn one_too_many_is_named() {
-        let origins = vec![Origin::File("e.csv".to_owned())];
-        let mut rejects = Rejects::new(origins, Path::new("nowhere"), Some(1));
+    fn the_first_of_too_many_are_named() {
         let refused = |at| Reject::new(0, at, Refusal::new(RejectCode::Malformed, "no"), b"");
-        rejects.push(refused(1)).unwrap();
-        let Err(Failure::Usage(said)) = rejects.push(refused(7)) else { panic!("it is taken") };
+        let told = |max: u64| {
+            let origins = vec![Origin::File("e.csv".to_owned())];
+            let mut rejects = Rejects::new(origins, Path::new("nowhere"), Some(max));
+            (1..=max).for_each(|at| rejects.push(refused(at)).unwrap());
+            match rejects.push(refused(9)) {
+                Err(Failure::Usage(said)) => said.en,
+                other => panic!("{other:?}"),
+            }
+        };
         assert_eq!(
-            said.en,
-            "more than --max-rejects 1 records were rejected; e.csv:7 is one too many: malformed: no"
+            told(1),
+            "more records were rejected than --max-rejects 1:\n  \
+             e.csv:1 malformed: no\n  e.csv:9 malformed: no"
         );
+        let four = told(4);
+        assert!(four.ends_with("e.csv:3 malformed: no\n  ..."), "{four}");
     }
 }
