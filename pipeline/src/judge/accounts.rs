@@ -39,6 +39,8 @@ struct Account {
     score_max: u16,
     /// A bit a kind of subject: whether a transaction of this account was fraud by those labels.
     fraud: u8,
+    /// The same of the warm-up, which is not judged: nobody who is known from it is honest.
+    fraud_before: u8,
 }
 
 const NEW: Account = Account {
@@ -49,9 +51,11 @@ const NEW: Account = Account {
     stops: 0,
     score_max: 0,
     fraud: 0,
+    fraud_before: 0,
 };
 
-/// How many accounts of which truth were met by alerts and stops.
+/// How many accounts of which truth were met by alerts and stops. An account whose fraud is all in
+/// the warm-up is counted as neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountsTouched {
     /// Accounts with fraud.
@@ -60,7 +64,7 @@ pub struct AccountsTouched {
     pub fraud_alerted: u64,
     /// Of these with a hold or block.
     pub fraud_stopped: u64,
-    /// Accounts with an alert, all of whose transactions are honest.
+    /// Accounts with an alert, all of whose transactions are honest, also in the warm-up.
     pub honest_alerted: u64,
     /// Of these with a hold or block.
     pub honest_stopped: u64,
@@ -111,6 +115,15 @@ impl Accounts {
         stopped_before
     }
 
+    /// Enters a transaction of the warm-up that is fraud.
+    pub(super) fn add_before(&mut self, hash: u64, id: &str, fraud: u8) {
+        let (at, new) = self.ids.intern(hash, id);
+        if new {
+            self.accounts.push(NEW);
+        }
+        self.accounts[at as usize].fraud_before |= fraud;
+    }
+
     /// Accounts with an alert, and with a hold or block.
     pub(super) fn alerted(&self) -> (u64, u64) {
         let count = |test: fn(&Account) -> bool| {
@@ -128,7 +141,7 @@ impl Accounts {
                 touched.fraud += 1;
                 touched.fraud_alerted += alerted;
                 touched.fraud_stopped += stopped;
-            } else {
+            } else if account.fraud_before & bit == 0 {
                 touched.honest_alerted += alerted;
                 touched.honest_stopped += stopped;
             }
@@ -158,7 +171,7 @@ impl Accounts {
                 alert_fen: account.alert_fen,
                 stopped_fen: account.stopped_fen,
                 first_alert: account.first_alert,
-                fraud: bit.map(|bit| account.fraud & bit != 0),
+                fraud: bit.map(|bit| (account.fraud | account.fraud_before) & bit != 0),
             }
         };
         order.into_iter().map(finding).collect()

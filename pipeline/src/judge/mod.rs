@@ -173,6 +173,8 @@ pub struct Truth {
     pub accounts: Option<View>,
     /// By group labels.
     pub groups: Option<View>,
+    /// Whether there is a labels file; it may hold no label.
+    pub given: bool,
     /// Rows of the labels file about a subject that had one already, with the same label.
     pub repeated_labels: u64,
 }
@@ -229,6 +231,7 @@ pub struct Judge {
     viewers: [Option<Viewer>; 3],
     typologies: Vec<String>,
     roles: Vec<String>,
+    labels_given: bool,
     repeated_labels: u64,
     warmup: u64,
     span: Option<(i64, i64)>,
@@ -252,6 +255,7 @@ impl Judge {
         options: JudgeOptions,
         redecide: Redecide,
     ) -> Self {
+        let labels_given = labels.is_some();
         let labels = labels.unwrap_or_default();
         let (typologies, roles) = (labels.typologies().to_vec(), labels.roles().to_vec());
         let repeated_labels = labels.repeated;
@@ -269,6 +273,7 @@ impl Judge {
             viewers,
             typologies,
             roles,
+            labels_given,
             repeated_labels,
             warmup: 0,
             span: None,
@@ -286,17 +291,21 @@ impl Judge {
     pub fn observe(&mut self, judged: &Judged<'_>) {
         let account_hash = ids::hash(judged.account_id);
         let labels = self.find_labels(judged, account_hash);
+        let fraud = |at: usize| matches!(labels[at], Some((_, true)));
+        let fraud_bits = (0..3).fold(0, |bits, at| bits | u8::from(fraud(at)) << at);
         if judged.event_time < self.options.judge_from {
             self.warmup += 1;
+            if fraud_bits != 0 {
+                self.accounts.add_before(account_hash, judged.account_id, fraud_bits);
+            }
             return;
         }
-        let fraud = |at: usize| matches!(labels[at], Some((_, true)));
         let act = Act {
             verdict: judged.decision,
             score: judged.score.clamp(0, SCORE_MAX as i64) as u16,
             fen: judged.amount_fen,
             time: judged.event_time,
-            fraud: (0..3).fold(0, |bits, at| bits | u8::from(fraud(at)) << at),
+            fraud: fraud_bits,
         };
         let stopped_before = self.accounts.add(account_hash, judged.account_id, &act);
         let alert = judged.decision > Verdict::Allow;
@@ -423,7 +432,13 @@ impl Judge {
             overlap,
             timeline: self.timeline,
             top_accounts: self.accounts.top(first_truth.map(|at| 1 << at)),
-            truth: Truth { events, accounts, groups, repeated_labels: self.repeated_labels },
+            truth: Truth {
+                events,
+                accounts,
+                groups,
+                given: self.labels_given,
+                repeated_labels: self.repeated_labels,
+            },
             comparison,
         }
     }

@@ -177,6 +177,41 @@ fn an_alert_before_it_could_be_seen_is_no_detection() {
     let view = judge(Some(labels(&rows)), &STORY).truth.accounts.expect("account labels");
     let detection = view.detection.expect("a label says from when");
     assert_eq!((detection.early, detection.detected, detection.median_ms), (1, 0, None));
+    assert_eq!(detection.early_only, 1, "it is no detection, and the account has its alerts");
+}
+
+#[test]
+fn an_alert_before_and_one_after_are_a_detection() {
+    let from = (START + 1_500).to_string();
+    let rows = [["account", "mule", "fraud", "", "", "", from.as_str()]];
+    let view = judge(Some(labels(&rows)), &STORY).truth.accounts.expect("account labels");
+    let detection = view.detection.expect("a label says from when");
+    assert_eq!((detection.early, detection.early_only), (1, 0));
+    assert_eq!((detection.detected, detection.median_ms), (1, Some(500)));
+}
+
+/// How long after the beginning of a scheme a transaction is made says nothing of how long it took
+/// to find the scheme, whatever is decided on it.
+#[test]
+fn labels_of_events_have_no_time_to_detection() {
+    let from = START.to_string();
+    let rows = [
+        ["event", "e2", "fraud", "", "", "", from.as_str()],
+        ["event", "e3", "fraud", "", "", "", from.as_str()],
+        ["account", "mule", "fraud", "", "", "", from.as_str()],
+    ];
+    let truth = judge(Some(labels(&rows)), &STORY).truth;
+    assert_eq!(truth.events.expect("event labels").detection, None);
+    let detection = truth.accounts.and_then(|view| view.detection).expect("account labels");
+    assert_eq!((detection.detected, detection.median_ms), (1, Some(1_000)));
+}
+
+#[test]
+fn a_file_without_labels_is_no_lack_of_a_file() {
+    let truth = |labels| judge(labels, &STORY).truth;
+    assert!(!truth(None).given);
+    let empty = truth(Some(Labels::default()));
+    assert!(empty.given && empty.views().next().is_none());
 }
 
 #[test]
@@ -204,6 +239,40 @@ fn warm_up_is_not_judged_but_matches_labels() {
     assert_eq!((found.transactions, found.warmup), (0, 1));
     let view = found.truth.events.expect("event labels");
     assert_eq!((view.labels.matched, view.recall), (1, None));
+}
+
+/// Whoever is known as a fraud from the warm-up is no honest account that an alert touched, and no
+/// fraud of the judged time that was found.
+#[test]
+fn fraud_of_the_warm_up_makes_nobody_honest() {
+    let rows = [["event", "e1", "fraud", "", "", "", ""]];
+    let options = JudgeOptions { judge_from: START + 1, ..JudgeOptions::default() };
+    let mut judge = Judge::new(Some(labels(&rows)), rules(), options, redecide());
+    for (event_id, account_id, after) in [("e1", "mule", 0), ("e2", "mule", 1), ("e3", "aunt", 2)] {
+        judge.observe(&Judged {
+            event_id,
+            event_time: START + after,
+            kind: Kind::Send,
+            account_id,
+            payer_id: account_id,
+            payee_id: "",
+            group_id: "",
+            amount_fen: 1,
+            decision: Verdict::Hold,
+            floor: Verdict::Allow,
+            score: 600,
+            hits: &[],
+            epoch: 0,
+            ways: None,
+        });
+    }
+    let found = judge.finish();
+    let accounts = found.truth.events.expect("event labels").accounts;
+    assert_eq!((accounts.fraud, accounts.fraud_alerted), (0, 0));
+    assert_eq!((accounts.honest_alerted, accounts.honest_stopped), (1, 1), "the aunt");
+    let named: Vec<(&str, Option<bool>)> =
+        found.top_accounts.iter().map(|one| (one.account_id.as_str(), one.fraud)).collect();
+    assert_eq!(named, [("aunt", Some(false)), ("mule", Some(true))]);
 }
 
 #[test]
@@ -316,6 +385,14 @@ fn every_bad_row_is_named() {
         ],
     );
     check(
+        "event,e1,fraud,\"\nevent,e2,yes,\n\"event\",e3,fraud,5\"\n",
+        &[
+            "line 2: a quote is opened and not closed on its line",
+            "line 3: label is \"yes\", not one of fraud, honest",
+            "line 4: a quote inside a cell that does not start with one",
+        ],
+    );
+    check(
         "event,e1,fraud,tomorrow\n",
         &["line 2: known_at is not an integer of ms or an RFC 3339 time with offset, 2000 to 2100"],
     );
@@ -328,6 +405,15 @@ fn files_that_are_no_labels_say_so() {
         assert!(found.len() == 1 && found[0].contains(expect), "{name} {text:?}: {found:?}");
     };
     check("l.csv", "", "the file is empty");
+    check("L.CSV", "", "the file is empty");
+    check("l.parq", "PAR1\u{1b}[2J", "the name does not tell a format that can be read");
+    check("labels", "", "the name does not tell a format that can be read");
+    check(
+        "l.csv",
+        "subject_kind,subject_id,label,subject_id\n",
+        "the header names column `subject_id` twice",
+    );
+    check("l.csv", "subject_kind,\"subject_id,label\n", "line 1: a quote is opened");
     check("l.csv", "subject,label\n", "no column subject_kind, subject_id");
     check("l.jsonl", "[1]\n", "line 1: not a JSON object");
     check("l.parquet", "no parquet", "cannot be read");

@@ -69,6 +69,10 @@ pub struct RuleTruth {
 }
 
 /// How long fraud went on before the first alert: from when a label says that it could be seen.
+///
+/// Of accounts and groups only. A label of one transaction says of that one what it is, and no
+/// alert on it comes earlier or later than the transaction: its time after the beginning of a
+/// scheme is no time that anybody took to find the scheme.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Detection {
     /// Subjects of fraud that say from when they could be seen.
@@ -77,6 +81,8 @@ pub struct Detection {
     pub detected: u64,
     /// Of these with an alert before then, which does not count as a detection.
     pub early: u64,
+    /// Of these without any alert from then on. With the detected they are all that have an alert.
+    pub early_only: u64,
     /// The median time to the first alert, over the detected.
     pub median_ms: Option<i64>,
     /// The 90th percentile of it.
@@ -120,7 +126,7 @@ pub struct View {
     pub typologies: Vec<Slice>,
     /// By role, likewise.
     pub roles: Vec<Slice>,
-    /// Time to detection; none where no label says from when it could be seen.
+    /// Time to detection; none by event labels, and where no label says from when it could be seen.
     pub detection: Option<Detection>,
     /// Each score that occurs: how many honest and how many frauds got it.
     pub scores: Vec<(u16, u64, u64)>,
@@ -301,7 +307,7 @@ impl Viewer {
             typologies: self
                 .slices(typologies, &self.typologies, |at| self.set.labels[at].typology),
             roles: self.slices(roles, &self.roles, |at| self.set.labels[at].role),
-            detection: self.detection(),
+            detection: (subject != Subject::Event).then(|| self.detection()).flatten(),
             scores: self.scores(),
             curve: curve(&self.fraud_scores, &self.honest_scores),
         }
@@ -366,8 +372,14 @@ impl Viewer {
     }
 
     fn detection(&self) -> Option<Detection> {
-        let mut detection =
-            Detection { subjects: 0, detected: 0, early: 0, median_ms: None, p90_ms: None };
+        let mut detection = Detection {
+            subjects: 0,
+            detected: 0,
+            early: 0,
+            early_only: 0,
+            median_ms: None,
+            p90_ms: None,
+        };
         let mut delays = Vec::new();
         for (label, state) in self.set.labels.iter().zip(&self.states) {
             let Some(from) = label.detectable_from.filter(|_| label.fraud && state.judged) else {
@@ -377,6 +389,8 @@ impl Viewer {
             detection.early += u64::from(state.early);
             if state.detected_at != UNDETECTED {
                 delays.push(state.detected_at - from);
+            } else {
+                detection.early_only += u64::from(state.early);
             }
         }
         delays.sort_unstable();
