@@ -24,6 +24,7 @@ mod interrupt;
 mod kafka;
 mod late;
 mod live;
+mod mistakes;
 mod models;
 mod oracle;
 mod order;

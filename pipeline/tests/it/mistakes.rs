@@ -1,0 +1,99 @@
+//! What the program says of mistakes in files, and that it goes as it goes whether anybody reads it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const EVENTS: &str = "event_id,event_time,kind,account_id,counterparty_id,amount_fen\n\
+    e1,2024-02-09T20:00:00+08:00,transfer,u1,u2,100\n\
+    e2,2024-02-09T20:00:01+08:00,transfer,u1,,100\n\
+    e3,yesterday,transfer,u1,u2,100\n\
+    e4,2024-02-09T20:00:03+08:00,transfer,u1,u2,-1\n\
+    e5,2024-02-09T20:00:04+08:00,dance,u1,u2,1\n\
+    e6,2024-02-09T20:00:05+08:00,dance,u1,u2,1\n";
+
+const LIST: &str = "value,valid_from,valid_until,added_by,reason\n\
+    u9,,,li,\"opened in haste\n\
+    u10,,,li,\x1b]0;seen\x07\n\
+    u11,soon,,li,\n";
+
+fn program(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.current_dir(directory).args(arguments).args(["--lang", "en"]);
+    command
+}
+
+fn said(output: &Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// A directory with the file at `path` in it.
+fn with(path: &str, text: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    directory
+}
+
+#[test]
+fn a_quote_in_a_list_hides_no_row() {
+    let directory = with("rules/lists/blocked.csv", LIST);
+    let (_, stderr, code) = said(&program(directory.path(), &["rules", "check"]).output().unwrap());
+    assert_eq!(code, Some(2), "{stderr}");
+    let open = "error[bad-list]: a quote is opened and not closed on its line";
+    assert!(stderr.contains(open) && stderr.contains("blocked.csv:2:1"), "{stderr}");
+    assert!(stderr.contains("blocked.csv:4:1"), "the rows after it are read: {stderr}");
+}
+
+/// Neither a terminal that went away nor a full disk turns a mistake into a crash.
+#[test]
+fn exit_codes_hold_where_nothing_can_be_said() {
+    let directory = with("rules/lists/blocked.csv", LIST);
+    let check = || program(directory.path(), &["rules", "check"]);
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(check().stderr(closed).status().unwrap().code(), Some(2));
+    if let Ok(full) = fs::File::options().write(true).open("/dev/full") {
+        assert_eq!(check().stderr(Stdio::from(full)).status().unwrap().code(), Some(2));
+    }
+}
+
+#[test]
+fn too_many_rejects_are_told_with_the_first_of_them() {
+    let directory = with("events.csv", EVENTS);
+    let arguments = ["backtest", "events.csv", "--out", "run", "--max-rejects", "1"];
+    let (_, stderr, code) = said(&program(directory.path(), &arguments).output().unwrap());
+    assert_eq!(code, Some(2), "{stderr}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    let first = "records were rejected, more than --max-rejects 1:";
+    let at = lines.iter().position(|line| line.contains(first)).expect(&stderr);
+    let places: Vec<&str> =
+        lines[at + 1..].iter().map(|line| line.split(':').nth(1).unwrap_or(line)).collect();
+    assert_eq!(places.len(), 4, "three, and that there are more: {stderr}");
+    assert!(lines[at + 1].starts_with("  events.csv:"), "{stderr}");
+    assert!(stderr.contains("events.csv:4 "), "its line and what is wrong: {stderr}");
+    assert_eq!(lines.last(), Some(&"  ..."), "{stderr}");
+    let arguments = ["backtest", "events.csv", "--out", "run", "--max-rejects", "9"];
+    assert_eq!(said(&program(directory.path(), &arguments).output().unwrap()).2, Some(0));
+}
+
+#[test]
+fn a_labels_file_without_labels_is_told_from_none() {
+    let directory = with("events.csv", EVENTS);
+    let labels = directory.path().join("L.CSV");
+    fs::write(&labels, "subject_kind,subject_id,label\n").unwrap();
+    let judged = |more: &[&str]| {
+        let arguments = [&["backtest", "events.csv", "--out", "run"], more].concat();
+        said(&program(directory.path(), &arguments).output().unwrap())
+    };
+    let (stdout, stderr, code) = judged(&["--labels", "L.CSV"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("the file of --labels has none"), "{stdout}");
+    assert!(judged(&[]).0.contains("--labels FILE tells fraud from honest"));
+    fs::rename(&labels, directory.path().join("labels.parq")).unwrap();
+    let (_, stderr, code) = judged(&["--labels", "labels.parq"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("error[unknown-extension]: labels.parq"), "{stderr}");
+}
