@@ -60,7 +60,7 @@ pub struct WayFinding {
     pub average_precision: Option<f64>,
     /// The area under the ROC curve by the way's score.
     pub auc: Option<f64>,
-    /// Accounts with an alert, all of whose transactions are honest.
+    /// Accounts with an alert, all of whose transactions are honest, also in the warm-up.
     pub honest_accounts_alerted: u64,
     /// Of these with a hold or block.
     pub honest_accounts_stopped: u64,
@@ -233,6 +233,11 @@ impl Comparer {
             account.alerted |= seen.alerted;
             account.stopped |= seen.stopped;
         }
+    }
+
+    /// Enters an account with a fraud in the warm-up: it is no honest one.
+    pub(super) fn add_before(&mut self, account_hash: u64) {
+        self.accounts.entry(account_hash).or_default().fraud = true;
     }
 
     pub(super) fn finish(self, subject: Option<Subject>, typologies: &[String]) -> Comparison {

@@ -292,11 +292,17 @@ impl Judge {
         let account_hash = ids::hash(judged.account_id);
         let labels = self.find_labels(judged, account_hash);
         let fraud = |at: usize| matches!(labels[at], Some((_, true)));
+        let first_truth = self.viewers.iter().position(Option::is_some);
         let fraud_bits = (0..3).fold(0, |bits, at| bits | u8::from(fraud(at)) << at);
         if judged.event_time < self.options.judge_from {
             self.warmup += 1;
             if fraud_bits != 0 {
                 self.accounts.add_before(account_hash, judged.account_id, fraud_bits);
+            }
+            if judged.ways.is_some() && first_truth.is_some_and(fraud) {
+                let typologies = self.typologies.len();
+                let comparer = self.comparer.get_or_insert_with(|| Comparer::new(typologies));
+                comparer.add_before(account_hash);
             }
             return;
         }
@@ -314,7 +320,6 @@ impl Judge {
         self.days.add(judged.event_time + self.options.utc_offset_ms, alert);
         let (first, last) = self.span.unwrap_or((judged.event_time, judged.event_time));
         self.span = Some((first.min(judged.event_time), last.max(judged.event_time)));
-        let first_truth = self.viewers.iter().position(Option::is_some);
         self.timeline.add(
             judged.event_time,
             judged.decision,
@@ -402,7 +407,9 @@ impl Judge {
             });
         }
         let subject = first_truth.map(|at| Subject::ALL[at]);
-        let comparison = self.comparer.map(|held| held.finish(subject, &self.typologies));
+        // One that has only heard of the warm-up has nothing to compare.
+        let judged = self.comparer.filter(|_| self.span.is_some());
+        let comparison = judged.map(|held| held.finish(subject, &self.typologies));
         let [events, accounts, groups] = views;
         let overlap = pairs(&self.overlap, self.rules.len());
         let (accounts_alerted, accounts_stopped) = self.accounts.alerted();

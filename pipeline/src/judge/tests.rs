@@ -248,6 +248,9 @@ fn fraud_of_the_warm_up_makes_nobody_honest() {
     let rows = [["event", "e1", "fraud", "", "", "", ""]];
     let options = JudgeOptions { judge_from: START + 1, ..JudgeOptions::default() };
     let mut judge = Judge::new(Some(labels(&rows)), rules(), options, redecide());
+    let held = WayDecision { verdict: Verdict::Hold, score: 600 };
+    let ways =
+        WayDecisions { model_score: None, rules: held, model: held, both: held, challenger: None };
     for (event_id, account_id, after) in [("e1", "mule", 0), ("e2", "mule", 1), ("e3", "aunt", 2)] {
         judge.observe(&Judged {
             event_id,
@@ -263,13 +266,15 @@ fn fraud_of_the_warm_up_makes_nobody_honest() {
             score: 600,
             hits: &[],
             epoch: 0,
-            ways: None,
+            ways: Some(ways),
         });
     }
     let found = judge.finish();
     let accounts = found.truth.events.expect("event labels").accounts;
     assert_eq!((accounts.fraud, accounts.fraud_alerted), (0, 0));
     assert_eq!((accounts.honest_alerted, accounts.honest_stopped), (1, 1), "the aunt");
+    let comparison = found.comparison.expect("a model");
+    assert_eq!(comparison.ways[0].honest_accounts_alerted, 1, "as by the labels");
     let named: Vec<(&str, Option<bool>)> =
         found.top_accounts.iter().map(|one| (one.account_id.as_str(), one.fraud)).collect();
     assert_eq!(named, [("aunt", Some(false)), ("mule", Some(true))]);
