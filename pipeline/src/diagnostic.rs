@@ -447,8 +447,8 @@ warning[retired]: rules/a.toml: retired last year
         assert_eq!(shown, expected);
     }
 
-    /// What a terminal would obey comes out of no file: not of its lines, not of what a message or a
-    /// hint quotes of it, and not of its name. Carets stand where they stood.
+    /// What a terminal would obey comes out of no file: not of its lines, not of what a message or
+    /// a hint quotes of it, and not of its name. Carets stand where they stood.
     #[test]
     fn control_characters_of_files_are_replaced() {
         let text = "a\u{1b}]0;pwned\u{7}b,c\r\nd\re\n";

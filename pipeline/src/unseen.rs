@@ -44,7 +44,7 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 pub(crate) struct Lines<'t> {
     /// What is shown.
     pub(crate) text: Cow<'t, str>,
-    /// Where each character that was replaced ended, and by how many bytes the text has grown there.
+    /// Where each character that was replaced ended, and by how many bytes the text has grown.
     grown: Vec<(usize, isize)>,
 }
 

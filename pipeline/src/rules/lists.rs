@@ -168,7 +168,8 @@ mod tests {
     fn a_quote_that_is_not_closed_is_a_mistake_on_its_line() {
         let zone = Zone::new("UTC").unwrap();
         let text = "value,valid_from,valid_until,added_by,reason\n\
-                    u9,,,li,\"opened in haste\nu10,,,li,\"seen, twice\"\nu11,,,li,\"over\ntwo lines\"\n";
+                    u9,,,li,\"opened in haste\nu10,,,li,\"seen, twice\"\n\
+                    u11,,,li,\"over\ntwo lines\"\n";
         let (list, diagnostics) = read(Path::new("x.csv"), text, &zone);
         assert!(list.contains("u10", 0) && !list.contains("u9", 0));
         let shown: Vec<(&str, &str)> = diagnostics

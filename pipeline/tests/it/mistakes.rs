@@ -1,4 +1,4 @@
-//! What the program says of mistakes in files, and that it goes as it goes whether anybody reads it.
+//! What the program says of mistakes in files, and that it ends the same whether anybody reads it.
 
 use std::fs;
 use std::path::Path;
