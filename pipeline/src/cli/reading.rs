@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::backtest::BATCH;
 use super::{Shown, environment};
 use crate::dataflow::Options;
-use crate::diagnostic::{Diagnostic, Failure, Sources, render};
+use crate::diagnostic::{Diagnostic, Failure, Sources, render, to_stderr};
 use crate::source::Progress;
 
 /// Hidden where standard error is no terminal.
@@ -76,7 +76,7 @@ impl Progress for Reading {
     fn warn(&self, warnings: &[Diagnostic]) {
         let Some(Shown { lang, color, .. }) = self.shown else { return };
         let told = render(warnings, &Sources::default(), lang, color);
-        self.bar.suspend(|| eprint!("{told}"));
+        self.bar.suspend(|| to_stderr(&told));
     }
 
     fn stop(&self) -> bool {

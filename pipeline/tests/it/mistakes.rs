@@ -69,12 +69,11 @@ fn too_many_rejects_are_told_with_the_first_of_them() {
     let (_, stderr, code) = said(&program(directory.path(), &arguments).output().unwrap());
     assert_eq!(code, Some(2), "{stderr}");
     let lines: Vec<&str> = stderr.lines().collect();
-    let first = "records were rejected, more than --max-rejects 1:";
+    let first = "more records were rejected than --max-rejects 1:";
     let at = lines.iter().position(|line| line.contains(first)).expect(&stderr);
-    assert_eq!(lines[at + 1..].len(), 4, "three, and that there are more: {stderr}");
+    assert_eq!(lines[at + 1..].len(), 2, "the one that may be, and the one too many: {stderr}");
     assert!(lines[at + 1].starts_with("  events.csv:"), "{stderr}");
     assert!(stderr.contains("events.csv:4 "), "its line and what is wrong: {stderr}");
-    assert_eq!(lines.last(), Some(&"  ..."), "{stderr}");
     let arguments = ["backtest", "events.csv", "--out", "run", "--max-rejects", "9"];
     assert_eq!(said(&program(directory.path(), &arguments).output().unwrap()).2, Some(0));
 }
