@@ -72,8 +72,19 @@ impl Kind {
         Kind::Label,
     ];
 
+    /// Every name, in the order of [`Kind::ALL`].
+    pub const NAMES: [&'static str; Kind::ALL.len()] = {
+        let mut names = [""; Kind::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Kind::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+
     /// The name in files.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Kind::Send => "send",
             Kind::Claim => "claim",
@@ -252,6 +263,21 @@ pub enum Bound {
     SubjectKind,
     /// Nothing but the type.
     None,
+}
+
+impl Bound {
+    /// The values, where they are a closed set of names.
+    pub fn values(self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Bound::Kind => &Kind::NAMES,
+            Bound::Play => &["lucky", "equal", "exclusive", "relay", "timed", "password"],
+            Bound::Funding => &["balance", "lingqiantong", "bank"],
+            Bound::Platform => &["wechat", "alipay", "douyin", "other"],
+            Bound::Label => &["fraud", "honest"],
+            Bound::SubjectKind => &["event", "account", "group"],
+            _ => return None,
+        })
+    }
 }
 
 standard_fields! {

@@ -118,9 +118,37 @@ impl Ast {
     /// The names that it uses: fields, features, parameters, named conditions. `in_list` reads
     /// `event_time`, the time at which the list is asked.
     pub fn names(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        self.gather_names(&mut names);
+        let mut names = self.written_names();
+        let asks_a_list = |ast: &Ast| matches!(&ast.node, Node::Call(name, _) if name == "in_list");
+        if self.any(&asks_a_list) {
+            names.insert("event_time".to_owned());
+        }
         names
+    }
+
+    /// The names that stand in it.
+    pub fn written_names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.each(&mut |ast| {
+            if let Node::Name(name) = &ast.node {
+                names.insert(name.clone());
+            }
+        });
+        names
+    }
+
+    /// The lists whose values it takes for days.
+    pub fn calendars(&self) -> BTreeSet<String> {
+        let mut calendars = BTreeSet::new();
+        self.each(&mut |ast| match &ast.node {
+            Node::Call(function, items) if function == "in_calendar" => {
+                if let Some(Node::Str(name)) = items.first().map(|list| &list.node) {
+                    calendars.insert(name.clone());
+                }
+            }
+            _ => {}
+        });
+        calendars
     }
 
     /// The same with named conditions in place of their names. Only for what has been compiled:
@@ -167,19 +195,16 @@ impl Ast {
         }
     }
 
-    fn gather_names(&self, names: &mut BTreeSet<String>) {
-        match &self.node {
-            Node::Name(name) => {
-                names.insert(name.clone());
-            }
-            Node::Call(function, _) if function == "in_list" => {
-                names.insert("event_time".to_owned());
-            }
-            _ => {}
-        }
+    /// Shows every part of the tree, itself first.
+    fn each(&self, show: &mut dyn FnMut(&Ast)) {
+        show(self);
         for child in self.node.children() {
-            child.gather_names(names);
+            child.each(show);
         }
+    }
+
+    fn any(&self, is: &dyn Fn(&Ast) -> bool) -> bool {
+        is(self) || self.node.children().into_iter().any(|child| child.any(is))
     }
 
     /// How tightly it binds as it is written.

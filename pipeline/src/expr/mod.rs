@@ -42,6 +42,7 @@
 mod ast;
 mod check;
 mod clauses;
+mod closed;
 mod eval;
 mod functions;
 mod lexer;
@@ -59,6 +60,7 @@ use std::sync::Arc;
 pub use ast::Ast;
 pub use check::{compile, compile_with_unit};
 pub use clauses::{Clause, Join};
+pub use closed::{never, texts};
 pub use eval::Program;
 pub use list::List;
 pub use mutants::{Change, Mutant, neighbours};
@@ -83,6 +85,11 @@ pub trait Names {
     fn unit(&self, name: &str) -> Unit {
         let _ = name;
         Unit::None
+    }
+    /// The texts that a name's values can be, where they are a closed set.
+    fn values(&self, name: &str) -> Option<Vec<String>> {
+        let _ = name;
+        None
     }
 }
 

@@ -125,11 +125,20 @@ impl Checker<'_> {
         right: &Ast,
         span: &Range<usize>,
     ) -> Checked {
+        let equality = matches!(compare, Compare::Equal | Compare::NotEqual);
         self.refuse_empty(compare, left)?;
         self.refuse_empty(compare, right)?;
+        let spans = (&left.span, &right.span);
+        if equality {
+            let (one, other) = (self.refuse_texts(left, right), self.refuse_texts(right, left));
+            one.and(other)?;
+        }
         let (left, right) = self.both(left, right)?;
+        if equality {
+            self.refuse_clock(&left.0, &right.0, spans.1)?;
+            self.refuse_clock(&right.0, &left.0, spans.0)?;
+        }
         let unit = self.common_unit(left.1, right.1, span)?;
-        let equality = matches!(compare, Compare::Equal | Compare::NotEqual);
         let bool = match (left.0, right.0) {
             (Typed::Int(Int::Slot(slot)), Typed::Int(Int::Constant(value))) => {
                 Bool::SlotInt(compare, slot, value, unit)
@@ -200,11 +209,17 @@ impl Checker<'_> {
             );
             return self.fail("in-needs-list", &right.span, message, Some(hint));
         };
+        let known = items.iter().map(|item| self.refuse_texts(left, item));
+        let known: Vec<Option<()>> = known.collect();
         let left = self.expression(left);
         let values: Vec<_> = items.iter().map(|item| self.expression(item)).collect();
         let left = left?;
         let values = values.into_iter().map(|value| value.map(|(typed, _)| typed));
         let values = values.collect::<Option<Vec<_>>>()?;
+        let clock = items.iter().zip(&values);
+        let clock = clock.map(|(item, value)| self.refuse_clock(&left.0, value, &item.span));
+        let clock: Vec<Option<()>> = clock.collect();
+        known.into_iter().chain(clock).collect::<Option<Vec<()>>>()?;
         let bool = match left.0 {
             Typed::Int(int) => {
                 let ints = values.iter().map(|value| match value {

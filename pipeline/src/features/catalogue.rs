@@ -3,6 +3,7 @@
 
 mod bound;
 mod definitions;
+mod person;
 mod settle;
 
 use std::cell::RefCell;
@@ -141,6 +142,10 @@ impl Names for Catalogue {
             Some("ms") => Unit::Duration,
             _ => Unit::None,
         }
+    }
+
+    fn values(&self, name: &str) -> Option<Vec<String>> {
+        self.entries.get(full_name(name))?.values.clone()
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Entry {
     pub unit: String,
     /// When it misleads.
     pub misleads: String,
+    /// The texts that its values can be, where they are a closed set.
+    pub values: Option<Vec<String>>,
     pub(super) source: EntrySource,
 }
 
@@ -93,8 +95,15 @@ pub(super) fn entry(kind: Type, source: EntrySource, doc: &str, doc_zh: &str, un
         doc_zh: doc_zh.to_owned(),
         unit: unit.to_owned(),
         misleads: String::new(),
+        values: None,
         source,
     }
+}
+
+/// The values of a field, where they are a closed set.
+fn values_of(schema: &Schema, field: FieldId) -> Option<Vec<String>> {
+    let values = schema.field(field).bound.values()?;
+    Some(values.iter().map(|value| (*value).to_owned()).collect())
 }
 
 pub(super) fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema) {
@@ -108,12 +117,15 @@ pub(super) fn add_fields(entries: &mut BTreeMap<String, Entry>, schema: &Schema)
         let source = EntrySource::Field(FieldId(at as u16));
         let (name_zh, doc_zh) = FIELDS_ZH.get(at).copied().unwrap_or(("", "自有数据列"));
         let own = entry(field.kind, source, doc, doc_zh, unit);
-        entries.insert(field.name.clone(), Entry { name_zh: name_zh.to_owned(), ..own });
+        let values = values_of(schema, FieldId(at as u16));
+        let own = Entry { name_zh: name_zh.to_owned(), values: values.clone(), ..own };
+        entries.insert(field.name.clone(), own);
         for (side, _, _, by) in SIDES {
             let doc = format!("{}, as last said of the {by}: {doc}", field.name);
             let doc_zh = format!("{by} 最近一次登记的 {}:{doc_zh}", field.name);
             let of_side = entry(field.kind, EntrySource::Attribute, &doc, &doc_zh, unit);
-            let of_side = Entry { name_zh: name_zh.to_owned(), ..of_side };
+            let (name_zh, values) = (name_zh.to_owned(), values.clone());
+            let of_side = Entry { name_zh, values, ..of_side };
             entries.insert(format!("{side}.{}", field.name), of_side);
         }
     }
@@ -189,9 +201,18 @@ pub(super) fn declared(schema: &Schema, declaration: &Declaration, at: usize) ->
             _ => Type::Int,
         },
     };
+    let values = match &declaration.body {
+        Body::Expr { .. } => None,
+        Body::Learnt { learnt, .. } => learnt.classes(),
+        Body::Windowed(Windowed { agg: Agg::First(field) | Agg::Last(field), .. }) => {
+            schema.find(field).and_then(|field| values_of(schema, field))
+        }
+        Body::Windowed(_) => None,
+    };
     Entry {
         kind,
         name_zh: String::new(),
+        values,
         doc: declaration.doc.clone(),
         doc_zh: declaration.doc_zh.clone(),
         unit: declaration.unit.clone(),

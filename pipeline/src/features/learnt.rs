@@ -70,6 +70,14 @@ impl Learnt {
         self.model.inputs().iter().map(|input| coded(&input.name).0.to_owned()).collect()
     }
 
+    /// The classes that it names, if it gives one.
+    pub(crate) fn classes(&self) -> Option<Vec<String>> {
+        match (&*self.model, self.gives) {
+            (AnyModel::Classes(classes), Gives::Class) => Some(classes.names().to_vec()),
+            _ => None,
+        }
+    }
+
     /// With the slots of its inputs, given by name.
     pub(crate) fn answer(&self, slot: impl Fn(&str) -> Option<usize>) -> Option<Answer> {
         let input = |input: &models::Input| {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::{Catalogue, Context, Used, names_of, problem};
+use super::{Catalogue, Context, Used, full_name, names_of, problem};
 use crate::diagnostic::{Diagnostic, Message};
 use crate::event::Type;
 use crate::expr::{self, Ast, Names as _};
@@ -13,24 +13,19 @@ use crate::features::built_in;
 use crate::features::declare::Body;
 use crate::features::entries::{EntrySource, declared};
 
+/// How long a chain of features may be of which each is computed from the next: what walks along
+/// it does so on the stack.
+const CHAIN_MAX: usize = 64;
+
 /// What is computed and not known to be possible yet, each with where its literal stands.
-type Waiting = BTreeMap<String, (Pending, Range<usize>)>;
+type Waiting = BTreeMap<String, Pending>;
 
 /// What waits for the names that it reads.
-enum Pending {
-    /// An expression, whose type is found with it.
-    Expr(Ast),
-    /// A model that reads these.
-    Learnt(BTreeSet<String>),
-}
-
-impl Pending {
-    fn names(&self, context: &Context<'_>) -> BTreeSet<String> {
-        match self {
-            Pending::Expr(ast) => names_of(ast, context.conditions),
-            Pending::Learnt(names) => names.clone(),
-        }
-    }
+struct Pending {
+    /// The expression, whose type is found with it; none where a model reads the names.
+    ast: Option<Ast>,
+    names: BTreeSet<String>,
+    literal: Range<usize>,
 }
 
 const MISSING: (&str, &str, &str) = (
@@ -53,44 +48,52 @@ impl Catalogue {
     /// Finds the types of the computed features, in an order in which each finds what it needs.
     /// Rules can be compiled only after that.
     pub fn settle(&mut self, context: &Context<'_>) -> Result<Vec<String>, Vec<Diagnostic>> {
-        let mut waiting = self.parsed()?;
+        let mut waiting = self.parsed(context)?;
         let (mut order, mut broken) = (Vec::new(), Broken::default());
+        // How long the longest chain below each feature is; what is built in is not counted.
+        let mut chains: BTreeMap<String, usize> = BTreeMap::new();
         while !waiting.is_empty() {
-            let needs = |(pending, _): &(Pending, Range<usize>)| {
-                pending.names(context).iter().any(|name| waiting.contains_key(name))
-            };
+            let needs = |pending: &Pending| pending.names.iter().any(|n| waiting.contains_key(n));
             let ready = waiting.iter().find(|(_, one)| !needs(one)).map(|(name, _)| name.clone());
             let Some(name) = ready else {
-                broken.diagnostics.push(self.cycle(&waiting, context));
+                broken.diagnostics.push(self.cycle(&waiting));
                 break;
             };
-            let (pending, literal) = waiting.remove(&name).expect("it was found there");
-            let names = pending.names(context);
+            let Pending { ast, names, literal } =
+                waiting.remove(&name).expect("it was found there");
             if names.iter().any(|read| broken.names.contains(read)) {
                 broken.names.insert(name);
                 continue;
             }
-            let ast = match pending {
-                Pending::Expr(ast) => ast,
-                Pending::Learnt(names) => {
-                    // A look up is a use: what the model reads is computed.
-                    let missing = names.into_iter().filter(|name| self.lookup(name).is_none());
-                    let missing: Vec<String> = missing.collect();
-                    if missing.is_empty() {
-                        order.push(name);
-                    } else {
-                        broken.diagnostics.push(self.says_of_model(literal, MISSING, &missing));
-                        broken.names.insert(name);
-                    }
-                    continue;
+            let below = names.iter().filter_map(|read| chains.get(read)).max().copied();
+            let chain = below.unwrap_or(0) + usize::from(self.is_own(&name));
+            if chain > CHAIN_MAX {
+                broken.diagnostics.push(self.too_long(&name, literal));
+                broken.names.insert(name);
+                continue;
+            }
+            chains.insert(name.clone(), chain);
+            let Some(ast) = ast else {
+                // A look up is a use: what the model reads is computed.
+                let missing = names.into_iter().filter(|name| self.lookup(name).is_none());
+                let missing: Vec<String> = missing.collect();
+                if missing.is_empty() {
+                    order.push(name);
+                } else {
+                    broken.diagnostics.push(self.says_of_model(literal, MISSING, &missing));
+                    broken.names.insert(name);
                 }
+                continue;
             };
             // What is built in uses nothing until it is used itself.
             let before = self.is_built_in(&name).then(|| self.used.borrow().clone());
             match expr::compile(&ast, &self.environment(context, &BTreeMap::new())) {
                 Ok(program) => {
+                    let no_params = BTreeMap::new();
+                    let values = expr::texts(&ast, &self.environment(context, &no_params));
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.kind = program.kind();
+                        entry.values = values.map(|values| values.into_iter().collect());
                     }
                     order.push(name);
                 }
@@ -118,26 +121,40 @@ impl Catalogue {
         Err(diagnostics)
     }
 
-    fn parsed(&self) -> Result<Waiting, Vec<Diagnostic>> {
+    fn parsed(&self, context: &Context<'_>) -> Result<Waiting, Vec<Diagnostic>> {
         let (mut waiting, mut diagnostics) = (Waiting::new(), Vec::new());
         for declaration in &self.declarations {
-            let (source, span) = match &declaration.body {
-                Body::Expr { source, span } => (source, span),
-                Body::Learnt { learnt, span } => {
-                    let pending = Pending::Learnt(learnt.names());
-                    waiting.insert(declaration.name.clone(), (pending, span.clone()));
-                    continue;
-                }
+            let (ast, names, span) = match &declaration.body {
+                Body::Expr { source, span } => match expr::parse(source) {
+                    Ok(ast) => {
+                        let names = names_of(&ast, context.conditions);
+                        (Some(ast), names, span)
+                    }
+                    Err(errors) => {
+                        diagnostics.extend(self.located(errors, span));
+                        continue;
+                    }
+                },
+                Body::Learnt { learnt, span } => (None, learnt.names(), span),
                 Body::Windowed(_) => continue,
             };
-            match expr::parse(source) {
-                Ok(ast) => {
-                    waiting.insert(declaration.name.clone(), (Pending::Expr(ast), span.clone()));
-                }
-                Err(errors) => diagnostics.extend(self.located(errors, span)),
-            }
+            let names = names.iter().map(|name| full_name(name).to_owned()).collect();
+            let pending = Pending { ast, names, literal: span.clone() };
+            waiting.insert(declaration.name.clone(), pending);
         }
         if diagnostics.is_empty() { Ok(waiting) } else { Err(diagnostics) }
+    }
+
+    fn too_long(&self, name: &str, literal: Range<usize>) -> Diagnostic {
+        let message = Message {
+            en: format!("`{name}` ends a chain of more than {CHAIN_MAX} features"),
+            zh: format!("`{name}` 所依赖的特征链超过 {CHAIN_MAX} 层"),
+        };
+        let hint = Message::new(
+            "each is computed from the next: compute several of them in one expression",
+            "链上每个特征都由下一个计算得到:请把其中几个合并为一个表达式",
+        );
+        problem("chain-too-long", &self.file, literal, message, Some(hint))
     }
 
     fn is_built_in(&self, name: &str) -> bool {
@@ -230,10 +247,9 @@ impl Catalogue {
 
     /// Names a declaration of the file on a circle of those that wait for each other; what is built
     /// in alone has none.
-    fn cycle(&self, waiting: &Waiting, context: &Context<'_>) -> Diagnostic {
+    fn cycle(&self, waiting: &Waiting) -> Diagnostic {
         let next = |name: &String| {
-            let names = waiting[name].0.names(context);
-            names.into_iter().find(|name| waiting.contains_key(name))
+            waiting[name].names.iter().find(|name| waiting.contains_key(*name)).cloned()
         };
         let first = waiting.keys().next().cloned();
         let mut path: Vec<String> = Vec::new();

@@ -101,6 +101,13 @@ impl RowKind {
             RowKind::Name(_) => Type::Str,
         }
     }
+
+    /// The names that it can be, where it is one.
+    fn values(self) -> Option<Vec<String>> {
+        let RowKind::Name(name) = self else { return None };
+        let names = (0..=u8::MAX).map(name).filter(|name| !name.is_empty());
+        Some(names.map(str::to_owned).collect())
+    }
 }
 
 /// The keepers that a run needs.
@@ -170,6 +177,7 @@ pub(super) fn add(entries: &mut BTreeMap<String, Entry>) {
         let source = EntrySource::Kept(at);
         let mut entry = entry(row.kind.kind(), source, row.doc, row.doc_zh, row.unit);
         entry.misleads = row.misleads.to_owned();
+        entry.values = row.kind.values();
         entries.insert(row.name.to_owned(), entry);
     }
 }
