@@ -4,7 +4,7 @@ use super::report::Difference;
 use crate::decision::Verdict;
 use crate::diagnostic::Message;
 use crate::event::Value;
-use crate::expr::{Program, Shortfall};
+use crate::expr::{NotEvaluable, Program, Shortfall};
 use crate::rules::Rule;
 use crate::rules::policy::Bands;
 use crate::rules::timeline::Expectation;
@@ -24,13 +24,15 @@ pub struct Observed {
     pub shortfall: Option<Shortfall>,
     /// The values that it saw: a line each.
     pub used: String,
+    /// Why its condition had no value, where it had none; of a mutant the names are not told.
+    pub why: Option<Message>,
 }
 
 impl Observed {
     /// What `rule` does on a row of values, if it looks at the kind of event at all.
     pub fn new(rule: &Rule, looked_at: bool, row: &[Value<'_>], bands: &Bands) -> Observed {
-        let used = used(rule, row);
-        Observed { used, ..Observed::with(&rule.program, rule, looked_at, row, bands) }
+        let (used, why) = (used(rule, row), why(rule, row));
+        Observed { used, why, ..Observed::with(&rule.program, rule, looked_at, row, bands) }
     }
 
     /// The same with another condition, and without the values that it saw.
@@ -51,6 +53,7 @@ impl Observed {
             decision,
             shortfall: program.shortfall(row).filter(|_| looked_at && !hit),
             used: String::new(),
+            why: None,
         }
     }
 }
@@ -64,7 +67,7 @@ pub(super) fn difference(expected: &Expectation, seen: Option<&Observed>) -> Opt
         return Some(Difference { span: expected.span.clone(), message, used: String::new() });
     };
     let mut wrong = Vec::new();
-    if expected.hit != seen.hit {
+    if expected.hit != seen.hit || expected.evaluable.is_none() && !seen.evaluable {
         wrong.push(hit(seen));
     }
     if let Some(score) = expected.score.filter(|score| *score != seen.score) {
@@ -108,10 +111,23 @@ pub(super) fn difference(expected: &Expectation, seen: Option<&Observed>) -> Opt
 fn hit(seen: &Observed) -> (String, String) {
     match (seen.hit, seen.evaluable, seen.shortfall) {
         (true, ..) => ("it hits".to_owned(), "规则命中".to_owned()),
-        (_, false, _) => (
-            "it is not evaluable, because a value is missing".to_owned(),
-            "规则无法求值,因为缺少某个值".to_owned(),
-        ),
+        (_, false, _) => {
+            let why = seen
+                .why
+                .clone()
+                .unwrap_or_else(|| Message::new("because a value is missing", "因为缺少某个值"));
+            (
+                format!(
+                    "it is not evaluable, which is no miss, {}; give the value, or expect \
+                     `evaluable = false`",
+                    why.en
+                ),
+                format!(
+                    "规则无法求值(不等于未命中),{};请给出该值,或写明 evaluable = false",
+                    why.zh
+                ),
+            )
+        }
         (.., Some(short)) => {
             (format!("it misses, short by {short}"), format!("规则未命中,差 {short}"))
         }
@@ -130,6 +146,32 @@ fn distance(wanted: &Shortfall, found: Option<String>) -> (String, String) {
             "无法用一个数说明与命中的差距".to_owned(),
         ),
     }
+}
+
+/// Why a rule's condition has no value for a row: what is missing of what it reads.
+fn why(rule: &Rule, row: &[Value<'_>]) -> Option<Message> {
+    let missing = match rule.program.test(row) {
+        Ok(_) => return None,
+        Err(NotEvaluable::Missing) => {
+            let read = rule.program.slots();
+            let missing = rule.uses.iter().filter(|(_, slot, _)| {
+                read.contains(slot) && row[usize::from(slot.0)] == Value::Null
+            });
+            missing.map(|(name, ..)| format!("`{name}`")).collect::<Vec<_>>()
+        }
+        Err(NotEvaluable::Overflow) => {
+            return Some(Message::new("because a number does not fit", "因为数值溢出"));
+        }
+        Err(NotEvaluable::DivisionByZero) => {
+            return Some(Message::new("because it divides by zero", "因为除数为零"));
+        }
+    };
+    let (en, zh) = match missing.as_slice() {
+        [] => return None,
+        [one] => (format!("because {one} is missing"), one.clone()),
+        more => (format!("because of {} some are missing", more.join(", ")), more.join("、")),
+    };
+    Some(Message::new(en, format!("因为缺少 {zh}")))
 }
 
 fn used(rule: &Rule, row: &[Value<'_>]) -> String {

@@ -211,10 +211,9 @@ fn hint(change: &Change) -> Message {
             format!("test a miss where all else is met and `{clause}` too"),
             format!("请测试其余条件与 `{clause}` 均满足时不命中"),
         ),
-        Change::NoDefault { .. } => Message::new(
-            "test an event without that value, with `evaluable = true`",
-            "请测试缺少该值的事件,并写上 evaluable = true",
-        ),
+        Change::NoDefault { .. } => {
+            Message::new("test an event without that value", "请测试缺少该值的事件")
+        }
         Change::Number { from, .. } => Message::new(
             format!("test what is compared with {from} exactly there and one unit beside it"),
             format!("请测试与 {from} 比较的值恰等于它及相差一个单位的情形"),

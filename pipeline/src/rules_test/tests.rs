@@ -130,6 +130,29 @@ fn a_rule_without_a_near_miss_is_named() {
     assert_eq!(report.untested, ["x"]);
 }
 
+/// Where a value is missing a rule says nothing of the event: that is no near miss.
+#[test]
+fn what_is_not_evaluable_is_no_miss() {
+    let tests = |expect: &str| {
+        format!(
+            "[[test]]\nname = \"hits\"\ngiven = [\"0s claim - u1 amount=1 device=d\"]\n\
+             expect = {{ event = 1, hit = true }}\n[[test]]\nname = \"no device\"\n\
+             given = [\"0s claim - u1 amount=1\"]\nexpect = {{ event = 1, hit = false{expect} }}"
+        )
+    };
+    let (report, ..) = tested("device_id == 'd'", &tests(""));
+    let Outcome::Failed(wrong) = &report.tested[1].outcome else { panic!("it passed") };
+    assert_eq!(
+        wrong[0].message.en,
+        "`1` is not as expected: it is not evaluable, which is no miss, because `device_id` is \
+         missing; give the value, or expect `evaluable = false`"
+    );
+    let (report, ..) = tested("device_id == 'd'", &tests(", evaluable = false"));
+    assert_eq!((report.failed(), report.untested), (0, vec!["x".to_owned()]));
+    let (report, ..) = tested("(device_id ?? '') == 'd'", &tests(""));
+    assert_eq!((report.failed(), report.untested.len()), (0, 0));
+}
+
 #[test]
 fn an_amount_stands_for_fen_only_with_its_unit() {
     let tests = TESTS.replace("short_by = \"0.01 yuan\"", "short_by = 1");
