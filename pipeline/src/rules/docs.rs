@@ -10,7 +10,7 @@ use crate::decision::Verdict;
 use crate::diagnostic::Lang;
 use crate::document::Text;
 use crate::event::Value;
-use crate::expr::{Constant, Param};
+use crate::expr::{Constant, Param, Unit};
 use crate::features::Catalogue;
 use crate::features::entries::Entry;
 
@@ -96,11 +96,39 @@ pub fn rules_json(rules: &RuleSet) -> serde_json::Value {
                 "effect": rule.allows.then_some("allow"),
                 "reason": text(&rule.reason),
                 "reason_zh": text(&rule.reason_zh),
+                "rollout": rule.rollout.as_ref().map(|rollout| {
+                    serde_json::json!({ "percent": rollout.percent, "by": rollout.by.get_ref() })
+                }),
+                "params": params_json(&rule.params.values),
+                "references": rule.about.references,
                 "falsepositives": rule.about.falsepositives,
             })
         })
         .collect();
     serde_json::json!({ "rules": rules })
+}
+
+/// Parameters by name, in the smallest unit: fen or ms.
+fn params_json(params: &BTreeMap<String, Param>) -> serde_json::Value {
+    let plain = |constant: &Constant| match constant {
+        Constant::Int(value) => serde_json::json!(value),
+        Constant::Double(value) => serde_json::json!(value),
+        Constant::Bool(value) => serde_json::json!(value),
+        Constant::Str(text) => serde_json::json!(text),
+    };
+    let param = |param: &Param| {
+        let unit = match param.unit {
+            Unit::None => None,
+            Unit::Yuan => Some("fen"),
+            Unit::Duration => Some("ms"),
+        };
+        let by = param.by.as_ref().map(|(name, cases)| {
+            let cases = cases.iter().map(|(case, value)| (case.clone(), plain(value)));
+            serde_json::json!({ "name": name, "values": cases.collect::<BTreeMap<_, _>>() })
+        });
+        serde_json::json!({ "value": plain(&param.default), "unit": unit, "by": by })
+    };
+    params.iter().map(|(name, held)| (name.clone(), param(held))).collect()
 }
 
 /// A family's name in both languages.
@@ -348,10 +376,16 @@ mod tests {
             "title_zh = \"标题\"",
             "floor = \"hold\"",
             "falsepositives = [\"a wedding\"]",
+            "references = [\"https://example.org\"]",
             "when = \"amount_fen>=most\"",
             "params.most = \"5000 yuan\"",
         ]);
         let loaded = loaded(&[("funds/large-payment.toml", &text)]);
+        let json = rules_json(&loaded.rules);
+        let json = &json["rules"][0];
+        let most = serde_json::json!({ "most": { "value": 500_000, "unit": "fen", "by": null } });
+        assert_eq!((&json["params"], &json["rollout"]), (&most, &serde_json::Value::Null));
+        assert_eq!(json["references"], serde_json::json!(["https://example.org"]));
         let english = rules(&loaded.rules, Lang::En);
         for part in [
             "## funds\n\n### large-payment · T\n",
