@@ -54,7 +54,7 @@ fn read_as(
     let directory = file.parent().unwrap_or(Path::new(""));
     let mut parser = Parser { reader, directory, schema, built_in, found };
     let root = parser.reader.parse();
-    parser.walk(root.get_ref(), "");
+    parser.walk(root.get_ref(), "", false);
     parser.found.list.sort_by_key(|declaration| declaration.span.start);
     (parser.found, parser.reader.finish())
 }
@@ -75,7 +75,8 @@ fn is_ever(window: &Spanned<DeValue<'_>>) -> bool {
 
 impl<'p> Parser<'p> {
     /// A table with a value of its own is a feature; the tables in it are looked into as well.
-    fn walk(&mut self, table: &DeTable<'p>, path: &str) {
+    /// `told` says that something is wrong with the feature that `table` is.
+    fn walk(&mut self, table: &DeTable<'p>, path: &str, told: bool) {
         for (key, node) in table {
             let part: &str = key.get_ref();
             let DeValue::Table(inner) = node.get_ref() else {
@@ -84,19 +85,45 @@ impl<'p> Parser<'p> {
                 }
                 continue;
             };
-            let own = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-                let key: &std::borrow::Cow<'_, str> = key.get_ref();
-                !matches!(value.get_ref(), DeValue::Table(_)) || FEATURE_KEYS.contains(&&**key)
-            };
+            let name = if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
             if !path.is_empty() && FEATURE_KEYS.contains(&part) {
+                // Of a feature that is wrong this may be said already: a key of another type.
+                if !told {
+                    self.named_as_key(part, key.span());
+                }
+                self.break_all(inner, &name);
                 continue;
             }
-            let name = if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
-            if inner.is_empty() || inner.iter().any(own) {
+            let own = |value: &Spanned<DeValue<'_>>| !matches!(value.get_ref(), DeValue::Table(_));
+            let before = self.reader.count();
+            if inner.is_empty() || inner.values().any(own) {
                 self.feature(&name, key.span(), inner);
             }
-            self.walk(inner, &name);
+            let told = self.reader.count() > before;
+            self.walk(inner, &name, told);
         }
+    }
+
+    fn named_as_key(&mut self, key: &str, span: Range<usize>) {
+        let message = Message::new(
+            format!("`{key}` is a key of every feature, and no part of a feature's name"),
+            format!("`{key}` 是特征的键,不能作为特征名称的一部分"),
+        );
+        let hint = Message::new(
+            format!("take a longer name, such as `{key}_24h`"),
+            format!("请改用更长的名称,例如 `{key}_24h`"),
+        );
+        self.reader.fail("bad-feature-name", span, message, Some(hint));
+    }
+
+    /// What would be called so, and all in it, are features with a mistake.
+    fn break_all(&mut self, table: &DeTable<'p>, name: &str) {
+        for (key, node) in table {
+            if let DeValue::Table(inner) = node.get_ref() {
+                self.break_all(inner, &format!("{name}.{}", key.get_ref()));
+            }
+        }
+        self.found.broken.push(name.to_owned());
     }
 
     fn outside(&mut self, key: &str, span: Range<usize>) {
