@@ -113,9 +113,12 @@ fn known(rules: &Path) -> Result<Lexicon, Failure> {
             ),
         )));
     }
-    let files = read_directory(&rules.join("text").join("phrases"))
-        .map_err(|found| Failure::Input(found, Sources::default()))?;
-    from_files(&files)
+    from_files(&phrases_in(&rules.join("text").join("phrases"))?)
+}
+
+fn phrases_in(directory: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let (files, wrong) = read_directory(directory);
+    if wrong.is_empty() { Ok(files) } else { Err(Failure::Input(wrong, Sources::default())) }
 }
 
 /// Whether the rules are still those with which the run began.
@@ -257,8 +260,7 @@ fn lexicon(phrases: &[PathBuf]) -> Result<Lexicon, Failure> {
         files.push((path.clone(), read_text(path).map_err(Failure::Usage)?));
     }
     if phrases.is_empty() {
-        files = read_directory(Path::new(PHRASES))
-            .map_err(|found| Failure::Input(found, Sources::default()))?;
+        files = phrases_in(Path::new(PHRASES))?;
     }
     if files.is_empty() {
         return Err(Failure::Usage(Message::new(

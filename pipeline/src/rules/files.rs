@@ -7,8 +7,10 @@
 //! ```
 //!
 //! A directory may hold any part; what is absent has its documented default. What is there and
-//! is no part, such as a misspelt folder of rules, is a mistake: passed over in silence, it would
-//! be rules that do not run.
+//! looks like a part but is none, such as a misspelt folder of rules, is a mistake: passed over in
+//! silence, it would be rules that do not run.
+
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +22,7 @@ use super::lists;
 use super::params::is_name;
 use super::policy::{Lift, Policy};
 use crate::diagnostic::{Diagnostic, Failure, Message, Sources, did_you_mean_hint};
-use crate::document::{Reader, Text, suggest};
+use crate::document::{Reader, Text};
 use crate::event::Schema;
 use crate::expr::{self, Ast, List, Zone};
 use crate::features::declare::{self, Declarations};
@@ -31,7 +33,7 @@ use crate::features::text::{self, Lexicon};
 pub const DIMENSIONS: [&str; 6] = ["behaviour", "funds", "text", "devices", "social", "packet"];
 
 const PARTS: [&str; 3] = ["features.toml", Policy::FILE, "conditions.toml"];
-const LISTS: &str = "lists";
+pub(super) const LISTS: &str = "lists";
 const PHRASES: &str = "phrases";
 
 /// A decision refers to a rule by 16 bits.
@@ -85,6 +87,7 @@ impl Files {
         files.read_features(schema);
         files.read_phrases();
         files.read_rules(schema);
+        files.check_parts();
         Ok(files)
     }
 
@@ -248,33 +251,37 @@ impl Files {
     }
 
     fn read_phrases(&mut self) {
-        let files = match text::read_directory(&self.directory.join("text").join(PHRASES)) {
-            Ok(files) => files,
-            Err(wrong) => {
-                self.found.extend(wrong);
-                return;
-            }
-        };
+        let folder = self.directory.join("text").join(PHRASES);
+        let (mut files, mut wrong) = text::read_directory(&folder);
         for (path, text) in &files {
             self.sources.add(path, text.clone());
         }
+        // Of a file that is not UTF-8 at least the categories are known.
+        let unreadable = wrong.iter().map(|one| one.file.clone());
+        let headers: Vec<(PathBuf, String)> = unreadable
+            .filter_map(|path| {
+                let bytes = fs::read(&path).ok()?;
+                let text = String::from_utf8_lossy(&bytes);
+                let headers = text.lines().filter(|line| line.starts_with('['));
+                Some((path, headers.collect::<Vec<_>>().join("\n")))
+            })
+            .collect();
         match Lexicon::from_files(&files) {
-            Ok(lexicon) => self.lexicon = lexicon,
-            Err(wrong) => self.found.extend(wrong),
+            Ok(lexicon) if wrong.is_empty() => self.lexicon = lexicon,
+            checked => {
+                wrong.extend(checked.err().unwrap_or_default());
+                files.extend(headers);
+                self.lexicon = Lexicon::without_phrases(&files);
+            }
         }
+        self.found.extend(wrong);
     }
 
     fn read_rules(&mut self, schema: &Schema) {
         for path in self.listing(&self.directory.clone()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !path.is_dir() {
-                if has_extension(&path, "toml") && !PARTS.contains(&&*name) {
-                    self.unknown_part(&path, &name);
-                }
-            } else if DIMENSIONS.contains(&&*name) {
+            let name = name_of(&path);
+            if path.is_dir() && DIMENSIONS.contains(&&*name) {
                 self.read_folder(&path, &name, schema);
-            } else if name != LISTS && self.holds_rules(&path) {
-                self.unknown_folder(&path, &name);
             }
         }
         self.rules.sort_by(|left, right| left.id.cmp(&right.id));
@@ -300,47 +307,16 @@ impl Files {
         }
     }
 
-    /// The rules of one dimension; folders in it other than that of the phrases hold no rules.
+    /// The rules of one dimension.
     fn read_folder(&mut self, folder: &Path, dimension: &str, schema: &Schema) {
         for path in self.listing(folder) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if name != PHRASES && self.holds_rules(&path) {
-                    self.unknown_folder(&path, &name);
-                }
-            } else if has_extension(&path, "toml") {
+            if has_extension(&path, "toml") {
                 let Some(text) = self.text(&path, TOML_BYTES_MAX) else { continue };
                 let (rule, wrong) = RuleFile::read(&path, dimension, &text, schema);
                 self.rules.push(rule);
                 self.found.extend(wrong);
             }
         }
-    }
-
-    fn holds_rules(&mut self, folder: &Path) -> bool {
-        self.listing(folder).iter().any(|path| has_extension(path, "toml"))
-    }
-
-    fn unknown_folder(&mut self, path: &Path, name: &str) {
-        let listed = DIMENSIONS.join(", ");
-        let message = Message::new(
-            format!("rules stand in {listed}, and not here"),
-            format!("规则应放在 {listed} 中,而不是这里"),
-        );
-        let hint = suggest(name, DIMENSIONS.into_iter());
-        let error = Diagnostic::error("unknown-folder", path, None, message);
-        self.found.push(error.with_hint(hint));
-    }
-
-    /// A TOML file at the root is one of the parts; a misspelt one must not be passed over.
-    fn unknown_part(&mut self, path: &Path, name: &str) {
-        let message = Message::new(
-            "this is no part of a rules directory; rules stand in a folder such as funds/",
-            "这不是规则目录的组成部分;规则应放在 funds/ 之类的文件夹中",
-        );
-        let hint = suggest(name, PARTS.into_iter());
-        let error = Diagnostic::error("unknown-part", path, None, message);
-        self.found.push(error.with_hint(hint));
     }
 }
 
@@ -361,6 +337,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.is_file() && path.extension().is_some_and(|held| held == extension)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn stem(path: &Path) -> String {

@@ -11,27 +11,26 @@ use super::entry::Entry;
 use super::grade::Grades;
 use super::homophones::count_sounds;
 use super::normalise::{Normaliser, Symbol};
-use super::phrases::{CATEGORIES_MAX, PARTS_MAX, PHRASES_MAX, PhraseLine, read_file};
+use super::phrases::{CATEGORIES_MAX, NAMELESS, PARTS_MAX, PHRASES_MAX, PhraseLine, read_file};
 use super::runs::{Run, read_runs};
 
-/// The categories of phrase files and their entries, or every mistake in order of file and place.
+/// The categories that phrase files name, their entries, and every mistake in order of file and
+/// place; the entries are of use only where there is none.
 pub(super) fn compile_files(
     files: &[(PathBuf, String)],
-) -> Result<(Vec<String>, Vec<Entry>), Vec<Diagnostic>> {
+) -> (Vec<String>, Vec<Entry>, Vec<Diagnostic>) {
     let mut mistakes = Vec::new();
     let mut lines = Vec::new();
     for (path, text) in files {
         lines.extend(read_file(path, text, &mut mistakes));
     }
     lines.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
-    let categories = categories_of(&lines, &mut mistakes);
+    let mut categories = categories_of(&lines, &mut mistakes);
     let entries = compile(lines, &categories, &mut mistakes);
-    if mistakes.is_empty() {
-        return Ok((categories, entries));
-    }
+    categories.retain(|name| name != NAMELESS);
     let place = |mistake: &Diagnostic| mistake.span.as_ref().map(|span| span.start);
     mistakes.sort_by(|a, b| (&a.file, place(a)).cmp(&(&b.file, place(b))));
-    Err(mistakes)
+    (categories, entries, mistakes)
 }
 
 fn categories_of(lines: &[PhraseLine], mistakes: &mut Vec<Diagnostic>) -> Vec<String> {
@@ -226,25 +225,21 @@ pub fn read_text(path: &Path) -> Result<String, Message> {
     })
 }
 
-/// The phrase files of a directory, in order of name; none if there is no such directory.
-pub fn read_directory(dir: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnostic>> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        let message =
-            Message::new(format!("cannot read phrases: {error}"), format!("无法读取短语:{error}"));
-        vec![Diagnostic::error("phrases-unreadable", path, None, message)]
-    };
-    if !dir.try_exists().map_err(|error| unreadable(dir, error))? {
-        return Ok(Vec::new());
-    }
-    let mut paths = Vec::new();
-    for item in std::fs::read_dir(dir).map_err(|error| unreadable(dir, error))? {
-        let path = item.map_err(|error| unreadable(dir, error))?.path();
-        if path.extension().is_some_and(|extension| extension == "txt") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+/// The phrase files of a directory, in order of name, and what is wrong with those that cannot be
+/// read; none if there is no such directory.
+pub fn read_directory(dir: &Path) -> (Vec<(PathBuf, String)>, Vec<Diagnostic>) {
     let (mut files, mut mistakes) = (Vec::new(), Vec::new());
+    let paths = match paths_in(dir) {
+        Ok(paths) => paths,
+        Err(error) => {
+            let message = Message::new(
+                format!("cannot read phrases: {error}"),
+                format!("无法读取短语:{error}"),
+            );
+            mistakes.push(Diagnostic::error("phrases-unreadable", dir, None, message));
+            return (files, mistakes);
+        }
+    };
     for path in paths {
         match read_text(&path) {
             Ok(text) => files.push((path, text)),
@@ -253,5 +248,20 @@ pub fn read_directory(dir: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Diagnost
             }
         }
     }
-    if mistakes.is_empty() { Ok(files) } else { Err(mistakes) }
+    (files, mistakes)
+}
+
+fn paths_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !dir.try_exists()? {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for item in std::fs::read_dir(dir)? {
+        let path = item?.path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }

@@ -101,14 +101,22 @@ struct Part {
 impl Lexicon {
     /// Reads every `*.txt` of a directory. A directory that is not there is an empty lexicon.
     pub fn load(dir: &Path) -> Result<Lexicon, Vec<Diagnostic>> {
-        Lexicon::from_files(&read_directory(dir)?)
+        let (files, wrong) = read_directory(dir);
+        if wrong.is_empty() { Lexicon::from_files(&files) } else { Err(wrong) }
     }
 
     /// Compiles the phrases of files given as path and text; the order of the files and of their
     /// lines makes no difference. All mistakes are returned at once, in order of file and place.
     pub fn from_files(files: &[(PathBuf, String)]) -> Result<Lexicon, Vec<Diagnostic>> {
-        let (categories, entries) = compile_files(files)?;
-        Ok(Lexicon::build(entries, categories))
+        let (categories, entries, mistakes) = compile_files(files);
+        if mistakes.is_empty() { Ok(Lexicon::build(entries, categories)) } else { Err(mistakes) }
+    }
+
+    /// No phrase, but every category that the files name, also where something is wrong with them:
+    /// so that what uses one is not wrong as well.
+    pub fn without_phrases(files: &[(PathBuf, String)]) -> Lexicon {
+        let (categories, ..) = compile_files(files);
+        Lexicon::build(Vec::new(), categories)
     }
 
     fn build(mut entries: Vec<Entry>, categories: Vec<String>) -> Lexicon {

@@ -31,6 +31,10 @@ pub const CATEGORIES_MAX: usize = 64;
 /// The longest name of a category.
 pub const CATEGORY_BYTES_MAX: usize = 32;
 
+/// The category of the lines below a section header that names none that can be: they are checked
+/// all the same. No name is empty.
+pub(super) const NAMELESS: &str = "";
+
 const OPTIONS: [&str; 4] = ["category", "weight", "grades", "boundary"];
 const RESERVED: [&str; 3] = ["evasion", "bet_memo", "bet_digit"];
 
@@ -102,7 +106,7 @@ pub(super) fn read_file(
     text: &str,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Vec<PhraseLine> {
-    let mut reader = Reader { file, mistakes, defaults: Defaults::default(), failed_header: false };
+    let mut reader = Reader { file, mistakes, defaults: Defaults::default() };
     let mut lines = Vec::new();
     let mut offset = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
@@ -170,8 +174,6 @@ struct Reader<'r> {
     file: &'r std::path::Path,
     mistakes: &'r mut Vec<Diagnostic>,
     defaults: Defaults,
-    /// The last section header was wrong: the lines below it are not each blamed for it.
-    failed_header: bool,
 }
 
 impl Reader<'_> {
@@ -197,7 +199,7 @@ impl Reader<'_> {
         } else {
             let mut own = self.defaults.clone();
             let fine = self.options(options, &mut own);
-            if own.category.is_none() && fine && !self.failed_header {
+            if own.category.is_none() && fine {
                 self.error(
                     "phrase-without-category",
                     phrase,
@@ -205,7 +207,7 @@ impl Reader<'_> {
                     "该短语没有类别:请在上方加一行,例如 [gambling]",
                 );
             }
-            own.category.as_ref()?;
+            own.category.get_or_insert_with(|| NAMELESS.to_owned());
             own
         };
         Some(PhraseLine {
@@ -220,10 +222,11 @@ impl Reader<'_> {
         })
     }
 
-    /// A section header: `[category]` or `[category | options]`.
+    /// A section header: `[category]` or `[category | options]`. The lines below one that is wrong
+    /// are not each blamed for it, and those below a good name have that category.
     fn header(&mut self, line: Piece<'_>) {
-        self.defaults = Defaults::default();
-        self.failed_header = true;
+        let nameless = Some(NAMELESS.to_owned());
+        self.defaults = Defaults { category: nameless, ..Defaults::default() };
         let Some(inside) = line.text.strip_suffix(']') else {
             self.error(
                 "section-not-closed",
@@ -235,12 +238,9 @@ impl Reader<'_> {
         };
         let (name, options) = line.before(inside.len()).after(1).trimmed().split_options();
         let mut defaults = Defaults::default();
-        let named = self.category(name);
-        if self.options(options, &mut defaults) && named {
-            defaults.category = Some(name.text.to_owned());
-            self.defaults = defaults;
-            self.failed_header = false;
-        }
+        self.options(options, &mut defaults);
+        let category = if self.category(name) { name.text } else { NAMELESS };
+        self.defaults = Defaults { category: Some(category.to_owned()), ..defaults };
     }
 
     /// The options of an allow-phrase, on which the section has no say.
@@ -290,7 +290,7 @@ impl Reader<'_> {
         match name.text {
             "category" => {
                 let fine = self.category(value);
-                into.category = fine.then(|| value.text.to_owned());
+                into.category = Some(if fine { value.text } else { NAMELESS }.to_owned());
                 fine
             }
             "weight" => {
