@@ -21,6 +21,9 @@ pub(super) struct Line {
     pub(super) name: Option<String>,
     /// Its values by field; the last of a field counts.
     pub(super) values: Vec<(FieldId, String)>,
+    /// Whether something is wrong with it, which is noted: then it is there for its name and its
+    /// number only.
+    pub(super) broken: bool,
 }
 
 /// What `field=value` says: of a field, or of the line.
@@ -62,6 +65,7 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Line, Vec<ExprError>>
         kind: kind.unwrap_or(Kind::Send),
         name: None,
         values: Vec::new(),
+        broken: false,
     };
     for (field, (_, value)) in [(GROUP_ID, group), (ACCOUNT_ID, account)] {
         if *value != "-" {
@@ -75,6 +79,20 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Line, Vec<ExprError>>
         }
     }
     if wrong.is_empty() { Ok(line) } else { Err(wrong) }
+}
+
+/// What stands in the place of a line that is wrong.
+pub(super) fn broken(text: &str) -> Line {
+    let kind = text.split_whitespace().nth(1).and_then(Kind::parse);
+    let name = text.split_whitespace().find_map(|word| word.strip_prefix("as="));
+    Line {
+        offset: 0,
+        // Whatever it was meant to be, it is not blamed for being no transaction as well.
+        kind: kind.unwrap_or(Kind::Send),
+        name: name.map(str::to_owned),
+        values: Vec::new(),
+        broken: true,
+    }
 }
 
 /// Applies assignments such as `amount=999.99 at=21h` to a line.

@@ -10,7 +10,7 @@ use super::line::{self, Line};
 use super::{EXPECT_KEYS, Expectation, START_DEFAULT, TEST_KEYS, Test};
 use crate::decision::Verdict;
 use crate::diagnostic::Message;
-use crate::document::{Node, Reader, integer_of, suggest};
+use crate::document::{Node, Reader, Text, integer_of, suggest};
 use crate::event::{ChunkBuilder, EVENT_ID, EVENT_TIME, KIND, Position, Raw, SEQ, Schema};
 use crate::expr::{Amount, Constant, Shortfall};
 use crate::rules::params;
@@ -22,7 +22,8 @@ const LINES_MAX: usize = 10_000;
 struct Read {
     name: String,
     start: i64,
-    lines: Vec<Line>,
+    /// None where it is not known which lines are meant: of events no more is said then.
+    lines: Option<Vec<Line>>,
 }
 
 /// Reads all tests of a rule file.
@@ -42,10 +43,9 @@ pub(crate) fn parse_all<'t>(
     for item in items {
         let Some(table) = reader.as_table("test", item) else { continue };
         let mut parser = Parser { reader, schema: &schema, earlier: &earlier };
-        if let Some((read, test)) = parser.test(table, item.span()) {
-            earlier.push(read);
-            tests.extend(test);
-        }
+        let (read, test) = parser.test(table, item.span());
+        earlier.push(read);
+        tests.extend(test);
     }
     tests
 }
@@ -57,36 +57,43 @@ struct Parser<'p, 't> {
 }
 
 impl<'t> Parser<'_, 't> {
-    fn test(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<(Read, Option<Test>)> {
+    /// Reads a test to its end, whatever is wrong with it; none that can be run is given then.
+    fn test(&mut self, table: &DeTable<'t>, span: Range<usize>) -> (Read, Option<Test>) {
         self.reader.known_keys(table, TEST_KEYS);
         self.reader.required_keys(table, span.clone(), &["name", "expect"]);
-        let name = self.reader.string(table, "name")?;
-        if self.earlier.iter().any(|read| read.name == *name.get_ref()) {
+        let name = self.reader.string(table, "name");
+        let named = name.is_some();
+        let name = name.unwrap_or_else(|| Text::new(span.clone(), String::new()));
+        if named && self.earlier.iter().any(|read| read.name == *name.get_ref()) {
             let message = Message::new(
                 "another test of this rule has the same name",
                 "该规则的另一个测试使用了相同的名称",
             );
             self.reader.fail("duplicate-test", name.span(), message, None);
         }
-        let (start, mut lines) = self.given(table, span)?;
-        self.set(table, &mut lines);
+        let start = self.start(table);
+        let (start, mut lines) = match self.given(table, span) {
+            Some((default, lines)) => (start.unwrap_or(default), Some(lines)),
+            None => (start.unwrap_or(START_DEFAULT), None),
+        };
+        self.set(table, lines.as_deref_mut());
         let pins = self.pins(table);
         let read = Read { name: name.get_ref().clone(), start, lines };
         let chunk = self.chunk(&read, &name.span());
         let expect = self.expectations(table, &read);
-        let test = chunk.map(|chunk| Test {
+        let test = chunk.filter(|_| named).map(|chunk| Test {
             span: name.span(),
             name: name.into_inner(),
             chunk,
             pins,
             expect,
         });
-        Some((read, test))
+        (read, test)
     }
 
-    /// The lines of the test itself, or those of the one that it starts from.
+    /// The lines of the test itself, or those of the one that it starts from, and when they start
+    /// if the test does not say.
     fn given(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<(i64, Vec<Line>)> {
-        let start = self.start(table);
         if let Some(from) = self.reader.string(table, "from") {
             if let Some((key, _)) = table.get_key_value("given") {
                 let message = Message::new(
@@ -106,18 +113,30 @@ impl<'t> Parser<'_, 't> {
                 self.reader.fail("unknown-test", from.span(), message, hint);
                 return None;
             };
-            return Some((start.unwrap_or(read.start), read.lines.clone()));
+            return Some((read.start, read.lines.clone()?));
         }
         self.reader.required_keys(table, span, &["given"]);
+        let node = table.get("given")?;
+        let before = self.reader.count();
         let texts = self.reader.strings(table, "given")?;
-        let mut lines = Vec::new();
-        for text in texts.iter().take(LINES_MAX) {
-            match line::parse(text.get_ref(), self.schema) {
-                Ok(line) => lines.push(line),
-                Err(errors) => self.reader.fail_expression(&text.span(), errors),
-            }
+        if texts.len() > LINES_MAX {
+            let message = Message::new(
+                format!("a timeline has at most {LINES_MAX} lines"),
+                format!("时间线最多 {LINES_MAX} 行"),
+            );
+            self.reader.fail("too-many-lines", node.span(), message, None);
         }
-        (lines.len() == texts.len()).then_some((start.unwrap_or(START_DEFAULT), lines))
+        if self.reader.count() > before {
+            return None;
+        }
+        let mut lines = Vec::with_capacity(texts.len());
+        for text in &texts {
+            lines.push(line::parse(text.get_ref(), self.schema).unwrap_or_else(|errors| {
+                self.reader.fail_expression(&text.span(), errors);
+                line::broken(text.get_ref())
+            }));
+        }
+        Some((START_DEFAULT, lines))
     }
 
     fn start(&mut self, table: &DeTable<'t>) -> Option<i64> {
@@ -139,8 +158,9 @@ impl<'t> Parser<'_, 't> {
         }
     }
 
-    fn set(&mut self, table: &DeTable<'t>, lines: &mut [Line]) {
+    fn set(&mut self, table: &DeTable<'t>, lines: Option<&mut [Line]>) {
         let Some(changes) = self.reader.table(table, "set") else { return };
+        let Some(lines) = lines else { return };
         for (key, node) in changes {
             let name: &str = key.get_ref();
             let Some(text) = self.reader.as_string(name, node) else { continue };
@@ -148,7 +168,11 @@ impl<'t> Parser<'_, 't> {
                 self.unknown_event(name, key.span(), lines);
                 continue;
             };
-            if let Err(errors) = line::change(&mut lines[row], text.get_ref(), self.schema) {
+            let line = &mut lines[row];
+            if line.broken {
+                continue;
+            }
+            if let Err(errors) = line::change(line, text.get_ref(), self.schema) {
                 self.reader.fail_expression(&text.span(), errors);
             }
         }
@@ -173,6 +197,17 @@ impl<'t> Parser<'_, 't> {
             DeValue::Array(items) => items.iter().collect(),
             _ => vec![node],
         };
+        if items.is_empty() {
+            let message = Message::new(
+                "`expect` is empty, so the test shows nothing",
+                "`expect` 为空,该测试什么也证明不了",
+            );
+            let hint = Message::new(
+                "write what is expected of an event: { event = 1, hit = true }",
+                "请写明对某个事件的预期:{ event = 1, hit = true }",
+            );
+            self.reader.fail("empty", node.span(), message, Some(hint));
+        }
         items.into_iter().filter_map(|item| self.expectation(item, read)).collect()
     }
 
@@ -187,12 +222,14 @@ impl<'t> Parser<'_, 't> {
         let decision = decision.and_then(|text| self.reader.choice("decision", &text, &all));
         let short_by = self.short_by(table);
         let evaluable = self.reader.boolean(table, "evaluable");
-        let (event, row) = self.event(table.get("event")?, read)?;
-        let hit = hit?;
-        if hit && let Some(node) = table.get("short_by") {
+        if hit == Some(true)
+            && let Some(node) = table.get("short_by")
+        {
             let message = Message::new("a hit is not short of anything", "命中时不存在差距");
             self.reader.fail("hit-is-not-short", node.span(), message, None);
         }
+        let (event, row) = self.event(table.get("event")?, read)?;
+        let hit = hit?;
         let span = node.span();
         Some(Expectation { span, event, row, hit, score, decision, short_by, evaluable })
     }
@@ -217,16 +254,18 @@ impl<'t> Parser<'_, 't> {
     }
 
     /// The event that is meant: by name, or by number from 1. It must be one that is decided on.
+    /// Where no line is known, any may be meant.
     fn event(&mut self, node: &Node<'t>, read: &Read) -> Option<(String, usize)> {
         let name = match node.get_ref() {
             DeValue::Integer(_) => integer_of(node.get_ref())?.to_string(),
             _ => self.reader.as_string("event", node)?.into_inner(),
         };
-        let Some(row) = find(&read.lines, &name) else {
-            self.unknown_event(&name, node.span(), &read.lines);
+        let lines = read.lines.as_ref()?;
+        let Some(row) = find(lines, &name) else {
+            self.unknown_event(&name, node.span(), lines);
             return None;
         };
-        let kind = read.lines[row].kind;
+        let kind = lines[row].kind;
         if !kind.is_transaction() {
             let message = Message::new(
                 format!("nothing is decided on a {}", kind.name()),
@@ -254,11 +293,12 @@ impl<'t> Parser<'_, 't> {
         self.reader.fail("unknown-event", span, message, hint);
     }
 
-    /// The events, through the same check as all others.
+    /// The events, through the same check as all others; none where a line is wrong.
     fn chunk(&mut self, read: &Read, span: &Range<usize>) -> Option<crate::event::Chunk> {
+        let lines = read.lines.as_ref().filter(|lines| lines.iter().all(|line| !line.broken))?;
         let mut builder = ChunkBuilder::new(self.schema.clone());
         let mut ids = BTreeSet::new();
-        for (at, line) in read.lines.iter().enumerate() {
+        for (at, line) in lines.iter().enumerate() {
             let number = at + 1;
             let id = line.name.clone().unwrap_or_else(|| number.to_string());
             if !ids.insert(id.clone()) {
