@@ -1,6 +1,10 @@
 //! From rule files to checked rules: every name is looked up and every type is found, and all
 //! mistakes of all files are said at once.
 
+mod calendars;
+mod params;
+mod person;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,13 +12,12 @@ use std::path::Path;
 
 use super::file::RuleFile;
 use super::files::Files;
-use super::set::{Pin, Rule};
+use super::set::Rule;
 use super::template::Template;
-use super::timeline::Test;
-use crate::diagnostic::{Diagnostic, Message, Severity};
+use crate::diagnostic::{Diagnostic, Message};
 use crate::document::{Text, located, suggest};
 use crate::event::Type;
-use crate::expr::{self, Constant, Environment, ExprError, Names, Param, Program, Slot, Unit};
+use crate::expr::{self, Environment, ExprError, Names, Param, Program, Slot, Unit};
 use crate::features::Catalogue;
 
 /// Checks every rule and condition against the names of the run. `broken` are features that have
@@ -28,6 +31,7 @@ pub(super) fn compile(
     let mut checker = Checker { files, catalogue, known, broken, found: Vec::new() };
     checker.conditions();
     let rules = files.rules.iter().filter_map(|file| checker.rule(file)).collect();
+    checker.calendars();
     let found = checker.found;
     files.found.extend(found);
     rules
@@ -61,6 +65,10 @@ impl Names for Recording<'_> {
 
     fn unit(&self, name: &str) -> Unit {
         self.names.unit(name)
+    }
+
+    fn values(&self, name: &str) -> Option<Vec<String>> {
+        self.names.values(name)
     }
 }
 
@@ -161,6 +169,7 @@ impl<'c> Checker<'c> {
         let (program, reason) = (program?, reason?);
         if let Some((text, _)) = &file.when {
             self.check_condition(&file.path, text, &program);
+            self.check_person_alone(file);
         }
         let used = recording.used.into_inner().into_iter();
         Some(Rule {
@@ -184,10 +193,20 @@ impl<'c> Checker<'c> {
         match expr::compile(ast, &self.environment(names, params)) {
             Ok(program) => Some(program),
             Err(errors) => {
-                self.fail_expression(&file.path, text, errors);
+                let errors = self.texts_for_numbers(file, (ast, params), names, errors);
+                self.fail_in_rule(file, text, errors);
                 None
             }
         }
+    }
+
+    /// Notes an expression's mistakes in a rule, but not that it uses a parameter that is wrong.
+    fn fail_in_rule(&mut self, file: &RuleFile, text: &Text, mut errors: Vec<ExprError>) {
+        errors.retain(|error| {
+            let named = text.get_ref().get(error.span.clone()).unwrap_or("");
+            !file.params.broken.contains(named.trim())
+        });
+        self.fail_expression(&file.path, text, errors);
     }
 
     fn reason(
@@ -202,7 +221,7 @@ impl<'c> Checker<'c> {
         match Template::compile(text.get_ref(), &environment) {
             Ok(template) => Some(template),
             Err(errors) => {
-                self.fail_expression(&file.path, text, errors);
+                self.fail_in_rule(file, text, errors);
                 None
             }
         }
@@ -229,79 +248,5 @@ impl<'c> Checker<'c> {
         );
         let hint = suggest(name, self.known.iter().map(String::as_str));
         self.fail("unknown-name", &file.path, span, message, hint);
-    }
-
-    /// The parameters of a rule; one that depends on an unknown name, which is noted, has its
-    /// default, so that the condition that uses it has no mistake on top of that.
-    fn check_params(&mut self, file: &RuleFile) -> BTreeMap<String, Param> {
-        let mut used: BTreeSet<String> = BTreeSet::new();
-        if let Some((_, ast)) = &file.when {
-            used.extend(ast.names());
-        }
-        let in_reasons = |name: &str| {
-            let braced = format!("{{{name}}}");
-            [&file.reason, &file.reason_zh]
-                .into_iter()
-                .flatten()
-                .any(|text| text.get_ref().contains(&braced))
-        };
-        for (name, span) in &file.params.spans {
-            self.check_free(&file.path, name, span.clone());
-            if self.files.conditions.contains_key(name) {
-                let message = Message::new(
-                    format!("`{name}` is the name of a condition already"),
-                    format!("`{name}` 已是条件的名称"),
-                );
-                self.fail("name-taken", &file.path, span.clone(), message, None);
-            }
-            if file.when.is_some() && !used.contains(name) && !in_reasons(name) {
-                let message = Message::new(
-                    format!("the parameter `{name}` is not used"),
-                    format!("参数 `{name}` 未被使用"),
-                );
-                let error =
-                    Diagnostic::error("unused-param", &file.path, Some(span.clone()), message);
-                self.found.push(Diagnostic { severity: Severity::Warning, ..error });
-            }
-        }
-        for (name, span) in &file.params.by_spans {
-            if !self.known.contains(name) {
-                self.unknown_name(file, name, span.clone());
-            }
-        }
-        let mut params = file.params.values.clone();
-        for param in params.values_mut() {
-            param.by.take_if(|(name, _)| !self.known.contains(name));
-        }
-        params
-    }
-
-    /// The given features of a test, in their slots.
-    fn pins(&mut self, file: &RuleFile, test: &Test) -> Vec<Pin> {
-        let mut pins = Vec::new();
-        for (name, span, value) in &test.pins {
-            let Some((slot, kind)) = self.catalogue.lookup(name) else {
-                self.unknown_name(file, name, span.clone());
-                continue;
-            };
-            let value = match (kind, value) {
-                (Type::Double, Constant::Int(value)) => Constant::Double(*value as f64),
-                (_, value) => value.clone(),
-            };
-            if value.kind() != kind {
-                let found = value.kind();
-                let message = Message::new(
-                    format!(
-                        "`{name}` is {}, and the value is {}",
-                        kind.with_article(),
-                        found.with_article()
-                    ),
-                    format!("`{name}` 的类型是 {kind},而值是 {found}"),
-                );
-                self.fail("type-mismatch", &file.path, span.clone(), message, None);
-            }
-            pins.push(Pin { slot, value });
-        }
-        pins
     }
 }

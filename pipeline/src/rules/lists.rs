@@ -83,6 +83,38 @@ fn rows(text: &str) -> impl Iterator<Item = (Range<usize>, Result<Vec<String>, M
     })
 }
 
+/// What is wrong with the values of a list that is taken for a calendar: each is a day such as
+/// `2024-02-09`, and another spelling of it would never be met.
+pub fn no_days(file: &Path, text: &str) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    let mut values = 0;
+    for (span, cells) in rows(text).skip(1) {
+        let Ok(cells) = cells else { continue };
+        let value = cells.first().map_or("", |cell| cell.trim());
+        values += usize::from(!value.is_empty());
+        if value.is_empty() || is_day(value) {
+            continue;
+        }
+        let message = Message::new(
+            format!("`{value}` is no day, and the list is used as a calendar"),
+            format!("`{value}` 不是日期,而该名单被用作日历"),
+        );
+        let hint = Message::new("write a day as 2024-02-09", "日期写作 2024-02-09");
+        let error = Diagnostic::error("not-a-day", file, Some(span), message);
+        wrong.push(error.with_hint(Some(hint)));
+    }
+    // Where none is a day it is another list that is meant, and one line says enough.
+    if wrong.len() == values {
+        wrong.truncate(1);
+    }
+    wrong
+}
+
+fn is_day(text: &str) -> bool {
+    // As it is written again, for the parser takes other spellings and whole times too.
+    text.parse::<jiff::civil::Date>().is_ok_and(|day| day.to_string() == text)
+}
+
 /// A row of a list as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each text is the column of that name")]
@@ -122,11 +154,8 @@ fn time(text: &str, zone: &Zone, unbounded: i64) -> Option<i64> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(time.as_millisecond());
     }
-    let date: jiff::civil::Date = text.parse().ok()?;
-    if date.to_string() != text {
-        // A time without an offset reads as a date too, and would lose its time of day.
-        return None;
-    }
+    // A time without an offset reads as a date too, and would lose its time of day.
+    let date: jiff::civil::Date = text.parse().ok().filter(|_| is_day(text))?;
     let start = date.in_tz(zone.name()).ok()?;
     Some(start.timestamp().as_millisecond())
 }

@@ -7,7 +7,7 @@
 //! business = { min_in = "20000 yuan" }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
@@ -23,8 +23,14 @@ pub struct Params {
     pub values: BTreeMap<String, Param>,
     /// Where the names stand in the file.
     pub spans: BTreeMap<String, Range<usize>>,
+    /// Where their values stand in the file.
+    pub value_spans: BTreeMap<String, Range<usize>>,
+    /// The names of those whose value is wrong, which is noted.
+    pub broken: BTreeSet<String>,
     /// Where the names after `params.by` stand in the file.
     pub by_spans: BTreeMap<String, Range<usize>>,
+    /// Each value of such a name for which parameters differ, and where it stands in the file.
+    pub by_values: Vec<(String, String, Range<usize>)>,
 }
 
 /// Reads the table `[params]`.
@@ -46,10 +52,13 @@ pub(super) fn parse<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>) -> Params 
             );
             reader.fail("bad-param-name", key.span(), message, Some(hint));
         }
-        if let Some((default, unit)) = value(reader, name, node) {
-            params.values.insert(name.to_owned(), Param { default, unit, by: None });
-            params.spans.insert(name.to_owned(), key.span());
-        }
+        let Some((default, unit)) = value(reader, name, node) else {
+            params.broken.insert(name.to_owned());
+            continue;
+        };
+        params.values.insert(name.to_owned(), Param { default, unit, by: None });
+        params.spans.insert(name.to_owned(), key.span());
+        params.value_spans.insert(name.to_owned(), node.span());
     }
     if let Some(by) = reader.table(table, "by") {
         for (key, node) in by {
@@ -66,8 +75,13 @@ pub(super) fn parse<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>) -> Params 
 fn parse_by<'t>(reader: &mut Reader<'t>, field: &str, table: &DeTable<'t>, params: &mut Params) {
     for (when, node) in table {
         let Some(changes) = reader.as_table(when.get_ref(), node) else { continue };
+        let case = (field.to_owned(), when.get_ref().clone().into_owned(), when.span());
+        params.by_values.push(case);
         for (key, node) in changes {
             let name: &str = key.get_ref();
+            if params.broken.contains(name) {
+                continue;
+            }
             let Some(param) = params.values.get_mut(name) else {
                 let message = Message::new(
                     format!("there is no parameter `{name}` to give another value"),
@@ -123,16 +137,20 @@ pub(super) fn value(
                     format!("`{text}` has no unit that is known"),
                     format!("`{text}` 的单位未知"),
                 );
-                let hint = Message::new(
-                    "write an amount as \"5000 yuan\" and a duration as \"24h\" (ms, s, m, h, d)",
-                    "金额写作 \"5000 yuan\",时长写作 \"24h\"(ms、s、m、h、d)",
-                );
-                reader.fail("unknown-unit", node.span(), message, Some(hint));
+                reader.fail("unknown-unit", node.span(), message, Some(unit_hint()));
             }
             value
         }
         _ => reader.wrong_type(key, node, ("a value", "单个值")),
     }
+}
+
+/// How quantities are written.
+pub(super) fn unit_hint() -> Message {
+    Message::new(
+        "write an amount as \"5000 yuan\" and a duration as \"24h\" (ms, s, m, h, d)",
+        "金额写作 \"5000 yuan\",时长写作 \"24h\"(ms、s、m、h、d)",
+    )
 }
 
 /// A text as a value; none where it is a number with a unit that is not known.
