@@ -22,7 +22,7 @@ const RULE: [&str; 8] = [
     "reason = \"{amount_fen}\"",
     "reason_zh = \"金额{amount_fen}\"",
     "params.min = \"5 yuan\"",
-    "params.by.\"group.platform\".business.min = \"20 yuan\"",
+    "params.by.\"group.platform\".wechat.min = \"20 yuan\"",
 ];
 
 fn hash_of(files: &[(&str, &str)]) -> blake3::Hash {
@@ -102,7 +102,7 @@ fn every_change_of_meaning_counts() {
         ("金额", "额"),
         ("\"5 yuan\"", "\"5.01 yuan\""),
         ("\"20 yuan\"", "\"21 yuan\""),
-        (".business.", ".family."),
+        (".wechat.", ".alipay."),
         ("yuan(1000)", "yuan(1001)"),
         ("hold = 500", "hold = 501"),
         ("[bands]", "allowed_lateness = \"1s\"\n[bands]"),

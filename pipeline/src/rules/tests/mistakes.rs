@@ -19,7 +19,7 @@ fn mistakes(files: &[(&str, &str)]) -> (Vec<Diagnostic>, Sources) {
 }
 
 /// Every mistake as `line:column code: message (hint)`.
-fn said(files: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn said(files: &[(&str, &str)]) -> Vec<String> {
     let (found, sources) = mistakes(files);
     let one = |one: &Diagnostic| {
         let text = sources.get(&one.file).unwrap_or("");
@@ -34,7 +34,7 @@ fn said(files: &[(&str, &str)]) -> Vec<String> {
     found.iter().map(one).collect()
 }
 
-fn said_of_rule(lines: &[&str]) -> String {
+pub(super) fn said_of_rule(lines: &[&str]) -> String {
     said(&[("features.toml", FEATURES), ("funds/x.toml", &rule(lines))]).join("\n")
 }
 
@@ -111,7 +111,7 @@ fn each_mistake_of_a_rule_is_named_with_its_place() {
         ),
         (
             &["when = \"amount_fen >= a\"", "params = { a = \"5 yaun\" }"],
-            "4:23 unknown-name: unknown name `a`\n7:16 unknown-unit: `5 yaun` has no unit that is \
+            "7:16 unknown-unit: `5 yaun` has no unit that is \
           known (write an amount as \"5000 yuan\" and a duration as \"24h\" (ms, s, m, h, d))",
         ),
         (
@@ -119,16 +119,20 @@ fn each_mistake_of_a_rule_is_named_with_its_place() {
             "8:11 unknown-name: `group.patform` is not a field or feature (did you mean `group.platform`?)",
         ),
         (
-            &["when = \"amount_fen >= a\"", "params.a = 1", "params.by.\"group.platform\".b.c = 2"],
-            "8:30 unknown-param: there is no parameter `c` to give another value",
+            &[
+                "when = \"amount_fen >= a\"",
+                "params.a = 1",
+                "params.by.\"group.platform\".other.c = 2",
+            ],
+            "8:34 unknown-param: there is no parameter `c` to give another value",
         ),
         (
             &[
                 "when = \"amount_fen >= a\"",
                 "params.a = 1",
-                "params.by.\"group.platform\".b.a = \"1h\"",
+                "params.by.\"group.platform\".other.a = \"1h\"",
             ],
-            "8:34 other-unit: `a` has another type or unit here than in [params]",
+            "8:38 other-unit: `a` has another type or unit here than in [params]",
         ),
     ];
     for (lines, wanted) in rows {
@@ -183,6 +187,27 @@ fn each_mistake_of_a_timeline_is_named_with_its_place() {
           expect = { event = 1, hit = true }",
             "10:20 unknown-name: `amount` is not a field or feature",
         ),
+        // A line that is wrong hides no other mistake, and its number counts.
+        (
+            "given = [\"0s claim g1\", \"1s claim g1 u1 amount=1\"]\n\
+          expect = [{ event = 2, hit = 1 }, { event = 3, hit = true }]",
+            "9:11 timeline-line: a line is OFFSET KIND GROUP ACCOUNT field=value... (such as \
+          \"1h claim g1 u1 payer=a amount=10.00\"; write - for no group)\n\
+          10:30 wrong-type: `hit` is an integer, not true or false\n\
+          10:45 unknown-event: no event of this timeline is called `3` (name one with as=3, or give \
+          its number from 1 to 2)",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amonut=1 as=a\"]\nexpect = { event = \"a\", hit = true }\n\
+          [[test]]\nname = \"two\"\nfrom = \"one\"\nexpect = { event = \"a\", hit = 2 }",
+            "9:26 unknown-field: `amonut` is not a field (did you mean `amount`?)\n\
+          14:31 wrong-type: `hit` is an integer, not true or false",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1\"]\nexpect = []",
+            "10:10 empty: `expect` is empty, so the test shows nothing (write what is expected of an \
+          event: { event = 1, hit = true })",
+        ),
         (
             "given = [\"0s claim g1 u1 amount=1\"]\nexpect = { event = 1, hti = true }",
             "10:10 missing-key: `hit` is missing\n10:23 unknown-key: unknown key `hti` (did you mean \
@@ -202,8 +227,8 @@ fn each_mistake_of_a_directory_is_named() {
     let rows: [(&[(&str, &str)], &str); 9] = [
         (
             &[("behavior/a.toml", &good)],
-            "unknown-folder: rules stand in behaviour, funds, text, devices, social, packet, and not here \
-          (did you mean `behaviour`?)",
+            "unknown-folder: rules stand in behaviour, funds, text, devices, social, packet, lists in \
+          lists, phrases in text/phrases, and nothing of them here (did you mean `behaviour`?)",
         ),
         (&[("funds/fast/a.toml", &good)], "unknown-folder: rules stand in behaviour"),
         (
@@ -318,6 +343,40 @@ fn a_built_in_feature_that_would_need_itself_is_told_at_the_declaration() {
                 expr = \"int(social.group.turns_24h)\"\n";
     let wanted = "3:15 feature-cycle: the feature `social.group.sends_24h` needs itself";
     assert_eq!(said(&[("features.toml", text)]), [wanted]);
+}
+
+/// A chain of features is walked on the stack: one that is too long is refused before.
+#[test]
+fn a_chain_of_features_has_an_end() {
+    let chain = |links: usize| {
+        let of = |at: usize| match at {
+            0 => "amount_fen".to_owned(),
+            below => format!("t.f{:04} + 1", below - 1),
+        };
+        let feature = |at| format!("[t.f{at:04}]\nexpr = \"{}\"\n", of(at));
+        (0..links).map(feature).collect::<String>()
+    };
+    loaded(&[("features.toml", &chain(64))]);
+    let found = said(&[("features.toml", &chain(5_000))]);
+    let wanted = "130:8 chain-too-long: `t.f0064` ends a chain of more than 64 features (each is \
+                  computed from the next: compute several of them in one expression)";
+    assert_eq!(found, [wanted]);
+}
+
+/// `window` is a key of a feature wherever it stands, and what is said stands there too.
+#[test]
+fn a_feature_cannot_be_called_as_a_key() {
+    let text = "[behaviour.pace]\nexpr = \"amount_fen\"\n[behaviour.window]\nexpr = \"1\"\n\
+                [behaviour.key.claims]\nexpr = \"1\"\n";
+    let uses = rule(&["when = \"behaviour.window > 1 && behaviour.key.claims > 1\""]);
+    let found = said(&[("features.toml", text), ("funds/x.toml", &uses)]);
+    let wanted = |place, key| {
+        format!(
+            "{place} bad-feature-name: `{key}` is a key of every feature, and no part of a feature's \
+             name (take a longer name, such as `{key}_24h`)"
+        )
+    };
+    assert_eq!(found, [wanted("3:12", "window"), wanted("5:12", "key")]);
 }
 
 /// What is never true or false would leave a feature at nothing, and nobody would know why.

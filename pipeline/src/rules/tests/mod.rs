@@ -3,6 +3,8 @@
 mod definitions;
 mod hash;
 mod mistakes;
+mod parts;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
