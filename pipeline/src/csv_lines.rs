@@ -95,7 +95,10 @@ fn unquoted(text: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), Message> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Vec<(u64, &str, Result<Vec<String>, String>)> {
+    /// A line's number, what stands there, and its cells or what is wrong.
+    type Read<'t> = (u64, &'t str, Result<Vec<String>, String>);
+
+    fn read(text: &str) -> Vec<Read<'_>> {
         let owned = |cell: &Cow<'_, [u8]>| String::from_utf8_lossy(cell).into_owned();
         lines(text.as_bytes())
             .map(|line| {

@@ -459,7 +459,7 @@ warning[retired]: rules/a.toml: retired last year
         let found =
             Diagnostic::error("bad", "l\u{1b}.csv", Some(at..at + 1), message("is \u{9b}1m"))
                 .with_hint(Some(message("its columns are \u{1b}[2J\nand more")));
-        let shown = render(&[found.clone()], &sources, Lang::En, false);
+        let shown = render(std::slice::from_ref(&found), &sources, Lang::En, false);
         let expect = "\
 error[bad]: is \u{fffd}1m
   ┌─ l\u{fffd}.csv:1:14
