@@ -113,7 +113,7 @@ fn what_enforces_an_invariant_is_there() {
         let test = named.trim_end_matches('.');
         if named.ends_with(".rs") {
             let is_there = |folder: &&str| workspace().join(folder).join(named).exists();
-            assert!(folders.iter().any(|folder| is_there(folder)), "{named} is not there");
+            assert!(folders.iter().any(is_there), "{named} is not there");
             files += 1;
         } else if test.chars().all(word) && test.matches('_').count() > 1 {
             assert!(all.contains(&format!("fn {test}")), "{named} is not there");
