@@ -126,7 +126,7 @@ pub struct ChunkBuilder {
 }
 
 /// The fields that only label events have: what was found true, and of whom.
-const FOUND_TRUE: [FieldId; 4] = [LABEL, TYPOLOGY, SUBJECT_KIND, SUBJECT_ID];
+pub(crate) const FOUND_TRUE: [FieldId; 4] = [LABEL, TYPOLOGY, SUBJECT_KIND, SUBJECT_ID];
 
 /// What is known of the record in hand.
 #[derive(Default)]

@@ -11,8 +11,8 @@ mod pseudonyms;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use check::IS_REQUIRED;
 pub use check::{ChunkBuilder, Raw, Refusal, RejectCode, parse_int};
+pub(crate) use check::{FOUND_TRUE, IS_REQUIRED};
 pub use chunk::{Chunk, Column, Position, Strings, Value};
 pub(crate) use chunk::{Stored, short_hash, uneven_share};
 pub use pseudonyms::Pseudonyms;

@@ -4,6 +4,7 @@
 mod calendars;
 mod params;
 mod person;
+mod truth;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,6 +171,7 @@ impl<'c> Checker<'c> {
         if let Some((text, _)) = &file.when {
             self.check_condition(&file.path, text, &program);
             self.check_person_alone(file);
+            self.check_truth(file);
         }
         let used = recording.used.into_inner().into_iter();
         Some(Rule {

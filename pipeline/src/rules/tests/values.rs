@@ -10,6 +10,15 @@ fn of_condition(when: &str) -> String {
 }
 
 #[test]
+fn what_only_labels_say_is_no_condition_on_a_transaction() {
+    for (when, name) in [("label == 'fraud'", "label"), ("has(typology)", "typology")] {
+        let said = of_condition(when);
+        let wanted = format!("label-in-a-rule: `{name}` is known of label events alone");
+        assert!(said.contains(&wanted), "{said}");
+    }
+}
+
+#[test]
 fn a_name_that_is_none_of_a_closed_set_is_a_slip() {
     let never = |place, side, text, listed, hint| {
         format!("{place} unknown-value: `{side}` is never `{text}`: it is one of {listed}{hint}")
