@@ -474,8 +474,12 @@ error[bad]: is \u{fffd}1m
         assert_eq!(shown, expect);
         let place = to_json(&[found], &sources);
         assert_eq!((&place[0]["line"], &place[0]["column"]), (&1.into(), &14.into()));
-        let second =
-            Diagnostic::error("bad", "l\u{1b}.csv", Some(text.len() - 2..text.len()), message("x"));
+        let second = Diagnostic::error(
+            "bad",
+            "l\u{1b}.csv",
+            Some(text.len() - 2..text.len() - 1),
+            message("x"),
+        );
         assert!(render(&[second], &sources, Lang::En, false).contains("2 │ d\u{fffd}e\n"));
         let usage = Failure::Usage(message("no file \u{1b}[31m"));
         assert_eq!(usage.render(Lang::En, false), "error: no file \u{fffd}[31m\n");

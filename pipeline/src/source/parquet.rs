@@ -26,7 +26,7 @@ use parquet::schema::types::{SchemaDescriptor, Type as ParquetType};
 use super::mapping::ColumnKind;
 use super::reject::RAW_BYTES_MAX;
 use super::sink::{Row, Sink, Target};
-use crate::event::{EVENT_TIME, Raw};
+use crate::event::{Bound, FIELDS, Raw};
 
 /// Rows that are decoded at a time: a batch of all columns stays in the cache.
 const BATCH_ROWS: usize = 8192;
@@ -96,7 +96,8 @@ impl ParquetFile {
         match target {
             Target::Fields(fields) => {
                 for (field, column) in fields {
-                    let is_time = *field == EVENT_TIME;
+                    let bound = FIELDS.get(field.index()).map(|(_, _, bound, _)| *bound);
+                    let is_time = bound == Some(Bound::Time);
                     self.wanted[*column] =
                         Some(if is_time { Meaning::Time } else { Meaning::Field });
                 }

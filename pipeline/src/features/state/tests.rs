@@ -134,8 +134,8 @@ fn a_key_that_sleeps_wakes_as_it_was_also_after_a_snapshot() {
             })
             .collect();
         let expected = [
-            (30 * DAY + 1, "memo g5".to_owned(), 0),
-            (30 * DAY + 2, "memo g6".to_owned(), 1),
+            (30 * DAY + 1, "memo 5".to_owned(), 0),
+            (30 * DAY + 2, "memo 6".to_owned(), 1),
             (NULL_INT, String::new(), 0),
         ];
         assert_eq!(found, expected, "of one that is looked up, one that claims, one never seen");
@@ -146,7 +146,7 @@ fn a_key_that_sleeps_wakes_as_it_was_also_after_a_snapshot() {
         assert_eq!(state.usage().asleep, 300);
         let replies = apply(state, &[(now + 30 * DAY, 6, false)]);
         assert_eq!(replies.values[0] as i64, 60 * DAY);
-        assert_eq!(replies.texts.get(replies.values[1] as usize), "memo g6");
+        assert_eq!(replies.texts.get(replies.values[1] as usize), "memo 6");
     }
 }
 

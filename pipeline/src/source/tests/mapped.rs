@@ -142,7 +142,7 @@ fn cases_templates_units_and_extras_are_the_same_from_every_format() {
 fn large_numbers_and_long_ids_are_ids() {
     let mapping = "[fields]\nevent_id = \"id\"\naccount_id = \"who\"\nevent_time = \"at\"\n\
         amount_fen = \"sum\"\nkind = { constant = \"send\" }\n\
-        [columns]\nbad = \"int\"\n[label]\nwhen = \"bad == 1\"\n";
+        [columns]\nbad = \"int\"\n[label]\ndelay = \"0s\"\nwhen = \"bad == 1\"\n";
     let long = "x".repeat(64);
     let json = format!(
         "{{\"id\":\"{long}\",\"who\":18446744073709551615,\"at\":1700000000000,\"sum\":1,\"bad\":1}}\n\
