@@ -172,9 +172,10 @@ fn drain(
         }
         ready = next;
     }
-    match feed.warnings() {
-        warnings if warnings.is_empty() => {}
-        warnings => progress.warn(&warnings),
+    let warnings = feed.warnings();
+    // Where there is no record at all, that is said of all files.
+    if !warnings.is_empty() && !files.iter().all(FileRead::is_empty) {
+        progress.warn(&warnings);
     }
     Ok(files)
 }

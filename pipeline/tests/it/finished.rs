@@ -557,18 +557,18 @@ fn a_lens_does_not_take_what_it_cannot_know_for_nothing() {
         assert_eq!(of(&before), of(&after), "{section} {row}");
     }
 
-    for (name, rows, said) in [
-        ("empty", "", "no events\n"),
-        ("bad", "e1,1,nonsense,a,,,,,,,,,,,\n", "no events; 1 record was"),
-    ] {
-        fs::write(here.join(format!("{name}.csv")), format!("{HEADER}\n{rows}")).unwrap();
-        let (input, out) = (format!("{name}.csv"), format!("--out={name}"));
-        let done = hongxian(here, &["backtest", &input, &rules, &out, "--json"]);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        assert_eq!(json(&hongxian(here, &["lens", name, "--json"]))["days"], 0);
-        let shown = String::from_utf8(hongxian(here, &["lens", name]).stdout).unwrap();
-        assert!(shown.contains(said) && shown.lines().count() == 1, "{shown}");
-    }
+    let run = |rows: &str| {
+        fs::write(here.join("few.csv"), format!("{HEADER}\n{rows}")).unwrap();
+        hongxian(here, &["backtest", "few.csv", &rules, "--out=few", "--json"])
+    };
+    let empty = run("");
+    let said = String::from_utf8(empty.stderr).unwrap();
+    assert_eq!(empty.status.code(), Some(2), "{said}");
+    assert!(said.contains("few.csv: the file is empty") && !said.contains("warning"), "{said}");
+    json(&run("e1,1,nonsense,a,,,,,,,,,,,\n"));
+    assert_eq!(json(&hongxian(here, &["lens", "few", "--json"]))["days"], 0);
+    let shown = String::from_utf8(hongxian(here, &["lens", "few"]).stdout).unwrap();
+    assert!(shown.contains("no events; 1 record was") && shown.lines().count() == 1, "{shown}");
 }
 
 /// Foreign data through a mapping file, whose change is one of the run's input.

@@ -33,6 +33,7 @@ fn with(path: &str, text: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::create_dir_all(directory.path().join("rules")).unwrap();
     fs::write(path, text).unwrap();
     directory
 }

@@ -113,14 +113,21 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
             self.0.lock().unwrap().extend(warnings.iter().map(shown));
         }
     }
-    let warned = |name: &str, bytes: &str| {
+    let warned_of = |given: &[(&str, &str)]| {
         let files = Files::new();
-        let inputs = [files.write(name, bytes.as_bytes())];
+        let write = |(name, bytes): &(&str, &str)| files.write(name, bytes.as_bytes());
+        let inputs: Vec<Input> = given.iter().map(write).collect();
         let schema = Arc::new(schema(&inputs).unwrap());
         let warned = Warned::default();
         read_all(&inputs, &schema, &warned).unwrap();
         warned.0.into_inner().unwrap()
     };
+    let warned = |name: &str, bytes: &str| warned_of(&[(name, bytes)]);
+    let one = format!("{HEADER}e,1700000000000,login,a\n");
+    assert_eq!(
+        warned_of(&[("none.csv", HEADER), ("one.csv", &one)]),
+        ["no-records: the file has no records"]
+    );
     let ignored = |name: &str, meant: &str| {
         format!("ignored-column: column `{name}` is ignored (did you mean `{meant}`?)")
     };
@@ -131,7 +138,6 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
         [ignored("devce_id", "device_id"), ignored("Group_ID", "group_id")]
     );
     assert_eq!(warned("e.csv", &header("ips,id,txt")), [ignored("txt", "text")]);
-    assert_eq!(warned("e.csv", HEADER), ["no-records: the file has no records"]);
     let json = r#"{"event_time":1700000000000,"kind":"message","account_id":"a"}"#;
     assert_eq!(warned("e.jsonl", json), ["missing-key: no record has `event_id`: all are refused"]);
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;

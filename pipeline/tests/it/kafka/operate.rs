@@ -73,7 +73,8 @@ fn producers_and_readers_sign_in_as_the_stream_does() {
     let Some(bench) = Bench::new("security", 1) else { return };
     bench.send([claim(0, 0)]);
     bench.stream(&["--once"]);
-    fs::write(bench.path("events.csv"), "event_id,event_time,kind,account_id\n").unwrap();
+    let one = "event_id,event_time,kind,account_id\nlast,1707490000000,login,u\n";
+    fs::write(bench.path("events.csv"), one).unwrap();
     let plain = fs::read_to_string(bench.config()).unwrap();
     let rows = [
         ("security.protocol = 'plaintext'", Some(0), ""),
