@@ -27,7 +27,7 @@
 mod allocator;
 mod unseen;
 pub mod diagnostic;
-mod csv_lines;
+mod csv_cells;
 pub mod event;
 pub mod expr;
 pub mod document;

@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Labels, LabelsBuilder};
-use crate::csv_lines::{self, Line};
+use crate::csv_cells::{self, Line};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Pseudonyms, Raw};
 use crate::source::{Compression, Format, format_of, unknown_extension};
@@ -115,14 +115,12 @@ fn find_columns(header: &[&str]) -> Result<[Option<usize>; 7], Vec<BadLabel>> {
 }
 
 fn parse_csv(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec<BadLabel>> {
-    let mut rows = csv_lines::lines(bytes);
+    let mut rows = csv_cells::lines(bytes);
     let Some(header) = rows.next() else { return Err(whole("the file is empty", "文件为空")) };
     let bad =
         |message| vec![BadLabel { line: header.number, span: Some(header.span.clone()), message }];
     let header_cells = header.cells.map_err(bad)?;
-    let names: Vec<Cow<'_, str>> =
-        header_cells.iter().map(|cell| String::from_utf8_lossy(cell)).collect();
-    let names: Vec<&str> = names.iter().map(Cow::as_ref).collect();
+    let names: Vec<&str> = header_cells.iter().map(Cow::as_ref).collect();
     let places = find_columns(&names)?;
     for Line { number, span, cells } in rows {
         let cells = match cells {
@@ -141,8 +139,7 @@ fn parse_csv(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec
                 continue;
             }
         };
-        let cell = |at: usize| std::str::from_utf8(&cells[at]).map_or(Raw::NotUtf8, Raw::Cell);
-        let values = places.map(|place| place.map_or(Raw::Null, cell));
+        let values = places.map(|place| place.map_or(Raw::Null, |at| Raw::Cell(&cells[at])));
         builder.push(values, number, Some(span));
     }
     builder.finish()

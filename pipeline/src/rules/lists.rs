@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::csv_lines;
+use crate::csv_cells;
 use crate::diagnostic::{Diagnostic, Message};
 use crate::expr::{List, Zone};
 
@@ -76,10 +76,8 @@ pub fn read(file: &Path, text: &str, zone: &Zone) -> (List, Vec<Diagnostic>) {
 
 /// The rows of a list, the header first: where each stands, and its cells or why it has none.
 fn rows(text: &str) -> impl Iterator<Item = (Range<usize>, Result<Vec<String>, Message>)> {
-    // Cells are cut out of text at quotes and commas, so that each is text.
-    let owned = |cell: Cow<'_, [u8]>| String::from_utf8_lossy(&cell).into_owned();
-    csv_lines::lines(text.as_bytes()).map(move |line| {
-        (line.span, line.cells.map(|cells| cells.into_iter().map(owned).collect()))
+    csv_cells::lines(text.as_bytes()).map(|line| {
+        (line.span, line.cells.map(|cells| cells.into_iter().map(Cow::into_owned).collect()))
     })
 }
 

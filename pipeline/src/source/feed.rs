@@ -1,6 +1,7 @@
 //! The inputs as a sequence of steps: every file is opened and its header checked before anything
 //! is read, then block after block is handed out to be decoded.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,17 @@ enum Shape {
         max_ahead: i64,
     },
     Parquet(ParquetFile),
+}
+
+impl Shape {
+    /// The names of its columns, where it has columns.
+    fn names(&self) -> &[String] {
+        match self {
+            Shape::Csv { names } => names,
+            Shape::Parquet(file) => file.names(),
+            Shape::JsonLines { .. } | Shape::Frames { .. } => &[],
+        }
+    }
 }
 
 /// Something to be decoded, on any thread.
@@ -139,8 +151,8 @@ pub(super) struct Feed<'a> {
     sources: Vec<Arc<Source>>,
     /// By input: what its keys were, if it is JSON lines.
     seen: Vec<Seen>,
-    /// By input: what all of its records lack, if no event has come of any.
-    lacking: Vec<Lacking>,
+    /// By input: what its records lack.
+    lacks: Vec<Lacks>,
     /// By input: the last offset, if it is a partition of an input log.
     offsets: Vec<Option<u64>>,
     /// Whether the inputs are partitions of an input log, and how far its records may be ahead.
@@ -158,33 +170,41 @@ enum Open {
     Parquet { steps: std::vec::IntoIter<parquet::Rows> },
 }
 
-/// What all records of an input lack so far.
-enum Lacking {
-    /// There was no record.
-    Unknown,
-    /// Each was refused for want of this field.
-    Field(String),
-    /// No one thing.
-    Nothing,
+/// What the records of an input lack.
+#[derive(Default)]
+struct Lacks {
+    /// How many were refused for want of a field, by field.
+    fields: BTreeMap<String, u64>,
+    /// Whether there was any other record.
+    others: bool,
 }
 
-impl Lacking {
+impl Lacks {
     fn see(&mut self, block: &Block) {
-        if block.chunks.iter().any(|chunk| !chunk.is_empty()) {
-            *self = Lacking::Nothing;
-        }
+        self.others |= block.chunks.iter().any(|chunk| !chunk.is_empty());
         for reject in &block.rejects {
-            let field = reject.missing_field();
-            match self {
-                Lacking::Nothing => return,
-                Lacking::Unknown => {
-                    *self =
-                        field.map_or(Lacking::Nothing, |field| Lacking::Field(field.to_owned()));
-                }
-                Lacking::Field(held) if field == Some(held) => {}
-                Lacking::Field(_) => *self = Lacking::Nothing,
+            match reject.missing_field() {
+                None => self.others = true,
+                Some(field) => match self.fields.get_mut(field) {
+                    Some(records) => *records += 1,
+                    None => _ = self.fields.insert(field.to_owned(), 1),
+                },
             }
         }
+    }
+
+    /// Whether each record lacks `field`.
+    fn in_all(&self, field: &str) -> bool {
+        !self.others && self.fields.keys().eq([field])
+    }
+}
+
+/// Whether a source could give its records a value of `field`, as far as its columns say.
+fn gives(source: &Source, seen: &Seen, field: &str) -> bool {
+    match (&source.input.mapping, &source.shape) {
+        (Some(mapping), _) => mapping.gives(field),
+        (None, Shape::JsonLines { keys }) => seen.has(keys, field),
+        (None, shape) => shape.names().iter().any(|name| name == field),
     }
 }
 
@@ -217,7 +237,7 @@ impl<'a> Feed<'a> {
         let mut feed = Feed {
             sources: Vec::new(),
             seen: inputs.iter().map(|_| Seen::default()).collect(),
-            lacking: inputs.iter().map(|_| Lacking::Unknown).collect(),
+            lacks: inputs.iter().map(|_| Lacks::default()).collect(),
             offsets: vec![None; inputs.len()],
             max_ahead,
             warnings: Vec::new(),
@@ -280,7 +300,7 @@ impl<'a> Feed<'a> {
         if let Some(seen) = seen {
             self.seen[source].merge(seen);
         }
-        self.lacking[source].see(block);
+        self.lacks[source].see(block);
     }
 
     /// Checks that a block's offsets follow those before.
@@ -308,37 +328,30 @@ impl<'a> Feed<'a> {
             let message = Message::new("the file has no records", "文件没有记录");
             self.warnings.push(finding(Severity::Warning, "no-records", path, message, None));
         }
-        let names = match &source.shape {
-            Shape::Csv { names } => names.as_slice(),
-            Shape::Parquet(file) => file.names(),
-            Shape::JsonLines { .. } | Shape::Frames { .. } => &[],
-        };
-        if let (None, Lacking::Field(field)) = (&source.input.mapping, &self.lacking[at])
-            && !names.is_empty()
-            && !names.contains(field)
-        {
-            let unknown = names.iter().map(String::as_str);
-            let unknown: Vec<&str> =
-                unknown.filter(|name| self.schema.find(name).is_none()).collect();
-            let missing = columns::missing_column(path, field, &unknown, names);
-            return Err(Failure::Input(vec![missing], Sources::default()));
+        for (field, records) in &self.lacks[at].fields {
+            if gives(&source, &self.seen[at], field) {
+                continue;
+            }
+            let names = source.shape.names();
+            if source.input.mapping.is_none() && !names.is_empty() && self.lacks[at].in_all(field) {
+                let unknown = names.iter().map(String::as_str);
+                let unknown: Vec<&str> =
+                    unknown.filter(|name| self.schema.find(name).is_none()).collect();
+                let missing = columns::missing_column(path, field, &unknown, names);
+                return Err(Failure::Input(vec![missing], Sources::default()));
+            }
+            let message = Message::new(
+                format!("no record has `{field}`: {records} that need it are refused"),
+                format!("所有记录都没有 `{field}`，{records} 条需要它的记录被拒绝"),
+            );
+            self.warnings.push(finding(Severity::Warning, "missing-field", path, message, None));
         }
         let Shape::JsonLines { keys } = &source.shape else { return Ok(()) };
-        if let Lacking::Field(field) = &self.lacking[at] {
-            let message = Message::new(
-                format!("no record has `{field}`: all are refused"),
-                format!("所有记录都没有 `{field}`，均被拒绝"),
-            );
-            self.warnings.push(finding(Severity::Warning, "missing-key", path, message, None));
-        }
         let seen = &self.seen[at];
         let unknown = seen.unknown.iter().map(String::as_str);
         match &source.input.mapping {
             None => {
-                let present = |name: &str| {
-                    let column = keys.names().iter().position(|key| key == name);
-                    column.is_some_and(|column| seen.columns.get(column) == Some(&true))
-                };
+                let present = |name: &str| seen.has(keys, name);
                 self.warnings.extend(columns::slips(path, unknown, &present));
             }
             Some(mapping) => {

@@ -46,6 +46,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether any record had the key.
+    pub(super) fn has(&self, keys: &Keys, name: &str) -> bool {
+        let column = keys.names().iter().position(|key| key == name);
+        column.is_some_and(|column| self.columns.get(column) == Some(&true))
+    }
+
     pub(super) fn merge(&mut self, other: Seen) {
         self.columns.resize(other.columns.len(), false);
         for (seen, other) in self.columns.iter_mut().zip(other.columns) {

@@ -14,8 +14,10 @@ use std::io::{self, Read};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
 use super::log::frames::FRAME_BYTES_MAX;
+use super::csv::slipped;
 use super::reject::RAW_BYTES_MAX;
-use super::{malformed, too_long};
+use super::too_long;
+use crate::csv_cells::{Slip, closing_quote};
 use crate::event::{RECORD_BYTES_MAX, Refusal};
 
 /// After so many lines with a quote that is never closed, no cell runs over lines any more: each
@@ -202,7 +204,7 @@ impl<R: Read> Splitter<R> {
             None if window > RECORD_BYTES_MAX => return self.refuse_long_line(),
             None => window,
         };
-        let refusal = malformed("a quote is opened and never closed");
+        let refusal = slipped(Slip::Unclosed);
         let raw = self.buffer[..line_end.min(RAW_BYTES_MAX)].to_vec();
         let line = self.line;
         self.drop_through_newline(line_end)?;
@@ -289,16 +291,5 @@ pub(super) fn record_end(buffer: &[u8], start: usize, ended: bool) -> Result<usi
             }
             Some(_) => return Err(if whole { Then::Unclosed } else { Then::More }),
         };
-    }
-}
-
-/// The quote that closes a cell whose text starts at `from`; a doubled quote is text.
-pub(super) fn closing_quote(bytes: &[u8], mut from: usize) -> Option<usize> {
-    loop {
-        let quote = from + memchr(b'"', &bytes[from..])?;
-        if bytes.get(quote + 1) != Some(&b'"') {
-            return Some(quote);
-        }
-        from = quote + 2;
     }
 }

@@ -171,6 +171,11 @@ impl Mapping {
         self.extras.iter().map(|extra| (extra.name.as_str(), extra.kind))
     }
 
+    /// Whether it says how `field` gets its value.
+    pub(super) fn gives(&self, field: &str) -> bool {
+        self.fields.iter().any(|(name, _)| name == field)
+    }
+
     /// Where an extra column is declared.
     pub(super) fn extra_span(&self, name: &str) -> Option<Range<usize>> {
         let extra = self.extras.iter().find(|extra| extra.name == name)?;

@@ -104,8 +104,8 @@ fn everything_that_is_wrong_is_said_at_once() {
     );
 }
 
-#[test]
-fn a_name_that_is_nearly_a_fields_is_warned_about() {
+/// What is warned about when the files are read.
+fn warned_of(given: &[(&str, &str)]) -> Vec<String> {
     #[derive(Default)]
     struct Warned(std::sync::Mutex<Vec<String>>);
     impl Progress for Warned {
@@ -113,16 +113,21 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
             self.0.lock().unwrap().extend(warnings.iter().map(shown));
         }
     }
-    let warned_of = |given: &[(&str, &str)]| {
-        let files = Files::new();
-        let write = |(name, bytes): &(&str, &str)| files.write(name, bytes.as_bytes());
-        let inputs: Vec<Input> = given.iter().map(write).collect();
-        let schema = Arc::new(schema(&inputs).unwrap());
-        let warned = Warned::default();
-        read_all(&inputs, &schema, &warned).unwrap();
-        warned.0.into_inner().unwrap()
-    };
-    let warned = |name: &str, bytes: &str| warned_of(&[(name, bytes)]);
+    let files = Files::new();
+    let write = |(name, bytes): &(&str, &str)| files.write(name, bytes.as_bytes());
+    let inputs: Vec<Input> = given.iter().map(write).collect();
+    let schema = Arc::new(schema(&inputs).unwrap());
+    let warned = Warned::default();
+    read_all(&inputs, &schema, &warned).unwrap();
+    warned.0.into_inner().unwrap()
+}
+
+fn warned(name: &str, bytes: &str) -> Vec<String> {
+    warned_of(&[(name, bytes)])
+}
+
+#[test]
+fn a_name_that_is_nearly_a_fields_is_warned_about() {
     let one = format!("{HEADER}e,1700000000000,login,a\n");
     assert_eq!(
         warned_of(&[("none.csv", HEADER), ("one.csv", &one)]),
@@ -139,7 +144,7 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
     );
     assert_eq!(warned("e.csv", &header("ips,id,txt")), [ignored("txt", "text")]);
     let json = r#"{"event_time":1700000000000,"kind":"message","account_id":"a"}"#;
-    assert_eq!(warned("e.jsonl", json), ["missing-key: no record has `event_id`: all are refused"]);
+    assert_eq!(warned("e.jsonl", json), ["missing-field: no record has `event_id`: 1 that need it are refused"]);
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;
     assert_eq!(warned("e.jsonl", json), [ignored("txet", "text")]);
 }
@@ -163,10 +168,18 @@ fn a_column_that_every_record_lacks_is_named() {
     );
     // One that is none of them, refused or not, says that the file is not all amiss.
     for other in [record("y", "login"), record("z", "nothing")] {
-        let mixed = [header, &record("x", "send"), &other].concat();
+        let mixed = [header, &record("x", "send"), &other, &record("v", "send")].concat();
         let read = read("e.csv", mixed.as_bytes(), BLOCK_BYTES).unwrap();
         assert_eq!(refused(&read)[0], "2 missing_field");
+        assert_eq!(
+            warned("e.csv", &mixed),
+            ["missing-field: no record has `amount_fen`: 2 that need it are refused"]
+        );
     }
+    // A column that is there, and empty in some records, is theirs to answer for.
+    let header = "event_id,event_time,kind,account_id,amount_fen\n";
+    let sparse = [header, &record("x", "send"), "y,1700000000000,send,a,\n"].concat();
+    assert_eq!(warned("e.csv", &sparse), [] as [&str; 0]);
 }
 
 #[test]
