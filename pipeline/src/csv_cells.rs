@@ -167,10 +167,9 @@ fn cells_of_line<'b>(line: &'b [u8], cells: &mut Cells) -> Result<Vec<Cow<'b, st
         Message::new("the line has bytes that are not UTF-8", "该行含有非 UTF-8 字节")
     })?;
     cells.read(line).map_err(|slip| match slip {
-        Slip::Unclosed => Message::new(
-            "a quote is opened and not closed on its line",
-            "引号在本行内没有闭合",
-        ),
+        Slip::Unclosed => {
+            Message::new("a quote is opened and not closed on its line", "引号在本行内没有闭合")
+        }
         Slip::InsideCell | Slip::TextAfter => slip.message(),
     })?;
     let cell = |(at, span): (usize, &Span)| {
@@ -193,7 +192,8 @@ mod tests {
     fn read(text: &str) -> Vec<Read<'_>> {
         lines(text.as_bytes())
             .map(|line| {
-                let cells = line.cells.map(|cells| cells.into_iter().map(Cow::into_owned).collect());
+                let cells =
+                    line.cells.map(|cells| cells.into_iter().map(Cow::into_owned).collect());
                 (line.number, &text[line.span], cells.map_err(|message| message.en))
             })
             .collect()

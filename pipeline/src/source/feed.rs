@@ -167,7 +167,7 @@ pub(super) struct Feed<'a> {
 
 enum Open {
     Text { splitter: Box<Splitter<Text>>, disk_bytes: u64, header_due: bool },
-    Parquet { steps: std::vec::IntoIter<parquet::Rows> },
+    Parquet { steps: Box<dyn Iterator<Item = parquet::Rows> + Send> },
 }
 
 /// What the records of an input lack.
@@ -411,7 +411,7 @@ impl<'a> Feed<'a> {
         self.next += 1;
         let framing = match &source.shape {
             Shape::Parquet(file) => {
-                self.open = Some(Open::Parquet { steps: file.steps().into_iter() });
+                self.open = Some(Open::Parquet { steps: Box::new(file.steps()) });
                 return Ok(true);
             }
             Shape::Csv { .. } => Framing::Csv,
@@ -439,6 +439,11 @@ impl<'a> Feed<'a> {
         let metadata = std::fs::metadata(path).map_err(io)?;
         if metadata.is_dir() {
             return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        if !metadata.is_file() {
+            // Its header is read first, and then all of it from the start.
+            let message = "a pipe or device cannot be read twice: write it to a file";
+            return Err(io(io::Error::other(message)));
         }
         self.bytes_total += metadata.len();
         let (shape, target) = match format {

@@ -21,6 +21,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Type as Physical;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType};
 
 use super::mapping::ColumnKind;
@@ -69,6 +70,7 @@ impl ParquetFile {
     pub(super) fn open(path: &Path) -> io::Result<ParquetFile> {
         let file = File::open(path)?;
         let metadata = ArrowReaderMetadata::load(&file, Default::default())?;
+        check_places(metadata.metadata(), file.metadata()?.len())?;
         let metadata = ArrowReaderMetadata::load(&file, texts_as_bytes(&metadata)?)?;
         let names: Vec<String> =
             metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -108,20 +110,22 @@ impl ParquetFile {
         }
     }
 
-    pub(super) fn steps(&self) -> Vec<Rows> {
-        let mut steps = Vec::new();
-        let mut first = 1;
-        for (group, metadata) in self.metadata.metadata().row_groups().iter().enumerate() {
+    /// The parts in which it is read, told one at a time: a damaged number of rows makes no list of them.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Rows> + use<> {
+        let groups = self.metadata.metadata().clone();
+        let mut first = 1u64;
+        (0..groups.num_row_groups()).flat_map(move |group| {
+            let metadata = groups.row_group(group);
             let rows = usize::try_from(metadata.num_rows()).unwrap_or(0);
             let group_bytes = u64::try_from(metadata.compressed_size()).unwrap_or(0);
-            for offset in (0..rows).step_by(STEP_ROWS) {
+            let group_first = first;
+            first = first.saturating_add(rows as u64);
+            (0..rows).step_by(STEP_ROWS).map(move |offset| {
                 let count = STEP_ROWS.min(rows - offset);
-                let disk_bytes = group_bytes * count as u64 / rows as u64;
-                steps.push(Rows { group, offset, first, count, disk_bytes });
-                first += count as u64;
-            }
-        }
-        steps
+                let disk_bytes = (u128::from(group_bytes) * count as u128 / rows as u128) as u64;
+                Rows { group, offset, first: group_first + offset as u64, count, disk_bytes }
+            })
+        })
     }
 
     pub(super) fn decode(&self, path: &Path, rows: &Rows, sink: &mut Sink<'_>) -> io::Result<()> {
@@ -143,6 +147,9 @@ impl ParquetFile {
             self.decode_batch(&batch, at, sink)?;
             at += batch.num_rows() as u64;
         }
+        if at - rows.first != rows.count as u64 {
+            return Err(damaged("it has fewer rows than its footer says"));
+        }
         Ok(())
     }
 
@@ -161,6 +168,38 @@ impl ParquetFile {
         }
         Ok(())
     }
+}
+
+/// Checks what the library takes on trust, or takes for a mistake of the program: where the footer says
+/// that columns stand, and how many rows it says there are.
+fn check_places(metadata: &ParquetMetaData, file_bytes: u64) -> io::Result<()> {
+    let mut rows = 0i64;
+    for group in metadata.row_groups() {
+        rows = rows.saturating_add(group.num_rows());
+        if group.num_rows() < 0 {
+            return Err(damaged("its footer has a negative number of rows"));
+        }
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let place = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+            let end = place.and_then(|(start, bytes)| start.checked_add(bytes));
+            if end.is_none_or(|end| end > file_bytes) {
+                return Err(damaged("its footer places a column outside of the file"));
+            }
+            let is_flat = column.column_descr().max_rep_level() == 0;
+            if is_flat && column.num_values() != group.num_rows() {
+                return Err(damaged("its footer has two numbers of rows"));
+            }
+        }
+    }
+    if rows != metadata.file_metadata().num_rows() {
+        return Err(damaged("its footer has two numbers of rows"));
+    }
+    Ok(())
+}
+
+fn damaged(how: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the Parquet file is damaged: {how}"))
 }
 
 /// Has texts read as the bytes that they are: one that is not UTF-8 would else end the reading, where it

@@ -13,8 +13,8 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::log::frames::FRAME_BYTES_MAX;
 use super::csv::slipped;
+use super::log::frames::FRAME_BYTES_MAX;
 use super::reject::RAW_BYTES_MAX;
 use super::too_long;
 use crate::csv_cells::{Slip, closing_quote};

@@ -50,6 +50,18 @@ fn a_quote_in_a_list_hides_no_row() {
     assert!(!stderr.contains(['\u{1b}', '\u{7}']), "a row cannot speak to the terminal: {stderr}");
 }
 
+/// An input is read twice, which a pipe is not: waiting for its writer would hang.
+#[test]
+fn a_pipe_is_no_input() {
+    let directory = with("rules/README.md", "");
+    let pipe = directory.path().join("events.csv");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let backtest = program(directory.path(), &["backtest", "events.csv", "--out", "out"]).output();
+    let (_, stderr, code) = said(&backtest.unwrap());
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("events.csv") && stderr.contains("write it to a file"), "{stderr}");
+}
+
 /// Neither a terminal that went away nor a full disk turns a mistake into a crash.
 #[test]
 fn exit_codes_hold_where_nothing_can_be_said() {

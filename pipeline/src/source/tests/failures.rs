@@ -144,7 +144,10 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
     );
     assert_eq!(warned("e.csv", &header("ips,id,txt")), [ignored("txt", "text")]);
     let json = r#"{"event_time":1700000000000,"kind":"message","account_id":"a"}"#;
-    assert_eq!(warned("e.jsonl", json), ["missing-field: no record has `event_id`: 1 that need it are refused"]);
+    assert_eq!(
+        warned("e.jsonl", json),
+        ["missing-field: no record has `event_id`: 1 that need it are refused"]
+    );
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;
     assert_eq!(warned("e.jsonl", json), [ignored("txet", "text")]);
 }
