@@ -31,8 +31,17 @@ pub(crate) const MEMO_CHARACTERS: &str = "的一是在不了有和人这中为�
 工也能下过子说产种面而方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小物现实加量都两体制机当使点从业本\
 去把性好应开它合还因由其些然前外天政四日那社义事平形相全表间样与关各重新线内数正心反你明看原又么利比或但质气第向道命此";
 
+/// Whose claims they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Of many senders, groups and devices, with skew.
+    Skewed,
+    /// All from one sender, in one group, on one device.
+    Hot,
+}
+
 /// Writes `events` claims as CSV, spread over `span_ms`.
-pub(crate) fn write(events: u64, span_ms: u64, mut out: impl Write) -> io::Result<()> {
+pub(crate) fn write(events: u64, span_ms: u64, keys: Keys, mut out: impl Write) -> io::Result<()> {
     writeln!(
         out,
         "event_id,event_time,kind,packet_id,group_id,account_id,counterparty_id,device_id,\
@@ -50,11 +59,16 @@ pub(crate) fn write(events: u64, span_ms: u64, mut out: impl Write) -> io::Resul
         let time = START_MS + from as u64 + draw.below((until - from).max(1) as u64);
         let packet = &mut open[draw.below(OPEN_PACKETS as u64) as usize];
         let claimer = packet.next_claimer(&mut draw);
-        write!(out, "e{event},{time},claim,p{},g{},", packet.id, packet.group)?;
-        write!(out, "u{claimer},u{},", packet.sender)?;
-        match shared_device(claimer) {
-            Some(device) => write!(out, "shared{device}")?,
-            None => write!(out, "d{claimer}")?,
+        write!(out, "e{event},{time},claim,p{},", packet.id)?;
+        match (keys, shared_device(claimer)) {
+            (Keys::Hot, _) => write!(out, "g0,u{claimer},hot,hot")?,
+            (Keys::Skewed, device) => {
+                write!(out, "g{},u{claimer},u{},", packet.group, packet.sender)?;
+                match device {
+                    Some(device) => write!(out, "shared{device}")?,
+                    None => write!(out, "d{claimer}")?,
+                }
+            }
         }
         writeln!(out, ",{},{}", 1 + draw.skewed(AMOUNT_FEN_MAX), packet.memo)?;
         if packet.claimers.len() as u64 == packet.shares {
@@ -171,7 +185,7 @@ mod tests {
 
     fn events(count: u64) -> String {
         let mut bytes = Vec::new();
-        write(count, SPAN_MS, &mut bytes).unwrap();
+        write(count, SPAN_MS, Keys::Skewed, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use generate::Keys;
 use measure::{Run, fail};
 
 /// Benchmarks of Hongxian.
@@ -73,6 +74,9 @@ struct Backtest {
     /// Runs of each build; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
+    /// Also run it on as many claims that are all of one sender, in one group, on one device.
+    #[arg(long)]
+    hot: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -152,7 +156,7 @@ fn main() -> ExitCode {
         Command::Stream(stream) => stream::run(&stream),
         Command::Text(text) => text::run(&text),
         Command::Chaos(chaos) => return chaos::run(&chaos),
-        Command::Generate { events, out } => write_events(events, &out),
+        Command::Generate { events, out } => write_events(events, Keys::Skewed, &out),
         Command::Measure { command } => measure::print_measurement(&command),
     };
     match done {
@@ -166,29 +170,34 @@ fn main() -> ExitCode {
 
 fn run_backtest(backtest: &Backtest) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let events = events_file(&backtest.work, backtest.events)?;
-    let mut programs = vec![("this build".to_owned(), backtest.binary.clone())];
+    let input = |keys| events_file(&backtest.work, backtest.events, keys);
+    let events = input(Keys::Skewed)?;
+    let mut programs = vec![("this build".to_owned(), backtest.binary.clone(), events.clone())];
+    if backtest.hot {
+        programs.push(("hot keys".to_owned(), backtest.binary.clone(), input(Keys::Hot)?));
+    }
     if let Some(revision) = &backtest.baseline {
-        programs.push(baseline::build(&root, revision, &backtest.work)?);
+        let (name, binary) = baseline::build(&root, revision, &backtest.work)?;
+        programs.push((name, binary, events.clone()));
     }
     if let Some(binary) = &backtest.baseline_binary {
-        programs.push(("baseline".to_owned(), binary.clone()));
+        programs.push(("baseline".to_owned(), binary.clone(), events));
     }
     let rules = backtest.job.rules(&root, &backtest.work)?;
     // Alternately, so that whatever else the machine does falls on all alike.
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); programs.len()];
     for turn in 1..=backtest.runs {
-        for ((name, binary), runs) in programs.iter().zip(&mut runs) {
+        for ((name, binary, events), runs) in programs.iter().zip(&mut runs) {
             eprintln!("run {turn} of {}: {name}", backtest.runs);
             let out = backtest.work.join("run");
-            runs.push(measure::backtest(binary, &events, &rules, backtest.workers, &out)?);
+            runs.push(measure::backtest(binary, events, &rules, backtest.workers, &out)?);
         }
     }
-    for ((name, _), runs) in programs.iter().zip(&runs) {
+    for ((name, ..), runs) in programs.iter().zip(&runs) {
         check_runs(name, runs, backtest.events)?;
     }
     let columns: Vec<(String, Vec<Run>)> =
-        programs.into_iter().map(|(name, _)| name).zip(runs).collect();
+        programs.into_iter().map(|(name, ..)| name).zip(runs).collect();
     let job = table::Job {
         name: backtest.job.name(),
         events: backtest.events,
@@ -216,21 +225,24 @@ fn check_runs(name: &str, runs: &[Run], events: u64) -> Result<(), String> {
 }
 
 /// The benchmark's events in the folder `work`, made if they are not there.
-fn events_file(work: &Path, events: u64) -> Result<PathBuf, String> {
+fn events_file(work: &Path, events: u64, keys: Keys) -> Result<PathBuf, String> {
     fs::create_dir_all(work).map_err(fail(work))?;
-    let path = work.join(format!("events-{events}.csv"));
+    let path = work.join(match keys {
+        Keys::Skewed => format!("events-{events}.csv"),
+        Keys::Hot => format!("events-{events}-hot.csv"),
+    });
     if !path.exists() {
         eprintln!("making {}", path.display());
-        write_events(events, &path)?;
+        write_events(events, keys, &path)?;
     }
     Ok(path)
 }
 
 /// Writes under another name first, so that an interrupted run leaves no half file to be reused.
-fn write_events(events: u64, out: &Path) -> Result<(), String> {
+fn write_events(events: u64, keys: Keys, out: &Path) -> Result<(), String> {
     let partial = out.with_extension("partial");
     let file = fs::File::create(&partial).map_err(fail(&partial))?;
-    generate::write(events, generate::SPAN_MS, std::io::BufWriter::with_capacity(1 << 20, file))
-        .map_err(fail(&partial))?;
+    let file = std::io::BufWriter::with_capacity(1 << 20, file);
+    generate::write(events, generate::SPAN_MS, keys, file).map_err(fail(&partial))?;
     fs::rename(&partial, out).map_err(fail(out))
 }

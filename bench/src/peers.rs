@@ -10,6 +10,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::generate::Keys;
 use crate::measure::{self, Measured, fail};
 use crate::table::{cores, grouped, median, shown};
 
@@ -148,7 +149,7 @@ struct Paths<'a> {
 
 impl Paths<'_> {
     fn new(peers: &Peers) -> Result<Paths<'_>, String> {
-        let events = crate::events_file(&peers.work, peers.events)?;
+        let events = crate::events_file(&peers.work, peers.events, Keys::Skewed)?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
         Ok(Paths { peers, root, events, run: peers.work.join("peers-run") })
     }

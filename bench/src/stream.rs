@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::generate::{self, START_MS};
+use crate::generate::{self, Keys, START_MS};
 use crate::measure::fail;
 
 /// Partitions of the input topic.
@@ -163,7 +163,8 @@ impl Stream {
             let file = fs::File::create(&partial).map_err(fail(&partial))?;
             let out = std::io::BufWriter::with_capacity(1 << 20, file);
             let span = self.seconds * 1_000;
-            generate::write(rate * self.seconds, span, out).map_err(fail(&partial))?;
+            generate::write(rate * self.seconds, span, Keys::Skewed, out)
+                .map_err(fail(&partial))?;
             fs::rename(&partial, &path).map_err(fail(&path))?;
         }
         Ok(path)
