@@ -20,14 +20,14 @@ pub(crate) const ROWS: &[Row] = &[Row {
     name: "devices.claim_latency_spread_24h",
     kind: RowKind::Double,
     doc: "population standard deviation of the times from sending to claim \
-          (devices.claim_latency_ms, which is null 72 hours after a packet's last event) of all \
+          (devices.claim_latency_ms, which is null where the packet is forgotten) of all \
           claims on this device in 24 hours, this one included",
-    doc_zh: "24小时内在本设备上领取红包的时延(devices.claim_latency_ms,红包最后一个事件72小时后为空)\
+    doc_zh: "24小时内在本设备上领取红包的时延(devices.claim_latency_ms,红包不再记得时为空)\
              的总体标准差(含本次)",
     unit: "ms",
     misleads: "people are seconds apart and programs a few milliseconds, but two claims that happen \
                to be alike are too; null without a device or a claim of a packet whose sending was \
-               seen; a claim more than 72 hours after its packet's event before it does not count, \
+               seen; a claim of a packet that is forgotten does not count, \
                and a reused packet id makes one look slow",
 }];
 

@@ -79,8 +79,8 @@ pub(super) const PACKET: &[Row] = &[
                  红包在最后一个事件72小时后即不再记得,尚无有效领取或退款(packet.outcome 无异议)的可能仍待开启,再晚193小时2秒",
         unit: "ms",
         misleads: "a timed packet is sent before it can be claimed; null on all but claims, where \
-                   the sending was not seen, and on a claim more than 72 hours after the packet's \
-                   event before it; an id that is used again sooner makes claims look slow; \
+                   the sending was not seen, and on a claim that comes when the packet is \
+                   forgotten; an id that is used again sooner makes claims look slow; \
                    negative where the claim's clock was behind",
     },
 ];

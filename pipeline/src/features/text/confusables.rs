@@ -69,6 +69,8 @@ pub(super) const FOLDS: &[(char, &str)] = &[
     ('户', "戸"),
     ('日', "曰"),
     ('没', "莈"),
+    // Taiwan writes 躺著 for 躺着; 著 stays itself where traditional characters are simplified.
+    ('着', "著"),
     ('牛', "牜"),
     ('红', "荭"),
     ('群', "峮"),
@@ -98,7 +100,6 @@ pub(super) const FOLDS: &[(char, &str)] = &[
 pub(super) const ENCLOSED_LETTERS: &[u32] = &[
     0x1F150, // negative circled
     0x1F170, // negative squared
-    0x1F1E6, // regional indicators, the halves of flags
 ];
 
 /// Runs of enclosed numbers that NFKC leaves alone: first code point, first number, last number.
@@ -120,9 +121,10 @@ pub(super) const DECIMAL_ZEROS: &[char] = &[
     '\u{17E0}', '\u{1810}',
 ];
 
-/// Letters by their Unicode class that people use as decoration: strokes, and fillers without ink.
+/// What stands for letters by Unicode and decorates words for people: strokes, signs that are not
+/// read out, and fillers without ink.
 pub(super) const DECORATION: &[char] =
-    &['丶', '丨', '丿', '\u{115F}', '\u{1160}', '\u{3164}', '\u{FFA0}'];
+    &['丶', '丨', '丿', '™', '℠', '№', '℃', '℉', '\u{115F}', '\u{1160}', '\u{3164}', '\u{FFA0}'];
 
 /// Whether a character that is stripped also leaves no ink of its own: zero-width and format
 /// characters and combining marks. Two letters with only such characters between them touch.

@@ -170,7 +170,8 @@ fn read_units(table: &Normaliser, text: &str, scratch: &mut SoundScratch) {
     units.clear();
     let mut at = 0;
     while at < letters.len() {
-        let is_word = |unit: &Unit| is_letter(unit.sound);
+        // The halves of flags sound like letters and are part of no word.
+        let is_word = |unit: &Unit| is_letter(unit.sound) && unit.symbol != SKIP;
         let mut end = at + 1;
         if is_word(&letters[at]) {
             while letters.get(end).is_some_and(|unit| is_word(unit) && !unit.apart) {
@@ -180,6 +181,7 @@ fn read_units(table: &Normaliser, text: &str, scratch: &mut SoundScratch) {
             word.extend(letters[at..end].iter().map(|unit| b'a' - 1 + unit.sound as u8));
             let cut = Syllables::get().cut_into(word, &mut cuts);
             for &(sound, length) in &cuts[..cut] {
+                let length = usize::from(length);
                 let (head, tail) = (letters[at], letters[at + length - 1]);
                 let class = Class::Other;
                 units.push(Unit { sound, symbol: SKIP, end: tail.end, class, ..head });

@@ -17,6 +17,7 @@ const LOOKALIKE_SYMBOLS_MIN: usize = 3;
 /// Groups of characters that readers take for one another, and that are words of their own.
 const LOOKALIKES: &[&str] = &[
     "人入",
+    "三参",
     "末未",
     "土士",
     "干千于",

@@ -207,7 +207,7 @@ impl Folds {
 
     /// The symbols of one character: none if it is skipped.
     fn symbols(&self, c: char) -> Vec<Symbol> {
-        if is_invisible(c) {
+        if is_invisible(c) || DECORATION.contains(&c) || self.pictures.contains_key(&c) {
             return Vec::new();
         }
         if let Some(number) = self.numbers.get(&c) {
@@ -292,7 +292,7 @@ mod tests {
         let rows = [
             ("ABC xyz", "abcxyz"),
             ("ＡＢＣ１２３", "abc123"),
-            ("ⒶⓤⒸ🅥🆇🄰⒦🇶", "aucvxakq"),
+            ("ⒶⓤⒸ🅥🆇🄰⒦", "aucvxak"),
             ("𝐐𝐐 ᵛˣ Ⅴ ㏂", "qqvxvam"),
             ("é ñ ü v̈ x̿", "enuvx"),
             ("аррӏе νχ ᑫᑫ զզ ǫǫ", "applevxqqqqqq"),
@@ -307,6 +307,8 @@ mod tests {
             ("丅汾 曰 硪 嶶信", "下汾日我微信"),
             ("微\u{200b}信\u{feff}·*❤💰、，红\u{ad}包", "微信红包"),
             ("加丶微丨信", "加微信"),
+            ("加🇨🇳微™信 №1 30℃ ㊗ℹ️", "加微信130"),
+            ("躺著 躺着", "躺着躺着"),
             ("⽜⾦", "牛金"),
             ("㍿", "株式会社"),
             ("日本語カタカナ 한국어", "日本语カタカナ한국어"),

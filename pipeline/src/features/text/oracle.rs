@@ -261,7 +261,7 @@ fn sounded(text: &[Piece]) -> Vec<Sounded> {
             end += 1;
         }
         let word: String = each[at..end].iter().map(|one| one.sound.as_str()).collect();
-        let cuts = if each[at].letter && word.len() <= 32 { cut(&word) } else { None };
+        let cuts = if each[at].letter && word.len() <= 128 { cut(&word) } else { None };
         match cuts {
             Some(cuts) => {
                 let mut place = at;

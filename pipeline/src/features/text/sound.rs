@@ -23,9 +23,8 @@ const SYLLABLES_FROM: Sound = 32;
 /// All sounds are below. Standard Chinese has about 410 syllables without tones.
 pub(super) const SOUNDS_MAX: Sound = 512;
 
-/// The longest Latin word that is tried as pinyin, in letters: five or six syllables. Longer ones
-/// are web addresses and codes.
-pub(super) const WORD_LETTERS_MAX: usize = 32;
+/// The longest Latin word that is tried as pinyin, in letters: a sentence of some 30 syllables.
+pub(super) const WORD_LETTERS_MAX: usize = 128;
 
 /// What the ten digits are called.
 const DIGITS: [&str; 10] = ["ling", "yi", "er", "san", "si", "wu", "liu", "qi", "ba", "jiu"];
@@ -156,11 +155,14 @@ impl Syllables {
         self.second.get(&char::from_u32(symbol)?).copied()
     }
 
-    /// The sound of a syllable.
+    /// The sound of a syllable, or of a Latin letter by itself.
     ///
     /// # Panics
     /// If there is no such syllable: the names stand in tables of this program.
     pub(super) fn named(&self, name: &str) -> Sound {
+        if let [letter @ b'a'..=b'z'] = name.as_bytes() {
+            return self.of(Symbol::from(*letter));
+        }
         *self.by_name.get(name).unwrap_or_else(|| panic!("{name} is no syllable"))
     }
 
@@ -170,7 +172,7 @@ impl Syllables {
     pub(super) fn cut_into(
         &self,
         word: &[u8],
-        cuts: &mut [(Sound, usize); WORD_LETTERS_MAX],
+        cuts: &mut [(Sound, u8); WORD_LETTERS_MAX],
     ) -> usize {
         if word.len() > WORD_LETTERS_MAX || word.len() < 2 {
             return 0;
@@ -194,7 +196,7 @@ impl Syllables {
         let (mut start, mut count) = (0, 0);
         while start < word.len() && best[start].0 != u8::MAX {
             let (_, length, sound) = best[start];
-            cuts[count] = (sound, usize::from(length));
+            cuts[count] = (sound, length);
             start += usize::from(length);
             count += 1;
         }
@@ -228,9 +230,9 @@ mod tests {
         let count = syllables.cut_into(word.as_bytes(), &mut cuts);
         let mut at = 0;
         let each = cuts[..count].iter().map(|(sound, length)| {
-            let piece = &word[at..at + length];
+            let piece = &word[at..at + usize::from(*length)];
             assert_eq!(syllables.named(piece), *sound);
-            at += length;
+            at += piece.len();
             piece
         });
         each.collect::<Vec<_>>().join(" ")
@@ -252,6 +254,10 @@ mod tests {
             ("telegram", ""),
             ("usdt", ""),
             ("hongb", ""),
+            (
+                "jintianwanshangyiqiwanhongbaosaoleiba",
+                "jin tian wan shang yi qi wan hong bao sao lei ba",
+            ),
             ("a", ""),
             ("", ""),
         ];

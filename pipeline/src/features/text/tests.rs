@@ -124,6 +124,10 @@ fn evasions_hit() {
         ("上丅分", "上下分 folded 0..3"),
         ("上-下-分", "上下分 skipped 0..5"),
         ("双色球投注不玩，玩六合彩投注", "六合彩 exact 9..12; 投注 exact 12..14"),
+        // A flag is a picture, though its halves stand for letters.
+        ("红🇨🇳包🇨🇳扫雷", "红包扫雷 skipped 0..8"),
+        ("加🇻🇽", "加vx homophones 0..3"),
+        ("➕vx", "加vx homophone 0..3; vx exact 1..3"),
         // Look-alikes within a phrase.
         ("兔死号", "免死号 folded 0..3"),
         ("红包扫霄", "红包扫雷 folded 0..4"),

@@ -56,6 +56,7 @@ pub(super) const PIECES: &[Piece] = &[
     ('⒒', "11", true, "yi yi"),
     ('🐮', "", true, "niu"),
     ('🧧', "", true, "hong bao"),
+    ('🇳', "", true, "n"),
     ('*', "", true, ""),
     (' ', "", true, ""),
     ('，', "", true, ""),
