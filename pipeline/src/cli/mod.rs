@@ -196,7 +196,13 @@ pub fn main() -> ExitCode {
     match done.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            to_stderr(&failure.render(shown.lang, shown.color));
+            let why = failure.render(shown.lang, shown.color);
+            // Who reads a log by machine reads how it ended there too.
+            if tracing::dispatcher::has_been_set() && !std::io::stderr().is_terminal() {
+                tracing::error!("{}", why.trim_end());
+            } else {
+                to_stderr(&why);
+            }
             ExitCode::from(failure.exit_code())
         }
     }

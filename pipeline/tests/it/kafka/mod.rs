@@ -31,20 +31,35 @@ use self::bench::{Bench, PATIENCE, hongxian};
 /// Brokers that are away are told of while they are waited for, and in the end it is their fault.
 #[test]
 fn brokers_that_are_away_are_waited_for_and_then_given_up() {
+    let said = without_brokers("");
+    assert!(said.contains("no broker at 127.0.0.1:1 answers yet"), "{said}");
+    assert!(said.contains("no broker at 127.0.0.1:1 answered within"), "{said}");
+}
+
+/// Who serves HTTP is read by machines: each line is JSON, and the last says why it ended.
+#[test]
+fn a_service_logs_why_it_ended() {
+    let said = without_brokers("[http]\nlisten = '127.0.0.1:0'\nlabels = 'e'\nholds = 'f'\n");
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().expect("it said something");
+    assert_eq!(last["level"], "ERROR", "{said}");
+    let why = last["fields"]["message"].as_str().unwrap();
+    assert!(why.contains("no broker at 127.0.0.1:1 answered within"), "{said}");
+}
+
+/// What a stream says whose brokers are away.
+fn without_brokers(more: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("stream.toml");
-    fs::write(
-        &config,
-        "brokers = '127.0.0.1:1'\nconnect_limit = '3s'\n[topics]\ninput = ['a']\noutput = 'b'\n\
-         dead_letter = 'c'\ncontrol = 'd'\n",
-    )
-    .unwrap();
+    let text = "brokers = '127.0.0.1:1'\nconnect_limit = '3s'\n[topics]\ninput = ['a']\noutput = 'b'\n\
+                dead_letter = 'c'\ncontrol = 'd'\n";
+    fs::write(&config, format!("{text}{more}")).unwrap();
     let output = hongxian().arg("stream").arg(&config).args(["--once", "--lang", "en"]).output();
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("no broker at 127.0.0.1:1 answers yet"), "{said}");
-    assert!(said.contains("no broker at 127.0.0.1:1 answered within"), "{said}");
+    said
 }
 
 /// A mistake of the configuration is shown where it stands, with what was meant.
