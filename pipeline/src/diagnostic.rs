@@ -119,6 +119,11 @@ impl Sources {
         self.texts.get(path).map(String::as_str)
     }
 
+    /// Every file's path and text, in order of the path.
+    pub fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.texts.iter().map(|(path, text)| (path.as_path(), text.as_str()))
+    }
+
     /// Adds all texts of another.
     pub fn extend(&mut self, other: Sources) {
         self.texts.extend(other.texts);

@@ -2,6 +2,7 @@
 //! mistakes of all files are said at once.
 
 mod calendars;
+mod categories;
 mod params;
 mod person;
 mod truth;
@@ -33,6 +34,7 @@ pub(super) fn compile(
     checker.conditions();
     let rules = files.rules.iter().filter_map(|file| checker.rule(file)).collect();
     checker.calendars();
+    checker.categories();
     let found = checker.found;
     files.found.extend(found);
     rules

@@ -91,6 +91,11 @@ impl Files {
         Ok(files)
     }
 
+    /// The folder of phrases, whether or not it is there.
+    pub(super) fn phrases_folder(&self) -> PathBuf {
+        self.directory.join("text").join(PHRASES)
+    }
+
     /// The path of `features.toml`, whether or not it is there.
     pub(super) fn features_file(&self) -> PathBuf {
         self.directory.join("features.toml")
@@ -251,7 +256,7 @@ impl Files {
     }
 
     fn read_phrases(&mut self) {
-        let folder = self.directory.join("text").join(PHRASES);
+        let folder = self.phrases_folder();
         let (mut files, mut wrong) = text::read_directory(&folder);
         for (path, text) in &files {
             self.sources.add(path, text.clone());

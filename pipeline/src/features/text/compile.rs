@@ -78,6 +78,9 @@ fn compile(
         let Some(entry) = entry_of(&line, category.map(|at| at as u16), &mut runs, mistakes) else {
             continue;
         };
+        if [&entry].into_iter().chain(&entry.parts).any(|one| one.grades.is_empty()) {
+            mistakes.push(never_hits(&line));
+        }
         let mut key: Vec<_> = entry.parts.iter().map(|part| part.runs.clone()).collect();
         key.sort();
         let key = (category, entry.runs.clone(), key);
@@ -92,7 +95,7 @@ fn compile(
 }
 
 /// What stands between the parts of a phrase that need not stand together.
-const AND: &str = "&&";
+pub(super) const AND: &str = "&&";
 
 /// The entry of a line; none, and a mistake, if it cannot be one.
 fn entry_of(
@@ -192,6 +195,19 @@ fn too_short(line: &PhraseLine) -> Diagnostic {
         "标点、空格和表情在短语和文本中都会被跳过;单个字符几乎处处命中",
     );
     error("phrase-too-short", line, message).with_hint(Some(hint))
+}
+
+fn never_hits(line: &PhraseLine) -> Diagnostic {
+    let message = Message::new(
+        "no grade is left of this phrase, so that it never hits",
+        "该短语没有剩下任何等级,永远不会命中",
+    );
+    let hint = Message::new(
+        "its line and its section take all away: name one that counts, as in `grades=exact`; \
+         `!` before it, not a grade, switches a phrase off",
+        "本行与类别行去掉了全部等级:请写明要计的等级,例如 grades=exact;停用短语请在前面加 !,而不是去掉等级",
+    );
+    error("grades-none", line, message).with_hint(Some(hint))
 }
 
 fn repeated(line: &PhraseLine, file: &Path, number: usize, text: &str) -> Diagnostic {

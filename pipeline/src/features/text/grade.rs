@@ -84,6 +84,11 @@ impl Grades {
         self.contains(Grade::Homophone) || self.contains(Grade::Homophones)
     }
 
+    /// Whether it accepts nothing.
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) fn names(self) -> String {
         let accepted = Grade::ALL.into_iter().filter(|grade| self.contains(*grade));
         accepted.map(Grade::name).collect::<Vec<_>>().join(",")
@@ -98,18 +103,33 @@ pub(super) struct GradeChoice {
     less: Grades,
 }
 
+/// What is wrong with the value of an option `grades=`: a part and its place in the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GradeMistake<'v> {
+    /// It names no grade.
+    Unknown(usize, &'v str),
+    /// It names one that was named before.
+    Twice(usize, &'v str),
+    /// Some parts have a sign, and some have none.
+    Mixed,
+}
+
 impl GradeChoice {
-    /// Reads `exact,folded` or `+homophone,-skipped`; the place in `value` of the first part that
-    /// names no grade is an error. What only adds and takes away changes `before`, which is what
-    /// the section says.
-    pub(super) fn read(value: &str, before: GradeChoice) -> Result<GradeChoice, (usize, &str)> {
-        let mut only = None;
+    /// Reads `exact,folded` or `+homophone,-skipped`. What only adds and takes away changes
+    /// `before`, which is what the section says.
+    pub(super) fn read(value: &str, before: GradeChoice) -> Result<GradeChoice, GradeMistake<'_>> {
+        let (mut only, mut named) = (Grades::default(), Grades::default());
         let mut choice = before;
         let mut at = 0;
         for part in value.split(',') {
             let name = part.strip_prefix(['+', '-']).unwrap_or(part);
-            let grade = Grade::named(name).ok_or((at + part.len() - name.len(), name))?;
-            let bit = Grades(0).with(grade).0;
+            let place = at + part.len() - name.len();
+            let grade = Grade::named(name).ok_or(GradeMistake::Unknown(place, name))?;
+            if named.contains(grade) {
+                return Err(GradeMistake::Twice(place, name));
+            }
+            named = named.with(grade);
+            let bit = Grades::default().with(grade).0;
             match part.as_bytes()[0] {
                 b'+' => {
                     choice.more.0 |= bit;
@@ -119,13 +139,16 @@ impl GradeChoice {
                     choice.less.0 |= bit;
                     choice.more.0 &= !bit;
                 }
-                _ => only = Some(only.unwrap_or_default()).map(|grades: Grades| grades.with(grade)),
+                _ => only = only.with(grade),
             }
             at += part.len() + 1;
         }
-        match only {
-            Some(only) => Ok(GradeChoice { only: Some(only), ..GradeChoice::default() }),
-            None => Ok(choice),
+        if only.is_empty() {
+            Ok(choice)
+        } else if only == named {
+            Ok(GradeChoice { only: Some(only), ..GradeChoice::default() })
+        } else {
+            Err(GradeMistake::Mixed)
         }
     }
 

@@ -47,7 +47,7 @@ pub use matcher::{Hit, Lexicon, Scratch};
 pub use memo::Bet;
 pub use phrases::{
     Boundary, CATEGORIES_MAX, CATEGORY_BYTES_MAX, PARTS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX,
-    WEIGHT_DEFAULT, WEIGHT_MAX,
+    WEIGHT_DEFAULT, WEIGHT_MAX, categories_named,
 };
 pub(crate) use reader::Reader;
 pub use symbols::BREAK;
@@ -93,6 +93,11 @@ const CATEGORIES: [Category; 5] = [
         misleads: "warnings against fraud quote what they warn of",
     },
 ];
+
+/// Whether every lexicon has this category, whatever its phrases.
+pub fn has_always(category: &str) -> bool {
+    CATEGORIES.iter().any(|one| one.name == category)
+}
 
 /// A text feature as the catalogue lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]

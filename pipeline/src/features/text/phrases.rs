@@ -9,12 +9,18 @@
 //! 福利 && 尾数                              both somewhere in one text
 //! !扫雷游戏                                an allow-phrase: what it covers is no hit
 //! ```
+//!
+//! What only looks like one of these, such as an option that nothing separates from its phrase, is
+//! a mistake (`slips`): read as a phrase it would hit nothing, and nobody would be told.
 
-use std::path::PathBuf;
+mod slips;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Message, did_you_mean};
 
-use super::grade::{Grade, GradeChoice};
+use super::grade::{Grade, GradeChoice, GradeMistake};
 
 /// The largest weight of a phrase, the same as the largest score of a rule.
 pub const WEIGHT_MAX: u32 = 1000;
@@ -75,7 +81,7 @@ pub(super) struct PhraseLine {
     pub(super) boundary: Boundary,
     pub(super) file: PathBuf,
     /// The bytes of the phrase in its file.
-    pub(super) span: std::ops::Range<usize>,
+    pub(super) span: Range<usize>,
     /// The line in its file, from 1.
     pub(super) line: usize,
 }
@@ -100,23 +106,29 @@ impl Default for Defaults {
     }
 }
 
-/// Reads the lines of one file; mistakes are added to `mistakes` and their lines left out.
+/// Reads the lines of one file; mistakes are added to `mistakes` and their lines left out, but for
+/// those that name a category: what reads it is not wrong as well.
 pub(super) fn read_file(
-    file: &std::path::Path,
+    file: &Path,
     text: &str,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Vec<PhraseLine> {
-    let mut reader = Reader { file, mistakes, defaults: Defaults::default() };
-    let mut lines = Vec::new();
-    let mut offset = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        let piece = Piece { text: line, at: offset }.trimmed();
-        offset += line.len();
-        if !piece.text.is_empty() && !piece.text.starts_with('#') {
-            lines.extend(reader.line(piece, number + 1));
-        }
-    }
-    lines
+    let mut named = Vec::new();
+    let mut reader = Reader { file, mistakes, named: &mut named, defaults: Defaults::default() };
+    reader.file(text)
+}
+
+/// Every place of a phrase file that names a category, and its bytes.
+pub fn categories_named(text: &str) -> Vec<(String, Range<usize>)> {
+    let (mut named, mut mistakes) = (Vec::new(), Vec::new());
+    let mut reader = Reader {
+        file: Path::new(""),
+        mistakes: &mut mistakes,
+        named: &mut named,
+        defaults: Defaults::default(),
+    };
+    reader.file(text);
+    named
 }
 
 /// Part of a file's text and where it begins.
@@ -135,7 +147,7 @@ impl<'t> Piece<'t> {
         Piece { text: start.trim_end_matches(blank), at }
     }
 
-    fn span(self) -> std::ops::Range<usize> {
+    fn span(self) -> Range<usize> {
         self.at..self.at + self.text.len()
     }
 
@@ -171,21 +183,41 @@ impl<'t> Piece<'t> {
 }
 
 struct Reader<'r> {
-    file: &'r std::path::Path,
+    file: &'r Path,
     mistakes: &'r mut Vec<Diagnostic>,
+    /// The categories that were named, and where.
+    named: &'r mut Vec<(String, Range<usize>)>,
     defaults: Defaults,
 }
 
 impl Reader<'_> {
+    fn file(&mut self, text: &str) -> Vec<PhraseLine> {
+        let mut lines = Vec::new();
+        let mut offset = 0;
+        for (number, line) in text.split_inclusive('\n').enumerate() {
+            let piece = Piece { text: line, at: offset }.trimmed();
+            offset += line.len();
+            if !piece.text.is_empty() && !piece.text.starts_with('#') {
+                lines.extend(self.line(piece, number + 1));
+            }
+        }
+        lines
+    }
+
     fn line(&mut self, line: Piece<'_>, number: usize) -> Option<PhraseLine> {
+        let line = self.without_comment(line)?;
         if line.text.starts_with('[') {
             self.header(line);
             return None;
         }
+        if self.other_brackets(line) {
+            return None;
+        }
         let (head, options) = line.split_options();
-        let allowed = head.text.starts_with('!');
-        let phrase = if allowed { head.after(1).trimmed() } else { head };
-        if phrase.text.chars().count() > PHRASE_CHARS_MAX {
+        let (head, mut plain) = self.separated(head);
+        let (phrase, allowed) = self.without_mark(head);
+        plain = plain && self.joined(phrase) && self.alone(phrase);
+        if plain && phrase.text.chars().count() > PHRASE_CHARS_MAX {
             self.error(
                 "phrase-too-long",
                 phrase,
@@ -199,7 +231,7 @@ impl Reader<'_> {
         } else {
             let mut own = self.defaults.clone();
             let fine = self.options(options, &mut own);
-            if own.category.is_none() && fine {
+            if own.category.is_none() && fine && plain {
                 self.error(
                     "phrase-without-category",
                     phrase,
@@ -239,7 +271,9 @@ impl Reader<'_> {
         let (name, options) = line.before(inside.len()).after(1).trimmed().split_options();
         let mut defaults = Defaults::default();
         self.options(options, &mut defaults);
-        let category = if self.category(name) { name.text } else { NAMELESS };
+        let (name, plain) = self.separated(name);
+        let fine = (plain || is_spelled(name.text)) && self.category(name);
+        let category = if fine { name.text } else { NAMELESS };
         self.defaults = Defaults { category: Some(category.to_owned()), ..defaults };
     }
 
@@ -327,22 +361,38 @@ impl Reader<'_> {
         match GradeChoice::read(value.text, into.grades) {
             Ok(choice) => {
                 into.grades = choice;
-                true
+                return true;
             }
-            Err((at, name)) => {
+            Err(GradeMistake::Unknown(at, name)) => {
                 let piece = Piece { text: name, at: value.at + at };
                 self.unknown("grade", "等级", piece, &Grade::ALL.map(Grade::name));
-                false
             }
+            Err(GradeMistake::Twice(at, name)) => self.error(
+                "grade-twice",
+                Piece { text: name, at: value.at + at },
+                format!("`{name}` is named twice: name each grade once"),
+                format!("等级 {name} 写了两次:每个等级只写一次"),
+            ),
+            Err(GradeMistake::Mixed) => self.slip(
+                "grades-mixed",
+                value,
+                Message::new(
+                    "grades are a list, or each has a `+` or `-`: not both",
+                    "等级要么是列表,要么每项前都带 + 或 -,两种写法不能混用",
+                ),
+                Message::new(
+                    "`exact,folded` takes these alone; `+homophone,-skipped` changes what is usual",
+                    "exact,folded 表示只取这些等级;+homophone,-skipped 表示在默认等级上增减",
+                ),
+            ),
         }
+        false
     }
 
     /// Whether a name can be a category's; it becomes the name of a feature.
     fn category(&mut self, name: Piece<'_>) -> bool {
         let text = name.text;
-        let spelled = text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-            && text.len() <= CATEGORY_BYTES_MAX;
+        let spelled = is_spelled(text);
         if !spelled {
             self.error(
                 "category-name",
@@ -361,6 +411,8 @@ impl Reader<'_> {
                 format!("text.{text} 已是另一个特征的名称"),
             );
             return false;
+        } else {
+            self.named.push((text.to_owned(), name.span()));
         }
         spelled
     }
@@ -392,4 +444,16 @@ impl Reader<'_> {
         let message = Message::new(en, zh);
         self.mistakes.push(Diagnostic::error(code, self.file, Some(piece.span()), message));
     }
+
+    fn slip(&mut self, code: &'static str, piece: Piece<'_>, message: Message, hint: Message) {
+        let found = Diagnostic::error(code, self.file, Some(piece.span()), message);
+        self.mistakes.push(found.with_hint(Some(hint)));
+    }
+}
+
+/// Whether a category can be spelt so.
+fn is_spelled(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name.len() <= CATEGORY_BYTES_MAX
 }

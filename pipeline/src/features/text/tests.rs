@@ -448,3 +448,83 @@ fn an_option_that_is_said_twice_is_a_mistake() {
     let mistakes = made("[own]\n扫雷 | weight=3 weight=4\n").err().unwrap_or_default();
     assert_eq!(mistakes.iter().map(|one| one.code).collect::<Vec<_>>(), ["option-twice"]);
 }
+
+/// The mistakes of a file as `line:column code (hint)`.
+fn told(text: &str) -> Vec<String> {
+    let mistakes = made(text).err().unwrap_or_default();
+    let mut sources = Sources::default();
+    sources.add("made.txt", text);
+    let one = |one: &serde_json::Value| {
+        let word = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        assert!(!word("message_zh").is_empty() && word("hint").is_empty() == one["hint"].is_null());
+        format!("{}:{} {} ({})", one["line"], one["column"], word("code"), word("hint"))
+    };
+    to_json(&mistakes, &sources).as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+fn what_only_looks_like_syntax_is_a_mistake() {
+    let rows = [
+        ("！扫雷游戏", "1 full-width-mark", "did you mean `!扫雷游戏`?"),
+        ("＃ 注释", "1 full-width-mark", "did you mean `# 注释`?"),
+        ("赌场|weight=40", "3 option-not-separated", "did you mean `赌场 | weight=40`?"),
+        ("赌场| weight=40", "3 option-not-separated", "did you mean `赌场 | weight=40`?"),
+        ("赌场 ｜ weight=40", "4 option-not-separated", "did you mean `赌场 | weight=40`?"),
+        ("赌局 weight=40", "4 option-not-separated", "did you mean `赌局 | weight=40`?"),
+        ("赌局 wieght = 40", "4 option-not-separated", "did you mean `赌局 | wieght = 40`?"),
+        ("赌局grades＝exact", "3 option-not-separated", "did you mean `赌局 | grades＝exact`?"),
+        ("!赌局|boundary=none", "4 option-not-separated", "did you mean `!赌局 | boundary=none`?"),
+        ("| weight=40", "1 option-not-separated", "before it stands a phrase"),
+        ("福利 || 尾数", "4 option-not-separated", "joined by ` && `; for either of two"),
+        ("红包扫雷 | ", "6 option-missing", "leave the bar out"),
+        ("[dice|weight=40]", "6 option-not-separated", "did you mean `dice | weight=40`?"),
+        ("扫雷 | grades=exact,+folded", "13 grades-mixed", "`exact,folded` takes these alone"),
+        ("扫雷 | grades=+folded,-folded", "22 grade-twice", ""),
+        ("扫雷 | grades=-exact,-folded,-skipped,-split", "1 grades-none", "take all away"),
+        ("福利 & 尾数", "4 parts-not-joined", "did you mean `福利 && 尾数`?"),
+        ("福利＆＆尾数", "3 parts-not-joined", "did you mean `福利 && 尾数`?"),
+        ("福利 &&& 尾数", "4 parts-not-joined", "did you mean `福利 && 尾数`?"),
+        ("扫雷 # 注释", "4 comment-after-phrase", "put it on the line above"),
+        ("扫雷 | weight=3 # 注释", "15 comment-after-phrase", "put it on the line above"),
+        ("[dice] # 注释", "8 comment-after-phrase", "put it on the line above"),
+        ("【dice】", "1 section-brackets", "did you mean `[dice]`?"),
+        ("［dice | weight=3］", "1 section-brackets", "did you mean `[dice | weight=3]`?"),
+        ("【赌博】", "1 section-brackets", "write a header as `[gambling]`"),
+        ("扫雷；赌博", "3 several-phrases", "on lines of their own"),
+        ("扫雷、赌博、上下分", "3 several-phrases", "on lines of their own"),
+    ];
+    for (line, expected, hint) in rows {
+        let told = told(&format!("[own]\n{line}\n抢庄牛牛\n"));
+        assert_eq!(told.len(), 1, "{line}: {told:#?}");
+        assert!(told[0].starts_with(&format!("2:{expected} (")), "{line}: {told:#?}");
+        assert!(told[0].contains(hint), "{line}: {told:#?}");
+    }
+    // What the section takes away counts too, and of a phrase of parts each must be left one.
+    let of_section = "[own | grades=exact]\n扫雷 | grades=-exact\n赌博 && 抢庄 | grades=-exact\n";
+    let codes: Vec<_> = made(of_section).err().unwrap_or_default().iter().map(|m| m.code).collect();
+    assert_eq!(codes, ["grades-none"; 2]);
+    // Without a category above, a slip is not blamed for that as well.
+    assert_eq!(told("赌场|category=own\n").len(), 1);
+}
+
+#[test]
+fn marks_that_may_be_meant_are_part_of_a_phrase() {
+    let lines = [
+        "加我，带你赚",
+        "扫雷,赌博",
+        "吃、喝、玩",
+        "足不出户在家赚、日入三百",
+        "Q&A群",
+        "扫雷;",
+        "【京东】退款",
+        "#扫雷",
+        "加群#扫雷",
+        "x.com/?category=5",
+        "a=1的群",
+        "福利&&尾数",
+        "甲乙 | grades=-homophone,-homophones",
+    ];
+    for line in lines {
+        assert_eq!(told(&format!("[own]\n{line}\n")), [""; 0], "{line}");
+    }
+}

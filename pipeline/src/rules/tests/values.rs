@@ -2,6 +2,7 @@
 
 use super::mistakes::{said, said_of_rule};
 use super::{FEATURES, loaded, rule, try_load};
+use crate::diagnostic::line_and_column;
 
 const PLATFORMS: &str = "alipay, douyin, other, wechat";
 
@@ -217,4 +218,38 @@ fn categories_are_known_whatever_is_wrong_with_phrases() {
     assert!(found.iter().any(|one| one.contains("unknown name `text.dice`")), "{found:#?}");
     let files = [("text/phrases/a.txt", "[dice]\n大小\n[cards]\n斗地主群\n"), phrases[2]];
     loaded(&files);
+}
+
+/// A category of one's own is for whom it may concern; one that is nearly another is a slip.
+#[test]
+fn a_category_that_nothing_reads_is_told_where_it_is_nearly_another() {
+    let reads = |expr: &str| format!("[behaviour.bets]\nexpr = \"{expr}\"\n");
+    let slip = "[dice]\n大小群\n[gamblng]\n扫雷群\n红包群 | category=gamblng\n";
+    let rows = [
+        (slip, "text.dice", Some(("3:2", "gamblng", "gambling"))),
+        (slip, "text.dice + text.gamblng_weight", None),
+        (slip, "text.dice + text.gamblng", None),
+        ("[dice]\n扫雷群 | category=dicce\n大小群\n", "text.dice", Some(("2:16", "dicce", "dice"))),
+        ("[dicce]\n扫雷群\n[dice]\n大小群\n", "text.fraud", None),
+        ("[fraud]\n扫雷群\n", "text.evasion", None),
+    ];
+    for (phrases, expr, expected) in rows {
+        let loaded = loaded(&[("text/phrases/a.txt", phrases), ("features.toml", &reads(expr))]);
+        let told: Vec<String> = loaded
+            .warnings
+            .iter()
+            .map(|one| {
+                let (line, column) = line_and_column(phrases, one.span.clone().unwrap().start);
+                let hint = one.hint.as_ref().map_or("", |hint| &hint.en);
+                format!("{line}:{column} {}: {} ({hint})", one.code, one.message.en)
+            })
+            .collect();
+        let wanted = expected.map(|(place, name, near)| {
+            format!(
+                "{place} unread-category: nothing reads the category `{name}` \
+                 (did you mean `{near}`?)"
+            )
+        });
+        assert_eq!(told, Vec::from_iter(wanted), "{phrases} {expr}");
+    }
 }
