@@ -282,6 +282,33 @@ fn a_journal_goes_on_where_it_was_and_verifies() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("not executed again"));
 }
 
+/// A line that is no command moves no clock, though it is read by itself.
+#[test]
+fn a_mistake_leaves_the_time_where_the_commands_say_it_is() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.args(["packet", "run", "--clock", "commands", "--no-decisions"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, mut said) =
+        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut ask = |line: &str| -> Value {
+        writeln!(input, "{line}").unwrap();
+        let mut outcome = String::new();
+        said.read_line(&mut outcome).unwrap();
+        serde_json::from_str(&outcome).unwrap()
+    };
+    let at = |seconds: u32| format!("\"at\":\"2024-02-09T20:00:{seconds:02}+08:00\"}}");
+    let moment = |seconds: u64| 1_707_480_000_000_000_000 + seconds * 1_000_000_000;
+    let topup = r#"{"do":"topup","account":"ada","amount_fen":10,"id":"#;
+    let first = ask(&format!("{topup}\"t1\",{}", at(1)));
+    assert_eq!(first["time_ns"], moment(1), "{first}");
+    assert_eq!(ask("xx")["code"], "malformed");
+    assert_eq!(ask(&format!("{topup}\"t2\"}}"))["code"], "malformed", "it has no `at`");
+    let second = ask(&format!("{topup}\"t3\",{}", at(2)));
+    assert_eq!(second["time_ns"], moment(2), "{second}");
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn a_journal_can_be_told_of_times_that_are_past() {
     let place = tempfile::tempdir().unwrap();

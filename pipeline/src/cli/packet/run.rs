@@ -165,10 +165,14 @@ fn execute(
     let asked: Vec<Asked<'_>> = asked.collect();
     let mut rest = &asked[..];
     while !rest.is_empty() {
-        let moment = rest.iter().flatten().next().map_or(now, |(_, moment)| *moment);
-        let other = |asked: &Asked<'_>| asked.as_ref().is_ok_and(|(_, at)| *at != moment);
+        let moment = rest.iter().flatten().next().map(|(_, moment)| *moment);
+        let other = |asked: &Asked<'_>| asked.as_ref().is_ok_and(|(_, at)| Some(*at) != moment);
         let (batch, later) = rest.split_at(rest.iter().position(other).unwrap_or(rest.len()));
-        let outcomes = execute_batch(server, batch, moment);
+        let outcomes = match moment {
+            Some(moment) => execute_batch(server, batch, moment),
+            // Lines that ask for nothing move no clock.
+            None => mistakes(batch),
+        };
         server.tell(outcomes)?;
         rest = later;
     }
@@ -198,10 +202,23 @@ fn execute_batch(server: &mut Server<Vec<u8>>, asked: &[Asked<'_>], moment: Time
                 json::outcome(request.id, reply, own, engine)
             }
         };
-        serde_json::to_writer(&mut out, &outcome).expect("an outcome can be written to memory");
-        out.push(b'\n');
+        write_line(&mut out, &outcome);
     }
     out
+}
+
+/// The outcomes of lines of which none is a command.
+fn mistakes(asked: &[Asked<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (id, error) in asked.iter().filter_map(|asked| asked.as_ref().err()) {
+        write_line(&mut out, &Outcome::mistake(*id, error.clone()));
+    }
+    out
+}
+
+fn write_line(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
+    serde_json::to_writer(&mut *out, outcome).expect("an outcome can be written to memory");
+    out.push(b'\n');
 }
 
 fn parse(line: &[u8]) -> Result<Line<'_>, String> {
