@@ -74,7 +74,6 @@ const HETERONYMS: &[(char, &str)] = &[
     ('宿', "xiu"),
     ('提', "di"),
     ('拓', "ta"),
-    ('尾', "yi"),
     ('系', "ji"),
     ('校', "jiao"),
     ('血', "xie"),
