@@ -25,6 +25,8 @@ pub struct Executor {
     count: u32,
     /// Whether batches get a body and the heads of chains, for a journal.
     written: bool,
+    /// Whether the last batch left something for a journal.
+    settled: bool,
     body: Vec<u8>,
 }
 
@@ -54,7 +56,8 @@ impl Executor {
     pub fn new(engine: Engine) -> Executor {
         // A clock that has gone back since stands still, as it does within one run.
         let clock = engine.clock().max(Time(0));
-        Executor { engine, clock, first: 0, count: 0, written: true, body: Vec::new() }
+        let (written, settled) = (true, true);
+        Executor { engine, clock, first: 0, count: 0, written, settled, body: Vec::new() }
     }
 
     /// An executor whose batches no journal gets.
@@ -127,9 +130,10 @@ impl Executor {
     /// # Panics
     /// When the engine is not as it must be: nobody may be told of the batch then.
     pub fn end(&mut self) -> Executed {
-        self.engine.advance(self.clock);
+        self.engine.finish(self.clock);
         let effects = self.engine.take_effects();
-        if self.count == 0 && effects.is_empty() {
+        self.settled = self.count > 0 || !effects.is_empty();
+        if !self.settled {
             return Executed::default();
         }
         if !self.written {
@@ -155,6 +159,12 @@ impl Executor {
             body: std::mem::replace(&mut self.body, next),
             grown,
         }
+    }
+
+    /// Whether the state is what the batches of a journal come to. After one in which nothing happened,
+    /// and which no journal got, things may be off the agenda that had nothing to do any more.
+    pub fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// The engine's state, from which it can be taken up again.

@@ -220,7 +220,8 @@ impl<T: Send + 'static> Server<T> {
                     return self.stopped();
                 }
                 let busy = writer.snapshot_is_written.load(Ordering::Acquire);
-                if self.commands < self.pace.snapshot_commands || busy {
+                let early = self.commands < self.pace.snapshot_commands;
+                if early || busy || !self.executor.is_settled() {
                     return Ok(());
                 }
                 self.commands = 0;

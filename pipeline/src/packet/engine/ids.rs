@@ -26,6 +26,9 @@ pub(super) struct Known {
 #[serde(from = "Vec<Known>", into = "Vec<Known>")]
 pub(super) struct Ids {
     parts: Vec<Part>,
+    /// The ids of earlier numbers are forgotten. The table drops them when it has reason to, and they
+    /// are not written down, so that equal engines are written alike.
+    first: u64,
 }
 
 /// A table in which an id stands in the place that its hash says, or in the next that is free after
@@ -43,7 +46,7 @@ const FREE: u64 = u64::MAX;
 
 impl Default for Ids {
     fn default() -> Ids {
-        Ids { parts: (0..PARTS).map(|_| Part::default()).collect() }
+        Ids { parts: (0..PARTS).map(|_| Part::default()).collect(), first: 0 }
     }
 }
 
@@ -66,9 +69,14 @@ impl Ids {
         self.find(id).map(|known| known.number)
     }
 
-    /// Adds an id, in place of an earlier use of it that only the table still remembers; those of
-    /// numbers below `first` may be forgotten.
-    pub(super) fn add(&mut self, id: u128, body: u64, number: u64, first: u64) {
+    /// Forgets the ids of numbers below `first`.
+    pub(super) fn forget_before(&mut self, first: u64) {
+        self.first = first;
+    }
+
+    /// Adds an id, in place of an earlier use of it that only the table still remembers.
+    pub(super) fn add(&mut self, id: u128, body: u64, number: u64) {
+        let first = self.first;
         let part = &mut self.parts[part_of(id)];
         if part.len >= PART_MIN.max(2 * part.survivors) {
             part.rebuild(part.places.len(), first);
@@ -122,7 +130,7 @@ impl From<Vec<Known>> for Ids {
     fn from(all: Vec<Known>) -> Ids {
         let mut ids = Ids::default();
         for known in all {
-            ids.add(known.id, known.body, known.number, 0);
+            ids.add(known.id, known.body, known.number);
         }
         ids
     }
@@ -130,8 +138,9 @@ impl From<Vec<Known>> for Ids {
 
 impl From<Ids> for Vec<Known> {
     fn from(ids: Ids) -> Vec<Known> {
+        let first = ids.first;
         let mut all: Vec<Known> = ids.parts.into_iter().flat_map(|part| part.places).collect();
-        all.retain(|known| known.number != FREE);
+        all.retain(|known| (first..FREE).contains(&known.number));
         all.sort_unstable_by_key(|known| known.number);
         all
     }

@@ -202,6 +202,7 @@ impl Engine {
     /// nor what can be found again from the rest is written.
     pub fn restored(mut self, secret: MasterSecret) -> Engine {
         self.secret = secret;
+        self.ids.forget_before(self.executed.first());
         if made(Bug::PacketIdsAreNotRestored) {
             return self;
         }
@@ -270,14 +271,34 @@ impl Engine {
         };
         self.executed.push(Executed { reply, transaction: step.transaction });
         if result.is_ok() || !made(Bug::RefusedIdIsNotRemembered) {
-            self.ids.add(id, body, number, self.executed.first());
+            self.ids.add(id, body, number);
         }
         Ok(reply)
     }
 
     /// Does what has fallen due at a time that the caller's clock shows.
     pub fn advance(&mut self, clock: Time) {
-        let later = clock > self.clock;
+        let before = self.clock;
+        self.do_due(clock);
+        if clock > before {
+            self.forget();
+        }
+    }
+
+    /// As [`advance`](Self::advance), at the end of a batch. Where nothing has happened the clock stays
+    /// where it was and nothing is forgotten: no journal gets such a batch, and who executes the
+    /// journal again must come to the same.
+    pub fn finish(&mut self, clock: Time) {
+        let before = self.clock;
+        self.do_due(clock);
+        match self.effects.is_empty() {
+            true => self.clock = before,
+            false if clock > before => self.forget(),
+            false => {}
+        }
+    }
+
+    fn do_due(&mut self, clock: Time) {
         self.clock = self.clock.max(clock);
         // Also while the clock stands: a hold of no length falls due at once.
         while let Some(due) = self.agenda.next(self.clock) {
@@ -286,9 +307,6 @@ impl Engine {
                 Due::Hold(transaction) => self.hold_over(transaction),
                 Due::Expiry(packet) => self.expire(packet),
             }
-        }
-        if later {
-            self.forget();
         }
     }
 
@@ -590,6 +608,7 @@ impl Engine {
         if first == earlier {
             return;
         }
+        self.ids.forget_before(first);
         let before = self.transactions.over_before(|transaction| transaction.seq.0 < first);
         self.transactions.forget_before(before).for_each(drop);
         self.queue.retain(|seq| seq.0 >= first);
