@@ -14,7 +14,8 @@ use super::engine::{Engine, Rejected};
 use super::executor::{Executor, encode};
 use super::journal::ids::{BatchNumber, Head};
 use super::journal::{
-    Batch, Header, Journal, JournalError, Options, Recovery, Replay, Signer, Storage, Touched,
+    Batch, Begin, Header, Journal, JournalError, Loaded, Options, Recovery, Replay, Signer,
+    Storage, Touched,
 };
 use super::limits::Limits;
 use super::reply::{Digest, Done, Effect, Refusal, Reply, Seq};
@@ -81,7 +82,8 @@ struct Genesis {
 
 impl<S: Storage> Durable<S> {
     /// Opens a journal, or begins one. `limits` are those of a new journal; given for one that
-    /// exists, they must be the same.
+    /// exists, they must be the same. Opened from its first byte, the engine is what executing all
+    /// batches comes to; opened at a snapshot, the state in that is believed.
     ///
     /// # Errors
     /// See [`DurableError`].
@@ -106,7 +108,7 @@ impl<S: Storage> Durable<S> {
             })?;
             journal.sync()?;
         }
-        let (engine, opened) = recover(&journal, recovery, limits, secret)?;
+        let (engine, opened) = recover(&journal, recovery, options.begin, limits, secret)?;
         Ok((Durable { executor: Executor::new(engine), journal }, opened))
     }
 
@@ -169,22 +171,26 @@ impl<S: Storage> Durable<S> {
     }
 
     /// Writes the state of the engine beside the journal, so that opening needs not execute
-    /// everything again.
+    /// everything again; none after a batch in which nothing happened.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn snapshot(&mut self, signer: &Signer) -> Result<(), DurableError> {
-        if let Some(mark) = self.journal.mark() {
+        if let Some(mark) = self.journal.mark()
+            && self.executor.is_settled()
+        {
             self.journal.write_snapshot(&mark, &self.executor.state(), signer)?;
         }
         Ok(())
     }
 }
 
-/// The engine of a journal: from the newest snapshot, and what came after it executed again.
+/// The engine of a journal: from the newest snapshot or from nothing, and what came after executed
+/// again.
 fn recover<S: Storage>(
     journal: &Journal<S>,
     recovery: Recovery,
+    begin: Begin,
     limits: Option<Limits>,
     secret: &MasterSecret,
 ) -> Result<(Engine, Opened), DurableError> {
@@ -195,7 +201,10 @@ fn recover<S: Storage>(
     if limits.is_some_and(|limits| limits != genesis.limits) {
         return Err(DurableError::LimitsDiffer);
     }
-    let loaded = journal.load_snapshot()?;
+    let loaded = match begin {
+        Begin::First => Loaded::default(),
+        Begin::Snapshot => journal.load_snapshot()?,
+    };
     let passed_over =
         loaded.passed_over.iter().map(|(name, fault)| format!("{name}: {fault}")).collect();
     let (mut engine, from) = match &loaded.snapshot {
@@ -331,6 +340,12 @@ impl<O: Onlooker> Replay for Auditor<O> {
             }
         }
         Ok(self.engine.as_ref().map(touched).unwrap_or_default())
+    }
+
+    fn is_state(&mut self, state: &[u8]) -> bool {
+        let Some(engine) = &mut self.engine else { return false };
+        engine.end_batch();
+        encode(&*engine) == state
     }
 }
 

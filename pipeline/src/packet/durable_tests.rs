@@ -8,6 +8,7 @@ use crate::packet::command::{
     Command, Decision, Funding, Next, PerMille, Play, Purse, Resolution, Send, Tie,
 };
 use crate::packet::journal::memory::Memory;
+use crate::packet::journal::{Trust, verify};
 use crate::packet::units::{Fen, Span};
 
 /// Requests with their times, in ms from the start, and their ids.
@@ -83,8 +84,22 @@ const BATCH: usize = 3;
 type Disk = Durable<Memory>;
 
 fn open(storage: Memory) -> Result<Disk, DurableError> {
-    let (options, secret) = (Options::default(), MasterSecret::new([7; 32]));
-    Durable::open(storage, &options, None, &secret).map(|(disk, _)| disk)
+    open_at(storage, Begin::Snapshot).map(|(disk, _)| disk)
+}
+
+fn open_at(storage: Memory, begin: Begin) -> Result<(Disk, Opened), DurableError> {
+    let (options, secret) = (Options { begin, ..Options::default() }, MasterSecret::new([7; 32]));
+    Durable::open(storage, &options, None, &secret)
+}
+
+fn signer() -> Signer {
+    Signer::new("example.org/test", &[9; 32]).unwrap()
+}
+
+/// The first place of a journal that is wrong, executed again.
+fn verified(storage: &Memory) -> Result<u64, JournalError> {
+    let mut auditor = Auditor::new(MasterSecret::new([7; 32]), ());
+    verify(storage, &Trust::default(), Some(&mut auditor)).map(|verified| verified.snapshots)
 }
 
 /// Sends the whole story, as far as the disk goes along; `heard` gets the replies that were told.
@@ -103,7 +118,7 @@ fn send(disk: &mut Disk, heard: &mut Vec<Reply>, snapshots: bool) -> Result<(), 
         disk.sync()?;
         heard.extend(replies);
         if snapshots && number % 2 == 1 {
-            disk.snapshot(&Signer::new("example.org/test", &[9; 32]).unwrap())?;
+            disk.snapshot(&signer())?;
         }
     }
     Ok(())
@@ -175,13 +190,70 @@ fn a_journal_cut_at_any_byte_goes_on_as_if_it_had_not_been() {
 #[test]
 fn a_snapshot_shortens_what_is_executed_again_and_changes_nothing() {
     let (expected, whole) = without_crash(true);
-    let (options, secret) = (Options::default(), MasterSecret::new([7; 32]));
-    let (mut disk, opened) = Durable::open(whole, &options, None, &secret).unwrap();
+    assert_eq!(verified(&whole).unwrap(), 2, "what is written is what executing it comes to");
+    let (mut disk, opened) = open_at(whole, Begin::Snapshot).unwrap();
     assert!(opened.snapshot.is_some() && opened.replayed < 3, "{opened:?}");
     disk.engine().audit();
     let mut again = Vec::new();
     send(&mut disk, &mut again, false).unwrap();
     assert_eq!(again, expected);
+}
+
+/// Whoever can write to the directory can write the state of another engine, hash and all.
+#[test]
+fn a_false_state_is_believed_at_a_snapshot_alone_and_found_by_executing_the_journal() {
+    let (_, whole) = without_crash(false);
+    let (mut honest, _) = open_at(whole, Begin::First).unwrap();
+    let expected = honest.executor.state();
+    let mut richer = open(Memory::default()).unwrap();
+    send(&mut richer, &mut Vec::new(), false).unwrap();
+    richer.begin(richer.engine().clock());
+    let command = Command::TopUp { account: "bo", amount: Fen(1_000) };
+    richer.apply(&Request { id: "more", command }).unwrap();
+    richer.commit().unwrap();
+    let mark = honest.journal.mark().unwrap();
+    honest.journal.write_snapshot(&mark, &richer.executor.state(), &signer()).unwrap();
+    let forged = honest.journal.into_storage();
+
+    let (disk, opened) = open_at(forged.clone(), Begin::Snapshot).unwrap();
+    assert!(opened.snapshot.is_some() && disk.executor.state() != expected);
+    let (disk, opened) = open_at(forged.clone(), Begin::First).unwrap();
+    assert_eq!((opened.snapshot, opened.replayed), (None, mark.batch().0));
+    assert!(disk.executor.state() == expected, "no snapshot is believed");
+    match verified(&forged).unwrap_err() {
+        JournalError::Damage(damage) => {
+            assert_eq!(damage.fault.code(), "snapshot-state");
+            assert!(damage.file.starts_with("snapshot-"), "{damage}");
+        }
+        error => panic!("{error}"),
+    }
+}
+
+/// No journal gets a batch of repeats, so it may leave nothing in the state either: what it had moved
+/// would be missing where the journal is executed again.
+#[test]
+fn a_batch_in_which_nothing_happens_leaves_no_trace() {
+    let (_, whole) = without_crash(true);
+    let mut disk = open(whole).unwrap();
+    let (clock, batches) = (disk.engine().clock(), disk.journal().next());
+    let (_, id, command) = story().remove(17);
+    let later = Time::from_ms(START_MS + 40 * 86_400_000);
+    for (id, command, batch) in [(&*id, command, 0), ("new", Command::Tick, 1)] {
+        disk.begin(later);
+        disk.apply(&Request { id, command }).unwrap();
+        disk.commit().unwrap();
+        disk.sync().unwrap();
+        disk.snapshot(&signer()).unwrap();
+        assert_eq!(disk.engine().clock(), if batch == 0 { clock } else { later });
+        assert_eq!(disk.journal().next().0, batches.0 + batch);
+    }
+    let state = disk.executor.state();
+    let storage = disk.journal.into_storage();
+    assert_eq!(verified(&storage).unwrap(), 2);
+    for begin in [Begin::First, Begin::Snapshot] {
+        let (disk, _) = open_at(storage.clone(), begin).unwrap();
+        assert!(disk.executor.state() == state, "{begin:?}");
+    }
 }
 
 #[test]

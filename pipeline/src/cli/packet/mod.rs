@@ -36,8 +36,12 @@ pub(super) enum Command {
     #[cfg(feature = "kafka")]
     Serve(serve::Arguments),
     /// Read a journal from its first byte, execute it again, and say whether it is whole
+    ///
+    /// What executing it comes to is compared with every outcome in the journal and with the state in
+    /// each snapshot, to the byte. Without secret.key nothing is executed.
     Verify(verify::Arguments),
-    /// Print a proof of one claim's place in its packet, or check one
+    /// Print a proof of one claim's place in its packet or, with --from, that the journal was only added
+    /// to since a checkpoint; or check one
     Prove(prove::Arguments),
     /// Measure the engine under a load offered at a rate
     Bench(bench::Arguments),
@@ -48,8 +52,8 @@ pub(super) fn run(command: &Command, shown: Shown) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(arguments),
         #[cfg(feature = "kafka")]
         Command::Serve(arguments) => serve::run(arguments, shown),
-        Command::Verify(arguments) => verify::run(arguments),
-        Command::Prove(arguments) => prove::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments, shown),
+        Command::Prove(arguments) => prove::run(arguments, shown),
         Command::Bench(arguments) => bench::run(arguments),
     }
 }

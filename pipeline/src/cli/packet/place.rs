@@ -9,10 +9,12 @@ use crate::cli::environment;
 use crate::diagnostic::{Failure, Message, unwritable};
 use crate::packet::draw::MasterSecret;
 use crate::packet::durable::{Durable, DurableError, Opened};
-use crate::packet::journal::{Begin, Directory, JournalError, Options, PublicKey, Signer, Trust};
+use crate::packet::journal::{
+    Begin, Directory, JournalError, Options, PublicKey, Signer, Trust, is_begun,
+};
 use crate::packet::limits::Limits;
 use crate::packet::server::{Pace, Server, ServerError};
-use crate::packet::units::Time;
+use crate::packet::units::{Span, Time};
 
 /// Holds the secret of a journal, 64 hexadecimal digits: whoever has it knows every draw to come
 /// and can sign checkpoints.
@@ -21,6 +23,9 @@ pub(super) const SECRET: &str = "secret.key";
 pub(super) const PUBLIC: &str = "public.key";
 /// The name under which checkpoints are signed.
 const ORIGIN: &str = "hongxian/packet";
+/// A journal may be ahead of the machine's clock by so much: what two machines' clocks differ by. One
+/// that is further ahead would stand still until the clock has caught up.
+const AHEAD_MAX: Span = Span::from_seconds(3_600);
 
 /// What is made from the secret of a journal.
 pub(super) struct Keys {
@@ -41,27 +46,43 @@ impl Keys {
         Ok(Keys::of(&random()?))
     }
 
-    /// Those of a journal; a new one gets a secret.
+    /// Those of a journal; a new one gets a secret. A public key that is missing is written.
     pub(super) fn open(directory: &Path) -> Result<Keys, Failure> {
         fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
         let path = directory.join(SECRET);
-        if path.exists() {
-            return Keys::read(directory);
+        let keys = match path.exists() {
+            true => Keys::read(directory)?,
+            false if begun(directory)? => {
+                let shown = directory.display();
+                return Err(usage(
+                    format!(
+                        "there is a journal in {shown}, and its {SECRET} is missing: put it back"
+                    ),
+                    format!("{shown} 中已有日志,但缺少其 {SECRET}:请放回原文件"),
+                ));
+            }
+            false => Keys::make(&path)?,
+        };
+        let path = directory.join(PUBLIC);
+        if !path.exists() {
+            fs::write(&path, format!("{}\n", keys.signer.public()))
+                .map_err(|error| not_written(&path, &error))?;
         }
+        Ok(keys)
+    }
+
+    /// Those of a new secret, which is written to that file.
+    fn make(path: &Path) -> Result<Keys, Failure> {
         let secret = random()?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(|error| not_written(&path, &error))?;
+        let mut file = options.open(path).map_err(|error| not_written(path, &error))?;
         let text = format!("{}\n", blake3::Hash::from_bytes(secret).to_hex());
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(|error| not_written(&path, &error))?;
-        let keys = Keys::of(&secret);
-        let path = directory.join(PUBLIC);
-        fs::write(&path, format!("{}\n", keys.signer.public()))
-            .map_err(|error| not_written(&path, &error))?;
-        Ok(keys)
+        written.map_err(|error| not_written(path, &error))?;
+        Ok(Keys::of(&secret))
     }
 
     /// Those of a journal that exists.
@@ -78,8 +99,36 @@ impl Keys {
     }
 }
 
-/// A server that keeps its journal in a directory; it tells what batches come to, a `T` each.
+/// A server that keeps its journal in a directory and goes by the machine's clock; it tells what batches
+/// come to, a `T` each.
 pub(super) fn server<T: Send + 'static>(
+    directory: &Path,
+    limits: Option<Limits>,
+    begin: Begin,
+    pace: Pace,
+    tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
+) -> Result<(Server<T>, Opened), Failure> {
+    let (server, opened) = server_by_any_clock(directory, limits, begin, pace, tell)?;
+    let (reached, now) = (server.engine().clock(), clock());
+    if reached > now.after(AHEAD_MAX) {
+        let shown = directory.display();
+        let hours = (reached.ms() - now.ms()) / 3_600_000;
+        return Err(usage(
+            format!(
+                "the journal in {shown} is {hours} hours ahead of the machine's clock, so its time would \
+                 stand still for as long: set the clock, go on by --clock commands, or begin another"
+            ),
+            format!(
+                "{shown} 中的日志比本机时钟快 {hours} 小时,在此之前其时间将停滞:请校准时钟,\
+                 用 --clock commands 继续,或另建日志"
+            ),
+        ));
+    }
+    Ok((server, opened))
+}
+
+/// As [`server`], whatever time the journal has come to.
+pub(super) fn server_by_any_clock<T: Send + 'static>(
     directory: &Path,
     limits: Option<Limits>,
     begin: Begin,
@@ -95,6 +144,25 @@ pub(super) fn server<T: Send + 'static>(
         Durable::open(storage, &options, limits, &keys.draws).map_err(failure)?;
     let server = Server::durable(durable, Some(beside), keys.signer, pace, tell);
     Ok((server, opened))
+}
+
+/// Whether a directory has a journal, or what is left of one.
+fn begun(directory: &Path) -> Result<bool, Failure> {
+    let begun = Directory::read_only(directory).and_then(|storage| is_begun(&storage));
+    begun.map_err(|error| at(directory, &error))
+}
+
+/// # Errors
+/// That a directory has no journal.
+pub(super) fn must_be_a_journal(directory: &Path) -> Result<(), Failure> {
+    if begun(directory)? { Ok(()) } else { Err(no_journal(directory)) }
+}
+
+pub(super) fn no_journal(directory: &Path) -> Failure {
+    usage(
+        format!("there is no journal in {}", directory.display()),
+        format!("{} 中没有日志", directory.display()),
+    )
 }
 
 /// The public key of a journal, from a file.

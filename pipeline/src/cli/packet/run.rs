@@ -27,17 +27,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 pub(in crate::cli) struct Arguments {
     /// Keep a journal in this directory: every outcome is printed once its command is on disk.
-    /// Without it everything is forgotten at the end.
+    /// Without it everything is forgotten at the end. Its secret.key is made with it: keep it, the
+    /// journal goes on with no other.
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
-    /// Read and check the journal from its first byte instead of from its newest snapshot on: damage
-    /// before that is otherwise found by `packet verify` alone
+    /// Read, check and execute the journal from its first byte, and use no snapshot. Without it the
+    /// newest snapshot is trusted: balances and all else are taken from it, and that it or the batches
+    /// before it were changed is found by `packet verify` alone
     #[arg(long)]
     whole: bool,
     /// Limits for a new journal, a TOML file [default: the shipped limits]
     #[arg(long, value_name = "FILE")]
     limits: Option<PathBuf>,
-    /// What says what time it is: the machine, or `at` in each command
+    /// What says what time it is: the machine, or `at` in each command. Time never goes back: a journal
+    /// that is over an hour ahead of the machine's clock goes on by commands alone
     #[arg(long, value_enum, default_value_t = Clock::Machine)]
     clock: Clock,
     /// Pay everything at once instead of waiting for decisions (a new journal)
@@ -68,7 +71,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let server = match &arguments.journal {
         Some(directory) => {
             let begin = if arguments.whole { Begin::First } else { Begin::Snapshot };
-            let (server, opened) = place::server(directory, limits, begin, Pace::default(), print)?;
+            let pace = Pace::default();
+            let (server, opened) = match arguments.clock {
+                Clock::Machine => place::server(directory, limits, begin, pace, print)?,
+                Clock::Commands => {
+                    place::server_by_any_clock(directory, limits, begin, pace, print)?
+                }
+            };
             tell(&opened);
             server
         }

@@ -26,6 +26,7 @@ use super::error::{Cut, Damage, Fault, OUTSIDE};
 use super::ids::{BatchNumber, Root};
 use super::merkle::Frontier;
 use super::note::{Note, NoteError, PublicKey, Signer};
+use super::unfinished::unfinished;
 
 /// The file of checkpoints in the journal's directory.
 pub const CHECKPOINTS: &str = "checkpoints.txt";
@@ -179,8 +180,8 @@ impl CheckpointError {
 pub struct CheckpointFile {
     /// The checkpoints.
     pub checkpoints: Vec<(u64, SignedCheckpoint)>,
-    /// The end that a crash left unfinished: it is not ended by an empty line, or has zeros in it,
-    /// as sectors have that were never written.
+    /// The end that a crash left unfinished: the beginning of a checkpoint, or one with sectors that
+    /// were never written.
     pub torn: Option<Cut>,
 }
 
@@ -202,6 +203,11 @@ impl CheckpointFile {
                     let error = NoteError::Malformed("it has zeros and others follow");
                     return Err(damage(CHECKPOINTS, at as u64, 0, error.into()));
                 }
+                let origin = file.checkpoints.last().map(|(_, last)| &*last.checkpoint.origin);
+                if !unfinished(rest, at, origin) {
+                    let error = NoteError::Malformed("no whole one begins like this");
+                    return Err(damage(CHECKPOINTS, at as u64, 0, error.into()));
+                }
                 let bytes = rest.len() as u64;
                 let (file_name, offset) = (CHECKPOINTS.to_owned(), at as u64);
                 file.torn = Some(Cut { file: file_name, offset, bytes, whole_frames: 0 });
@@ -215,6 +221,23 @@ impl CheckpointFile {
             at += length;
         }
         Ok(file)
+    }
+
+    /// Reads checkpoints that were kept elsewhere: one as it was given away, which no empty line
+    /// need end, or several as in `checkpoints.txt`.
+    ///
+    /// # Errors
+    /// The first checkpoint that cannot be read; that there is none.
+    pub fn read_outside(bytes: &[u8]) -> Result<CheckpointFile, Box<Damage>> {
+        let ended = bytes.ends_with(b"\n\n") || !bytes.ends_with(b"\n");
+        let bytes = [bytes, if ended { b"" } else { b"\n" }].concat();
+        let file = CheckpointFile::read(&bytes)?;
+        match file.checkpoints.is_empty() {
+            true => {
+                Err(damage(OUTSIDE, 0, 0, NoteError::Malformed("there is no whole one").into()))
+            }
+            false => Ok(file),
+        }
     }
 }
 

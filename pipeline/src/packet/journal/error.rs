@@ -7,7 +7,7 @@ use super::checkpoint::CheckpointError;
 use super::frame::{BODY_BYTES_MAX, FrameError};
 use super::ids::{BatchNumber, Seq, Time};
 use super::note::NoteError;
-use super::snapshot::SnapshotError;
+use super::snapshot::{SnapshotError, SnapshotFault};
 use super::touched::PACKET_BYTES_MAX;
 
 /// Why the journal did not do what it was asked for.
@@ -62,7 +62,7 @@ pub enum JournalError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file} at byte {offset}, batch {batch}: {fault}")]
 pub struct Damage {
-    /// The segment, `checkpoints.txt`, or [`OUTSIDE`] for a checkpoint that the caller brought.
+    /// The segment, `checkpoints.txt`, the snapshot, or [`OUTSIDE`] for a checkpoint that the caller brought.
     pub file: String,
     /// Where in the file the frame or the checkpoint begins; the place among the caller's
     /// checkpoints for one of those.
@@ -83,6 +83,14 @@ pub enum Fault {
     /// The bytes are no whole frame, and a crash does not explain it.
     #[error("{0}, and this is no crash's doing: the batch had been on disk, whole")]
     Frame(FrameError),
+    /// The same, known by a checkpoint of so many batches.
+    #[error("{error}, and a checkpoint of {size} batches says that the batch was on disk, whole")]
+    Covered {
+        /// What is wrong with the frame.
+        error: FrameError,
+        /// The size of the checkpoint.
+        size: u64,
+    },
     /// A segment is missing, or begins before the one in front of it ends.
     #[error("the segment begins with batch {named}, and batch {expected} comes next")]
     Segment {
@@ -128,6 +136,9 @@ pub enum Fault {
     /// The engine refuses what the journal says it did.
     #[error("executed again, the batch fails: {0}")]
     Replay(String),
+    /// A snapshot is damaged, or is not what the journal comes to.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotFault),
     /// A checkpoint and the journal do not fit together.
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
@@ -138,6 +149,7 @@ impl Fault {
     pub fn code(&self) -> &'static str {
         match self {
             Fault::Frame(error) => error.fault.code(),
+            Fault::Covered { .. } => "checkpoint-truncated",
             Fault::Segment { named, expected } if named > expected => "segment-missing",
             Fault::Segment { .. } => "segment-overlap",
             Fault::SegmentName => "segment-name",
@@ -149,6 +161,7 @@ impl Fault {
             Fault::HeadsRoot => "batch-heads-root",
             Fault::PacketTwice => "batch-packet-twice",
             Fault::Replay(_) => "batch-replay",
+            Fault::Snapshot(fault) => fault.code(),
             Fault::Checkpoint(error) => error.code(),
         }
     }

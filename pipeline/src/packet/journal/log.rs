@@ -6,7 +6,7 @@ use super::frame::{self, BODY_BYTES_MAX, Header};
 use super::ids::{BatchNumber, FrameHash, Root, Seq, Time};
 use super::merkle::{Frontier, Tree};
 use super::note::Signer;
-use super::segment::{Depth, Follows, SEGMENT_BYTES, Walk, segment_name};
+use super::segment::{Depth, Follows, SEGMENT_BYTES, Walk, is_segment, segment_name};
 use super::snapshot::{self, Loaded, Mark};
 use super::storage::Storage;
 use super::touched::{PACKET_BYTES_MAX, Touched, heads_root};
@@ -47,7 +47,7 @@ pub enum Begin {
     First,
     /// From the batch of the newest whole snapshot, whose log tree is then believed, and held
     /// against the checkpoint of that size if there is one. Damage before it goes unseen, and so
-    /// does a false checkpoint of fewer batches; [`super::verify()`] finds both.
+    /// do a false checkpoint of fewer batches and a false state; [`super::verify()`] finds them.
     Snapshot,
 }
 
@@ -71,6 +71,16 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// The unfinished end that was cut off the file of checkpoints.
     pub checkpoints_cut: Option<Cut>,
+}
+
+/// Whether a storage has a journal, or what is left of one.
+///
+/// # Errors
+/// Those of the storage.
+pub fn is_begun<S: Storage>(storage: &S) -> std::io::Result<bool> {
+    let of_a_journal =
+        |name: &String| name == CHECKPOINTS || is_segment(name) || snapshot::is_snapshot(name);
+    Ok(storage.list()?.iter().any(of_a_journal))
 }
 
 /// The durable log of the engine. One value at a time may write to a storage.
@@ -108,7 +118,7 @@ impl<S: Storage> Journal<S> {
             Begin::Snapshot => snapshot::newest_mark(&storage)?,
         };
         let checked_from = begin.as_ref().map_or(BatchNumber(0), |(_, mark)| mark.batch);
-        let survey = Survey::of(&storage, &options.trust, begin, |_| Ok(()))?;
+        let survey = Survey::of(&storage, &options.trust, begin, |_, _| Ok(()))?;
         snapshot::remove_unfinished(&mut storage)?;
         let torn = survey.torn.iter().filter(|_| !made(Bug::UnfinishedEndStays));
         for cut in torn.chain(&survey.checkpoints.torn) {

@@ -74,6 +74,24 @@ impl Frontier {
     }
 }
 
+/// On which side of the way from a leaf to the root a hash stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Before what the way comes from.
+    Left,
+    /// Behind it.
+    Right,
+}
+
+/// The root to which a leaf and the hashes beside its way lead. That it is the root of a tree shows
+/// that the leaf is in it, and not how large the tree is or at which place the leaf.
+pub fn root_of(leaf: &Root, path: &[(Side, Root)]) -> Root {
+    path.iter().fold(*leaf, |node, (side, beside)| match side {
+        Side::Left => node_hash(beside, &node),
+        Side::Right => node_hash(&node, beside),
+    })
+}
+
 /// A tree with all its hashes, 64 bytes a leaf, from which proofs are made.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
@@ -117,6 +135,13 @@ impl Tree {
     /// The proof that leaf `index` is in the tree of the first `size` leaves: the hashes beside the
     /// way from the leaf to the root. None if there is no such leaf or no such tree.
     pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Root>> {
+        let path = self.path(index, size)?;
+        Some(path.into_iter().map(|(_, beside)| beside).collect())
+    }
+
+    /// As [`inclusion`](Self::inclusion), and on which side each hash stands. So it needs no size,
+    /// for trees of whose size nothing binds who makes the proof.
+    pub fn path(&self, index: u64, size: u64) -> Option<Vec<(Side, Root)>> {
         if index >= size || size > self.size() {
             return None;
         }
@@ -125,10 +150,10 @@ impl Tree {
         while end - start > 1 {
             let middle = start + split(end - start);
             if index < middle {
-                path.push(self.range_root(middle, end));
+                path.push((Side::Right, self.range_root(middle, end)));
                 end = middle;
             } else {
-                path.push(self.range_root(start, middle));
+                path.push((Side::Left, self.range_root(start, middle)));
                 start = middle;
             }
         }

@@ -88,6 +88,7 @@ pub mod frame;
 pub mod merkle;
 pub mod touched;
 pub mod note;
+mod unfinished;
 pub mod checkpoint;
 pub mod snapshot;
 pub mod error;
@@ -95,6 +96,7 @@ pub mod segment;
 pub mod verify;
 pub mod log;
 pub mod proof;
+pub mod growth;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
@@ -103,7 +105,8 @@ pub(crate) mod toy;
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, Trust};
 pub use error::{Cut, Damage, Fault, JournalError};
 pub use frame::Header;
-pub use log::{Batch, Batches, Begin, Journal, Options, Recovery};
+pub use growth::{Grown, Growth};
+pub use log::{Batch, Batches, Begin, Journal, Options, Recovery, is_begun};
 pub use note::{NoteError, PublicKey, Signer};
 pub use proof::{Claim, Proof, ProofError, Proven};
 pub use snapshot::{Loaded, Mark, Snapshot, SnapshotError};

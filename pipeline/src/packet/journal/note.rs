@@ -20,7 +20,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 /// What a signature line begins with.
-const DASH: &str = "\u{2014} ";
+pub(super) const DASH: &str = "\u{2014} ";
 /// The number of Ed25519 among the kinds of signatures.
 const ED25519: u8 = 1;
 /// The longest note that is read: a checkpoint has about 200 bytes, each witness adds about 130.

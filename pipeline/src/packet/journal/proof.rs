@@ -6,7 +6,7 @@
 //! 1. the packet's chain: the head before the record, the record, and the records after it give the
 //!    head that the packet had after some batch (see [`super::chain`]);
 //! 2. the batch tree: that head, with the packet's id and its number of claims, is a leaf under the
-//!    batch's heads root;
+//!    batch's heads root (how many others are, the root does not say, and the proof neither);
 //! 3. the log tree: the frame's hash and the heads root are a leaf under the checkpoint's root;
 //! 4. the checkpoint's signature.
 //!
@@ -21,19 +21,20 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{self, RECORD_BYTES_MAX};
 use super::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use super::frame::Header;
 use super::ids::{BatchNumber, FrameHash, Head, Root};
-use super::merkle::{MerkleError, Tree, verify_inclusion};
+use super::merkle::{MerkleError, Side, Tree, root_of, verify_inclusion};
 use super::note::PublicKey;
 use super::touched::{PACKET_BYTES_MAX, Touched, heads_root};
 use super::verify::log_leaf;
 
 /// The version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest proof that is read: one with 1,000 records of 96 bytes behind the claim has 140 kB.
 pub const PROOF_BYTES_MAX: usize = 1 << 20;
 
@@ -75,10 +76,21 @@ struct BatchPart {
     number: u64,
     hash: String,
     heads_root: String,
-    /// How many packets the batch touched, and the place of this one among them.
-    packets: u64,
-    packet_place: u64,
-    path: Vec<String>,
+    path: Vec<Beside>,
+}
+
+/// A hash beside the way from the packet to the heads root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Beside {
+    Left(String),
+    Right(String),
+}
+
+/// What every layout begins with.
+#[derive(Deserialize)]
+struct Layout {
+    version: u32,
 }
 
 /// What a proof has shown.
@@ -140,11 +152,24 @@ pub enum ProofError {
     #[error("the records do not lead to the packet's head")]
     Chain,
     /// The head is not under the batch's heads root.
-    #[error("the packet's head is not among those of the batch: {0}")]
-    BatchPath(MerkleError),
+    #[error("the packet's head is not among those of the batch")]
+    BatchPath,
     /// The batch is not under the checkpoint's root.
     #[error("the batch is not in the log that was signed: {0}")]
     LogPath(MerkleError),
+    /// The log of the older checkpoint is not the beginning of that of the newer.
+    #[error("the log was not only added to: {0}")]
+    Growth(MerkleError),
+    /// There is no log of so many batches.
+    #[error("no proof leads from {old} batches to {new}: the log has {batches}")]
+    Sizes {
+        /// The size of the older log.
+        old: u64,
+        /// The size of the newer one.
+        new: u64,
+        /// How many batches there are.
+        batches: u64,
+    },
     /// The batch did not touch the packet.
     #[error("the batch did not touch the packet")]
     NotTouched,
@@ -165,8 +190,10 @@ impl ProofError {
             ProofError::NotCovered { .. } => "proof-not-covered",
             ProofError::Place { .. } => "proof-place",
             ProofError::Chain => "proof-chain",
-            ProofError::BatchPath(_) => "proof-batch-path",
+            ProofError::BatchPath => "proof-batch-path",
             ProofError::LogPath(_) => "proof-log-path",
+            ProofError::Growth(_) => "proof-growth",
+            ProofError::Sizes { .. } => "proof-sizes",
             ProofError::NotTouched => "proof-not-touched",
             ProofError::OtherBatch => "proof-other-batch",
         }
@@ -197,7 +224,7 @@ impl Proof {
         let mut packets = Tree::default();
         touched.iter().for_each(|packet| packets.push(packet.leaf()));
         let path = packets
-            .inclusion(packet_place as u64, touched.len() as u64)
+            .path(packet_place as u64, touched.len() as u64)
             .expect("the packet is one of them");
         let (number, size) = (batch.batch.0, checkpoint.checkpoint().size);
         let log_path =
@@ -218,11 +245,9 @@ impl Proof {
                 number,
                 hash: STANDARD.encode(batch.hash.0),
                 heads_root: STANDARD.encode(batch.heads_root.0),
-                packets: touched.len() as u64,
-                packet_place: packet_place as u64,
-                path: path.iter().map(|node| STANDARD.encode(node.0)).collect(),
+                path: path.iter().map(Beside::new).collect(),
             },
-            log_path: log_path.iter().map(|node| STANDARD.encode(node.0)).collect(),
+            log_path: texts(&log_path),
             checkpoint: checkpoint.note().to_owned(),
         };
         proof.check_below(checkpoint.checkpoint())?;
@@ -239,10 +264,7 @@ impl Proof {
     /// # Errors
     /// [`ProofError::Json`] and [`ProofError::TooLong`].
     pub fn from_json(text: &str) -> Result<Proof, ProofError> {
-        if text.len() > PROOF_BYTES_MAX {
-            return Err(ProofError::TooLong(text.len()));
-        }
-        serde_json::from_str(text).map_err(|error| ProofError::Json(error.to_string()))
+        read(text, VERSION)
     }
 
     /// Checks the proof with the operator's public key, and nothing else.
@@ -278,9 +300,10 @@ impl Proof {
         let packet = bytes("packet", &self.packet, PACKET_BYTES_MAX)?;
         let leaf = Touched { packet: &packet, head, claims }.leaf();
         let heads_root = Root(hash("batch.heads_root", &batch.heads_root)?);
-        let path = hashes("batch.path", &batch.path)?;
-        verify_inclusion(&leaf, batch.packet_place, batch.packets, &path, &heads_root)
-            .map_err(ProofError::BatchPath)?;
+        let path: Result<Vec<_>, _> = batch.path.iter().map(Beside::read).collect();
+        if root_of(&leaf, &path?) != heads_root {
+            return Err(ProofError::BatchPath);
+        }
 
         let (number, size) = (batch.number, checkpoint.size);
         if number >= size {
@@ -302,6 +325,35 @@ impl Proof {
     }
 }
 
+impl Beside {
+    fn new((side, node): &(Side, Root)) -> Beside {
+        let text = STANDARD.encode(node.0);
+        match side {
+            Side::Left => Beside::Left(text),
+            Side::Right => Beside::Right(text),
+        }
+    }
+
+    fn read(&self) -> Result<(Side, Root), ProofError> {
+        let (side, text) = match self {
+            Beside::Left(text) => (Side::Left, text),
+            Beside::Right(text) => (Side::Right, text),
+        };
+        Ok((side, Root(hash("batch.path", text)?)))
+    }
+}
+
+/// Reads a proof of that version of its layout.
+pub(super) fn read<T: DeserializeOwned>(text: &str, version: u32) -> Result<T, ProofError> {
+    if text.len() > PROOF_BYTES_MAX {
+        return Err(ProofError::TooLong(text.len()));
+    }
+    serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Layout>(text) {
+        Ok(layout) if layout.version != version => ProofError::Version(layout.version),
+        _ => ProofError::Json(error.to_string()),
+    })
+}
+
 fn bytes(field: &'static str, text: &str, most: usize) -> Result<Vec<u8>, ProofError> {
     let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() <= most);
     bytes.ok_or(ProofError::Field(field))
@@ -311,7 +363,11 @@ fn hash(field: &'static str, text: &str) -> Result<[u8; 32], ProofError> {
     bytes(field, text, 32)?.try_into().map_err(|_| ProofError::Field(field))
 }
 
-fn hashes(field: &'static str, texts: &[String]) -> Result<Vec<Root>, ProofError> {
+pub(super) fn texts(hashes: &[Root]) -> Vec<String> {
+    hashes.iter().map(|hash| STANDARD.encode(hash.0)).collect()
+}
+
+pub(super) fn hashes(field: &'static str, texts: &[String]) -> Result<Vec<Root>, ProofError> {
     texts.iter().map(|text| hash(field, text).map(Root)).collect()
 }
 

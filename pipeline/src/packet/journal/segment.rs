@@ -27,6 +27,11 @@ pub fn segment_name(first: BatchNumber) -> String {
     format!("{PREFIX}{:020}{SUFFIX}", first.0)
 }
 
+/// Whether a file has the name of a segment, or of something that looks like one.
+pub(super) fn is_segment(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// A segment by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -37,7 +42,7 @@ pub(super) struct Segment {
 /// All segments, in order.
 pub(super) fn segments<S: Storage>(storage: &S) -> Result<Vec<Segment>, JournalError> {
     let mut found = Vec::new();
-    for name in storage.list()?.into_iter().filter(|name| name.starts_with(PREFIX)) {
+    for name in storage.list()?.into_iter().filter(|name| is_segment(name)) {
         let digits = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
         let first = digits.and_then(|digits| digits.parse().ok()).map(BatchNumber);
         match first.filter(|first| segment_name(*first) == name) {
@@ -135,7 +140,7 @@ pub(super) struct Walk<'s, S> {
     cursor: Option<Cursor<'s, S>>,
     follows: Follows,
     depth: Depth,
-    torn: Option<Cut>,
+    torn: Option<(Cut, FrameError)>,
 }
 
 impl<'s, S: Storage> Walk<'s, S> {
@@ -169,8 +174,8 @@ impl<'s, S: Storage> Walk<'s, S> {
         self.follows
     }
 
-    /// The unfinished end, once the walk has come to it.
-    pub(super) fn torn(&self) -> Option<&Cut> {
+    /// The unfinished end, once the walk has come to it, and what is wrong with its first frame.
+    pub(super) fn torn(&self) -> Option<&(Cut, FrameError)> {
         self.torn.as_ref()
     }
 
@@ -229,7 +234,7 @@ impl<'s, S: Storage> Walk<'s, S> {
                 .collect();
             if whole.iter().all(|later| later.batch > batch && later.durable <= batch) {
                 let whole_frames = whole.len() as u64;
-                self.torn = Some(Cut { file, offset, bytes, whole_frames });
+                self.torn = Some((Cut { file, offset, bytes, whole_frames }, error));
                 return Ok(());
             }
         }

@@ -16,6 +16,10 @@
 //! | 96 | 32 each | peaks of the log tree, one for each bit that is set in the number of batches |
 //! | | | the state, opaque here |
 //!
+//! Who opens the journal at a snapshot believes what is in it, and whoever can write to the directory
+//! can write another, hash and all: [`verify()`](super::verify()) executes the journal and compares.
+//! So equal states must be written alike.
+//!
 //! A snapshot that is damaged is passed over: the one before it, or the journal alone, leads to the
 //! same state. One that is whole but does not fit the journal is an error, because it shows that
 //! the journal lost or changed batches that were on disk when the snapshot was made. The journal's
@@ -62,7 +66,8 @@ pub enum SnapshotError {
     },
 }
 
-/// What is wrong with a snapshot that was passed over.
+/// What is wrong with a snapshot: one that was passed over, or that
+/// [`verify()`](super::verify()) has held against the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotFault {
     /// It is shorter than it says, or longer.
@@ -85,6 +90,35 @@ pub enum SnapshotFault {
     /// It was made after another batch than its name says.
     #[error("it was made after batch {0}, not after the one in its name")]
     Name(BatchNumber),
+    /// The journal lost the batch.
+    #[error("it was made after a batch that the journal has lost: there are {0}")]
+    Ahead(u64),
+    /// The journal has another batch in that place.
+    #[error("it was made after another batch than the one in the journal")]
+    OtherBatch,
+    /// The hashes of the log tree are others.
+    #[error("its log tree is not that of the journal")]
+    LogTree,
+    /// The state is another.
+    #[error("executing the journal comes to another state")]
+    State,
+}
+
+impl SnapshotFault {
+    /// The stable name of the kind of fault.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SnapshotFault::Length { .. } => "snapshot-length",
+            SnapshotFault::Magic => "snapshot-magic",
+            SnapshotFault::Version(_) => "snapshot-version",
+            SnapshotFault::Hash => "snapshot-hash",
+            SnapshotFault::Name(_) => "snapshot-name",
+            SnapshotFault::Ahead(_) => "snapshot-ahead",
+            SnapshotFault::OtherBatch => "snapshot-other-batch",
+            SnapshotFault::LogTree => "snapshot-log-tree",
+            SnapshotFault::State => "snapshot-state",
+        }
+    }
 }
 
 /// A place of the journal: what is needed to go on from there. A caller that writes its state in
@@ -205,13 +239,18 @@ pub(super) fn newest_mark<S: Storage>(storage: &S) -> std::io::Result<Option<(St
     Ok(None)
 }
 
+/// Whether a file has the name of a snapshot.
+pub(super) fn is_snapshot(name: &str) -> bool {
+    batch_of(name).is_some()
+}
+
 /// All snapshots by their names, the oldest first.
-fn snapshots<S: Storage>(storage: &S) -> std::io::Result<Vec<(BatchNumber, String)>> {
+pub(super) fn snapshots<S: Storage>(storage: &S) -> std::io::Result<Vec<(BatchNumber, String)>> {
     let names = storage.list()?.into_iter();
     Ok(names.filter_map(|name| Some((batch_of(&name)?, name))).collect())
 }
 
-fn file_name(batch: BatchNumber) -> String {
+pub(super) fn file_name(batch: BatchNumber) -> String {
     format!("{PREFIX}{:020}{SUFFIX}", batch.0)
 }
 
@@ -221,7 +260,10 @@ fn batch_of(name: &str) -> Option<BatchNumber> {
     (file_name(batch) == name).then_some(batch)
 }
 
-fn decode(named: BatchNumber, mut bytes: Vec<u8>) -> Result<(Mark, Snapshot), SnapshotFault> {
+pub(super) fn decode(
+    named: BatchNumber,
+    mut bytes: Vec<u8>,
+) -> Result<(Mark, Snapshot), SnapshotFault> {
     let found = bytes.len() as u64;
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(SnapshotFault::Length { needed: HEADER_BYTES as u64, found });

@@ -5,7 +5,7 @@ use super::super::frame;
 use super::super::log::{Begin, Journal, Options};
 use super::super::memory::Memory;
 use super::super::toy::{Toy, append, body, journal, options, signer, written};
-use super::super::verify::verify;
+use super::super::verify::{Replay, verify};
 use super::*;
 
 const FIRST: BatchNumber = BatchNumber(3);
@@ -215,4 +215,87 @@ fn journal_with(storage: &Memory, batches: u64, other: u64) -> Memory {
     let mut found = written(batches, other);
     found.files.insert(file_name(SECOND), storage.files[&file_name(SECOND)].clone());
     found
+}
+
+/// A journal with two snapshots of what executing it comes to.
+fn with_true_snapshots() -> Memory {
+    let mut all = Journal::open(journal(10), &options()).unwrap().0;
+    for batch in [FIRST, SECOND] {
+        all.write_snapshot(&mark(batch), &executed(batch), &signer()).unwrap();
+    }
+    all.into_storage()
+}
+
+/// The state after a batch.
+fn executed(batch: BatchNumber) -> Vec<u8> {
+    let mut toy = Toy::default();
+    (0..=batch.0).for_each(|batch| drop(toy.apply(&body(BatchNumber(batch)))));
+    toy.state()
+}
+
+/// What verification says of a journal, executed again or not.
+fn verified(storage: &Memory, executes: bool) -> Result<u64, (String, &'static str)> {
+    let mut toy = Toy::default();
+    let replay = executes.then_some(&mut toy as &mut dyn Replay);
+    match verify(storage, &Trust::default(), replay) {
+        Ok(verified) => Ok(verified.snapshots),
+        Err(JournalError::Damage(damage)) => Err((damage.file, damage.fault.code())),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Whoever can write to the directory can write a snapshot with the right hash.
+#[test]
+fn a_snapshot_of_another_state_is_found_by_executing_the_journal() {
+    let storage = with_true_snapshots();
+    assert_eq!((verified(&storage, true), verified(&storage, false)), (Ok(2), Ok(2)));
+    for batch in [FIRST, SECOND] {
+        let mut forged = storage.clone();
+        let mut state = executed(batch);
+        *state.last_mut().unwrap() ^= 1;
+        write(&mut forged, &mark(batch), &state).unwrap();
+        let file = file_name(batch);
+        assert_eq!(verified(&forged, true), Err((file, "snapshot-state")));
+        assert_eq!(verified(&forged, false), Ok(2), "nobody could know");
+        assert!(Journal::open(forged, &from_snapshot()).is_ok(), "it is believed");
+    }
+}
+
+#[test]
+fn verification_finds_what_is_wrong_with_any_snapshot() {
+    let storage = with_true_snapshots();
+    for batch in [FIRST, SECOND] {
+        let file = file_name(batch);
+        let bytes = &storage.files[&file];
+        let of = |bytes: &[u8]| {
+            let mut changed = storage.clone();
+            changed.files.insert(file.clone(), bytes.to_vec());
+            for executes in [true, false] {
+                let (named, code) = verified(&changed, executes).unwrap_err();
+                assert_eq!(named, file);
+                assert!(code.starts_with("snapshot-"), "{code}");
+            }
+        };
+        for end in 0..bytes.len() {
+            of(&bytes[..end]);
+        }
+        for byte in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[byte] ^= 1 << (byte % 8);
+            of(&changed);
+        }
+    }
+    let put = |mut other: Memory| {
+        let file = file_name(SECOND);
+        other.files.insert(file.clone(), storage.files[&file].clone());
+        verified(&other, false).unwrap_err()
+    };
+    assert_eq!(put(journal(8)), (file_name(SECOND), "snapshot-ahead"));
+    assert_eq!(put(written(10, 6)), (file_name(SECOND), "snapshot-other-batch"));
+    let mut other = mark(SECOND);
+    let peaks = mark(BatchNumber(16)).tree.peaks().to_vec();
+    other.tree = Frontier::from_peaks(9, peaks).unwrap();
+    let mut forged = storage.clone();
+    write(&mut forged, &other, &executed(SECOND)).unwrap();
+    assert_eq!(verified(&forged, true), Err((file_name(SECOND), "snapshot-log-tree")));
 }

@@ -46,9 +46,20 @@ impl Toy {
     }
 }
 
+impl Toy {
+    /// What a snapshot holds.
+    pub(crate) fn state(&self) -> Vec<u8> {
+        format!("{:?}", self.packets).into_bytes()
+    }
+}
+
 impl Replay for Toy {
     fn batch<'a>(&'a mut self, _: &Header, body: &'a [u8]) -> Result<Vec<Touched<'a>>, String> {
         self.apply(body)
+    }
+
+    fn is_state(&mut self, state: &[u8]) -> bool {
+        self.state() == state
     }
 }
 

@@ -1,19 +1,19 @@
 //! Verification: a whole journal read from its first byte, and executed again by the engine.
 //!
 //! It checks every frame's bytes, hash, number and place; that no segment is missing; the log tree
-//! against every checkpoint, the file's and the caller's; and, if the caller executes the bodies
-//! again, the packets that each batch left. It changes nothing, and stops at the first place that
-//! is wrong.
+//! against every checkpoint, the file's and the caller's; every snapshot's place; and, if the caller
+//! executes the bodies again, the packets that each batch left and the state in each snapshot. It
+//! changes nothing, and stops at the first place that is wrong.
 
 use std::io::ErrorKind;
 
-use super::checkpoint::{CHECKPOINTS, CheckpointFile, Trust, Watch};
-use super::error::{Cut, Fault, JournalError};
+use super::checkpoint::{CHECKPOINTS, CheckpointError, CheckpointFile, Trust, Watch};
+use super::error::{Cut, Damage, Fault, JournalError};
 use super::frame::Header;
 use super::ids::{FrameHash, Root};
 use super::merkle::{Frontier, leaf_hash};
 use super::segment::{Depth, Follows, Found, Segment, Walk};
-use super::snapshot::{Mark, SnapshotError};
+use super::snapshot::{self, Mark, SnapshotError, SnapshotFault};
 use super::storage::Storage;
 use super::touched::{Touched, heads_root, repeated};
 
@@ -26,6 +26,9 @@ pub trait Replay {
     /// In words, if the batch cannot be executed or its outcomes are other than the journal says.
     fn batch<'a>(&'a mut self, header: &Header, body: &'a [u8])
     -> Result<Vec<Touched<'a>>, String>;
+
+    /// Whether a snapshot's state is, to the byte, that after the batches so far.
+    fn is_state(&mut self, state: &[u8]) -> bool;
 }
 
 /// What was found to be in order.
@@ -41,8 +44,13 @@ pub struct Verified {
     pub hash: FrameHash,
     /// The root of the log tree.
     pub root: Root,
-    /// How many checkpoints of the file and of the caller were found to be true.
+    /// How many checkpoints the journal's file has, all found to be true.
     pub checkpoints: u64,
+    /// How many the caller brought, all found to be true.
+    pub checkpoints_outside: u64,
+    /// How many snapshots there are, all found to be of this journal; the state in them is compared
+    /// where batches are executed again.
+    pub snapshots: u64,
     /// The unfinished end of the last segment, which the next opening will cut.
     pub unfinished: Option<Cut>,
     /// The unfinished end of the checkpoints' file, which the next opening will cut.
@@ -60,26 +68,62 @@ pub fn verify<S: Storage>(
     trust: &Trust,
     mut replay: Option<&mut dyn Replay>,
 ) -> Result<Verified, JournalError> {
-    let (mut commands, mut bytes) = (0, 0);
-    let survey = Survey::of(storage, trust, None, |found| {
+    let (mut commands, mut bytes, mut compared) = (0, 0, 0);
+    // Before the batches, for a process that writes meanwhile: their batches are on disk then.
+    let mut snapshots = snapshot::snapshots(storage)?.into_iter().peekable();
+    let survey = Survey::of(storage, trust, None, |found, tree| {
         commands += u64::from(found.header.count);
         bytes += found.header.frame_bytes();
-        match &mut replay {
-            Some(engine) => execute(*engine, found),
-            None => Ok(()),
+        if let Some(engine) = &mut replay {
+            execute(*engine, found)?;
         }
+        if let Some((_, file)) = snapshots.next_if(|(batch, _)| *batch == found.header.batch) {
+            let header = &found.header;
+            let engine = replay.as_mut();
+            let state = |state: &[u8]| engine.is_none_or(|engine| engine.is_state(state));
+            compared += u64::from(compare(storage, &file, (header, tree), state)?);
+        }
+        Ok(())
     })?;
-    let in_file = survey.checkpoints.checkpoints.len();
+    if let Some((batch, file)) = snapshots.next() {
+        let fault = SnapshotFault::Ahead(survey.tree.size()).into();
+        return Err(Box::new(Damage { file, offset: 0, batch, fault }).into());
+    }
     Ok(Verified {
         batches: survey.tree.size(),
         commands,
         bytes,
         hash: survey.follows.previous.unwrap_or(FrameHash::GENESIS),
         root: survey.tree.root(),
-        checkpoints: (in_file + trust.checkpoints.len()) as u64,
+        checkpoints: survey.checkpoints.checkpoints.len() as u64,
+        checkpoints_outside: trust.checkpoints.len() as u64,
+        snapshots: compared,
         unfinished: survey.torn,
         checkpoints_unfinished: survey.checkpoints.torn,
     })
+}
+
+/// Holds a snapshot against the journal at its batch; false if it is there no more, because a newer one
+/// has taken its place.
+fn compare<S: Storage>(
+    storage: &S,
+    file: &str,
+    (header, tree): (&Header, &Frontier),
+    is_state: impl FnOnce(&[u8]) -> bool,
+) -> Result<bool, JournalError> {
+    let bytes = match storage.read(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        read => read?,
+    };
+    let fault = match snapshot::decode(header.batch, bytes) {
+        Err(fault) => fault,
+        Ok((mark, _)) if mark.frame != header.hash => SnapshotFault::OtherBatch,
+        Ok((mark, _)) if mark.tree != *tree => SnapshotFault::LogTree,
+        Ok((_, snapshot)) if !is_state(&snapshot.state) => SnapshotFault::State,
+        Ok(_) => return Ok(true),
+    };
+    let (file, batch) = (file.to_owned(), header.batch);
+    Err(Box::new(Damage { file, offset: 0, batch, fault: fault.into() }).into())
 }
 
 fn execute(engine: &mut dyn Replay, found: &Found<'_>) -> Result<(), JournalError> {
@@ -115,12 +159,12 @@ pub(super) struct Survey {
 
 impl Survey {
     /// Reads and checks all checkpoints and the frames, either all of them or those after a mark
-    /// that a snapshot holds, and shows each batch to `each`.
+    /// that a snapshot holds, and shows each batch to `each`, with the log tree up to it.
     pub(super) fn of<S: Storage>(
         storage: &S,
         trust: &Trust,
         begin: Option<(String, Mark)>,
-        mut each: impl FnMut(&Found<'_>) -> Result<(), JournalError>,
+        mut each: impl FnMut(&Found<'_>, &Frontier) -> Result<(), JournalError>,
     ) -> Result<Survey, JournalError> {
         let checkpoints = match storage.read(CHECKPOINTS) {
             Ok(bytes) => CheckpointFile::read(&bytes)?,
@@ -134,15 +178,25 @@ impl Survey {
         };
         watch.reached(&tree)?;
         while let Some(found) = walk.next()? {
-            each(&found)?;
             tree.push(log_leaf(&found.header.hash, &found.header.heads_root));
+            each(&found, &tree)?;
             watch.reached(&tree)?;
         }
-        watch.ended(tree.size())?;
+        watch.ended(tree.size()).map_err(|damage| match (walk.torn(), &damage.fault) {
+            // The log's own place, where there is one, and not that of who tells of it.
+            (
+                Some((Cut { file, offset, .. }, error)),
+                Fault::Checkpoint(CheckpointError::Truncated { size, .. }),
+            ) => {
+                let fault = Fault::Covered { error: *error, size: *size };
+                Box::new(Damage { file: file.clone(), offset: *offset, batch: damage.batch, fault })
+            }
+            _ => damage,
+        })?;
         Ok(Survey {
             follows: walk.follows(),
             tree,
-            torn: walk.torn().cloned(),
+            torn: walk.torn().map(|(cut, _)| cut.clone()),
             last_segment: walk.last_segment().cloned(),
             checkpoints,
         })

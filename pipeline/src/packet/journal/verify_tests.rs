@@ -39,7 +39,8 @@ fn a_good_journal_is_counted() {
     assert_eq!((verified.batches, verified.commands), (11, bodies / 9));
     assert_eq!(verified.bytes, bodies + 11 * frame::HEADER_BYTES as u64);
     assert_eq!(verified.root, checkpoint.checkpoint().root);
-    assert_eq!((verified.checkpoints, verified.unfinished), (2, None));
+    assert_eq!((verified.checkpoints, verified.checkpoints_outside), (1, 1));
+    assert_eq!(verified.unfinished, None);
     let empty = verify(&Memory::default(), &trust(&[]), None).unwrap();
     assert_eq!((empty.batches, empty.hash), (0, FrameHash::GENESIS));
 }
@@ -72,6 +73,10 @@ impl Replay for Wrong {
     ) -> Result<Vec<Touched<'a>>, String> {
         let touched = self.toy.apply(body)?;
         if header.batch.0 == self.at { (self.how)(touched) } else { Ok(touched) }
+    }
+
+    fn is_state(&mut self, state: &[u8]) -> bool {
+        self.toy.is_state(state)
     }
 }
 
@@ -267,4 +272,39 @@ fn what_is_wrong_is_said_with_file_offset_and_batch() {
          known (byte 8 of the frame), and this is no crash's doing: the batch had been on disk, \
          whole"
     );
+}
+
+/// What a checkpoint denies to be a crash's doing is named where it stands, in the log.
+#[test]
+fn a_broken_last_frame_under_a_checkpoint_is_named_by_its_own_place() {
+    let (mut storage, checkpoint) = checked(journal(9), &signer());
+    let name = storage.files.keys().rfind(|name| name.ends_with(".log")).unwrap().clone();
+    *storage.file(&name).last_mut().unwrap() ^= 1;
+    let by_file = damage(&storage, &trust(&[]));
+    storage.files.remove(CHECKPOINTS);
+    let by_outside = damage(&storage, &trust(&[&checkpoint]));
+    assert_eq!(by_file, by_outside);
+    assert_eq!((&by_file.file, by_file.batch.0), (&name, 8));
+    let text = by_file.to_string();
+    assert!(text.contains("a checkpoint of 9 batches says that the batch was on disk"), "{text}");
+}
+
+#[test]
+fn checkpoints_kept_elsewhere_are_read_as_they_were_given_away() {
+    let (storage, first) = checked(journal(9), &signer());
+    let (storage, second) = checked(grown(storage, 12), &signer());
+    let file = &storage.files[CHECKPOINTS];
+    let sizes = |bytes: &[u8]| -> Result<(Vec<u64>, bool), &'static str> {
+        let read = CheckpointFile::read_outside(bytes).map_err(|damage| damage.fault.code())?;
+        let sizes = read.checkpoints.iter().map(|(_, signed)| signed.checkpoint().size);
+        Ok((sizes.collect(), read.torn.is_some()))
+    };
+    let notes = [format!("{}\n", first.note()), second.note().to_owned()].concat();
+    assert_eq!(sizes(file), Ok((vec![9, 12], false)));
+    assert_eq!(sizes(notes.as_bytes()), Ok((vec![9, 12], false)), "no empty line at the end");
+    assert_eq!(sizes(second.note().as_bytes()), Ok((vec![12], false)));
+    assert_eq!(sizes(&file[..file.len() - 40]), Ok((vec![9], true)));
+    for none in ["", "\n", "example.org/packets\n", &first.note()[..first.note().len() - 9]] {
+        assert_eq!(sizes(none.as_bytes()), Err("note-malformed"), "{none}");
+    }
 }
