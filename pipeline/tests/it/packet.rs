@@ -17,6 +17,15 @@ fn packet(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// What a command says on standard output with `--lang zh`.
+fn said_in_chinese(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
+    command.arg("packet").args(arguments).args(["--lang", "zh"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn outcomes(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -275,6 +284,10 @@ fn a_journal_goes_on_where_it_was_and_verifies() {
     let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(verified["commands"], 12);
     assert_eq!(verified["executed_again"], true);
+    assert_eq!(
+        (&verified["checkpoints_outside"], &verified["snapshots_compared"]),
+        (&0.into(), &0.into())
+    );
     // Without the secret the bytes and their order can still be checked.
     fs::remove_file(place.path().join("secret.key")).unwrap();
     let output = packet(&["verify", path], "");
@@ -335,6 +348,15 @@ fn no_byte_of_a_journal_can_be_changed_unseen() {
         assert_eq!(output.status.code(), Some(1), "byte {at}: {}", errors(&output));
         assert!(errors(&output).contains("the journal is broken"), "{}", errors(&output));
     }
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&segment, &changed).unwrap();
+    let output = packet(&["verify", path], "");
+    assert!(
+        errors(&output).contains("batches-00000000000000000000.log at byte"),
+        "{}",
+        errors(&output)
+    );
     fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
     let output = packet(&["verify", path], "");
     assert_eq!(output.status.code(), Some(1), "cut below its checkpoint: {}", errors(&output));
@@ -369,6 +391,10 @@ fn a_claim_can_be_proved_to_whoever_has_the_public_key() {
             assert!(words.contains(&fact), "{fact}: {words}");
         }
         let text = String::from_utf8(output.stdout).unwrap();
+        let in_chinese =
+            ["prove", "--check", proof.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        let words = said_in_chinese(&in_chinese);
+        assert!(words.contains(&format!("红包 p 的第 {} 笔", outcome["index"])), "{words}");
         let place = format!("\"place\": {}", outcome["index"]);
         let other = text.replace(&place, "\"place\": 77");
         assert_ne!(text, other);
@@ -377,6 +403,167 @@ fn a_claim_can_be_proved_to_whoever_has_the_public_key() {
     }
     let nothing = packet(&["prove", path, "t"], "");
     assert_eq!(nothing.status.code(), Some(1), "a top-up is no claim");
+}
+
+#[test]
+fn a_snapshot_that_is_none_is_a_broken_place() {
+    let place = tempfile::tempdir().unwrap();
+    journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let snapshot = place.path().join("snapshot-00000000000000000001.bin");
+    fs::write(&snapshot, b"no state").unwrap();
+    let output = packet(&["verify", path], "");
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("snapshot-00000000000000000001.bin"), "{}", errors(&output));
+    let output = packet(&["run", "--journal", path, "--no-decisions", "--whole"], "");
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(!errors(&output).contains("snapshot"), "none is looked at: {}", errors(&output));
+}
+
+/// All files of a journal, with what is in them.
+fn files(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_journal_without_its_secret_is_left_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let (secret, public) = (place.path().join("secret.key"), place.path().join("public.key"));
+    let whole = files(place.path());
+    let (secret_bytes, public_bytes) = (fs::read(&secret).unwrap(), fs::read(&public).unwrap());
+    fs::remove_file(&secret).unwrap();
+    let before = files(place.path());
+    let output = packet(&["run", "--journal", path, "--no-decisions"], "");
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("its secret.key is missing"), "{}", errors(&output));
+    assert_eq!(files(place.path()), before, "nothing was written");
+
+    // The public key follows from the secret.
+    fs::write(&secret, secret_bytes).unwrap();
+    fs::remove_file(&public).unwrap();
+    let output = packet(&["run", "--journal", path, "--no-decisions"], "");
+    assert!(output.status.success(), "{}", errors(&output));
+    assert_eq!(fs::read(&public).unwrap(), public_bytes);
+    assert_eq!(files(place.path()), whole);
+    assert!(packet(&["verify", path], "").status.success());
+}
+
+#[test]
+fn checkpoints_kept_elsewhere_are_counted_apart_and_must_be_some() {
+    let place = tempfile::tempdir().unwrap();
+    journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let own = place.path().join("checkpoints.txt");
+    let notes = fs::read_to_string(&own).unwrap();
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let kept = elsewhere.path().to_str().unwrap();
+    let verify = |bytes: &str| {
+        fs::write(elsewhere.path(), bytes).unwrap();
+        packet(&["verify", path, "--checkpoints", kept, "--json"], "")
+    };
+    for none in ["", "hongxian/packet\n", &notes[..100]] {
+        let output = verify(none);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains("holds no checkpoints"), "{}", errors(&output));
+    }
+    // One as it was given away, without the empty line that parts it from the next.
+    let (first, _) = notes.split_at(notes.len() / 2);
+    let output = verify(first.trim_end_matches('\n'));
+    assert_eq!(output.status.code(), Some(2), "its last line is cut: {}", errors(&output));
+    let output = verify(&format!("{}\n", first.trim_end_matches('\n')));
+    assert!(output.status.success(), "{}", errors(&output));
+    let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&verified["checkpoints"], &verified["checkpoints_outside"]),
+        (&2.into(), &1.into())
+    );
+
+    let words = said_in_chinese(&["verify", path, "--checkpoints", kept]);
+    assert!(words.contains("日志自带的 2 个检查点相符,另存的 1 个相符"), "{words}");
+    fs::remove_file(&own).unwrap();
+    let output = packet(&["verify", path], "");
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(words.contains("no checkpoint: nothing shows that this is all"), "{words}");
+}
+
+#[test]
+fn that_a_journal_was_only_added_to_can_be_proved() {
+    let place = tempfile::tempdir().unwrap();
+    journal(place.path());
+    let path = place.path().to_str().unwrap();
+    let notes = fs::read_to_string(place.path().join("checkpoints.txt")).unwrap();
+    // Each is an origin, a size and a root, an empty line, a signature, an empty line.
+    let checkpoints: Vec<_> =
+        notes.lines().collect::<Vec<_>>().chunks(6).map(|lines| (lines[1], lines[2])).collect();
+    let [(old, old_root), (new, new_root)] = checkpoints[..] else { panic!("{notes}") };
+    let (key, proof) = (place.path().join("public.key"), place.path().join("growth.json"));
+    let check =
+        ["prove", "--check", proof.to_str().unwrap(), "--key", key.to_str().unwrap(), "--json"];
+    for to in [&["--to", new][..], &[]] {
+        let output = packet(&[&["prove", path, "--from", old], to].concat(), "");
+        assert!(output.status.success(), "{}", errors(&output));
+        fs::write(&proof, &output.stdout).unwrap();
+        let checked = packet(&check, "");
+        assert!(checked.status.success(), "{}", errors(&checked));
+        let grown: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!(
+            (grown["old_batches"].to_string(), grown["new_batches"].to_string()),
+            (old.into(), new.into())
+        );
+        assert_eq!((&grown["old_root"], &grown["new_root"]), (&old_root.into(), &new_root.into()));
+    }
+    let words = said_in_chinese(&check[..5]);
+    assert!(words.contains("日志只有追加"), "{words}");
+    // The older log of another engine is not the beginning of this one.
+    let text = fs::read_to_string(&proof).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    journal(other.path());
+    let theirs = packet(&["prove", other.path().to_str().unwrap(), "--from", old], "");
+    let mut mixed: Value = serde_json::from_str(&text).unwrap();
+    let theirs: Value = serde_json::from_slice(&theirs.stdout).unwrap();
+    mixed["old_checkpoint"] = theirs["old_checkpoint"].clone();
+    fs::write(&proof, mixed.to_string()).unwrap();
+    assert_eq!(packet(&check, "").status.code(), Some(1));
+    for sizes in [["0", "2"], ["2", "1"], ["1", "999"]] {
+        let output = packet(&["prove", path, "--from", sizes[0], "--to", sizes[1]], "");
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains("no proof leads from"), "{}", errors(&output));
+    }
+}
+
+/// One command of a wrong clock would have all that come by the machine's stand still for decades.
+#[test]
+fn a_journal_far_ahead_of_the_machines_clock_goes_on_by_commands_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let tick =
+        |id: &str| format!("{{\"id\":\"{id}\",\"do\":\"tick\",\"at\":\"2096-01-01T00:00:00Z\"}}\n");
+    let by_commands = ["run", "--clock", "commands", "--journal", path];
+    assert!(packet(&by_commands, &tick("t1")).status.success());
+    let output = packet(&["run", "--journal", path], "{\"id\":\"t2\",\"do\":\"tick\"}\n");
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("ahead of the machine's clock"), "{}", errors(&output));
+    assert!(output.stdout.is_empty(), "nothing was executed");
+    assert!(packet(&by_commands, &tick("t3")).status.success());
+}
+
+#[test]
+fn a_directory_without_a_journal_is_said_to_have_none() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    for arguments in
+        [&["verify", path][..], &["prove", path, "c1"], &["prove", path, "--from", "1"]]
+    {
+        let output = packet(arguments, "");
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains("there is no journal in"), "{}", errors(&output));
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "and nothing is made there");
 }
 
 #[test]

@@ -111,6 +111,7 @@ pub(super) fn server<T: Send + 'static>(
     let (server, opened) = server_by_any_clock(directory, limits, begin, pace, tell)?;
     let (reached, now) = (server.engine().clock(), clock());
     if reached > now.after(AHEAD_MAX) {
+        server.finish().map_err(stopped)?;
         let shown = directory.display();
         let hours = (reached.ms() - now.ms()) / 3_600_000;
         return Err(usage(
@@ -152,8 +153,7 @@ fn begun(directory: &Path) -> Result<bool, Failure> {
     begun.map_err(|error| at(directory, &error))
 }
 
-/// # Errors
-/// That a directory has no journal.
+/// Refuses a directory that has no journal, nor what is left of one.
 pub(super) fn must_be_a_journal(directory: &Path) -> Result<(), Failure> {
     if begun(directory)? { Ok(()) } else { Err(no_journal(directory)) }
 }

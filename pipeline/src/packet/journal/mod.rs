@@ -78,7 +78,7 @@
 //! # Limits
 //!
 //! Opening reads and hashes the whole journal, unless it is told to begin at the last snapshot
-//! ([`Begin`]). The file of checkpoints is read as a whole. Old segments are never removed.
+//! ([`Begin`]), which is then believed: [`verify()`] alone holds snapshots against the journal. The file of checkpoints is read as a whole. Old segments are never removed.
 //! [`Journal::write_snapshot`] has the thread that appends wait; [`snapshot::write_beside`] does not.
 
 pub mod ids;
