@@ -9,8 +9,12 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 fn packet(arguments: &[&str], input: &str) -> Output {
+    packet_in("en", arguments, input)
+}
+
+fn packet_in(lang: &str, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
-    command.arg("packet").args(arguments).args(["--lang", "en"]);
+    command.arg("packet").args(arguments).args(["--lang", lang]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -19,9 +23,7 @@ fn packet(arguments: &[&str], input: &str) -> Output {
 
 /// What a command says on standard output with `--lang zh`.
 fn said_in_chinese(arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
-    command.arg("packet").args(arguments).args(["--lang", "zh"]);
-    let output = command.output().unwrap();
+    let output = packet_in("zh", arguments, "");
     assert!(output.status.success(), "{}", errors(&output));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -357,6 +359,8 @@ fn no_byte_of_a_journal_can_be_changed_unseen() {
         "{}",
         errors(&output)
     );
+    let output = packet_in("zh", &["verify", path], "");
+    assert!(errors(&output).contains("帧已损坏"), "{}", errors(&output));
     fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
     let output = packet(&["verify", path], "");
     assert_eq!(output.status.code(), Some(1), "cut below its checkpoint: {}", errors(&output));

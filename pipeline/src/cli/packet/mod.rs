@@ -1,6 +1,7 @@
 //! `hongxian packet`: the reference packet engine on its own.
 
 mod bench;
+mod damage;
 mod place;
 mod prove;
 mod run;

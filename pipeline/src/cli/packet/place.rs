@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::damage::damaged;
 use crate::cli::environment;
 use crate::diagnostic::{Failure, Message, unwritable};
 use crate::packet::draw::MasterSecret;
@@ -196,7 +197,7 @@ pub(super) fn clock() -> Time {
 pub(super) fn failure(error: DurableError) -> Failure {
     let text = error.to_string();
     match error {
-        DurableError::Journal(JournalError::Damage(damage)) => broken(&damage.to_string()),
+        DurableError::Journal(JournalError::Damage(damage)) => damaged(&damage),
         DurableError::Differs { .. } => broken(&text),
         DurableError::Journal(_) => environment(text),
         DurableError::SecretDiffers

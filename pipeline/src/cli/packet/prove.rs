@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::damage::{damaged, shows_nothing};
 use super::place::{self, Keys, PUBLIC};
 use crate::cli::{Shown, environment, print};
 use crate::diagnostic::{Failure, Lang, Message};
@@ -65,7 +66,7 @@ fn open(directory: &Path) -> Result<(Directory, Keys, Trust), Failure> {
 
 fn broken(error: JournalError) -> Failure {
     match error {
-        JournalError::Damage(damage) => place::broken(&damage.to_string()),
+        JournalError::Damage(damage) => damaged(&damage),
         other => environment(other.to_string()),
     }
 }
@@ -128,12 +129,7 @@ fn prove(directory: &Path, claim: &str) -> Result<(), Failure> {
 fn check(path: &Path, key: Option<&Path>, json: bool, lang: Lang) -> Result<(), Failure> {
     let key = place::public_key(key.unwrap_or(Path::new(PUBLIC)))?;
     let text = std::fs::read_to_string(path).map_err(|error| place::at(path, &error))?;
-    let no = |error: ProofError| {
-        Failure::No(Message::new(
-            format!("the proof shows nothing: {error}"),
-            format!("证明无效:{error}"),
-        ))
-    };
+    let no = |error: ProofError| shows_nothing(&error);
     if Growth::is_meant(&text) {
         let grown = Growth::from_json(&text).and_then(|growth| growth.check(&key)).map_err(no)?;
         print(&if json { grown_as_json(&grown) } else { grown_in_words(&grown, lang) });

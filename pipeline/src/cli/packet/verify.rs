@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::damage::damaged;
 use super::place::{self, Keys, PUBLIC, SECRET};
 use crate::cli::{Shown, environment, print};
 use crate::diagnostic::{Failure, Lang};
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     };
     let replay = auditor.as_mut().map(|auditor| auditor as &mut dyn Replay);
     let verified = verify(&storage, &trust, replay).map_err(|error| match error {
-        JournalError::Damage(damage) => place::broken(&damage.to_string()),
+        JournalError::Damage(damage) => damaged(&damage),
         other => environment(other.to_string()),
     })?;
     if verified.batches == 0 {
