@@ -218,7 +218,7 @@ pub enum Play<'a> {
     Lucky,
     /// 普通: equal shares.
     Equal,
-    /// 专属: one share for one named account.
+    /// 专属: one share for one named account, in a group one of its members.
     Exclusive {
         /// Whose it is.
         to: &'a str,

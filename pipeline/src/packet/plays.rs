@@ -9,7 +9,7 @@ use super::command::Play;
 pub enum Eligibility {
     /// The members of its group; without a group whoever holds its link.
     Members,
-    /// One named account.
+    /// One named account, which must be a member, too, where there is a group.
     Named,
     /// As [`Members`](Self::Members), with the password.
     Password,

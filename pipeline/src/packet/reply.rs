@@ -20,7 +20,7 @@ pub struct Reply {
     /// What was done, or why nothing was.
     pub result: Result<Done, Refusal>,
     /// The wallet, afterwards, of the account that the command or its transaction is of, also where it
-    /// was refused; none where no command has opened that account, or the command is of none.
+    /// was refused; none where the command is of none.
     pub wallet: Option<Wallet>,
     /// The head of the packet's chain afterwards, that of a claim at its own link: the receipt for
     /// the order so far.

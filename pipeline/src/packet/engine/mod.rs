@@ -26,13 +26,14 @@ use self::packet::Packet;
 use self::transaction::{Kind, Transaction};
 use super::bugs::{Bug, made};
 use super::chain;
-use super::command::{Command, Funding, Purse, Request};
-use super::draw::MasterSecret;
+use super::command::{Command, Funding, PerMille, Purse, Request};
+use super::draw::{self, MasterSecret};
 use super::ledger::{Ledger, Place};
 use super::limits::Limits;
 use super::names::Names;
 use super::numbered::Numbered;
-use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq, Settlement};
+use super::plays::Rules;
+use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq, Settlement, Wallet};
 use super::units::{Day, Fen, Time};
 
 pub use self::ahead::AHEAD;
@@ -131,6 +132,18 @@ pub struct PacketView<'a> {
     pub sender: &'a str,
     /// The group into which it was sent, if it was into one.
     pub group: Option<&'a str>,
+    /// How it is played.
+    pub play: &'static Rules,
+    /// Whose an exclusive one is.
+    pub named: Option<&'a str>,
+    /// In how many shares.
+    pub shares: u32,
+    /// How strongly ties tilt who gets which.
+    pub tilt: PerMille,
+    /// What its secret was told as when it was made.
+    pub commitment: Digest,
+    /// The secret of its draws, once it is closed.
+    pub secret: Option<Digest>,
     /// Where it stands.
     pub state: PacketState,
     /// Its shares that were taken, in their order.
@@ -256,17 +269,20 @@ impl Engine {
             receipt: None,
         };
         let result = self.execute(&mut step, &request.command);
+        let mut wallet = None;
         if result.is_err() {
-            // Whatever it was refused for, the reply shows what there is of what it is about.
+            // Whatever it was refused for, the reply shows what there is of what it is about: of an
+            // account that no command has opened, nothing in every purse.
             let (account, packet) = request.command.about();
             step.account = step.account.or_else(|| self.accounts.find(account?));
             step.packet = step.packet.or_else(|| self.find_packet(packet?));
+            wallet = account.map(|_| Wallet::default());
         }
         let reply = Reply {
             seq: step.seq,
             time,
             result,
-            wallet: step.account.map(|account| self.ledger.wallet(account)),
+            wallet: step.account.map(|account| self.ledger.wallet(account)).or(wallet),
             head: step.receipt.or_else(|| Some(self.packets[step.packet?].head)),
         };
         self.executed.push(Executed { reply, transaction: step.transaction });
@@ -333,7 +349,7 @@ impl Engine {
     }
 
     /// What an account has, if there is such an account.
-    pub fn wallet(&self, account: &str) -> Option<super::reply::Wallet> {
+    pub fn wallet(&self, account: &str) -> Option<Wallet> {
         Some(self.ledger.wallet(self.accounts.find(account)?))
     }
 
@@ -344,6 +360,12 @@ impl Engine {
             seq: packet.seq,
             sender: self.accounts.text(packet.sender),
             group: packet.group.map(|group| self.groups.text(group)),
+            play: packet.rules(),
+            named: packet.named.map(|account| self.accounts.text(account)),
+            shares: packet.shares,
+            tilt: packet.tilt,
+            commitment: draw::commitment(&packet.name, &packet.secret),
+            secret: (packet.state == PacketState::Closed).then_some(packet.secret),
             state: packet.state,
             claims: &packet.claims,
             parts: packet.parts,

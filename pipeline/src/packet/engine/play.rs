@@ -258,13 +258,11 @@ impl Engine {
         }
         let is_member = packet.group.is_none_or(|group| self.members.contains(&(group, claimer)))
             || made(Bug::MemberIsNotAsked);
-        match packet.rules().eligibility {
-            Eligibility::Named if packet.named != Some(claimer) => return Err(Refusal::NotNamed),
-            Eligibility::Named => {}
-            Eligibility::Members | Eligibility::Password if !is_member => {
-                return Err(Refusal::NotMember);
-            }
-            Eligibility::Members | Eligibility::Password => {}
+        if packet.rules().eligibility == Eligibility::Named && packet.named != Some(claimer) {
+            return Err(Refusal::NotNamed);
+        }
+        if !is_member {
+            return Err(Refusal::NotMember);
         }
         if claimer == packet.sender && !self.limits.sender_may_claim {
             return Err(Refusal::SenderMayNotClaim);

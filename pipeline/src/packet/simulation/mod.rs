@@ -26,7 +26,7 @@ use crate::packet::command::Request;
 use crate::packet::draw::MasterSecret;
 use crate::packet::engine::{Engine, PacketState};
 use crate::packet::limits::Limits;
-use crate::packet::reply::{Effect, Happening, Reply, Wallet};
+use crate::packet::reply::{Effect, Happening, Reply};
 use crate::packet::units::Time;
 
 use self::coverage::Coverage;
@@ -355,9 +355,7 @@ fn compare_replies(reply: &Reply, expected: &Expected) -> Result<(), String> {
     if (reply.seq, reply.time, reply.result) != (seq, time, result) {
         return Err("the replies differ".to_owned());
     }
-    // An account that no command has opened has none.
-    let none = result.is_err() && wallet == Some(Wallet::default());
-    if reply.wallet != wallet && !(none && reply.wallet.is_none()) {
+    if reply.wallet != wallet {
         return Err("wallets differ".to_owned());
     }
     if reply.head != head {

@@ -281,11 +281,12 @@ impl Oracle {
             _ => return Err(Refusal::PacketExpired),
         }
         let play = packet.play();
-        if let Play::Exclusive { to } = play {
-            if to != account {
-                return Err(Refusal::NotNamed);
-            }
-        } else if let Some(group) = &packet.group
+        if let Play::Exclusive { to } = play
+            && to != account
+        {
+            return Err(Refusal::NotNamed);
+        }
+        if let Some(group) = &packet.group
             && !self.is_member(group, account)
         {
             return Err(Refusal::NotMember);
