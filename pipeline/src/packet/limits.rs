@@ -7,6 +7,15 @@ use super::units::{Fen, Span};
 /// The file with the limits that hold when no other is given.
 pub const DEFAULT: &str = include_str!("limits.toml");
 
+/// The same for a reader: as it is, or as one JSON object.
+pub fn shipped(as_json: bool) -> String {
+    if !as_json {
+        return DEFAULT.to_owned();
+    }
+    let value: serde_json::Value = toml::from_str(DEFAULT).expect("the shipped limits are right");
+    format!("{value}\n")
+}
+
 /// No file of limits may allow a stronger tilt: beyond it the last of many members would expect
 /// less than four fifths of the mean.
 pub const TILT_PER_MILLE_MAX: u16 = 150;
@@ -115,7 +124,7 @@ fn hours(hours: u32) -> Span {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `value` and `source`, as [shares_max]")]
 struct Sourced<T> {
     value: T,
     source: String,
@@ -180,6 +189,8 @@ mod tests {
         let mistake = |text: &str| Limits::parse(text).unwrap_err();
         assert!(mistake("[share_max]\nvalue = 1\nsource = \"x\"").contains("share_max"));
         assert!(mistake("[shares_max]\nvalue = 1").contains("source"));
+        let plain = mistake("shares_max = 1");
+        assert!(plain.contains("expected a table with `value` and `source`"), "{plain}");
         assert!(mistake("[shares_max]\nvalue = 1\nsource = \" \"").contains("needs a source"));
         assert!(mistake("[shares_max]\nvalue = 0\nsource = \"x\"").contains("shares_max is 0"));
         assert!(mistake("[tilt_per_mille_max]\nvalue = 151\nsource = \"x\"").contains("151"));

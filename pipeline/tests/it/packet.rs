@@ -179,9 +179,65 @@ fn a_password_may_be_guessed_five_times() {
     assert_eq!(of(&outcomes, "cy")["result"], "claimed");
 }
 
+/// Whatever the play, a group's packet is for its members.
+#[test]
+fn an_exclusive_packet_in_a_group_is_for_a_member() {
+    let outcomes = tell(
+        r#"
+{"id":"t","do":"topup","account":"ada","amount_fen":1000,"at":0}
+{"id":"j1","do":"join","group":"g","account":"ada","at":0}
+{"id":"s","do":"send","account":"ada","packet":"p","group":"g","amount_fen":100,"shares":1,"play":"exclusive","to":"bo","at":0}
+{"id":"d","do":"decide","transaction":"s","decision":"allow","at":0}
+{"id":"c1","do":"claim","account":"ada","packet":"p","at":1}
+{"id":"c2","do":"claim","account":"bo","packet":"p","at":1}
+{"id":"j2","do":"join","group":"g","account":"bo","at":2}
+{"id":"c3","do":"claim","account":"bo","packet":"p","at":2}
+"#,
+    );
+    assert_eq!(of(&outcomes, "c1")["refusal"], "not_named");
+    assert_eq!(of(&outcomes, "c2")["refusal"], "not_member");
+    assert_eq!(of(&outcomes, "c3")["result"], "claimed");
+}
+
+/// A refusal shows what the account has also where no command has opened it: nothing.
+#[test]
+fn every_reply_to_an_account_has_its_wallet() {
+    let outcomes = tell(
+        r#"
+{"id":"s","do":"send","account":"ada","packet":"p","group":"g","amount_fen":100,"shares":1,"at":0}
+{"id":"c","do":"claim","account":"bo","packet":"p","at":0}
+{"id":"h","do":"thaw","case":"k","account":"cy","amount_fen":1,"actor":"lin","reason":"known","at":0}
+{"id":"d","do":"decide","transaction":"s","decision":"allow","at":0}
+"#,
+    );
+    let nothing = serde_json::json!({
+        "change_fen": 0, "lingqiantong_fen": 0, "reserved_fen": 0, "held_fen": 0,
+    });
+    let refusals = [("s", "not_member"), ("c", "packet_unknown"), ("h", "case_unknown")];
+    for (id, refusal) in refusals {
+        let outcome = of(&outcomes, id);
+        assert_eq!((&outcome["refusal"], &outcome["wallet"]), (&refusal.into(), &nothing));
+    }
+    assert!(of(&outcomes, "d").get("wallet").is_none(), "it is of nobody");
+}
+
 #[test]
 fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
+    let decide = r#"{"id":"a","do":"decide","transaction":"b","decision":"hold","ttl_ms":0}"#;
+    let send = |more: &str| {
+        let start =
+            r#"{"id":"a","do":"send","account":"x","packet":"p","amount_fen":2,"shares":1,"#;
+        format!("{start}{more}}}")
+    };
+    let empty = send(r#""play":"password","password":"""#);
+    let equal = send(r#""play":"equal","tilt_per_mille":5"#);
+    let exclusive = send(r#""play":"exclusive","to":"y","tilt_per_mille":5"#);
     let mistakes = [
+        (decide, "`ttl_ms` is 0"),
+        (empty.as_str(), "`password` is empty"),
+        (equal.as_str(), "`tilt_per_mille` means nothing for equal"),
+        (exclusive.as_str(), "`tilt_per_mille` means nothing for exclusive"),
+        (r#"{"id":"a","do":"send","play":"luky"}"#, "unknown variant `luky`"),
         (r#"{"id":"a","do":"sned","account":"x"}"#, "did you mean `send`"),
         (r#"{"id":"a","do":"claim","account":"x"}"#, "`packet` is missing"),
         (r#"{"id":"a","do":"topup","account":"x","amount_fen":1,"shares":2}"#, "`shares` does not"),
@@ -193,6 +249,7 @@ fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
         (r#"{"id":"a","do":"tick""#, "EOF"),
         (r#"["a","tick"]"#, "no JSON object"),
     ];
+    let unnamed = ["no JSON object", "EOF"];
     let lines: String = mistakes.iter().map(|(line, _)| format!("{line}\n")).collect();
     let output = packet(&["run"], &lines);
     assert!(output.status.success());
@@ -203,8 +260,9 @@ fn a_line_that_is_no_command_says_what_is_wrong_with_it() {
         assert!(error.contains(words), "{line}: {error}");
         assert!(error.starts_with(&format!("line {}: ", at + 1)), "{error}");
         assert_eq!(outcome["code"], "malformed", "{outcome}");
+        let named = outcome.get("id").is_some_and(|id| id == "a");
+        assert_eq!(named, !unnamed.contains(&words), "where it can be read: {line}");
     }
-    assert_eq!(outcomes[0]["id"], "a", "where it can be read");
 }
 
 #[test]
@@ -333,6 +391,57 @@ fn a_journal_can_be_told_of_times_that_are_past() {
     assert_eq!(of(&outcomes(&output), "clear")["net_fen"], 10_000);
     let output = packet(&["verify", path], "");
     assert!(output.status.success(), "{}", errors(&output));
+}
+
+/// Whoever has missed an effect can ask for what became of a packet, also of one that the engine has
+/// forgotten since, and nothing changes by it.
+#[test]
+fn what_a_packet_is_can_be_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let later = r#"{"id":"later","do":"tick","at":"2024-03-09T20:00:00+08:00"}"#;
+    let commands = format!("{DINNER}{later}\n");
+    let output = packet(&["run", "--clock", "commands", "--journal", path], &commands);
+    assert!(output.status.success(), "{}", errors(&output));
+    let outcomes = outcomes(&output);
+    let effects = of(&outcomes, "late")["effects"].as_array().unwrap();
+    let closed = effects.iter().find(|effect| effect["what"] == "closed").unwrap();
+    let log = place.path().join("batches-00000000000000000000.log");
+    let before = fs::read(&log).unwrap();
+    let shown = packet(&["show", path, "p1"], "");
+    assert!(shown.status.success(), "{}", errors(&shown));
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["state"], &shown["play"]), (&"closed".into(), &"equal".into()));
+    assert_eq!(shown["secret"], closed["secret"]);
+    assert_eq!(shown["commitment"], of(&outcomes, "s1")["commitment"]);
+    let parts = ["paid_fen", "returned_fen", "refunded_fen"].map(|part| shown[part].as_u64());
+    assert_eq!(parts, [Some(2_000), Some(2_000), Some(4_000)]);
+    let claims = shown["claims"].as_array().unwrap();
+    let named = |claim: &Value, id: &str| claim["seq"] == of(&outcomes, id)["seq"];
+    assert!(claims.len() == 3 && named(&claims[0], "c1") && named(&claims[2], "c5"), "{shown}");
+    assert_eq!(fs::read(&log).unwrap(), before);
+    let nothing = packet(&["show", path, "p2"], "");
+    assert_eq!(nothing.status.code(), Some(1), "{}", errors(&nothing));
+}
+
+/// Every command, field and value that the help names is one.
+#[test]
+fn help_and_limits_say_what_can_be_given() {
+    let help = packet(&["run", "--help"], "");
+    let help = String::from_utf8(help.stdout).unwrap();
+    for words in ["send      account packet amount_fen shares [group]", "memory_hours", "show"] {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+    let shipped = packet(&["limits"], "");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("limits.toml");
+    fs::write(&file, &shipped.stdout).unwrap();
+    let output = packet(&["run", "--limits", file.to_str().unwrap()], "");
+    assert!(output.status.success(), "it is a file of limits: {}", errors(&output));
+    let json = packet(&["limits", "--json"], "");
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["shares_max"]["value"], 100);
+    assert!(json["shares_max"]["source"].is_string());
 }
 
 #[test]

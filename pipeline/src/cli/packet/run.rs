@@ -142,7 +142,7 @@ fn serve(
 
 /// A command with the time at which it is executed, or what is wrong with its line, and its id where
 /// that can be read.
-type Asked<'a> = Result<(Request<'a>, Time), (Option<&'a str>, String)>;
+type Asked<'a> = Result<(Request<'a>, Time), (Option<String>, String)>;
 
 /// Executes lines as one batch or, where the clock is theirs, as one for each time.
 fn execute(
@@ -152,8 +152,9 @@ fn execute(
     clock: Clock,
 ) -> Result<(), ServerError> {
     let now = place::clock();
+    let texts = lines;
     let lines: Vec<Result<Line<'_>, String>> = lines.iter().map(|line| parse(line)).collect();
-    let asked = (before + 1..).zip(&lines).map(|(number, line)| {
+    let asked = (before + 1..).zip(texts.iter().zip(&lines)).map(|(number, (text, line))| {
         let line = line.as_ref();
         let asked = line.map_err(Clone::clone).and_then(|line| {
             let moment = match (clock, line.at) {
@@ -168,8 +169,10 @@ fn execute(
             };
             json::command(line).map(|request| (request, moment))
         });
-        let id = line.ok().map(Line::id);
-        asked.map_err(|error| (id, format!("line {number}: {error}")))
+        asked.map_err(|error| {
+            let id = line.map_or_else(|_| json::id_of(text), |line| Some(line.id().to_owned()));
+            (id, format!("line {number}: {error}"))
+        })
     });
     let asked: Vec<Asked<'_>> = asked.collect();
     let mut rest = &asked[..];
@@ -204,7 +207,7 @@ fn execute_batch(server: &mut Server<Vec<u8>>, asked: &[Asked<'_>], moment: Time
     let mut told = 0;
     for asked in asked {
         let outcome = match asked {
-            Err((id, error)) => Outcome::mistake(*id, error.clone()),
+            Err((id, error)) => Outcome::mistake(id.as_deref(), error.clone()),
             Ok((request, _)) => {
                 let (reply, upto) = replies.next().expect("every command was executed");
                 let own = &effects[std::mem::replace(&mut told, upto)..upto];

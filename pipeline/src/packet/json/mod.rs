@@ -11,6 +11,8 @@
 
 mod outcome;
 mod parse;
+mod shown;
 
 pub use outcome::{Outcome, outcome};
-pub use parse::{FIELDS, Fields, Line, command};
+pub use parse::{FIELDS, Fields, Line, command, id_of, reference};
+pub use shown::{Shown, ShownClaim, shown};

@@ -242,6 +242,6 @@ fn decision_name(decision: Decision) -> &'static str {
     }
 }
 
-fn hex(digest: &Digest) -> String {
+pub(super) fn hex(digest: &Digest) -> String {
     blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::packet::command::{
     Command, Decision, Funding, Next, PerMille, Play, Purse, Request, Resolution, Send, Tie,
     password_digest,
 };
+use crate::packet::plays::AmountPolicy;
 use crate::packet::units::{Day, Fen, Span, Time};
 
 /// The fields of a command beside `id`, `do` and `at`.
@@ -100,6 +102,55 @@ pub struct Line<'a> {
     #[serde(borrow)]
     case: Option<Cow<'a, str>>,
     day: Option<DayName>,
+}
+
+/// What the fields hold whose names alone do not say it.
+const VALUES: [(&str, &str); 20] = [
+    ("id", "1 to 64 bytes, unique among commands"),
+    ("at", "the time, ms since 1970 UTC or RFC 3339 (--clock commands alone)"),
+    ("*_fen", "whole fen, 1 and more"),
+    ("into", "change, lingqiantong: it comes from the other one"),
+    ("funding", "balance (default), lingqiantong, bank"),
+    ("play", "lucky (default), equal, exclusive, relay, timed, password"),
+    ("to", "who is paid; the play exclusive needs it: whose the packet is"),
+    ("next", "relay alone: luckiest (default), least_lucky"),
+    ("after", "relay alone: the packet before; none for the first"),
+    ("from", "timed needs it: when the packet opens, as at"),
+    ("password", "the play password needs it; not empty"),
+    ("tilt_per_mille", "0 (default) and more, where shares are drawn (not equal, exclusive)"),
+    ("tie", "to the sender: none (default), close, distant"),
+    ("transaction", "the id of the command that made it"),
+    ("decision", "allow, review, hold, block"),
+    ("ttl_ms", "a hold needs it; 1 and more"),
+    ("*_hash", "64 hexadecimal digits"),
+    ("resolution", "release, return, freeze; of what is under review: release"),
+    ("case", "freeze needs it"),
+    ("day", "such as 2024-02-09, in China"),
+];
+
+/// Every command with its fields, and what these hold, for `--help`.
+pub fn reference() -> String {
+    let mut text =
+        "Commands and their fields beside id and do; those in brackets may be left out:\n"
+            .to_owned();
+    for Fields { name, required, optional } in FIELDS {
+        let optional = optional.iter().map(|field| format!("[{field}]"));
+        let fields = required.iter().map(|&field| field.to_owned()).chain(optional);
+        let fields: Vec<String> = fields.collect();
+        text += format!("  {name:<9} {}", fields.join(" ")).trim_end();
+        text += "\n";
+    }
+    text += "\nValues:\n";
+    for (field, value) in VALUES {
+        text += &format!("  {field:<15} {value}\n");
+    }
+    text
+}
+
+/// The id of a line that cannot be read as a command, where that can be read.
+pub fn id_of(line: &[u8]) -> Option<String> {
+    let fields: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    Some(fields.get("id")?.as_str()?.to_owned())
 }
 
 impl Line<'_> {
@@ -259,9 +310,17 @@ impl Line<'_> {
             PlayName::Timed => Play::Timed { from: self.from.ok_or_else(|| needs("from"))?.0 },
             PlayName::Password => {
                 let password = self.password.as_deref().ok_or_else(|| needs("password"))?;
+                if password.is_empty() {
+                    return Err("`password` is empty: everybody would know it".into());
+                }
                 Play::Password { digest: password_digest(packet, password) }
             }
         };
+        let tilt = PerMille(self.tilt_per_mille.unwrap_or_default());
+        if tilt > PerMille(0) && play.rules().amounts == AmountPolicy::Equal {
+            let name = play.rules().name;
+            return Err(format!("`tilt_per_mille` means nothing for {name}: no shares are drawn"));
+        }
         Ok(Send {
             account,
             packet,
@@ -270,12 +329,15 @@ impl Line<'_> {
             shares: self.shares.unwrap_or_default(),
             play,
             funding: self.funding(),
-            tilt: PerMille(self.tilt_per_mille.unwrap_or_default()),
+            tilt,
         })
     }
 
     fn decision(&self) -> Result<Decision, String> {
         Ok(match (self.decision, self.ttl_ms) {
+            (Some(DecisionName::Hold), Some(0)) => {
+                return Err("`ttl_ms` is 0: what is held is held for some time".into());
+            }
             (Some(DecisionName::Hold), Some(ttl)) => Decision::Hold { ttl: Span::from_ms(ttl) },
             (Some(DecisionName::Hold), None) => {
                 return Err("`ttl_ms` is missing: a hold needs it".into());

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::packet::engine::{Engine, PacketState};
+use crate::packet::engine::Engine;
+use crate::packet::json::shown;
 
 /// What somebody wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,48 +27,17 @@ impl Look {
                     "held_fen": wallet.held,
                 }))
             }
-            Look::Packet(id) => {
-                let packet = engine.packet(id)?;
-                let parts = packet.parts;
-                let claims = packet.claims.iter().map(|claim| {
-                    json!({
-                        "account": engine.account_name(claim.account),
-                        "amount_fen": claim.amount,
-                    })
-                });
-                Some(json!({
-                    "packet": id,
-                    "account": packet.sender,
-                    "group": packet.group,
-                    "state": state_name(packet.state),
-                    "amount_fen": parts.total(),
-                    "paid_fen": parts.paid,
-                    "held_fen": parts.held,
-                    "undecided_fen": parts.undecided,
-                    "refunded_fen": parts.refunded,
-                    "claims": claims.collect::<Vec<Value>>(),
-                }))
-            }
+            Look::Packet(id) => Some(json!(shown(id, engine)?)),
             Look::Transaction(id) => {
                 let transaction = engine.transaction(id)?;
                 Some(json!({
                     "transaction": id,
+                    "seq": transaction.seq.0,
                     "account": transaction.account,
                     "amount_fen": transaction.amount,
                     "settlement": transaction.settlement,
                 }))
             }
         }
-    }
-}
-
-fn state_name(state: PacketState) -> &'static str {
-    match state {
-        PacketState::Waiting => "waiting",
-        PacketState::Open => "open",
-        PacketState::Exhausted => "exhausted",
-        PacketState::Expired => "expired",
-        PacketState::Closed => "closed",
-        PacketState::Blocked => "blocked",
     }
 }
