@@ -249,10 +249,28 @@ impl Holds {
         open.filter_map(|id| self.open.get(id)).map(|(hold, _)| hold).take(limit).collect()
     }
 
+    /// What has a transaction held: its decision; a fallback answer here or the rule of the packet engine,
+    /// which bind, whatever is decided later.
+    fn held_by(&self, event_id: &str) -> &'static str {
+        match self.open.get(event_id) {
+            Some((_, None)) => "packet_engine",
+            Some((_, Some(body))) if self.bound.get(event_id) == Some(&(*body, true)) => "fallback",
+            _ => "decision",
+        }
+    }
+
     /// How many are open, and how many were left out.
     pub(super) fn counts(&self) -> (usize, u64) {
         (self.open.len(), self.dropped)
     }
+}
+
+/// A held transaction in the list.
+#[derive(Serialize)]
+struct Listed<'h> {
+    #[serde(flatten)]
+    hold: &'h Hold,
+    held_by: &'static str,
 }
 
 /// Which part of the list is wanted.
@@ -277,7 +295,9 @@ pub(super) async fn list(
     let limit = wanted.limit.unwrap_or(LISTED_MAX).min(LISTED_MAX);
     let holds = lock(app.desk.holds());
     let (open, dropped) = holds.counts();
-    let list = holds.list(after, limit);
+    let list = holds.list(after, limit).into_iter();
+    let list: Vec<Listed<'_>> =
+        list.map(|hold| Listed { hold, held_by: holds.held_by(&hold.event_id) }).collect();
     Ok(Json(json!({ "holds": list, "open": open, "not_listed": dropped })).into_response())
 }
 
@@ -428,10 +448,12 @@ mod tests {
         holds.decided("a", [1, 1], r#"{"decision":"allow","score":7}"#);
         let told = holds.list(None, 10)[0];
         assert_eq!((told.decision.as_deref(), told.score), (Some("allow"), Some(7)));
+        assert_eq!(holds.held_by("a"), "packet_engine", "whatever was decided since");
         assert!(holds.all().is_empty(), "the topic says it again");
         // Decided to be held, later: the stream's own.
         holds.add(hold("a", 3), [1, 1]);
         assert_eq!(holds.all(), [(hold("a", 3), [1, 1])]);
+        assert_eq!(holds.held_by("a"), "decision");
         holds.hear(Record::Held { held: undecided });
         assert_eq!(holds.list(None, 10), [&hold("a", 3)]);
         for (id, is_listed_before) in [("a", true), ("b", false)] {

@@ -26,6 +26,8 @@ use crate::stream::http::tokens::{Actor, Role, Tokens};
 const COMMANDS_MAX: usize = 1_024;
 /// Fields of a transaction's event that the engine knows nothing of.
 const CONTEXT: [&str; 5] = ["device_id", "ip", "region", "platform", "text"];
+/// Commands that make an event, see [`of_command`](crate::packet::events::of_command).
+const WITH_EVENT: [&str; 6] = ["topup", "withdraw", "transfer", "send", "claim", "join"];
 
 /// What answers stand on.
 pub(super) struct App {
@@ -185,8 +187,12 @@ fn admitted(
         }
         _ => {}
     }
+    let what = text(fields, "do");
     match fields.remove("context") {
         None => Ok(Map::new()),
+        Some(_) if !WITH_EVENT.contains(&&*what) => {
+            Err(format!("`context` is for commands that make an event: {}", WITH_EVENT.join(", ")))
+        }
         Some(Value::Object(context)) => checked(context, decoder),
         Some(_) => Err("`context` is an object".to_owned()),
     }
@@ -210,5 +216,33 @@ fn checked(context: Map<String, Value>, decoder: &Decoder) -> Result<Map<String,
     match block.rejects.first() {
         Some(reject) => Err(format!("context: {}", reject.detail)),
         None => Ok(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Schema;
+
+    /// What is told of an event belongs to a command that makes one, and is checked as it will be.
+    #[test]
+    fn context_is_for_commands_that_make_an_event() {
+        let decoder = Decoder::new(Arc::new(Schema::default()), i64::MAX);
+        let actor = Actor { name: "till".to_owned(), role: Role::Analyst };
+        let wrong = |what: &str, context: Value| {
+            let command = json!({ "id": "r1", "do": what, "context": context });
+            let Offered { id, context, wrong, .. } = offered(command.to_string(), &actor, &decoder);
+            assert_eq!(id.as_deref(), Some("r1"), "also of what is wrong");
+            assert_eq!(context.is_empty(), wrong.is_some());
+            wrong.unwrap_or_default()
+        };
+        for what in WITH_EVENT {
+            assert_eq!(wrong(what, json!({ "ip": "::1", "text": "新年" })), "");
+            assert!(wrong(what, json!({ "ip": 1 })).contains("ip"));
+            assert!(wrong(what, json!({ "card": "1" })).contains("does not belong"));
+        }
+        for what in ["tick", "leave", "link", "watch", "clear", "move"] {
+            assert!(wrong(what, json!({ "ip": "::1" })).contains("make an event"), "{what}");
+        }
     }
 }

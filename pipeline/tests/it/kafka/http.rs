@@ -251,6 +251,7 @@ fn after_the_time_limit_the_fallback_answers_and_binds() {
     assert_eq!(client.decide(&claim("b", 0, 20_000)).json(), large, "what was answered binds");
     let list = client.ask("GET", "/v1/holds", "one", "").json();
     assert_eq!(list["holds"][0]["decision"], "allow", "what was decided since is told: {list}");
+    assert_eq!(list["holds"][0]["held_by"], "fallback", "and why it is held all the same");
     let wish = json!({ "event_id": "b", "action": "release", "reason": "known" });
     assert_eq!(client.ask("POST", "/v1/holds", "three", &wish.to_string()).status, 200);
     assert_eq!(client.ask("GET", "/v1/holds", "one", "").json()["open"], 0);

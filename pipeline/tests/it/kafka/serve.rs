@@ -233,6 +233,10 @@ fn money_settles_as_the_stream_decides_and_not_before() {
         beside.send(&json!({ "id": "c1", "do": "claim", "account": "bo", "packet": "p" }));
     assert_eq!((&claimed["result"], &claimed["amount_fen"]), (&json!("claimed"), &json!(300)));
     beside.until_settled("c1", "posted");
+    let packet = beside.get("/v1/packets/p").unwrap();
+    assert_eq!((&packet["play"], &packet["shares"]), (&json!("equal"), &json!(2)), "{packet}");
+    assert_eq!(packet["head"], claimed["head"]);
+    assert!(packet["commitment"].is_string() && packet["secret"].is_null(), "{packet}");
     assert_eq!(beside.wallet("bo"), [500 + 777 + 300, 0, 0]);
     assert_eq!(beside.wallet("ada"), [1_000_000 - reserved + 200_000, 0, 185_000]);
     for (transaction, action) in [("large", "release"), ("other", "void")] {
@@ -339,8 +343,9 @@ fn nobody_decides_but_the_stream() {
         (json!({ "id": "d", "do": "decide", "transaction": "t", "decision": "allow" }), "decides"),
         (json!({ "id": "engine:decide:1", "do": "tick" }), "engine's own"),
         (json!({ "id": "c", "do": "tick", "at": 1 }), "--clock"),
-        (json!({ "id": "c", "do": "tick", "context": { "card": "1" } }), "does not belong"),
-        (json!({ "id": "c", "do": "tick", "context": { "ip": 1 } }), "ip is not a string"),
+        (json!({ "id": "c", "do": "join", "context": { "card": "1" } }), "does not belong"),
+        (json!({ "id": "c", "do": "join", "context": { "ip": 1 } }), "ip is not a string"),
+        (json!({ "id": "c", "do": "tick", "context": { "ip": "::1" } }), "make an event"),
         (json!({ "id": "c", "do": "tack" }), "did you mean"),
     ] {
         let answer = post("three", &command.to_string());
