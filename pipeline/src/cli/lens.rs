@@ -19,6 +19,10 @@ pub(super) struct Arguments {
     /// Whence the types of groups come: model (social.group.type_model), features
     /// (social.group.type), labels (the role of honest groups), events (extra.group_type on group
     /// events) [default: the first that tells of any]
+    ///
+    /// A source that tells of no group is an error, which names those that do. By a feature a group is
+    /// of the type that most of its transactions have, of as many the first of gambling, family,
+    /// interest, business.
     #[arg(long, value_name = "SOURCE", value_parser = source)]
     group_types: Option<TypeSource>,
     /// Print one JSON object

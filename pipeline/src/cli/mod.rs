@@ -66,6 +66,11 @@ enum Command {
     /// Types of groups by hour, mean packet and scene, turnover and stay of money, ties, regions,
     /// ages and platforms, each beside the document's figure where it has one. Nothing in it is
     /// about a single person: a figure of fewer than ten accounts is hidden.
+    ///
+    /// Money of packets stays on an account, first in first out, until a packet, transfer or
+    /// withdrawal from the balance takes it; a transfer or withdrawal of unknown funding does too.
+    /// What lingqiantong (零钱通) or a bank card pays ends no stay. Whatever came in on the last
+    /// calendar day of the run is in neither the stay nor what is on within a day.
     Lens(lens::Arguments),
     /// Make a population of events and labels from a scenario
     Simulate(simulate::Arguments),

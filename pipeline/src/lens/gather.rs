@@ -1,5 +1,6 @@
 //! What is remembered of the events of a run, for the tables.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, AsArray as _};
@@ -7,7 +8,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 use super::Words;
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Failure, Message};
 use crate::event::{
     ACCOUNT_ID, AGE_BAND, AMOUNT_FEN, EVENT_TIME, FUNDING, GROUP_ID, Kind, PACKET_ID, PLATFORM,
     PLAY, REGION, TEXT, Value,
@@ -25,6 +26,9 @@ const TYPE_FEATURE: &str = "social.group.type";
 const LEARNT_FEATURE: &str = "social.group.type_model";
 /// Columns of one's own that may tell the type of a group, on its event.
 const TYPE_EXTRAS: [&str; 2] = ["extra.group_type", "extra.type"];
+/// Of types that as many of a group's transactions have, the first of these is the group's: the order
+/// of the feature social.group.type. Others come after them by name.
+const ORDER: [&str; 4] = ["gambling", "family", "interest", "business"];
 /// Where neither tells, a group is of no known type.
 const UNKNOWN: &str = "";
 
@@ -59,15 +63,49 @@ impl TypeSource {
         }
     }
 
+    /// What it reads, for whoever asked for it in vain.
+    fn reads(self) -> Words {
+        match self {
+            TypeSource::Model => Words::new(
+                "the feature social.group.type_model on transactions in groups",
+                "群内交易的特征 social.group.type_model",
+            ),
+            TypeSource::Features => Words::new(
+                "the feature social.group.type on transactions in groups",
+                "群内交易的特征 social.group.type",
+            ),
+            TypeSource::Labels => Words::new("labels of groups", "群标签"),
+            TypeSource::Events => Words::new(
+                "extra.group_type or extra.type on group events",
+                "群事件上的 extra.group_type 或 extra.type",
+            ),
+            TypeSource::None => Words::default(),
+        }
+    }
+
     pub(super) fn words(self) -> Words {
         match self {
             TypeSource::Model => Words::new(
-                "the model behind social.group.type_model, by what most of a group's transactions have",
-                "特征 social.group.type_model 的模型，取群内多数交易的值",
+                format!(
+                    "the model behind social.group.type_model, by what most of a group's \
+                     transactions have, of as many the first of {}",
+                    ORDER.join(", ")
+                ),
+                format!(
+                    "特征 social.group.type_model 的模型，取群内多数交易的值，同数时依次取 {}",
+                    ORDER.join("、")
+                ),
             ),
             TypeSource::Features => Words::new(
-                "the feature social.group.type, by what most of a group's transactions have",
-                "特征 social.group.type，取群内多数交易的值",
+                format!(
+                    "the feature social.group.type, by what most of a group's transactions have, \
+                     of as many the first of {}",
+                    ORDER.join(", ")
+                ),
+                format!(
+                    "特征 social.group.type，取群内多数交易的值，同数时依次取 {}",
+                    ORDER.join("、")
+                ),
             ),
             TypeSource::Labels => Words::new(
                 "the labels of groups: the role of honest ones, the typology of others",
@@ -75,9 +113,11 @@ impl TypeSource {
             ),
             TypeSource::Events => Words::new("the type on group events", "群事件上的类型列"),
             TypeSource::None => Words::new(
-                "nothing in this run tells the types of groups, so all are unknown: rules with \
-                 the feature social.group.type, or labels of groups, would",
-                "本次运行没有群类型信息，全部计为未知；可使用特征 social.group.type 或群标签",
+                "nothing in this run tells the type of any group, so all are unknown: labels of \
+                 groups would, extra.group_type on group events, or rules with the feature \
+                 social.group.type where packets are sent in groups",
+                "本次运行没有任何群的类型信息，全部计为未知；群标签、群事件上的 extra.group_type，\
+                 或（群内有红包时）使用特征 social.group.type 的规则可提供",
             ),
         }
     }
@@ -177,47 +217,94 @@ pub(super) fn gather(
     })
 }
 
-/// The types of groups by id, of the first source that knows any.
+/// The types of groups by id, of the source that is wanted, or of the first that knows any.
 fn types(
     run: &FinishedRun,
     events: &Events,
     labels: Option<&Labels>,
     (wanted, progress): (Option<TypeSource>, &dyn Progress),
 ) -> Result<(BTreeMap<String, String>, TypeSource), Failure> {
-    let known = |types: &BTreeMap<String, String>| types.values().any(|kind| kind != UNKNOWN);
-    let asked = |source| wanted.is_none_or(|wanted| wanted == source);
-    let features = run.feature_names()?;
-    let sources = [(TypeSource::Model, LEARNT_FEATURE), (TypeSource::Features, TYPE_FEATURE)];
-    for (source, feature) in sources {
-        if asked(source) && features.iter().any(|name| name == feature) {
-            let types = types_by_feature(run, events, feature, progress)?;
-            if known(&types) {
-                return Ok((types, source));
-            }
+    let mut others = Vec::new();
+    let rest = TypeSource::ALL.into_iter().filter(|source| Some(*source) != wanted);
+    for source in wanted.into_iter().chain(rest) {
+        let types = types_by(run, events, labels, (source, progress))?;
+        if types.values().all(|kind| kind == UNKNOWN) {
+            continue;
         }
+        if wanted.is_none_or(|wanted| wanted == source) {
+            return Ok((types, source));
+        }
+        others.push(source.name());
     }
-    let (mut labelled, mut told) = (BTreeMap::new(), BTreeMap::new());
+    match wanted.filter(|_| !events.is_empty()) {
+        Some(wanted) => Err(untold(wanted, &others)),
+        None => Ok((BTreeMap::new(), TypeSource::None)),
+    }
+}
+
+/// A source was asked for that tells of no group.
+fn untold(wanted: TypeSource, others: &[&str]) -> Failure {
+    let (name, reads) = (wanted.name(), wanted.reads());
+    let (en, zh) = match others.is_empty() {
+        true => ("no other source does either".to_owned(), "其他来源也没有".to_owned()),
+        false => (
+            format!("these sources do: {}", others.join(", ")),
+            format!("有群类型的来源：{}", others.join("、")),
+        ),
+    };
+    Failure::Usage(Message::new(
+        format!(
+            "--group-types {name}: it reads {}, and in this run that tells the type of no group; {en}",
+            reads.en
+        ),
+        format!("--group-types {name}：读取{}，而该运行中没有由此得知类型的群；{zh}", reads.zh),
+    ))
+}
+
+/// The types of groups by id, as a source tells them.
+fn types_by(
+    run: &FinishedRun,
+    events: &Events,
+    labels: Option<&Labels>,
+    (source, progress): (TypeSource, &dyn Progress),
+) -> Result<BTreeMap<String, String>, Failure> {
+    let feature = match source {
+        TypeSource::Model => Some(LEARNT_FEATURE),
+        TypeSource::Features => Some(TYPE_FEATURE),
+        TypeSource::Labels | TypeSource::Events | TypeSource::None => None,
+    };
+    let mut types = BTreeMap::new();
+    if let Some(feature) = feature {
+        if run.feature_names()?.iter().any(|name| name == feature) {
+            types = types_by_feature(run, events, feature, progress)?;
+        }
+        return Ok(types);
+    }
+    if source == TypeSource::Labels && labels.is_none() {
+        return Ok(types);
+    }
     events.each_slice(progress, &mut |slice| {
         let chunk = &slice.chunk;
         let extra = TYPE_EXTRAS.iter().find_map(|name| chunk.schema().find(name));
         for row in 0..chunk.len() {
             let group = chunk.str(GROUP_ID, row);
-            if group.is_empty() || labelled.contains_key(group) && chunk.kind(row) != Kind::Group {
+            if group.is_empty() {
                 continue;
             }
-            let kind = labels.map_or(UNKNOWN, |labels| label_type(labels, group));
-            labelled.insert(group.to_owned(), kind.to_owned());
-            if let Some(Value::Str(kind)) = extra.map(|field| chunk.value(field, row)) {
-                told.insert(group.to_owned(), kind.to_owned());
+            match labels.filter(|_| source == TypeSource::Labels) {
+                Some(labels) if !types.contains_key(group) => {
+                    types.insert(group.to_owned(), label_type(labels, group).to_owned());
+                }
+                None if chunk.kind(row) == Kind::Group => {
+                    if let Some(Value::Str(kind)) = extra.map(|field| chunk.value(field, row)) {
+                        types.insert(group.to_owned(), kind.to_owned());
+                    }
+                }
+                _ => {}
             }
         }
     })?;
-    let labels = asked(TypeSource::Labels) && known(&labelled);
-    Ok(match (labels, asked(TypeSource::Events) && known(&told)) {
-        (true, _) => (labelled, TypeSource::Labels),
-        (_, true) => (told, TypeSource::Events),
-        _ => (BTreeMap::new(), TypeSource::None),
-    })
+    Ok(types)
 }
 
 fn label_type<'l>(labels: &'l Labels, group: &str) -> &'l str {
@@ -268,11 +355,12 @@ fn types_by_feature(
             }
         }
     })?;
+    let name = |at: u8| names.get(usize::from(at)).map_or(UNKNOWN, String::as_str);
+    let place = |name: &str| ORDER.iter().position(|held| *held == name).unwrap_or(ORDER.len());
     let most = |counts: BTreeMap<u8, u64>| {
-        // Of two that are as frequent, the one that came up first in the run.
-        let most =
-            counts.into_iter().max_by_key(|(kind, count)| (*count, std::cmp::Reverse(*kind)));
-        most.and_then(|(kind, _)| names.get(usize::from(kind)).cloned()).unwrap_or_default()
+        let counts = counts.into_iter().map(|(at, count)| (Reverse(count), name(at)));
+        let most = counts.min_by_key(|(count, name)| (*count, place(name), *name));
+        most.map_or(UNKNOWN, |(_, name)| name).to_owned()
     };
     Ok(counts.into_iter().map(|(group, counts)| (group, most(counts))).collect())
 }

@@ -371,12 +371,15 @@ fn money(gathered: &Gathered) -> Section {
     cells.push(Cell::of(within, who).beside("91"));
     rows.push(row("all", Words::new("all", "全部"), cells));
     let mut notes = vec![Words::new(
-        "money of packets, first in first out, until a transfer or withdrawal from the balance (or \
-         of unknown funding); by flow only where most of what an account received is of it. \
-         Turnover: outflow a day over mean balance. Stay: median of what moves on within a day. \
-         Whoever runs a game and keeps the takings is in it too",
-        "红包资金按先进先出，至余额（或来源未知）转账、提现为止；账户所收多数属于某类资金时才计入该类。\
-         周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。庄家等留存资金者也计入",
+        "money of packets, first in first out, until a packet, transfer or withdrawal from the \
+         balance takes it (a transfer or withdrawal of unknown funding does too); what lingqiantong \
+         or a bank card pays ends no stay. By flow only where most of what an account received is of \
+         it. Turnover: outflow a day over mean balance. Stay: median of what moves on within a day. \
+         What came in on the last calendar day of the run is in neither the stay nor what is on \
+         within a day. Whoever runs a game and keeps the takings is in it too",
+        "红包资金按先进先出，至余额发红包、转账、提现为止（来源未知的转账、提现同此）；零钱通、银行卡支付不结束滞留。\
+         账户所收多数属于某类资金时才计入该类。周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。\
+         运行最后一个自然日收到的资金不计入滞留与 24 小时内流转。庄家等留存资金者也计入",
     )];
     notes = gathered.with_gap(notes);
     if gathered.tables.days < TURNOVER_DAYS_MIN {

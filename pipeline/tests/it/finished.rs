@@ -225,6 +225,23 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     assert!(page.contains("default-src 'none'") && !page.contains("{{"), "it stands on its own");
 }
 
+/// Every group of this world has as many sendings as claims, and the sendings come first.
+#[test]
+fn of_types_that_are_as_frequent_the_first_in_the_order_of_the_feature_is_the_groups() {
+    let directory = decided();
+    let here = directory.path();
+    fs::create_dir(here.join("types")).unwrap();
+    let feature = "[social.group.type_model]\ndoc = 'by kind'\n\
+                   expr = \"kind == 'send' ? 'interest' : 'family'\"\n";
+    fs::write(here.join("types/features.toml"), feature).unwrap();
+    json(&hongxian(here, &["backtest", "events.csv", "--rules=types", "--out=ties", "--json"]));
+    let lens = json(&hongxian(here, &["lens", "ties", "--json"]));
+    assert_eq!(lens["group_types_from"], "model");
+    assert_eq!(cell(&lens, "groups", "family", "groups")["value"], 3.0);
+    let said = lens["group_types"]["en"].as_str().unwrap();
+    assert!(said.contains("the first of gambling, family, interest, business"), "{said}");
+}
+
 /// A feature of the name gives the roles, whoever computes it.
 #[test]
 fn roles_of_accounts_are_what_most_of_their_transactions_say() {
@@ -338,8 +355,7 @@ fn a_profile_is_what_the_rows_of_the_account_add_up_to() {
         assert!(rows.iter().any(paid), "{one}");
         assert_ne!(one["decision"], "allow");
     }
-    let features = to_it["features"].as_array().unwrap();
-    assert!(features.iter().any(|trend| trend["name"] == "funds.payee.fan_in_24h"), "{features:?}");
+    assert!(moved.iter().any(|trend| trend["name"] == "funds.payee.fan_in_24h"), "{moved:?}");
     // Two days of it.
     let short = ["profile", "run", account, "--json", "--days=2"];
     let short = json(&hongxian(directory.path(), &short));
@@ -523,7 +539,14 @@ fn what_is_not_this_run_is_refused() {
 fn a_lens_does_not_take_what_it_cannot_know_for_nothing() {
     let directory = decided();
     let here = directory.path();
-    let lens = json(&hongxian(here, &["lens", "run", "--group-types=events", "--json"]));
+    fs::create_dir(here.join("plain")).unwrap();
+    fs::write(here.join("plain/policy.toml"), "[features]\ncolumns = \"used\"\n").unwrap();
+    let plain = |events: &str, out: &str| {
+        let out = format!("--out={out}");
+        json(&hongxian(here, &["backtest", events, "--rules=plain", &out, "--json"]));
+    };
+    plain("events.csv", "untold");
+    let lens = json(&hongxian(here, &["lens", "untold", "--json"]));
     assert_eq!(lens["group_types_from"], "none");
     for (section, row, column) in [
         ("ties", "strong", "accounts"),
@@ -533,9 +556,20 @@ fn a_lens_does_not_take_what_it_cannot_know_for_nothing() {
         let cell = cell(&lens, section, row, column);
         assert!(cell["value"].is_null() && cell["unknown"] == true, "{section} {row}: {cell}");
     }
-    let shown = hongxian(here, &["lens", "run", "--group-types=events"]);
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown = String::from_utf8(hongxian(here, &["lens", "untold"]).stdout).unwrap();
     assert!(shown.contains("no group is known to be of type family, interest"), "{shown}");
+    // A source that was asked for by name is missed, and those that tell are named.
+    for (run, source, told) in [
+        ("run", "events", "these sources do: features, labels"),
+        ("run", "model", "these sources do: features, labels"),
+        ("untold", "features", "no other source does either"),
+    ] {
+        let missed = hongxian(here, &["lens", run, &format!("--group-types={source}"), "--json"]);
+        let words = String::from_utf8(missed.stderr).unwrap();
+        assert_eq!((missed.status.code(), missed.stdout.len()), (Some(2), 0), "{words}");
+        assert!(words.contains(&format!("--group-types {source}")), "{words}");
+        assert!(words.contains(told), "{words}");
+    }
 
     // The same world, told once more of by events that have no age and no region.
     let mut again = world();
@@ -548,9 +582,9 @@ fn a_lens_does_not_take_what_it_cannot_know_for_nothing() {
     }
     fs::write(here.join("again.csv"), again).unwrap();
     let rules = format!("--rules={}", workspace().join("rules").display());
-    json(&hongxian(here, &["backtest", "again.csv", &rules, "--out=again", "--json"]));
-    let before = json(&hongxian(here, &["lens", "run", "--group-types=events", "--json"]));
-    let after = json(&hongxian(here, &["lens", "again", "--group-types=events", "--json"]));
+    plain("again.csv", "again");
+    let before = json(&hongxian(here, &["lens", "untold", "--json"]));
+    let after = json(&hongxian(here, &["lens", "again", "--json"]));
     for (section, row) in [("ages", "18-25"), ("ages", "26-45"), ("regions", "deltas")] {
         let of = |lens: &Value| cell(lens, section, row, "accounts").clone();
         assert!(of(&before)["value"].as_f64().unwrap() >= 10.0, "{section} {row}");
@@ -593,6 +627,8 @@ fn a_mapped_run_is_read_again_through_its_mapping() {
     assert_eq!(profile["received"], serde_json::json!({ "count": 1, "fen": 300 }));
     let lens = json(&hongxian(directory.path(), &["lens", "run", "--json"]));
     assert_eq!(lens["group_types_from"], "none", "there are no groups in it");
+    let said = lens["group_types"]["en"].as_str().unwrap();
+    assert!(said.contains("social.group.type where packets are sent in groups"), "{said}");
     fs::write(directory.path().join("map.toml"), mapping.replace("\"yuan\" }", "\"fen\" }"))
         .unwrap();
     let done = hongxian(directory.path(), &["profile", "run", "ada"]);
