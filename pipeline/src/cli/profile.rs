@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{Shown, environment, opened, print};
-use crate::diagnostic::Failure;
+use super::{Shown, environment, note, opened, print};
+use crate::diagnostic::{Failure, Message};
 use crate::profile;
 use crate::report::{self, Screen};
 
@@ -13,7 +13,7 @@ use crate::report::{self, Screen};
 pub(super) struct Arguments {
     /// Run directory of a backtest; its inputs are read again
     run: PathBuf,
-    /// Account id
+    /// Account id; where the run has pseudonyms, the pseudonym or what the key makes it of
     account: String,
     /// Look only at the last so many days of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -29,6 +29,14 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let profile = profile::look(&run, &arguments.account, arguments.days, &progress);
     progress.end();
     let profile = profile?;
+    if profile.account != arguments.account {
+        let (account, pseudonym) = (&arguments.account, &profile.account);
+        let message = Message::new(
+            format!("ids in this run are pseudonyms: {account} is {pseudonym}"),
+            format!("该运行中的编号为假名：{account} 即 {pseudonym}"),
+        );
+        note(&message, shown);
+    }
     if arguments.json {
         let json =
             serde_json::to_value(&profile).map_err(|error| environment(error.to_string()))?;

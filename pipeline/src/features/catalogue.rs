@@ -5,6 +5,7 @@ mod bound;
 mod definitions;
 mod person;
 mod settle;
+mod whose;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::expr::{
 };
 
 pub use definitions::{Definition as NameDefinition, Definitions, coded, number};
+pub use whose::Whose;
 
 /// What is known of the cluster of accounts that shared devices link to the acting one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

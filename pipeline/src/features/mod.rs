@@ -21,5 +21,5 @@ pub(crate) mod state_map;
 pub mod cost;
 pub mod text;
 
-pub use catalogue::{Catalogue, Features, SlotSource};
+pub use catalogue::{Catalogue, Features, SlotSource, Whose};
 pub use side_by_side::{InTurn, side_by_side};

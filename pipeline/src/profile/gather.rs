@@ -54,7 +54,7 @@ struct OnDevice {
 
 /// Gathers in two passes: its own events, and then what others did on its devices and in its groups.
 pub(super) struct Gatherer<'g> {
-    account: &'g str,
+    account: String,
     from: i64,
     zone: &'g Zone,
     /// Whether it occurs at all, also before the days that are looked at.
@@ -67,10 +67,10 @@ pub(super) struct Gatherer<'g> {
 }
 
 impl<'g> Gatherer<'g> {
-    pub(super) fn new(account: &'g str, from: i64, zone: &'g Zone) -> Gatherer<'g> {
+    pub(super) fn new(account: &str, from: i64, zone: &'g Zone) -> Gatherer<'g> {
         let profile = Profile { account: account.to_owned(), ..Profile::default() };
         Gatherer {
-            account,
+            account: account.to_owned(),
             from,
             zone,
             occurs: false,

@@ -8,18 +8,23 @@ mod gather;
 mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use self::features::Trend;
+pub use self::features::{Part, Trend};
 pub use self::shown::terminal;
 
+use self::features::{Known, Seen};
 use self::gather::{Gatherer, nearest};
 use crate::diagnostic::{Failure, Message};
-use crate::event::Kind;
+use crate::event::{Kind, Schema};
 use crate::expr::Zone;
+use crate::features::catalogue::NameDefinition;
 use crate::finished::{Decided, FinishedRun, RoleCounts, go_on, role};
 use crate::judge::Subject;
+use crate::rules;
 use crate::source::Progress;
 
 /// Counterparties, groups and devices that are told of, the largest first.
@@ -63,7 +68,8 @@ pub struct Profile {
     pub devices: Vec<Device>,
     /// How many devices there are.
     pub devices_all: usize,
-    /// Its features on its own transactions, those that moved.
+    /// Its own features that moved, each over the transactions in which it tells of the account:
+    /// those of the payer where it pays, also where others claim of its packets, and so on.
     pub features: Vec<Trend>,
     /// Decisions on its own transactions by decision.
     pub decisions_by: BTreeMap<String, u64>,
@@ -95,8 +101,6 @@ pub struct PaidToIt {
     pub alerts: usize,
     /// The latest of these, and why.
     pub decisions: Vec<Decision>,
-    /// The payee's features on these transfers, those that moved.
-    pub features: Vec<Trend>,
 }
 
 /// How often and how much.
@@ -225,7 +229,8 @@ pub struct Unknown {
     pub zh: String,
 }
 
-/// Looks at an account; with `days`, at its last so many days before the end of the run.
+/// Looks at an account; with `days`, at its last so many days before the end of the run. Where the
+/// ids of the run are pseudonyms the account may be named by its own, and the profile has the other.
 ///
 /// # Errors
 /// When the run cannot be read again, when the id is empty (exit 2), and (the answer is no) when the
@@ -245,19 +250,31 @@ pub fn look(
     let events = run.events(progress)?;
     let end = events.end()?;
     let from = days.map_or(i64::MIN, |days| end.saturating_sub(i64::from(days) * DAY_MS));
-    let mut gatherer = Gatherer::new(account, from, run.zone());
-    events.each_slice(progress, &mut |slice| gatherer.own(slice))?;
+    let own = |account: &str| {
+        let mut gatherer = Gatherer::new(account, from, run.zone());
+        events.each_slice(progress, &mut |slice| gatherer.own(slice))?;
+        Ok::<_, Failure>(gatherer)
+    };
+    let mut gatherer = own(account)?;
     if !gatherer.occurs() {
-        let near = nearest(&events, account, progress)?;
-        return Err(absent(account, &near));
+        let Some(pseudonyms) = run.pseudonyms()? else {
+            return Err(absent(account, &nearest(&events, account, progress)?));
+        };
+        gatherer = own(&pseudonyms.of(account))?;
+        if !gatherer.occurs() {
+            return Err(absent_by_pseudonym(account, &pseudonyms.of(account)));
+        }
     }
     events.each_slice(progress, &mut |slice| gatherer.others(slice))?;
     let mut profile = gatherer.profile();
     profile.days = days;
-    decisions(run, account, from, &mut profile)?;
+    let seen = decisions(run, from, &mut profile)?;
     go_on(progress)?;
-    roles(run, account, &mut profile)?;
-    verdicts(run, account, &mut profile)?;
+    let known = known(run, events.ordered().schema(), &mut profile)?;
+    profile.features = features::trends(run, &seen, &known)?;
+    go_on(progress)?;
+    roles(run, &mut profile)?;
+    verdicts(run, &mut profile)?;
     unknown(run, &mut profile);
     Ok(profile)
 }
@@ -278,18 +295,29 @@ fn absent(account: &str, near: &[String]) -> Failure {
     ))
 }
 
-/// What was decided on some transactions: the latest alerts, and where all of them are.
+fn absent_by_pseudonym(account: &str, pseudonym: &str) -> Failure {
+    let account = crate::report::printable(account);
+    Failure::No(Message::new(
+        format!(
+            "no account {account} occurs in this run, whose ids are pseudonyms: nor does \
+             {pseudonym}, which its key makes of it"
+        ),
+        format!(
+            "该运行中没有账户 {account}：其中的编号为假名，由其密钥得到的假名 {pseudonym} 也未出现"
+        ),
+    ))
+}
+
+/// What was decided on some transactions, and the latest alerts.
 #[derive(Default)]
 struct Judged {
     by: BTreeMap<String, u64>,
-    rows: Vec<usize>,
     alerts: usize,
     latest: VecDeque<Decided>,
 }
 
 impl Judged {
     fn take(&mut self, decided: Decided) {
-        self.rows.push(decided.row);
         *self.by.entry(decided.decision.clone()).or_default() += 1;
         if decided.decision == "allow" {
             return;
@@ -306,17 +334,17 @@ impl Judged {
     }
 }
 
-fn decisions(
-    run: &FinishedRun,
-    account: &str,
-    from: i64,
-    profile: &mut Profile,
-) -> Result<(), Failure> {
+/// What was decided on what it does and on transfers to it; and all transactions in which it takes
+/// part.
+fn decisions(run: &FinishedRun, from: i64, profile: &mut Profile) -> Result<Vec<Seen>, Failure> {
+    let account = profile.account.clone();
     let (mut own, mut to_it) = (Judged::default(), Judged::default());
+    let mut seen = Vec::new();
     run.decisions(&|acts, other| acts == account || other == account, &mut |decided| {
         if decided.event_time < from {
             return;
         }
+        seen.push(Seen::of(&decided, &account));
         if decided.account_id == account {
             own.take(decided);
         } else if decided.kind == Kind::Transfer.name() {
@@ -325,16 +353,58 @@ fn decisions(
     })?;
     let zone = run.zone();
     (profile.decisions_by, profile.alerts) = (own.by, own.alerts);
-    profile.decisions = Judged::told(own.latest, account, zone);
-    profile.features = features::trends(run, &own.rows, &|_| true)?;
-    let of_payee = |name: &str| name.split(['.', '_']).any(|part| part == "payee");
+    profile.decisions = Judged::told(own.latest, &account, zone);
     profile.paid_to_it = PaidToIt {
         decisions_by: to_it.by,
         alerts: to_it.alerts,
-        decisions: Judged::told(to_it.latest, account, zone),
-        features: features::trends(run, &to_it.rows, &of_payee)?,
+        decisions: Judged::told(to_it.latest, &account, zone),
     };
-    Ok(())
+    Ok(seen)
+}
+
+/// What the rules of the run say of its features: of whom they tell, and their units. Of those that
+/// nothing says, and where the rules are other ones today, the profile says so.
+fn known(
+    run: &FinishedRun,
+    schema: &Arc<Schema>,
+    profile: &mut Profile,
+) -> Result<BTreeMap<String, Known>, Failure> {
+    let there = run.rules().filter(|directory| directory.is_dir());
+    let loaded = match rules::load(there, schema) {
+        // Rules that are broken today are as good as gone.
+        Err(Failure::Input(..)) => rules::load(None, schema)?,
+        loaded => loaded?,
+    };
+    let mut known = BTreeMap::new();
+    let mut unsaid = Vec::new();
+    for name in run.feature_names()? {
+        match loaded.features.definition(&name) {
+            Some(NameDefinition { whose, unit, .. }) => {
+                known.insert(name, Known { whose, unit });
+            }
+            None => unsaid.push(crate::report::printable(&name)),
+        }
+    }
+    let directory = run.rules().unwrap_or(Path::new("")).display();
+    if let Some(first) = unsaid.first() {
+        let count = unsaid.len();
+        profile.unknown.push(Unknown {
+            en: format!(
+                "features of which the rules in {directory} do not say today whose they are: \
+                 {count}, {first} among them"
+            ),
+            zh: format!("特征归属：{directory} 中的规则目前未说明的特征有 {count} 个，如 {first}"),
+        });
+    } else if there.is_some() && loaded.rules.hash.to_hex().as_str() != run.rules_hash() {
+        profile.unknown.push(Unknown {
+            en: format!(
+                "whether features meant then what they do today: the rules in {directory} are \
+                 not what they were"
+            ),
+            zh: format!("特征当时的含义是否与现在相同：{directory} 中的规则已改动"),
+        });
+    }
+    Ok(known)
 }
 
 fn decision(decided: Decided, account: &str, zone: &Zone) -> Decision {
@@ -356,7 +426,8 @@ fn decision(decided: Decided, account: &str, zone: &Zone) -> Decision {
     }
 }
 
-fn roles(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), Failure> {
+fn roles(run: &FinishedRun, profile: &mut Profile) -> Result<(), Failure> {
+    let account = profile.account.as_str();
     let found = run.account_roles(&|id| id == account)?;
     if let Some(counts) = found.and_then(|mut found| found.remove(account)) {
         profile.role = Some(role(&counts).to_owned());
@@ -365,7 +436,8 @@ fn roles(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), 
     Ok(())
 }
 
-fn verdicts(run: &FinishedRun, account: &str, profile: &mut Profile) -> Result<(), Failure> {
+fn verdicts(run: &FinishedRun, profile: &mut Profile) -> Result<(), Failure> {
+    let account = profile.account.as_str();
     let zone = run.zone();
     let entities = run.entities()?.into_iter();
     let own = entities.filter(|one| one.subject_kind == "account" && one.subject_id == account);

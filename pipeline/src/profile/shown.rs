@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, Moved, Profile, Trend};
+use super::{Decision, Moved, Part, Profile, Trend};
 use crate::diagnostic::Lang;
+use crate::expr::format_duration;
 use crate::report::{Screen, bar, grouped, minute, printable, short, yuan};
 
 /// Decisions and features that are shown; `--json` has more.
@@ -12,6 +13,8 @@ const SHOWN_MAX: usize = 15;
 const NAME_CHARS: usize = 24;
 /// Characters of a reason that are shown.
 const REASON_CHARS: usize = 60;
+/// Characters of a unit that are shown.
+const UNIT_CHARS: usize = 14;
 
 /// The profile as text of at most 100 columns; ids and event text are escaped.
 pub fn terminal(profile: &Profile, screen: Screen) -> String {
@@ -196,33 +199,58 @@ impl Page {
         self.table(&header, 1, rows);
     }
 
+    /// A table for each part that it takes, for a value is only its own where it has that part.
     fn features(&mut self, profile: &Profile) {
-        self.trends(("features that moved", "变动的特征"), &profile.features);
+        let parts = [
+            (Part::Acts, "features that moved, as it acts", "变动的特征：自己操作"),
+            (
+                Part::Pays,
+                "as it pays: also where others claim its packets",
+                "变动的特征：作为付款方（含他人领取其红包）",
+            ),
+            (
+                Part::IsPaid,
+                "as it is paid: its claims, and transfers to it",
+                "变动的特征：作为收款方（领取与他人转入）",
+            ),
+        ];
+        for (part, en, zh) in parts {
+            let of = profile.features.iter().filter(|trend| trend.part == part);
+            self.trends((en, zh), &of.collect::<Vec<_>>());
+        }
     }
 
-    fn trends(&mut self, (en, zh): (&str, &str), trends: &[Trend]) {
+    fn trends(&mut self, (en, zh): (&str, &str), trends: &[&Trend]) {
         if trends.is_empty() {
             return;
         }
         self.heading(en, zh, trends.len().min(SHOWN_MAX), trends.len());
         let header = [
             self.say("feature", "特征"),
+            self.say("unit", "单位"),
             self.say("first", "首个"),
             self.say("last", "最近"),
             self.say("largest", "最大"),
-            self.say("over its transactions", "随交易变化"),
+            self.say("in order", "依次"),
         ];
-        let row = |trend: &Trend| {
+        let row = |trend: &&Trend| {
+            let unit = match trend.unit.as_str() {
+                "fen" => self.say("yuan", "元").to_owned(),
+                "ms" | "minutes" => self.say("duration", "时长").to_owned(),
+                other => short(other, UNIT_CHARS),
+            };
+            let shown = |value| measured(value, &trend.unit);
             vec![
-                trend.name.clone(),
-                number(trend.first),
-                number(trend.last),
-                number(trend.largest),
+                printable(&trend.name),
+                unit,
+                shown(trend.first),
+                shown(trend.last),
+                shown(trend.largest),
                 sparkline(&trend.points),
             ]
         };
         let rows = trends.iter().take(SHOWN_MAX).map(row).collect();
-        self.table(&header, 1, rows);
+        self.table(&header, 2, rows);
     }
 
     fn decisions(&mut self, profile: &Profile) {
@@ -235,8 +263,6 @@ impl Page {
         self.heading("decisions on money to it", "对付给它的钱的决策", shown, paid.alerts);
         let none = self.say("none: nobody transferred to it", "无：没有人向其转账").to_owned();
         self.judged(&paid.decisions_by, none, &paid.decisions);
-        let title = ("payee's features on money to it", "收款方特征（付给它的交易）");
-        self.trends(title, &paid.features);
     }
 
     /// How many transactions got which decision, and the latest that are not allowed.
@@ -344,6 +370,30 @@ fn sparkline(values: &[Option<f64>]) -> String {
     values.iter().map(one).collect()
 }
 
+/// A value as its unit is read: fen as yuan, times as durations.
+fn measured(value: f64, unit: &str) -> String {
+    match unit {
+        "fen" => {
+            let fen = libm::round(value) as i64;
+            format!("{}{}", if fen < 0 { "-" } else { "" }, yuan(fen))
+        }
+        "ms" => lasting(value),
+        "minutes" => lasting(value * 60_000.0),
+        _ => number(value),
+    }
+}
+
+/// A duration as exact as it is read: who is told of days asks for no seconds.
+fn lasting(ms: f64) -> String {
+    let step = match ms.abs() {
+        86_400_000.0.. => 3_600_000.0,
+        3_600_000.0.. => 60_000.0,
+        10_000.0.. => 1_000.0,
+        _ => 1.0,
+    };
+    format_duration((libm::round(ms / step) * step) as i64)
+}
+
 /// As short as it is exact enough to read.
 fn number(value: f64) -> String {
     if value == libm::trunc(value) && value.abs() < 1e15 {
@@ -362,5 +412,10 @@ mod tests {
         assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.5)]), "▁ █▅");
         assert_eq!(sparkline(&[Some(0.0), Some(0.0)]), "▁▁");
         assert_eq!([1234.0, -5.0, 0.25, 1.0].map(number), ["1,234", "-5", "0.250", "1"]);
+        let times = [0.0, 326.4, 2_500.0, 90_061.0, 11_100_999.0, 1_189_790_882.0, -61_000.0];
+        let shown = ["0s", "326ms", "2s500ms", "1m30s", "3h5m", "13d18h", "-1m1s"];
+        assert_eq!(times.map(|ms| measured(ms, "ms")), shown);
+        assert_eq!(measured(90.5, "minutes"), "1h31m");
+        assert_eq!([604_471.4, -5.0].map(|fen| measured(fen, "fen")), ["6,044.71", "-0.05"]);
     }
 }

@@ -30,6 +30,7 @@ mod oracle;
 mod order;
 mod packet;
 mod packet_bytes;
+mod profile;
 mod pseudonymise;
 mod referee;
 mod rule_sets;

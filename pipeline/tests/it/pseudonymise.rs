@@ -266,6 +266,15 @@ fn commands_that_read_the_inputs_again_do_so_with_the_key_of_the_run() {
     assert!(!explained.contains(WATCHED), "{explained}");
     let profile = scene.said(&["profile", "run", payee]);
     assert!(profile.contains(payee) && !profile.contains(WATCHED), "{profile}");
+    // Who has the key may ask by the id: the answer has the pseudonym, as all of the run.
+    let asked = scene.run(&["profile", "run", WATCHED]);
+    assert_eq!(String::from_utf8_lossy(&asked.stdout), profile);
+    let noted = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(noted.contains(&format!("{WATCHED} is {payee}")), "{noted}");
+    let nobody = scene.run(&["profile", "run", "peer-99"]);
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(nobody.status.code(), Some(1), "{said}");
+    assert!(said.contains("peer-99") && said.contains("whose ids are pseudonyms"), "{said}");
     // A rule that asks the list for less, on stored features.
     scene.write("more/funds/watched.toml", RULES[3].1.replace("400", "650").as_bytes());
     for (file, text) in RULES.iter().filter(|(file, _)| *file != "funds/watched.toml") {

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalogue, Context, Features};
+use super::{Catalogue, Context, Features, Whose, full_name};
 use crate::event::{Schema, Type, Value};
 use crate::expr;
 use crate::features::declare::{Body, Windowed};
@@ -38,6 +38,8 @@ pub struct Definition {
     pub reads: BTreeSet<String>,
     /// Its unit, which is no part of the hash.
     pub unit: String,
+    /// Of whom its values tell, which the hash covers as what looks them up.
+    pub whose: Whose,
 }
 
 /// The definition of every name of a catalogue.
@@ -105,13 +107,13 @@ impl Definitions {
         }
         let (text, value) = name.split_once(IS)?;
         let of_text = self.0.get(text).filter(|held| held.kind == Type::Str && !value.is_empty());
-        let Definition { hash, of_decisions, .. } = of_text?;
+        let Definition { hash, of_decisions, whose, .. } = of_text?;
         let mut hasher = Hasher::new("is");
         hasher.part(hash);
         hasher.part(value);
         let (hash, reads) = (hasher.end(), BTreeSet::from([text.to_owned()]));
-        let (of_decisions, unit) = (*of_decisions, String::new());
-        Some(Definition { kind: Type::Bool, hash, of_decisions, reads, unit })
+        let (of_decisions, unit, whose) = (*of_decisions, String::new(), *whose);
+        Some(Definition { kind: Type::Bool, hash, of_decisions, reads, unit, whose })
     }
 }
 
@@ -198,6 +200,7 @@ impl Catalogue {
             of_decisions: false,
             reads: BTreeSet::new(),
             unit: entry.unit.clone(),
+            whose: self.whose(name, &entry.source),
         };
         // A circle has been refused, but not always before this.
         known.0.insert(name.to_owned(), definition.clone());
@@ -214,6 +217,13 @@ impl Catalogue {
             definition.of_decisions |= of_decisions;
             hasher.part(read);
             hasher.part(&hash);
+        }
+        if self.is_computed(&entry.source) {
+            for read in reads.iter().map(|read| full_name(read)) {
+                self.define(read, context, known);
+                let whose = known.0.get(read).map(|of| of.whose);
+                definition.whose = definition.whose.and(whose.unwrap_or_default());
+            }
         }
         (definition.hash, definition.reads) = (hasher.end(), reads);
         let defined = (definition.hash.clone(), definition.of_decisions);

@@ -93,6 +93,68 @@ fn what_hangs_on_decisions_says_so_and_so_does_what_reads_it() {
     assert_eq!(features.name_with_dots("funds_b"), Some("funds.b"));
 }
 
+/// Whose a value is, is what looks it up, also through what is computed: who acts (a), pays (p), is paid
+/// (r), or something else (o); of nobody it is the transaction's own.
+#[test]
+fn whose_a_value_is_hangs_on_what_looks_it_up() {
+    let windowed = |name: &str, keys: &str| {
+        format!("[{name}]\nover = ['transfer']\n{keys}\nagg = 'count'\nwindow = '1h'\n")
+    };
+    let declared = [
+        windowed("funds.mine", "key = ['payee_id']\nat = ['account_id']"),
+        windowed("funds.theirs", "key = ['account_id']\nat = ['counterparty_id']"),
+        windowed("funds.one", "key = ['account_id', 'device_id']"),
+        windowed("funds.ring", "key = ['cluster_id']"),
+        "[funds.both]\nexpr = 'funds.mine + funds.payer.groups_24h'\n".to_owned(),
+        "[funds.hour]\nexpr = 'hour(event_time)'\n".to_owned(),
+        "[funds.typed]\nexpr = \"group.type == 'family' && funds.mine > 1\"\n".to_owned(),
+        "[funds.more]\nexpr = 'funds.both + 1'\n".to_owned(),
+        "[funds.named]\nexpr = 'is_large ? funds.mine : 0'\n".to_owned(),
+    ];
+    let features =
+        features(&declared.concat(), POLICY, "is_large = 'funds.payee.groups_24h > 5'\n");
+    for (name, expected) in [
+        ("funds.mine", "a"),
+        ("funds.theirs", "o"),
+        ("funds.one", "o"),
+        ("funds.ring", "a"),
+        ("funds.both", "ap"),
+        ("funds.more", "ap"),
+        ("funds.hour", ""),
+        ("funds.typed", "ao"),
+        ("funds.named", "ar"),
+        ("funds.payer.fan_in_24h", "p"),
+        ("funds.payee.fan_in_24h", "r"),
+        ("funds.payer.pass_through_24h", "p"),
+        ("funds.payer.turnover_24h", "p"),
+        ("funds.payee.chain_2hop_24h", "r"),
+        ("funds.payer.cycle_24h", "p"),
+        ("funds.payee.cycle4_24h", "r"),
+        ("funds.group.turnover_24h", "o"),
+        ("social.group.acts_30d", "o"),
+        ("social.tie.forward_30d", "o"),
+        ("devices.accounts_24h", "o"),
+        ("devices.known_for", "o"),
+        ("devices.of_account_30d", "a"),
+        ("devices.cluster_accounts", "a"),
+        ("packet.left_fen", "o"),
+        ("packet.luck_30d", "a"),
+        ("packet.unreturned_30d", "a"),
+        ("account.registered_at", "a"),
+        ("payee.verified", "r"),
+        ("group.text", "o"),
+        ("text.bet_memo", ""),
+        ("amount_fen", ""),
+        ("group_id", "o"),
+    ] {
+        let whose = features.definition(name).unwrap().whose;
+        let marks =
+            [(whose.acting, 'a'), (whose.payer, 'p'), (whose.payee, 'r'), (whose.other, 'o')];
+        let found: String = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
 #[test]
 fn names_that_are_not_there_are_named() {
     let features = features(BASE, POLICY, CONDITIONS);
