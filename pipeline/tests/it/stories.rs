@@ -4,6 +4,7 @@
 //! was compared with what `story.md` says should be decided, and a change of it is to be read like
 //! that too. Where the file is missing, the test writes it and fails: delete it after a change of rules.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,24 @@ fn stories_are_decided_as_they_tell() {
             blessed.lines().zip(decided.lines()).filter(|(left, right)| left != right).collect();
         assert!(decided == blessed, "{}: blessed and decided: {differing:#?}", story.display());
     }
+}
+
+/// Stories and populations call one thing by one name, so that they can be judged together.
+#[test]
+fn typologies_of_stories_are_those_of_populations() {
+    let told = fs::read_to_string(workspace().join("fixtures/populations/README.md")).unwrap();
+    let (mut labels, mut missing) = (0, BTreeSet::new());
+    for story in stories() {
+        let Ok(text) = fs::read_to_string(story.join("labels.csv")) else { continue };
+        for line in text.lines().skip(1) {
+            let typology = line.split(',').nth(3).unwrap().to_owned();
+            labels += 1;
+            if !typology.is_empty() && !told.contains(&format!("| `{typology}` |")) {
+                missing.insert(typology);
+            }
+        }
+    }
+    assert!(labels > 100 && missing.is_empty(), "{labels} labels, {missing:?}");
 }
 
 /// The table of the story says of each line what becomes of it.
