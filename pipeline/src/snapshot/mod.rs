@@ -39,7 +39,7 @@ pub use self::store::{Found, Store, Stored, Unusable};
 
 /// The version of all that is kept: to be raised with every change of a structure that is in a
 /// snapshot, for a file of another one cannot be read.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// All that a run keeps over steps, in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -32,12 +32,14 @@ pub(super) const GROUP: &[Row] = &[
     Row {
         name: "funds.group.rake_24h",
         kind: RowKind::Int,
-        doc: "money that stays with those who pay least: of the members with any packet, claim, \
-              refund or transfer in this group in 24 hours, those who paid the least fen (often \
-              none; all who paid equally little), and the sum of their net gains as in \
-              funds.group.net_winner_share_24h, losses not set off; 0 when there are none, null \
-              without a group",
-        doc_zh: "24小时内留在付出最少者手中的金额:在该群有发包、领取、退款或转账的成员中,\
+        doc: "money that stays with those who pay least: of those who in 24 hours in this group \
+              sent a packet, claimed, got a refund, paid by transfer or were paid by one, those \
+              who paid the least fen (often none; all who paid equally little), and the sum of \
+              their net gains as in funds.group.net_winner_share_24h, losses not set off; that a \
+              packet is claimed does not count its sender in; 0 when there are none, null without \
+              a group",
+        doc_zh: "24小时内留在付出最少者手中的金额:在该群发包、领取、收到退款、转出或收到转账的成员中\
+                 (红包被领取不使其发包人计入),\
                  付出最少者(并列者均计)的净收益之和(亏损不抵);没有时为 0,无群时为空",
         unit: "fen",
         misleads: "it cannot tell a banker who never pays from relatives who only claim: in a \
@@ -51,30 +53,45 @@ pub(super) const GROUP: &[Row] = &[
         doc: "payments of mine packets' losers (扫雷) in this group in 24 hours whose ratio to \
               their packet had been seen before in it. A loss is a claim whose share ends in the \
               digit that its packet's text announces (text.bet_digit); the packet is the first one \
-              sent in this group under the claim's packet_id, of more than 0 fen, and by another \
-              than the claimer (it is forgotten 72 hours after its last event in this group, and \
-              before its first claim or refund 193 hours and 2 seconds later than that). A transfer in this group of more than 0 \
-              fen from the loser to the packet's sender, less than 60 seconds after the loss, pays \
-              one loss, and each loss is paid once: of the latest 8 losses of the two, the oldest \
-              one unpaid that gives a ratio of payment to packet, in lowest terms, that was seen \
-              before, or else the oldest one unpaid. A ratio was seen before if, when the payment \
+              sent in this group under the claim's packet_id, and there is no loss if that has 0 \
+              fen or is the claimer's own. Later events under the id in this group, also a sending \
+              by another, only keep it known: it is forgotten 72 hours after the last of them, and \
+              before the first claim or refund 193 hours and 2 seconds later than that. A transfer \
+              in this group of more than 0 fen from the loser to the packet's sender, less than 60 \
+              seconds after the loss, pays one loss, and each loss is paid once: of the latest 8 \
+              losses of the two, paid ones too, the oldest one unpaid that gives a ratio of \
+              payment to packet, in lowest terms, that was seen before, or else the oldest one \
+              unpaid. A ratio was seen before if, when the payment \
               is made, another payment of the 30 days before it had it, among the 64 ratios that \
-              the group saw last; a payment that counts does so until it leaves the window; null \
-              without a group",
+              the group saw last; a payment that counts does so until it leaves the window; \
+              funds.group.mine_payouts_cut_24h says when the limits bit; null without a group",
         doc_zh: "24小时内该群扫雷赔付中比例已出现过的次数。所领金额尾数等于红包文字所报雷号\
-                 (text.bet_digit)即为中雷;红包为该 packet_id 在本群首次发出者\
-                 (在本群最后一个事件72小时后即不再记得,未被领取或退款的再晚193小时2秒),\
-                 须金额大于 0 且非本人所发。中雷后不足60秒时中雷者在本群向发包人的转账(大于 0)\
-                 赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷中,取使赔付与红包金额之比\
+                 (text.bet_digit)即为中雷;红包为该 packet_id 在本群首次发出者,\
+                 其金额为 0 或系本人所发时不算中雷;该编号在本群的后续事件(含他人再次发出)只延长其记忆:\
+                 末次事件72小时后不再记得,未被领取或退款的再晚193小时2秒。\
+                 中雷后不足60秒时中雷者在本群向发包人的转账(大于 0)\
+                 赔付一次中雷,每次中雷只赔一次:在两人最近 8 次中雷(含已赔)中,取使赔付与红包金额之比\
                  (约分后)已出现过的最早未赔者,没有则取最早未赔者。某比例已出现过,指赔付当时\
                  此前30天内本群另有一次赔付为该比例,且在本群最近出现的 64 种比例之内;\
-                 计入的赔付在离开窗口前一直计入;无群时为空",
+                 计入的赔付在离开窗口前一直计入;上限起作用时见 funds.group.mine_payouts_cut_24h;无群时为空",
         unit: "payments",
         misleads: "payments outside the group, by transfers that name no group, by packets instead \
                    of transfers or after more than a minute are not seen: a game settled like that \
                    has 0; the first payment of a ratio never counts, nor do those of a game whose \
                    losers pay a different ratio each time; two friends who pass the same round \
                    amounts to and fro after a packet named 100-6 can have 1",
+    },
+    Row {
+        name: "funds.group.mine_payouts_cut_24h",
+        kind: RowKind::Int,
+        doc: "how often in 24 hours a limit of funds.group.mine_payouts_24h bit in this group: an \
+              unpaid loss of less than 60 seconds before gave way to the ninth of the two, or a \
+              ratio of the 30 days before to a 65th; null without a group",
+        doc_zh: "24小时内该群触及 funds.group.mine_payouts_24h 上限的次数:不足60秒的未赔中雷因两人\
+                 第 9 次中雷而不再记得,或30天内的比例因第 65 种而不再记得;无群时为空",
+        unit: "times",
+        misleads: "what gave way need not have been wanted any more; a ratio that did can be missed \
+                   until 30 days after it was last seen",
     },
     Row {
         name: "social.group.stranger_share_24h",
@@ -145,6 +162,10 @@ mod tests {
         let row = GROUP.iter().find(is_it).expect("it is there");
         for said in [format!("latest {LOSSES_MAX} losses"), format!("{RATIOS_MAX} ratios")] {
             assert!(row.doc.contains(&said), "{said}");
+        }
+        for said in [format!("最近 {LOSSES_MAX} 次"), format!("最近出现的 {RATIOS_MAX} 种")]
+        {
+            assert!(row.doc_zh.contains(&said), "{said}");
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) struct Known {
     pub(crate) net_winner_share: Option<f64>,
     pub(crate) rake: i64,
     pub(crate) mine_payouts: i64,
+    pub(crate) mine_payouts_cut: i64,
     pub(crate) stranger_share: Option<f64>,
     /// Of 10 %, 50 % and 90 % of claims, in ms.
     pub(crate) latency: [Option<i64>; 3],
@@ -151,6 +152,7 @@ impl Group {
             net_winner_share: share(self.members.largest_gain() as f64, self.gross as f64),
             rake: self.members.gains_of_least_payers(),
             mine_payouts: self.mines.as_ref().map_or(0, |mines| mines.payouts()),
+            mine_payouts_cut: self.mines.as_ref().map_or(0, |mines| mines.cuts()),
             stranger_share: share(self.strangers as f64, self.meetings as f64),
             latency: self.latencies.quantiles(),
         }

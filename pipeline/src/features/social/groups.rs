@@ -123,7 +123,7 @@ fn latencies(batches: &[Requests]) -> impl Iterator<Item = (u32, i64)> + use<> {
 }
 
 /// The words of an answer, in the order of the rows of the catalogue.
-fn answer(known: &Known) -> [u64; 9] {
+fn answer(known: &Known) -> [u64; 10] {
     let int = |value: Option<i64>| value.unwrap_or(NULL_INT) as u64;
     let double = |value: Option<f64>| value.unwrap_or(f64::NAN).to_bits();
     let [low, middle, high] = known.latency.map(int);
@@ -132,6 +132,7 @@ fn answer(known: &Known) -> [u64; 9] {
         double(known.net_winner_share),
         known.rake as u64,
         known.mine_payouts as u64,
+        known.mine_payouts_cut as u64,
         double(known.stranger_share),
         low,
         middle,

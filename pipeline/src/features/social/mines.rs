@@ -33,6 +33,9 @@ pub(super) struct Mines {
     payouts: VecDeque<i64>,
     /// The ratios of payments with when each was last seen, the one longest not seen first.
     ratios: VecDeque<(Ratio, i64)>,
+    /// When a limit bit in the window, oldest first: a loss that was not paid gave way to a later
+    /// one, or a ratio that was still known to another.
+    cuts: VecDeque<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -51,8 +54,8 @@ impl Mines {
     /// `loser` drew the announced digit from a packet of `face` fen.
     pub(super) fn lost(&mut self, loser: Id, sender: Id, face: i64, time: i64) {
         let losses = self.losses.entry((loser, sender)).or_default();
-        if losses.len() == LOSSES_MAX {
-            losses.pop_front();
+        if losses.len() == LOSSES_MAX && losses.pop_front().is_some_and(|loss| !loss.settled) {
+            self.cuts.push_back(time);
         }
         losses.push_back(Loss { time, face, settled: false });
         self.order.push_back((time, (loser, sender)));
@@ -90,6 +93,7 @@ impl Mines {
             self.payouts.push_back(time);
         } else if self.ratios.len() == RATIOS_MAX {
             self.ratios.pop_front();
+            self.cuts.push_back(time);
         }
         self.ratios.push_back((ratio, time));
     }
@@ -97,6 +101,11 @@ impl Mines {
     /// Payments of the window that repeated a ratio.
     pub(super) fn payouts(&self) -> i64 {
         self.payouts.len() as i64
+    }
+
+    /// How often a limit bit in the window.
+    pub(super) fn cuts(&self) -> i64 {
+        self.cuts.len() as i64
     }
 
     /// Lets go what no window holds at `now`. Whether anything is left.
@@ -114,16 +123,18 @@ impl Mines {
             self.order.pop_front();
         }
         let until = now.saturating_sub(MONEY_WINDOW_MS);
-        while self.payouts.front().is_some_and(|time| *time <= until) {
-            self.payouts.pop_front();
+        for times in [&mut self.payouts, &mut self.cuts] {
+            while times.front().is_some_and(|time| *time <= until) {
+                times.pop_front();
+            }
+            give_back(times);
         }
         let until = now.saturating_sub(RATIO_KNOWN_MS);
         while self.ratios.front().is_some_and(|(_, last)| *last <= until) {
             self.ratios.pop_front();
         }
         give_back(&mut self.order);
-        give_back(&mut self.payouts);
-        !self.order.is_empty() || !self.ratios.is_empty()
+        !self.order.is_empty() || !self.ratios.is_empty() || !self.cuts.is_empty()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -131,7 +142,7 @@ impl Mines {
         self.losses.capacity() * (size_of::<((Id, Id), VecDeque<Loss>)>() + 1)
             + self.losses.len() * LOSSES_BYTES
             + self.order.capacity() * size_of::<(i64, (Id, Id))>()
-            + self.payouts.capacity() * size_of::<i64>()
+            + (self.payouts.capacity() + self.cuts.capacity()) * size_of::<i64>()
             + self.ratios.capacity() * size_of::<(Ratio, i64)>()
     }
 }

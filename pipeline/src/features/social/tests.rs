@@ -168,9 +168,10 @@ fn known(words: &[u64]) -> Known {
         net_winner_share: double(words[1]),
         rake: words[2] as i64,
         mine_payouts: words[3] as i64,
-        stranger_share: double(words[4]),
-        latency: [5, 6, 7].map(|at| int(words[at])),
-        latency_spread: int(words[8]),
+        mine_payouts_cut: words[4] as i64,
+        stranger_share: double(words[5]),
+        latency: [6, 7, 8].map(|at| int(words[at])),
+        latency_spread: int(words[9]),
     }
 }
 
@@ -182,7 +183,7 @@ proptest! {
         let (groups, ties) = requests(&deals);
         let mut replies = Replies::to(&groups[0], 0);
         GroupsState::new().apply(&groups, &mut replies);
-        let mut answers = replies.rows.iter().zip(replies.values.chunks_exact(9)).peekable();
+        let mut answers = replies.rows.iter().zip(replies.values.chunks_exact(10)).peekable();
         for (row, deal) in deals.iter().enumerate() {
             let wanted = oracle::group(&deals, row).filter(|_| deal.what != What::Refund);
             let given = answers.next_if(|(at, _)| **at == row as u32).map(|(_, words)| known(words));
@@ -269,6 +270,32 @@ fn of_many_losses_the_latest_can_be_paid() {
     assert_eq!(told.after(0, PAID, 1_000).mine_payouts, 7, "no ninth");
 }
 
+#[test]
+fn a_loss_that_gives_way_shows_for_a_day_unless_it_was_paid() {
+    for (paid, cuts) in [(0, 1), (1, 0)] {
+        let mut told = Told::begin();
+        for packet in 1..=8 {
+            told.after(0, sent(packet), 1_000);
+            told.after(0, claimed(packet), 106);
+        }
+        (0..paid).for_each(|_| assert_eq!(told.after(0, PAID, 1_000).mine_payouts_cut, 0));
+        told.after(0, sent(9), 1_000);
+        assert_eq!(told.after(0, claimed(9), 106).mine_payouts_cut, cuts);
+        assert_eq!(told.group.known(DAY - 1).mine_payouts_cut, cuts, "long after the minute");
+        assert_eq!(told.group.known(DAY).mine_payouts_cut, 0);
+    }
+}
+
+/// Nine losses with a minute between the first and the last: the first was over.
+#[test]
+fn a_loss_that_is_over_gives_way_to_none() {
+    let mut told = Told::begin();
+    for packet in 1..=9 {
+        told.after(if packet == 9 { SETTLED_WITHIN_MS } else { 0 }, sent(packet), 1_000);
+        assert_eq!(told.after(0, claimed(packet), 106).mine_payouts_cut, 0);
+    }
+}
+
 /// A packet of `face` fen, a loss of it and a payment, all at once; what is known then.
 fn lost_and_paid(told: &mut Told, packet: u64, face: i64, fen: i64) -> i64 {
     told.after(0, sent(packet), face);
@@ -312,6 +339,9 @@ fn of_many_ratios_the_last_seen_are_known() {
     assert_eq!(lost_and_paid(&mut told, 102, 1_000, 999_000), 1);
     assert_eq!(lost_and_paid(&mut told, 103, 1_000, 2_000), 1, "forgotten");
     assert_eq!(lost_and_paid(&mut told, 104, 1_000, 1_000), 2);
+    // The one more took a place, and so did the second when it came again.
+    assert_eq!(told.group.known(told.time).mine_payouts_cut, 2);
+    assert_eq!(told.group.known(told.time + DAY).mine_payouts_cut, 0);
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn kept(deals: &[Deal], at: usize) -> Row {
             ("funds.group.net_winner_share_24h", share(|known| known.net_winner_share)),
             ("funds.group.rake_24h", of(|known| Some(known.rake))),
             ("funds.group.mine_payouts_24h", of(|known| Some(known.mine_payouts))),
+            ("funds.group.mine_payouts_cut_24h", of(|known| Some(known.mine_payouts_cut))),
             ("social.group.stranger_share_24h", share(|known| known.stranger_share)),
             ("social.group.claim_latency_p10_1h", of(|known| known.latency[0])),
             ("social.group.claim_latency_p50_1h", of(|known| known.latency[1])),

@@ -42,6 +42,7 @@ pub(crate) struct Known {
     pub(crate) net_winner_share: Option<f64>,
     pub(crate) rake: i64,
     pub(crate) mine_payouts: i64,
+    pub(crate) mine_payouts_cut: i64,
     pub(crate) stranger_share: Option<f64>,
     /// 10 %, 50 % and 90 %.
     pub(crate) latency: [Option<i64>; 3],
@@ -59,11 +60,13 @@ pub(crate) fn group(deals: &[Deal], at: usize) -> Option<Known> {
     let day: Vec<&Deal> = past.iter().copied().filter(|deal| deal.time > now - DAY).collect();
     let latencies = latencies(&past, now);
     let latency = [10, 50, 90].map(|percent| nearest_rank(&latencies, percent));
+    let (mine_payouts, mine_payouts_cut) = mine_payouts(&past, now);
     Some(Known {
         turnover: turnover(&day),
         net_winner_share: net_winner_share(&day),
         rake: rake(&day),
-        mine_payouts: mine_payouts(&past, now),
+        mine_payouts,
+        mine_payouts_cut,
         stranger_share: stranger_share(&past, now),
         latency,
         latency_spread: latency[2].zip(latency[0]).map(|(high, low)| high - low),
@@ -218,8 +221,8 @@ struct Payment {
     repeats: bool,
 }
 
-/// Whether a payment before `now` had this ratio: one of 30 days, and among the 64 ratios last seen.
-fn seen_before(payments: &[Payment], ratio: (i64, i64), now: i64) -> bool {
+/// The ratios of payments of the 30 days before `now`, of which 64 are kept: those last seen.
+fn ratios_known(payments: &[Payment], now: i64) -> Vec<(i64, i64)> {
     let recent = payments.iter().rev().take_while(|payment| payment.time > now - 30 * DAY);
     let mut last_seen: Vec<(i64, i64)> = Vec::new();
     for payment in recent {
@@ -227,11 +230,14 @@ fn seen_before(payments: &[Payment], ratio: (i64, i64), now: i64) -> bool {
             last_seen.push(payment.ratio);
         }
     }
-    last_seen.iter().take(64).any(|seen| *seen == ratio)
+    last_seen.truncate(64);
+    last_seen
 }
 
-fn mine_payouts(past: &[&Deal], now: i64) -> i64 {
+/// The payments of the day that repeat a ratio, and how often in it a limit bit.
+fn mine_payouts(past: &[&Deal], now: i64) -> (i64, i64) {
     let mut losses: Vec<Loss> = Vec::new();
+    let mut cuts: Vec<i64> = Vec::new();
     let mut payments: Vec<Payment> = Vec::new();
     for (at, deal) in past.iter().enumerate() {
         if deal.what == What::Claim {
@@ -240,6 +246,12 @@ fn mine_payouts(past: &[&Deal], now: i64) -> i64 {
                 && send.amount > 0
                 && send.account != deal.account;
             if loses {
+                let of_pair = |loss: &&Loss| {
+                    loss.claim.account == deal.account && loss.send.account == send.account
+                };
+                let gives_way = losses.iter().filter(of_pair).rev().nth(7);
+                let open = |loss: &Loss| !loss.settled && loss.claim.time > deal.time - MINUTE;
+                cuts.extend(gives_way.filter(|loss| open(loss)).map(|_| deal.time));
                 losses.push(Loss { claim: deal, send, settled: false });
             }
         }
@@ -254,16 +266,19 @@ fn mine_payouts(past: &[&Deal], now: i64) -> i64 {
         let mut open: Vec<&mut Loss> = latest.filter(open).collect();
         open.reverse();
         let ratio = |loss: &Loss| lowest_terms(deal.amount, loss.send.amount);
-        let known = |loss: &&mut Loss| seen_before(&payments, ratio(loss), deal.time);
+        let seen = ratios_known(&payments, deal.time);
+        let known = |loss: &&mut Loss| seen.contains(&ratio(loss));
         let taken = open.iter().position(known).unwrap_or(0);
         if let Some(loss) = open.get_mut(taken) {
             loss.settled = true;
             let ratio = ratio(loss);
-            let repeats = seen_before(&payments, ratio, deal.time);
+            let repeats = seen.contains(&ratio);
+            cuts.extend((!repeats && seen.len() == 64).then_some(deal.time));
             payments.push(Payment { time: deal.time, ratio, repeats });
         }
     }
-    payments.iter().filter(|payment| payment.repeats && payment.time > now - DAY).count() as i64
+    let payouts = payments.iter().filter(|payment| payment.repeats && payment.time > now - DAY);
+    (payouts.count() as i64, cuts.iter().filter(|time| **time > now - DAY).count() as i64)
 }
 
 fn lowest_terms(above: i64, below: i64) -> (i64, i64) {
