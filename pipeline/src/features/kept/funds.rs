@@ -50,27 +50,30 @@ macro_rules! flows {
                 kind: RowKind::Double,
                 doc: concat!(
                     "what the ", $side, " paid from its balance in 24 hours (withdrawals, and \
-                     packets sent and transfers that no bank card funded) over its balance, \
-                     averaged over the time of the window, or since it was first seen if that is \
-                     shorter; the balance begins at 0, grows by claims, transfers, refunds and \
-                     topups, and is never below 0; transfers to oneself do not count; an account \
-                     that moves nothing for 90 days is forgotten and first seen anew; null while \
-                     the balance was 0 all the time",
+                     packets sent and transfers that no bank card funded), in full even where the \
+                     balance was less, over its balance, averaged over the time of the window, or \
+                     since its first movement if that is shorter; the balance begins at 0, grows \
+                     by claims, transfers, refunds and topups, and is never below 0; a movement \
+                     is each of these events by which it pays or is paid, also one of 0 fen or \
+                     from a bank card, but no transfer to oneself; the account is forgotten, and \
+                     its next movement its first, 24 hours after its last one to the millisecond \
+                     if nothing is left, and else 90 days after it; null while the balance was 0 \
+                     all that time, as at the first movement",
                 ),
                 doc_zh: concat!(
-                    "24小时内", $side_zh, "从余额付出的金额(发包、转账、提现,不含银行卡支付)\
-                     与同期按时间加权的平均余额之比(首次出现不足24小时的自首次出现起算);\
-                     余额从 0 起,随领取、转入、退款、充值增加,不低于 0;转给自己不计;\
-                     连续90天无资金变动的账号不再记得,再次出现时视为首次;余额一直为 0 时为空",
+                    "24小时内", $side_zh, "从余额付出的金额(发包、转账、提现,不含银行卡支付,\
+                     余额不足也全额计)与同期按时间加权的平均余额之比(首次变动不足24小时的自首次变动起算);\
+                     余额从 0 起,随领取、转入、退款、充值增加,不低于 0;上述收付均为变动\
+                     (含 0 分和银行卡支付),转给自己不算;末次变动满24小时且无余额、或满90天(均精确到毫秒)的\
+                     账号不再记得,其下一次变动即为首次;期间余额一直为 0(如首次变动时)则为空",
                 ),
                 unit: "ratio",
                 misleads: "the balance is of what the stream shows: what was there before, and \
                            movements elsewhere, are missing, so that it is too small until enough \
                            has come in; very large soon after the first receipt, when little time \
                            has passed; lingqiantong is part of the balance, for moving money there \
-                           is no event; a refund counts as balance also where a bank card paid; an \
-                           account with nothing left that moves nothing for 24 hours is first seen \
-                           anew, and so is any after 90 days: its savings begin at 0 again",
+                           is no event; a refund counts as balance also where a bank card paid; \
+                           after 90 days without a movement savings begin at 0 again",
             },
         ]
     };
@@ -86,15 +89,15 @@ macro_rules! chains {
                 doc: concat!(
                     "money that reached the ", $side, " through exactly one other account: hops \
                      (claims and transfers, payer to payee) A -> X -> ", $side, " of three \
-                     different accounts, where X passed on what A had given it in the 24 hours \
+                     different accounts, where X passed on what A had given it less than 24 hours \
                      before, oldest first in the order of events; payments to oneself are no hops; \
-                     second hops of the 24 hours before T, which is the beginning of the graph \
-                     tick before this one; 0 where there is none",
+                     second hops from T - 24 h, included, to before T, which is the beginning of \
+                     the graph tick before this one; 0 where there is none",
                 ),
                 doc_zh: concat!(
                     "经恰好一个中间账号到达", $side_zh, "的金额:A→X→", $side_zh, "(领取或转账,三个不同账号),\
-                     X 将此前24小时内从 A 收到的资金按先进先出转出;付给自己不算一跳;第二跳在 T(上一图刻起点)之前24小时内;\
-                     没有则为 0",
+                     X 将此前不足24小时从 A 收到的资金按先进先出转出;付给自己不算一跳;第二跳在 [T-24小时, T) 内,\
+                     T 为上一图刻起点;没有则为 0",
                 ),
                 unit: "fen",
                 misleads: "one to two graph ticks old; what X pays goes out of what it received \
@@ -128,17 +131,18 @@ macro_rules! cycles {
                 doc: concat!(
                     "hops of the shortest directed cycle of money through the ", $side, ", 2 or 3, \
                      in the graph whose edges are the claims and transfers from one account to \
-                     another (payer to payee, never to oneself) of the 24 hours before T, which is \
-                     the beginning of the graph tick before this one; null where there is none",
+                     another (payer to payee, never to oneself) from T - 24 h, included, to before \
+                     T, which is the beginning of the graph tick before this one; null where there \
+                     is none",
                 ),
                 doc_zh: concat!(
-                    "经过", $side_zh, "的最短资金闭环的跳数(2 或 3):图由 T(上一图刻起点)之前24小时内\
+                    "经过", $side_zh, "的最短资金闭环的跳数(2 或 3):图由 [T-24小时, T) 内(T 为上一图刻起点)\
                      账号之间的领取和转账(付款方→收款方)构成,付给自己不计;没有则为空",
                 ),
                 unit: "hops",
                 misleads: "friends who pay each other back; the order in time and the amounts do \
                            not matter, so that money need not have gone around; one to two graph \
-                           ticks old; accounts with more distinct payees or payers in the 24 hours \
+                           ticks old; accounts with more distinct payees or payers in that time \
                            than counterparties_max (64 unless policy.toml says otherwise) are cut \
                            and lie on no cycle: cycle_cut_24h says when",
             },
@@ -191,14 +195,16 @@ macro_rules! long_cycles {
                 kind: RowKind::Int,
                 doc: concat!(
                     "edges that were left out when cycle4_24h was sought: those of cycle_cut_24h \
-                     and, unless a cycle of 2 or 3 hops was found, those between accounts that \
-                     the ", $side, " paid or was paid by and accounts with more distinct payees \
-                     or payers than counterparties_max; null where nothing was left out, and where \
-                     nothing was sought, for there was no alert on the ", $side, " before T",
+                     and, unless the ", $side, " is cut itself (has more distinct payees or payers \
+                     than counterparties_max) or a cycle of 2 or 3 hops was found, those between \
+                     accounts that are cut and accounts, not cut, that it paid or was paid by; \
+                     null where nothing was left out, and where nothing was sought, for there was \
+                     no alert on the ", $side, " before T",
                 ),
                 doc_zh: concat!(
-                    "查找 cycle4_24h 时略去的边数:cycle_cut_24h 的边,以及(未找到2或3跳闭环时)",
-                    $side_zh, "的收付款对方与不同收款方或付款方超过 counterparties_max 个的账号之间的边;\
+                    "查找 cycle4_24h 时略去的边数:cycle_cut_24h 的边,以及(", $side_zh,
+                    "本身未超限且未找到2或3跳闭环时)其未超限的收付款对方与超限账号之间的边;\
+                     超限指不同收款方或付款方超过 counterparties_max 个;\
                      没有略去任何边,或 T 之前没有放行以外的决定,则为空",
                 ),
                 unit: "edges",

@@ -20,7 +20,9 @@ pub(super) const PACKET: &[Row] = &[
                    of its packet's sending and no seq says which was first; the limits are those of \
                    the shipped engine, and another platform may have others; share_impossible for \
                    an honest packet whose shares are tilted by relationship, where a claim was lost \
-                   or late, and for the first of claims at one moment whose source gives no seq",
+                   or late, and for the first of claims at one moment whose source gives no seq; an \
+                   exclusive packet that another claims than the one whom it names is ok, for no \
+                   send says who that is",
     },
     Row {
         name: "packet.share_rank",
@@ -39,15 +41,19 @@ pub(super) const PACKET: &[Row] = &[
         kind: RowKind::Double,
         doc: "how far the ranks of this packet's shares so far are from the law: with y the rank \
               less a half and v its variance, 12 (sum y)^2 / n + 180 (sum (y^2 - v))^2 / n, \
-              Neyman's smooth test of order 2 (1937); by honest luck over 9.2 in one packet of 100, \
-              over 13.8 in one of 1000, over 18.4 in one of 10000",
-        doc_zh: "该红包至今各份位次偏离抽取规则的程度(Neyman 二阶光滑检验):\
-                 正常情况下百分之一超过 9.2,千分之一超过 13.8,万分之一超过 18.4",
+              Neyman's smooth test of order 2 (1937); a share counts if floor(2F / k) is 9 or \
+              more, where k shares and F fen more than one for each of them were left before it; \
+              by honest luck a packet ends over 9.2 in one of 100, over 13.8 in one to two of \
+              1000 and over 18.4 in one to three of 10000, most often with few ranks; null below \
+              5 ranks",
+        doc_zh: "该红包至今各份位次偏离抽取规则的程度(Neyman 二阶光滑检验);领取前剩 k 份、除每份 1 分外\
+                 剩 F 分时,floor(2F/k) 不小于 9 的份额才计;正常红包领完时约百分之一超过 9.2,\
+                 千分之一至二超过 13.8,万分之一至三超过 18.4,位次少的较多;少于 5 个位次时为空",
         unit: "chi-square with 2 degrees of freedom",
         misleads: "packets whose shares are tilted by relationship are shuffled, and deviate; with \
                    many packets a day the rarest honest one is rare indeed, and looking after \
-                   each share finds more than one look at the end; null below 5 ranks, and shares \
-                   with fewer than 10 possible amounts do not count",
+                   each share finds more than one look at the end: over 18.4 at some share by \
+                   honest luck in 3 of 10000 packets of 5 ranks, 16 of 19 ranks and 28 of 100",
     },
     Row {
         name: "packet.shares_taken",
@@ -91,9 +97,9 @@ pub(super) const ACCOUNT: &[Row] = &[
         name: "packet.luck_30d",
         kind: RowKind::Double,
         doc: "how lucky the acting account's drawn shares of 30 days were for their places: the sum \
-              of rank less a half over sqrt(n / 12), of the latest 1000; by honest luck over 3 for \
-              one account of 740",
-        doc_zh: "该账号30天内(最近1000次)拼手气所得位次的标准化均值:\
+              of rank less a half over sqrt(n / 12), of the latest 1000 that count as in \
+              packet.split_deviation; by honest luck over 3 for one account of 740",
+        doc_zh: "该账号30天内(最近1000次,计入条件同 packet.split_deviation)拼手气所得位次的标准化均值:\
                  正常情况下约740个账号中有一个超过 3",
         unit: "standard deviations",
         misleads: "with many accounts the luckiest honest one is lucky indeed; null below 10 ranks; \
