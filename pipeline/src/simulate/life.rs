@@ -9,6 +9,7 @@ use super::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX, Taker, human_delay, 
 use super::random::{Deck, Rng};
 use super::relays::Relays;
 use super::scenario::{Festival, Scenario};
+use super::society;
 use super::world::{Account, Age, Group, GroupInfo, SchemeId, World};
 use crate::event::Kind;
 
@@ -72,8 +73,9 @@ pub(super) fn ordinary_days(scenario: &Scenario) -> impl Iterator<Item = i64> {
     (0..scenario.days).filter(bustle)
 }
 
-/// Begins ordinary life.
+/// Begins ordinary life. Everybody and everything that there is before must be there.
 pub(super) fn begin(world: &mut World, scenario: &Scenario) {
+    society::snapshot(world);
     let festival = scenario.festival;
     let planners: Vec<Planner> =
         GroupType::ALL.into_iter().map(|kind| Planner::new(world, kind)).collect();
@@ -303,13 +305,19 @@ pub(super) fn send(world: &mut World, plan: Plan) {
         Some((before, ..)) => Play::Relay(before),
         None => play_of(amount_fen, plan.shares, rng),
     };
+    let (scene, usual) = memo(world, kind, amount_fen, &plan, rng);
+    let text = match scene {
+        // What is paid and whose turn it is has to be said.
+        "memo.task" | "memo.relay" => usual,
+        _ => world.talk.memo(&world.words, plan.group, usual),
+    };
     let offer = Offer {
         sender: plan.sender,
         group: Some(plan.group),
         amount_fen,
         shares: plan.shares,
         play,
-        text: memo(world, kind, amount_fen, &plan, rng),
+        text,
         fund: Fund::own(rng),
         platform: "wechat",
         scheme: life.burst.filter(|_| plan.burst),
@@ -356,7 +364,14 @@ fn play_of(amount_fen: i64, shares: i64, rng: &mut Rng) -> Play {
     }
 }
 
-fn memo(world: &World, kind: GroupType, amount_fen: i64, plan: &Plan, rng: &mut Rng) -> String {
+/// What most would write on a packet, and of which section of phrases it is.
+fn memo(
+    world: &World,
+    kind: GroupType,
+    amount_fen: i64,
+    plan: &Plan,
+    rng: &mut Rng,
+) -> (&'static str, String) {
     let scene = match kind {
         _ if plan.relay.is_some() => "memo.relay",
         GroupType::Family if plan.burst => "memo.midnight",
@@ -368,11 +383,11 @@ fn memo(world: &World, kind: GroupType, amount_fen: i64, plan: &Plan, rng: &mut 
     };
     // Many packets carry the greeting that stands there already.
     if scene != "memo.task" && rng.chance(0.4) {
-        return world.words.say("memo.default", &[], rng);
+        return (scene, world.words.say("memo.default", &[], rng));
     }
     let stars = stars(amount_fen, rng).to_string();
     let hour = ((world.now - world.start).rem_euclid(DAY) / HOUR).to_string();
-    world.words.say(scene, &[("stars", &stars), ("hour", &hour)], rng)
+    (scene, world.words.say(scene, &[("stars", &stars), ("hour", &hour)], rng))
 }
 
 /// How hard the task was that a packet pays: the dearer the harder, not strictly.
@@ -439,39 +454,67 @@ fn keenness(world: &World, account: Account, relay: bool) -> f64 {
 fn chat(world: &mut World, festival: Option<Festival>, day: i64, rng: &mut Rng) {
     for group in (0..world.groups.len() as u32).map(Group) {
         let info = world.group(group);
-        let opened_by_scheme = !info.settled() && info.scheme.is_some();
-        let Some(since) = info.lives_from(world.now).filter(|_| !opened_by_scheme) else {
-            continue;
-        };
+        let gone = world.meeting(group) != group;
+        let lives = info.lives_from(world.now).filter(|_| !info.taciturn && !gone);
+        let Some(since) = lives else { continue };
         let kind = info.kind;
         let members: Vec<Account> = info.members_at(since).collect();
         let tenths = bustle_tenths(festival, kind, day).min(40);
         let mean = members.len() as f64 * 0.13 * tenths as f64 / 10.0;
-        let count = rng.lognormal(mean, 0.5) as i64;
-        for _ in 0..count.min(members.len() as i64 * 3) {
-            let half_hour = rng.weighted(&kind.habits().half_hours) as i64;
-            let within = rng.between(60_000, 30 * MINUTE - 1);
-            let time = world.now + half_hour * 30 * MINUTE + within;
-            let who = *rng.pick(&members);
-            let time = if time < since { since + within } else { time };
-            world.plan(time, Act::Chat(who, group));
+        if opened_by_ring(info) {
+            let mut own = world.talk.rng.split();
+            // In a group of four or five a message is due every other day: the part of one that is
+            // left is a chance of one.
+            let count = own.lognormal(mean, 0.5) + own.unit();
+            chat_in(world, (group, kind), &members, (since, count as i64), &mut own);
+        } else {
+            let count = rng.lognormal(mean, 0.5) as i64;
+            chat_in(world, (group, kind), &members, (since, count), rng);
         }
     }
 }
 
-/// Somebody says something.
+/// Whether a ring has opened a group within the days: what is said there is drawn apart.
+fn opened_by_ring(info: &GroupInfo) -> bool {
+    !info.settled() && info.scheme.is_some()
+}
+
+/// Plans so much of what is said in a group on a day, from a time on.
+fn chat_in(
+    world: &mut World,
+    (group, kind): (Group, GroupType),
+    members: &[Account],
+    (since, count): (i64, i64),
+    rng: &mut Rng,
+) {
+    for _ in 0..count.min(members.len() as i64 * 3) {
+        let half_hour = rng.weighted(&kind.habits().half_hours) as i64;
+        let within = rng.between(60_000, 30 * MINUTE - 1);
+        let time = world.now + half_hour * 30 * MINUTE + within;
+        let who = *rng.pick(members);
+        let time = if time < since { since + within } else { time };
+        world.plan(time, Act::Chat(who, group));
+    }
+}
+
+/// Somebody says something, or keeps it to himself.
 pub(super) fn say(world: &mut World, who: Account, group: Group) {
     let Some(mut life) = world.life.take() else { return };
-    let scene = match world.group(group).kind {
+    let info = world.group(group);
+    let scene = match info.kind {
         GroupType::Family => "chat.family",
         GroupType::Interest => "chat.interest",
         GroupType::Business => "chat.business",
         GroupType::Stranger => "chat.stranger",
     };
-    let scene = if life.rng.chance(0.04) { "chat.lookalike" } else { scene };
-    let text = world.words.say(scene, &[], &mut life.rng);
+    let (apart, who) = (opened_by_ring(info), world.acting(who, info.scheme));
+    let rng = if apart { &mut world.talk.rng } else { &mut life.rng };
+    let scene = if rng.chance(0.04) { "chat.lookalike" } else { scene };
+    let text = world.words.say(scene, &[], rng);
     life.relays.present(group, who, world.person(who));
     world.life = Some(life);
-    let event = world.act(Kind::Message, who);
-    world.emit(super::world::Event { group: Some(group), text, ..event });
+    if !world.talk.hushes(group, who) {
+        let event = world.act(Kind::Message, who);
+        world.emit(super::world::Event { group: Some(group), text, ..event });
+    }
 }

@@ -50,6 +50,7 @@ mod scenario;
 #[cfg(test)]
 mod separation;
 mod society;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod turnover;

@@ -34,7 +34,6 @@ pub(super) fn settle(world: &mut World, scenario: &Scenario) {
     for kind in [GroupType::Interest, GroupType::Business, GroupType::Stranger] {
         gather(world, kind, &zones[kind as usize], scenario.days);
     }
-    snapshot(world);
 }
 
 /// The zones of the groups of each type, such that in the deltas business groups and inland
@@ -246,29 +245,30 @@ fn found(
         Member { account, since }
     };
     let members: Vec<Member> = members.iter().enumerate().map(member).collect();
-    let (farm, scheme) = (None, None);
-    let group = GroupInfo { kind, province, name, opened_at, members, farm, scheme };
+    let (farm, scheme, taciturn) = (None, None, false);
+    let group = GroupInfo { kind, province, name, opened_at, members, farm, scheme, taciturn };
     let group = world.add_group(group);
     if let Some(opened_at) = opened_at {
         announce(world, group, opened_at, None);
     }
 }
 
-/// The stream opens with what is known of the accounts and groups that exist already.
-fn snapshot(world: &mut World) {
-    for account in (0..world.people.len() as u32).map(Account) {
-        introduce(world, account, world.start + i64::from(account.0) / SNAPSHOT_MS);
+/// The stream opens with what is known of the accounts and groups that exist already, those of rings
+/// among them: in an order that tells nothing of anybody.
+pub(super) fn snapshot(world: &mut World) {
+    let mut rng = world.rng("snapshot", 0);
+    let start = world.start;
+    let mut accounts: Vec<Account> = (0..world.people.len() as u32).map(Account).collect();
+    rng.shuffle(&mut accounts);
+    for (at, account) in (0..).zip(accounts) {
+        introduce(world, account, start + at / SNAPSHOT_MS);
     }
-    for group in (0..world.groups.len() as u32).map(Group) {
-        if world.group(group).settled() {
-            announce_settled(world, group, None);
-        }
+    let all = (0..world.groups.len() as u32).map(Group);
+    let mut groups: Vec<Group> = all.filter(|&group| world.group(group).settled()).collect();
+    rng.shuffle(&mut groups);
+    for (at, group) in (0..).zip(groups) {
+        announce(world, group, start + 1000 + at / SNAPSHOT_MS, None);
     }
-}
-
-/// Plans that the stream tells of a group that is there when it opens.
-pub(super) fn announce_settled(world: &mut World, group: Group, scheme: Option<SchemeId>) {
-    announce(world, group, world.start + 1000 + i64::from(group.0) / SNAPSHOT_MS, scheme);
 }
 
 /// Accounts and groups of the snapshot in a millisecond.

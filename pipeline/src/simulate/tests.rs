@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::figures::{DAY, GroupType};
 use super::labels::Label;
-use super::world::{Account, Age, Event, World};
+use super::world::{Account, Age, Event, SchemeId, World};
 use super::*;
 use crate::diagnostic::Lang;
 use crate::event::{Kind, NULL_INT};
@@ -255,6 +255,65 @@ fn ordinary_groups_are_opened_within_the_days_too() {
         let old = |group: &&u32| opened(group).is_some_and(|at| at < world.end - 2 * DAY);
         let quiet = all.iter().filter(old).filter(|group| !lived.contains_key(group)).count();
         assert!(quiet * 4 <= new, "{kind:?}: {quiet} of {new}");
+    }
+}
+
+/// What the stream opens with stands in an order that tells nothing: the accounts and groups of rings
+/// are spread over it as any others are.
+#[test]
+fn what_the_stream_opens_with_does_not_name_the_rings() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/populations");
+    let scenario = Scenario::read(&fixtures.join("new-year.toml"), Some(Difficulty::Hard)).unwrap();
+    let (world, events) = made(&scenario, 1);
+    let fraud = |scheme: SchemeId| world.scheme(scheme).fraud;
+    let ring_group = |event: &Event| {
+        let group = event.group.map(|group| world.group(group));
+        group.is_some_and(|info| info.scheme.is_some_and(fraud))
+    };
+    let ring_account = |event: &Event| event.account.is_some_and(|who| world.person(who).ringed);
+    let opening = events.iter().filter(|event| event.time < world.start + 60_000);
+    let check = |kind: Kind, ring: &dyn Fn(&Event) -> bool| {
+        let of_kind: Vec<&Event> = opening.clone().filter(|event| event.kind == kind).collect();
+        let places: Vec<usize> = (0..of_kind.len()).filter(|&at| ring(of_kind[at])).collect();
+        let mean = places.iter().sum::<usize>() as f64 / places.len() as f64;
+        let middle = (of_kind.len() as f64 - 1.0) / 2.0;
+        // Four standard deviations of the mean of so many places.
+        let slack = 4.0 * of_kind.len() as f64 / libm::sqrt(12.0 * places.len() as f64);
+        assert!(places.len() > 5, "{kind:?}: {}", places.len());
+        assert!((mean - middle).abs() < slack, "{kind:?}: {mean} of {}", of_kind.len());
+    };
+    check(Kind::Group, &ring_group);
+    check(Kind::Account, &ring_account);
+    assert_eq!(opening.clone().filter(|e| e.kind == Kind::Account).count(), world.people.len());
+}
+
+/// In groups of rings people talk as in others: only by the book nothing is said there but what the
+/// ring has to say.
+#[test]
+fn people_talk_in_groups_of_rings_too() {
+    let silent = |difficulty: Difficulty| {
+        let mut scenario = small();
+        for ring in &mut scenario.rings {
+            ring.difficulty = difficulty;
+        }
+        let (world, events) = made(&scenario, 1);
+        let mut said: BTreeMap<u32, usize> = BTreeMap::new();
+        for event in events.iter().filter(|event| event.kind == Kind::Message) {
+            if let Some(group) = event.group.filter(|_| event.scheme.is_none()) {
+                *said.entry(group.0).or_default() += 1;
+            }
+        }
+        let fraud = |scheme: SchemeId| world.scheme(scheme).fraud;
+        let of_rings = |group: &u32| world.groups[*group as usize].scheme.is_some_and(fraud);
+        let groups: Vec<u32> = (0..world.groups.len() as u32).filter(of_rings).collect();
+        let silent = groups.iter().filter(|group| !said.contains_key(group)).count();
+        (silent, groups.len())
+    };
+    let (silent_at_easy, all) = silent(Difficulty::Easy);
+    assert_eq!(silent_at_easy, all);
+    for difficulty in [Difficulty::Medium, Difficulty::Hard] {
+        let (silent, all) = silent(difficulty);
+        assert!(all > 20 && silent * 100 < all * 65, "{difficulty:?}: {silent} of {all}");
     }
 }
 

@@ -12,6 +12,7 @@ use super::names::Names;
 use super::purses::Purses;
 use super::random::Rng;
 use super::scenario::{NegativeKind, Scenario, Typology};
+use super::talk::Talk;
 use super::words::Words;
 use crate::event::Kind;
 
@@ -128,6 +129,8 @@ pub struct GroupInfo {
     pub farm: Option<Farm>,
     /// The scheme that it belongs to.
     pub scheme: Option<SchemeId>,
+    /// Whether nothing is said in it but what belongs to its scheme.
+    pub taciturn: bool,
 }
 
 impl GroupInfo {
@@ -267,6 +270,8 @@ pub struct World {
     pub(super) closed: Option<Box<Closed>>,
     /// Ordinary life.
     pub(super) life: Option<Box<Life>>,
+    /// How much is said where, and how short.
+    pub(super) talk: Talk,
     /// Events not yet handed over.
     batch: Vec<Event>,
     /// Where batches go; nowhere once all has happened.
@@ -304,6 +309,7 @@ impl World {
             purses: Purses::new(seed, scenario),
             closed,
             life: None,
+            talk: Talk::new(seed),
             batch: Vec::with_capacity(BATCH_EVENTS),
             sink: Some(sink),
             emitted: 0,
@@ -367,6 +373,7 @@ impl World {
         let (here, later): (Vec<Member>, Vec<Member>) =
             info.members.iter().partition(|member| member.since <= self.now);
         self.groups.push(info);
+        self.talk.add_group();
         for member in here {
             self.admit(group, member.account);
         }
@@ -463,6 +470,7 @@ impl World {
                 self.labelled.push((self.emitted, event.time, scheme));
             }
         }
+        self.talk.take_note(&event);
         if let Some(closed) = &mut self.closed {
             closed.take_note(self.names, self.emitted, &event);
         }

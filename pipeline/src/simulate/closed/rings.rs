@@ -102,7 +102,7 @@ impl World {
 
     /// The same people under the same name; the new group is used when they are there.
     fn reopen(&mut self, old: Group, scheme: SchemeId) {
-        let GroupInfo { kind, province, name, members, .. } = self.group(old).clone();
+        let GroupInfo { kind, province, name, members, taciturn, .. } = self.group(old).clone();
         let now = self.now;
         let mut rng = self.closed().rng.split();
         let mut people: Vec<Account> = Vec::new();
@@ -124,6 +124,7 @@ impl World {
             members: members.collect(),
             farm: None,
             scheme: Some(scheme),
+            taciturn,
         };
         let new = self.add_group(new);
         announce(self, new, now, Some(scheme));

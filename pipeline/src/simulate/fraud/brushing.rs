@@ -4,7 +4,9 @@
 
 use std::rc::Rc;
 
-use super::{Shortage, by, open_group, paid, pick_day, public, recruit, section, takers, yuan};
+use super::{
+    Shortage, by, memo_in_group, open_group, paid, pick_day, public, recruit, section, takers, yuan,
+};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, SHARE_MEAN_FEN_MAX};
 use crate::simulate::random::Rng;
@@ -113,13 +115,14 @@ impl Shop {
             let pair = (self.desk, member);
             return world.pay(paid(self.scheme, pair, amount_fen, text, Fund::Balance));
         }
+        let group = (self.difficulty != Difficulty::Hard).then_some(self.group);
         let offer = Offer {
             sender: self.desk,
-            group: (self.difficulty != Difficulty::Hard).then_some(self.group),
+            group,
             amount_fen,
             shares: 1,
             play: Play::Exclusive(member),
-            text,
+            text: memo_in_group(world, self.difficulty, group, text),
             fund: Fund::Balance,
             platform: "wechat",
             scheme: Some(self.scheme),

@@ -1,7 +1,10 @@
 //! Coded settlement (暗语交易): orders in a code of everyday words, each paid by a transfer or packet
 //! to one account at a fixed price a unit, across groups. The code words change every week.
 
-use super::{Shortage, by, open_group, paid, pick_day, public, recruit, section, takers, time_on};
+use super::{
+    Shortage, by, memo_in_group, open_group, paid, pick_day, public, recruit, section, takers,
+    time_on,
+};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play};
 use crate::simulate::random::Rng;
@@ -86,13 +89,14 @@ impl Deal {
         if fen > 20_000 || rng.chance(0.6) {
             return world.pay_at(time, paid(self.scheme, pair, fen, text, Fund::Bank));
         }
+        let group = (self.difficulty != Difficulty::Hard).then_some(self.group);
         let offer = Offer {
             sender: self.buyer,
-            group: (self.difficulty != Difficulty::Hard).then_some(self.group),
+            group,
             amount_fen: fen,
             shares: 1,
             play: Play::Exclusive(self.dealer),
-            text,
+            text: memo_in_group(world, self.difficulty, group, text),
             fund: Fund::Bank,
             platform: "wechat",
             scheme,

@@ -1,7 +1,7 @@
 //! Many groups, one collector (多群归集): money comes out of many groups to one account within
 //! hours, in packets below the limit, and leaves for the bank.
 
-use super::{Shortage, by, open_group, pick_day, recruit, section, takers, time_on};
+use super::{Shortage, by, memo_in_group, open_group, pick_day, recruit, section, takers, time_on};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play};
 use crate::simulate::random::Rng;
@@ -73,10 +73,12 @@ impl Drain<'_> {
                 let decoys = by(difficulty, 0, 0, 1);
                 let mut claimers = vec![collector];
                 claimers.extend(rng.sample(&others, decoys as usize));
+                let fen = amount(difficulty, rng);
+                let said = world.words.say(&section("memo.collect", difficulty), &[], rng);
                 let offer = Offer {
                     sender: runner,
                     group: Some(group),
-                    amount_fen: amount(difficulty, rng) * (1 + decoys),
+                    amount_fen: fen * (1 + decoys),
                     shares: 1 + decoys,
                     play: by(
                         difficulty,
@@ -84,7 +86,7 @@ impl Drain<'_> {
                         Play::Exclusive(collector),
                         Play::Lucky,
                     ),
-                    text: world.words.say(&section("memo.collect", difficulty), &[], rng),
+                    text: memo_in_group(world, difficulty, Some(group), said),
                     fund: Fund::Bank,
                     platform: "wechat",
                     scheme: Some(scheme),

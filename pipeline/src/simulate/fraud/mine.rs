@@ -3,7 +3,10 @@
 
 use std::rc::Rc;
 
-use super::{Crowd, Shortage, anyhow, by, open_group, pick_day, recruit, section, takers, yuan};
+use super::{
+    Crowd, Shortage, anyhow, by, memo_in_group, open_group, pick_day, recruit, section, takers,
+    yuan,
+};
 use crate::simulate::figures::{HOUR, MINUTE};
 use crate::simulate::packets::{Fund, Offer, Play, Share, Transfer};
 use crate::simulate::random::Rng;
@@ -128,7 +131,7 @@ impl Table {
                 amount_fen,
                 shares: 1,
                 play: Play::Exclusive(to),
-                text,
+                text: memo_in_group(world, self.difficulty, Some(self.group), text),
                 fund: anyhow(rng),
                 platform: "wechat",
                 scheme,

@@ -20,7 +20,7 @@ use super::figures::{
 use super::packets::{Fund, Share, Taker, Transfer};
 use super::random::Rng;
 use super::scenario::{Difficulty, Ring, Scenario, Typology};
-use super::society::{announce, announce_settled, introduce};
+use super::society::announce;
 use super::world::{Account, Age, Group, GroupInfo, Member, SchemeId, World};
 use crate::diagnostic::{Failure, Message};
 
@@ -124,7 +124,6 @@ fn recruit(
         person.registered_at = start - days * DAY - rng.between(0, DAY - 1);
         person.verified = rng.chance(by(difficulty, 0.5, 0.8, 0.92));
         person.ringed = true;
-        introduce(world, account, start + i64::from(account.0) / 20);
         Ok(account)
     });
     recruits.collect()
@@ -247,12 +246,27 @@ fn open_group(
         members,
         farm: None,
         scheme: Some(scheme),
+        taciturn: difficulty == Difficulty::Easy,
     });
-    match opened_at {
-        Some(opened_at) => announce(world, group, opened_at, Some(scheme)),
-        None => announce_settled(world, group, Some(scheme)),
+    if let Some(opened_at) = opened_at {
+        announce(world, group, opened_at, Some(scheme));
     }
     group
+}
+
+/// The memo of a packet that a ring sends into a group and that is no bet: by the book only at easy.
+fn memo_in_group(
+    world: &mut World,
+    difficulty: Difficulty,
+    group: Option<Group>,
+    said: String,
+) -> String {
+    match group {
+        Some(group) if difficulty != Difficulty::Easy => {
+            world.talk.memo_of_ring(&world.words, group, said)
+        }
+        _ => said,
+    }
 }
 
 /// The provinces of rings' groups: of any number of them, the share that the document gives lies

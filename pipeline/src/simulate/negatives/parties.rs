@@ -151,6 +151,7 @@ pub(super) fn moved_group(world: &mut World, rng: &mut Rng) {
         members: joined,
         farm: None,
         scheme: Some(scheme),
+        taciturn: true,
     });
     crate::simulate::society::announce(world, group, moves, Some(scheme));
     let mut time = moves + HOUR;
