@@ -140,12 +140,15 @@ impl<'t> Reader<'t> {
         bounds: RangeInclusive<i64>,
     ) -> Option<i64> {
         let node = table.get(key)?;
-        let Some(value) = integer_of(node.get_ref()) else {
+        let value = integer_of(node.get_ref());
+        if value.is_some_and(|value| bounds.contains(&value)) {
+            return value;
+        }
+        let Some(integer) = node.get_ref().as_integer() else {
             return self.wrong_type(key, node, ("an integer", "整数"));
         };
-        if bounds.contains(&value) {
-            return Some(value);
-        }
+        // One that does not fit 64 bits is told as it stands there.
+        let value = value.map_or_else(|| integer.as_str().to_owned(), |value| value.to_string());
         let (low, high) = bounds.into_inner();
         let message = Message::new(
             format!("`{key}` is {value}, outside {low} to {high}"),

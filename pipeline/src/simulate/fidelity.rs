@@ -253,9 +253,15 @@ fn regions(tables: &Tables, rows: &mut Vec<Row>) {
     let rings: Vec<_> = tables.groups.values().filter(|group| group.fraud).collect();
     let there = rings.iter().filter(|group| figures::BANNED_PROVINCES.contains(&group.province));
     let of = share(there.count(), rings.len());
+    let figure = "18 rings' groups in three provinces, %";
+    if rings.len() < 2 {
+        rows.push(Row::context(format!("{figure} (too few)"), 62.0, of));
+        return;
+    }
     // One group more or less is what rounding may do to a few.
-    let slack = 3.0_f64.max(100.0 / rings.len().max(1) as f64);
-    rows.push(Row::within("18 rings' groups in three provinces, %", 62.0, slack, of));
+    let slack = 3.0_f64.max(100.0 / rings.len() as f64);
+    let band = ((62.0 - slack).max(0.0), (62.0 + slack).min(100.0));
+    rows.push(Row::new(figure, 62.0, band, of));
 }
 
 fn ages(tables: &Tables, rows: &mut Vec<Row>) {

@@ -10,6 +10,7 @@ use super::random::{Deck, Rng};
 use super::relays::Relays;
 use super::scenario::{Festival, Scenario};
 use super::society;
+use super::talk::{LOOKALIKE, chat_scene};
 use super::world::{Account, Age, Group, GroupInfo, SchemeId, World};
 use crate::event::Kind;
 
@@ -305,7 +306,10 @@ pub(super) fn send(world: &mut World, plan: Plan) {
         Some((before, ..)) => Play::Relay(before),
         None => play_of(amount_fen, plan.shares, rng),
     };
-    let (scene, usual) = memo(world, kind, amount_fen, &plan, rng);
+    let (scene, mut usual) = memo(world, kind, amount_fen, &plan, rng);
+    if disguised(world, plan.group) {
+        usual = world.talk.usual_memo(&world.words, plan.group);
+    }
     let text = match scene {
         // What is paid and whose turn it is has to be said.
         "memo.task" | "memo.relay" => usual,
@@ -466,7 +470,8 @@ fn chat(world: &mut World, festival: Option<Festival>, day: i64, rng: &mut Rng) 
             // In a group of four or five a message is due every other day: the part of one that is
             // left is a chance of one.
             let count = own.lognormal(mean, 0.5) + own.unit();
-            chat_in(world, (group, kind), &members, (since, count as i64), &mut own);
+            let guise = world.talk.guise(group);
+            chat_in(world, (group, guise), &members, (since, count as i64), &mut own);
         } else {
             let count = rng.lognormal(mean, 0.5) as i64;
             chat_in(world, (group, kind), &members, (since, count), rng);
@@ -501,20 +506,26 @@ fn chat_in(
 pub(super) fn say(world: &mut World, who: Account, group: Group) {
     let Some(mut life) = world.life.take() else { return };
     let info = world.group(group);
-    let scene = match info.kind {
-        GroupType::Family => "chat.family",
-        GroupType::Interest => "chat.interest",
-        GroupType::Business => "chat.business",
-        GroupType::Stranger => "chat.stranger",
-    };
-    let (apart, who) = (opened_by_ring(info), world.acting(who, info.scheme));
-    let rng = if apart { &mut world.talk.rng } else { &mut life.rng };
-    let scene = if rng.chance(0.04) { "chat.lookalike" } else { scene };
-    let text = world.words.say(scene, &[], rng);
+    let who = world.acting(who, info.scheme);
+    let mut text = String::new();
+    if !opened_by_ring(info) {
+        let lookalike = life.rng.chance(LOOKALIKE);
+        let scene = if lookalike { "chat.lookalike" } else { chat_scene(info.kind) };
+        text = world.words.say(scene, &[], &mut life.rng);
+    }
+    if disguised(world, group) {
+        text = world.talk.chat_of_ring(&world.words, group);
+    }
     life.relays.present(group, who, world.person(who));
     world.life = Some(life);
     if !world.talk.hushes(group, who) {
         let event = world.act(Kind::Message, who);
         world.emit(super::world::Event { group: Some(group), text, ..event });
     }
+}
+
+/// Whether a group is of a ring in which people write as in others.
+fn disguised(world: &World, group: Group) -> bool {
+    let info = world.group(group);
+    !info.taciturn && info.scheme.is_some_and(|scheme| world.scheme(scheme).fraud)
 }

@@ -85,7 +85,8 @@ const BATCHES_AHEAD: usize = 16;
 /// order and on a thread of their own. What is left is the world at the end of its days.
 ///
 /// # Errors
-/// When a ring needs more people than there are (exit 2); nothing was handed over then.
+/// When a ring needs more people, or look-alikes more groups, than there are (exit 2); nothing was
+/// handed over then.
 pub fn run(
     scenario: &Scenario,
     seed: u64,
@@ -106,7 +107,7 @@ fn live(
         scope.spawn(|| batches.into_iter().for_each(&mut take));
         let mut world = World::new(scenario, seed, closed, sender);
         society::settle(&mut world, scenario);
-        negatives::plan(&mut world, scenario);
+        negatives::plan(&mut world, scenario)?;
         fraud::plan(&mut world, scenario)?;
         life::begin(&mut world, scenario);
         world.run();
@@ -161,7 +162,7 @@ pub fn run_with_rules(
             format!("回测的决策（{told}）与闭环的决策（{digest}）不一致"),
         )));
     }
-    let path = out.join("loop.json");
+    let path = out.join(output::LOOP);
     std::fs::write(&path, format!("{:#}\n", ended.json())).map_err(|error| {
         let path = path.display();
         let message = format!("cannot write {path}: {error}");
@@ -187,7 +188,7 @@ fn run_directory(
         labels: Some(out.join("labels.parquet")),
         rules: Some(rules.to_owned()),
         models: models.clone(),
-        out: out.join("run"),
+        out: out.join(output::RUN),
         options: Options { workers, tick: 1_000, batch: BATCH, sorted: true },
         warmup: 0,
         rejects_max: Some(0),

@@ -35,6 +35,9 @@ pub(super) const MEMBERS_KEY: &str = "hongxian.member-days";
 pub(super) const LABELS: &str = "labels.parquet";
 /// What is true of them, where something else is known.
 pub(super) const TRUTH: &str = "truth.parquet";
+/// What a closed loop leaves beside its events: what came of it, and a backtest of them.
+pub(super) const LOOP: &str = "loop.json";
+pub(super) const RUN: &str = "run";
 /// Populations of more accounts are packed with less care, else it takes longer than making them.
 const ACCOUNTS_PACKED: i64 = 5_000;
 
@@ -54,6 +57,7 @@ impl Output {
     /// Makes the directory if need be, and begins `events.parquet` in it.
     pub(super) fn create(dir: &Path, scenario: &Scenario, seed: u64) -> Result<Output, Failure> {
         std::fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
+        remove_stale(dir)?;
         let columns = COLUMNS.iter().map(|&(id, _)| {
             let (name, ..) = event::FIELDS[id.index()];
             Field::new(name, arrow_type(id), true)
@@ -111,16 +115,30 @@ impl Output {
         };
         let truth = labels::of(world);
         if !scenario.noise.any() {
-            // What another scenario left there would be taken for the truth of this one.
-            let path = self.dir.join(TRUTH);
-            return match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(&path, &error)),
-                _ => write(&truth, LABELS),
-            };
+            return write(&truth, LABELS);
         }
         write(&truth, TRUTH)?;
         write(&noise::labels(world, scenario.noise), LABELS)
     }
+}
+
+/// Takes away what an earlier run of this program left in the directory: it is of another world, and
+/// would be taken for what came of this one. A run directory is a loop's where its report is beside it;
+/// any other is somebody's own.
+fn remove_stale(dir: &Path) -> Result<(), Failure> {
+    let gone = |path: &Path, removed: std::io::Result<()>| match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(path, &error)),
+        _ => Ok(()),
+    };
+    if dir.join(LOOP).exists() {
+        let run = dir.join(RUN);
+        gone(&run, std::fs::remove_dir_all(&run))?;
+    }
+    for name in [LOOP, LABELS, TRUTH] {
+        let path = dir.join(name);
+        gone(&path, std::fs::remove_file(&path))?;
+    }
+    Ok(())
 }
 
 fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Failure {

@@ -120,6 +120,19 @@ impl Typology {
         use Typology::{GamblingBanker, GamblingBigSmall, GamblingMine, GamblingNiuNiu};
         matches!(self, GamblingMine | GamblingBanker | GamblingNiuNiu | GamblingBigSmall)
     }
+
+    /// The days that a ring takes from the one on which it begins, at least.
+    pub fn days(self) -> i64 {
+        use Typology::{
+            AccountTakeover, CodedSettlement, GamblingBanker, GamblingBigSmall, GamblingNiuNiu,
+            MulePassThrough,
+        };
+        match self {
+            GamblingNiuNiu | GamblingBigSmall | MulePassThrough | AccountTakeover => 1,
+            GamblingBanker | CodedSettlement => 3,
+            _ => 2,
+        }
+    }
 }
 
 named! {
@@ -151,7 +164,7 @@ pub struct Ring {
     pub count: i64,
     /// The first day on which one may begin, counted from 0.
     pub from: Option<i64>,
-    /// The day before which all are over, if there is room.
+    /// The day before which all are over, if there is room between `from` and it.
     pub until: Option<i64>,
     /// What is not as it was before.
     pub variant: Variant,
@@ -208,7 +221,11 @@ impl Scenario {
     pub fn parse(path: &Path, text: &str) -> Result<Scenario, Failure> {
         let mut reader = Reader::new(path, text);
         let root = reader.parse();
-        let scenario = read_root(&mut reader, root.get_ref());
+        // What stands behind a mistake of syntax was not read, and is not missing.
+        let scenario = match reader.count() {
+            0 => read_root(&mut reader, root.get_ref()),
+            _ => None,
+        };
         let found = reader.finish();
         match scenario {
             Some(scenario) if found.is_empty() => Ok(scenario),
@@ -343,13 +360,62 @@ fn read_ring(
         Some(day)
     };
     let (from, until) = (day("from"), day("until"));
-    let variant = match table.contains_key("variant") {
-        true => choice(reader, table, "variant", &VARIANTS)?,
-        false => Variant::Usual,
-    };
+    check_span(reader, table, typology, (from, until), days);
+    let variant = read_variant(reader, table, typology);
     let players = read_players(reader, table, typology, accounts);
     let (typology, difficulty, count) = (typology?, difficulty?, count?);
+    let variant = variant.unwrap_or(Variant::Usual);
     Some(Ring { typology, difficulty, count, from, until, variant, players })
+}
+
+/// No ring begins before `from`: so there must be days enough after it.
+fn check_span(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    typology: Option<Typology>,
+    (from, until): (Option<i64>, Option<i64>),
+    days: i64,
+) {
+    let span = |key: &str| table.get(key).map_or(0..0, |node| node.span());
+    let Some(from) = from.filter(|from| (0..=days).contains(from)) else { return };
+    if until.is_some_and(|until| until <= from) {
+        let message = Message::new("`until` is not after `from`", "`until` 不在 `from` 之后");
+        let hint = Message::new(
+            "the day of `until` is no longer one of the days between them",
+            "`until` 当天不计在内",
+        );
+        return reader.fail("empty-span", span("until"), message, Some(hint));
+    }
+    let (Some(typology), left) = (typology, days - from) else { return };
+    let (name, needed) = (typology.name(), typology.days());
+    if left < needed {
+        let message = Message::new(
+            format!("`from` leaves {left} of the scenario's days, and {name} takes {needed}"),
+            format!("`from` 之后场景只剩 {left} 天，而 {name} 需要 {needed} 天"),
+        );
+        let hint = Message::new("begin earlier, or give more `days`", "请提前开始，或增大 `days`");
+        reader.fail("too-few-days", span("from"), message, Some(hint));
+    }
+}
+
+/// What is not as it was before: only where there is such a thing.
+fn read_variant(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    typology: Option<Typology>,
+) -> Option<Variant> {
+    let span = table.get("variant")?.span();
+    if let Some(typology) = typology.filter(|&typology| typology != Typology::GamblingMine) {
+        let name = typology.name();
+        let message = Message::new(
+            format!("`variant` means nothing for {name}: only gambling-mine has one"),
+            format!("`variant` 对 {name} 无意义：只有 gambling-mine 有变体"),
+        );
+        let hint = Message::new("take it away", "请删去该键");
+        reader.fail("no-variant", span, message, Some(hint));
+        return None;
+    }
+    choice(reader, table, "variant", &VARIANTS)
 }
 
 /// How many players the groups of a ring have: only where there are players, and no more than
@@ -520,6 +586,53 @@ count = 2
         assert_eq!(codes(&ring("device-farm", 30)), [("no-players", "30".to_owned())]);
         assert_eq!(codes(&ring("gambling-mine", 301)), [("too-few-people", "301".to_owned())]);
         assert!(Scenario::parse(Path::new("s.toml"), &ring("gambling-mine", 300)).is_ok());
+    }
+
+    #[test]
+    fn a_variant_is_refused_where_it_means_nothing() {
+        let ring = |typology: &str| {
+            GOOD.replace("device-farm", typology) + "variant = \"paid-in-packets\"\n"
+        };
+        let refused = codes(&ring("device-farm"));
+        assert_eq!(refused, [("no-variant", "\"paid-in-packets\"".to_owned())]);
+        let mine = Scenario::parse(Path::new("s.toml"), &ring("gambling-mine")).unwrap();
+        assert_eq!(mine.rings[0].variant, Variant::PaidInPackets);
+    }
+
+    #[test]
+    fn rings_have_the_days_that_they_take() {
+        let ring = |typology: &str, span: &str| GOOD.replace("device-farm", typology) + span;
+        let found = |typology: &str, span: &str| codes(&ring(typology, span));
+        let day = |day: i64| format!("\"2024-02-{day:02}\"");
+        let between = |from, until| format!("from = {}\nuntil = {}\n", day(from), day(until));
+        // The seven days are those from the 6th to the 12th.
+        assert_eq!(found("gambling-mine", &between(9, 8)), [("empty-span", day(8))]);
+        assert_eq!(found("gambling-mine", &between(9, 9)), [("empty-span", day(9))]);
+        let from = |day_of: i64| format!("from = {}\n", day(day_of));
+        assert_eq!(found("gambling-banker", &from(11)), [("too-few-days", day(11))]);
+        assert_eq!(found("mule-pass-through", &from(13)), [("too-few-days", day(13))]);
+        for (typology, span) in [
+            ("gambling-banker", from(10)),
+            ("mule-pass-through", from(12)),
+            ("gambling-banker", between(9, 10)),
+            ("gambling-banker", "until = \"2024-02-07\"\n".to_owned()),
+        ] {
+            assert!(Scenario::parse(Path::new("s.toml"), &ring(typology, &span)).is_ok(), "{span}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_of_syntax_is_told_alone() {
+        let found = codes(&GOOD.replace("days = 7", "days = [7"));
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|(code, _)| *code == "toml-syntax"), "{found:?}");
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_is_out_of_bounds() {
+        let long = "99999999999999999999";
+        let bad = GOOD.replace("accounts = 500", &format!("accounts = {long}"));
+        assert_eq!(codes(&bad), [("out-of-bounds", long.to_owned())]);
     }
 
     #[test]

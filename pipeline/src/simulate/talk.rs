@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashSet;
 
+use super::figures::GroupType;
 use super::random::Rng;
 use super::words::Words;
 use super::world::{Account, Event, Group};
@@ -28,7 +29,12 @@ struct Manner {
     quiet: bool,
     /// Of a hundred memos of packets, so many are a number or a sign.
     short_percent: u64,
+    /// In a ring's group, as in a group of which type people write.
+    guise: GroupType,
 }
+
+/// As in groups of which type people write in those of rings: about as many as there are of each.
+const GUISES: [u32; 4] = [70, 12, 12, 6];
 
 impl Talk {
     pub(super) fn new(seed: u64) -> Talk {
@@ -42,7 +48,8 @@ impl Talk {
         let quiet = rng.below(100) < QUIET_PERCENT;
         // In most groups few memos are short, in some nearly all.
         let short = rng.below(100);
-        self.manners.push(Manner { quiet, short_percent: short * short / 100 });
+        let guise = GroupType::ALL[rng.weighted(&GUISES)];
+        self.manners.push(Manner { quiet, short_percent: short * short / 100, guise });
     }
 
     fn manner(&self, group: Group) -> Manner {
@@ -66,6 +73,23 @@ impl Talk {
         self.manner(group).quiet && self.heard.contains(&(group, who))
     }
 
+    /// As in a group of which type people write in a ring's.
+    pub(super) fn guise(&self, group: Group) -> GroupType {
+        self.manner(group).guise
+    }
+
+    /// What somebody says in a ring's group.
+    pub(super) fn chat_of_ring(&mut self, words: &Words, group: Group) -> String {
+        let lookalike = self.rng.chance(LOOKALIKE);
+        let scene = if lookalike { "chat.lookalike" } else { chat_scene(self.guise(group)) };
+        words.say(scene, &[], &mut self.rng)
+    }
+
+    /// What anybody writes on a packet in a ring's group.
+    pub(super) fn usual_memo(&mut self, words: &Words, group: Group) -> String {
+        anybodys(words, self.guise(group), &mut self.rng)
+    }
+
     /// A packet's memo as it is written in a group: this one or something short.
     pub(super) fn memo(&mut self, words: &Words, group: Group, usual: String) -> String {
         if self.rng.below(100) < self.manner(group).short_percent {
@@ -77,7 +101,8 @@ impl Talk {
     /// The memo of a ring's packet in a group, as long as anybody's: who has only a word to say
     /// adds some of what people say, and who has none says only that.
     pub(super) fn memo_of_ring(&mut self, words: &Words, group: Group, said: String) -> String {
-        let anybody = anybodys(words, &mut self.rng);
+        let guise = self.guise(group);
+        let anybody = anybodys(words, guise, &mut self.rng);
         let anybody = self.memo(words, group, anybody);
         if said.is_empty() {
             return anybody;
@@ -87,7 +112,7 @@ impl Talk {
         if room < ADDED_MIN {
             return said;
         }
-        let tries: [String; TRIES] = std::array::from_fn(|_| anybodys(words, &mut self.rng));
+        let tries: [String; TRIES] = std::array::from_fn(|_| anybodys(words, guise, &mut self.rng));
         let added = tries.into_iter().min_by_key(|added| (length(added) - room).abs());
         added.map_or_else(|| said.clone(), |added| format!("{said}，{added}"))
     }
@@ -98,9 +123,28 @@ const ADDED_MIN: i64 = 2;
 /// Of so many phrases the one that fits best is added.
 const TRIES: usize = 8;
 
-/// What people write on packets in groups of strangers, which is what rings' groups pretend to be.
-fn anybodys(words: &Words, rng: &mut Rng) -> String {
-    let scene = if rng.chance(0.4) { "memo.default" } else { "memo.stranger" };
+/// How likely somebody says what a list of forbidden words alone would stop.
+pub(super) const LOOKALIKE: f64 = 0.04;
+
+/// What is said in groups of a type.
+pub(super) fn chat_scene(kind: GroupType) -> &'static str {
+    match kind {
+        GroupType::Family => "chat.family",
+        GroupType::Interest => "chat.interest",
+        GroupType::Business => "chat.business",
+        GroupType::Stranger => "chat.stranger",
+    }
+}
+
+/// What people write on packets that pay for no task in groups of a type.
+fn anybodys(words: &Words, kind: GroupType, rng: &mut Rng) -> String {
+    let scene = match kind {
+        _ if rng.chance(0.4) => "memo.default",
+        GroupType::Family => "memo.family",
+        GroupType::Interest => "memo.interest",
+        GroupType::Business => "memo.business",
+        GroupType::Stranger => "memo.stranger",
+    };
     words.say(scene, &[], rng)
 }
 
@@ -126,7 +170,7 @@ mod tests {
             lengths.sum::<usize>() as f64 / 4_000.0
         };
         let anybody = mean(&|talk, group| {
-            let usual = anybodys(&words, &mut talk.rng);
+            let usual = talk.usual_memo(&words, group);
             talk.memo(&words, group, usual)
         });
         for said in ["", "货款", "代收"] {

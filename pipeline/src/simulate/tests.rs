@@ -347,6 +347,43 @@ fn a_ring_has_as_many_players_as_the_scenario_says() {
     }
 }
 
+/// Where there is no room for a ring between its dates, it ends after the second and does not begin
+/// before the first.
+#[test]
+fn no_ring_begins_before_its_time() {
+    let mut scenario = small();
+    for ring in &mut scenario.rings {
+        (ring.from, ring.until) = (Some(4), Some(5));
+    }
+    let (world, events) = made(&scenario, 1);
+    let fraud = |event: &&Event| event.scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+    let mut acted = BTreeSet::new();
+    for event in events.iter().filter(fraud) {
+        let name = event.scheme.map(|scheme| world.scheme(scheme).name);
+        assert!(event.time >= world.midnight(4), "{name:?}: {event:?}");
+        acted.extend(name);
+    }
+    assert_eq!(acted.len(), Typology::ALL.len());
+}
+
+/// Who asks for more weddings than there are families is told.
+#[test]
+fn look_alikes_that_need_more_groups_than_there_are_are_refused() {
+    for &(name, kind) in NegativeKind::ALL {
+        if matches!(kind, NegativeKind::InternetCafe | NegativeKind::Traveller) {
+            continue;
+        }
+        let mut scenario = small();
+        let count = 1 + scenario.groups.iter().sum::<i64>();
+        scenario.negatives = vec![Negative { kind, count }];
+        let out = tempfile::tempdir().unwrap();
+        let failure = command(&scenario, 1, out.path()).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        let told = failure.render(Lang::En, false);
+        assert!(told.contains("too few groups") && told.contains(name), "{told}");
+    }
+}
+
 /// A ring that needs more people than there are ends with words, whichever ring that is.
 #[test]
 fn rings_that_need_more_people_than_there_are_are_refused() {

@@ -118,6 +118,7 @@ fn people(report: &Report, lang: Lang) -> String {
     let (returned, gave_up, forgone) =
         (sum(honest.returned), sum(honest.gave_up), sum(honest.forgone));
     let (people, quit) = (honest.people, honest.people_gave_up);
+    let of_rings = sum(honest.of_ring_accounts);
     let (retried, through) = (honest.retried, honest.retried_through);
     let (looked, mistakes, ran_out) = (desk.looked_at, desk.mistakes, desk.ran_out);
     // Writing to memory does not fail.
@@ -127,6 +128,7 @@ fn people(report: &Report, lang: Lang) -> String {
             "honest people: transactions (yuan)\n \
              attempted {attempted}; held {held}, of which returned {returned}; blocked {blocked}; \
              {people} people\n \
+             of the held and blocked {of_rings} of accounts that also work for rings\n \
              waited {hours} (median); tried again {retried}, let through {through}\n \
              gave up {gave_up}, {quit} people; not even tried since {forgone}\n\
              review desk: {looked} looked at, {mistakes} by mistake; {ran_out} holds ran out\n",
@@ -135,6 +137,7 @@ fn people(report: &Report, lang: Lang) -> String {
             text,
             "正常用户:笔数(元)\n \
              企图 {attempted};暂缓 {held},其中退回 {returned};拦截 {blocked};涉及 {people} 人\n \
+             暂缓与拦截中 {of_rings} 出自兼为团伙所用的账户\n \
              等待中位数 {hours};重试 {retried} 笔,通过 {through} 笔\n \
              放弃 {gave_up},{quit} 人;此后未再尝试 {forgone}\n\
              复核台:处理 {looked} 笔,误判 {mistakes} 笔;到期 {ran_out} 笔\n",

@@ -66,7 +66,9 @@ pub struct Honest {
     pub returned: Money,
     /// What was blocked.
     pub blocked: Money,
-    /// How many people had something held or blocked.
+    /// What of the held and blocked was of accounts that also work for a ring, on their own behalf.
+    pub of_ring_accounts: Money,
+    /// How many people had something held or blocked, those with such an account left out.
     pub people: u64,
     /// Median time from hold to its end, hours; none where nothing was held.
     pub hours_waited_median: Option<f64>,
@@ -76,7 +78,7 @@ pub struct Honest {
     pub retried_through: u64,
     /// Transactions that were given up.
     pub gave_up: Money,
-    /// How many people gave up something.
+    /// How many of these people gave up something.
     pub people_gave_up: u64,
     /// What people who had given up something did not even try while they remembered.
     pub forgone: Money,
@@ -116,7 +118,8 @@ pub(super) struct Tally {
     typologies: BTreeMap<&'static str, RingMoney>,
     pub(super) honest: Honest,
     desk: DeskWork,
-    people: BTreeSet<Account>,
+    /// Who had something held or blocked, and what.
+    people: BTreeMap<Account, Money>,
     people_gave_up: BTreeSet<Account>,
     /// How long holds of honest people took, ms.
     waits: Vec<i64>,
@@ -155,7 +158,7 @@ impl Tally {
             Verdict::Block => self.honest.blocked.add(fen),
             _ => return,
         }
-        self.people.insert(subject.actor);
+        self.people.entry(subject.actor).or_default().add(fen);
     }
 
     /// A hold has ended after so long, in ms.
@@ -210,14 +213,23 @@ impl Tally {
         }
         self.waits.sort_unstable();
         let median = self.waits.get(self.waits.len() / 2);
-        let people = [&self.people, &self.people_gave_up].map(|people| people.len() as u64);
+        let roles = world.schemes.iter().flat_map(|scheme| &scheme.roles);
+        let guilty: BTreeSet<Account> =
+            roles.filter(|(.., guilty)| *guilty).map(|(account, ..)| *account).collect();
+        let innocent = |account: &&Account| !guilty.contains(account);
+        let mut of_ring_accounts = Money::default();
+        for (_, money) in self.people.iter().filter(|(account, _)| guilty.contains(account)) {
+            of_ring_accounts.transactions += money.transactions;
+            of_ring_accounts.fen += money.fen;
+        }
         Report {
             typologies: self.typologies,
             groups_opened: rings.groups_opened,
             accounts_bought: rings.accounts_bought,
             honest: Honest {
-                people: people[0],
-                people_gave_up: people[1],
+                of_ring_accounts,
+                people: self.people.keys().filter(innocent).count() as u64,
+                people_gave_up: self.people_gave_up.iter().filter(innocent).count() as u64,
                 hours_waited_median: median.map(|ms| *ms as f64 / 3_600_000.0),
                 ..self.honest
             },

@@ -282,7 +282,7 @@ fn an_interrupted_world_has_lived_a_part_of_its_life() {
     let (sender, batches) = std::sync::mpsc::sync_channel(64);
     let mut world = World::new(&scenario, 1, Some(Box::new(closed)), sender);
     crate::simulate::society::settle(&mut world, &scenario);
-    crate::simulate::negatives::plan(&mut world, &scenario);
+    crate::simulate::negatives::plan(&mut world, &scenario).unwrap();
     crate::simulate::fraud::plan(&mut world, &scenario).unwrap();
     crate::simulate::life::begin(&mut world, &scenario);
     let noon = world.start + DAY + DAY / 2;
@@ -317,6 +317,25 @@ fn what_an_interrupted_loop_leaves_says_so() {
     assert_eq!(told["partial"], true);
     assert!(out.join("events.parquet").exists() && out.join("labels.parquet").exists());
     assert!(!out.join("run").exists());
+}
+
+/// What a loop left in a directory is not left beside the events of another world; what somebody else
+/// put there is.
+#[test]
+fn nothing_of_an_earlier_world_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = rules(dir.path(), "", &[]);
+    let out = dir.path().join("out");
+    let never = Arc::default();
+    sound(run_with_rules(&village(""), 1, (&rules, &alone()), &out, &never));
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    assert!(out.join("run").exists() && out.join("loop.json").exists());
+    sound(crate::simulate::command(&village(""), 2, &out));
+    let left = ["run", "loop.json", "notes.txt"].map(|name| out.join(name).exists());
+    assert_eq!(left, [false, false, true]);
+    fs::create_dir(out.join("run")).unwrap();
+    sound(crate::simulate::command(&village(""), 3, &out));
+    assert!(out.join("run").exists(), "no loop has made it");
 }
 
 /// No packet is claimed before its sending was decided, a tick at most after it, and no transaction

@@ -24,7 +24,7 @@ const PAID_PERCENT: i64 = 190;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, NIGHTS, rng);
+    let day = pick_day(world, ring, rng);
     let tables = by(difficulty, 3, 3, 4);
     let crew = recruit(world, 1 + tables, difficulty, rng)?;
     let (banker, agents) = (crew[0], &crew[1..]);

@@ -20,7 +20,7 @@ const LOSSES_TELLING: u32 = 1;
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
     let scam = ring.typology == Typology::BrushingScam;
-    let day = pick_day(world, ring, 2, rng);
+    let day = pick_day(world, ring, rng);
     let crew = recruit(world, 2, difficulty, rng)?;
     let (desk, till) = (crew[0], by(difficulty, crew[0], crew[1], crew[1]));
     let members = public(world, by(difficulty, 14, 11, 9), rng)?;

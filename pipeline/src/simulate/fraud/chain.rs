@@ -15,7 +15,7 @@ const HOP_FEN_MIN: i64 = 1_000;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 2, rng);
+    let day = pick_day(world, ring, rng);
     let begins = time_on(world, day, 9, by(difficulty, 20, 14, 11), rng);
     let scheme = world.fraud(ring.typology, HOPS_TELLING, rng);
     let first = recruit(world, by(difficulty, 2, 2, 3), difficulty, rng)?;

@@ -18,7 +18,7 @@ const BOOK_WORDS: usize = 6;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 3, rng);
+    let day = pick_day(world, ring, rng);
     let begins = time_on(world, day, 10, 16, rng);
     let dealer = recruit(world, 1, difficulty, rng)?[0];
     let scheme = world.fraud(ring.typology, SETTLED_TELLING, rng);

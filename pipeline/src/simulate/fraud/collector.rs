@@ -13,7 +13,7 @@ const GROUPS_TELLING: u32 = 4;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 2, rng);
+    let day = pick_day(world, ring, rng);
     let begins = time_on(world, day, by(difficulty, 1, 10, 9), by(difficulty, 5, 18, 12), rng);
     let scheme = world.fraud(ring.typology, GROUPS_TELLING, rng);
     let collectors = recruit(world, by(difficulty, 1, 1, 2), difficulty, rng)?;

@@ -14,7 +14,7 @@ const GROUPS_TELLING: u32 = 2;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 2, rng);
+    let day = pick_day(world, ring, rng);
     let mut time = time_on(world, day, 9, 18, rng);
     let crew = recruit(world, 2, difficulty, rng)?;
     let (sender, till) = (crew[0], crew[1]);

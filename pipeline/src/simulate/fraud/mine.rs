@@ -22,7 +22,7 @@ const LOSSES_TELLING: u32 = 5;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 2, rng);
+    let day = pick_day(world, ring, rng);
     let house = recruit(world, HOUSE, difficulty, rng)?;
     let crowd = Crowd::drawn(world, ring, by(difficulty, 24, 20, 16), rng)?;
     let begins = by(difficulty, HOUR, rng.between(17, 24) * HOUR, rng.between(18, 21) * HOUR);

@@ -286,10 +286,12 @@ fn banned_province(world: &World, rng: &mut Rng) -> u32 {
     }
 }
 
-/// A day on which something of a ring that takes `span` days can begin.
-fn pick_day(world: &World, ring: &Ring, span: i64, rng: &mut Rng) -> i64 {
-    let last = (ring.until.unwrap_or(world.days()) - span).max(0);
-    rng.between(ring.from.unwrap_or(0).min(last), last)
+/// A day on which a ring can begin: where there is no room for it before `until` it begins on the
+/// first, and never before that.
+fn pick_day(world: &World, ring: &Ring, rng: &mut Rng) -> i64 {
+    let first = ring.from.unwrap_or(0);
+    let last = ring.until.unwrap_or(world.days()) - ring.typology.days();
+    rng.between(first, last.max(first))
 }
 
 /// A time of day: an hour from `from` to `to` of a day, and not before the stream has opened.

@@ -10,7 +10,7 @@ use crate::simulate::world::{Account, SchemeId, World};
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 1, rng);
+    let day = pick_day(world, ring, rng);
     let mut time = time_on(world, day, 9, by(difficulty, 20, 17, 12), rng);
     // The first exit to the bank shows what it is.
     let scheme = world.fraud(ring.typology, 1, rng);

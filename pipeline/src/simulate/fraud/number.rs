@@ -21,7 +21,7 @@ const RAKE_PERCENT: i64 = 5;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 1, rng);
+    let day = pick_day(world, ring, rng);
     let crew = recruit(world, 2, difficulty, rng)?;
     let crowd = Crowd::drawn(world, ring, by(difficulty, 30, 24, 18), rng)?;
     let hour = by(difficulty, 1, rng.between(13, 21), rng.between(10, 20));

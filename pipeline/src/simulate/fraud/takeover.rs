@@ -15,7 +15,7 @@ const PAYMENTS_TELLING: u32 = 3;
 
 pub(super) fn plan(world: &mut World, ring: &Ring, rng: &mut Rng) -> Result<(), Shortage> {
     let difficulty = ring.difficulty;
-    let day = pick_day(world, ring, 1, rng);
+    let day = pick_day(world, ring, rng);
     let begins = time_on(world, day, by(difficulty, 1, 8, 9), by(difficulty, 5, 23, 22), rng);
     let victim = public(world, 1, rng)?[0];
     let payees = recruit(world, by(difficulty, 2, 3, 3), difficulty, rng)?;
