@@ -272,6 +272,66 @@ fn groups(events: &[Event], world: &World) -> Quantities {
     quantities
 }
 
+/// All that was seen of one group in the end.
+#[derive(Default)]
+struct Heard {
+    first: usize,
+    events: usize,
+    messages: usize,
+    said: usize,
+    speakers: BTreeSet<Account>,
+    sends: usize,
+    memos: usize,
+}
+
+/// Quantities of groups in the end: how much is said there, and how short people write.
+fn rooms(events: &[Event], world: &World) -> Quantities {
+    let mut rooms: BTreeMap<u32, Heard> = BTreeMap::new();
+    for (at, event) in events.iter().enumerate() {
+        let Some(group) = event.group.filter(|_| event.kind != Kind::Refund) else { continue };
+        let room = rooms.entry(group.0).or_insert_with(|| Heard { first: at, ..Heard::default() });
+        room.events += 1;
+        let length = event.text.chars().count();
+        match event.kind {
+            Kind::Message => {
+                room.messages += 1;
+                room.said += length;
+                room.speakers.extend(event.account);
+            }
+            Kind::Send => {
+                room.sends += 1;
+                room.memos += length;
+            }
+            _ => {}
+        }
+    }
+    let mut quantities = Quantities::new();
+    for (group, room) in &rooms {
+        let scheme = world.groups[*group as usize].scheme;
+        let fraud = scheme.is_some_and(|scheme| world.scheme(scheme).fraud);
+        let per = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        for (name, value) in [
+            ("place of the first event", room.first as f64),
+            ("messages", room.messages as f64),
+            ("messages of all events", per(room.messages, room.events)),
+            ("messages a packet", per(room.messages, 1 + room.sends)),
+            ("speakers", room.speakers.len() as f64),
+        ] {
+            quantities.entry(name).or_default().push((value, fraud));
+        }
+        // A mean of nothing is none.
+        for (name, sum, count) in [
+            ("mean length of a memo", room.memos, room.sends),
+            ("mean length of a message", room.said, room.messages),
+        ] {
+            if count > 0 {
+                quantities.entry(name).or_default().push((per(sum, count), fraud));
+            }
+        }
+    }
+    quantities
+}
+
 /// No quantity separates better than so, of accounts, of groups or of transactions.
 fn check(difficulty: Difficulty, most: f64) {
     let mut events = Vec::new();
@@ -285,6 +345,7 @@ fn check(difficulty: Difficulty, most: f64) {
         ("claim", transactions(&world, &events, &[Kind::Claim])),
         ("transfer", transactions(&world, &events, &[Kind::Transfer])),
         ("group", groups(&events, &world)),
+        ("group in the end", rooms(&events, &world)),
     ] {
         table.extend(quantities.iter().map(|(name, values)| (auc(values), of, *name)));
     }
