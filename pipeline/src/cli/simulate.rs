@@ -19,6 +19,9 @@ pub(super) struct Arguments {
     #[arg(long, required_unless_present = "check")]
     seed: Option<u64>,
     /// Directory for events.parquet and labels.parquet
+    ///
+    /// What an earlier run left there (labels, truth.parquet, loop.json, and run/ beside that) is
+    /// removed.
     #[arg(long, required_unless_present = "check")]
     out: Option<PathBuf>,
     /// Rules that decide on what happens while it happens
