@@ -223,7 +223,7 @@ fn execute_batch(server: &mut Server<Vec<u8>>, asked: &[Asked<'_>], moment: Time
 fn mistakes(asked: &[Asked<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for (id, error) in asked.iter().filter_map(|asked| asked.as_ref().err()) {
-        write_line(&mut out, &Outcome::mistake(*id, error.clone()));
+        write_line(&mut out, &Outcome::mistake(id.as_deref(), error.clone()));
     }
     out
 }
