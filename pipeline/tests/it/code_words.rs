@@ -77,7 +77,7 @@ const PLANTED_MIN: u64 = 12;
 const TOP: usize = 10;
 /// Of the first twenty, at most so many are noise: with five planted words there are fifteen places
 /// for others. The bankers' own tokens (d50, 鸭大) take half of these, and the rest is what a person
-/// reads in a minute. Measured were 5 and 8 in seeds 31 and 32, then 7 and 6 in 41 and 42.
+/// reads in a minute. Measured were 5 and 8 in seeds 31 and 32, then 7 and 5 in 41 and 42.
 const NOISE_MAX: usize = 9;
 
 /// The words of the generator's code books.
