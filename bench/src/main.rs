@@ -202,6 +202,7 @@ fn run_backtest(backtest: &Backtest) -> Result<(), String> {
         name: backtest.job.name(),
         events: backtest.events,
         workers: backtest.workers,
+        one_input: !backtest.hot,
     };
     if backtest.json {
         println!("{:#}", table::json(&job, &columns));
