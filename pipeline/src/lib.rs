@@ -28,6 +28,7 @@ mod allocator;
 mod unseen;
 pub mod diagnostic;
 mod csv_cells;
+mod parquet_file;
 pub mod event;
 pub mod expr;
 pub mod document;

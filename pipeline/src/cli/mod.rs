@@ -31,6 +31,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::diagnostic::{Failure, Lang, Message, to_stderr, unwritable};
 use crate::finished::FinishedRun;
+use crate::parquet_file::end_on_panic;
 
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
 #[derive(Parser)]
@@ -157,6 +158,7 @@ struct Shown {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    end_on_panic();
     let arguments = Arguments::parse();
     let shown = Shown {
         lang: match arguments.lang {

@@ -11,6 +11,7 @@ use super::tables::{column, ints, open, read_reasons, strings, text, times, wide
 use super::{FinishedRun, Reason, damaged};
 use crate::diagnostic::Failure;
 use crate::expr::Constant;
+use crate::parquet_file::Batches;
 
 /// A decision as it was recorded.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -126,7 +127,7 @@ fn one_row(
     row: usize,
     each: &mut dyn FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<(), String> {
-    let reader = builder.with_offset(row).with_limit(1).build();
+    let reader = Batches::of(builder.with_offset(row).with_limit(1));
     for batch in reader.map_err(|error| error.to_string())? {
         each(&batch.map_err(|error| error.to_string())?)?;
     }

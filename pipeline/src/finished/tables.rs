@@ -13,10 +13,11 @@ use arrow::datatypes::{
     DataType, FieldRef, Int64Type, Schema, SchemaRef, TimestampMillisecondType,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{FinishedRun, damaged};
 use crate::diagnostic::Failure;
+use crate::parquet_file;
 
 /// One reason of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,13 +278,12 @@ impl RowReader {
 }
 
 pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())
+    parquet_file::open(path).map_err(|error| error.to_string())
 }
 
 /// Rows of a part with columns of its table.
 struct Batches {
-    reader: ParquetRecordBatchReader,
+    reader: parquet_file::Batches,
     schema: SchemaRef,
 }
 
@@ -317,8 +317,8 @@ fn batches(path: &Path, schema: &SchemaRef) -> Result<Batches, String> {
     let builder = open(path)?;
     let wanted = |name: &str| schema.field_with_name(name).is_ok();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots(builder.schema(), &wanted));
-    let reader = builder.with_projection(mask).with_batch_size(1 << 13).build();
-    let reader = reader.map_err(|error| error.to_string())?;
+    let builder = builder.with_projection(mask).with_batch_size(1 << 13);
+    let reader = parquet_file::Batches::of(builder).map_err(|error| error.to_string())?;
     Ok(Batches { reader, schema: schema.clone() })
 }
 

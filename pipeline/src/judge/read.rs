@@ -9,13 +9,13 @@ use std::path::Path;
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Labels, LabelsBuilder};
 use crate::csv_cells::{self, Line};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Pseudonyms, Raw};
+use crate::parquet_file::{self, Batches};
 use crate::source::{Compression, Format, format_of, unknown_extension};
 
 /// The most mistakes that are shown of one file; how many more there are is said.
@@ -185,10 +185,8 @@ fn read_parquet(path: &Path, mut builder: LabelsBuilder<'_>) -> Result<Labels, V
     let unreadable = |error: &dyn std::fmt::Display| {
         whole(format!("cannot be read: {error}"), format!("无法读取：{error}"))
     };
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|error| unreadable(&error))?;
+    let reader = parquet_file::open(path).and_then(Batches::of);
+    let reader = reader.map_err(|error| unreadable(&error))?;
     let mut row = 0;
     for batch in reader {
         let batch = batch.map_err(|error| unreadable(&error))?;

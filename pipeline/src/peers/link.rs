@@ -1,6 +1,6 @@
 //! The connection to another process as timely has it, and what becomes of a process that goes.
 //!
-//! Where a connection breaks, timely's threads panic, which ends the released program with a signal
+//! Where a connection breaks, timely's threads panic, which ends the program with a signal
 //! and no word. So they never see it: what is behind the connection notes which process was lost
 //! and has the workers end, and the thread that read from it sleeps until the program ends. A
 //! process that fails itself breaks its connections off, for a clean end would say that it is done.

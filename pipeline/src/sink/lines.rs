@@ -1,7 +1,6 @@
 //! Decisions read back from Parquet, as the canonical lines that they were.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{
@@ -9,16 +8,16 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::parquet::decisions_schema;
 use crate::decision::quote;
+use crate::parquet_file::{self, Batches};
 
 /// The decisions of files, one line after the other.
 pub struct LineReader {
     /// The files that come after the one in hand, the next one first.
     files: VecDeque<PathBuf>,
-    batches: Option<ParquetRecordBatchReader>,
+    batches: Option<Batches>,
     /// Those of the batch in hand.
     lines: String,
     /// Where the next one starts.
@@ -62,16 +61,14 @@ impl LineReader {
         self.batches = match self.files.pop_front() {
             None => None,
             Some(path) => {
-                let file = File::open(path).map_err(|error| error.to_string())?;
-                let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-                    .map_err(|error| error.to_string())?;
+                let builder = parquet_file::open(&path).map_err(|error| error.to_string())?;
                 let held = builder.schema();
                 for wanted in decisions_schema().fields() {
                     if held.column_with_name(wanted.name()).is_none() {
                         return Err(format!("it has no column {}", wanted.name()));
                     }
                 }
-                Some(builder.build().map_err(|error| error.to_string())?)
+                Some(Batches::of(builder).map_err(|error| error.to_string())?)
             }
         };
         Ok(())

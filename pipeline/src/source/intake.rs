@@ -1,14 +1,12 @@
 //! What a run reads: event files, or an input log. Out of either come events with their effective
 //! times, rejects, and what is known of the files.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::log::{Changes, InputLog, Times};
 use super::order::{SortMemory, Sorter};
@@ -16,6 +14,7 @@ use super::reject::Origin;
 use super::{BLOCK_BYTES, Block, FileRead, Input, Progress, Rejects, empty, read_blocks, schema};
 use crate::diagnostic::{Failure, Message};
 use crate::event::{Schema, Type};
+use crate::parquet_file::{self, Batches};
 
 /// The column that holds where an event stands in the order, in ms.
 pub(crate) const EFFECTIVE_TIME: &str = "effective_time";
@@ -152,10 +151,10 @@ impl Days {
 /// Where each event of a file stands in the order, in ms.
 fn effective_times(path: &Path) -> Result<Vec<i64>, Failure> {
     let read = || -> Result<Vec<i64>, Box<dyn std::error::Error>> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+        let builder = parquet_file::open(path)?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), [EFFECTIVE_TIME]);
         let mut times = Vec::new();
-        for batch in builder.with_projection(mask).build()? {
+        for batch in Batches::of(builder.with_projection(mask))? {
             let batch = batch?;
             let column = batch.column_by_name(EFFECTIVE_TIME).ok_or("it has no such column")?;
             let column = column.as_primitive_opt::<Int64Type>().ok_or("they are no integers")?;

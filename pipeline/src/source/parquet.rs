@@ -21,13 +21,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Type as Physical;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType};
 
 use super::mapping::ColumnKind;
 use super::reject::RAW_BYTES_MAX;
 use super::sink::{Row, Sink, Target};
 use crate::event::{Bound, FIELDS, Raw};
+use crate::parquet_file::{Batches, damaged, footer};
 
 /// Rows that are decoded at a time: a batch of all columns stays in the cache.
 const BATCH_ROWS: usize = 8192;
@@ -69,9 +69,8 @@ pub(super) struct Rows {
 impl ParquetFile {
     pub(super) fn open(path: &Path) -> io::Result<ParquetFile> {
         let file = File::open(path)?;
-        let metadata = ArrowReaderMetadata::load(&file, Default::default())?;
-        check_places(metadata.metadata(), file.metadata()?.len())?;
-        let metadata = ArrowReaderMetadata::load(&file, texts_as_bytes(&metadata)?)?;
+        let metadata = footer(&file, ArrowReaderOptions::default())?;
+        let metadata = footer(&file, texts_as_bytes(&metadata)?)?;
         let names: Vec<String> =
             metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
         let wanted = vec![None; names.len()];
@@ -131,7 +130,7 @@ impl ParquetFile {
     pub(super) fn decode(&self, path: &Path, rows: &Rows, sink: &mut Sink<'_>) -> io::Result<()> {
         let roots = (0..self.wanted.len()).filter(|&column| self.wanted[column].is_some());
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
             File::open(path)?,
             self.metadata.clone(),
         )
@@ -139,11 +138,10 @@ impl ParquetFile {
         .with_offset(rows.offset)
         .with_limit(rows.count)
         .with_batch_size(BATCH_ROWS)
-        .with_projection(mask)
-        .build()?;
+        .with_projection(mask);
         let mut at = rows.first;
-        for batch in reader {
-            let batch = batch.map_err(io::Error::other)?;
+        for batch in Batches::of(builder)? {
+            let batch = batch?;
             self.decode_batch(&batch, at, sink)?;
             at += batch.num_rows() as u64;
         }
@@ -168,38 +166,6 @@ impl ParquetFile {
         }
         Ok(())
     }
-}
-
-/// Checks what the library takes on trust, or takes for a mistake of the program: where the footer says
-/// that columns stand, and how many rows it says there are.
-fn check_places(metadata: &ParquetMetaData, file_bytes: u64) -> io::Result<()> {
-    let mut rows = 0i64;
-    for group in metadata.row_groups() {
-        rows = rows.saturating_add(group.num_rows());
-        if group.num_rows() < 0 {
-            return Err(damaged("its footer has a negative number of rows"));
-        }
-        for column in group.columns() {
-            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-            let place = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
-            let end = place.and_then(|(start, bytes)| start.checked_add(bytes));
-            if end.is_none_or(|end| end > file_bytes) {
-                return Err(damaged("its footer places a column outside of the file"));
-            }
-            let is_flat = column.column_descr().max_rep_level() == 0;
-            if is_flat && column.num_values() != group.num_rows() {
-                return Err(damaged("its footer has two numbers of rows"));
-            }
-        }
-    }
-    if rows != metadata.file_metadata().num_rows() {
-        return Err(damaged("its footer has two numbers of rows"));
-    }
-    Ok(())
-}
-
-fn damaged(how: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the Parquet file is damaged: {how}"))
 }
 
 /// Has texts read as the bytes that they are: one that is not UTF-8 would else end the reading, where it

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
 
 const EVENTS: &str = "event_id,event_time,kind,account_id,counterparty_id,amount_fen\n\
     e1,2024-02-09T20:00:00+08:00,transfer,u1,u2,100\n\
@@ -60,6 +64,40 @@ fn a_pipe_is_no_input() {
     let (_, stderr, code) = said(&backtest.unwrap());
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("events.csv") && stderr.contains("write it to a file"), "{stderr}");
+}
+
+/// The library that reads Parquet panics at many of these; a panic would end the program with a signal.
+#[test]
+fn damage_in_a_parquet_file_is_a_mistake_in_the_input() {
+    let directory = with("rules/README.md", "");
+    let times = (0..40).map(|at| 1_700_000_000_000 + at);
+    let columns: [(&str, ArrayRef); 4] = [
+        ("event_id", Arc::new(StringArray::from_iter_values((0..40).map(|at| format!("e{at}"))))),
+        ("event_time", Arc::new(Int64Array::from_iter_values(times))),
+        ("kind", Arc::new(StringArray::from(vec!["login"; 40]))),
+        ("account_id", Arc::new(StringArray::from(vec!["u"; 40]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let mut whole = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut whole, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let mut untold = 0;
+    // The head of the first page and what comes after it.
+    for (place, value) in (4..40).flat_map(|place| [(place, 4), (place, 8)]) {
+        let mut bytes = whole.clone();
+        bytes[place] = value;
+        fs::write(directory.path().join("events.parquet"), bytes).unwrap();
+        let arguments = ["backtest", "events.parquet", "--out", "run", "--workers", "1"];
+        let (_, stderr, code) = said(&program(directory.path(), &arguments).output().unwrap());
+        assert!(matches!(code, Some(0 | 2)), "{code:?} at {place}: {stderr}");
+        if code == Some(2) {
+            assert!(stderr.contains("events.parquet"), "{stderr}");
+            assert!(!stderr.contains("panicked"), "{stderr}");
+            untold += usize::from(stderr.contains("does not fit together"));
+        }
+    }
+    assert!(untold > 0, "the library told all of them itself");
 }
 
 /// Neither a terminal that went away nor a full disk turns a mistake into a crash.

@@ -1,18 +1,17 @@
 //! Reads the files of a population.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rustc_hash::FxHashMap;
 
 use super::tables::{AccountSeen, Packet, Tables};
 use crate::diagnostic::{Failure, Message};
 use crate::event::Kind;
+use crate::parquet_file::{self, Batches};
 use crate::simulate::figures::{GroupType, MINUTE};
 use crate::simulate::output::{FRAME_KEY, LABELS, MEMBERS_KEY, TRUTH};
 
@@ -48,7 +47,7 @@ fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
 
 fn labels(path: &Path, tables: &mut Tables) -> Result2<FxHashMap<u32, Part>> {
     let mut parts = FxHashMap::default();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+    for batch in Batches::of(parquet_file::open(path)?)? {
         let batch = batch?;
         let [kinds, ids, labels, typologies, roles] =
             ["subject_kind", "subject_id", "label", "typology", "role"]
@@ -80,7 +79,7 @@ fn labels(path: &Path, tables: &mut Tables) -> Result2<FxHashMap<u32, Part>> {
 }
 
 fn events(path: &Path, parts: &FxHashMap<u32, Part>, tables: &mut Tables) -> Result2<()> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+    let builder = parquet_file::open(path)?;
     let told = |key: &str| {
         let pairs = builder.metadata().file_metadata().key_value_metadata()?;
         pairs.iter().find(|pair| pair.key == key)?.value.clone()
@@ -97,7 +96,7 @@ fn events(path: &Path, parts: &FxHashMap<u32, Part>, tables: &mut Tables) -> Res
     let (strong, weak) = days.split_once(';').ok_or("its days of members are cut short")?;
     tables.member_days = [strong.parse()?, weak.parse()?];
     let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-    let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
+    let batches = Batches::of(builder.with_projection(columns).with_batch_size(BATCH_ROWS))?;
     // One thread unpacks the columns, and this one looks at what is in them.
     std::thread::scope(|scope| {
         let (sender, unpacked) = sync_channel(BATCHES_AHEAD);
