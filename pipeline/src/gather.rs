@@ -12,7 +12,7 @@ use compact_str::CompactString;
 use crate::alerts::Share;
 use crate::decision::DecisionBatch;
 use crate::event::{ACCOUNT_ID, Column, FieldId, KindSet, NULL_INT, Strings, TEXT, Type, Value};
-use crate::features::catalogue::{Cluster, Computed, Features, Formula, SlotSource};
+use crate::features::catalogue::{Cluster, Computed, Features, Formula, Lent, SlotSource};
 use crate::features::devices::Clusters;
 use crate::features::devices::view::{ClusterView, Linked};
 use crate::features::kept::{self, OUTCOME, RowKind};
@@ -94,13 +94,18 @@ impl Prepared {
         assert!(first, "a slice is annotated once");
     }
 
+    /// The events, and what was read in their texts.
+    fn told(&self) -> (&Slice, &[Vec<i64>]) {
+        (&self.slice, &self.texts)
+    }
+
     /// Whether the event at `row` passes a condition of the plan.
     pub(crate) fn passes(&self, condition: usize, row: usize) -> bool {
         self.holds[condition][row]
     }
 }
 
-/// Reads texts and conditions, by the features of the slice's epoch.
+/// Reads texts and conditions, by the features of the slice's epoch and what others lend them.
 pub(crate) fn prepare(
     slice: Slice,
     step_first: u64,
@@ -109,21 +114,28 @@ pub(crate) fn prepare(
     reader: &mut Reader,
 ) -> Prepared {
     let rank = slice.first - step_first;
-    let texts = texts(&slice, features, reader);
-    let mut prepared = Prepared {
+    let texts = read_texts(&slice, features, reader);
+    let mut holds = vec![vec![false; slice.chunk.len()]; features.plan.conditions.len()];
+    let has = |condition: &usize| features.conditions[*condition].is_some();
+    let own: Vec<usize> = (0..holds.len()).filter(has).collect();
+    test(&slice, &texts, features, &own, &mut holds);
+    for Lent { features: lender, conditions } in &features.lent {
+        let reads_texts = read_slots(lender, conditions).iter().any(|(_, source)| source.is_text());
+        let texts = if reads_texts { read_texts(&slice, lender, reader) } else { Vec::new() };
+        test(&slice, &texts, lender, conditions, &mut holds);
+    }
+    Prepared {
         slice: Arc::new(slice),
         rank,
         epoch,
         texts,
-        holds: Vec::new(),
+        holds,
         keys: RefCell::default(),
         linked: OnceCell::new(),
-    };
-    prepared.holds = holds(&prepared, features);
-    prepared
+    }
 }
 
-fn texts(slice: &Slice, features: &Features, reader: &mut Reader) -> Vec<Vec<i64>> {
+fn read_texts(slice: &Slice, features: &Features, reader: &mut Reader) -> Vec<Vec<i64>> {
     let rows = slice.chunk.len();
     let lexicon = &features.lexicon;
     let mut columns = vec![vec![NULL_INT; rows]; lexicon.features()];
@@ -142,31 +154,43 @@ fn texts(slice: &Slice, features: &Features, reader: &mut Reader) -> Vec<Vec<i64
     columns
 }
 
-/// A condition that cannot be evaluated does not hold: the event does not contribute.
-fn holds(prepared: &Prepared, features: &Features) -> Vec<Vec<bool>> {
-    let conditions = &features.plan.conditions;
-    let rows = prepared.slice.chunk.len();
-    let mut holds = vec![vec![false; rows]; conditions.len()];
+/// Says of some of the plan's conditions where they hold. One that cannot be evaluated does not: the
+/// event does not contribute.
+fn test(
+    slice: &Slice,
+    texts: &[Vec<i64>],
+    features: &Features,
+    conditions: &[usize],
+    holds: &mut [Vec<bool>],
+) {
     if conditions.is_empty() {
-        return holds;
+        return;
     }
+    let planned = &features.plan.conditions;
+    let any = conditions.iter().fold(0, |any, &at| any | planned[at].0.0);
     let mut values = vec![Value::Null; features.slots.len()];
-    let (own, _) = slots(features);
-    let any = conditions.iter().fold(0, |any, (over, _)| any | over.0);
-    for row in 0..rows {
-        let kind = prepared.slice.chunk.kind(row);
+    let own = read_slots(features, conditions);
+    for row in 0..slice.chunk.len() {
+        let kind = slice.chunk.kind(row);
         if !KindSet(any).contains(kind) {
             continue;
         }
-        fill_own(prepared, features, &own, row, &mut values);
-        for (((over, _), program), holds) in
-            conditions.iter().zip(&features.conditions).zip(&mut holds)
-        {
-            let Some(program) = program else { continue };
-            holds[row] = over.contains(kind) && program.test(&values).unwrap_or(false);
+        fill_own((slice, texts), features, &own, row, &mut values);
+        for &at in conditions {
+            let Some(program) = &features.conditions[at] else { continue };
+            holds[at][row] = planned[at].0.contains(kind) && program.test(&values).unwrap_or(false);
         }
     }
-    holds
+}
+
+/// The slots that some of the plan's conditions read, which are of the event's own values.
+fn read_slots(features: &Features, conditions: &[usize]) -> Slots {
+    let programs = conditions.iter().filter_map(|&at| features.conditions[at].as_ref());
+    let mut read: Vec<usize> =
+        programs.flat_map(|program| program.slots()).map(|slot| usize::from(slot.0)).collect();
+    read.sort_unstable();
+    read.dedup();
+    read.into_iter().map(|slot| (slot, features.slots[slot])).collect()
 }
 
 type Slots = Vec<(usize, SlotSource)>;
@@ -178,19 +202,19 @@ fn slots(features: &Features) -> (Slots, Slots) {
 
 /// Puts the event's own values in their slots.
 fn fill_own<'p>(
-    prepared: &'p Prepared,
+    (slice, texts): (&'p Slice, &'p [Vec<i64>]),
     features: &Features,
     own: &Slots,
     row: usize,
     values: &mut [Value<'p>],
 ) {
-    let chunk = &prepared.slice.chunk;
+    let chunk = &slice.chunk;
     for &(slot, source) in own {
         values[slot] = match source {
             SlotSource::Field(field) => chunk.value(field, row),
             SlotSource::Payer => text_value(chunk.payer(row)),
             SlotSource::Payee => text_value(chunk.payee(row)),
-            SlotSource::Text(at) => features.lexicon.value(at, prepared.texts[at][row]),
+            SlotSource::Text(at) => features.lexicon.value(at, texts[at][row]),
             _ => Value::Null,
         };
     }
@@ -286,7 +310,7 @@ impl Gatherer {
         let mut alerted = Vec::new();
         for at in 0..batch.rows.len() {
             let row = batch.rows[at];
-            fill_own(prepared, features, &own, row as usize, &mut values);
+            fill_own(prepared.told(), features, &own, row as usize, &mut values);
             columns.fill(&given, at, &mut values);
             if let Some(share) = &mut share {
                 let hangs = of_alerted.hangs(|of| columns.is_there(of.feature, at));

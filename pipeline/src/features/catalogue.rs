@@ -73,6 +73,11 @@ impl SlotSource {
             SlotSource::Field(_) | SlotSource::Payer | SlotSource::Payee | SlotSource::Text(_)
         )
     }
+
+    /// Whether the value is read in the event's text.
+    pub fn is_text(self) -> bool {
+        matches!(self, SlotSource::Text(_))
+    }
 }
 
 /// The names of a run. As [`Names`] it gives a slot to each name when it is first used, so that a
@@ -178,6 +183,8 @@ pub struct Features {
     pub(crate) families: Vec<Arc<Family>>,
     /// The program of each of the plan's conditions; none where only other rules have it.
     pub(crate) conditions: Vec<Option<Program>>,
+    /// What those others lend.
+    pub(crate) lent: Vec<Lent>,
     /// Features whose window is not full when the rules come into force: place in the plan, and
     /// the effective time from which on it is.
     pub(crate) warming: Vec<(usize, i64)>,
@@ -199,6 +206,14 @@ pub struct Features {
     pub(crate) zone: Arc<Zone>,
     /// What each name of the catalogue is, computed or not.
     definitions: Definitions,
+}
+
+/// Conditions that other rules of a run have.
+#[derive(Clone)]
+pub(crate) struct Lent {
+    pub(crate) features: Arc<Features>,
+    /// Their places in the plan.
+    pub(crate) conditions: Vec<usize>,
 }
 
 /// A feature computed from other values of its row.
@@ -494,6 +509,7 @@ impl Catalogue {
         Features {
             schema: self.schema.clone(),
             conditions: plan.conditions.iter().map(|(_, text)| conditions.remove(text)).collect(),
+            lent: Vec::new(),
             plan: Arc::new(plan),
             families,
             warming: Vec::new(),

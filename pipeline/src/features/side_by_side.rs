@@ -12,12 +12,14 @@
 //! transaction; attributes, clusters and the referee's findings are what the whole stream told.
 //!
 //! Whether an event contributes is for the rules that are in force when it comes: their lists and
-//! phrases decide, and changed ones do not make a feature another.
+//! phrases decide, and changed ones do not make a feature another. Rules that have no such condition
+//! borrow it of the nearest ones before them that have, or else of the next ones, as those had it when
+//! what they brought was worked out over what came before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::catalogue::{Features, Formula, SlotSource};
+use super::catalogue::{Features, Formula, Lent, SlotSource};
 use super::declare::Window;
 use super::kept::Keepers;
 use super::plan::{Definition, Plan};
@@ -55,7 +57,7 @@ pub fn side_by_side(in_turn: Vec<InTurn>) -> Vec<Features> {
     let keepers = in_turn.iter().map(|turn| turn.features.keepers).reduce(Keepers::and);
     let clusters = in_turn.iter().find_map(|turn| turn.features.clusters.clone());
     let mut full_from: Option<BTreeMap<usize, i64>> = None;
-    in_turn
+    let mut all: Vec<Features> = in_turn
         .into_iter()
         .zip(places)
         .map(|(InTurn { start, backfilled, mut features }, places)| {
@@ -84,7 +86,30 @@ pub fn side_by_side(in_turn: Vec<InTurn>) -> Vec<Features> {
             full_from = Some(full);
             features
         })
-        .collect()
+        .collect();
+    lend(&mut all);
+    all
+}
+
+/// Gives all of them the conditions of the plan that they have not themselves.
+fn lend(all: &mut [Features]) {
+    let lenders: Vec<Arc<Features>> = all.iter().cloned().map(Arc::new).collect();
+    for (at, features) in all.iter_mut().enumerate() {
+        let mut lent: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for condition in 0..features.conditions.len() {
+            let has = |lender: &usize| lenders[*lender].conditions[condition].is_some();
+            // It may itself be the one.
+            let lender = (0..=at).rev().find(has).or_else(|| (at..lenders.len()).find(has));
+            if let Some(lender) = lender.filter(|lender| *lender != at) {
+                lent.entry(lender).or_default().push(condition);
+            }
+        }
+        let of = |(lender, conditions): (usize, _)| Lent {
+            features: lenders[lender].clone(),
+            conditions,
+        };
+        features.lent = lent.into_iter().map(of).collect();
+    }
 }
 
 /// The place of a definition among those that are held, to which it is added if need be.

@@ -68,7 +68,7 @@ fn computed(
     let (own, given) = slots(features);
     let mut values: Vec<Value<'_>> = vec![Value::Null; features.slots.len()];
     for (at, row) in rows.iter().enumerate() {
-        fill_own(columns.prepared, features, &own, *row as usize, &mut values);
+        fill_own(columns.prepared.told(), features, &own, *row as usize, &mut values);
         columns.fill(&given, at, &mut values);
         let amount = columns.prepared.slice.chunk.int(AMOUNT_FEN, *row as usize);
         for place in wanted {

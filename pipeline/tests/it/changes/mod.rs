@@ -295,28 +295,30 @@ fn a_change_outside_the_events_is_no_change_inside() {
     assert_eq!(judged(&after), judged(&two), "nor are its rules");
 }
 
-/// Whether an event contributes is for the rules of its time: their lists and phrases. Changed
-/// ones do not make the feature another.
-#[test]
-fn lists_and_phrases_decide_on_the_events_of_their_time() {
-    const LISTED: Declared = (
-        "t.listed",
-        "over = ['claim']\nwhere = \"in_list('watched', counterparty_id)\"\n\
-         key = ['account_id']\nagg = 'count'\nwindow = '1h'",
-    );
-    const SPOKEN: Declared = (
-        "t.spoken",
-        "over = ['message']\nwhere = 'text.gambling > 0'\nkey = ['account_id']\nagg = 'count'\n\
-         window = '1h'",
-    );
-    let of = |listed: &str, phrase: &str| -> Vec<File> {
-        let list = format!("value,valid_from,valid_until,added_by,reason\n{listed},,,x,x\n");
-        vec![
-            declared(&[LISTED, SPOKEN]),
-            ("lists/watched.csv", list),
-            ("text/phrases/all.txt", format!("[gambling]\n{phrase}\n")),
-        ]
-    };
+const LISTED: Declared = (
+    "t.listed",
+    "over = ['claim']\nwhere = \"in_list('watched', counterparty_id)\"\nkey = ['account_id']\n\
+     agg = 'count'\nwindow = '1h'",
+);
+const SPOKEN: Declared = (
+    "t.spoken",
+    "over = ['message']\nwhere = 'text.gambling > 0'\nkey = ['account_id']\nagg = 'count'\n\
+     window = '1h'",
+);
+
+/// Rules that count by a list and a phrase.
+fn listening(listed: &str, phrase: &str) -> Vec<File> {
+    let list = format!("value,valid_from,valid_until,added_by,reason\n{listed},,,x,x\n");
+    vec![
+        declared(&[LISTED, SPOKEN]),
+        ("lists/watched.csv", list),
+        ("text/phrases/all.txt", format!("[gambling]\n{phrase}\n")),
+    ]
+}
+
+/// Claims of senders that one or the other list has, and messages with one or the other phrase, half
+/// of them in the first five minutes.
+fn spoken() -> Vec<Ev> {
     let from = |id: &str, minute: i64, counterparty: &str| Ev {
         counterparty: counterparty.to_owned(),
         ..claim(id, minute * MINUTE, "u")
@@ -328,7 +330,7 @@ fn lists_and_phrases_decide_on_the_events_of_their_time() {
         amount: None,
         ..claim(id, minute * MINUTE, "u")
     };
-    let events = [
+    vec![
         from("a", 0, "x"),
         from("b", 1, "y"),
         says("m", 2, "快来扫雷"),
@@ -338,15 +340,37 @@ fn lists_and_phrases_decide_on_the_events_of_their_time() {
         says("o", 6, "快来扫雷"),
         says("p", 7, "今天上分"),
         from("e", 8, "y"),
-    ];
-    let log = claims(events, change(START + 5 * MINUTE, 1));
-    let log = written(&log, &[of("x", "扫雷"), of("y", "上分")]);
+    ]
+}
+
+/// Whether an event contributes is for the rules of its time: their lists and phrases. Changed
+/// ones do not make the feature another.
+#[test]
+fn lists_and_phrases_decide_on_the_events_of_their_time() {
+    let log = claims(spoken(), change(START + 5 * MINUTE, 1));
+    let log = written(&log, &[listening("x", "扫雷"), listening("y", "上分")]);
     let found = run(&log, 0, (2, HOUR, 64));
     let expected = [("a", "1"), ("b", "1"), ("c", "2"), ("d", "2"), ("e", "3")];
     assert_eq!(found.feature("t.listed"), expected);
     let expected = [("a", "0"), ("b", "0"), ("c", "1"), ("d", "1"), ("e", "2")];
     assert_eq!(found.feature("t.spoken"), expected);
     assert_eq!(found.outcome.facts.changes[0].warming, []);
+}
+
+/// Rules before a change that have no such condition had no lists and phrases for it: what the change
+/// brings is as if its own had been there. Rules after it that drop the feature do not make what comes
+/// meanwhile uncounted.
+#[test]
+fn what_a_change_brings_has_counted_what_came_before() {
+    let control = backfilled(START + 5 * MINUTE, 1)
+        + &backfilled(START + 5 * MINUTE + 1, 0)
+        + &backfilled(START + 8 * MINUTE, 1);
+    let log = claims(spoken(), control);
+    let log = written(&log, &[vec![declared(&[COUNT])], listening("y", "上分")]);
+    let found = run(&log, 0, (2, HOUR, 64));
+    let expected = [("a", ""), ("b", ""), ("c", ""), ("d", "1"), ("e", "2")];
+    assert_eq!(found.feature("t.listed"), expected);
+    assert_eq!(found.feature("t.spoken"), expected);
 }
 
 /// A named condition is what it stands for: writing it out changes nothing, another meaning does.

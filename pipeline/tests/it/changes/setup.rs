@@ -46,6 +46,22 @@ pub(super) const TODAY: Declared = (
     "over = ['claim']\nkey = ['counterparty_id']\nagg = 'distinct'\nfield = 'account_id'\n\
      window = 'day'",
 );
+/// Conditions that only some of the rules have.
+pub(super) const SOME: Declared = (
+    "t.some",
+    "over = ['claim']\nwhere = \"account_id != 'u1'\"\nkey = ['counterparty_id']\nagg = 'count'\n\
+     window = '8m'",
+);
+pub(super) const SOME_OTHERS: Declared = (
+    "t.some",
+    "over = ['claim']\nwhere = \"account_id != 'u2'\"\nkey = ['counterparty_id']\nagg = 'count'\n\
+     window = '8m'",
+);
+pub(super) const ONE: Declared = (
+    "t.one",
+    "over = ['claim']\nwhere = \"account_id == 'u0'\"\nkey = ['counterparty_id']\nagg = 'last'\n\
+     field = 'event_id'\nwindow = '9m'",
+);
 pub(super) const TWICE: Declared = ("t.twice", "expr = 't.count * 2'");
 
 /// A rules directory in short.
@@ -59,7 +75,7 @@ pub(super) struct Rules {
 /// Rules that share features, have others of the same name, and each some of their own.
 pub(super) const RULES: [Rules; 3] = [
     Rules {
-        features: &[COUNT, SUM, RATIO, TWICE],
+        features: &[COUNT, SUM, RATIO, ONE, TWICE],
         policy: "",
         rules: &[
             ("big", "live", 200, "t.ratio > 0.9", "t.ratio"),
@@ -68,7 +84,7 @@ pub(super) const RULES: [Rules; 3] = [
         ],
     },
     Rules {
-        features: &[LAST, COUNT_SHORTER, TODAY, SUM, TWICE],
+        features: &[LAST, COUNT_SHORTER, TODAY, SUM, SOME, TWICE],
         policy: "[bands]\nreview = 100\n",
         rules: &[
             ("again", "live", 300, "t.last != event_id", "t.last"),
@@ -78,7 +94,7 @@ pub(super) const RULES: [Rules; 3] = [
         ],
     },
     Rules {
-        features: &[RATIO, COUNT, FIRST, SHARE],
+        features: &[RATIO, COUNT, FIRST, SHARE, ONE, SOME_OTHERS],
         policy: "language = 'zh'\n[bands]\nreview = 50\nhold = 160\n",
         rules: &[
             ("many", "live", 150, "t.count >= 2", "t.count"),
