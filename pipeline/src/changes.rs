@@ -17,12 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Schema, Type};
 use crate::features::{Catalogue, Features, InTurn, side_by_side};
 use crate::job::Epoch;
 use crate::model::{Artefact, Artefacts};
+use crate::rules::file::Status;
 use crate::rules::{self, Loaded, Policy, RuleSet};
 use crate::score::Scorer;
 use crate::source::log::{Change, Changes, ModelTold};
@@ -126,7 +128,7 @@ pub fn load(
         for (change, Loaded { rules, features, .. }, models) in later {
             let (start, backfilled) = (change.effective_time, change.backfilled);
             let name = change.rules.clone();
-            loader.check(&phases, &rules, &features, &change.span);
+            loader.check(&phases, &rules, &features, &|_| change.span.clone());
             phases.push(Phase { start, backfilled, name, rules, features, models });
         }
     }
@@ -247,7 +249,9 @@ impl<'c> Loader<'c> {
     ) {
         let Changes { file, text, .. } = self.changes;
         self.sources.add(file, text.clone());
-        let error = Diagnostic::error(code, file, Some(span.clone()), message);
+        // What stands nowhere is of the file as a whole.
+        let span = Some(span.clone()).filter(|span| !span.is_empty());
+        let error = Diagnostic::error(code, file, span, message);
         self.found.push(error.with_hint(hint));
     }
 
@@ -275,13 +279,14 @@ impl<'c> Loader<'c> {
         self.refuse("rules-hash-differs", &change.span, message, Some(hint));
     }
 
-    /// Checks that rules can come after those before.
+    /// Checks that rules can come after those before. `place` gives where a setting is told, or, of
+    /// no name, that these rules come.
     fn check(
         &mut self,
         before: &[Phase],
         rules: &RuleSet,
         features: &Features,
-        span: &Range<usize>,
+        place: &dyn Fn(&str) -> Range<usize>,
     ) {
         let fixed = before.first().map(|first| first.rules.policy.fixed_settings());
         let settings = fixed.into_iter().flatten().zip(rules.policy.fixed_settings());
@@ -300,7 +305,7 @@ impl<'c> Loader<'c> {
                 ),
                 format!("`{name}` 不能在运行中改变:原为“{}”,此处为“{}”", held.zh, new.zh),
             );
-            self.refuse("fixed-setting", span, message, None);
+            self.refuse("fixed-setting", &place(name), message, None);
         }
         let held: BTreeMap<&str, Type> = before
             .iter()
@@ -317,7 +322,7 @@ impl<'c> Loader<'c> {
                 ),
                 format!("特征 `{name}` 在此处的类型是 {kind},此前是 {held};请改名"),
             );
-            self.refuse("feature-type-changed", span, message, None);
+            self.refuse("feature-type-changed", &place(""), message, None);
         }
         let ids = before.iter().map(|phase| &phase.rules).chain([rules]).flat_map(rule_ids);
         let count = ids.collect::<BTreeSet<&str>>().len();
@@ -326,7 +331,7 @@ impl<'c> Loader<'c> {
                 format!("with these rules the run has {count}, more than {RULES_MAX}"),
                 format!("加上这些规则,本次运行共有 {count} 条规则,超过 {RULES_MAX}"),
             );
-            self.refuse("too-many-rules", span, message, None);
+            self.refuse("too-many-rules", &place(""), message, None);
         }
     }
 }
@@ -366,6 +371,25 @@ impl Deciders {
 
 fn rule_ids(rules: &RuleSet) -> impl Iterator<Item = &str> {
     rules.rules.iter().map(|rule| rule.file.id.as_str())
+}
+
+/// How many of the rules decide.
+fn live(rules: &RuleSet) -> usize {
+    rules.rules.iter().filter(|rule| rule.file.status == Status::Live).count()
+}
+
+/// Where a setting stands in a policy: its key, or the table that it would be in; empty where neither
+/// is there.
+fn place_of(setting: &str, policy: &str) -> Range<usize> {
+    let Ok(root) = DeTable::parse(policy) else { return 0..0 };
+    let (mut table, mut place) = (root.get_ref(), 0..0);
+    for part in setting.split('.') {
+        let Some((key, value)) = table.get_key_value(part) else { break };
+        place = key.span();
+        let DeValue::Table(inner) = value.get_ref() else { break };
+        table = inner;
+    }
+    place
 }
 
 impl Timetable {
@@ -429,19 +453,32 @@ impl Timetable {
         models: Artefacts,
         schema: &Arc<Schema>,
     ) -> Result<Candidate, Failure> {
-        // What cannot change inside a run is said at the head of the file in which it mostly stands.
+        // What cannot change inside a run mostly stands there.
         let file = directory.unwrap_or(Path::new("")).join(Policy::FILE);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let changes = Changes { file, text, ..Changes::default() };
         let mut loader = Loader::new(&changes);
         let loaded = loader.load(directory, &models, schema)?;
         if let Some(Loaded { rules, features, .. }) = loaded {
-            loader.check(&self.phases, &rules, &features, &(0..0));
+            let place = |setting: &str| place_of(setting, &changes.text);
+            loader.check(&self.phases, &rules, &features, &place);
             if loader.found.iter().all(|one| one.severity != Severity::Error) {
                 return Ok(Candidate { rules, features, models });
             }
         }
         Err(Failure::Input(loader.found, loader.sources))
+    }
+
+    /// How many rules that are in force in the end decide, where none of these does: they would go
+    /// without a word.
+    pub(crate) fn taken_out_by(&self, candidate: &Candidate) -> Option<usize> {
+        let held = live(&self.last().rules);
+        (held > 0 && live(&candidate.rules) == 0).then_some(held)
+    }
+
+    /// Whether any rule that is in force in the end decides.
+    pub(crate) fn has_live_rules(&self) -> bool {
+        live(&self.last().rules) > 0
     }
 
     /// The same with other rules in force from `start` on, which is after all changes. What they bring

@@ -13,7 +13,7 @@ use signal_hook::flag;
 use super::backtest::tell_of;
 use super::reading::Reading;
 use super::{Shown, duration, note, print, time};
-use crate::diagnostic::{Failure, Lang};
+use crate::diagnostic::{Failure, Lang, Message};
 use crate::report::grouped;
 use crate::run::ModelPaths;
 use crate::stopwatch::Since;
@@ -30,13 +30,16 @@ pub(super) struct Arguments {
     /// connect_limit, waiting_mib (memory for events that wait for others before them),
     /// max_skew (how far a partition is read ahead of one that is behind), reload_after
     /// (rules and models are read again when their files have changed and then been still for so long; a
-    /// SIGHUP has the same effect at any time); [days] with dir and interval,
+    /// SIGHUP has the same effect at any time; rules of which none is live are refused then, and are taken
+    /// at a start); [days] with dir and interval,
     /// where what is decided is kept as a run directory a day (of as many days as the policy.toml of
     /// the rules says); [extra] with the types of columns of one's own;
     /// [kafka] with settings of librdkafka, passwords as { env = "NAME" } or { file = "PATH" };
     /// [cluster] with hosts (["a:7101", "b:7101"]), the addresses of several processes; [http] with listen
     /// ("127.0.0.1:8080"), tokens (a file of [[token]] actor, role and sha256), topic, labels, holds,
-    /// time_limit, idle, fallback, tls (read again after a SIGHUP) and limits. Paths are relative to the
+    /// time_limit, idle, fallback, tls (read again after a SIGHUP), connections (at a time; 512, and at
+    /// most half of the limit of descriptors), read_limit (how long a request's head or body may take;
+    /// 10s), keep_alive (how long a connection may rest; 60s) and other limits. Paths are relative to the
     /// file. How late events may be, and when a partition is idle, stands in the policy.toml of
     /// the rules.
     config: PathBuf,
@@ -125,18 +128,21 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let progress = Reading::begin(&interrupted);
     let line = Line::begin(shown);
     let is_logged = config.http.is_some();
+    let say = |said: &Message, warns: bool| {
+        line.bar.suspend(|| match (is_logged, warns) {
+            (true, false) => tracing::info!("{}", said.text(shown.lang)),
+            (true, true) => tracing::warn!("{}", said.text(shown.lang)),
+            (false, _) => note(said, shown),
+        });
+    };
     let how = How {
         place: config.place(arguments.process)?,
         once: arguments.once,
         interrupted,
         reload: reload_on_sighup(),
         crash_at: arguments.crash_at,
-        tell: &|said| {
-            line.bar.suspend(|| match is_logged {
-                true => tracing::info!("{}", said.text(shown.lang)),
-                false => note(said, shown),
-            });
-        },
+        tell: &|said| say(said, false),
+        warn: &|said| say(said, true),
         progress: &|progress| line.show(progress),
     };
     if how.place.as_ref().is_some_and(|place| place.process() > 0) {

@@ -64,18 +64,26 @@ impl Added {
     /// What has been found.
     pub(super) fn found(&self) -> Option<Failure> {
         let Other { topic, was, now } = self.0.get()?;
-        Some(Failure::Environment(Message::new(
-            format!(
-                "the topic {topic} has {now} partitions, and the stream began with {was}: it reads \
-                 no others, and has ended at its last commit; begin a stream of another name \
-                 with control and output topics of its own, or bring the events to another topic"
-            ),
-            format!(
-                "主题 {topic} 现有 {now} 个分区，而流开始时为 {was} 个：流不读取其他分区，已在最后一次提交处\
-                 结束；请以新的名称、新的控制主题与输出主题另起一个流，或把事件写入其他主题"
-            ),
-        )))
+        let ended = Message::new(", and has ended at its last commit", "，已在最后一次提交处结束");
+        Some(Failure::Environment(grown(topic, *was, *now, &ended)))
     }
+}
+
+/// That a topic has more partitions than the stream began with, and what can be done: brokers take
+/// none away again.
+pub(super) fn grown(topic: &str, was: usize, now: usize, ended: &Message) -> Message {
+    let Message { en, zh } = ended;
+    Message::new(
+        format!(
+            "the topic {topic} has {now} partitions, and the stream began with {was}: it reads no \
+             others{en}; partitions cannot be taken away, so begin a new stream with a name, control \
+             and output topics of its own: it reads the input from the first record that is still there"
+        ),
+        format!(
+            "主题 {topic} 现有 {now} 个分区，而流开始时为 {was} 个：流不读取其他分区{zh}；分区无法撤销，请以新的\
+             名称、新的控制主题与输出主题另起一个流：它从仍保留的第一条记录起读取输入"
+        ),
+    )
 }
 
 /// A topic that has more partitions than it had.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3;
 
+use super::added::grown;
 use super::bundle::{Bundle, Part};
 use super::config::Config;
 use super::http::Hold;
@@ -270,6 +271,22 @@ impl Begin {
         }
     }
 
+    /// A topic that has more partitions now, where the topics are those of before.
+    fn grown<'b>(&'b self, now: &Begin) -> Option<(&'b str, usize, usize)> {
+        fn counts(begin: &Begin) -> BTreeMap<&str, usize> {
+            let mut counts = BTreeMap::new();
+            for source in &begin.partitions {
+                *counts.entry(source.topic.as_str()).or_default() += 1;
+            }
+            counts
+        }
+        let (was, now) = (counts(self), counts(now));
+        let same = was.keys().eq(now.keys());
+        let mut both = was.into_iter().zip(now.into_values());
+        let grown = both.find(|((_, was), now)| same && now > was);
+        grown.map(|((topic, was), now)| (topic, was, now))
+    }
+
     /// Checks that a stream that goes on is told the same: what was decided would else not be what
     /// its replay decides.
     pub(super) fn check(&self, now: &Begin) -> Result<(), Failure> {
@@ -277,6 +294,9 @@ impl Begin {
             let name = |source: &Source| format!("{}/{}", source.topic, source.partition);
             begin.partitions.iter().map(name).collect()
         };
+        if let Some((topic, was, now)) = self.grown(now) {
+            return Err(Failure::Usage(grown(topic, was, now, &Message::new("", ""))));
+        }
         let differs = [
             ("the input partitions", "输入分区", names(self) != names(now)),
             (

@@ -14,6 +14,7 @@ use super::export;
 use super::http::{self, Server, Watch};
 use super::input::Input;
 use super::output::{Output, Told, fenced};
+use super::reader::Reader;
 use super::reload::Read;
 use super::rules::Rules;
 use super::snapshots::{FoundSnapshot, Snapshots};
@@ -59,6 +60,8 @@ pub struct How<'h> {
     pub crash_at: Option<u64>,
     /// Hears what whoever runs it should know.
     pub tell: Tell<'h>,
+    /// Hears what they should do something about.
+    pub warn: Tell<'h>,
     /// Hears how far it is, again and again.
     pub progress: &'h dyn Fn(&Progress),
 }
@@ -470,8 +473,11 @@ impl Stream<'_> {
         (self.how.progress)(&Progress { counts, live, lag });
         // Before the first word of a client nothing is known.
         if lag.is_some() || self.heard == Some(true) {
-            if self.heard.is_some_and(|heard| heard != lag.is_some()) {
-                (self.how.tell)(&of_brokers(lag.is_some()));
+            let how = self.how;
+            match self.heard {
+                Some(true) if lag.is_none() => (how.warn)(&of_brokers(false)),
+                Some(false) if lag.is_some() => (how.tell)(&of_brokers(true)),
+                _ => {}
             }
             self.heard = Some(lag.is_some());
         }
@@ -557,101 +563,6 @@ fn of_brokers(heard: bool) -> Message {
         ),
         format!("某分区的代理已有 {seconds} 秒没有应答：恢复之前不会读取其数据"),
     )
-}
-
-/// How an engine is given what its input has.
-#[derive(Clone, Copy)]
-pub(super) struct Reader {
-    /// Whether nothing is read that came after the input was opened.
-    pub(super) once: bool,
-    /// See [`Config::waiting_bytes`].
-    pub(super) waiting_bytes: usize,
-    /// See [`Config::skew`].
-    pub(super) skew: i64,
-}
-
-impl Reader {
-    /// How a stream is given what comes while it goes on.
-    pub(super) fn of(config: &Config) -> Reader {
-        Reader { once: false, waiting_bytes: config.waiting_bytes, skew: config.skew }
-    }
-
-    /// Up to where a partition is read for now; none where that is not known.
-    fn stop(self, at: usize, input: &Input, engine: &Engine) -> Option<u64> {
-        engine.bound(at).or(self.once.then_some(input.sources[at].end))
-    }
-
-    /// Whether a partition is so far ahead of one that has more to read that it waits at the
-    /// brokers: what is read of it could not be decided.
-    pub(super) fn is_ahead(self, at: usize, input: &Input, engine: &Engine) -> bool {
-        let is_read = |one: &usize| {
-            let source = &input.sources[*one];
-            let stop = self.stop(*one, input, engine);
-            source.at_end || stop.is_some_and(|stop| source.position >= stop)
-        };
-        let unread = (0..input.sources.len()).filter(|one| !is_read(one));
-        let behind = unread.map(|one| engine.watermark(one)).min();
-        behind.is_some_and(|behind| engine.watermark(at).saturating_sub(behind) > self.skew)
-    }
-
-    /// Reads what is there, of partitions that are behind first; false where there was nothing.
-    pub(super) fn read(self, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
-        let all = 0..input.sources.len();
-        let mut order: Vec<usize> = all.clone().collect();
-        order.sort_by_key(|at| engine.watermark(*at));
-        let mut got = false;
-        for at in order {
-            let behind = all.clone().map(|at| engine.watermark(at)).min().unwrap_or(i64::MIN);
-            let is_full = engine.waiting_bytes() > self.waiting_bytes / 2;
-            if (is_full && engine.watermark(at) > behind) || self.is_ahead(at, input, engine) {
-                // What is left in its queue also keeps the client from fetching more.
-                continue;
-            }
-            got |= self.read_of(at, input, engine)?;
-        }
-        Ok(got)
-    }
-
-    /// Reads what is there of one partition.
-    fn read_of(self, at: usize, input: &mut Input, engine: &mut Engine) -> Result<bool, Failure> {
-        let (bound, before) = (engine.bound(at), self.stop(at, input, engine));
-        let was = input.sources[at].position;
-        let records = input.take(at, before)?;
-        let source = &mut input.sources[at];
-        // A bound that was committed before the input was opened: between the last record and there
-        // nothing is left to read. One that came later may be of records that have yet to arrive.
-        if let Some(bound) = bound.filter(|_| source.at_end && !engine.stops_at_committed) {
-            source.position = source.position.max(bound);
-        }
-        let (position, got) = (source.position, !records.is_empty());
-        if position != was && engine.take(at, records, position) > 0 {
-            input.sources[at].quiet = Since::now();
-        }
-        Ok(got)
-    }
-
-    /// Checks that what waits is within its limit.
-    pub(super) fn check_waiting(self, engine: &Engine) -> Result<(), Failure> {
-        let (bytes, limit) = (engine.waiting_bytes(), self.waiting_bytes);
-        if bytes <= limit {
-            return Ok(());
-        }
-        let mib = |bytes: usize| bytes >> 20;
-        Err(Failure::Environment(Message::new(
-            format!(
-                "the events that wait for their turn take up {} MiB: more of one time, or of one \
-                 allowed_lateness, than waiting_mib = {} lets wait",
-                mib(bytes),
-                mib(limit)
-            ),
-            format!(
-                "等待处理的事件占用 {} MiB：同一时刻或同一 allowed_lateness 内的事件超过了 \
-                 waiting_mib = {} 所允许的数量",
-                mib(bytes),
-                mib(limit)
-            ),
-        )))
-    }
 }
 
 pub(super) fn replay_falls_short() -> Failure {

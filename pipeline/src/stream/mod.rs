@@ -34,6 +34,7 @@ mod known;
 mod live;
 mod output;
 mod produce;
+mod reader;
 mod reload;
 mod rules;
 mod serve;

@@ -221,11 +221,33 @@ impl Reload {
         if !self.is_under_way() && self.asked.swap(false, Ordering::Relaxed) {
             let (places, schema) = (self.places.clone(), self.schema.clone());
             let begun = in_force.clone();
-            let work = move || read(&places, &begun, &schema);
+            let work = move || {
+                let read = read(&places, &begun, &schema)?;
+                match begun.taken_out_by(&read.candidate) {
+                    Some(rules) => Err(none_is_live(&places, rules)),
+                    None => Ok(read),
+                }
+            };
             self.reading = Some(std::thread::spawn(work));
         }
         None
     }
+}
+
+/// That nothing of what was read decides: a folder that is not mounted, or that somebody is filling,
+/// has no rules either, so whoever means it has to do more than ask for a reload.
+fn none_is_live(places: &Places, rules: usize) -> Failure {
+    let message = Message::new(
+        format!("no rule here is live, and all {rules} that are would go out of force"),
+        format!("此处没有 status 为 live 的规则，而生效中的 {rules} 条规则将全部失效"),
+    );
+    let hint = Message::new(
+        "put the rules back and send another SIGHUP; where no rule is to decide, restart the stream: \
+         what is on disk at a start comes into force",
+        "请放回规则并再次发送 SIGHUP；若确实不要任何规则，请重启流：启动时磁盘上的内容即会生效",
+    );
+    let place = places.rules.as_deref().unwrap_or(Path::new("rules"));
+    Failure::file("no-live-rule", place, message, Some(hint))
 }
 
 fn stopped() -> Message {
@@ -236,10 +258,10 @@ fn stopped() -> Message {
 }
 
 /// Says what is wrong with what does not come into force.
-pub(super) fn tell_refused(places: &Places, failure: &Failure, tell: Tell<'_>) {
+pub(super) fn tell_refused(places: &Places, failure: &Failure, warn: Tell<'_>) {
     let said = |lang| failure.render(lang, false);
     let (en, zh) = places.named();
-    tell(&Message::new(
+    warn(&Message::new(
         format!("{}the {en} on disk are refused, those before stay in force", said(Lang::En)),
         format!("{}磁盘上的{zh}被拒绝，原有{zh}继续生效", said(Lang::Zh)),
     ));

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::control::{Begin, Change, Entry, Held};
-use super::live::{How, Reader, Stream};
+use super::live::{How, Stream};
+use super::reader::Reader;
 use super::reload::{Read, Reload, tell_refused};
 use super::shadow::{Basis, Caught, Due, Round, Shadow};
 use super::told::Told;
@@ -56,7 +57,7 @@ impl Rules {
         let mut reload = Reload::new(config, schema, &how.reload);
         match disk {
             Some(Ok(read)) => reload.next = Some(read),
-            Some(Err(failure)) => tell_refused(&reload.places, &failure, how.tell),
+            Some(Err(failure)) => tell_refused(&reload.places, &failure, how.warn),
             None => {}
         }
         let Deciders { rules_hash, .. } = &begin.deciders;
@@ -83,7 +84,7 @@ impl Stream<'_> {
             return self.go_on_with(shadow);
         }
         if let Some(failure) = self.rules.reload.poll(self.engine.session().timetable()) {
-            tell_refused(&self.rules.reload.places, &failure, self.how.tell);
+            tell_refused(&self.rules.reload.places, &failure, self.how.warn);
             self.count_reload("refused");
         }
         let Some(read) = self.rules.reload.next.take() else { return Ok(()) };
@@ -148,6 +149,12 @@ impl Stream<'_> {
             format!("the rules {} are in force {from}", shown.en),
             format!("规则 {} {zh_from}生效", shown.zh),
         ));
+        if !self.engine.session().timetable().has_live_rules() {
+            (self.how.warn)(&Message::new(
+                "none of them is live: no rule decides",
+                "其中没有 status 为 live 的规则：不由任何规则决策",
+            ));
+        }
         self.settings.idle = self.engine.session().settings().idle;
         self.count_reload("taken");
         self.report_rules();
@@ -246,7 +253,7 @@ impl Stream<'_> {
     fn give_up(&self, read: &Read, failure: &Failure) {
         let Message { en, zh } = shown(&read.deciders());
         let why = |lang| failure.render(lang, false);
-        (self.how.tell)(&Message::new(
+        (self.how.warn)(&Message::new(
             format!(
                 "{}the rules {en} are refused, those before stay in force: what they need cannot \
                  be worked out from the input; take back what is new in features.toml, or begin a \

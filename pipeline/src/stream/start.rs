@@ -57,7 +57,7 @@ pub(super) fn start(
     if let Some(resume) = &held.resume {
         check_last_records(&config.cluster, &input, resume)?;
     }
-    warn_of_times(config, how.tell);
+    warn_of_times(config, how.warn);
     let mut output = Output::open(config, how.crash_at)?;
     // Whoever had the name may have committed until now.
     let now = Held::read(config)?;

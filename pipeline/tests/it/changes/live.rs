@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hongxian::changes::{self, Candidate, Timetable};
+use hongxian::diagnostic::Lang;
 use hongxian::event::Schema;
 use hongxian::model::Artefacts;
 use hongxian::run::{Laid, Session};
@@ -26,6 +27,27 @@ fn timetable(directory: &Path, schema: &Arc<Schema>) -> Timetable {
 
 fn candidate(begun: &Timetable, directory: &Path, schema: &Arc<Schema>) -> Candidate {
     begun.candidate(Some(directory), Artefacts::default(), schema).expect("they are right")
+}
+
+/// What cannot change inside a run is shown where it stands; what stands nowhere, of the file.
+#[test]
+fn what_cannot_change_is_shown_at_its_key() {
+    let schema = Arc::new(Schema::default());
+    for (policy, place) in [
+        ("# as before\nlanguage = 'en'\ngraph_tick = '1s'\n", "policy.toml:3:1"),
+        ("[clusters]\nenabled = true\nwindow = '1d'\n", "policy.toml:3:1"),
+        ("[devices]\nhub_limit = 7\n", "policy.toml: `clusters.links` cannot change"),
+    ] {
+        let rules = [vec![], vec![("policy.toml", policy.to_owned())]];
+        let log = written(&claims([claim("e", 0, "u")], String::new()), &rules);
+        let begun = timetable(&log.path().join("rules-0"), &schema);
+        let next = log.path().join("rules-1");
+        let Err(failure) = begun.candidate(Some(&next), Artefacts::default(), &schema) else {
+            panic!("it is taken: {policy}")
+        };
+        let said = failure.render(Lang::En, false);
+        assert!(said.contains("fixed-setting") && said.contains(place), "{place}: {said}");
+    }
 }
 
 /// What a session does after an event.

@@ -179,7 +179,12 @@ fn partitions_that_are_added_end_the_stream_which_says_so() {
         "{}",
         told(output)
     );
-    assert!(bench.fails(&["--once"], 2).contains("the input partitions"), "nor at a start");
+    let said = bench.fails(&["--once"], 2);
+    assert!(
+        said.contains("has 3 partitions, and the stream began with 2"),
+        "nor at a start: {said}"
+    );
+    assert!(said.contains("begin a new stream") && !said.contains("put them back"), "{said}");
 }
 
 /// All processes score with the model of process 0, whatever the others have.
