@@ -51,7 +51,7 @@ pub use self::control::Counted;
 pub use self::days::Settings as DaysConfig;
 pub use self::digest::digest;
 pub use self::export::{Exported, Span, export};
-pub use self::http::{Fallback, HttpConfig};
+pub use self::http::{Fallback, HttpConfig, Limits};
 pub use self::live::{Ended, How, Progress, follow, stream};
 pub use self::produce::{Produced, Request as Produce, produce};
 pub use self::serve::{

@@ -20,7 +20,7 @@ pub(in crate::cli) struct Arguments {
     ///
     /// [packet] has listen ("127.0.0.1:8081"), tokens (a file as that of [http]), topic (one of the
     /// stream's input; the first), hold (how long a held transaction waits for a person; 24h), tls,
-    /// plain, body_kib and rate.
+    /// plain, body_kib, rate, connections, read_limit and keep_alive (as those of [http]).
     config: PathBuf,
     /// Keep the journal in this directory, and the outbox beside it
     #[arg(long, value_name = "DIR")]

@@ -16,7 +16,8 @@ use super::super::control::Fallen;
 use super::super::ends::lock;
 use super::decide::{not_ready, not_written};
 use super::desk::Body;
-use super::routes::{App, Problem};
+use super::problem::Problem;
+use super::routes::App;
 use super::tokens::Role;
 use crate::stopwatch::{Since, unix_ms};
 

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::decide::not_written;
-use super::routes::{App, Problem, records};
+use super::problem::Problem;
+use super::routes::{App, records};
 use super::tokens::Role;
 use crate::event::Kind;
 
@@ -35,10 +36,7 @@ pub(super) async fn labels(
                 "the kind of a label is label",
             )),
         });
-        labels.push(label.map_err(|Problem(status, mut value)| {
-            value["at"] = at.into();
-            Problem(status, value)
-        })?);
+        labels.push(label.map_err(|problem| problem.at(at))?);
     }
     for (at, label) in labels.iter().enumerate() {
         let topic = &app.config.labels;

@@ -1,7 +1,7 @@
 //! A listener that answers with routes, on threads of its own, with TLS where it is configured.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use rustls::ServerConfig;
 
+use super::connections::{Counts, Door, Limits};
 use super::failed;
 use crate::diagnostic::{Failure, Message};
 
@@ -49,6 +51,7 @@ impl Listening {
         listener: TcpListener,
         tls: Option<&(PathBuf, PathBuf)>,
         routes: Router,
+        (limits, counts): (Limits, Counts),
     ) -> Result<Listening, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -61,7 +64,7 @@ impl Listening {
             Some(paths @ (chain, key)) => {
                 // Set by whoever was first; there is one.
                 let _ = rustls::crypto::ring::default_provider().install_default();
-                let read = runtime.block_on(RustlsConfig::from_pem_file(chain, key));
+                let read = runtime.block_on(certified(chain, key));
                 let read = read.map_err(|error| {
                     let (chain, key) = (chain.display(), key.display());
                     Failure::Usage(Message::new(
@@ -77,12 +80,21 @@ impl Listening {
         let is_tls = tls.is_some();
         let handle = Handle::new();
         let own = handle.clone();
+        let limits = limits.within_descriptors();
+        let Limits { connections, read, keep_alive } = limits;
+        let door = Door { limits, counts };
         let serve = async move {
             let service = routes.into_make_service();
+            let server = axum_server::from_tcp(listener)?.handle(own);
+            // In the other version a connection that does nothing has no limit.
+            let mut server = server.http1_only().first_request_timeout(read);
+            // The time of a head runs from the answer before: so it is that of an idle connection too.
+            server.http_builder().http1().header_read_timeout(keep_alive);
             match tls {
-                None => axum_server::from_tcp(listener)?.handle(own).serve(service).await,
+                None => server.acceptor(door).serve(service).await,
                 Some(tls) => {
-                    axum_server::from_tcp_rustls(listener, tls)?.handle(own).serve(service).await
+                    let tls = RustlsAcceptor::new(tls).handshake_timeout(read).acceptor(door);
+                    server.acceptor(tls).serve(service).await
                 }
             }
         };
@@ -92,9 +104,17 @@ impl Listening {
             }
         };
         let thread = std::thread::spawn(run);
-        tracing::info!(%address, tls = is_tls, "listening");
+        tracing::info!(%address, tls = is_tls, connections, "listening");
         Ok(Listening { handle, thread: Some(thread) })
     }
+}
+
+/// A certificate chain and its key, of a server that speaks HTTP/1.1 alone.
+async fn certified(chain: &Path, key: &Path) -> std::io::Result<RustlsConfig> {
+    let read = RustlsConfig::from_pem_file(chain, key).await?;
+    let mut own = ServerConfig::clone(&read.get_inner());
+    own.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(own)))
 }
 
 /// Hears of SIGHUP: whoever renews a certificate sends it.
@@ -110,8 +130,11 @@ async fn renew(tls: RustlsConfig, (chain, key): (PathBuf, PathBuf), asked: Arc<A
     loop {
         tokio::time::sleep(RENEWAL_LOOKED_FOR).await;
         if asked.swap(false, Ordering::Relaxed) {
-            match tls.reload_from_pem_file(&chain, &key).await {
-                Ok(()) => tracing::info!("the certificate was read again"),
+            match certified(&chain, &key).await {
+                Ok(read) => {
+                    tls.reload_from_config(read.get_inner());
+                    tracing::info!("the certificate was read again");
+                }
                 Err(error) => {
                     tracing::error!(%error, "the certificate cannot be read: the one before stays");
                 }
@@ -130,3 +153,7 @@ impl Drop for Listening {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

@@ -16,6 +16,7 @@ use super::super::control::Counted;
 use super::super::ends::{UNHEARD, lock};
 use super::super::snapshots::Figures;
 use super::super::uploads;
+use super::connections::Counts;
 use crate::changes::Deciders;
 use crate::decision::Verdict;
 use crate::snapshot::Stored;
@@ -52,6 +53,7 @@ pub(in crate::stream) struct Metrics {
     commits: Histogram,
     requests: Counters,
     request_seconds: Histograms,
+    connections: Counts,
     snapshots: Counters,
     snapshot_bytes: Gauges,
     snapshot_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
@@ -88,6 +90,7 @@ impl Default for Metrics {
             commits: seconds(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
+            connections: Counts::default(),
             snapshots: Family::default(),
             snapshot_bytes: Family::default(),
             snapshot_seconds: Family::default(),
@@ -120,6 +123,10 @@ impl Metrics {
         add("packet_findings", help, self.findings.clone());
         let help = "Rules that were read while the stream ran, by what became of them";
         add("rules_reloads", help, self.reloads.clone());
+        // A first one shows as a rise only where there was a figure before.
+        for result in ["taken", "refused", "unchanged"] {
+            drop(self.reloads.get_or_create(&label("result", result)));
+        }
         add("http_requests", "Requests by route and status", self.requests.clone());
         let help = "Records that are in a partition and were not read";
         registry.register("partition_lag_records", help, self.lag.clone());
@@ -155,6 +162,7 @@ impl Metrics {
                     how long to put to the object store, and how old the newest is in both";
         let seconds = self.snapshot_seconds.clone();
         registry.register_with_unit("snapshot", help, Unit::Seconds, seconds);
+        self.connections.register(registry);
         let help = "How long requests took, by route";
         registry.register_with_unit(
             "http_request",
@@ -162,6 +170,11 @@ impl Metrics {
             Unit::Seconds,
             self.request_seconds.clone(),
         );
+    }
+
+    /// What is counted of connections.
+    pub(super) fn connections(&self) -> Counts {
+        self.connections.clone()
     }
 
     /// Counts a decision and the live rules that hit.
@@ -412,6 +425,9 @@ mod tests {
             "hongxian_partition_paused{topic=\"events\",partition=\"1\"} 1",
             "hongxian_waiting_bytes 400",
             "hongxian_rules_reloads_total{result=\"taken\"} 1",
+            "hongxian_rules_reloads_total{result=\"refused\"} 0",
+            "hongxian_http_connections 0",
+            "hongxian_http_connections_refused_total 0",
             "hongxian_rules_info{hash=\"new\"} 1",
             "hongxian_model_info{hash=\"m2\"} 1",
             "hongxian_snapshots_total{outcome=\"failed\"} 1",

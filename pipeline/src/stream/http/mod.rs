@@ -5,6 +5,7 @@
 //! [`Desk`]: what is decided is decided in the one order, and a replay decides the same.
 
 mod acts;
+pub(super) mod connections;
 mod decide;
 mod desk;
 pub(super) mod holds;
@@ -12,6 +13,7 @@ mod labels;
 pub(super) mod listen;
 mod log;
 mod metrics;
+pub(super) mod problem;
 pub(super) mod routes;
 pub(super) mod settings;
 pub(super) mod tokens;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::acts::Acts;
+pub use self::connections::Limits;
 use self::desk::Desk;
 pub(super) use self::holds::Hold;
 use self::listen::Listening;
@@ -112,7 +115,9 @@ impl Server {
             first_partition,
             config: http.clone(),
         });
-        let listening = Listening::begin(listener, http.tls.as_ref(), routes::routes(app.clone()))?;
+        let (tls, counts) = (http.tls.as_ref(), app.desk.metrics.connections());
+        let routes = routes::routes(app.clone());
+        let listening = Listening::begin(listener, tls, routes, (http.limits, counts))?;
         Ok(Server { desk, app, _listening: listening })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Body, Desk};
 use super::log::Log;
+use super::problem::{Problem, guarded};
 use super::settings::HttpConfig;
 use super::tokens::{Actor, Denied, Role, Tokens};
 use super::{decide, holds, labels};
@@ -61,34 +62,9 @@ pub(super) struct Checked {
     pub(super) text: String,
 }
 
-/// An answer that is not what was asked for.
-pub(in crate::stream) struct Problem(pub(super) StatusCode, pub(super) Value);
-
-impl Problem {
-    pub(in crate::stream) fn new(status: StatusCode, code: &str, detail: &str) -> Problem {
-        Problem(status, json!({ "code": code, "detail": detail }))
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Problem(status, body) = self;
-        let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            let scheme = header::HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let second = header::HeaderValue::from_static("1");
-            response.headers_mut().insert(header::RETRY_AFTER, second);
-        }
-        response
-    }
-}
-
 /// All routes.
 pub(super) fn routes(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -96,9 +72,9 @@ pub(super) fn routes(app: Arc<App>) -> Router {
         .route("/v1/decide", post(decide::decide))
         .route("/v1/labels", post(labels::labels))
         .route("/v1/holds", get(holds::list).post(holds::act))
-        .layer(DefaultBodyLimit::max(app.config.body_bytes))
-        .layer(middleware::from_fn_with_state(app.clone(), measured))
-        .with_state(app)
+        .with_state(app.clone());
+    guarded(routes, app.config.body_bytes, app.config.limits.read)
+        .layer(middleware::from_fn_with_state(app, measured))
 }
 
 /// Counts each request and says that there was one: what it asked and what came of it, not what is

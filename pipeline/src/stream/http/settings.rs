@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::super::config::string;
+use super::connections::{LIMIT_KEYS, Limits};
 use crate::decision::Verdict;
 use crate::diagnostic::Message;
 use crate::document::Reader;
@@ -30,7 +31,7 @@ const READY_LAG_DEFAULT: i64 = 10_000;
 const ANSWERS_MIB: std::ops::RangeInclusive<i64> = 1..=65_536;
 const ANSWERS_MIB_DEFAULT: i64 = 64;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "listen",
     "plain",
     "tls",
@@ -45,6 +46,9 @@ const KEYS: [&str; 14] = [
     "ready_lag",
     "answers_mib",
     "fallback",
+    LIMIT_KEYS[0],
+    LIMIT_KEYS[1],
+    LIMIT_KEYS[2],
 ];
 
 /// How a stream is reached by HTTP.
@@ -77,6 +81,8 @@ pub struct HttpConfig {
     pub answers_bytes: usize,
     /// What is answered after the time limit.
     pub fallback: Fallback,
+    /// What clients may take up by being connected.
+    pub limits: Limits,
 }
 
 /// What is answered where nothing is decided in time.
@@ -142,6 +148,7 @@ impl HttpConfig {
             ready_lag,
             answers_bytes: (answers_mib as usize) << 20,
             fallback: fallback(reader, table),
+            limits: Limits::read(reader, table),
         })
     }
 }

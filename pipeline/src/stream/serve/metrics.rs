@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::packet::reply::{Effect, Happening, Settlement};
+use crate::stream::http::connections::Counts;
 
 type Counters = Family<Vec<(&'static str, String)>, Counter<u64, AtomicU64>>;
 
@@ -42,6 +43,7 @@ pub(super) struct Metrics {
     not_done: Counters,
     published: Counter<u64, AtomicU64>,
     under_way: Gauge<i64, AtomicI64>,
+    connections: Counts,
 }
 
 impl Default for Metrics {
@@ -55,6 +57,7 @@ impl Default for Metrics {
             not_done: Family::default(),
             published: Counter::default(),
             under_way: Gauge::default(),
+            connections: Counts::default(),
         };
         let Metrics {
             registry,
@@ -65,6 +68,7 @@ impl Default for Metrics {
             not_done,
             published,
             under_way,
+            connections,
         } = &mut metrics;
         let help = "Commands of clients, by what came of them";
         registry.register("commands", help, commands.clone());
@@ -81,11 +85,17 @@ impl Default for Metrics {
         registry.register("events_published", help, published.clone());
         let help = "Events that brokers have not taken yet";
         registry.register("events_under_way", help, under_way.clone());
+        connections.register(registry);
         metrics
     }
 }
 
 impl Metrics {
+    /// What is counted of connections.
+    pub(super) fn connections(&self) -> Counts {
+        self.connections.clone()
+    }
+
     pub(super) fn command(&self, result: &'static str) {
         self.commands.get_or_create(&vec![("result", result.to_owned())]).inc();
     }

@@ -122,10 +122,11 @@ pub fn serve(config: &Config, serving: Serving<'_>) -> Result<Served, Failure> {
         metrics: metrics.clone(),
         live: live.clone(),
         ending: ending.clone(),
-        body_bytes: packet.body_bytes,
+        body: (packet.body_bytes, packet.limits.read),
     });
     let sources = HeardSoFar::new(heard.sources(), config.pseudonyms.clone());
-    let listening = Listening::begin(listener, packet.tls.as_ref(), routes::routes(app))?;
+    let (tls, limits) = (packet.tls.as_ref(), (packet.limits, metrics.connections()));
+    let listening = Listening::begin(listener, tls, routes::routes(app), limits)?;
     let reading = ending.clone();
     let thread = std::thread::spawn(move || heard.run(&jobs, &reading));
     let work = Work {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,7 +20,8 @@ use super::metrics::Metrics;
 use super::work::{Ask, Job, Offered};
 use crate::packet::events::OWN;
 use crate::source::log::{Arrived, Decoder};
-use crate::stream::http::routes::{Problem, admit, records};
+use crate::stream::http::problem::{Problem, guarded};
+use crate::stream::http::routes::{admit, records};
 use crate::stream::http::tokens::{Actor, Role, Tokens};
 
 /// Commands of one request.
@@ -38,12 +40,14 @@ pub(super) struct App {
     /// Whether the stream has been heard to where it was at the start.
     pub(super) live: Arc<AtomicBool>,
     pub(super) ending: Arc<AtomicBool>,
-    pub(super) body_bytes: usize,
+    /// The largest body of a request, in bytes, and how long it may take to come.
+    pub(super) body: (usize, Duration),
 }
 
 /// All routes.
 pub(super) fn routes(app: Arc<App>) -> Router {
-    Router::new()
+    let (bytes, time) = app.body;
+    let routes = Router::new()
         .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -51,8 +55,8 @@ pub(super) fn routes(app: Arc<App>) -> Router {
         .route("/v1/accounts/{id}", get(account))
         .route("/v1/packets/{id}", get(packet))
         .route("/v1/transactions/{id}", get(transaction))
-        .layer(DefaultBodyLimit::max(app.body_bytes))
-        .with_state(app)
+        .with_state(app);
+    guarded(routes, bytes, time)
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -73,7 +77,12 @@ async fn commands(
 ) -> Result<Response, Problem> {
     let actor = admit(&app.tokens, &headers, Role::Analyst)?;
     let (texts, many) = records(&body, COMMANDS_MAX)?;
-    let commands = texts.into_iter().map(|text| offered(text, &actor, &app.decoder)).collect();
+    // Before any is executed it is known that the token reaches for all.
+    let offered = |(at, text)| {
+        let offered = offered(text, &actor, &app.decoder);
+        offered.map_err(|problem| if many { problem.at(at) } else { problem })
+    };
+    let commands = texts.into_iter().enumerate().map(offered).collect::<Result<_, _>>()?;
     let (answer, outcomes) = oneshot::channel();
     app.put(Job::Ask(Ask { commands, answer }))?;
     let mut outcomes = outcomes.await.map_err(|_| not_ready())?;
@@ -144,19 +153,24 @@ fn not_ready() -> Problem {
 }
 
 /// Looks at a command: whether this actor may send it, and what belongs to its event alone.
-pub(super) fn offered(text: String, actor: &Actor, decoder: &Decoder) -> Offered {
+pub(super) fn offered(text: String, actor: &Actor, decoder: &Decoder) -> Result<Offered, Problem> {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(&text) else {
         // What is wrong with it is said when it is read as a command.
-        return Offered { line: text, ..Offered::default() };
+        return Ok(Offered { line: text, ..Offered::default() });
     };
+    let wanted = fields.get("do").and_then(Value::as_str);
+    if matches!(wanted, Some("resolve" | "thaw")) && actor.role < Role::Approver {
+        let detail = "the token's role does not reach: an approver is needed";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
+    }
     let id = fields.get("id").and_then(Value::as_str).map(str::to_owned);
-    match admitted(&mut fields, actor, decoder) {
+    Ok(match admitted(&mut fields, actor, decoder) {
         Ok(context) => {
             let line = Value::Object(fields).to_string();
             Offered { id, line, context, wrong: None }
         }
         Err(wrong) => Offered { id, wrong: Some(wrong), ..Offered::default() },
-    }
+    })
 }
 
 /// Gives what belongs to a command's event alone, and takes it out of the command.
@@ -177,9 +191,6 @@ fn admitted(
     match &*text(fields, "do") {
         "decide" => return Err("the stream decides, nobody else".to_owned()),
         "resolve" | "thaw" => {
-            if actor.role < Role::Approver {
-                return Err("the token's role does not reach: an approver is needed".to_owned());
-            }
             let named = fields.entry("actor").or_insert_with(|| actor.name.clone().into());
             if named != &Value::from(&*actor.name) {
                 return Err(format!("`actor` is who has the token: {}", actor.name));
@@ -231,7 +242,8 @@ mod tests {
         let actor = Actor { name: "till".to_owned(), role: Role::Analyst };
         let wrong = |what: &str, context: Value| {
             let command = json!({ "id": "r1", "do": what, "context": context });
-            let Offered { id, context, wrong, .. } = offered(command.to_string(), &actor, &decoder);
+            let offered = offered(command.to_string(), &actor, &decoder);
+            let Ok(Offered { id, context, wrong, .. }) = offered else { panic!("{what}") };
             assert_eq!(id.as_deref(), Some("r1"), "also of what is wrong");
             assert_eq!(context.is_empty(), wrong.is_some());
             wrong.unwrap_or_default()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::super::config::string;
+use super::super::http::connections::{LIMIT_KEYS, Limits};
 use super::super::http::settings::{self, BODY_KIB, BODY_KIB_DEFAULT, RATE, RATE_DEFAULT};
 use crate::document::Reader;
 
@@ -13,7 +14,19 @@ use crate::document::Reader;
 const HOLD_MS: std::ops::RangeInclusive<i64> = 1_000..=3_000_000_000;
 const HOLD_MS_DEFAULT: i64 = 24 * 3_600_000;
 
-const KEYS: [&str; 8] = ["listen", "plain", "tls", "tokens", "topic", "hold", "body_kib", "rate"];
+const KEYS: [&str; 11] = [
+    "listen",
+    "plain",
+    "tls",
+    "tokens",
+    "topic",
+    "hold",
+    "body_kib",
+    "rate",
+    LIMIT_KEYS[0],
+    LIMIT_KEYS[1],
+    LIMIT_KEYS[2],
+];
 
 /// How the packet engine beside a stream is reached, and what it does about holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +45,8 @@ pub struct PacketConfig {
     pub body_bytes: usize,
     /// Requests a second and actor.
     pub rate: u32,
+    /// What clients may take up by being connected.
+    pub limits: Limits,
 }
 
 impl PacketConfig {
@@ -61,6 +76,7 @@ impl PacketConfig {
             hold,
             body_bytes: (body_kib as usize) << 10,
             rate,
+            limits: Limits::read(reader, table),
         })
     }
 }

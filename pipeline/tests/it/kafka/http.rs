@@ -34,7 +34,7 @@ sha256 = '8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f'
 ";
 
 /// Who asks a stream.
-struct Client {
+pub(super) struct Client {
     address: String,
     document: Value,
 }
@@ -76,7 +76,7 @@ impl Client {
         self.document.pointer(reference.trim_start_matches('#')).unwrap()
     }
 
-    fn ask_plainly(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+    pub(super) fn ask_plainly(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
         ask(&self.address, (method, path), token, body).unwrap()
     }
 
@@ -110,7 +110,7 @@ pub(super) fn ask(
 }
 
 /// Starts a stream that is asked, and waits until it is ready.
-fn serve(bench: &Bench, more: &str) -> (Child, Client) {
+pub(super) fn serve(bench: &Bench, more: &str) -> (Child, Client) {
     serve_with(bench, "", more)
 }
 
@@ -220,6 +220,69 @@ fn events_are_decided_while_somebody_waits() {
     assert_eq!(ended(child).0, Some(0));
     assert_eq!(bench.replayed("2").0, bench.digest());
     assert_eq!(bench.decided().len(), 42 + 41);
+}
+
+/// More clients than there may be, of which none says more than half a head, do not stop a stream: it
+/// decides what comes by the topic, and whoever asks is answered when they were hung up on.
+#[test]
+fn who_only_connects_does_not_stop_a_stream() {
+    let Some(bench) = Bench::new("crowd", 1) else { return };
+    policy(&bench, 100);
+    let limits = "time_limit = '20s'\nconnections = 8\nread_limit = '2s'\nkeep_alive = '2s'";
+    let (child, client) = serve(&bench, limits);
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let crowd: Vec<TcpStream> = (0..100)
+        .filter_map(|_| {
+            let mut one = TcpStream::connect(&client.address).ok()?;
+            one.write_all(b"GET /readyz HT").ok().map(|()| one)
+        })
+        .collect();
+    bench.send((0..20).map(|at| super::bench::claim(at, 0)));
+    until("it does not decide", || bench.decided().len() + 5 > 20);
+    // The crowd is still there, and silent.
+    until("it does not answer", || {
+        ask(&client.address, ("GET", "/readyz"), "", "").is_ok_and(|answer| answer.status == 200)
+    });
+    assert!(crowd.len() > 8, "{}", crowd.len());
+    assert_eq!(client.decide(&claim("a", 60_000, 5)).json()["status"], "decided");
+    let metrics = client.ask("GET", "/metrics", "", "").text;
+    let refused = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("hongxian_http_connections_refused_total "))
+        .expect("it is counted");
+    assert!(refused.parse::<u64>().unwrap() >= 50, "{refused}");
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Whatever is wrong is said as the document tells, also where a library finds it.
+#[test]
+fn what_is_wrong_is_said_as_the_document_tells() {
+    let Some(bench) = Bench::new("wrong", 1) else { return };
+    policy(&bench, 100);
+    let (child, client) = serve(&bench, "time_limit = '20s'\nbody_kib = 4");
+    until("it is not ready", || client.ask("GET", "/readyz", "", "").status == 200);
+    let large = "x".repeat(5_000);
+    let many = format!("[{}]", vec!["1"; 257].join(","));
+    for (method, path, body, status, code) in [
+        ("POST", "/v1/decide", &*large, 413, "too_large"),
+        ("POST", "/v1/decide", &*many, 413, "too_many_records"),
+        ("POST", "/v1/labels", &*large, 413, "too_large"),
+        ("POST", "/v1/holds", &*large, 413, "too_large"),
+        ("GET", "/v1/holds?limit=x", "", 400, "malformed"),
+    ] {
+        let answer = client.ask(method, path, "three", body);
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{path}");
+    }
+    for (method, path, status, code) in
+        [("GET", "/v2/decide", 404, "no_route"), ("GET", "/v1/decide", 405, "no_method")]
+    {
+        let answer = client.ask_plainly(method, path, "three", "");
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{path}");
+    }
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
 }
 
 /// Who waits longer than they may is answered by the policy; that answer is written down and binds,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use super::bench::{Bench, claim};
+use super::http::serve;
 use super::{ended, signal, until};
 
 pub(super) const FEATURES: &str = "features.toml";
@@ -118,6 +119,58 @@ fn rules_change_while_a_stream_runs() {
     bench.check(380, 4);
     let largest = bench.committed("control").iter().map(|seen| seen.value.len()).max().unwrap();
     assert!((500_000..1_000_000).contains(&largest), "{largest}");
+}
+
+/// A folder that is not mounted or is being filled has no rules either: what was in force stays, and
+/// who watches hears of it. At a start the same is taken, and told.
+#[test]
+fn a_reload_that_leaves_no_live_rule_is_refused() {
+    let Some(bench) = Bench::new("reload-none", 1) else { return };
+    let (child, client) = serve(&bench, "");
+    until("it is not ready", || client.ask_plainly("GET", "/readyz", "", "").status == 200);
+    let reload = |result: &str, count: usize| {
+        signal(&child, "-HUP");
+        let line = format!("hongxian_rules_reloads_total{{result=\"{result}\"}} {count}\n");
+        until(&line, || client.ask_plainly("GET", "/metrics", "", "").text.contains(&line));
+    };
+    bench.send((0..20).map(|at| claim(at, 0)));
+    until("decided", || bench.decided().len() + 10 > 20);
+    let away = bench.path("away");
+    fs::rename(bench.rules(), &away).unwrap();
+    fs::create_dir(bench.rules()).unwrap();
+    fs::copy(away.join(POLICY), bench.rules().join(POLICY)).unwrap();
+    reload("refused", 1);
+    fs::remove_dir_all(bench.rules()).unwrap();
+    fs::rename(&away, bench.rules()).unwrap();
+    reload("unchanged", 1);
+    bench.edit(RULE, "status = 'live'", "status = 'shadow'");
+    reload("refused", 2);
+    // What the order of a run depends on is told where it stands.
+    bench.edit(RULE, "status = 'shadow'", "status = 'live'");
+    bench.edit(POLICY, "dedup_window = \"1d\"", "dedup_window = \"2d\"");
+    reload("refused", 3);
+    bench.edit(POLICY, "dedup_window = \"2d\"", "dedup_window = \"1d\"");
+    bench.edit(RULE, "status = 'live'", "status = 'shadow'");
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let warned: Vec<String> = lines
+        .filter(|line| line["level"] == "WARN")
+        .map(|line| line["fields"]["message"].as_str().unwrap_or_default().to_owned())
+        .filter(|message| message.contains("the rules on disk are refused"))
+        .collect();
+    assert_eq!(warned.len(), 3, "{said}");
+    for none in &warned[..2] {
+        assert!(none.contains("no-live-rule") && none.contains("restart the stream"), "{none}");
+    }
+    let place = warned[2].contains("policy.toml:2:1");
+    assert!(place && warned[2].contains("`dedup_window` cannot change"), "{}", warned[2]);
+    assert!(bench.changes().is_empty(), "{:?}", bench.changes());
+    bench.send((20..40).map(|at| claim(at, 0)));
+    let said = bench.told();
+    assert!(said.contains("none of them is live"), "{said}");
+    assert_eq!(bench.changes().len(), 1);
 }
 
 /// Killed before and after a change is committed, and gone on with from a snapshot after it.

@@ -291,7 +291,12 @@ fn a_fallback_binds_and_a_later_decision_is_counted() {
     let command = json!({ "id": "end", "do": "resolve", "transaction": "huge",
                           "resolution": "return", "reason": "asked" });
     let answer = |token| ask(&beside.engine, ("POST", "/v1/packet"), token, &command.to_string());
-    assert_eq!(answer("two").unwrap().status, 422, "an analyst is none");
+    let denied = answer("two").unwrap();
+    assert_eq!(
+        (denied.status, &denied.json()["code"]),
+        (403, &json!("role")),
+        "an analyst is none"
+    );
     assert_eq!(answer("three").unwrap().json()["settlement"], "returned");
     beside.until_listed(&[]);
     let late = beside.act("huge", "release");
