@@ -4,25 +4,25 @@
 //! These exports are made of operations of ai.onnx.ml, of which tract-onnx 0.22 knows only the tree
 //! ensemble: it has no ZipMap, LinearClassifier, Normalizer or Scaler, so that it loads none of
 //! them whole. They are few and simple, and are read here without a further crate; deep networks
-//! are not.
+//! are not. [`OPERATIONS`] are those that are read. One of the outputs has the probabilities of two
+//! classes, with ZipMap or without, and what it does not need (the label) is not looked at.
 
 mod graph;
+mod ops;
 mod trees;
 mod wire;
 
-use std::ops::Range;
 use std::path::Path;
 use std::{fs, io};
 
 use thiserror::Error;
 
 use crate::score::SCORE_MAX;
-use crate::table::MISSING;
-use graph::{Graph, NodeProto};
-use trees::{Post, Trees};
+use graph::Graph;
+use ops::{Slots, Step};
 
-/// The most values that are kept while a row is scored.
-const VALUES_MAX: usize = 1 << 20;
+pub use ops::OPERATIONS;
+
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -31,8 +31,9 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 pub struct OnnxModel {
     inputs: Vec<OnnxInput>,
     steps: Vec<Step>,
-    /// Values that are kept while a row is scored, those of the inputs first.
-    values: usize,
+    /// Values that are kept while a row is scored, those of the inputs first: missing, but for the
+    /// constants.
+    values: Vec<f64>,
     /// Where among them the scores of both classes are.
     result: usize,
     hash: String,
@@ -73,8 +74,14 @@ pub enum OnnxError {
     /// Its parts do not fit together.
     #[error("the model's {0} is broken")]
     Broken(&'static str),
-    /// It has other than two classes.
-    #[error("the model does not tell two classes apart")]
+    /// It has an operation that is not read here.
+    #[error(
+        "the model has the operation {0}, which is not supported; those that are: {supported}",
+        supported = OPERATIONS.join(", ")
+    )]
+    Operation(String),
+    /// It has other than two classes, or only a label.
+    #[error("the model has no output of the probabilities of two classes")]
     Classes,
     /// The names given are not as many as its features.
     #[error("the model takes {wanted} features, and {given} names were given")]
@@ -84,32 +91,6 @@ pub enum OnnxError {
         /// Names given.
         given: usize,
     },
-}
-
-#[derive(Clone, Debug)]
-struct Step {
-    op: Op,
-    /// Where among the values of a row its inputs and its output are.
-    inputs: Vec<Range<usize>>,
-    output: Range<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    /// The values of its inputs one after the other.
-    Concat,
-    Scaler {
-        offset: Vec<f64>,
-        scale: Vec<f64>,
-    },
-    Trees(Trees),
-    Linear {
-        coefficients: Vec<f64>,
-        intercepts: Vec<f64>,
-        post: Post,
-    },
-    /// Divides by the sum of the absolute values.
-    NormalizeL1,
 }
 
 impl OnnxModel {
@@ -126,6 +107,21 @@ impl OnnxModel {
     /// Reads the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<OnnxModel, OnnxError> {
         let graph = Graph::read(bytes)?;
+        let hash = blake3::hash(bytes).to_hex().to_string();
+        // The first output is the label by custom, and no other has less to say of what is wrong.
+        let mut refused = OnnxError::Classes;
+        for output in graph.outputs.iter().rev() {
+            match OnnxModel::of_output(&graph, output, &hash) {
+                Ok(model) => return Ok(model),
+                Err(error) if matches!(refused, OnnxError::Classes) => refused = error,
+                Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    /// The model that has the probabilities of both classes in an output.
+    fn of_output(graph: &Graph, output: &str, hash: &str) -> Result<OnnxModel, OnnxError> {
         let mut slots = Slots::default();
         let mut inputs = Vec::new();
         for (name, width) in &graph.inputs {
@@ -136,14 +132,19 @@ impl OnnxModel {
             slots.add(name, width)?;
             inputs.push(OnnxInput { name: name.clone(), width });
         }
-        let mut steps = Vec::new();
-        for node in &graph.nodes {
-            steps.extend(read_node(node, &mut slots)?);
+        let (nodes, wanted) = graph.needed(output);
+        for constant in &graph.constants {
+            if wanted.contains(constant.name.as_str()) {
+                slots.add_constant(constant)?;
+            }
         }
-        let mut outputs = graph.outputs.iter().filter_map(|name| slots.find(name));
-        let result = outputs.rfind(|place| place.len() == 2).ok_or(OnnxError::Classes)?.start;
-        let hash = blake3::hash(bytes).to_hex().to_string();
-        Ok(OnnxModel { inputs, steps, values: slots.values, result, hash })
+        let mut steps = Vec::new();
+        for node in nodes {
+            steps.push(Step::read(node, &mut slots)?);
+        }
+        let place = slots.find(output).filter(|place| place.len() == 2);
+        let result = place.ok_or(OnnxError::Classes)?.start;
+        Ok(OnnxModel { inputs, steps, values: slots.into_values(), result, hash: hash.to_owned() })
     }
 
     /// The inputs of the graph, in their order.
@@ -213,7 +214,7 @@ impl OnnxModel {
     }
 
     fn room(&self) -> Room {
-        Room { values: vec![MISSING; self.values], row: Vec::new() }
+        Room { values: self.values.clone(), row: Vec::new() }
     }
 
     /// The probability of the second class, of the features at the front of the room.
@@ -221,9 +222,7 @@ impl OnnxModel {
         // A tensor of floats holds 32 bits a value.
         values[..self.features()].iter_mut().for_each(|value| *value = f64::from(*value as f32));
         for step in &self.steps {
-            row.clear();
-            step.inputs.iter().for_each(|input| row.extend_from_slice(&values[input.clone()]));
-            step.op.run(row, &mut values[step.output.clone()]);
+            step.run(values, row);
         }
         values[self.result + 1]
     }
@@ -234,118 +233,43 @@ fn thousandths(probability: f64) -> Option<i64> {
     (!probability.is_nan()).then_some(score as i64)
 }
 
-/// The names of a graph, and where among the values of a row each is.
-#[derive(Default)]
-struct Slots {
-    places: Vec<(String, Range<usize>)>,
-    values: usize,
-}
-
-impl Slots {
-    /// A place of its own for a name.
-    fn add(&mut self, name: &str, width: usize) -> Result<Range<usize>, OnnxError> {
-        let place = self.values..self.values.saturating_add(width);
-        if place.end > VALUES_MAX {
-            return Err(OnnxError::Unsupported(format!("more than {VALUES_MAX} values a row")));
-        }
-        self.values = place.end;
-        self.places.push((name.to_owned(), place.clone()));
-        Ok(place)
-    }
-
-    /// The place that a name had last.
-    fn find(&self, name: &str) -> Option<Range<usize>> {
-        self.places.iter().rfind(|(known, _)| known == name).map(|(_, place)| place.clone())
-    }
-}
-
-/// A node's step, with a slot for the output that is wanted of it.
-fn read_node(node: &NodeProto, slots: &mut Slots) -> Result<Option<Step>, OnnxError> {
-    // What only uses a label that nobody asks for has no input here, and is left out.
-    let known: Option<Vec<Range<usize>>> =
-        node.inputs.iter().map(|name| slots.find(name)).collect();
-    let Some(inputs) = known.filter(|inputs| !inputs.is_empty()) else { return Ok(None) };
-    let width = inputs.iter().map(Range::len).fold(0, usize::saturating_add);
-    if let Some(name) = node.unread() {
-        return Err(OnnxError::Unsupported(format!("attribute {name} of {}", node.op)));
-    }
-    let doubles = |name| node.floats(name).iter().map(|f| f64::from(*f)).collect::<Vec<f64>>();
-    let fits = |good: bool, what| if good { Ok(()) } else { Err(OnnxError::Broken(what)) };
-    // The first output of a classifier is the label, the second the scores.
-    let (op, output, width) = match node.op.as_str() {
-        "Identity" | "Cast" | "ZipMap" | "FeatureVectorizer" => (Op::Concat, 0, width),
-        "Concat" => {
-            fits(matches!(node.number("axis"), Some(1 | -1)), "axis of Concat")?;
-            (Op::Concat, 0, width)
-        }
-        "Scaler" => {
-            let (offset, scale) = (doubles("offset"), doubles("scale"));
-            fits(offset.len() == width && scale.len() == width, "Scaler")?;
-            (Op::Scaler { offset, scale }, 0, width)
-        }
-        "Normalizer" if node.text("norm") == "L1" => (Op::NormalizeL1, 0, width),
-        "TreeEnsembleClassifier" => {
-            let trees = Trees::read(node)?;
-            fits(trees.features() <= width, "tree ensemble")?;
-            (Op::Trees(trees), 1, 2)
-        }
-        "LinearClassifier" => {
-            let (coefficients, intercepts) = (doubles("coefficients"), doubles("intercepts"));
-            if intercepts.len() != 2 {
-                return Err(OnnxError::Classes);
-            }
-            fits(coefficients.len() == 2 * width, "LinearClassifier")?;
-            (Op::Linear { coefficients, intercepts, post: Post::read(node)? }, 1, 2)
-        }
-        other => return Err(OnnxError::Unsupported(format!("the operation {other}"))),
-    };
-    let name = node.outputs.get(output).ok_or(OnnxError::Broken("list of outputs"))?;
-    let output = slots.add(name, width)?;
-    Ok(Some(Step { op, inputs, output }))
-}
-
-impl Op {
-    /// What becomes of a row, which the output has room for.
-    fn run(&self, row: &[f64], output: &mut [f64]) {
-        match self {
-            Op::Concat => output.copy_from_slice(row),
-            Op::Scaler { offset, scale } => {
-                let both = offset.iter().zip(scale);
-                for ((output, value), (offset, scale)) in output.iter_mut().zip(row).zip(both) {
-                    *output = (value - offset) * scale;
-                }
-            }
-            Op::Trees(trees) => output.copy_from_slice(&trees.scores(row)),
-            Op::Linear { coefficients, intercepts, post } => {
-                let sum = |class: usize| {
-                    let of = &coefficients[class * row.len()..][..row.len()];
-                    let terms = of.iter().zip(row).map(|(weight, value)| weight * value);
-                    intercepts[class] + terms.sum::<f64>()
-                };
-                output.copy_from_slice(&post.of_two([sum(0), sum(1)]));
-            }
-            Op::NormalizeL1 => {
-                let sum: f64 = row.iter().map(|value| value.abs()).sum();
-                let divisor = if sum == 0.0 { 1.0 } else { sum };
-                for (output, value) in output.iter_mut().zip(row) {
-                    *output = value / divisor;
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::MISSING;
 
     const SAID: &str = include_str!("../../tests/oracle/onnx.json");
-    const FILES: [(&str, &[u8]); 4] = [
+    const FILES: [(&str, &[u8]); 10] = [
         ("lightgbm", include_bytes!("../../tests/oracle/lightgbm.onnx")),
         ("xgboost", include_bytes!("../../tests/oracle/xgboost.onnx")),
         ("forest", include_bytes!("../../tests/oracle/forest.onnx")),
         ("logistic", include_bytes!("../../tests/oracle/logistic.onnx")),
+        // As lists of numbers instead of a map of labels, by pipelines with an input a feature.
+        ("lightgbm-plain", include_bytes!("../../tests/oracle/lightgbm-plain.onnx")),
+        ("lightgbm-named", include_bytes!("../../tests/oracle/lightgbm-named.onnx")),
+        ("xgboost-named", include_bytes!("../../tests/oracle/xgboost-named.onnx")),
+        ("boosting", include_bytes!("../../tests/oracle/boosting.onnx")),
+        // Linear models that take missing values.
+        ("imputed", include_bytes!("../../tests/oracle/imputed.onnx")),
+        ("ranged", include_bytes!("../../tests/oracle/ranged.onnx")),
     ];
+
+    fn file(name: &str) -> &'static [u8] {
+        FILES.iter().find(|(file, _)| *file == name).unwrap().1
+    }
+
+    /// A file with another word, of the same length, in the place of one.
+    fn reworded(name: &str, from: &str, to: &str) -> Vec<u8> {
+        let mut bytes = file(name).to_vec();
+        let (from, to) = (from.as_bytes(), to.as_bytes());
+        for at in 0..bytes.len() - from.len() {
+            if bytes[at..].starts_with(from) {
+                bytes[at..at + to.len()].copy_from_slice(to);
+            }
+        }
+        assert_ne!(bytes, file(name));
+        bytes
+    }
 
     #[test]
     fn exports_score_as_the_libraries_that_made_them() {
@@ -379,16 +303,27 @@ mod tests {
 
     #[test]
     fn features_are_known_by_name_or_must_be_named() {
-        let model = |name: &str| {
-            let (_, bytes) = FILES.iter().find(|(file, _)| *file == name).unwrap();
-            OnnxModel::from_bytes(bytes).unwrap()
-        };
+        let model = |name: &str| OnnxModel::from_bytes(file(name)).unwrap();
         let names: Vec<String> = ["amount", "count", "gap"].map(str::to_owned).into();
         assert_eq!(model("logistic").feature_names(None).unwrap(), names);
         let refused = model("forest").feature_names(None).unwrap_err().to_string();
         assert_eq!(refused, "the model takes 3 features, and 0 names were given");
         assert_eq!(model("forest").feature_names(Some(&names)).unwrap(), names);
         assert!(model("forest").feature_names(Some(&names[..2])).is_err());
+    }
+
+    #[test]
+    fn what_is_not_read_is_an_error_that_says_what_is() {
+        let read = |bytes: &[u8]| OnnxModel::from_bytes(bytes).map_err(|e| e.to_string());
+        let said = read(&reworded("logistic", "Scaler", "Sealer")).unwrap_err();
+        assert!(said.starts_with("the model has the operation Sealer, which is not"), "{said}");
+        assert!(said.contains(": Add, Cast, Concat, ") && said.contains("Scaler"), "{said}");
+        // The label's part of the graph is not looked at.
+        for name in ["logistic", "lightgbm-plain"] {
+            let model = read(&reworded(name, "Cast", "Cost")).unwrap();
+            let row = [500.0, 9.0, 0.5];
+            assert_eq!(model.score(&row), read(file(name)).unwrap().score(&row), "{name}");
+        }
     }
 
     #[test]

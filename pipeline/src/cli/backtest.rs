@@ -69,7 +69,8 @@ pub(super) struct Arguments {
     /// How its score and that of the rules make the final one is said in policy.toml, [model]. What
     /// it reads is computed, also where no rule uses it. A model whose features are not in the
     /// catalogue, or are defined otherwise than when it was trained, is refused with their names. An
-    /// ONNX file has one input a feature, named as the feature is (dots may be underscores).
+    /// ONNX file has one input a feature, named as the feature is (dots may be underscores), and
+    /// gives the probabilities of two classes; rules/README.md lists the operations that are read.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// A second model that decides nothing: what it would have decided in place of --model goes to

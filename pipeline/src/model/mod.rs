@@ -10,7 +10,7 @@ mod reason;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use models::onnx::{OnnxError, OnnxModel};
+use models::onnx::{OPERATIONS, OnnxError, OnnxModel};
 use models::{ArtefactError, Input, Levels, Model};
 
 use crate::diagnostic::{Diagnostic, Failure, Message};
@@ -340,7 +340,21 @@ fn said(error: &ArtefactError) -> (String, String) {
 }
 
 fn onnx_said(error: &OnnxError) -> (String, String) {
-    let (mut en, mut zh) = (error.to_string(), error.to_string());
+    let mut en = error.to_string();
+    let mut zh = match error {
+        OnnxError::Read(_, error) => format!("无法读取({error})"),
+        OnnxError::TooLarge(_) => "文件过大".to_owned(),
+        OnnxError::NotOnnx => "不是 ONNX 文件".to_owned(),
+        OnnxError::Unsupported(what) => format!("模型含有不支持的内容({what})"),
+        OnnxError::Broken(what) => format!("模型已损坏({what})"),
+        OnnxError::Operation(name) => {
+            format!("不支持算子 {name};支持的有 {}", OPERATIONS.join("、"))
+        }
+        OnnxError::Classes => "模型没有给出两个类别概率的输出".to_owned(),
+        OnnxError::Names { wanted, given } => {
+            format!("模型需要 {wanted} 个特征,给出了 {given} 个名称")
+        }
+    };
     if matches!(error, OnnxError::Names { given: 0, .. }) {
         en.push_str("; export it with one input a feature, each under the feature's name");
         zh.push_str(";请导出为每个特征一个输入,并以特征名命名");
