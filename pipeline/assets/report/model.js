@@ -7,7 +7,7 @@ Object.assign(WORDS, {
   way: ['way', '方式'],
   wayRules: ['rules alone', '仅规则'], wayModel: ['model alone', '仅模型'], wayBoth: ['rules and model', '规则加模型'], wayChallenger: ['rules and challenger', '规则加挑战者'],
   honestAccounts: ['honest accounts touched', '波及正常账户'],
-  fraudYuan: ['fraud stopped, yuan', '拦截欺诈金额（元）'],
+  fraudYuan: ['fraud stopped, yuan', '拦下欺诈金额（元）'],
   atBudget: ['precision at the rules’ budget', '同等预警量精确率'], yuanAtBudget: ['fraud in it, yuan', '其中欺诈金额（元）'],
   modelTypologies: ['Frauds alerted by kind', '按欺诈类型的预警'],
   modelTypologiesHow: ['Of each kind’s transactions, the share that each way alerts. Where “rules and model” is no better than one of the two, the other adds only cost there.', '各类欺诈交易中被每种方式预警的比例。若“规则加模型”不优于其一，则另一方在该类只增加成本。'],

@@ -121,7 +121,7 @@ impl Page {
                 ("/recall", "recall", "召回率"),
                 ("/f1", "F1", "F1"),
                 ("/auc", "AUC", "AUC"),
-                ("/average_precision", "average precision", "平均精确率"),
+                ("/average_precision", "average precision", "平均精度"),
             ] {
                 let [was, is] =
                     [&before, &after].map(|view| view.pointer(path).and_then(|x| x.as_f64()));
@@ -134,7 +134,7 @@ impl Page {
             for (path, en, zh) in [
                 ("/accounts/fraud_alerted", "fraudulent accounts alerted", "预警的欺诈账户"),
                 ("/accounts/honest_alerted", "honest accounts alerted", "预警的正常账户"),
-                ("/accounts/honest_stopped", "of these stopped", "其中被拦截"),
+                ("/accounts/honest_stopped", "of these stopped", "其中被拦下"),
             ] {
                 let [was, is] =
                     [&before, &after].map(|view| view.pointer(path).and_then(|x| x.as_i64()));

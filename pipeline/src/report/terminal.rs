@@ -132,7 +132,7 @@ impl Page {
         self.changes(input, &mut rows);
         rows.push(vec![self.say("decisions", "决策").to_owned(), self.mix(input)]);
         rows.push(vec![self.say("alerts", "预警").to_owned(), self.workload(input)]);
-        rows.push(vec![self.say("money stopped", "拦截金额").to_owned(), self.money(input)]);
+        rows.push(vec![self.say("money stopped", "拦下金额").to_owned(), self.money(input)]);
         if found.warmup > 0 {
             let value = grouped(found.warmup);
             rows.push(vec![self.say("warm-up, not judged", "预热，不计入").to_owned(), value]);
@@ -247,7 +247,7 @@ impl Page {
                 "{stopped} of {all} yuan; {later} more moved later by accounts stopped before"
             ),
             Lang::Zh => {
-                format!("{stopped} 元，共 {all} 元；另有 {later} 元由曾被拦截的账户其后转出")
+                format!("{stopped} 元，共 {all} 元；另有 {later} 元由曾被拦下的账户其后转出")
             }
         }
     }
@@ -294,7 +294,7 @@ impl Page {
         let fraud = &view.fraud;
         let mut rows = vec![
             vec![
-                self.say("fraud stopped, yuan", "拦截欺诈金额（元）").to_owned(),
+                self.say("fraud stopped, yuan", "拦下欺诈金额（元）").to_owned(),
                 format!("{} / {}", yuan(fraud.stopped().fen), yuan(fraud.total().fen)),
             ],
             vec![
@@ -345,7 +345,7 @@ impl Page {
         let stopped = grouped(view.accounts.honest_stopped);
         match self.screen.lang {
             Lang::En => format!("{alerted} alerted, of these {stopped} stopped"),
-            Lang::Zh => format!("预警 {alerted}，其中被拦截 {stopped}"),
+            Lang::Zh => format!("预警 {alerted}，其中被拦下 {stopped}"),
         }
     }
 
@@ -391,7 +391,7 @@ impl Page {
             self.say("subjects caught", "发现对象"),
             self.say("transactions alerted", "预警笔数"),
             self.say("recall", "召回率"),
-            self.say("yuan stopped", "拦截（元）"),
+            self.say("yuan stopped", "拦下（元）"),
             self.say("of yuan", "共（元）"),
         ];
         let rows = view.typologies.iter().take(TYPOLOGIES_MAX).map(|slice| {

@@ -142,7 +142,7 @@ fn warn_of_times(config: &Config, tell: Tell<'_>) {
                 topics.join(", ")
             ),
             format!(
-                "{} 的记录使用发送方的时间：发送方时钟超前时 max_ahead 无法拦截，并会推进水位线；\
+                "{} 的记录使用发送方的时间：发送方时钟超前时 max_ahead 无法察觉，并会推进水位线；\
                  请在主题上设置 message.timestamp.type = LogAppendTime",
                 topics.join("、")
             ),

@@ -11,7 +11,7 @@ prec., recall, F1: of all alerts; stopped: yuan of fraud held or blocked; honest
 ";
 const LEGEND_ZH: &str = "\
 欺诈率：命中中欺诈的比例；独有、误报：没有该规则便无预警的欺诈交易与正常交易；
-精确率、召回率、F1：全部预警；拦截：暂缓或拦截的欺诈金额（元）；误伤：被预警的正常账户
+精确率、召回率、F1：全部预警；拦下：暂缓或拦截的欺诈金额（元）；误伤：被预警的正常账户
 ";
 
 /// The sweep as text: a line a setting.
@@ -48,11 +48,11 @@ pub fn terminal(sweep: &Sweep, screen: Screen) -> String {
             screen.say("prec.", "精确率"),
             screen.say("recall", "召回率"),
             "F1",
-            screen.say("stopped", "拦截"),
+            screen.say("stopped", "拦下"),
             screen.say("honest", "误伤"),
         ]);
     } else {
-        header.push(screen.say("yuan stopped", "拦截金额(元)"));
+        header.push(screen.say("yuan stopped", "拦下金额(元)"));
     }
     let rows = sweep.settings.iter().map(|one| row(one, figures(&one.outcome), screen));
     out.push_str(&screen.table(&header, words, rows.collect()));

@@ -347,7 +347,7 @@ impl Page {
                  {cost} yuan,\n{missed} missed and {reviews} of reviews"
             ),
             format!(
-                "成本最低的阈值：{alerts} 条预警拦截欺诈 {stopped} 元（共 {all} 元）；成本 {cost} 元，\
+                "成本最低的阈值：{alerts} 条预警拦下欺诈 {stopped} 元（共 {all} 元）；成本 {cost} 元，\
                  \n其中漏过 {missed} 元、复核 {reviews} 元"
             ),
         );

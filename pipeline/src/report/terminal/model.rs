@@ -82,7 +82,7 @@ impl Page {
             self.say("precision", "精确率"),
             self.say("recall", "召回率"),
             self.say("average precision", "平均精度"),
-            self.say("fraud stopped, yuan", "拦截欺诈（元）"),
+            self.say("fraud stopped, yuan", "拦下欺诈（元）"),
             self.say("honest accounts", "波及正常账户"),
             self.say("precision at the rules' alerts", "同等预警量精确率"),
             self.say("fraud in them, yuan", "其中欺诈（元）"),
