@@ -86,6 +86,11 @@ pub trait Names {
         let _ = name;
         Unit::None
     }
+    /// Whether a name's values are moments, in ms since 1970 UTC.
+    fn is_moment(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
     /// The texts that a name's values can be, where they are a closed set.
     fn values(&self, name: &str) -> Option<Vec<String>> {
         let _ = name;

@@ -151,6 +151,10 @@ impl Names for Catalogue {
         }
     }
 
+    fn is_moment(&self, name: &str) -> bool {
+        self.entries.get(full_name(name)).is_some_and(|entry| entry.unit == "ms since 1970 UTC")
+    }
+
     fn values(&self, name: &str) -> Option<Vec<String>> {
         self.entries.get(full_name(name))?.values.clone()
     }

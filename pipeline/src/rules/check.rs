@@ -70,6 +70,10 @@ impl Names for Recording<'_> {
         self.names.unit(name)
     }
 
+    fn is_moment(&self, name: &str) -> bool {
+        self.names.is_moment(name)
+    }
+
     fn values(&self, name: &str) -> Option<Vec<String>> {
         self.names.values(name)
     }

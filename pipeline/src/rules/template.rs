@@ -3,10 +3,11 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::diagnostic::{Lang, Message};
 use crate::event::Value;
-use crate::expr::{self, Environment, ExprError, Program, Unit};
+use crate::expr::{self, Environment, ExprError, Program, Unit, Zone};
 
 /// A reason ready to be filled in.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,7 @@ pub struct Template {
 enum Piece {
     Text(String),
     Value(Program, Unit),
+    Moment(Program, Arc<Zone>),
 }
 
 /// A piece of a reason as written: text, or the name in braces and where it stands.
@@ -35,7 +37,7 @@ impl Template {
             match piece {
                 Written::Text(text) => pieces.push(Piece::Text(text)),
                 Written::Name(name, span) => match value(&name, environment) {
-                    Ok((program, unit)) => pieces.push(Piece::Value(program, unit)),
+                    Ok(piece) => pieces.push(piece),
                     Err(errors) => wrong
                         .extend(errors.into_iter().map(|e| ExprError { span: span.clone(), ..e })),
                 },
@@ -53,18 +55,24 @@ impl Template {
                     Ok(value) => write_value(value, *unit, lang, out),
                     Err(_) => out.push_str(unknown(lang)),
                 },
+                Piece::Moment(program, zone) => match program.value(row) {
+                    Ok(Value::Int(time)) => out.push_str(&zone.moment(time)),
+                    _ => out.push_str(unknown(lang)),
+                },
             }
         }
     }
 }
 
-fn value(name: &str, environment: &Environment<'_>) -> Result<(Program, Unit), Vec<ExprError>> {
+fn value(name: &str, environment: &Environment<'_>) -> Result<Piece, Vec<ExprError>> {
     let program = expr::compile(&expr::parse(name)?, environment)?;
-    let unit = match environment.params.get(name) {
-        Some(param) => param.unit,
-        None => environment.names.unit(name),
-    };
-    Ok((program, unit))
+    Ok(match environment.params.get(name) {
+        Some(param) => Piece::Value(program, param.unit),
+        None if environment.names.is_moment(name) => {
+            Piece::Moment(program, environment.zone.clone())
+        }
+        None => Piece::Value(program, environment.names.unit(name)),
+    })
 }
 
 fn unknown(lang: Lang) -> &'static str {

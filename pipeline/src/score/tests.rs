@@ -90,6 +90,24 @@ const REASONED: [&str; 5] = [
 ];
 
 #[test]
+fn a_time_in_a_reason_is_told_in_the_zone_of_the_policy() {
+    for (zone, told) in [
+        ("Asia/Shanghai", "at 2024-02-06T00:00:21+08:00, opened unknown"),
+        ("America/New_York", "at 2024-02-05T11:00:21-05:00, opened unknown"),
+    ] {
+        let policy = format!("language = \"en\"\ntime_zone = \"{zone}\"");
+        let rule = rule(&["reason = \"at {event_time}, opened {payer.registered_at}\""]);
+        let loaded = load(&[("policy.toml", &policy), ("funds/x.toml", &rule)]);
+        let values = [("amount_fen", Value::Int(1)), ("event_time", Value::Int(1_707_148_821_000))];
+        let row = row(&loaded, &values);
+        let scorer = Scorer::new(loaded.rules);
+        let mut batch = batch();
+        scorer.decider().decide(Kind::Claim, &row, None, Opinion::default(), &mut batch);
+        assert_eq!(batch.reasons.get(0), told);
+    }
+}
+
+#[test]
 fn reasons_and_evidence_hold_the_values_of_the_event() {
     let values = [
         ("funds.payee.fan_in_24h", Value::Int(500_001)),
