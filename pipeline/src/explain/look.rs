@@ -434,7 +434,7 @@ fn about(rule: &Rule, lang: Lang) -> About {
         score: file.score,
         floor: file.floor.name().to_owned(),
         allows: file.allows,
-        falsepositives: file.about.falsepositives.clone(),
+        falsepositives: file.about.innocent(lang).to_vec(),
     }
 }
 

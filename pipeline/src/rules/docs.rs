@@ -102,6 +102,7 @@ pub fn rules_json(rules: &RuleSet) -> serde_json::Value {
                 "params": params_json(&rule.params.values),
                 "references": rule.about.references,
                 "falsepositives": rule.about.falsepositives,
+                "falsepositives_zh": rule.about.falsepositives_zh,
             })
         })
         .collect();
@@ -227,9 +228,10 @@ fn write_rule(Rule { file: rule, .. }: &Rule, lang: Lang, words: &Words, out: &m
     let (en, zh) = (written(&rule.reason), written(&rule.reason_zh));
     let reason = choose(lang, &en, &zh);
     let _ = writeln!(out, "{} {}", words.reason, line(reason));
-    if !about.falsepositives.is_empty() {
+    let innocent = about.innocent(lang);
+    if !innocent.is_empty() {
         let _ = write!(out, "\n{}\n\n", words.falsepositives);
-        for item in &about.falsepositives {
+        for item in innocent {
             let _ = writeln!(out, "- {}", line(item));
         }
     }
@@ -376,6 +378,7 @@ mod tests {
             "title_zh = \"标题\"",
             "floor = \"hold\"",
             "falsepositives = [\"a wedding\"]",
+            "falsepositives_zh = [\"婚礼\"]",
             "references = [\"https://example.org\"]",
             "when = \"amount_fen>=most\"",
             "params.most = \"5000 yuan\"",
@@ -399,5 +402,7 @@ mod tests {
         let chinese = rules(&loaded.rules, Lang::Zh);
         assert!(chinese.contains("### large-payment · 标题\n"), "{chinese}");
         assert!(chinese.contains("- `most` = 5000.00元"), "{chinese}");
+        assert!(chinese.contains("可能误伤:\n\n- 婚礼\n"), "{chinese}");
+        assert!(!chinese.contains("a wedding"), "{chinese}");
     }
 }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::params::{self, Params};
 use super::timeline::{self, Test};
 use crate::decision::{MODEL, Verdict};
-use crate::diagnostic::{Diagnostic, Message};
+use crate::diagnostic::{Diagnostic, Lang, Message};
 use crate::document::{Reader, Text};
 use crate::event::{Kind, KindSet, Schema};
 use crate::expr::{self, Ast};
@@ -34,6 +34,7 @@ pub const RULE_KEYS: &[&str] = &[
     "reason",
     "reason_zh",
     "falsepositives",
+    "falsepositives_zh",
     "tags",
     "params",
     "test",
@@ -98,6 +99,17 @@ pub struct About {
     pub references: Vec<String>,
     pub tags: Vec<String>,
     pub falsepositives: Vec<String>,
+    pub falsepositives_zh: Vec<String>,
+}
+
+impl About {
+    /// Which honest people the rule meets, in a language where the rule says it in that.
+    pub fn innocent(&self, lang: Lang) -> &[String] {
+        match lang {
+            Lang::Zh if !self.falsepositives_zh.is_empty() => &self.falsepositives_zh,
+            _ => &self.falsepositives,
+        }
+    }
 }
 
 /// A share of the values of one name, the same ones each time.
@@ -222,6 +234,7 @@ fn about(reader: &mut Reader<'_>, table: &DeTable<'_>) -> About {
     about.references = texts("references");
     about.tags = texts("tags");
     about.falsepositives = texts("falsepositives");
+    about.falsepositives_zh = texts("falsepositives_zh");
     about
 }
 

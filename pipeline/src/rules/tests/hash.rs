@@ -59,7 +59,10 @@ fn how_it_is_written_does_not_count() {
     let before = hash(&whole(&rule(&RULE)));
     let rows = [
         ("large && amount_fen", "large   &&  (amount_fen"),
-        ("title = \"T\"", "title = \"Another\"\nowner = \"ann\"\nfalsepositives = [\"x\"]"),
+        (
+            "title = \"T\"",
+            "title = \"Another\"\nowner = \"ann\"\nfalsepositives = [\"x\"]\nfalsepositives_zh = [\"乙\"]",
+        ),
         ("score = 400", "score = 0x190 # four hundred"),
         ("params.min = \"5 yuan\"", "params.min = \"5.00 yuan\""),
         ("on = [\"claim\"]", "on = \"claim\""),
