@@ -87,6 +87,9 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = BATCH)]
     batch: usize,
     /// Start of the stream that warms features up and is not judged
+    ///
+    /// An account all of whose fraud is in it counts neither as a fraud nor as honest, and one that was
+    /// stopped in it as stopped already.
     #[arg(long, default_value = "0s", value_parser = duration)]
     warmup: i64,
     /// End with exit code 2 when more records than this are rejected

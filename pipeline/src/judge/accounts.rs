@@ -41,6 +41,8 @@ struct Account {
     fraud: u8,
     /// The same of the warm-up, which is not judged: nobody who is known from it is honest.
     fraud_before: u8,
+    /// Whether it was stopped in the warm-up: what it does later is done by one that is stopped already.
+    stopped_before: bool,
 }
 
 const NEW: Account = Account {
@@ -52,7 +54,14 @@ const NEW: Account = Account {
     score_max: 0,
     fraud: 0,
     fraud_before: 0,
+    stopped_before: false,
 };
+
+impl Account {
+    fn is_stopped(&self) -> bool {
+        self.stops > 0 || self.stopped_before
+    }
+}
 
 /// How many accounts of which truth were met by alerts and stops. An account whose fraud is all in
 /// the warm-up is counted as neither.
@@ -93,14 +102,14 @@ impl Accounts {
         let alert = act.verdict > Verdict::Allow;
         if !alert && act.fraud == 0 {
             let known = self.ids.find(hash, id);
-            return known.is_some_and(|at| self.accounts[at as usize].stops > 0);
+            return known.is_some_and(|at| self.accounts[at as usize].is_stopped());
         }
         let (at, new) = self.ids.intern(hash, id);
         if new {
             self.accounts.push(NEW);
         }
         let account = &mut self.accounts[at as usize];
-        let stopped_before = account.stops > 0;
+        let stopped_before = account.is_stopped();
         account.fraud |= act.fraud;
         if alert {
             account.alerts = account.alerts.saturating_add(1);
@@ -115,13 +124,18 @@ impl Accounts {
         stopped_before
     }
 
-    /// Enters a transaction of the warm-up that is fraud.
-    pub(super) fn add_before(&mut self, hash: u64, id: &str, fraud: u8) {
+    /// Enters a transaction of the warm-up that is fraud, or is stopped.
+    pub(super) fn add_before(&mut self, hash: u64, id: &str, fraud: u8, stopped: bool) {
+        if fraud == 0 && !stopped {
+            return;
+        }
         let (at, new) = self.ids.intern(hash, id);
         if new {
             self.accounts.push(NEW);
         }
-        self.accounts[at as usize].fraud_before |= fraud;
+        let account = &mut self.accounts[at as usize];
+        account.fraud_before |= fraud;
+        account.stopped_before |= stopped;
     }
 
     /// Accounts with an alert, and with a hold or block.

@@ -296,9 +296,8 @@ impl Judge {
         let fraud_bits = (0..3).fold(0, |bits, at| bits | u8::from(fraud(at)) << at);
         if judged.event_time < self.options.judge_from {
             self.warmup += 1;
-            if fraud_bits != 0 {
-                self.accounts.add_before(account_hash, judged.account_id, fraud_bits);
-            }
+            let stopped = judged.decision >= Verdict::Hold;
+            self.accounts.add_before(account_hash, judged.account_id, fraud_bits, stopped);
             if judged.ways.is_some() && first_truth.is_some_and(fraud) {
                 let typologies = self.typologies.len();
                 let comparer = self.comparer.get_or_insert_with(|| Comparer::new(typologies));

@@ -40,7 +40,7 @@ pub struct Mix {
     pub hold: Tally,
     /// Blocked.
     pub block: Tally,
-    /// Of the held and blocked: by an account that had been stopped before.
+    /// Of the held and blocked: by an account that had been stopped before, in the warm-up too.
     pub stopped_again: Tally,
     /// Of the allowed and reviewed: moved by an account that had been stopped before. This money
     /// did move; it would not have, had the account been restricted at its first stop.

@@ -270,6 +270,9 @@ fn fraud_of_the_warm_up_makes_nobody_honest() {
         });
     }
     let found = judge.finish();
+    // The mule was stopped in the warm-up, the aunt was not.
+    assert_eq!(found.decided.stopped_again, Tally { count: 1, fen: 1 });
+    assert_eq!((found.decided.hold.count, found.workload.accounts_stopped), (2, 2));
     let accounts = found.truth.events.expect("event labels").accounts;
     assert_eq!((accounts.fraud, accounts.fraud_alerted), (0, 0));
     assert_eq!((accounts.honest_alerted, accounts.honest_stopped), (1, 1), "the aunt");
