@@ -186,6 +186,11 @@ impl Failure {
         }
     }
 
+    /// Whether somebody wanted it to end.
+    pub fn is_interruption(&self) -> bool {
+        self.exit_code() == 130
+    }
+
     /// What is shown to the user.
     pub fn render(&self, lang: Lang, color: bool) -> String {
         let (error, interrupted, stopped, partial) = match lang {

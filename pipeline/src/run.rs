@@ -8,8 +8,8 @@ mod rescoring;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::fs;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,7 @@ use crate::report::{
     RejectCount, ReportInput, RunFacts, TextExample, WarmingFact,
 };
 use crate::rules::Policy;
-use crate::sink::{Breaches, CHALLENGER_FILE, Recorded, Scored, entities};
+use crate::sink::{Breaches, CHALLENGER_FILE, Hashed, Recorded, Scored, Written, entities};
 use crate::source::intake::{Days, Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
@@ -507,23 +507,26 @@ impl Whole<'_> {
         metrics: &serde_json::Value,
     ) -> Result<(), Failure> {
         let out = &self.request.out;
+        let mut files = self.recorded.files.clone();
         let path = out.join("rejects.jsonl");
-        let written = File::create(&path).map(BufWriter::new).and_then(|mut file| {
+        let rejects = Hashed::create(&path).map(BufWriter::new).and_then(|mut file| {
             self.rejects.write(&mut file)?;
-            file.flush()
+            Ok(file.into_inner()?.written())
         });
-        written.map_err(|error| unwritable(&path, &error)).map_err(Failure::Environment)?;
-        entities::write(&out.join("entities.parquet"), self.findings).map_err(environment)?;
+        let failed = |error| Failure::Environment(unwritable(&path, &error));
+        files.push(rejects.map_err(failed)?);
+        let path = out.join("entities.parquet");
+        files.push(entities::write(&path, self.findings).map_err(environment)?);
         let pretty = format!("{metrics:#}\n");
-        write(&out.join("metrics.json"), pretty.as_bytes())?;
+        files.push(write(&out.join("metrics.json"), pretty.as_bytes())?);
         let title = "Hongxian backtest";
         let input = ReportInput { title, run: facts, judgement };
-        write(&out.join("report.html"), report::html(&input).as_bytes())?;
-        write(&out.join("run.toml"), self.run_toml(facts).as_bytes())
+        files.push(write(&out.join("report.html"), report::html(&input).as_bytes())?);
+        write(&out.join("run.toml"), self.run_toml(facts, &files).as_bytes()).map(drop)
     }
 
-    /// What was run, so that it can be run again.
-    fn run_toml(&self, facts: &RunFacts) -> String {
+    /// What was run, so that it can be run again, and what it wrote.
+    fn run_toml(&self, facts: &RunFacts, files: &[Written]) -> String {
         let mut document = toml_edit::DocumentMut::new();
         document["version"] = toml_edit::value(&facts.version);
         document["decisions_digest"] = toml_edit::value(&facts.decisions_digest);
@@ -559,6 +562,8 @@ impl Whole<'_> {
             document["allowed_lateness_ms"] = toml_edit::value(times.allowed_lateness);
             document["max_ahead_ms"] = toml_edit::value(times.max_ahead);
         }
+        let files = files.iter().map(file_toml).collect();
+        document["files"] = toml_edit::Item::ArrayOfTables(files);
         let maps: &[PathBuf] = match &self.request.events {
             Events::Files { maps, .. } => maps,
             Events::Log { .. } | Events::Days(_) => &[],
@@ -610,6 +615,14 @@ impl Hashes {
     }
 }
 
+fn file_toml(file: &Written) -> toml_edit::Table {
+    let mut table = toml_edit::Table::new();
+    table["name"] = toml_edit::value(&file.name);
+    table["bytes"] = toml_edit::value(file.bytes as i64);
+    table["blake3"] = toml_edit::value(&file.blake3);
+    table
+}
+
 fn change_toml(change: &ChangeFact) -> toml_edit::Table {
     let mut table = toml_edit::Table::new();
     table["effective_time"] = toml_edit::value(change.effective_time);
@@ -627,6 +640,6 @@ fn change_toml(change: &ChangeFact) -> toml_edit::Table {
     table
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes).map_err(|error| Failure::Environment(unwritable(path, &error)))
+fn write(path: &Path, bytes: &[u8]) -> Result<Written, Failure> {
+    Written::put(path, bytes).map_err(|error| Failure::Environment(unwritable(path, &error)))
 }

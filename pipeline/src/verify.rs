@@ -1,8 +1,10 @@
-//! Whether a run is what it says it is: its log is whole, and its inputs, rules and model give the
-//! same decisions again.
+//! Whether a run is what it says it is: its log is whole, its files are those that it wrote, and its
+//! inputs, rules and model give the same decisions again.
 //!
 //! The log alone shows that decisions were not changed by somebody who left `log/` and `run.toml` as
-//! they were. Who changes all of them is found by deciding everything anew.
+//! they were, and the hashes in `run.toml` show the same of every other file. Who changes decisions, log
+//! and `run.toml` together is found by deciding everything anew; of features, verdicts and the report
+//! nothing but `run.toml` speaks.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +15,10 @@ use serde::Serialize;
 
 use crate::dataflow::Options;
 use crate::diagnostic::{Failure, Message, unreadable};
-use crate::finished::FinishedRun;
+use crate::finished::written::Wrong;
+use crate::finished::{FinishedRun, go_on};
 use crate::report::printable;
+use crate::rules;
 use crate::run;
 use crate::sink::lines::LineReader;
 use crate::sink::log::{BLOCK_DECISIONS, BLOCKS_FILE, Block};
@@ -36,6 +40,9 @@ pub struct Verified {
     pub decisions_digest: String,
     /// Whether the log is whole.
     pub log: Answer,
+    /// Whether every file is what the run wrote; none where an earlier version made the run, which did
+    /// not say, or where the log is not whole.
+    pub files: Option<Answer>,
     /// Whether the decisions come out the same again; none where it was not asked.
     pub re_execution: Option<Answer>,
 }
@@ -67,20 +74,32 @@ impl Answer {
 impl Verified {
     /// Why the answer is no, if it is.
     pub fn broken(&self) -> Option<&Message> {
-        [Some(&self.log), self.re_execution.as_ref()].into_iter().flatten().find_map(
-            |one| match one {
-                Answer::Yes => None,
-                Answer::No { why } => Some(why),
-            },
-        )
+        let all = [Some(&self.log), self.files.as_ref(), self.re_execution.as_ref()];
+        all.into_iter().flatten().find_map(|one| match one {
+            Answer::Yes => None,
+            Answer::No { why } => Some(why),
+        })
     }
 }
 
-/// Holds the decisions of a run to its log.
+/// Holds the decisions of a run to its log, and its files to what `run.toml` says of them.
 ///
 /// # Errors
-/// When the log or the decisions cannot be read (exit 1), or `progress` says to stop.
-pub fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
+/// When the log or a file cannot be read (exit 1), or `progress` says to stop.
+pub fn files(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
+    let verified = log(run, progress)?;
+    if verified.log != Answer::Yes || !run.says_what_it_wrote() {
+        return Ok(verified);
+    }
+    let files = match run.hold_files(&|_| true, &|| go_on(progress))? {
+        Ok(()) => Answer::Yes,
+        Err(wrong @ Wrong::Unreadable(..)) => return Err(Failure::No(wrong.message())),
+        Err(wrong @ Wrong::Altered(_)) => Answer::No { why: wrong.message() },
+    };
+    Ok(Verified { files: Some(files), ..verified })
+}
+
+fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failure> {
     if run.days().is_empty() {
         return log_of(run, progress);
     }
@@ -89,6 +108,7 @@ pub fn log(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failu
         blocks: 0,
         decisions_digest: run.decisions_digest().to_owned(),
         log: Answer::Yes,
+        files: None,
         re_execution: None,
     };
     for day in run.days() {
@@ -119,6 +139,7 @@ fn log_of(run: &FinishedRun, progress: &dyn Progress) -> Result<Verified, Failur
         blocks: 0,
         decisions_digest: run.decisions_digest().to_owned(),
         log: Answer::Yes,
+        files: None,
         re_execution: None,
     };
     let path = run.log_directory().join(BLOCKS_FILE);
@@ -210,6 +231,27 @@ fn end(run: &FinishedRun, verified: &Verified, root: &blake3::Hash, more: Option
         }
     }
     Answer::Yes
+}
+
+/// Why nothing of a run can be decided again; none where it can.
+///
+/// # Errors
+/// When the rules or the model of a stream's days are not there any more, or are wrong (exit 2).
+pub fn not_again(run: &FinishedRun) -> Result<Option<Message>, Failure> {
+    if run.goes_on().is_some() || !run.is_of_stream() {
+        return Ok(run.goes_on());
+    }
+    // Whoever puts other rules into force changes the directory that the days name, and no day.
+    let rules = rules::load(run.rules(), &Arc::new(run.schema()?))?.rules.hash.to_hex();
+    let model = run.models().load()?.champion.map(|model| model.hash().to_owned());
+    if (rules.as_str(), model.as_deref()) == (run.rules_hash(), run.model_hash()) {
+        return Ok(None);
+    }
+    Ok(Some(Message::new(
+        "the stream's rules or model were replaced since: to decide this again, export its input log, which \
+         has all of them, and replay that",
+        "流的规则或模型此后已更换：如需重新决策，请导出并重放包含它们全部的输入日志",
+    )))
 }
 
 /// Decides everything anew, in `work`, and compares. `options` say how it is cut up, on which nothing

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reading::again;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, print, with_run};
 use crate::diagnostic::Failure;
 use crate::diff;
 use crate::report::{self, Screen};
@@ -24,9 +24,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
-    let found = again(arguments.workers, |work, options, progress| {
-        diff::diff(&run, &arguments.rules, work, options, progress)
+    let (run, found) = again(arguments.workers, |work, options, (progress, interrupted)| {
+        with_run(&arguments.run, shown, |run| {
+            diff::diff(run, &arguments.rules, work, options, (progress, interrupted.clone()))
+        })
     })?;
     if arguments.json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;

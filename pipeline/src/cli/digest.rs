@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{Shown, print};
+use super::{Shown, print, with_run};
 use crate::diagnostic::{Failure, Message, unreadable};
-use crate::finished::FinishedRun;
 
 const DECISIONS: &str = "decisions.parquet";
 /// How the canonical line of a decision begins.
@@ -42,26 +41,31 @@ fn digest(arguments: &Arguments, shown: Shown) -> Result<blake3::Hash, Failure> 
         let tell = |said: &Message| super::note(said, shown);
         return crate::stream::digest(&cluster, &topic, &tell);
     }
-    let _ = shown;
-    if path.is_dir() || is_parquet(path) {
-        let own = path.join(DECISIONS);
-        let tables = match path.is_dir() {
-            // A run that did not come to its end has no more than that.
-            true if own.is_file() => vec![own],
-            true => FinishedRun::open(path)?.files(DECISIONS).collect(),
-            false => vec![path.clone()],
-        };
-        crate::sink::parquet::digest(tables).map_err(|error| {
-            let path = path.display();
-            Failure::Usage(Message::new(
-                format!("cannot read decisions of {path}: {error}"),
-                format!("无法读取 {path} 的决策：{error}"),
-            ))
-        })
-    } else {
-        let file = File::open(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
-        of_lines(path, BufReader::new(file))
+    let own = path.join(DECISIONS);
+    match path.is_dir() {
+        // A run that did not come to its end has no more than that.
+        true if own.is_file() => of_tables(path, [own]),
+        true => Ok(with_run(path, shown, |run| of_tables(path, run.files(DECISIONS)))?.1),
+        false if is_parquet(path) => of_tables(path, [path.clone()]),
+        false => {
+            let file =
+                File::open(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
+            of_lines(path, BufReader::new(file))
+        }
     }
+}
+
+fn of_tables(
+    path: &Path,
+    tables: impl IntoIterator<Item = PathBuf>,
+) -> Result<blake3::Hash, Failure> {
+    crate::sink::parquet::digest(tables).map_err(|error| {
+        let path = path.display();
+        Failure::Usage(Message::new(
+            format!("cannot read decisions of {path}: {error}"),
+            format!("无法读取 {path} 的决策：{error}"),
+        ))
+    })
 }
 
 /// The digest of a file of decisions, a line each as it stands in an output topic.

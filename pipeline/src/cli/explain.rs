@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::reading::Reading;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, print, with_run};
 use crate::diagnostic::Failure;
 use crate::explain;
 use crate::report::{self, Screen};
@@ -35,22 +35,24 @@ pub(super) struct WhyNotArguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
     let progress = Reading::begin(&Arc::default());
     let rules = arguments.rules.as_deref();
-    let found = explain::explain(&run, &arguments.event_id, rules, shown.lang, &progress);
+    let found = with_run(&arguments.run, shown, |run| {
+        explain::explain(run, &arguments.event_id, rules, shown.lang, &progress)
+    });
     progress.end();
-    show(&found?, arguments.json, shown, explain::explanation)
+    show(&found?.1, arguments.json, shown, explain::explanation)
 }
 
 pub(super) fn why_not(arguments: &WhyNotArguments, shown: Shown) -> Result<(), Failure> {
     let WhyNotArguments { of, rule } = arguments;
-    let run = opened(&of.run, shown)?;
     let progress = Reading::begin(&Arc::default());
     let asked = (of.event_id.as_str(), rule.as_str());
-    let found = explain::why_not(&run, asked, of.rules.as_deref(), shown.lang, &progress);
+    let found = with_run(&of.run, shown, |run| {
+        explain::why_not(run, asked, of.rules.as_deref(), shown.lang, &progress)
+    });
     progress.end();
-    show(&found?, of.json, shown, explain::miss)
+    show(&found?.1, of.json, shown, explain::miss)
 }
 
 fn show<T: Serialize>(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, print, with_run};
 use crate::diagnostic::{Failure, unwritable};
 use crate::lens::{self, TypeSource};
 use crate::report::{self, Screen};
@@ -31,11 +31,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
     let progress = Reading::begin(&Arc::default());
-    let lens = lens::look(&run, arguments.group_types, &progress);
+    let looked =
+        with_run(&arguments.run, shown, |run| lens::look(run, arguments.group_types, &progress));
     progress.end();
-    let lens = lens?;
+    let (_, lens) = looked?;
     if let Some(out) = &arguments.out {
         std::fs::write(out, lens::html(&lens))
             .map_err(|error| Failure::Environment(unwritable(out, &error)))?;

@@ -33,6 +33,9 @@ use crate::diagnostic::{Failure, Lang, Message, to_stderr, unwritable};
 use crate::finished::FinishedRun;
 use crate::parquet_file::end_on_panic;
 
+/// Days of a stream are opened so often where it takes away what is about to be read.
+const OPENED_MAX: usize = 8;
+
 /// Risk control for group red packets: exact features, rules, decisions, backtests.
 #[derive(Parser)]
 #[command(name = "hongxian", version, propagate_version = true, after_help = EXIT_CODES)]
@@ -102,9 +105,11 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Whether a run is what it says it is: its log whole, its decisions the same when made again
     ///
-    /// First the decisions are held to log/blocks.jsonl, run.toml and metrics.json; then the inputs,
-    /// rules and model that run.toml names decide everything anew, in a directory that is gone
-    /// afterwards. Exit code 1 and the first place that differs where the answer is no.
+    /// First the decisions are held to log/blocks.jsonl, run.toml and metrics.json, and every other file
+    /// to its hash in run.toml; then the inputs, rules and model that run.toml names decide everything
+    /// anew, in a directory that is gone afterwards. Exit code 1 and the first place that differs where
+    /// the answer is no. Of a stream's days, what went on from days that are not there, or was decided by
+    /// rules that are replaced by now, is not decided again, and it says so.
     Verify(verify::Arguments),
     /// Train a model on the features of a run, and judge it on days that it has not seen
     ///
@@ -306,6 +311,29 @@ fn size(text: &str) -> Result<usize, String> {
         .zip(shift)
         .and_then(|(number, unit)| number.checked_mul(unit))
         .ok_or_else(|| "write a number and a unit (B, KiB, MiB, GiB, TiB), such as 4GiB".to_owned())
+}
+
+/// What `look` sees in a run, and the run. Days of a stream that took away what was about to be read are
+/// opened anew, as they are by then.
+fn with_run<T>(
+    directory: &std::path::Path,
+    shown: Shown,
+    mut look: impl FnMut(&FinishedRun) -> Result<T, Failure>,
+) -> Result<(FinishedRun, T), Failure> {
+    let mut run = opened(directory, shown)?;
+    for _ in 0..OPENED_MAX {
+        match look(&run) {
+            Err(failure) if !failure.is_interruption() && run.has_moved_on() => {
+                run = FinishedRun::open(directory)?;
+            }
+            seen => return seen.map(|seen| (run, seen)),
+        }
+    }
+    let directory = directory.display();
+    Err(Failure::Environment(Message::new(
+        format!("the stream takes days and parts of {directory} away faster than they can be read"),
+        format!("流移除 {directory} 中各日或其部分的速度快于读取速度"),
+    )))
 }
 
 /// A run directory, and on standard error what whoever reads it should know.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{Shown, environment, note, opened, print};
+use super::{Shown, environment, note, print, with_run};
 use crate::diagnostic::{Failure, Message};
 use crate::profile;
 use crate::report::{self, Screen};
@@ -24,11 +24,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
     let progress = Reading::begin(&Arc::default());
-    let profile = profile::look(&run, &arguments.account, arguments.days, &progress);
+    let looked = with_run(&arguments.run, shown, |run| {
+        profile::look(run, &arguments.account, arguments.days, &progress)
+    });
     progress.end();
-    let profile = profile?;
+    let (_, profile) = looked?;
     if profile.account != arguments.account {
         let (account, pseudonym) = (&arguments.account, &profile.account);
         let message = Message::new(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reading::again;
-use super::{Shown, environment, opened, print};
+use super::{Shown, environment, print, with_run};
 use crate::diagnostic::Failure;
 use crate::report::{self, Screen};
 use crate::sweep::{self, Request};
@@ -44,14 +44,15 @@ fn param(text: &str) -> Result<(String, Option<String>), String> {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
     let request = Request {
         rule: arguments.rule.clone(),
         params: arguments.params.clone(),
         rules: arguments.rules.clone(),
     };
-    let found = again(arguments.workers, |work, options, progress| {
-        sweep::sweep(&run, &request, work, options, progress)
+    let (_, found) = again(arguments.workers, |work, options, (progress, interrupted)| {
+        with_run(&arguments.run, shown, |run| {
+            sweep::sweep(run, &request, work, options, (progress, interrupted.clone()))
+        })
     })?;
     if arguments.json {
         let json = serde_json::to_value(&found).map_err(|error| environment(error.to_string()))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reading::Reading;
-use super::{JsonAnyway, Shown, end_on_ctrl_c, environment, note, opened, print};
+use super::{JsonAnyway, Shown, end_on_ctrl_c, environment, note, print, with_run};
 use crate::diagnostic::{Failure, Message, Sources};
 use crate::discover;
 use crate::features::text::{Lexicon, Scratch, read_directory, read_text};
@@ -73,16 +73,17 @@ fn discover(
     json: bool,
     shown: Shown,
 ) -> Result<(), Failure> {
-    let run = opened(directory, shown)?;
-    let lexicon = match (phrases, run.rules()) {
-        ([], Some(rules)) => known(rules)?,
-        ([], None) => from_files(&[])?,
-        _ => lexicon(phrases)?,
-    };
     let progress = Reading::begin(&Arc::default());
-    let events = run.events(&progress);
+    let read = with_run(directory, shown, |run| {
+        let lexicon = match (phrases, run.rules()) {
+            ([], Some(rules)) => known(rules)?,
+            ([], None) => from_files(&[])?,
+            _ => lexicon(phrases)?,
+        };
+        Ok((lexicon, run.events(&progress)?))
+    });
     progress.end();
-    let events = events?;
+    let (run, (lexicon, events)) = read?;
     if let (true, Some(rules)) = (phrases.is_empty(), run.rules())
         && !same_rules(&run, rules, &events)
     {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reading::again;
-use super::{Shown, environment, note, opened, print};
+use super::{Shown, environment, note, print, with_run};
 use crate::diagnostic::{Failure, Lang};
 use crate::report;
 use crate::verify::{self, Answer, Verified};
@@ -12,7 +12,7 @@ use crate::verify::{self, Answer, Verified};
 pub(super) struct Arguments {
     /// Run directory of a backtest or a stream; its inputs are read again
     run: PathBuf,
-    /// Look at the log alone, and decide nothing anew
+    /// Look at the log and the files alone, and decide nothing anew
     #[arg(long)]
     log_only: bool,
     /// Worker threads, on which no result depends [default: the machine's cores]
@@ -24,20 +24,24 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
-    let run = opened(&arguments.run, shown)?;
-    let verified = again(arguments.workers, |work, options, (progress, interrupted)| {
-        let mut verified = verify::log(&run, progress)?;
-        if arguments.log_only || verified.log != Answer::Yes {
-            return Ok(verified);
-        }
-        if let Some(why) = run.goes_on() {
-            note(&why, shown);
-        } else {
-            let again = verify::again(&run, options, work, progress, interrupted);
-            verified.re_execution = Some(again?);
-        }
-        Ok(verified)
-    })?;
+    let (_, (verified, why)) =
+        again(arguments.workers, |work, options, (progress, interrupted)| {
+            with_run(&arguments.run, shown, |run| {
+                let mut verified = verify::files(run, progress)?;
+                if arguments.log_only || verified.broken().is_some() {
+                    return Ok((verified, None));
+                }
+                let why = verify::not_again(run)?;
+                if why.is_none() {
+                    let again = verify::again(run, options, work, progress, interrupted.clone());
+                    verified.re_execution = Some(again?);
+                }
+                Ok((verified, why))
+            })
+        })?;
+    if let Some(why) = why {
+        note(&why, shown);
+    }
     if arguments.json {
         let json =
             serde_json::to_value(&verified).map_err(|error| environment(error.to_string()))?;
@@ -52,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
 }
 
 fn terminal(verified: &Verified, lang: Lang) -> String {
-    let Verified { decisions, blocks, decisions_digest, log, re_execution } = verified;
+    let Verified { decisions, blocks, decisions_digest, log, files, re_execution } = verified;
     let say = |en: &'static str, zh: &'static str| if lang == Lang::Zh { zh } else { en };
     let mut out = String::new();
     if *log == Answer::Yes {
@@ -62,6 +66,9 @@ fn terminal(verified: &Verified, lang: Lang) -> String {
         };
         out.push_str(&whole);
     }
+    if *files == Some(Answer::Yes) {
+        out.push_str(say("every file is what the run wrote\n", "每个文件都与运行写入时相同\n"));
+    }
     match re_execution {
         Some(Answer::Yes) => {
             out.push_str(say(
@@ -70,7 +77,7 @@ fn terminal(verified: &Verified, lang: Lang) -> String {
             ));
         }
         Some(Answer::No { .. }) => {}
-        None if *log == Answer::Yes => {
+        None if verified.broken().is_none() => {
             out.push_str(say("nothing was decided again\n", "未重新决策\n"));
         }
         None => {}

@@ -11,10 +11,12 @@ pub(crate) mod days;
 mod one;
 mod roles;
 pub(crate) mod tables;
+pub(crate) mod written;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
@@ -30,6 +32,7 @@ use crate::expr::Zone;
 use crate::judge::Labels;
 use crate::rules::Policy;
 use crate::run::{Events as Inputs, ModelPaths, Request, SORT_MEMORY};
+use crate::sink::Written;
 use crate::source::intake::{Intake, Taken};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
@@ -51,6 +54,8 @@ pub struct FinishedRun {
     parts: Vec<PathBuf>,
     /// The days of which it is made, where it is the directory of several.
     days: Vec<FinishedRun>,
+    /// The files that were found to be what it wrote.
+    checked: Mutex<BTreeSet<String>>,
 }
 
 /// `run.toml`, as far as it is needed to read a run again.
@@ -81,6 +86,9 @@ struct RunFile {
     allowed_lateness_ms: i64,
     #[serde(default)]
     max_ahead_ms: i64,
+    /// What it wrote; none where an earlier version made it, or it is a stream's.
+    #[serde(default)]
+    files: Vec<Written>,
     #[serde(default)]
     inputs: Vec<InputEntry>,
     #[serde(default)]
@@ -180,12 +188,7 @@ impl FinishedRun {
     pub fn open(directory: &Path) -> Result<FinishedRun, Failure> {
         let path = directory.join("run.toml");
         let Ok(text) = fs::read_to_string(&path) else {
-            let days = days::listed(directory);
-            return if days.is_empty() {
-                Err(no_run(directory))
-            } else {
-                Self::of_days(directory, &days)
-            };
+            return Self::of_days_in(directory);
         };
         let facts: RunFile = toml::from_str(&text).map_err(|error| {
             let error = error.message().to_owned();
@@ -193,13 +196,13 @@ impl FinishedRun {
         })?;
         if let Some(day) = &facts.stream {
             let (parts, metrics) = (day.parts_of(directory), day.metrics(&facts.decisions_digest));
-            return Self::of(directory, facts, metrics, parts);
+            return Ok(Self::of(directory, facts, metrics, parts)?.noting_files());
         }
         let path = directory.join("metrics.json");
         let metrics = fs::read(&path).map_err(|error| damaged(&path, &error.to_string()))?;
         let metrics =
             serde_json::from_slice(&metrics).map_err(|error| damaged(&path, &error.to_string()))?;
-        Self::of(directory, facts, metrics, vec![directory.to_owned()])
+        Ok(Self::of(directory, facts, metrics, vec![directory.to_owned()])?.noting_files())
     }
 
     fn of(
@@ -220,7 +223,8 @@ impl FinishedRun {
         let zone = Zone::new(&name)
             .ok_or_else(|| damaged(&directory.join("run.toml"), "its time zone is unknown"))?;
         let (directory, days) = (directory.to_owned(), Vec::new());
-        Ok(FinishedRun { directory, facts, metrics, zone, notes, parts, days })
+        let checked = Mutex::default();
+        Ok(FinishedRun { directory, facts, metrics, zone, notes, parts, days, checked })
     }
 
     /// Where one of its tables is, in the order of its rows.
@@ -294,10 +298,7 @@ impl FinishedRun {
             pseudonyms: self.pseudonyms()?,
             labels: None,
             rules: self.rules().map(Path::to_owned),
-            models: ModelPaths {
-                champion: facts.model.as_ref().map(PathBuf::from),
-                challenger: None,
-            },
+            models: self.models(),
             out,
             options: Options { tick: facts.tick_ms.unwrap_or(options.tick), ..options },
             warmup: facts.warmup_ms,
@@ -305,6 +306,11 @@ impl FinishedRun {
             sort_memory: SORT_MEMORY,
             place: None,
         })
+    }
+
+    /// The model that decided with the rules, as it was given.
+    pub(crate) fn models(&self) -> ModelPaths {
+        ModelPaths { champion: self.facts.model.as_ref().map(PathBuf::from), challenger: None }
     }
 
     /// The hash that an input had; none where there was none of that path.
@@ -418,8 +424,9 @@ impl FinishedRun {
         let folder = self.directory.clone();
         let memory = SortMemory { bytes: SORT_MEMORY, folder };
         let Taken { events, files, .. } = intake.take(&schema, times, memory, None, progress)?;
-        if self.facts.stream.is_none() {
-            self.check_unchanged(&files)?;
+        match self.facts.stream {
+            Some(_) => self.check_written("events.parquet")?,
+            None => self.check_unchanged(&files)?,
         }
         let dedup_window = self.facts.dedup_window_ms.unwrap_or(policy.dedup_window);
         let ordered = events.finish(dedup_window, &|| progress.stop())?;
@@ -507,19 +514,6 @@ impl FinishedRun {
             files.iter().filter(differs).map(|(path, _)| path.as_path()).collect();
         if other.is_empty() { Ok(()) } else { Err(changed(&other)) }
     }
-}
-
-fn no_run(directory: &Path) -> Failure {
-    let directory = directory.display();
-    Failure::Usage(Message::new(
-        format!(
-            "{directory} is no finished run: it has no run.toml, which `hongxian backtest --out` \
-             writes last"
-        ),
-        format!(
-            "{directory} 不是已完成的运行目录：缺少 run.toml（hongxian backtest --out 最后写入）"
-        ),
-    ))
 }
 
 fn damaged(path: &Path, error: &str) -> Failure {

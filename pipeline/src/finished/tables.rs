@@ -175,9 +175,11 @@ impl FinishedRun {
         Ok(RowReader { files, path, batches, held: Vec::new() })
     }
 
-    /// The columns of a table: those of all its parts, for rules that came into force on the way may
-    /// have brought features, which the parts before have not.
+    /// The columns of a table, of which nothing is read before it is held to what was written: those of
+    /// all its parts, for rules that came into force on the way may have brought features, which the
+    /// parts before have not.
     pub(super) fn table_schema(&self, file: &str) -> Result<SchemaRef, Failure> {
+        self.check_written(file)?;
         let mut fields: Vec<FieldRef> = Vec::new();
         for path in self.files(file) {
             let part = open(&path).map_err(|error| damaged(&path, &error))?.schema().clone();
@@ -197,6 +199,7 @@ impl FinishedRun {
     pub fn entities(&self) -> Result<Vec<Entity>, Failure> {
         let mut found = Vec::new();
         let Some(part) = self.parts.last() else { return Ok(found) };
+        self.check_written("entities.parquet")?;
         let path = part.join("entities.parquet");
         let each = &mut |batch: &RecordBatch| {
             let (kinds, ids) = (strings(batch, "subject_kind")?, strings(batch, "subject_id")?);

@@ -7,10 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray}
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::parquet::Writer;
+use super::written::Written;
 use crate::verdicts::Finding;
 
 /// Writes the findings, which are in order of kind and id.
-pub fn write(path: &Path, findings: &[Finding]) -> Result<(), String> {
+pub fn write(path: &Path, findings: &[Finding]) -> Result<Written, String> {
     let time = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let schema = Arc::new(Schema::new(vec![
         Field::new("subject_kind", DataType::Utf8, false),

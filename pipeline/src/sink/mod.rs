@@ -6,6 +6,7 @@ pub mod lines;
 pub mod log;
 pub mod parquet;
 mod sent;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +23,8 @@ use self::parquet::{
     features_columns, features_schema,
 };
 pub(crate) use self::sent::Sent;
+pub(crate) use self::written::Hashed;
+pub use self::written::Written;
 use crate::decision::{DecisionBatch, Names};
 use crate::event::{Column, EVENT_ID, Type};
 use crate::packet::finding::Finding;
@@ -88,17 +91,19 @@ pub struct Recorded {
     pub shadow_hits: BTreeMap<String, u64>,
     /// The laws of packets that were broken, by kind of event.
     pub breaches: BTreeMap<(Finding, &'static str), Breaches>,
+    /// The tables.
+    pub files: Vec<Written>,
     /// Time spent.
     pub stopwatch: Stopwatch,
 }
 
 /// Receives parts, puts them in order, and writes them: `each` sees every part in total order.
 pub struct Recorder {
-    decisions: Lane<MakeColumns, ()>,
-    features: Lane<MakeColumns, ()>,
+    decisions: Lane<MakeColumns, Written>,
+    features: Lane<MakeColumns, Written>,
     log: Lane<Logged, blake3::Hash>,
     /// What a challenger says, where there is one.
-    challenger: Option<Lane<MakeColumns, ()>>,
+    challenger: Option<Lane<MakeColumns, Written>>,
     recorded: Recorded,
     counts: RuleCounts,
 }
@@ -133,6 +138,7 @@ impl Recorder {
                 not_evaluable: BTreeMap::new(),
                 shadow_hits: BTreeMap::new(),
                 breaches: BTreeMap::new(),
+                files: Vec::new(),
                 stopwatch: Stopwatch::default(),
             },
             counts: RuleCounts::default(),
@@ -203,11 +209,9 @@ impl Recorder {
     fn finish(self) -> Result<Recorded, String> {
         let Recorder { decisions, features, log, challenger, mut recorded, counts } = self;
         counts.add_to(&mut recorded);
-        if let Some(lane) = challenger {
-            lane.close(&mut recorded.stopwatch)?;
+        for lane in challenger.into_iter().chain([decisions, features]) {
+            recorded.files.push(lane.close(&mut recorded.stopwatch)?);
         }
-        decisions.close(&mut recorded.stopwatch)?;
-        features.close(&mut recorded.stopwatch)?;
         recorded.digest = log.close(&mut recorded.stopwatch)?;
         Ok(recorded)
     }
@@ -246,7 +250,7 @@ impl RuleCounts {
 type MakeColumns = Box<dyn FnOnce() -> Vec<ArrayRef> + Send>;
 
 /// A lane that writes a Parquet file.
-fn columns(path: &Path, schema: SchemaRef) -> Result<Lane<MakeColumns, ()>, String> {
+fn columns(path: &Path, schema: SchemaRef) -> Result<Lane<MakeColumns, Written>, String> {
     let failed = {
         let path = path.display().to_string();
         move |error: ::parquet::errors::ParquetError| format!("cannot write {path}: {error}")

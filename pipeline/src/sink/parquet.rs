@@ -1,6 +1,5 @@
 //! Decisions and features as Parquet, a batch of columns at a time.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::lines::LineReader;
+use super::written::{Hashed, Written};
 use crate::decision::{DecisionBatch, Evidence, Lists, Names};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
@@ -48,14 +48,14 @@ const COMPRESSED: [&str; 2] = ["reasons.list.element.text", "evidence.key_value.
 
 /// A Parquet file in the making.
 pub struct Writer {
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Hashed>,
     schema: SchemaRef,
 }
 
 impl Writer {
     /// Creates the file.
     pub fn create(path: &Path, schema: SchemaRef) -> parquet::errors::Result<Writer> {
-        let file = File::create(path)?;
+        let file = Hashed::create(path)?;
         let mut properties = WriterProperties::builder()
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -95,9 +95,9 @@ impl Writer {
         self.writer.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
-    /// Writes the footer.
-    pub fn close(self) -> parquet::errors::Result<()> {
-        self.writer.close().map(|_| ())
+    /// Writes the footer, and says what was written.
+    pub fn close(self) -> parquet::errors::Result<Written> {
+        Ok(self.writer.into_inner()?.written())
     }
 }
 

@@ -9,8 +9,7 @@
 //! the next start, which leaves out what is there.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,23 +21,15 @@ use toml::de::DeTable;
 
 use super::config::Config;
 use super::control::{Begin, Counted, Resume};
-use crate::changes::Deciders;
-use crate::decision::Names;
+use super::day_files::{Files, Held, Open, replace};
 use crate::diagnostic::{Failure, Message};
 use crate::document::Reader;
 use crate::event::{Pseudonyms, Schema, Type};
 use crate::expr::Zone;
-use crate::finished::days::{DayCounts, PARTS, StreamDay, listed};
+use crate::finished::days::{DayCounts, OWNER, StreamDay, listed};
 use crate::rules::Policy;
 use crate::run::ModelPaths;
-use crate::sink::lines::LineReader;
-use crate::sink::log::{BLOCKS_FILE, Blocks};
-use crate::sink::parquet::{
-    Writer, challenger_columns, challenger_schema, decisions_columns, decisions_schema,
-    events_columns, events_schema, features_columns, features_schema,
-};
-use crate::sink::{CHALLENGER_FILE, Scored, entities};
-use crate::snapshot::take_away;
+use crate::sink::Scored;
 use crate::stopwatch::{Since, unix_ms};
 use crate::verdicts::Finding;
 
@@ -49,11 +40,8 @@ const INTERVAL_MAX_MS: i64 = 3_600_000;
 const EVENTS_MAX: usize = 1 << 16;
 /// From inside any day into the next, and not past that, also where clocks change.
 const INTO_NEXT_MS: i64 = 30 * 3_600_000;
-const DAY_MS: i64 = 86_400_000;
 /// Characters by which processes are told apart.
 const TOKEN: usize = 12;
-/// Says who writes.
-const OWNER: &str = ".owner";
 
 /// Where the days of a stream are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +114,7 @@ impl Facts {
 
     /// How many days are kept, the last one included, as the policy on disk says: it decides nothing, and
     /// so is no change of rules. None: all, also where there is no policy or anything is wrong with it.
-    fn days_kept(&self) -> Option<i64> {
+    pub(super) fn days_kept(&self) -> Option<i64> {
         let path = self.rules.as_ref()?.join(Policy::FILE);
         let text = fs::read_to_string(&path).ok()?;
         let schema = Schema::with_extras(self.extra.iter().cloned());
@@ -169,17 +157,18 @@ pub(super) struct Days {
 }
 
 /// What is to be written.
-enum Task {
+pub(super) enum Task {
     Part(Box<Part>),
     /// Says when all before it is on disk.
     Told(SyncSender<()>),
 }
 
-struct Part {
-    day: String,
-    scored: Vec<Scored>,
-    columns: Vec<(String, Type)>,
-    at: At,
+/// What was decided of a day since the part before.
+pub(super) struct Part {
+    pub(super) day: String,
+    pub(super) scored: Vec<Scored>,
+    pub(super) columns: Vec<(String, Type)>,
+    pub(super) at: At,
 }
 
 impl Days {
@@ -353,311 +342,6 @@ impl Days {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let written = writer.join().unwrap_or_else(|_| Err("a panic".to_owned()));
         written.map_err(|why| unusable(&self.dir, &why))
-    }
-}
-
-/// The files of days, on a thread of their own.
-struct Files {
-    settings: Settings,
-    facts: Facts,
-    /// Whether everything since the stream's beginning is there, or was until it was removed.
-    whole: bool,
-    open: Option<Open>,
-    /// By which parts of this process are told from those of others.
-    token: String,
-}
-
-/// The last day.
-struct Open {
-    directory: PathBuf,
-    /// By which it began; its first model, where that came on the way.
-    deciders: Deciders,
-    is: StreamDay,
-    /// What the stream had before it.
-    before: DayCounts,
-    blocks: Blocks,
-}
-
-impl Open {
-    /// The day in a directory. What its `run.toml` does not speak of is of one that died, and goes.
-    fn read(directory: &Path) -> Result<Open, String> {
-        let Held { deciders, stream: is } = Held::read(directory)?;
-        for entry in fs::read_dir(directory.join(PARTS)).into_iter().flatten().flatten() {
-            if !is.parts.iter().any(|part| *part == entry.file_name().to_string_lossy()) {
-                let path = entry.path();
-                fs::remove_dir_all(&path).map_err(|error| failed(&path, &error))?;
-            }
-        }
-        let mut blocks = Blocks::default();
-        let parts = is.parts_of(directory);
-        let mut lines = LineReader::of(parts.iter().map(|part| part.join("decisions.parquet")))?;
-        while let Some(line) = lines.next_line()? {
-            blocks.append_line(line);
-        }
-        let left = |total: u64, own: u64| total.saturating_sub(own);
-        let before = DayCounts {
-            decided: left(is.total.decided, is.counts.decided),
-            applied: left(is.total.applied, is.counts.applied),
-            rejected: left(is.total.rejected, is.counts.rejected),
-            duplicates: left(is.total.duplicates, is.counts.duplicates),
-        };
-        let directory = directory.to_owned();
-        Ok(Open { directory, deciders, is, before, blocks })
-    }
-}
-
-/// What `run.toml` says of a day, as far as it is needed to go on.
-#[derive(serde::Deserialize)]
-struct Held {
-    #[serde(flatten)]
-    deciders: Deciders,
-    stream: StreamDay,
-}
-
-impl Held {
-    fn read(directory: &Path) -> Result<Held, String> {
-        let path = directory.join("run.toml");
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(&path).map_err(|error| failed(&error))?;
-        toml::from_str(&text).map_err(|error| failed(&error))
-    }
-}
-
-impl Files {
-    fn run(&mut self, tasks: &Receiver<Task>, zone: &Zone) -> Result<(), String> {
-        for task in tasks {
-            match task {
-                Task::Part(part) => self.write(*part, zone)?,
-                // Whoever asked may have gone away.
-                Task::Told(sender) => drop(sender.send(())),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, part: Part, zone: &Zone) -> Result<(), String> {
-        let directory = self.settings.dir.join(&part.day);
-        if self.open.as_ref().is_none_or(|open| open.directory != directory) {
-            let deciders = deciders(&part.scored[0].names);
-            let before = self.open.as_ref().map_or_else(DayCounts::default, |open| open.is.total);
-            let is = StreamDay {
-                begin: self.facts.begin.clone(),
-                frontier: i64::MIN,
-                parts: Vec::new(),
-                whole: self.whole,
-                changed: false,
-                digest: String::new(),
-                counts: DayCounts::default(),
-                total: before,
-                extra: self.facts.extra.iter().cloned().collect(),
-            };
-            let blocks = Blocks::default();
-            // One that died before it said that the day is there.
-            take_away(&directory).map_err(|error| failed(&directory, &error))?;
-            self.open = Some(Open { directory, deciders, is, before, blocks });
-            self.remove_old(part.scored[0].batch.slice.effective[0], zone)?;
-        }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        open.is.whole &= self.whole;
-        let name = format!("{:06}-{}", open.is.parts.len(), self.token);
-        open.write_part(part, &name)?;
-        check_owner(&self.settings.dir, &self.token)?;
-        open.tell(&self.facts)
-    }
-
-    /// Removes days that are not kept.
-    fn remove_old(&self, time: i64, zone: &Zone) -> Result<(), String> {
-        let Some(keep) = self.facts.days_kept() else { return Ok(()) };
-        // From noon, so that no change of clocks leaves the day.
-        let noon = zone.day_start(time) + DAY_MS / 2;
-        let first = zone.date(noon - (keep - 1) * DAY_MS).to_string();
-        for day in listed(&self.settings.dir) {
-            let name = day.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name < first {
-                take_away(&day)
-                    .map_err(|error| format!("cannot remove {}: {error}", day.display()))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Open {
-    /// Writes a part, of which nobody knows yet.
-    fn write_part(&mut self, part: Part, name: &str) -> Result<(), String> {
-        let Part { scored, columns, at, .. } = part;
-        let parts = self.directory.join(PARTS);
-        let (draft, whole) = (parts.join(format!(".{name}")), parts.join(name));
-        fs::create_dir_all(&draft).map_err(|error| failed(&draft, &error))?;
-        for scored in &scored {
-            let (rows, events) = (scored.batch.rows.len(), scored.batch.slice.chunk.len());
-            self.is.counts.decided += rows as u64;
-            self.is.counts.applied += (events - rows) as u64;
-            // A challenger decides nothing.
-            let Deciders { rules_hash, model_hash, .. } = deciders(&scored.names);
-            let begun = (&self.deciders.rules_hash, &self.deciders.model_hash);
-            self.is.changed |= (&rules_hash, &model_hash) != begun;
-            // One that came on the way took part as well, and whoever reads the day is to know.
-            self.deciders.model_hash = self.deciders.model_hash.take().or(model_hash);
-            self.blocks.append(&scored.batch, &scored.names);
-        }
-        let (blocks, _) = self.blocks.so_far();
-        write_tables(&draft, scored, &columns)?;
-        entities::write(&draft.join("entities.parquet"), &at.findings)?;
-        put(&draft.join(BLOCKS_FILE), blocks.as_bytes())?;
-        let entries = fs::read_dir(&draft).map_err(|error| failed(&draft, &error))?;
-        entries.flatten().try_for_each(|entry| sync(&entry.path()))?;
-        sync(&draft)?;
-        fs::rename(&draft, &whole).map_err(|error| failed(&whole, &error))?;
-        sync(&parts)?;
-        self.is.parts.push(name.to_owned());
-        self.is.frontier = at.frontier;
-        self.is.digest = at.digest;
-        self.is.total = at.counts.into();
-        self.is.counts.rejected = self.is.total.rejected.saturating_sub(self.before.rejected);
-        self.is.counts.duplicates = self.is.total.duplicates.saturating_sub(self.before.duplicates);
-        Ok(())
-    }
-
-    /// Says what is there now.
-    fn tell(&mut self, facts: &Facts) -> Result<(), String> {
-        let digest = self.blocks.so_far().1.to_hex().to_string();
-        let counts = serde_json::json!({ "counts": self.is.counts, "decisions_digest": digest });
-        replace(&self.directory, "metrics.json", &format!("{counts:#}\n"))?;
-        replace(&self.directory, "run.toml", &self.run_toml(facts, &digest)?)?;
-        // Those of the last two are read.
-        if let Some(old) = self.is.parts.iter().nth_back(2) {
-            let old = self.directory.join(PARTS).join(old);
-            for file in [BLOCKS_FILE, "entities.parquet"] {
-                let _ = fs::remove_file(old.join(file));
-            }
-        }
-        Ok(())
-    }
-
-    fn run_toml(&self, facts: &Facts, digest: &str) -> Result<String, String> {
-        #[derive(serde::Serialize)]
-        struct Written<'w> {
-            version: &'w str,
-            decisions_digest: &'w str,
-            #[serde(flatten)]
-            deciders: &'w Deciders,
-            partial: bool,
-            rules: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            model: Option<String>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            challenger: Option<String>,
-            labels: &'w str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pseudonymise: Option<String>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pseudonymise_fingerprint: Option<&'w str>,
-            time_zone: &'w str,
-            dedup_window_ms: i64,
-            tick_ms: i64,
-            warmup_ms: i64,
-            allowed_lateness_ms: i64,
-            max_ahead_ms: i64,
-            stream: &'w StreamDay,
-        }
-        let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        // What it is told may be others than those that decided, whose hashes say so.
-        let of = |path, hash: &Option<String>| hash.as_ref().and_then(|_| shown(path));
-        let ModelPaths { champion, challenger } = &facts.models;
-        let pseudonyms = facts.pseudonyms.as_deref();
-        toml::to_string(&Written {
-            version: env!("CARGO_PKG_VERSION"),
-            decisions_digest: digest,
-            deciders: &self.deciders,
-            partial: false,
-            rules: shown(&facts.rules).unwrap_or_default(),
-            model: of(champion, &self.deciders.model_hash),
-            challenger: of(challenger, &self.deciders.challenger_hash),
-            labels: "",
-            pseudonymise: pseudonyms.map(|held| held.path().display().to_string()),
-            pseudonymise_fingerprint: pseudonyms.map(|held| held.fingerprint()),
-            time_zone: &facts.zone,
-            dedup_window_ms: facts.dedup_window,
-            tick_ms: facts.tick,
-            warmup_ms: 0,
-            allowed_lateness_ms: facts.allowed_lateness,
-            max_ahead_ms: facts.max_ahead,
-            stream: &self.is,
-        })
-        .map_err(|error| error.to_string())
-    }
-}
-
-/// What decided what has these names.
-fn deciders(names: &Names) -> Deciders {
-    let hash = |hash: &String| Some(hash.clone()).filter(|hash| !hash.is_empty());
-    Deciders {
-        rules_hash: names.rules_hash.clone(),
-        model_hash: hash(&names.model_hash),
-        challenger_hash: hash(&names.challenger_hash),
-    }
-}
-
-fn write_tables(
-    folder: &Path,
-    scored: Vec<Scored>,
-    features: &[(String, Type)],
-) -> Result<(), String> {
-    let path = |name: &str| folder.join(name);
-    let failed = |error: parquet::errors::ParquetError| {
-        format!("cannot write to {}: {error}", folder.display())
-    };
-    let schema = scored[0].batch.slice.chunk.schema().clone();
-    let create = |name: &str, schema| Writer::create(&path(name), schema).map_err(failed);
-    let mut events = create("events.parquet", events_schema(&schema))?;
-    let mut decisions = create("decisions.parquet", decisions_schema())?;
-    let mut rows = create("features.parquet", features_schema(features))?;
-    let challenged = scored.iter().any(|scored| !scored.batch.challenger.verdicts.is_empty());
-    let mut challenger =
-        challenged.then(|| create(CHALLENGER_FILE, challenger_schema())).transpose()?;
-    for Scored { batch, names, features, .. } in scored {
-        events.write(events_columns(&batch.slice)).map_err(failed)?;
-        if let Some(file) = challenger.as_mut().filter(|_| !batch.challenger.verdicts.is_empty()) {
-            file.write(challenger_columns(&batch)).map_err(failed)?;
-        }
-        if !batch.rows.is_empty() {
-            decisions.write(decisions_columns(&batch, &names)).map_err(failed)?;
-            rows.write(features_columns(&batch, features)).map_err(failed)?;
-        }
-    }
-    let all = [events, decisions, rows].into_iter().chain(challenger);
-    all.into_iter().try_for_each(|writer| writer.close().map_err(failed))
-}
-
-/// Writes a file anew: whoever reads it has the one before or this one.
-fn replace(directory: &Path, name: &str, text: &str) -> Result<(), String> {
-    let (draft, path) = (directory.join(format!(".{name}")), directory.join(name));
-    put(&draft, text.as_bytes())?;
-    sync(&draft)?;
-    fs::rename(&draft, &path).map_err(|error| failed(&path, &error))?;
-    sync(directory)
-}
-
-fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    fs::write(path, bytes).map_err(|error| failed(path, &error))
-}
-
-fn sync(path: &Path) -> Result<(), String> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| failed(path, &error))
-}
-
-fn failed(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
-}
-
-/// Whether the directory is still that of the one who says so: another may have taken the stream's
-/// name, and goes on with the days. What it does not know of it decides again.
-fn check_owner(dir: &Path, token: &str) -> Result<(), String> {
-    match fs::read_to_string(dir.join(OWNER)) {
-        Ok(owner) if owner == token => Ok(()),
-        Ok(_) => Err("another instance goes on with them; each stream has a dir of its own".into()),
-        Err(error) => Err(failed(&dir.join(OWNER), &error)),
     }
 }
 

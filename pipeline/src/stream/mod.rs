@@ -23,6 +23,7 @@ mod cluster;
 mod config;
 mod connect;
 mod control;
+mod day_files;
 mod days;
 mod digest;
 mod ends;

@@ -75,6 +75,7 @@ fn a_run_that_nobody_changed_is_what_it_says() {
         (&told["log"]["answer"], &told["re_execution"]["answer"]),
         (&"yes".into(), &"yes".into())
     );
+    assert_eq!(told["files"]["answer"], "yes");
     let digest = hongxian(directory.path(), &["digest", "all"]).stdout;
     assert_eq!(told["decisions_digest"], String::from_utf8(digest).unwrap().trim());
     let (code, text) = said(directory.path(), "all", &["--log-only"]);
@@ -163,4 +164,64 @@ fn rules_and_inputs_that_have_changed_are_named() {
     assert!(text.contains("an input has changed") && text.contains("all.csv"), "{text}");
     fs::remove_file(place.join("all.csv")).unwrap();
     assert_eq!(said(place, "all", &[]).0, Some(2));
+}
+
+/// The files of which the log does not speak are held to `run.toml`, which names what is another; and
+/// what would be told from them is not told.
+#[test]
+fn a_file_that_the_run_did_not_write_is_named_and_not_read() {
+    let directory = runs();
+    let place = directory.path();
+    for file in
+        ["entities.parquet", "features.parquet", "rejects.jsonl", "metrics.json", "report.html"]
+    {
+        let path = place.join("all").join(file);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [&whole[..], b"\n"].concat()).unwrap();
+        let (code, text) = said(place, "all", &[]);
+        assert_eq!(code, Some(1), "{file}: {text}");
+        assert!(text.contains(&format!("{file} is not what the run wrote")), "{text}");
+        assert_eq!(said(place, "all", &["--log-only"]).0, Some(1), "{file}");
+        let readers: [&[&str]; 4] = [
+            &["diff", "all", "--rules=rules"],
+            &["sweep", "all", "--rule=large", "--param=score=100"],
+            &["explain", "all", "e7"],
+            &["profile", "all", "u1"],
+        ];
+        for reader in readers {
+            let command = reader[0];
+            let done = hongxian(place, reader);
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            let refused = match file {
+                "features.parquet" => true,
+                // What is set beside the new rules stands there.
+                "metrics.json" => ["diff", "sweep"].contains(&command),
+                _ => continue,
+            };
+            assert_eq!(done.status.code(), Some(if refused { 2 } else { 0 }), "{command}: {said}");
+            let told = said.contains(&format!("{file} is not what the run wrote"));
+            assert_eq!(told, refused, "{command}: {said}");
+        }
+        fs::write(&path, whole).unwrap();
+    }
+    fs::remove_file(place.join("all/report.html")).unwrap();
+    let (code, text) = said(place, "all", &["--log-only"]);
+    assert!(code == Some(1) && text.contains("report.html"), "{text}");
+}
+
+/// A run of a version that wrote no hashes is read as before, and it is said what cannot be seen.
+#[test]
+fn a_run_that_does_not_say_what_it_wrote_is_read_all_the_same() {
+    let directory = runs();
+    let place = directory.path();
+    let path = place.join("all/run.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (files, inputs) = (text.find("[[files]]").unwrap(), text.find("[[inputs]]").unwrap());
+    fs::write(&path, format!("{}{}", &text[..files], &text[inputs..])).unwrap();
+    fs::write(place.join("all/report.html"), "another").unwrap();
+    let done = hongxian(place, &["verify", "all", "--log-only", "--json"]);
+    let noted = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && noted.contains("did not write down the hashes"), "{noted}");
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&told["log"]["answer"], &told["files"]), (&"yes".into(), &Value::Null));
 }

@@ -250,3 +250,53 @@ fn days_go_on_where_rules_change_in_one_process_and_in_several() {
         assert!(said.contains("rules or model changed on the way"), "{said}");
     }
 }
+
+/// Rules that come into force between two days change none of them: a day that the first rules decided is
+/// what it says it is, and other rules can be set beside a single day. A file that was changed is named.
+#[test]
+fn a_day_is_what_it_was_though_the_rules_are_others_since() {
+    let Some(bench) = Bench::new("days-between", 1) else { return };
+    configure(&bench, "");
+    let out = bench.path("days");
+    let send = |range: std::ops::Range<i64>, many: usize| {
+        bench.send(hours(range));
+        let there = || {
+            bench.decided().len() == many
+                && !days_of(&bench).is_empty()
+                && digest_of(&out) == bench.digest()
+        };
+        until("the days are not those of the topic", there);
+    };
+    let child = bench.spawn(&[]);
+    send(0..3, 3);
+    bench.edit(RULE, "score = 400", "score = 310");
+    signal(&child, "-HUP");
+    until("the change", || bench.changes().len() == 1);
+    // From midnight on.
+    send(6..9, 6);
+    signal(&child, "-TERM");
+    assert_eq!(ended(child).0, Some(0));
+    let said = |arguments: &[&str]| {
+        let output = run(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let days = days_of(&bench);
+    let [first, second] = [&days[0], &days[1]].map(|day| day.to_str().unwrap());
+    let (code, why) = said(&["verify", first]);
+    assert!(code == Some(0) && why.contains("were replaced since"), "{why}");
+    let (out, rules) = (out.to_str().unwrap(), bench.rules());
+    let rules = rules.to_str().unwrap();
+    let (code, why) = said(&["verify", out]);
+    assert!(code == Some(0) && why.contains("changed on the way"), "{why}");
+    let (code, why) = said(&["diff", out, "--rules", rules]);
+    assert!(code == Some(2) && why.contains("changed on the way"), "{why}");
+    assert!(why.contains(&format!("such as {second}")), "{why}");
+    succeeds(&mut run(&["diff", second, "--rules", rules]));
+    let parts = std::fs::read_dir(days[1].join("parts")).unwrap();
+    let part = parts.map(|part| part.unwrap().path()).next().unwrap();
+    std::fs::write(part.join("features.parquet"), "other").unwrap();
+    let (code, why) = said(&["diff", second, "--rules", rules]);
+    assert!(code == Some(2) && why.contains("features.parquet is not what"), "{why}");
+    let (code, why) = said(&["verify", out]);
+    assert!(code == Some(1) && why.contains("features.parquet is not what"), "{why}");
+}
