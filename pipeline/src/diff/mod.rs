@@ -67,7 +67,8 @@ pub struct Diff {
     pub decisions: Vec<Moved>,
     /// Decisions other than allow.
     pub alerts: Change,
-    /// Hits by rule, of rules that hit anything on either side.
+    /// Hits by rule, of rules that hit anything on either side; and by verdict, how many decisions it
+    /// raised.
     pub rules: Vec<RuleChange>,
     /// What metrics.json says of each.
     pub judgement: Both<serde_json::Value>,
@@ -118,7 +119,7 @@ impl Change {
     }
 }
 
-/// The transactions that a rule hit.
+/// The transactions that a rule hit, or that a verdict raised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleChange {
     /// The rule, or the verdict that raised a decision.
@@ -143,7 +144,7 @@ pub struct Example {
     pub decision: Both<&'static str>,
     /// The scores.
     pub score: Both<i64>,
-    /// Rules that hit only before, and only after.
+    /// Rules that hit only before, and only after, and verdicts that raised it only then.
     pub rules: Both<Vec<String>>,
 }
 
@@ -151,8 +152,8 @@ pub struct Example {
 struct After<'a> {
     decision: &'static str,
     score: i64,
-    /// The rules that hit.
-    rules: Vec<&'a str>,
+    /// The rules that hit, and what else stands among its reasons.
+    reasons: Vec<&'a str>,
 }
 
 /// Decides the events of a run by the rules of a directory, and compares. `work` is where everything
@@ -198,16 +199,45 @@ pub fn diff(
     })
 }
 
-/// Whether one set of rules decided on all of a run, so that another can be set beside it.
+/// Whether one set of rules decided on all of a run, so that another can be set beside it, and what
+/// was said of that is still there.
 pub(crate) fn check_whole(run: &FinishedRun) -> Result<(), Failure> {
-    if run.has_changes() || run.partial() {
+    if run.partial() {
         return Err(Failure::Usage(Message::new(
-            "the rules of this run changed on the way, or it did not come to its end: what other rules \
-             would have done from its beginning to its end cannot be set beside it",
-            "该运行途中更换过规则，或未运行到底：无法与另一套规则从头到尾的结果相比较",
+            "this run did not come to its end: what other rules would have done to its end cannot be set \
+             beside it",
+            "该运行未运行到底：无法与另一套规则运行到底的结果相比较",
         )));
     }
-    Ok(())
+    if run.has_changes() {
+        let (mut en, mut zh) = (
+            "the rules or the model of this run changed on the way: what other rules would have done from \
+             its beginning to its end cannot be set beside it"
+                .to_owned(),
+            "该运行途中更换过规则或模型：无法与另一套规则从头到尾的结果相比较".to_owned(),
+        );
+        if let Some(day) = unchanged_day(run) {
+            let day = day.directory().display();
+            en.push_str(&format!(
+                "; beside a single day with one set of rules it can, such as {day}"
+            ));
+            zh.push_str(&format!("；可以与规则未变的单日相比较，例如 {day}"));
+        }
+        return Err(Failure::Usage(Message::new(en, zh)));
+    }
+    run.check_written("metrics.json")
+}
+
+/// Of days, the last one beside which other rules can be set: one that the rules of today decided, so
+/// that its features can be scored anew, or with which the stream began.
+fn unchanged_day(run: &FinishedRun) -> Option<&FinishedRun> {
+    let schema = Arc::new(run.schema().ok()?);
+    let now = rules::load(run.rules(), &schema).ok().map(|now| now.rules.hash.to_hex());
+    let scored = |day: &&FinishedRun| {
+        !day.has_model() && now.as_ref().is_some_and(|now| now.as_str() == day.rules_hash())
+    };
+    let one = || run.days().iter().rev().filter(|day| !day.has_changes());
+    one().find(scored).or_else(|| one().find(|day| day.goes_on().is_none()))
 }
 
 /// What came of other rules, beside a run.
@@ -292,7 +322,7 @@ impl Tally {
             self.take(then, |at| After {
                 decision: DECISIONS[place(decisions.value(at))],
                 score: scores.value(at),
-                rules: rules[at].iter().map(|reason| reason.rule.as_str()).collect(),
+                reasons: rules[at].iter().map(|reason| reason.rule.as_str()).collect(),
             })
         })
     }
@@ -323,7 +353,7 @@ impl Tally {
                 _ => read_reasons(&reasons.value(at))?,
             };
             let old: Vec<&str> = old.iter().map(|reason| reason.rule.as_str()).collect();
-            let new = &after.rules;
+            let new = &after.reasons;
             for rule in old.iter().chain(new.iter().filter(|rule| !old.contains(rule))) {
                 let (was, is) = (old.contains(rule), new.contains(rule));
                 match self.rules.get_mut(*rule) {

@@ -295,17 +295,11 @@ fn take(
             batch,
         };
         side.rescoring.observe(&mut scored);
-        let names = &scored.names.rules;
-        side.tally.take(&step.before, |at| After {
-            decision: scored.batch.verdicts[at].name(),
-            score: scored.batch.scores[at],
-            rules: scored
-                .batch
-                .hits
-                .get(at)
-                .iter()
-                .map(|hit| names[usize::from(*hit)].0.as_str())
-                .collect(),
+        side.tally.take(&step.before, |at| {
+            let mut reasons = Vec::new();
+            scored.batch.each_reason(at, &scored.names, |reason| reasons.push(reason.rule));
+            let decision = scored.batch.verdicts[at].name();
+            After { decision, score: scored.batch.scores[at], reasons }
         })?;
     }
     Ok(())

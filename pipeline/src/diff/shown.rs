@@ -168,7 +168,7 @@ impl Page {
             return;
         }
         changed.sort_by_key(|rule| std::cmp::Reverse(rule.hits.gained + rule.hits.lost));
-        self.heading("Rules whose hits differ", "命中有变化的规则");
+        self.heading("Rules whose hits differ, and verdicts", "命中有变化的规则与处置");
         let rows = changed.iter().take(RULES_MAX).map(|rule| {
             let hits = rule.hits;
             let counts = [hits.before, hits.after, hits.gained, hits.lost].map(grouped);

@@ -214,3 +214,76 @@ fn the_same_rules_differ_in_nothing_and_wrong_ones_are_refused() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("new.toml"));
     assert_eq!(hongxian(place, &["diff", "nowhere", "--rules", "rules"]).status.code(), Some(2));
 }
+
+const POLICY: &str = "[verdicts.account]\nenforce = true\nrestrict = false\n\
+    ban = { decisions = 2, at_least = \"block\", within = \"1h\", lasts = \"2h\", floor = \"hold\" }\n";
+
+/// A verdict that raised decisions of the run raises them again when its features are scored anew, and
+/// where other rules bring one about, it is what moved the transaction.
+#[test]
+fn verdicts_are_counted_on_both_sides_and_move_transactions() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    // Two blocks ban; what comes after is held.
+    let mut events = "event_id,event_time,kind,account_id,counterparty_id,amount_fen\n".to_owned();
+    for (at, yuan) in [2_000, 2_000, 1, 2, 600].into_iter().enumerate() {
+        let time = 1_707_480_000_000_i64 + 60_000 * at as i64;
+        events.push_str(&format!("e{at},{time},transfer,a,b,{}\n", yuan * 100));
+    }
+    fs::write(place.join("events.csv"), events).unwrap();
+    let rules = |name: &str, block: i64| {
+        let folder = place.join(name);
+        fs::create_dir_all(folder.join("funds")).unwrap();
+        fs::write(folder.join("policy.toml"), POLICY).unwrap();
+        for (rule, yuan, score) in [("large", block, 900), ("some", 500, 400)] {
+            let text = format!(
+                "title = \"{rule}\"\nstatus = \"live\"\non = [\"transfer\"]\n\
+                 when = \"amount_fen >= yuan({yuan})\"\nscore = {score}\nreason = \"{rule}\"\n"
+            );
+            fs::write(folder.join(format!("funds/{rule}.toml")), text).unwrap();
+        }
+    };
+    rules("ban", 1_000);
+    rules("none", 100_000);
+    for name in ["ban", "none"] {
+        done(place, &["backtest", "events.csv", "--rules", name, "--out", &format!("run-{name}")]);
+    }
+    let told = |run: &str, rules: &str| -> Value {
+        let told = done(place, &["diff", run, "--rules", rules, "--json"]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["method"], "rescored", "{}", told["because"]);
+        told
+    };
+    let ban = |told: &Value| -> [u64; 2] {
+        let all = told["rules"].as_array().unwrap().iter();
+        let ban = all.into_iter().find(|one| one["rule"] == "verdict:ban").unwrap();
+        ["before", "after"].map(|side| ban[side].as_u64().unwrap())
+    };
+    assert_eq!(ban(&told("run-ban", "ban")), [3, 3], "the same rules");
+    let told_of_ban = told("run-none", "ban");
+    assert_eq!(ban(&told_of_ban), [0, 3]);
+    let examples = told_of_ban["examples"].as_array().unwrap();
+    let small = examples.iter().find(|one| one["event_id"] == "e2").unwrap();
+    assert_eq!(small["decision"], serde_json::json!({ "before": "allow", "after": "hold" }));
+    assert_eq!(small["rules"]["after"], serde_json::json!(["verdict:ban"]));
+    assert_eq!(ban(&told("run-ban", "none")), [3, 0]);
+    let text = done(place, &["diff", "run-none", "--rules", "ban"]);
+    assert!(text.contains("+verdict:ban"), "{text}");
+}
+
+/// What was interrupted is not said to have had other rules on the way.
+#[test]
+fn a_run_that_did_not_come_to_its_end_is_refused_for_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    let story = workspace().join("fixtures/stories/gambling-mine-group/events.csv");
+    copy(&workspace().join("rules"), &place.join("rules"));
+    done(place, &["backtest", story.to_str().unwrap(), "--rules=rules", "--out=run"]);
+    let path = place.join("run/run.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("partial = false", "partial = true")).unwrap();
+    let refused = hongxian(place, &["diff", "run", "--rules", "rules"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("did not come to its end") && !said.contains("changed"), "{said}");
+}
