@@ -258,7 +258,9 @@ mod tests {
             fs::write(folder.join(PART_FILES), list).unwrap();
         }
         for old in parts.iter().rev().skip(1) {
-            LAST_PART.map(|name| fs::remove_file(day.join(PARTS).join(old).join(name)).unwrap());
+            for name in LAST_PART {
+                fs::remove_file(day.join(PARTS).join(old).join(name)).unwrap();
+            }
         }
         let none = "decided = 0\napplied = 0\nrejected = 0\nduplicates = 0\n";
         let text = format!(
