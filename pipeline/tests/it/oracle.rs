@@ -240,14 +240,17 @@ fn top_share(values: &[OracleValue]) -> OracleValue {
     }
 }
 
-/// log2 N - S / N, S in whole units of 2^-32.
+/// log2 N - S / N, S in whole units of 2^-32; of one value alone 0, whatever they round.
 fn entropy(values: &[OracleValue]) -> OracleValue {
-    if values.is_empty() {
-        return Null;
+    let counts = counts(values);
+    match counts.len() {
+        0 => return Null,
+        1 => return Double(0.0),
+        _ => {}
     }
     let unit = (1u64 << 32) as f64;
     let in_units = |c: usize| (c as f64 * libm::log2(c as f64) * unit).round() as i64;
-    let s: i64 = counts(values).into_values().map(in_units).sum();
+    let s: i64 = counts.into_values().map(in_units).sum();
     let n = values.len() as f64;
     Double(libm::log2(n) - s as f64 / unit / n)
 }

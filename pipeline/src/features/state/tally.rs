@@ -270,6 +270,11 @@ fn log2(count: u64) -> f64 {
 
 /// Shannon entropy in bits, log2 N - S / N, of `total` events whose surprisal adds up to `sum`.
 pub(crate) fn entropy(total: u64, sum: i128) -> f64 {
+    // All have one value, and any second one makes the sum smaller by far more than it is rounded by.
+    // What the units round would be left of it otherwise, and no condition would find it equal to 0.
+    if sum == surprisal(total) {
+        return 0.0;
+    }
     log2(total) - sum as f64 / SURPRISAL_UNIT / total as f64
 }
 
@@ -326,8 +331,19 @@ mod tests {
                     let share = f64::from(count) / f64::from(total);
                     -share * libm::log2(share)
                 }).sum();
-                prop_assert!((entropy(u64::from(total), surprisal) - plain).abs() < 1e-8);
+                let found = entropy(u64::from(total), surprisal);
+                prop_assert!((found - plain).abs() < 1e-8);
+                prop_assert_eq!(found == 0.0, counts.len() == 1);
             }
+        }
+    }
+
+    /// One value, however often, has none at all, and one event of another has some.
+    #[test]
+    fn the_entropy_of_one_value_is_nothing() {
+        for count in (1..5_000).chain([u64::from(u32::MAX) - 1, 1 << 40]) {
+            assert_eq!(entropy(count, surprisal(count)), 0.0, "{count}");
+            assert!(entropy(count + 1, surprisal(count)) > 0.0, "{count} and another");
         }
     }
 }
