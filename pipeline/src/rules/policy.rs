@@ -371,6 +371,38 @@ impl VerdictPolicy {
                 }
             }
         }
+        self.check_floors(reader, table);
+    }
+
+    /// Of the two verdicts the ban is the one that stands where both do: with the lower floor it
+    /// would make its subject freer.
+    fn check_floors(&self, reader: &mut Reader<'_>, table: &DeTable<'_>) {
+        let (true, Some(restrict), Some(ban)) = (self.enforce, self.restrict, self.ban) else {
+            return;
+        };
+        if ban.floor >= restrict.floor {
+            return;
+        }
+        let (lower, higher) = (ban.floor, restrict.floor);
+        let message = Message::new(
+            format!(
+                "a ban with the floor {} frees whom a floor of {} restricts",
+                lower.name(),
+                higher.name()
+            ),
+            format!(
+                "封禁的下限“{}”低于限制的下限“{}”:被封禁者反而更自由",
+                lower.name_zh(),
+                higher.name_zh()
+            ),
+        );
+        let hint = Message::new(
+            format!("give the ban a floor of {} or more", higher.name()),
+            format!("请让封禁的下限不低于“{}”", higher.name_zh()),
+        );
+        let place = table.get("ban").or_else(|| table.get("restrict"));
+        let span = place.map_or(0..0, |node| node.span());
+        reader.fail("floors-not-rising", span, message, Some(hint));
     }
 }
 
@@ -461,6 +493,20 @@ mod tests {
         assert_eq!(policy.accounts.ban.map(|ban| (ban.decisions, ban.lasts)), Some((2, None)));
     }
 
+    /// Where both verdicts stand the ban does: its floor is the restriction's at least, or there is
+    /// none to compare, or none counts.
+    #[test]
+    fn floors_that_rise_are_fine() {
+        for text in [
+            "enforce = true\nban = { floor = 'hold' }",
+            "enforce = true\nrestrict = { floor = 'block' }",
+            "enforce = true\nrestrict = false\nban = { floor = 'review' }",
+            "ban = { floor = 'review' }",
+        ] {
+            assert_eq!(read(&format!("[verdicts.account]\n{text}\n")).1, [], "{text}");
+        }
+    }
+
     #[test]
     fn links_are_the_devices_and_what_else_is_said() {
         let names = |text: &str| -> Vec<(String, String, i64)> {
@@ -506,6 +552,11 @@ mod tests {
             ("[bands]\nblock = 1002", "out-of-bounds"),
             ("[verdicts.account]\nban = true", "wrong-type"),
             ("[verdicts.account]\nban = { floor = 'allow' }", "unknown-value"),
+            ("[verdicts.account]\nenforce = true\nban = { floor = 'review' }", "floors-not-rising"),
+            (
+                "[verdicts.group]\nenforce = true\nrestrict = { floor = 'block' }\nban = { floor = 'hold' }",
+                "floors-not-rising",
+            ),
             ("[verdicts.acount]", "unknown-key"),
             ("[devices]\nhub_limit = 1", "out-of-bounds"),
             ("[funds]\ncounterparties_max = 1", "out-of-bounds"),
