@@ -20,7 +20,7 @@ impl Files {
             let name = name_of(&path);
             if !path.is_dir() {
                 self.check_link(&path);
-                let of_rules = has_ending(&name, "toml") || in_text(&name, "toml").is_some();
+                let of_rules = has_ending(&name, "toml") || is_meant(&name, "toml");
                 if of_rules && !PARTS.contains(&&*name) {
                     self.unknown_part(&path, &name);
                 }
@@ -50,7 +50,7 @@ impl Files {
             if !path.is_dir() {
                 self.check_link(&path);
                 let wrong_case = has_ending(&name, "toml") && !name.ends_with(".toml");
-                if wrong_case || in_text(&name, "toml").is_some() {
+                if wrong_case || is_meant(&name, "toml") {
                     self.unknown_file(&path, &name, "toml");
                 } else if has_phrases && has_ending(&name, "txt") {
                     self.phrases_elsewhere(&path);
@@ -165,6 +165,15 @@ impl Files {
 /// Whether a name ends so, in letters of any case.
 fn has_ending(name: &str, ending: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, held)| held.eq_ignore_ascii_case(ending))
+}
+
+/// Whether a name is meant to end so: an editor added `.txt`, or it nearly does (`new.tml`).
+fn is_meant(name: &str, ending: &str) -> bool {
+    let nearly = || {
+        let (_, held) = name.rsplit_once('.')?;
+        did_you_mean(held, [ending])
+    };
+    in_text(name, ending).is_some() || !is_left_by_an_editor(name) && nearly().is_some()
 }
 
 /// The stem of a name to which an editor added `.txt`: `new.toml.txt`.

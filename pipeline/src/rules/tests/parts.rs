@@ -14,9 +14,11 @@ const LIST: &str = "value,valid_from,valid_until,added_by,reason\nu1,,,li,\n";
 #[test]
 fn what_would_be_passed_over_is_a_mistake() {
     let good = rule(&[]);
-    let rows: [(&str, &str, &str, &str); 14] = [
+    let rows: [(&str, &str, &str, &str); 16] = [
         ("funds/new-one.TOML", &good, "unknown-file", "call it `new-one.toml`"),
         ("funds/new.toml.txt", &good, "unknown-file", "call it `new.toml`"),
+        ("funds/new.tml", &good, "unknown-file", "call it `new.toml`"),
+        ("policy.tml", "", "unknown-part", "did you mean `policy.toml`?"),
         ("funds/a/b/deep.toml", &good, "unknown-folder", "move the files"),
         ("wip/funds/deep2.toml", &good, "unknown-folder", "move the files"),
         ("policy.TOML", "", "unknown-part", "did you mean `policy.toml`?"),
