@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::ast::{Ast, Node, Operator};
 use super::check::Checker;
-use super::eval::{Int, Typed};
+use super::eval::{Compare, Int, Typed};
 use super::{Constant, Environment, Param};
 use crate::diagnostic::{Message, did_you_mean_hint};
 
@@ -79,14 +79,15 @@ impl Checker<'_> {
         fine
     }
 
-    /// Notes a number that the hour or the weekday, which `side` is, can never be.
+    /// Notes a number that the hour or the weekday, which `side` is, can never be, or with which it
+    /// always or never compares so. One beyond the ends is no slip: `hour(event_time) < 24`.
     pub(super) fn refuse_clock(
         &mut self,
-        side: &Typed,
-        constant: &Typed,
+        compare: Compare,
+        (side, constant): (&Typed, &Typed),
         span: &Range<usize>,
     ) -> Option<()> {
-        let Typed::Int(Int::Constant(value)) = constant else { return Some(()) };
+        let Typed::Int(Int::Constant(value)) = *constant else { return Some(()) };
         let (bounds, en, zh): (RangeInclusive<i64>, _, _) = match side {
             Typed::Int(Int::Hour(..)) => (0..=23, "an hour is 0 to 23", "小时为 0 至 23"),
             Typed::Int(Int::Weekday(..)) => {
@@ -94,10 +95,19 @@ impl Checker<'_> {
             }
             _ => return Some(()),
         };
-        if bounds.contains(value) {
-            return Some(());
-        }
-        let message = Message::new(format!("{en}, never {value}"), format!("{zh},不会是 {value}"));
+        let (least, most) = (*bounds.start(), *bounds.end());
+        let (said, said_zh) = match compare {
+            Compare::Equal | Compare::NotEqual if !bounds.contains(&value) => {
+                (format!("never {value}"), format!("不会是 {value}"))
+            }
+            Compare::Equal | Compare::NotEqual => return Some(()),
+            _ if bounds.clone().all(|one| !compare.holds(one, value)) => {
+                ("so this is never true".to_owned(), "因此该比较永不成立".to_owned())
+            }
+            _ if (least - 1..=most + 1).contains(&value) => return Some(()),
+            _ => ("so this is always true".to_owned(), "因此该比较恒成立".to_owned()),
+        };
+        let message = Message::new(format!("{en}, {said}"), format!("{zh},{said_zh}"));
         self.fail("unknown-value", span, message, None).map(|_| ())
     }
 }

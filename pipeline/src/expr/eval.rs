@@ -105,7 +105,7 @@ pub(super) enum Bool {
     Strs(Compare, Str, Str),
     Bools(bool, Box<Bool>, Box<Bool>),
     /// The values are in order.
-    InInts(Int, Vec<i64>),
+    InInts(Int, Vec<i64>, Unit),
     InStrs(Str, Vec<String>),
     Search(Search, Str, Str),
     Matches(Str, Box<regex::Regex>),
@@ -385,7 +385,7 @@ impl Bool {
                 Ok(compare.holds(left.eval(row)?, right.eval(row)?))
             }
             Bool::Bools(equal, left, right) => Ok((left.eval(row)? == right.eval(row)?) == *equal),
-            Bool::InInts(int, values) => Ok(values.binary_search(&int.eval(row)?).is_ok()),
+            Bool::InInts(int, values, _) => Ok(values.binary_search(&int.eval(row)?).is_ok()),
             Bool::InStrs(text, values) => {
                 let text = text.eval(row)?;
                 Ok(values.binary_search_by(|value| value.as_str().cmp(text)).is_ok())

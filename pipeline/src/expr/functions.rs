@@ -65,11 +65,11 @@ impl Checker<'_> {
             ("max", [left, right]) => self.arithmetic(Arithmetic::Max, left, right, span),
             ("size", [item]) => plain(Typed::Int(Int::Size(self.str(item)?))),
             ("hour", [item]) => {
-                let time = Box::new(self.int(item)?);
+                let time = Box::new(self.time(item)?);
                 plain(Typed::Int(Int::Hour(time, self.zone())))
             }
             ("weekday", [item]) => {
-                let time = Box::new(self.int(item)?);
+                let time = Box::new(self.time(item)?);
                 plain(Typed::Int(Int::Weekday(time, self.zone())))
             }
             ("in_list", [list, value]) => {
@@ -79,7 +79,7 @@ impl Checker<'_> {
                 plain(Typed::Bool(Bool::InList(value?, list?, Box::new(time?))))
             }
             ("in_calendar", [list, time]) => {
-                let (list, time) = (self.list(list), self.int(time));
+                let (list, time) = (self.list(list), self.time(time));
                 let (list, time) = (list?, Box::new(time?));
                 plain(Typed::Bool(Bool::InCalendar(time, list, self.zone())))
             }
@@ -204,6 +204,25 @@ impl Checker<'_> {
             Message::new(format!("there is no list `{name}`"), format!("没有名单 `{name}`"));
         let hint = did_you_mean_hint(name, lists.keys().map(String::as_str));
         self.fail("unknown-list", &ast.span, message, hint);
+        None
+    }
+
+    /// A moment. Money is none, and how long something takes is none by itself.
+    fn time(&mut self, item: &Ast) -> Option<Int> {
+        let (typed, unit) = self.expression(item)?;
+        let Typed::Int(int) = typed else {
+            self.mismatch(&item.span, "an int", "整数", typed.kind());
+            return None;
+        };
+        let (en, zh) = match (unit, &int) {
+            (Unit::Yuan, _) => ("money", "金额"),
+            (Unit::Duration, Int::Slot(_) | Int::Constant(_)) => ("a duration", "时长"),
+            _ => return Some(int),
+        };
+        let message =
+            Message::new(format!("expected a time, found {en}"), format!("应为时间,实际是{zh}"));
+        let hint = Message::new("such as `event_time`", "例如 `event_time`");
+        self.fail("unit-mismatch", &item.span, message, Some(hint));
         None
     }
 

@@ -134,10 +134,8 @@ impl Checker<'_> {
             one.and(other)?;
         }
         let (left, right) = self.both(left, right)?;
-        if equality {
-            self.refuse_clock(&left.0, &right.0, spans.1)?;
-            self.refuse_clock(&right.0, &left.0, spans.0)?;
-        }
+        self.refuse_clock(compare, (&left.0, &right.0), spans.1)?;
+        self.refuse_clock(compare.mirrored(), (&right.0, &left.0), spans.0)?;
         let unit = self.common_unit(left.1, right.1, span)?;
         let bool = match (left.0, right.0) {
             (Typed::Int(Int::Slot(slot)), Typed::Int(Int::Constant(value))) => {
@@ -214,10 +212,16 @@ impl Checker<'_> {
         let left = self.expression(left);
         let values: Vec<_> = items.iter().map(|item| self.expression(item)).collect();
         let left = left?;
-        let values = values.into_iter().map(|value| value.map(|(typed, _)| typed));
-        let values = values.collect::<Option<Vec<_>>>()?;
+        let (mut unit, mut typed) = (left.1, Vec::with_capacity(values.len()));
+        for (value, item) in values.into_iter().zip(items) {
+            let (value, of) = value?;
+            unit = self.common_unit(unit, of, &item.span)?;
+            typed.push(value);
+        }
+        let values = typed;
         let clock = items.iter().zip(&values);
-        let clock = clock.map(|(item, value)| self.refuse_clock(&left.0, value, &item.span));
+        let clock = clock
+            .map(|(item, value)| self.refuse_clock(Compare::Equal, (&left.0, value), &item.span));
         let clock: Vec<Option<()>> = clock.collect();
         known.into_iter().chain(clock).collect::<Option<Vec<()>>>()?;
         let bool = match left.0 {
@@ -228,7 +232,7 @@ impl Checker<'_> {
                 });
                 ints.collect::<Option<Vec<_>>>().map(|mut values| {
                     values.sort_unstable();
-                    Bool::InInts(int, values)
+                    Bool::InInts(int, values, unit)
                 })
             }
             Typed::Str(text) => {

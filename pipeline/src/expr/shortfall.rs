@@ -6,7 +6,7 @@ use super::eval::{Bool, Compare, Program, Typed};
 use super::{Unit, format_duration, format_yuan};
 use crate::event::Value;
 
-/// What one numeric comparison lacks.
+/// What one numeric comparison lacks: the gap between its two sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shortfall {
     /// By how much one side would have to change; never negative.
@@ -117,8 +117,26 @@ fn gap(condition: &Bool, row: &[Value<'_>], wanted: bool) -> Gap {
             (Ok(left), Ok(right)) => doubles(*compare, left as f64, right, *unit, wanted),
             _ => Gap::Open,
         },
+        (Bool::InInts(int, values, unit), _) => match int.eval(row) {
+            Ok(value) => among(value, values, *unit, wanted),
+            _ => Gap::Open,
+        },
         _ => Gap::Open,
     }
+}
+
+/// To the nearest of the values, which are in order, or to the nearest that is none of them.
+fn among(value: i64, values: &[i64], unit: Unit, wanted: bool) -> Gap {
+    let distance = match wanted {
+        true => values.iter().map(|one| one.abs_diff(value)).min(),
+        false => (1..).find(|step| {
+            let near = [value.checked_add_unsigned(*step), value.checked_sub_unsigned(*step)];
+            near.iter().flatten().any(|near| values.binary_search(near).is_err())
+        }),
+    };
+    let Some(distance) = distance else { return Gap::Open };
+    let amount = Amount::Int(i64::try_from(distance).unwrap_or(i64::MAX));
+    Gap::Lacks(Shortfall { amount, unit })
 }
 
 /// All must be as wanted: one number is enough only where one alone is not.

@@ -68,6 +68,21 @@ fn of_several_ways_the_nearest_counts() {
     check("(r.small > 0) ?? (r.i > 4)", "2");
 }
 
+/// `in` a list of integers asks for the nearest of them, as several `==` would.
+#[test]
+fn of_several_values_the_nearest_counts() {
+    check("r.i in [9, 5, 100]", "2");
+    check("r.i in [1, 9]", "2");
+    check("amount_fen in [yuan(5000), yuan(6000)]", "0.01 yuan");
+    check("r.i >= 50 || r.i in [5, 9]", "2");
+    check("r.i >= 5 || r.i in [50, 90]", "2");
+    check("!(r.i in [2, 3, 4])", "2");
+    check("r.j in [9223372036854775807]", "9223372036854775807");
+    check("r.i in [9] && r.b", "none");
+    check("group.type in ['work']", "none");
+    check("r.small in [1]", "none");
+}
+
 #[test]
 fn there_is_none_where_there_is_no_number() {
     check("r.i > 1", "none");
