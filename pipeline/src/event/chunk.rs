@@ -452,6 +452,36 @@ pub(crate) fn short_hash(bytes: &[u8]) -> [u64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{ChunkBuilder, EVENT_TIME, FIELDS, KindSet, Raw};
+    use crate::event::{TIME_MIN, carriers};
+
+    /// What the kinds of fields and sides are said to be is what events of every kind come out as.
+    #[test]
+    fn the_kinds_that_carry_a_value_are_those_that_have_one() {
+        for kind in Kind::ALL {
+            let mut builder = ChunkBuilder::new(Arc::new(Schema::default()));
+            let values = FIELDS.iter().enumerate().map(|(at, (_, kind_of, bound, _))| {
+                let value = match (FieldId(at as u16), bound.values(), kind_of) {
+                    (KIND, ..) => Raw::Str(kind.name()),
+                    (EVENT_TIME, ..) => Raw::Int(TIME_MIN),
+                    (_, Some(values), _) => Raw::Str(values[0]),
+                    (_, _, Type::Str) => Raw::Str("x"),
+                    (_, _, Type::Bool) => Raw::Bool(true),
+                    _ => Raw::Int(TIME_MIN),
+                };
+                (FieldId(at as u16), value)
+            });
+            builder.push(values, Position { source: 0, at: 1 }).unwrap();
+            let chunk = builder.finish();
+            for (at, (name, ..)) in FIELDS.iter().enumerate() {
+                let field = FieldId(at as u16);
+                let has = chunk.value(field, 0) != Value::Null;
+                assert_eq!(has, carriers(field).contains(kind), "{name} of {}", kind.name());
+            }
+            assert_eq!(chunk.payer(0) != "", KindSet::TRANSACTIONS.contains(kind));
+            assert_eq!(chunk.payee(0) != "", KindSet::PAID.contains(kind));
+        }
+    }
 
     #[test]
     fn shares_are_from_one_to_two_times_as_large_and_workers_have_as_much() {

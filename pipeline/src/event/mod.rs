@@ -151,6 +151,26 @@ impl KindSet {
             | 1 << Kind::Transfer as u16
             | 1 << Kind::Withdraw as u16,
     );
+    /// The kinds of which somebody is paid, so that there is a `payee_id`.
+    pub const PAID: KindSet = KindSet(1 << Kind::Claim as u16 | 1 << Kind::Transfer as u16);
+    /// Every kind.
+    pub const ALL: KindSet = KindSet((1 << Kind::ALL.len()) - 1);
+
+    /// Those that both sets hold.
+    #[must_use]
+    pub fn and(self, other: KindSet) -> KindSet {
+        KindSet(self.0 & other.0)
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of its members, for a message.
+    pub(crate) fn listed(self) -> String {
+        self.iter().map(Kind::name).collect::<Vec<_>>().join(", ")
+    }
 
     /// Whether the set holds `kind`.
     pub fn contains(self, kind: Kind) -> bool {
@@ -305,6 +325,12 @@ standard_fields! {
     TYPOLOGY "typology" Str Id "the kind of fraud";
     SUBJECT_KIND "subject_kind" Str SubjectKind "of what it was found true";
     SUBJECT_ID "subject_id" Str Id "id of the event, account or group";
+}
+
+/// The kinds of events that can have a value in a field. What was found true is taken out of all
+/// that are no label; any other field may stand on an event of any kind.
+pub fn carriers(field: FieldId) -> KindSet {
+    if FOUND_TRUE.contains(&field) { Kind::Label.bit() } else { KindSet::ALL }
 }
 
 /// One field of a schema.

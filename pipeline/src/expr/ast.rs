@@ -108,6 +108,11 @@ impl Ast {
         Ast { node, span, height: below.map_or(0, |height| height + 1) }
     }
 
+    /// Where it stands in its text, in bytes.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     /// The one normal spelling: single blanks, single quotes, only the brackets that are needed.
     pub fn canonical(&self) -> String {
         let mut out = String::new();

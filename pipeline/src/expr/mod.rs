@@ -50,6 +50,7 @@ mod list;
 mod mutants;
 mod operators;
 mod parse;
+mod possible;
 mod shortfall;
 mod zone;
 
@@ -65,6 +66,7 @@ pub use eval::Program;
 pub use list::List;
 pub use mutants::{Change, Mutant, neighbours};
 pub use parse::parse;
+pub use possible::Events;
 pub use shortfall::{Amount, Shortfall};
 pub use zone::{Date, Zone};
 

@@ -2,6 +2,7 @@
 //! meaning, and how its value is come by.
 
 mod bound;
+mod carried;
 mod definitions;
 mod person;
 mod settle;
@@ -23,11 +24,12 @@ use super::plan::{Definition, Family, Plan};
 use super::text::Lexicon;
 use crate::diagnostic::{Diagnostic, Message, Severity};
 use crate::document::located;
-use crate::event::{Column, FieldId, Schema, Type};
+use crate::event::{Column, FieldId, KindSet, Schema, Type};
 use crate::expr::{
     self, Ast, Environment, ExprError, List, Names, Param, Program, Slot, Unit, Zone,
 };
 
+pub(crate) use carried::over_labels;
 pub use definitions::{Definition as NameDefinition, Definitions, coded, number};
 pub use whose::Whose;
 
@@ -94,6 +96,8 @@ pub struct Catalogue {
     own: usize,
     /// Whether what is computed is known to rest on no circle.
     settled: bool,
+    /// Of what is computed: the kinds of transactions on which it can have a value.
+    computed_on: BTreeMap<String, KindSet>,
     used: RefCell<Used>,
 }
 
@@ -326,6 +330,7 @@ impl Catalogue {
             declarations,
             own,
             settled: false,
+            computed_on: BTreeMap::new(),
             used: RefCell::default(),
         };
         (catalogue, diagnostics)
@@ -576,6 +581,10 @@ impl Catalogue {
             expr::compile(&ast, environment).map_err(|errors| self.located(errors, span))?;
         if program.kind() != Type::Bool {
             return Err(vec![self.not_a_condition(program.kind(), span.clone())]);
+        }
+        let filed = windowed.filed(&self.schema);
+        if let Some(error) = self.never_true(&ast, filed, environment.conditions) {
+            return Err(self.located(vec![error], span));
         }
         Ok(Some((ast.expanded(environment.conditions).canonical(), program)))
     }

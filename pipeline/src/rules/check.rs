@@ -5,6 +5,7 @@ mod calendars;
 mod categories;
 mod params;
 mod person;
+mod possible;
 mod truth;
 
 use std::cell::RefCell;
@@ -177,7 +178,9 @@ impl<'c> Checker<'c> {
         if let Some((text, _)) = &file.when {
             self.check_condition(&file.path, text, &program);
             self.check_person_alone(file);
-            self.check_truth(file);
+            if self.check_truth(file) {
+                self.check_possible(file);
+            }
         }
         let used = recording.used.into_inner().into_iter();
         Some(Rule {

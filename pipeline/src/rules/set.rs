@@ -151,6 +151,9 @@ pub fn load_with(
         broken.extend(catalogue.computed().map(str::to_owned));
         Vec::new()
     });
+    let (never, wrong) = catalogue.find_carriers(&order, conditions);
+    broken.extend(never);
+    files.found.extend(wrong);
     let rules = check::compile(&mut files, &catalogue, broken);
     let hash = canonical::hash(&files);
     ask(&catalogue);

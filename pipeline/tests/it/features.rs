@@ -81,6 +81,10 @@ const CONDITIONS: [(&str, Condition); 10] = [
     ("hour(event_time) < 6", |e| (e.time + 8 * HOUR).rem_euclid(DAY) < 6 * HOUR),
 ];
 
+/// Those that ask for both sides of a payment, or for what is no send.
+const OF_SIDES_OR_NO_SEND: [usize; 2] = [4, 6];
+const SIDES: [&str; 2] = ["payer_id", "payee_id"];
+
 const INTS: [&str; 3] = ["amount_fen", "seq", "event_time"];
 const ANY: [&str; 14] = [
     "amount_fen",
@@ -221,7 +225,8 @@ impl Drawn {
             };
         }
         let (key, at) = KEYS[self.key];
-        let names: Vec<&str> = self.over.iter().map(|kind| kind.name()).collect();
+        let over = self.over();
+        let names: Vec<&str> = over.iter().map(|kind| kind.name()).collect();
         let _ = writeln!(toml, "over = {names:?}\nkey = {key:?}");
         if at != key {
             let _ = writeln!(toml, "at = {at:?}");
@@ -238,7 +243,7 @@ impl Drawn {
         let agg = self.agg(toml);
         toml.push('\n');
         OracleDecl {
-            over: self.over.clone(),
+            over,
             condition: condition.map(|(_, holds)| holds),
             key: key.to_vec(),
             at: at.to_vec(),
@@ -247,6 +252,21 @@ impl Drawn {
             include_current: self.include_current,
             zone: ZONE.clone(),
         }
+    }
+
+    /// The kinds that are counted: one of those that have both sides is among them where a side is
+    /// asked for, and one that is no send where a condition asks for that. Nothing would be counted
+    /// otherwise, and is refused.
+    fn over(&self) -> Vec<Kind> {
+        let mut over = self.over.clone();
+        let key = KEYS[self.key].0.iter().copied();
+        let sides = key.chain([ANY[self.field.index(ANY.len())]]).any(|name| SIDES.contains(&name));
+        let by_condition = self.condition.is_some_and(|at| OF_SIDES_OR_NO_SEND.contains(&at));
+        let has_sides = over.contains(&Kind::Claim) || over.contains(&Kind::Transfer);
+        if (sides || by_condition) && !has_sides {
+            over.push(Kind::Claim);
+        }
+        over
     }
 
     fn agg(&self, toml: &mut String) -> OracleAgg {

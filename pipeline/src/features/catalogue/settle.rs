@@ -238,6 +238,7 @@ impl Catalogue {
             declarations,
             own: 0,
             settled: false,
+            computed_on: BTreeMap::new(),
             used: Used::default().into(),
         };
         let settled = plain.settle(context);

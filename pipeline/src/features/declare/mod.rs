@@ -21,8 +21,8 @@ pub(crate) use parse::read_built_in;
 pub use parse::{Declarations, read};
 
 use super::learnt::Learnt;
-use super::plan::CLUSTER_ID;
-use crate::event::KindSet;
+use super::plan::{CLUSTER_ID, Source};
+use crate::event::{KindSet, Schema};
 
 /// The keys of a feature's table, in the order in which they are written.
 pub const FEATURE_KEYS: &[&str] = &[
@@ -116,6 +116,22 @@ impl Windowed {
         };
         self.key.iter().chain(&self.at).chain(field).any(|name| name == CLUSTER_ID)
     }
+
+    /// The kinds of events that are filed: those of which every part of the key has a value.
+    pub(crate) fn filed(&self, schema: &Schema) -> KindSet {
+        carriers_of_all(&self.key, self.over, schema)
+    }
+
+    /// The kinds of transactions that look something up.
+    pub(crate) fn looked_up(&self, schema: &Schema) -> KindSet {
+        carriers_of_all(&self.at, KindSet::TRANSACTIONS, schema)
+    }
+}
+
+/// Of these kinds those that can have a value of each field.
+fn carriers_of_all(fields: &[String], kinds: KindSet, schema: &Schema) -> KindSet {
+    let sources = fields.iter().filter_map(|field| Source::find(schema, field));
+    sources.fold(kinds, |kinds, source| kinds.and(source.carriers()))
 }
 
 /// How far back a windowed feature looks.
@@ -163,4 +179,24 @@ pub enum Agg {
     TopShare(String),
     /// The entropy of a field in bits, or of its remainder by a divisor.
     Entropy(String, Option<i64>),
+}
+
+impl Agg {
+    /// The field that it reads.
+    pub(crate) fn field(&self) -> Option<&str> {
+        match self {
+            Agg::Count | Agg::SinceLast | Agg::SinceFirst | Agg::RatioToMean => None,
+            Agg::Sum(field)
+            | Agg::Min(field)
+            | Agg::Max(field)
+            | Agg::First(field)
+            | Agg::Last(field)
+            | Agg::Mean(field)
+            | Agg::Stddev(field)
+            | Agg::Distinct(field)
+            | Agg::Quantile(field, _)
+            | Agg::TopShare(field)
+            | Agg::Entropy(field, _) => Some(field),
+        }
+    }
 }

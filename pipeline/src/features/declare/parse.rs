@@ -1,5 +1,7 @@
 //! From the text of `features.toml` to declarations; every mistake is found, not only the first.
 
+mod carried;
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -290,7 +292,7 @@ impl<'p> Parser<'p> {
             Some(condition) => Some(condition?),
             None => None,
         };
-        Some(Windowed {
+        let windowed = Windowed {
             over: over?,
             where_,
             key: key?,
@@ -298,7 +300,8 @@ impl<'p> Parser<'p> {
             agg: agg?,
             window: window?,
             include_current: include_current?,
-        })
+        };
+        self.check_carried(table, &windowed).map(|()| windowed)
     }
 
     fn kinds(&mut self, table: &DeTable<'p>) -> Option<KindSet> {

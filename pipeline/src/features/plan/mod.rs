@@ -7,7 +7,7 @@
 mod build;
 
 use super::declare::{Window, Windowed};
-use crate::event::{FieldId, KindSet, Schema, Type};
+use crate::event::{self, FieldId, KindSet, Schema, Type};
 
 /// What the cluster of an event's account is called where events are filed and counted.
 pub(crate) const CLUSTER_ID: &str = "cluster_id";
@@ -41,6 +41,16 @@ impl Source {
         match self {
             Source::Field(field) => schema.field(field).kind,
             Source::Payer | Source::Payee | Source::Cluster => Type::Str,
+        }
+    }
+
+    /// The kinds of events that can have a value of it.
+    pub fn carriers(self) -> KindSet {
+        match self {
+            Source::Field(field) => event::carriers(field),
+            Source::Payer => KindSet::TRANSACTIONS,
+            Source::Payee => KindSet::PAID,
+            Source::Cluster => KindSet::ALL,
         }
     }
 }

@@ -81,6 +81,7 @@ fn what_can_be_is_no_slip() {
         "(platform ?? 'none') == 'none'",
         "account_id == 'clam' && text == 'wechta'",
         "hour(event_time) == 0 || hour(event_time) < 24 || weekday(event_time) in [6, 7]",
+        "hour(event_time + duration('8h')) >= 0 && weekday(event_time) > 0",
     ] {
         loaded(&[("funds/x.toml", &rule(&[&format!("when = \"{when}\"")]))]);
     }
@@ -121,6 +122,24 @@ fn a_clock_has_no_hour_24_and_a_week_no_day_0() {
         (
             "weekday(event_time) in [0, 6]",
             "4:33 unknown-value: a weekday is 1 (Monday) to 7 (Sunday), never 0",
+        ),
+        ("hour(event_time) > 24", "4:28 unknown-value: an hour is 0 to 23, so this is never true"),
+        ("23 < hour(event_time)", "4:9 unknown-value: an hour is 0 to 23, so this is never true"),
+        (
+            "hour(event_time) <= 25",
+            "4:29 unknown-value: an hour is 0 to 23, so this is always true",
+        ),
+        (
+            "weekday(event_time) < 1",
+            "4:31 unknown-value: a weekday is 1 (Monday) to 7 (Sunday), so this is never true",
+        ),
+        (
+            "hour(amount_fen) < 6",
+            "4:14 unit-mismatch: expected a time, found money (such as `event_time`)",
+        ),
+        (
+            "weekday(duration('8h')) == 1",
+            "4:17 unit-mismatch: expected a time, found a duration (such as `event_time`)",
         ),
     ];
     for (when, wanted) in rows {
@@ -251,5 +270,115 @@ fn a_category_that_nothing_reads_is_told_where_it_is_nearly_another() {
             )
         });
         assert_eq!(told, Vec::from_iter(wanted), "{phrases} {expr}");
+    }
+}
+
+/// A feature over events that never have what it asks of them is nothing for ever.
+#[test]
+fn what_the_counted_events_never_have_is_a_mistake() {
+    let windowed = |lines: &str| {
+        let over = if lines.contains("over") { "" } else { "over = ['claim']\n" };
+        let key = if lines.contains("key") { "" } else { "key = ['account_id']\n" };
+        let agg = if lines.contains("agg") { "" } else { "agg = 'count'\n" };
+        format!("[t.x]\n{lines}\n{over}{key}{agg}window = '1d'\n")
+    };
+    let rows = [
+        (
+            windowed("key = ['payee_id']\nover = ['refund']"),
+            "2:7 never-filed: `payee_id` has a value on claim, transfer, and this is over refund: \
+             nothing is filed",
+        ),
+        (
+            windowed("key = ['label']"),
+            "2:7 never-filed: `label` has a value on label, and this is over claim",
+        ),
+        (
+            windowed("key = ['subject_id']\nover = ['label']"),
+            "2:7 never-looked-up: `subject_id` has a value on label: no transaction looks anything \
+             up by it (name in `at` the transaction's field",
+        ),
+        (
+            windowed("at = ['typology']"),
+            "2:6 never-looked-up: `typology` has a value on label: no transaction",
+        ),
+        (
+            windowed("field = 'label'\nagg = 'last'"),
+            "2:9 never-counted: `label` has a value on label, and what is counted is claim",
+        ),
+        (
+            windowed("where = \"amount_fen > 1 && label == 'fraud'\""),
+            "2:28 never-true: this is never true on claim (declare a feature over labels: ",
+        ),
+        (
+            windowed("where = \"payee_id == 'x'\"\nover = ['refund', 'topup']"),
+            "2:10 never-true: this is never true on refund, topup (`payee_id` has a value on claim, \
+             transfer)",
+        ),
+        (
+            "[t.x]\nexpr = \"label == 'fraud'\"\n[t.y]\nexpr = 't.x && amount_fen > 1'\n"
+                .to_owned(),
+            "2:9 never-a-value: `t.x` has a value on no transaction (declare a feature over labels: ",
+        ),
+    ];
+    for (text, wanted) in rows {
+        // What reads it has no mistake of its own.
+        let reads = rule(&["when = \"(t.x ?? t.x) == t.x\""]);
+        let found = said(&[("features.toml", &text), ("funds/x.toml", &reads)]);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        assert!(found[0].starts_with(wanted), "{text}: {found:#?}");
+    }
+    for text in [
+        windowed("over = ['label']\nkey = ['subject_id']\nat = ['account_id']"),
+        windowed("over = ['label']\nkey = ['counterparty_id']\nwhere = \"label == 'fraud'\""),
+        windowed("over = ['claim', 'label']\nwhere = \"(label ?? 'honest') == 'fraud'\""),
+        windowed("over = ['claim', 'refund']\nkey = ['payee_id']"),
+        "[t.x]\nexpr = \"(label ?? 'honest') == 'fraud'\"\n".to_owned(),
+    ] {
+        loaded(&[("features.toml", &text)]);
+    }
+}
+
+/// A rule that no transaction can meet that it looks at would run, and never hit.
+#[test]
+fn a_condition_that_no_looked_at_kind_can_meet_is_a_mistake() {
+    let on = |on: &str, when: &str| [format!("on = {on}"), format!("when = \"{when}\"")];
+    let features = format!("{FEATURES}[t.big]\nexpr = 'funds.payee.fan_in_24h > 5'\n");
+    let files = |lines: &[String; 2]| {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        vec![
+            ("conditions.toml", "paid = \"payee_id != 'x'\"".to_owned()),
+            ("features.toml", features.clone()),
+            ("funds/x.toml", rule(&lines)),
+        ]
+    };
+    let sends = "never-true: this is never true on send";
+    let rows = [
+        ("amount_fen > 1 && kind == 'claim'", "4:27", "(`kind` is send here)"),
+        ("kind in ['claim', 'transfer']", "4:9", "(`kind` is send here)"),
+        ("payee_id == 'x'", "4:9", "(`payee_id` has a value on claim, transfer)"),
+        ("amount_fen > 1 && paid", "4:27", "(`payee_id` has a value on claim, transfer)"),
+        ("payee.verified", "4:9", "(`payee.verified` has a value on claim, transfer)"),
+        ("t.big && amount_fen > 1", "4:9", "(`t.big` has a value on claim, transfer)"),
+        (
+            "funds.payee.groups_24h > 5",
+            "4:9",
+            "(`funds.payee.groups_24h` has a value on claim, transfer)",
+        ),
+        ("payer.label == 'fraud'", "4:9", "(`payer.label` never has a value)"),
+    ];
+    for (when, place, hint) in rows {
+        let files = files(&on("['send']", when));
+        let files: Vec<(&str, &str)> = files.iter().map(|(at, text)| (*at, &**text)).collect();
+        assert_eq!(said(&files), [format!("{place} {sends} {hint}")], "{when}");
+    }
+    for (kinds, when) in [
+        ("['send', 'claim']", "payee_id == 'x'"),
+        ("['send', 'withdraw']", "kind == 'send' || t.big"),
+        ("['send']", "(funds.payee.groups_24h ?? 0) > 5 || !has(payee_id)"),
+        ("['send']", "payer_id == 'x'"),
+    ] {
+        let files = files(&on(kinds, when));
+        let files: Vec<(&str, &str)> = files.iter().map(|(at, text)| (*at, &**text)).collect();
+        loaded(&files);
     }
 }
