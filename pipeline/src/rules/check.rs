@@ -174,6 +174,7 @@ impl<'c> Checker<'c> {
         let reason_zh = self.reason(file, file.reason_zh.as_ref(), &params, &recording);
         let rollout = self.rollout(file);
         let pins = file.tests.iter().map(|test| self.pins(file, test)).collect();
+        self.check_expectations(file);
         let (program, reason) = (program?, reason?);
         if let Some((text, _)) = &file.when {
             self.check_condition(&file.path, text, &program);

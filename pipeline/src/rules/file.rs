@@ -266,24 +266,28 @@ fn kinds(reader: &mut Reader<'_>, table: &DeTable<'_>) -> KindSet {
         );
         reader.fail("empty", node.span(), message, None);
     }
-    let all: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+    let choices: Vec<(&str, Kind)> =
+        KindSet::TRANSACTIONS.iter().map(|kind| (kind.name(), kind)).collect();
     let mut kinds = Vec::new();
     for name in &names {
-        let Some(kind) = reader.choice("on", name, &all) else { continue };
-        if !kind.is_transaction() {
-            let message = Message::new(
-                format!("`{}` is not a transaction, so nothing is decided on it", kind.name()),
-                format!("`{}` 不是交易,不会对它作出决策", kind.name()),
-            );
-            let hint = Message::new(
-                "transactions are send, claim, transfer and withdraw; features can look at others",
-                "交易是 send、claim、transfer 和 withdraw;其他事件可用于特征",
-            );
-            reader.fail("not-a-transaction", name.span(), message, Some(hint));
+        match Kind::parse(name.get_ref()).filter(|kind| !kind.is_transaction()) {
+            Some(kind) => not_a_transaction(reader, kind, name),
+            None => kinds.extend(reader.choice("on", name, &choices)),
         }
-        kinds.push(kind);
     }
     kinds.into_iter().collect()
+}
+
+fn not_a_transaction(reader: &mut Reader<'_>, kind: Kind, name: &Text) {
+    let message = Message::new(
+        format!("`{}` is not a transaction, so nothing is decided on it", kind.name()),
+        format!("`{}` 不是交易,不会对它作出决策", kind.name()),
+    );
+    let hint = Message::new(
+        "transactions are send, claim, transfer and withdraw; features can look at others",
+        "交易是 send、claim、transfer 和 withdraw;其他事件可用于特征",
+    );
+    reader.fail("not-a-transaction", name.span(), message, Some(hint));
 }
 
 fn expression(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<(Text, Ast)> {

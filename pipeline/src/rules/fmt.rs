@@ -1,10 +1,11 @@
-//! `rules fmt`: one order of keys and one spelling of expressions; comments stay where they are.
+//! `rules fmt`: one order of keys, one spacing and one spelling of expressions; comments stay with what
+//! they stand at, and those at the head of a rule at its head.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, Key, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Key, RawString, Table, TableLike, Value};
 
 use super::file::RULE_KEYS;
 use super::files::DIMENSIONS;
@@ -43,38 +44,106 @@ pub fn format(path: &Path, text: &str) -> Option<String> {
     let (schema, text) = text.split_at(schema.map_or(0, str::len));
     let mut document: DocumentMut = text.parse().ok()?;
     match path.to_str()? {
-        "policy.toml" => {}
+        // Its comments stand in a column of their own.
+        "policy.toml" => return Some(ended(format!("{schema}{document}"))),
         "conditions.toml" => spell_all(&mut document),
         "features.toml" => order_features(document.as_table_mut()),
         _ => order_rule(&mut document),
     }
-    let mut out = format!("{schema}{document}");
-    // One newline at the end, whatever the editor left.
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    Some(out)
+    space(document.as_table_mut());
+    Some(ended(format!("{schema}{document}")))
+}
+
+/// One newline at the end, whatever the editor left.
+fn ended(mut text: String) -> String {
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
 }
 
 fn order_rule(document: &mut DocumentMut) {
     let root = document.as_table_mut();
+    let head = take_head(root);
     root.sort_values_by(|a, _, b, _| by_place(RULE_KEYS, a, b));
+    put_head(root, &head);
     spell(root);
     if let Some(tests) = root.get_mut("test").and_then(Item::as_array_of_tables_mut) {
         for test in tests.iter_mut() {
             test.sort_values_by(|a, _, b, _| by_place(TEST_KEYS, a, b));
+            // Values that are spread over lines would leave their blanks and comments behind.
             if let Some(Value::InlineTable(expect)) =
                 test.get_mut("expect").and_then(Item::as_value_mut)
+                && !expect.to_string().trim().contains('\n')
             {
-                // Moving values of an inline table would leave its blanks behind, so only those
-                // out of order are touched.
-                let places: Vec<usize> =
-                    expect.iter().map(|(key, _)| place(EXPECT_KEYS, key)).collect();
-                if !places.is_sorted() {
-                    expect.sort_values_by(|a, _, b, _| by_place(EXPECT_KEYS, a, b));
-                    expect.fmt();
-                }
+                expect.sort_values_by(|a, _, b, _| by_place(EXPECT_KEYS, a, b));
             }
         }
+    }
+}
+
+/// Takes off the first key the comments that are the file's: those before a blank line, or all.
+fn take_head(root: &mut Table) -> String {
+    let Some((mut key, Item::Value(_))) = root.iter_mut().next() else { return String::new() };
+    let prefix = text(key.leaf_decor().prefix());
+    let end = prefix.rfind("\n\n").map_or(prefix.len(), |at| at + 2);
+    let (head, own) = prefix.split_at(end);
+    if !head.contains('#') {
+        return String::new();
+    }
+    key.leaf_decor_mut().set_prefix(own);
+    head.to_owned()
+}
+
+fn put_head(root: &mut Table, head: &str) {
+    let Some((mut key, _)) = root.iter_mut().next() else { return };
+    let own = text(key.leaf_decor().prefix());
+    key.leaf_decor_mut().set_prefix(format!("{head}{own}"));
+}
+
+fn text(raw: Option<&RawString>) -> String {
+    raw.and_then(RawString::as_str).unwrap_or("").to_owned()
+}
+
+/// One blank on each side of `=`, and between the items of what stands on one line.
+fn space(table: &mut Table) {
+    for (mut key, item) in table.iter_mut() {
+        match item {
+            Item::Value(value) => {
+                let before = text(key.leaf_decor().prefix());
+                if !before.contains('#') {
+                    key.leaf_decor_mut().set_prefix("\n".repeat(before.matches('\n').count()));
+                }
+                key.leaf_decor_mut().set_suffix(" ");
+                space_value(value);
+                let after = text(value.decor().suffix());
+                let comment = after.find('#').map_or("", |at| if at == 0 { " " } else { "" });
+                let after = if after.contains('#') { after.trim_end() } else { "" };
+                *value.decor_mut() = toml_edit::Decor::new(" ", format!("{comment}{after}"));
+            }
+            Item::Table(inner) => space(inner),
+            Item::ArrayOfTables(tables) => tables.iter_mut().for_each(space),
+            Item::None => {}
+        }
+    }
+}
+
+/// What an author spread over lines stays so.
+fn space_value(value: &mut Value) {
+    let spread = value.to_string().trim().contains('\n');
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(space_value);
+            if !spread {
+                items.fmt();
+            }
+        }
+        Value::InlineTable(items) => {
+            items.iter_mut().for_each(|(_, item)| space_value(item));
+            if !spread {
+                items.fmt();
+            }
+        }
+        _ => {}
     }
 }
 
@@ -157,11 +226,82 @@ given = [
             assert!(formatted.contains(comment), "{comment}\n{formatted}");
         }
         assert!(formatted.contains("when = \"a >= 1 && b < 2\"\n"), "{formatted}");
+        assert!(formatted.starts_with("# the file's own words\ntitle"), "{formatted}");
         let place = |text: &str| formatted.find(text).unwrap();
         assert!(place("title") < place("status") && place("status") < place("when"));
         assert!(place("name = ") < place("given") && place("given") < place("expect"));
         assert!(formatted.contains("{ event = \"last\", hit = true }"), "{formatted}");
         assert_eq!(format(Path::new("funds/x.toml"), &formatted).unwrap(), formatted);
+    }
+
+    #[test]
+    fn blanks_are_one_and_what_is_spread_over_lines_stays_so() {
+        let text = "\
+title='T'
+status=\"live\"# since June
+  on = [\"send\",   \"claim\" ,]
+when=\"true\"
+score=   300   
+reason = \"r\"
+tags = [
+  \"a\",   # one
+  \"b\",
+]
+
+[params]
+min   =\"5 yuan\"   # and no more
+by.\"group.type\".family = {min=\"6 yuan\" }
+
+[[test]]
+name=\"n\"
+given=[\"0s claim - u1 amount=1\",\"1s claim - u1 amount=1\"]
+expect=[{event=1,hit=false},{ event = 2,hit =   true}]
+";
+        let wanted = "\
+title = 'T'
+status = \"live\" # since June
+on = [\"send\", \"claim\"]
+when = \"true\"
+score = 300
+reason = \"r\"
+tags = [
+  \"a\",   # one
+  \"b\",
+]
+
+[params]
+min = \"5 yuan\"   # and no more
+by.\"group.type\".family = { min = \"6 yuan\" }
+
+[[test]]
+name = \"n\"
+given = [\"0s claim - u1 amount=1\", \"1s claim - u1 amount=1\"]
+expect = [{ event = 1, hit = false }, { event = 2, hit = true }]
+";
+        assert_eq!(format(Path::new("funds/x.toml"), text).unwrap(), wanted);
+        assert_eq!(format(Path::new("funds/x.toml"), wanted).unwrap(), wanted);
+    }
+
+    #[test]
+    fn the_comment_at_the_head_stays_there() {
+        let rows = [
+            (
+                "# of the file\nstatus = \"live\"\ntitle = \"T\"\n",
+                "# of the file\ntitle = \"T\"\nstatus = \"live\"\n",
+            ),
+            (
+                "# of the file\n\n# of the status\nstatus = \"live\"\n# of the title\ntitle = \"T\"\n",
+                "# of the file\n\n# of the title\ntitle = \"T\"\n# of the status\nstatus = \"live\"\n",
+            ),
+            (
+                "#:schema ../rule.schema.json\n# of the file\n\nstatus = \"live\"\ntitle = \"T\"\n",
+                "#:schema ../rule.schema.json\n# of the file\n\ntitle = \"T\"\nstatus = \"live\"\n",
+            ),
+        ];
+        for (text, wanted) in rows {
+            assert_eq!(format(Path::new("funds/x.toml"), text).unwrap(), wanted);
+            assert_eq!(format(Path::new("funds/x.toml"), wanted).unwrap(), wanted);
+        }
     }
 
     #[test]

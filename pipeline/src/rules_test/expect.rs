@@ -14,7 +14,7 @@ use crate::rules::timeline::Expectation;
 pub struct Observed {
     /// Whether it hit.
     pub hit: bool,
-    /// Whether its condition had a value; a rule that does not look at the kind is no question.
+    /// Whether its condition had a value.
     pub evaluable: bool,
     /// The score to which it led.
     pub score: i64,
@@ -29,21 +29,15 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// What `rule` does on a row of values, if it looks at the kind of event at all.
-    pub fn new(rule: &Rule, looked_at: bool, row: &[Value<'_>], bands: &Bands) -> Observed {
+    /// What `rule` does on a row of values, of an event of a kind that it looks at.
+    pub fn new(rule: &Rule, row: &[Value<'_>], bands: &Bands) -> Observed {
         let (used, why) = (used(rule, row), why(rule, row));
-        Observed { used, why, ..Observed::with(&rule.program, rule, looked_at, row, bands) }
+        Observed { used, why, ..Observed::with(&rule.program, rule, row, bands) }
     }
 
     /// The same with another condition, and without the values that it saw.
-    pub fn with(
-        program: &Program,
-        rule: &Rule,
-        looked_at: bool,
-        row: &[Value<'_>],
-        bands: &Bands,
-    ) -> Observed {
-        let result = if looked_at { program.test(row) } else { Ok(false) };
+    pub fn with(program: &Program, rule: &Rule, row: &[Value<'_>], bands: &Bands) -> Observed {
+        let result = program.test(row);
         let hit = result == Ok(true);
         let (score, decision) = rule.alone(hit, bands);
         Observed {
@@ -51,7 +45,7 @@ impl Observed {
             evaluable: result.is_ok(),
             score,
             decision,
-            shortfall: program.shortfall(row).filter(|_| looked_at && !hit),
+            shortfall: program.shortfall(row).filter(|_| !hit),
             used: String::new(),
             why: None,
         }

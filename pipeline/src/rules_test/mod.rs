@@ -57,9 +57,8 @@ struct Runner {
 /// The values that a rule sees on the event of one expectation; none where it got no decision.
 type Seen = Option<Row>;
 
-/// The values of an event by slot, and whether the rule looks at its kind at all.
+/// The values of an event by slot.
 struct Row {
-    looked_at: bool,
     values: Vec<Option<Constant>>,
 }
 
@@ -132,9 +131,8 @@ impl Bench {
                 for (expected, seen) in test.expect.iter().zip(seen) {
                     hits |= expected.hit;
                     misses |= !expected.hit && expected.evaluable != Some(false);
-                    let observed = seen
-                        .as_ref()
-                        .map(|row| Observed::new(rule, row.looked_at, &row.values(), bands));
+                    let observed =
+                        seen.as_ref().map(|row| Observed::new(rule, &row.values(), bands));
                     wrong.extend(expect::difference(expected, observed.as_ref()));
                 }
                 report.tested.push(Tested {
@@ -160,7 +158,7 @@ impl Runner {
         let tests = rule.file.tests.iter().zip(&rule.pins);
         let watch = |(test, pins): (&Test, &Vec<Pin>)| {
             let parts = self.decide(test)?;
-            let see = |expected: &Expectation| self.see(rule, test, pins, expected.row, &parts);
+            let see = |expected: &Expectation| self.see(test, pins, expected.row, &parts);
             Ok(test.expect.iter().map(see).collect())
         };
         tests.map(watch).collect()
@@ -183,7 +181,7 @@ impl Runner {
     }
 
     /// What the rule sees on one event of a timeline; nothing where the event was not decided on.
-    fn see(&self, rule: &Rule, test: &Test, pins: &[Pin], event: usize, parts: &[Scored]) -> Seen {
+    fn see(&self, test: &Test, pins: &[Pin], event: usize, parts: &[Scored]) -> Seen {
         let id = test.chunk.str(EVENT_ID, event);
         for part in parts {
             for (at, row) in part.batch.rows.iter().enumerate() {
@@ -198,8 +196,7 @@ impl Runner {
                         *place = Some(pin.value.clone());
                     }
                 }
-                let looked_at = rule.file.on.contains(chunk.kind(*row as usize));
-                return Some(Row { looked_at, values });
+                return Some(Row { values });
             }
         }
         None

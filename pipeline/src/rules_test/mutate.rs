@@ -100,9 +100,8 @@ impl Bench {
         let bands = &self.rules().policy.bands;
         let expected = rule.file.tests.iter().flat_map(|test| &test.expect);
         expected.zip(tests.iter().flatten()).any(|(expected, seen)| {
-            let observed = seen
-                .as_ref()
-                .map(|row| Observed::with(program, rule, row.looked_at, &row.values(), bands));
+            let observed =
+                seen.as_ref().map(|row| Observed::with(program, rule, &row.values(), bands));
             expect::difference(expected, observed.as_ref()).is_some()
         })
     }

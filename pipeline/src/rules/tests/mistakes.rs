@@ -51,8 +51,7 @@ fn each_mistake_of_a_rule_is_named_with_its_place() {
         (
             &["on = [\"claim\", \"clam\"]"],
             "3:16 unknown-value: `on` is `clam`, not one of send, \
-          claim, refund, transfer, topup, withdraw, message, join, login, account, group, label \
-          (did you mean `claim`?)",
+          claim, transfer, withdraw (did you mean `claim`?)",
         ),
         (&["on = []"], "3:6 empty: `on` is empty, so the rule looks at nothing"),
         (
@@ -212,6 +211,12 @@ fn each_mistake_of_a_timeline_is_named_with_its_place() {
             "given = [\"0s claim g1 u1 amount=1\"]\nexpect = { event = 1, hti = true }",
             "10:10 missing-key: `hit` is missing\n10:23 unknown-key: unknown key `hti` (did you mean \
           `hit`?)",
+        ),
+        (
+            "given = [\"0s claim g1 u1 amount=1\", \"1s send g1 u1 amount=1 as=b\"]\n\
+          expect = [{ event = 1, hit = true }, { event = \"b\", hit = false }]",
+            "10:38 kind-not-looked-at: `b` is a send, and the rule looks at claim only (expect \
+          something of an event that it looks at, or add the kind to `on`)",
         ),
     ];
     for (test, wanted) in rows {
