@@ -120,6 +120,12 @@ pub fn run(
     let pseudonyms = request.pseudonyms.as_deref();
     let read = |path| Labels::read(path, pseudonyms);
     let labels = request.labels.as_deref().map(read).transpose()?;
+    if let (Some(labels), Some(path)) = (&labels, &request.labels) {
+        let warnings = labels.warnings(path);
+        if !warnings.is_empty() {
+            progress.warn(&warnings);
+        }
+    }
     let read = Read::of(request, progress)?;
     let Read { events, timetable, models, hashes, mut stopwatch, .. } = read;
     let Read { rejects, files, times, .. } = read;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Shown, environment, opened, print};
-use crate::diagnostic::{Failure, Message, Sources, unreadable, unwritable};
+use crate::diagnostic::{Failure, Message, Sources, render, to_stderr, unreadable, unwritable};
 use crate::finished::FinishedRun;
 use crate::judge::Labels;
 use crate::report::{self, Screen};
@@ -62,6 +62,10 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
     let (config, config_file, config_text) = config(arguments.config.as_deref())?;
     let run = opened(&arguments.run, shown)?;
     let (labels, labels_hash) = labels((&run, arguments.labels.as_deref()), &config)?;
+    if let Some(path) = &arguments.labels {
+        let warnings = labels.warnings(path);
+        to_stderr(&render(&warnings, &Sources::default(), shown.lang, shown.color));
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
         run: &run,

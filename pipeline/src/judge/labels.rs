@@ -1,8 +1,9 @@
 //! The labels file: what was found true of events, accounts and groups.
 //!
 //! Columns `subject_kind, subject_id, label` and, where known, `typology, role, known_at,
-//! detectable_from`; other columns are left alone. [`super::read`] knows the formats.
+//! detectable_from`; other columns are left alone, and one that is nearly one of these is told of. [`super::read`] knows the formats.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::ids::{self, Ids};
@@ -68,6 +69,8 @@ pub(super) struct LabelSet {
 pub struct Labels {
     pub(super) sets: [LabelSet; 3],
     pub(super) repeated: u64,
+    /// The columns that the file has, read or not.
+    pub(super) columns: BTreeSet<String>,
     typologies: Names,
     roles: Names,
 }
@@ -164,6 +167,13 @@ impl<'p> LabelsBuilder<'p> {
     /// For labels whose ids are replaced as those of events are.
     pub fn with_pseudonyms(pseudonyms: Option<&'p Pseudonyms>) -> Self {
         LabelsBuilder { pseudonyms, ..LabelsBuilder::default() }
+    }
+
+    /// Notes a column that the file has.
+    pub(super) fn name_column(&mut self, name: &str) {
+        if !self.labels.columns.contains(name) {
+            self.labels.columns.insert(name.to_owned());
+        }
     }
 
     /// Checks and adds one row: the values of [`COLUMNS`], in that order.

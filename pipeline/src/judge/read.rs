@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::labels::{BadLabel, COLUMNS, COLUMNS_REQUIRED, Labels, LabelsBuilder};
 use crate::csv_cells::{self, Line};
-use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
+use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources, did_you_mean_hint};
 use crate::event::{Pseudonyms, Raw};
 use crate::parquet_file::{self, Batches};
 use crate::source::{Compression, Format, format_of, unknown_extension};
@@ -39,6 +39,21 @@ impl Labels {
         let is_csv = format == Format::Csv;
         let parsed = if is_csv { parse_csv(&bytes, builder) } else { parse_json(&bytes, builder) };
         parsed.map_err(|bad| failure(path, bad, Some(&String::from_utf8_lossy(&bytes))))
+    }
+
+    /// That columns of the file at `path`, which these are, are left alone and have nearly the name of
+    /// one that would be read and is not there.
+    pub fn warnings(&self, path: &Path) -> Vec<Diagnostic> {
+        let absent = || COLUMNS.into_iter().filter(|column| !self.columns.contains(*column));
+        let warning = |name: &String| {
+            let hint = did_you_mean_hint(name, absent())?;
+            let message =
+                Message::new(format!("column `{name}` is ignored"), format!("列 `{name}` 被忽略"));
+            let warning = Diagnostic::error("ignored-column", path, None, message);
+            Some(Diagnostic { severity: Severity::Warning, hint: Some(hint), ..warning })
+        };
+        let unread = self.columns.iter().filter(|name| !COLUMNS.contains(&name.as_str()));
+        unread.filter_map(warning).collect()
     }
 }
 
@@ -122,6 +137,7 @@ fn parse_csv(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Vec
     let header_cells = header.cells.map_err(bad)?;
     let names: Vec<&str> = header_cells.iter().map(Cow::as_ref).collect();
     let places = find_columns(&names)?;
+    names.iter().for_each(|name| builder.name_column(name));
     for Line { number, span, cells } in rows {
         let cells = match cells {
             Ok(cells) if cells.len() == names.len() => cells,
@@ -156,6 +172,7 @@ fn parse_json(bytes: &[u8], mut builder: LabelsBuilder<'_>) -> Result<Labels, Ve
         let number = index as u64 + 1;
         match serde_json::from_slice::<serde_json::Map<String, Value>>(line) {
             Ok(object) => {
+                object.keys().for_each(|name| builder.name_column(name));
                 let row = COLUMNS.map(|column| object.get(column).map_or(Raw::Null, raw));
                 builder.push(row, number, Some(span));
             }
@@ -202,6 +219,7 @@ fn push_batch(
 ) -> Result<(), Vec<BadLabel>> {
     let schema = batch.schema();
     let header: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    header.iter().for_each(|name| builder.name_column(name));
     let columns: Vec<Option<ParquetColumn>> = find_columns(&header)?
         .iter()
         .zip(COLUMNS)

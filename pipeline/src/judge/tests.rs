@@ -369,6 +369,35 @@ fn parquet_reads_strings_and_timestamps() {
     assert!(labels.get(Subject::Group, "g1").is_some());
 }
 
+/// A column with nearly the name of one that is read is told of; any other, and one beside that which
+/// it resembles, are left alone.
+#[test]
+fn a_misspelt_column_is_told_of() {
+    let told = |columns: &str| {
+        let rows = "event,e1,fraud,2024-02-10T00:00:00+08:00,x\n";
+        let csv = format!("subject_kind,subject_id,label,{columns}\n{rows}");
+        let json = format!(
+            "{{\"subject_kind\":\"event\",\"subject_id\":\"e1\",\"label\":\"fraud\",{}}}\n",
+            columns.split(',').map(|name| format!("\"{name}\":null")).collect::<Vec<_>>().join(",")
+        );
+        let [csv, json] = [("l.csv", csv), ("l.jsonl", json)].map(|(name, text)| {
+            let (_dir, path) = file(name, text.as_bytes());
+            let labels = Labels::read(&path, None).unwrap_or_else(|_| panic!("{name} is good"));
+            let told = labels.warnings(&path).into_iter();
+            told.map(|one| {
+                format!("{} {}", one.message.en, one.hint.map_or_else(String::new, |hint| hint.en))
+            })
+            .collect::<Vec<_>>()
+        });
+        assert_eq!(csv, json, "{columns}");
+        csv
+    };
+    let wanted = "column `detectible_from` is ignored did you mean `detectable_from`?";
+    assert_eq!(told("detectible_from,note"), [wanted]);
+    assert!(told("detectable_from,detectible_from").is_empty());
+    assert!(told("known_at,remark").is_empty());
+}
+
 #[test]
 fn every_bad_row_is_named() {
     let head = "subject_kind,subject_id,label,known_at\n";
