@@ -3,7 +3,7 @@
 use memchr::{memchr_iter, memchr2};
 
 use super::sink::{Row, Sink};
-use super::split::record_end;
+use super::split::{Quotes, record_end};
 use super::{malformed, not_utf8, too_long};
 use crate::csv_cells::{Cells, Slip};
 use crate::event::{RECORD_BYTES_MAX, Raw, Refusal};
@@ -13,10 +13,13 @@ pub(super) type Names = Vec<String>;
 
 /// The first record of `bytes` as column names, and where the next record starts; none if all
 /// lines are blank.
-pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
+pub(super) fn header(bytes: &[u8], quotes: &Quotes) -> Result<Option<(Names, usize)>, Refusal> {
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {
+        if quotes.stray_at(at).is_some() {
+            return Err(malformed(Slip::Unclosed.message().en));
+        }
         let (next, _) = next_record(bytes, at);
         let record = without_line_end(&bytes[at..next]);
         at = next;
@@ -24,7 +27,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
             continue;
         }
         let record = std::str::from_utf8(record).map_err(|_| not_utf8())?;
-        cells.read(record).map_err(slipped)?;
+        cells.read(record).map_err(|slip| malformed(slip.message().en))?;
         let names = (0..cells.len()).map(|column| cells.get(record, column).to_owned()).collect();
         return Ok(Some((names, at)));
     }
@@ -32,11 +35,28 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Names, usize)>, Refusal> {
 }
 
 /// Decodes a block of whole records of `width` cells each, the first of which starts on `line`.
-pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<'_>) {
+pub(super) fn decode(
+    bytes: &[u8],
+    mut line: u64,
+    quotes: &Quotes,
+    width: usize,
+    sink: &mut Sink<'_>,
+) {
+    if let Quotes::OpenSince(opened) = quotes {
+        return refuse_lines(bytes, line, *opened, sink);
+    }
     let text = simdutf8::basic::from_utf8(bytes).ok();
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {
+        if let Some(stray) = quotes.stray_at(at) {
+            let whole = &bytes[stray.record.clone()];
+            let before = newlines(&bytes[at..stray.quote]);
+            sink.refuse(line, unclosed(line, before), without_line_end(whole));
+            line += newlines(whole);
+            at = stray.record.end;
+            continue;
+        }
         let (next, quoted) = next_record(bytes, at);
         let whole = &bytes[at..next];
         let record = without_line_end(whole);
@@ -50,9 +70,33 @@ pub(super) fn decode(bytes: &[u8], mut line: u64, width: usize, sink: &mut Sink<
                 Err(refusal) => sink.refuse(line, refusal, record),
             }
         }
-        line += if quoted { memchr_iter(b'\n', whole).count() as u64 } else { 1 };
+        line += if quoted { newlines(whole) } else { 1 };
         at = next;
     }
+}
+
+/// Refuses each line after a quote that is never closed.
+fn refuse_lines(bytes: &[u8], line: u64, opened: u64, sink: &mut Sink<'_>) {
+    for (line, text) in (line..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let record = text.strip_suffix(b"\r").unwrap_or(text);
+        if record.is_empty() {
+            continue;
+        }
+        let refusal = if text.len() > RECORD_BYTES_MAX {
+            too_long()
+        } else {
+            malformed(format!("it stands after a quote on line {opened} that is never closed"))
+        };
+        sink.refuse(line, refusal, record);
+    }
+}
+
+/// That a quote in the record on `line` is never closed, so many lines further on.
+fn unclosed(line: u64, lines: u64) -> Refusal {
+    if lines == 0 {
+        return malformed(Slip::Unclosed.message().en);
+    }
+    malformed(format!("a quote is opened on line {} and never closed", line + lines))
 }
 
 /// The record as text, which is known where all of the block is text.
@@ -71,7 +115,7 @@ fn check<'r>(
         Some(text) => text,
         None => std::str::from_utf8(record).map_err(|_| not_utf8())?,
     };
-    cells.read(text).map_err(slipped)?;
+    cells.read(text).map_err(|slip| malformed(slip.message().en))?;
     let found = cells.len();
     if found != width {
         return Err(malformed(format!("the record has {found} cells, the header {width}")));
@@ -79,18 +123,17 @@ fn check<'r>(
     Ok(text)
 }
 
-pub(super) fn slipped(slip: Slip) -> Refusal {
-    malformed(slip.message().en)
-}
-
 /// Where the record after the one at `at` starts, and whether there is a quote in the one at `at`.
 fn next_record(bytes: &[u8], at: usize) -> (usize, bool) {
     match memchr2(b'"', b'\n', &bytes[at..]) {
         None => (bytes.len(), false),
         Some(found) if bytes[at + found] == b'\n' => (at + found + 1, false),
-        // The splitter has left nothing in the block but whole records.
-        Some(_) => (record_end(bytes, at, true).unwrap_or(bytes.len()), true),
+        Some(_) => (record_end(bytes, at), true),
     }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 fn without_line_end(whole: &[u8]) -> &[u8] {

@@ -15,7 +15,7 @@ use super::mapping::{Bound, ColumnKind};
 use super::parquet::ParquetFile;
 use super::reject::Reject;
 use super::sink::{Block, Sink, Target};
-use super::split::{Framing, Piece, Splitter};
+use super::split::{Framing, Piece, Quotes, Splitter};
 use super::{Input, columns, csv, empty, failure, finding, json, parquet};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{Refusal, Schema};
@@ -61,7 +61,7 @@ impl Shape {
 /// Something to be decoded, on any thread.
 pub(super) enum Step {
     /// Whole records of a text file.
-    Text { source: Arc<Source>, bytes: Vec<u8>, line: u64, disk_bytes: u64 },
+    Text { source: Arc<Source>, bytes: Vec<u8>, line: u64, quotes: Quotes, disk_bytes: u64 },
     /// A record that is refused as it stands.
     Refused { reject: Reject, disk_bytes: u64 },
     /// Rows of a Parquet file.
@@ -88,12 +88,12 @@ pub(super) enum Decoded {
 impl Step {
     pub(super) fn decode(self, schema: &Arc<Schema>) -> Result<Decoded, Failure> {
         match self {
-            Step::Text { source, bytes, line, disk_bytes } => {
+            Step::Text { source, bytes, line, quotes, disk_bytes } => {
                 let lines = memchr_iter(b'\n', &bytes).count();
                 let mut sink = Sink::new(source.index, schema, &source.target, lines);
                 let (seen, offsets) = match &source.shape {
                     Shape::Csv { names } => {
-                        csv::decode(&bytes, line, names.len(), &mut sink);
+                        csv::decode(&bytes, line, &quotes, names.len(), &mut sink);
                         (None, None)
                     }
                     Shape::JsonLines { keys } => {
@@ -419,10 +419,10 @@ impl<'a> Feed<'a> {
             Shape::Frames { .. } => Framing::Frames,
         };
         let path = &source.input.path;
-        let text =
-            Text::open(path, source.compression).map_err(|error| unreadable(path, &error))?;
+        let splitter = splitter(path, source.compression, framing, self.block_bytes)
+            .map_err(|error| unreadable(path, &error))?;
         self.open = Some(Open::Text {
-            splitter: Box::new(Splitter::new(text, framing, self.block_bytes)),
+            splitter: Box::new(splitter),
             disk_bytes: 0,
             header_due: framing == Framing::Csv,
         });
@@ -517,7 +517,7 @@ fn text_step(
     disk_bytes: u64,
     header_due: &mut bool,
 ) -> Result<Option<Step>, Failure> {
-    let (mut bytes, mut line) = match piece {
+    let (mut bytes, mut line, mut quotes) = match piece {
         Piece::Refused { line, .. } if matches!(source.shape, Shape::Frames { .. }) => {
             return Err(frames::too_long(&source.input.path, line));
         }
@@ -525,11 +525,11 @@ fn text_step(
             let reject = Reject::new(source.index, line, refusal, &raw);
             return Ok(Some(Step::Refused { reject, disk_bytes }));
         }
-        Piece::Block { bytes, line } => (bytes, line),
+        Piece::Block { bytes, line, quotes } => (bytes, line, quotes),
     };
     if *header_due {
         let path = &source.input.path;
-        let header = csv::header(&bytes).map_err(|refusal| {
+        let header = csv::header(&bytes, &quotes).map_err(|refusal| {
             Failure::Input(vec![bad_header(path, &refusal)], Sources::default())
         })?;
         let Some((names, end)) = header else { return Ok(None) };
@@ -543,17 +543,27 @@ fn text_step(
         *header_due = false;
         line += memchr::memchr_iter(b'\n', &bytes[..end]).count() as u64;
         bytes.drain(..end);
+        quotes = quotes.after(end);
     }
-    Ok(Some(Step::Text { source, bytes, line, disk_bytes }))
+    Ok(Some(Step::Text { source, bytes, line, quotes, disk_bytes }))
+}
+
+fn splitter(
+    path: &Path,
+    compression: Compression,
+    framing: Framing,
+    block_bytes: usize,
+) -> io::Result<Splitter<Text>> {
+    let path = path.to_owned();
+    Splitter::new(move || Text::open(&path, compression), framing, block_bytes)
 }
 
 fn csv_header(path: &Path, compression: Compression) -> Result<csv::Names, Vec<Diagnostic>> {
     let io = |error: io::Error| vec![unreadable_finding(path, &error)];
-    let text = Text::open(path, compression).map_err(io)?;
-    let mut splitter = Splitter::new(text, Framing::Csv, HEADER_BYTES);
+    let mut splitter = splitter(path, compression, Framing::Csv, HEADER_BYTES).map_err(io)?;
     while let Some(piece) = splitter.next().map_err(io)? {
         let header = match piece {
-            Piece::Block { bytes, .. } => csv::header(&bytes),
+            Piece::Block { bytes, quotes, .. } => csv::header(&bytes, &quotes),
             Piece::Refused { refusal, .. } => Err(refusal),
         };
         match header {

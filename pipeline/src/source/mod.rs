@@ -5,6 +5,7 @@
 //! Files are cut into blocks of whole records, blocks are decoded in parallel, and what comes out
 //! stands in the order of the files whatever the size of the blocks and the number of threads.
 
+mod ahead;
 mod columns;
 mod csv;
 mod feed;

@@ -3,27 +3,29 @@
 //! What a record is never depends on the size of the blocks:
 //! - In CSV a record ends at the first newline outside quotes; a quote opens only at the start of
 //!   a cell. In JSON lines every newline ends a record.
-//! - A line longer than [`RECORD_BYTES_MAX`] is refused (`too_long`) and ends at its newline.
-//! - A quote that is not closed within [`RECORD_BYTES_MAX`] of its record's start, or by the end
-//!   of the file, or on another line and not at the end of a cell, is a slip of the pen: its line is
-//!   refused (`malformed`), and reading goes on at the next line, so that stray quotes swallow
-//!   nothing of what stands after or between them.
+//! - A record longer than [`RECORD_BYTES_MAX`] is refused (`too_long`), and reading goes on after
+//!   its end, however far that is: text inside a cell is never read as records. Where a quote is
+//!   not closed within the longest record, a second reading looks [`ahead`](super::ahead).
+//! - A quote whose closing quote is on another line and not at the end of a cell is a slip of the
+//!   pen: its record is refused (`malformed`) to the end of the line with that quote, and reading
+//!   goes on at the next line, so that stray quotes swallow nothing of what stands between them.
+//! - A quote that is never closed may be one of a file that was cut off in a cell. Nothing tells
+//!   the text of that cell from records: each line from there to the end is refused (`malformed`).
+//!
+//! The time is linear whatever the quotes are. Between a stray quote and the one that gives it away
+//! there are only pairs, which close at once, so that the next that can be stray comes after both.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
-use super::csv::slipped;
+use super::ahead::{Ahead, Lone};
 use super::log::frames::FRAME_BYTES_MAX;
 use super::reject::RAW_BYTES_MAX;
 use super::too_long;
-use crate::csv_cells::{Slip, closing_quote};
+use crate::csv_cells::closing_quote;
 use crate::event::{RECORD_BYTES_MAX, Refusal};
-
-/// After so many lines with a quote that is never closed, no cell runs over lines any more: each
-/// costs a look as far ahead as [`RECORD_BYTES_MAX`], and the time to read a hostile file has to
-/// stay linear in its size.
-const STRAY_QUOTES_MAX: u32 = 1000;
 
 /// What some editors begin a file with, the byte order mark of UTF-8.
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -53,57 +55,132 @@ impl Framing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     /// Whole records; the first starts on `line`.
-    Block { bytes: Vec<u8>, line: u64 },
+    Block { bytes: Vec<u8>, line: u64, quotes: Quotes },
     /// One record that is refused as it stands.
     Refused { line: u64, refusal: Refusal, raw: Vec<u8> },
+}
+
+/// What is wrong with the quotes of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// Each is closed but these, in order.
+    Stray(Vec<Stray>),
+    /// One before the block, on that line, is never closed.
+    OpenSince(u64),
+}
+
+impl Quotes {
+    /// The record with a stray quote that starts at `at` of the block, if there is one.
+    pub(super) fn stray_at(&self, at: usize) -> Option<&Stray> {
+        let Quotes::Stray(strays) = self else { return None };
+        let found = strays.binary_search_by_key(&at, |stray| stray.record.start);
+        found.ok().map(|found| &strays[found])
+    }
+
+    /// The same for a block without its first bytes, in which no record is stray.
+    pub(super) fn after(self, bytes: usize) -> Quotes {
+        match self {
+            Quotes::Stray(strays) => {
+                let moved = strays.into_iter().map(|Stray { record, quote }| Stray {
+                    record: record.start - bytes..record.end - bytes,
+                    quote: quote - bytes,
+                });
+                Quotes::Stray(moved.collect())
+            }
+            open => open,
+        }
+    }
+}
+
+/// A record with a quote that is never closed, or on another line and not at the end of a cell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stray {
+    /// Where it is in its block: to the end of the line with the quote.
+    pub(super) record: Range<usize>,
+    /// Where the quote is.
+    pub(super) quote: usize,
 }
 
 /// Cuts what `reader` yields into blocks of about `block_bytes`.
 pub(super) struct Splitter<R> {
     reader: R,
+    /// Opens the stream once more, from its start.
+    reopen: Box<dyn Fn() -> io::Result<R> + Send>,
+    ahead: Option<Ahead<R>>,
     framing: Framing,
     block_bytes: usize,
     buffer: Vec<u8>,
     /// Buffers of blocks that have been decoded. Fresh memory costs more than the reading: the
     /// kernel hands it out page by page and clears each.
     spare: Vec<Vec<u8>>,
+    /// Where in the stream the buffer starts.
+    offset: u64,
     /// The line on which the buffer starts.
     line: u64,
+    /// Whether the last byte that was dropped is a newline.
+    newline_dropped: bool,
     started: bool,
     ended: bool,
-    stray_quotes: u32,
+    /// The line of a quote that is never closed, once it has been passed.
+    open_since: Option<u64>,
 }
 
 /// Where the whole records at the front of a buffer end, and what stands there.
 #[derive(Debug, PartialEq, Eq)]
 struct Cut {
     end: usize,
+    strays: Vec<Stray>,
     then: Then,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+enum Then {
     /// A record of which more must be read before anything can be said, or nothing.
     More,
-    /// A line that is too long.
-    TooLong,
-    /// A record with a quote that is never closed.
-    Unclosed,
+    /// A record that is too long, outside quotes at that place.
+    TooLong(usize),
+    /// A record with a quote at `quote` that is not closed within the longest length; what closes
+    /// it is at `resume` or after it.
+    Open { quote: usize, resume: usize },
+    /// What stands after a quote at that place, which is the last stray one and never closed.
+    Never(usize),
+}
+
+/// How a record goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Scan {
+    /// It ends there, after its newline.
+    End(usize),
+    /// It is outside quotes at the end of what was looked at.
+    Outside,
+    /// As [`Then::Open`].
+    Open { quote: usize, resume: usize },
+    /// The quote there is closed on another line and not at the end of a cell.
+    Stray(usize),
 }
 
 impl<R: Read> Splitter<R> {
-    pub(super) fn new(reader: R, framing: Framing, block_bytes: usize) -> Self {
-        Splitter {
-            reader,
+    /// Cuts the stream that `open` opens; it may be opened twice.
+    pub(super) fn new(
+        open: impl Fn() -> io::Result<R> + Send + 'static,
+        framing: Framing,
+        block_bytes: usize,
+    ) -> io::Result<Self> {
+        Ok(Splitter {
+            reader: open()?,
+            reopen: Box::new(open),
+            ahead: None,
             framing,
             block_bytes: block_bytes.max(1),
             buffer: Vec::new(),
             spare: Vec::new(),
+            offset: 0,
             line: 1,
+            newline_dropped: false,
             started: false,
             ended: false,
-            stray_quotes: 0,
-        }
+            open_since: None,
+        })
     }
 
     /// The next piece; none at the end of the stream.
@@ -112,7 +189,7 @@ impl<R: Read> Splitter<R> {
             self.started = true;
             self.fill(BOM.len())?;
             if self.buffer.starts_with(BOM) {
-                self.buffer.drain(..BOM.len());
+                self.drop_front(BOM.len());
             }
         }
         let mut wanted = self.block_bytes;
@@ -123,14 +200,14 @@ impl<R: Read> Splitter<R> {
             }
             let cut = self.cut();
             if cut.end > 0 {
-                return Ok(Some(self.take_block(cut.end)));
+                return Ok(Some(self.take_block(cut)));
             }
             match cut.then {
-                Then::TooLong => return self.refuse_long_line().map(Some),
-                Then::Unclosed => return self.refuse_stray_quote().map(Some),
-                Then::More => {
-                    // At the end of the stream `cut` leaves nothing open, and before it a
-                    // record is decided within its longest length.
+                Then::TooLong(at) => return self.refuse_long_record(at).map(Some),
+                Then::Open { quote, resume } => return self.look_ahead(quote, resume).map(Some),
+                // At the end of the stream `cut` leaves nothing open, and before it a record is
+                // decided within its longest length.
+                Then::More | Then::Never(_) => {
                     let line_bytes_max = self.framing.line_bytes_max();
                     debug_assert!(!self.ended && self.buffer.len() <= line_bytes_max + 1);
                     wanted = (self.buffer.len() * 2).max(self.block_bytes);
@@ -167,67 +244,185 @@ impl<R: Read> Splitter<R> {
     }
 
     fn cut(&self) -> Cut {
-        match self.framing {
-            Framing::Csv => {
-                let by_line = self.stray_quotes >= STRAY_QUOTES_MAX;
-                cut_csv(&self.buffer, self.ended, by_line)
+        if self.by_quotes() {
+            return cut_csv(&self.buffer, self.ended);
+        }
+        cut_lines(&self.buffer, 0, self.ended, self.framing.line_bytes_max())
+    }
+
+    /// Whether a record may run over lines.
+    fn by_quotes(&self) -> bool {
+        self.framing == Framing::Csv && self.open_since.is_none()
+    }
+
+    fn take_block(&mut self, cut: Cut) -> Piece {
+        let mut rest = self.spare.pop().unwrap_or_default();
+        rest.clear();
+        rest.extend_from_slice(&self.buffer[cut.end..]);
+        self.buffer.truncate(cut.end);
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        let quotes = match self.open_since {
+            Some(line) => Quotes::OpenSince(line),
+            None => Quotes::Stray(cut.strays),
+        };
+        let line = self.line;
+        if let Then::Never(quote) = cut.then {
+            self.open_since = Some(line + newlines(&bytes[..quote]));
+        }
+        self.offset += bytes.len() as u64;
+        self.line += newlines(&bytes);
+        Piece::Block { bytes, line, quotes }
+    }
+
+    /// Decides on the record at the front of the buffer, of which a quote is open after its longest
+    /// length.
+    fn look_ahead(&mut self, quote: usize, resume: usize) -> io::Result<Piece> {
+        let found = self.closing_quote(quote, resume)?;
+        if let Some(Lone { at, ends_cell: true, .. }) = found {
+            let (line, raw) = self.front();
+            self.drop_to(at)?;
+            self.drop_record(1)?;
+            return Ok(self.too_long(line, raw));
+        }
+        let window = &self.buffer[quote..=RECORD_BYTES_MAX];
+        let Some(newline) = memchr(b'\n', window) else {
+            let (line, raw) = self.front();
+            self.drop_stray(quote, found.is_none())?;
+            return Ok(self.too_long(line, raw));
+        };
+        let end = quote + newline + 1;
+        let then = if found.is_none() { Then::Never(quote) } else { Then::More };
+        let strays = vec![Stray { record: 0..end, quote }];
+        Ok(self.take_block(Cut { end, strays, then }))
+    }
+
+    /// What closes the quote at `quote` of the buffer, if anything does, at `resume` or after it. On
+    /// the quote's own line whatever closes it ends the cell: the line is one record.
+    fn closing_quote(&mut self, quote: usize, resume: usize) -> io::Result<Option<Lone>> {
+        let ahead = match &mut self.ahead {
+            Some(ahead) => ahead,
+            None => self.ahead.insert(Ahead::new((self.reopen)()?)),
+        };
+        let found = ahead.lone_quote(self.offset + resume as u64)?;
+        let on_line = memchr(b'\n', &self.buffer[quote..resume]).is_none();
+        Ok(found.map(|lone| Lone { ends_cell: lone.ends_cell || on_line && !lone.newline, ..lone }))
+    }
+
+    /// Drops the record at the front of the buffer, which is outside quotes at `at`, in bounded
+    /// memory however long it is.
+    fn refuse_long_record(&mut self, at: usize) -> io::Result<Piece> {
+        let (line, raw) = self.front();
+        if self.by_quotes() {
+            // The byte before tells whether a quote opens a cell.
+            self.drop_front(at.saturating_sub(1));
+            self.drop_record(at.min(1))?;
+        } else {
+            self.drop_through_newline(at)?;
+        }
+        Ok(self.too_long(line, raw))
+    }
+
+    /// The line and the first bytes of a record that is too long.
+    fn front(&self) -> (u64, Vec<u8>) {
+        (self.line, self.buffer[..RAW_BYTES_MAX].to_vec())
+    }
+
+    /// A record that began on `line` and has been dropped.
+    fn too_long(&self, line: u64, raw: Vec<u8>) -> Piece {
+        let mut refusal = too_long();
+        let last = self.line - u64::from(self.newline_dropped);
+        if last > line {
+            refusal.detail += &format!("; it goes on to line {last}");
+        }
+        Piece::Refused { line, refusal, raw }
+    }
+
+    /// Drops what is left of a record that is outside quotes at `at` of the buffer.
+    fn drop_record(&mut self, mut at: usize) -> io::Result<()> {
+        loop {
+            match scan(&self.buffer, at.min(self.buffer.len()), self.ended) {
+                Scan::End(end) => {
+                    self.drop_front(end);
+                    return Ok(());
+                }
+                Scan::Stray(quote) => return self.drop_stray(quote, false),
+                Scan::Open { quote, .. } if !self.ended && quotes_only(&self.buffer[quote..]) => {
+                    // Pairs among them are text.
+                    let pairs = (self.buffer.len() - quote - 1) / 2 * 2;
+                    self.buffer.truncate(self.buffer.len() - pairs);
+                    self.offset += pairs as u64;
+                    self.drop_front(quote.saturating_sub(1));
+                    at = quote.min(1);
+                    self.fill(self.buffer.len() + self.block_bytes)?;
+                }
+                Scan::Open { quote, resume } => match self.closing_quote(quote, resume)? {
+                    Some(Lone { at: close, ends_cell: true, .. }) => {
+                        self.drop_to(close)?;
+                        at = 1;
+                    }
+                    found => return self.drop_stray(quote, found.is_none()),
+                },
+                Scan::Outside => {
+                    self.drop_front(self.buffer.len().saturating_sub(1));
+                    at = 1;
+                    self.fill(1 + self.block_bytes)?;
+                }
             }
-            framing => cut_lines(&self.buffer, 0, self.ended, framing.line_bytes_max()),
         }
     }
 
-    fn take_block(&mut self, end: usize) -> Piece {
-        let mut rest = self.spare.pop().unwrap_or_default();
-        rest.clear();
-        rest.extend_from_slice(&self.buffer[end..]);
-        self.buffer.truncate(end);
-        let bytes = std::mem::replace(&mut self.buffer, rest);
-        let line = self.line;
-        self.line += memchr_iter(b'\n', &bytes).count() as u64;
-        Piece::Block { bytes, line }
+    /// Drops a record to the end of the line with the stray quote at `quote`.
+    fn drop_stray(&mut self, quote: usize, never_closed: bool) -> io::Result<()> {
+        if never_closed {
+            self.open_since = Some(self.line + newlines(&self.buffer[..quote]));
+        }
+        self.drop_through_newline(quote)
     }
 
-    /// Drops the line at the front of the buffer, however long it is, in bounded memory.
-    fn refuse_long_line(&mut self) -> io::Result<Piece> {
-        let refusal = too_long();
-        let raw = self.buffer[..RAW_BYTES_MAX].to_vec();
-        let line = self.line;
-        self.drop_through_newline(self.framing.line_bytes_max())?;
-        Ok(Piece::Refused { line, refusal, raw })
-    }
-
-    fn refuse_stray_quote(&mut self) -> io::Result<Piece> {
-        self.stray_quotes += 1;
-        let window = self.buffer.len().min(RECORD_BYTES_MAX + 1);
-        let line_end = match memchr(b'\n', &self.buffer[..window]) {
-            Some(end) => end,
-            None if window > RECORD_BYTES_MAX => return self.refuse_long_line(),
-            None => window,
-        };
-        let refusal = slipped(Slip::Unclosed);
-        let raw = self.buffer[..line_end.min(RAW_BYTES_MAX)].to_vec();
-        let line = self.line;
-        self.drop_through_newline(line_end)?;
-        Ok(Piece::Refused { line, refusal, raw })
-    }
-
-    /// Drops `from` bytes and then all up to and including the next newline.
-    fn drop_through_newline(&mut self, from: usize) -> io::Result<()> {
-        self.line += memchr_iter(b'\n', &self.buffer[..from]).count() as u64;
-        self.buffer.drain(..from);
+    /// Drops all before that place in the stream.
+    fn drop_to(&mut self, offset: u64) -> io::Result<()> {
         loop {
-            if let Some(end) = memchr(b'\n', &self.buffer) {
-                self.buffer.drain(..=end);
-                self.line += 1;
+            let before = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
+            if before < self.buffer.len() {
+                self.drop_front(before);
                 return Ok(());
             }
-            self.buffer.clear();
+            self.drop_front(self.buffer.len());
             if self.ended {
                 return Ok(());
             }
             self.fill(self.block_bytes)?;
         }
     }
+
+    /// Drops `from` bytes and then all up to and including the next newline.
+    fn drop_through_newline(&mut self, from: usize) -> io::Result<()> {
+        self.drop_front(from);
+        loop {
+            if let Some(end) = memchr(b'\n', &self.buffer) {
+                self.drop_front(end + 1);
+                return Ok(());
+            }
+            self.drop_front(self.buffer.len());
+            if self.ended {
+                return Ok(());
+            }
+            self.fill(self.block_bytes)?;
+        }
+    }
+
+    fn drop_front(&mut self, bytes: usize) {
+        if let Some(last) = self.buffer[..bytes].last() {
+            self.newline_dropped = *last == b'\n';
+        }
+        self.offset += bytes as u64;
+        self.line += newlines(&self.buffer[..bytes]);
+        self.buffer.drain(..bytes);
+    }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Cuts `buffer` after its last newline, where no quote comes after `from`. At the end of the
@@ -235,61 +430,98 @@ impl<R: Read> Splitter<R> {
 fn cut_lines(buffer: &[u8], from: usize, ended: bool, line_bytes_max: usize) -> Cut {
     let end = memrchr(b'\n', &buffer[from..]).map_or(from, |at| from + at + 1);
     if buffer.len() - end > line_bytes_max {
-        return Cut { end, then: Then::TooLong };
+        return Cut { end, strays: Vec::new(), then: Then::TooLong(line_bytes_max) };
     }
-    Cut { end: if ended { buffer.len() } else { end }, then: Then::More }
+    let end = if ended { buffer.len() } else { end };
+    Cut { end, strays: Vec::new(), then: Then::More }
 }
 
-fn cut_csv(buffer: &[u8], ended: bool, by_line: bool) -> Cut {
+fn cut_csv(buffer: &[u8], ended: bool) -> Cut {
     let mut start = 0;
+    let mut strays = Vec::new();
     while let Some(quote) = memchr(b'"', &buffer[start..]) {
         // Lines before the one with the quote are whole, whatever their length: the decoder
         // refuses those that are too long.
         let before = &buffer[start..start + quote];
         start += memrchr(b'\n', before).map_or(0, |at| at + 1);
-        let line = memchr(b'\n', &buffer[start..]).filter(|_| by_line);
-        let end = match line {
-            Some(line) => record_end(&buffer[..=start + line], start, true),
-            None => record_end(buffer, start, ended),
+        let limit = start + RECORD_BYTES_MAX + 1;
+        let window = &buffer[..buffer.len().min(limit)];
+        let full = window.len() == limit;
+        let then = match scan(window, start, ended && !full) {
+            Scan::End(end) => {
+                start = end;
+                continue;
+            }
+            Scan::Stray(quote) => {
+                let end = line_end(window, quote);
+                strays.push(Stray { record: start..end, quote });
+                start = end;
+                continue;
+            }
+            Scan::Open { quote, .. } if ended && !full => {
+                let end = line_end(window, quote);
+                strays.push(Stray { record: start..end, quote });
+                start = end;
+                Then::Never(quote)
+            }
+            // Wherever these end, there is no line end within the longest length.
+            Scan::Open { quote, .. } if full && quotes_only(&window[quote..]) => {
+                Then::TooLong(quote)
+            }
+            Scan::Open { quote, resume } if full => Then::Open { quote, resume },
+            Scan::Outside if full => Then::TooLong(window.len()),
+            Scan::Open { .. } | Scan::Outside => Then::More,
         };
-        match end {
-            Ok(end) => start = end,
-            Err(then) => return Cut { end: start, then },
-        }
+        return Cut { end: start, strays, then };
     }
-    cut_lines(buffer, start, ended, RECORD_BYTES_MAX)
+    Cut { strays, ..cut_lines(buffer, start, ended, RECORD_BYTES_MAX) }
 }
 
-/// Where the record that starts at `start` ends (after its newline), looking at most
-/// [`RECORD_BYTES_MAX`] ahead.
-pub(super) fn record_end(buffer: &[u8], start: usize, ended: bool) -> Result<usize, Then> {
-    let limit = start + RECORD_BYTES_MAX + 1;
-    let window = &buffer[..buffer.len().min(limit)];
-    let whole = window.len() == limit || ended;
-    let mut at = start;
+fn quotes_only(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == b'"')
+}
+
+/// The end of the line in which `at` is.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline + 1)
+}
+
+/// Where the record that is outside quotes at `at` ends (after its newline); `whole` says that the
+/// stream ends with `bytes`.
+fn scan(bytes: &[u8], mut at: usize, whole: bool) -> Scan {
     loop {
-        let Some(found) = memchr2(b'"', b'\n', &window[at..]).map(|found| at + found) else {
-            return match (window.len() == limit, ended) {
-                (true, _) => Err(Then::TooLong),
-                (false, true) => Ok(window.len()),
-                (false, false) => Err(Then::More),
-            };
+        let Some(found) = memchr2(b'"', b'\n', &bytes[at..]).map(|found| at + found) else {
+            return if whole { Scan::End(bytes.len()) } else { Scan::Outside };
         };
-        if window[found] == b'\n' {
-            return Ok(found + 1);
+        if bytes[found] == b'\n' {
+            return Scan::End(found + 1);
         }
-        let opens = found == start || window[found - 1] == b',';
-        at = match opens.then(|| closing_quote(window, found + 1)) {
-            None => found + 1,
+        // Before a record there is nothing, or the newline of another.
+        let opens = found == 0 || matches!(bytes[found - 1], b',' | b'\n');
+        if !opens {
+            at = found + 1;
+            continue;
+        }
+        match closing_quote(bytes, found + 1) {
             // A quote as the last byte that was read may be the first of a pair.
-            Some(Some(close)) if close + 1 < window.len() || whole => {
-                let ends = matches!(window.get(close + 1), None | Some(b',' | b'\n' | b'\r'));
-                if !ends && memchr(b'\n', &window[found..close]).is_some() {
-                    return Err(Then::Unclosed);
+            Some(close) if close + 1 < bytes.len() || whole => {
+                let ends_cell = matches!(bytes.get(close + 1), None | Some(b',' | b'\n' | b'\r'));
+                if !ends_cell && memchr(b'\n', &bytes[found..close]).is_some() {
+                    return Scan::Stray(found);
                 }
-                close + 1
+                at = close + 1;
             }
-            Some(_) => return Err(if whole { Then::Unclosed } else { Then::More }),
-        };
+            close => {
+                return Scan::Open { quote: found, resume: close.unwrap_or(bytes.len()) };
+            }
+        }
+    }
+}
+
+/// The end of the record at `at`, in a block in which all quotes are closed.
+pub(super) fn record_end(bytes: &[u8], at: usize) -> usize {
+    match scan(bytes, at, true) {
+        Scan::End(end) => end,
+        Scan::Outside | Scan::Open { .. } | Scan::Stray(_) => bytes.len(),
     }
 }
