@@ -4,6 +4,7 @@ mod cluster;
 mod examples;
 mod model;
 mod observer;
+mod overwrite;
 mod rescoring;
 mod session;
 
@@ -116,6 +117,7 @@ pub fn run(
     progress: &dyn Progress,
     interrupted: Arc<AtomicBool>,
 ) -> Result<Outcome, Failure> {
+    overwrite::check(request)?;
     let mut peers = cluster::meet(request, progress)?;
     let pseudonyms = request.pseudonyms.as_deref();
     let read = |path| Labels::read(path, pseudonyms);

@@ -129,6 +129,44 @@ fn too_many_rejects_are_told_with_the_first_of_them() {
     assert_eq!(said(&program(directory.path(), &arguments).output().unwrap()).2, Some(0));
 }
 
+/// What a run reads stays as it is: it is not among the files that the run writes.
+#[test]
+fn a_run_does_not_write_over_what_it_reads() {
+    let event = r#"{"event_id":"e","event_time":1707480000000,"kind":"login","account_id":"a"}"#;
+    let directory = with("out/rejects.jsonl", event);
+    let place = directory.path();
+    let labels = "subject_kind,subject_id,label\nevent,e,fraud\n";
+    fs::write(place.join("events.jsonl"), event).unwrap();
+    fs::write(place.join("out/labels.csv"), labels).unwrap();
+    fs::write(place.join("map.toml"), "").unwrap();
+    std::os::unix::fs::symlink("../map.toml", place.join("out/run.toml")).unwrap();
+    fs::create_dir(place.join("out/log")).unwrap();
+    fs::write(place.join("out/log/events.jsonl"), event).unwrap();
+    let run = |arguments: &[&str]| {
+        let arguments = [&["backtest", "--out", "out"], arguments].concat();
+        said(&program(place, &arguments).output().unwrap())
+    };
+    for (arguments, read) in [
+        (&["out/rejects.jsonl"][..], "out/rejects.jsonl"),
+        (&["events.jsonl", "./rules/../out/rejects.jsonl"], "./rules/../out/rejects.jsonl"),
+        (&["events.jsonl", "--labels", "out/rejects.jsonl"], "out/rejects.jsonl"),
+        (&["events.jsonl", "--map", "map.toml"], "map.toml"),
+        (&["events.jsonl", "--rules", "out"], "out"),
+        (&["out/log/events.jsonl"], "out/log/events.jsonl"),
+    ] {
+        let (_, stderr, code) = run(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        let refused = format!("{read} is read, and --out out would write over it");
+        assert!(stderr.contains(&refused), "{arguments:?}: {stderr}");
+    }
+    assert_eq!(fs::read_to_string(place.join("out/rejects.jsonl")).unwrap(), event);
+    assert!(!place.join("out/decisions.parquet").exists());
+    // Beside what is written there is room.
+    let (_, stderr, code) = run(&["events.jsonl", "--labels", "out/labels.csv"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(fs::read_to_string(place.join("out/labels.csv")).unwrap(), labels);
+}
+
 #[test]
 fn a_labels_file_without_labels_is_told_from_none() {
     let directory = with("events.csv", EVENTS);
