@@ -107,6 +107,16 @@ pub(super) fn check_format(format: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Whether text of the format tells the day, without which there is no time.
+pub(super) fn has_date(format: &str) -> bool {
+    let some = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    let Ok(text) = strtime::format(format, &some) else { return true };
+    match strtime::parse(format, text) {
+        Ok(parts) => parts.timestamp().is_some() || parts.to_date().is_ok(),
+        Err(_) => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,5 +171,11 @@ mod tests {
         assert_eq!(check_format("%Y-%m-%d %H:%M:%S%.f"), Ok(()));
         assert!(check_format("%Y-%!").is_err());
         assert!(carries_zone("%FT%T%:z") && !carries_zone("%F %T"));
+        for format in ["%F", "%F %T%.f", "%Y%m%d%H%M%S %z", "%d/%m/%y", "%s", "%Y-%j", "%FT%T%Q"] {
+            assert!(has_date(format), "{format}");
+        }
+        for format in ["%H:%M", "%T%z", "%m-%d", "%A %T"] {
+            assert!(!has_date(format), "{format}");
+        }
     }
 }

@@ -143,6 +143,14 @@ impl<'t> Parser<'t> {
             self.reader.fail("bad-time-format", format.span(), message, None);
             return None;
         }
+        if let Some(format) = format.as_ref().filter(|format| !time::has_date(format.get_ref())) {
+            let message = Message::new(
+                "no time can be read by this format: it has no date",
+                "此格式没有日期，无法读出时间",
+            );
+            self.reader.fail("bad-time-format", format.span(), message, None);
+            return None;
+        }
         let zone = self.reader.string(table, "zone");
         let zone = match zone {
             None => None,
