@@ -28,7 +28,8 @@ pub(super) struct Arguments {
     /// columns of one's own); partitions/0.jsonl and so on, also .gz and .zst, with a line a record
     /// in the order of offsets:
     /// {"offset":17,"append_time":1707480000123,"value":{...event...}}, or "raw_base64":"..." in
-    /// place of "value"; and, where partitions were idle or rules changed, control.jsonl:
+    /// place of "value" (a column of one's own is the key "extra.NAME" of the event itself, not a
+    /// key of an object "extra"); and, where partitions were idle or rules changed, control.jsonl:
     /// {"kind":"heartbeat","partition":1,"next_offset":18,"event_time_max":1707480000000} or
     /// {"kind":"change","effective_time":1707480600000,"rules":"rules-2"}: from that effective time
     /// on the rules of that directory decide, whose path is relative to PATH. With

@@ -140,6 +140,16 @@ pub(super) fn slips<'n>(
     unknown.filter_map(warning).collect()
 }
 
+/// That the object under the key `extra` is not read.
+pub(super) fn nested_extra(path: &Path) -> Diagnostic {
+    let message = Message::new("the key `extra` is ignored", "键 `extra` 被忽略");
+    let hint = Message::new(
+        "a column of your own is a key of the record itself, as \"extra.NAME\"",
+        "自有列是记录本身的键，写作 \"extra.NAME\"",
+    );
+    finding(Severity::Warning, "ignored-column", path, message, Some(hint))
+}
+
 /// Whether `name` is the field's name but for case or a slip of the pen.
 fn is_slip(name: &str, field: &str) -> bool {
     // Names of two or three letters are within two of nearly anything short.

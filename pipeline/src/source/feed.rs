@@ -18,7 +18,7 @@ use super::sink::{Block, Sink, Target};
 use super::split::{Framing, Piece, Quotes, Splitter};
 use super::{Input, columns, csv, empty, failure, finding, json, parquet};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
-use crate::event::{Refusal, Schema};
+use crate::event::{FIELDS, Refusal, Schema};
 
 /// How much of a text file is looked at for its header.
 const HEADER_BYTES: usize = 1 << 16;
@@ -115,7 +115,8 @@ impl Step {
                     reject.raw.clear();
                 }
                 let source = reject.source;
-                let block = Block { source, chunks: Vec::new(), rejects: vec![reject], records: 1 };
+                let mut block = Block::of(source);
+                (block.rejects, block.records) = (vec![reject], 1);
                 Ok(Decoded::other(block, disk_bytes))
             }
             Step::Rows { source, rows } => {
@@ -153,6 +154,8 @@ pub(super) struct Feed<'a> {
     seen: Vec<Seen>,
     /// By input: what its records lack.
     lacks: Vec<Lacks>,
+    /// By input: how many rows have no label for a null in its condition.
+    unlabelled: Vec<u64>,
     /// By input: the last offset, if it is a partition of an input log.
     offsets: Vec<Option<u64>>,
     /// Whether the inputs are partitions of an input log, and how far its records may be ahead.
@@ -238,6 +241,7 @@ impl<'a> Feed<'a> {
             sources: Vec::new(),
             seen: inputs.iter().map(|_| Seen::default()).collect(),
             lacks: inputs.iter().map(|_| Lacks::default()).collect(),
+            unlabelled: vec![0; inputs.len()],
             offsets: vec![None; inputs.len()],
             max_ahead,
             warnings: Vec::new(),
@@ -301,6 +305,7 @@ impl<'a> Feed<'a> {
             self.seen[source].merge(seen);
         }
         self.lacks[source].see(block);
+        self.unlabelled[source] += block.unlabelled;
     }
 
     /// Checks that a block's offsets follow those before.
@@ -317,16 +322,24 @@ impl<'a> Feed<'a> {
         let at = source as usize;
         let source = self.sources[at].clone();
         let path = &source.input.path;
-        if let Shape::Frames { .. } = source.shape {
-            // A partition may well be empty, and a live run took its keys as they came.
-            return Ok(());
+        let has_extras = self.schema.fields().len() > FIELDS.len();
+        let nested = self.seen[at].unknown.contains("extra");
+        if nested && has_extras && source.input.mapping.is_none() {
+            self.warnings.push(columns::nested_extra(path));
         }
-        if records == 0 {
-            if let Shape::JsonLines { .. } = source.shape {
-                return Err(empty(path));
-            }
-            let message = Message::new("the file has no records", "文件没有记录");
-            self.warnings.push(finding(Severity::Warning, "no-records", path, message, None));
+        match source.shape {
+            // A partition may well be empty, and a live run took its keys as they came.
+            Shape::Frames { .. } => return Ok(()),
+            Shape::Csv { .. } | Shape::JsonLines { .. } if records == 0 => return Err(empty(path)),
+            _ => {}
+        }
+        if self.unlabelled[at] > 0 {
+            let rows = self.unlabelled[at];
+            let message = Message::new(
+                format!("`when` of [label] meets a null in {rows} of the rows: they have no label"),
+                format!("[label] 的 `when` 在 {rows} 行中遇到空值，这些行没有标签"),
+            );
+            self.warnings.push(finding(Severity::Warning, "no-label", path, message, None));
         }
         for (field, records) in &self.lacks[at].fields {
             if gives(&source, &self.seen[at], field) {
@@ -358,7 +371,10 @@ impl<'a> Feed<'a> {
                 // Where nothing was seen at all, nothing was readable: that is in the rejects.
                 let never = (0..keys.names().len()).filter(|&column| !seen.columns[column]);
                 if seen.columns.contains(&true) {
-                    let names: Vec<String> = unknown.map(str::to_owned).collect();
+                    let named = keys.names().iter().map(String::as_str);
+                    let had = named.zip(&seen.columns).filter(|(_, seen)| **seen);
+                    let names = had.map(|(name, _)| name).chain(unknown).map(str::to_owned);
+                    let names: Vec<String> = names.collect();
                     let missing: Vec<Diagnostic> =
                         never.map(|column| mapping.no_column(column, path, &names)).collect();
                     if !missing.is_empty() {

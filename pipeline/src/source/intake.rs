@@ -99,9 +99,8 @@ impl Intake {
                     block.chunks.into_iter().try_for_each(|chunk| events.push(chunk, None))
                 };
                 let files = read_blocks(inputs, schema, BLOCK_BYTES, progress, each)?;
-                if let Some(first) = inputs.first().filter(|_| files.iter().all(FileRead::is_empty))
-                {
-                    return Err(empty(&first.path));
+                if let Some(at) = files.iter().position(FileRead::is_empty) {
+                    return Err(empty(&inputs[at].path));
                 }
                 let paths = inputs.iter().map(|input| input.path.clone());
                 Ok(Taken { events, rejects, files: paths.zip(files).collect(), times: None })

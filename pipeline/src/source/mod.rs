@@ -174,8 +174,7 @@ fn drain(
         ready = next;
     }
     let warnings = feed.warnings();
-    // Where there is no record at all, that is said of all files.
-    if !warnings.is_empty() && !files.iter().all(FileRead::is_empty) {
+    if !warnings.is_empty() {
         progress.warn(&warnings);
     }
     Ok(files)
@@ -220,7 +219,7 @@ fn not_utf8() -> Refusal {
     Refusal::new(RejectCode::InvalidUtf8, "the record has bytes that are not UTF-8")
 }
 
-/// That there is nothing to decide in a file, nor in any other of the run.
+/// That there is nothing in a file: it is not the one that was meant, or was cut off.
 fn empty(path: &Path) -> Failure {
     failure(
         "empty-file",

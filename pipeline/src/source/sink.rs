@@ -24,6 +24,15 @@ pub struct Block {
     pub rejects: Vec<Reject>,
     /// Every record seen: events and rejects together. A row that also makes a label is two.
     pub records: u64,
+    /// Rows that make no label because the condition of labels meets a null in them.
+    pub unlabelled: u64,
+}
+
+impl Block {
+    /// With nothing in it yet.
+    pub(super) fn of(source: u32) -> Block {
+        Block { source, chunks: Vec::new(), rejects: Vec::new(), records: 0, unlabelled: 0 }
+    }
 }
 
 /// A record as a decoder found it: a raw value a column.
@@ -53,7 +62,7 @@ impl<'t> Sink<'t> {
         Sink {
             target,
             builder: ChunkBuilder::with_room(schema.clone(), rows.min(CHUNK_ROWS_MAX)),
-            block: Block { source, chunks: Vec::new(), rejects: Vec::new(), records: 0 },
+            block: Block::of(source),
         }
     }
 
@@ -81,7 +90,8 @@ impl<'t> Sink<'t> {
             Target::Mapped(bound) => {
                 let builder = &mut self.builder;
                 let mut results = [None, None];
-                bound.apply(row, builder, position, &mut results);
+                let unlabelled = bound.apply(row, builder, position, &mut results);
+                self.block.unlabelled += u64::from(unlabelled);
                 for result in results.into_iter().flatten() {
                     self.count(result, at, &raw);
                 }

@@ -73,26 +73,38 @@ impl Bound {
         self.columns.iter().map(|(column, _)| *column)
     }
 
-    /// Makes the records of one row.
+    /// Makes the records of one row. Says whether it could have a label, and what is known of it
+    /// does not tell which.
     pub(in crate::source) fn apply(
         &self,
         row: &impl Row,
         builder: &mut ChunkBuilder,
         position: Position,
         results: &mut Results,
-    ) {
+    ) -> bool {
         let mut scratch = String::new();
         let given = match self.evaluate(row, &mut scratch) {
             Ok(given) => given,
-            Err(refusal) => return results[0] = Some(Err(refusal)),
+            Err(refusal) => {
+                results[0] = Some(Err(refusal));
+                return false;
+            }
         };
         let values = given.fields.iter().map(|(field, value)| (*field, value.raw(&scratch)));
         let event = builder.push(values, position);
         let accepted = event.is_ok();
         results[0] = Some(event);
-        if let (true, Some(label)) = (accepted, &self.mapping.label) {
-            results[1] = self.push_label(label, row, given, scratch, builder, position);
-        }
+        let (true, Some(label)) = (accepted, &self.mapping.label) else { return false };
+        let found = match label.when.test(&given.conditions) {
+            Ok(true) => "fraud",
+            Ok(false) if label.otherwise_honest => "honest",
+            Ok(false) => return false,
+            // What is not known is not labelled.
+            Err(_) => return true,
+        };
+        let label = (label, found);
+        results[1] = Some(self.push_label(label, row, given, scratch, builder, position));
+        false
     }
 
     fn evaluate<'r>(
@@ -108,22 +120,16 @@ impl Bound {
         Ok(RowValues { fields, conditions })
     }
 
-    /// The label event of a row whose own event was accepted, if it makes one.
+    /// The label event of a row whose own event was accepted.
     fn push_label<'r>(
         &'r self,
-        label: &'r Label,
+        (label, found): (&'r Label, &str),
         row: &'r impl Row,
         given: RowValues<'r>,
         mut scratch: String,
         builder: &mut ChunkBuilder,
         position: Position,
-    ) -> Option<Result<(), Refusal>> {
-        let found = match label.when.test(&given.conditions) {
-            Ok(true) => "fraud",
-            Ok(false) if label.otherwise_honest => "honest",
-            // What is not known is not labelled.
-            _ => return None,
-        };
+    ) -> Result<(), Refusal> {
         let event = builder.so_far();
         let last = event.len() - 1;
         let subject = event.str(EVENT_ID, last).to_owned();
@@ -131,10 +137,7 @@ impl Bound {
         let id = label_id(&subject);
         let mut own =
             |rule: &'r Rule| self.value(rule, Type::Str, row, &given.conditions, &mut scratch);
-        let (typology, subject_id) = match (own(&label.typology), own(&label.subject_id)) {
-            (Ok(typology), Ok(subject_id)) => (typology, subject_id),
-            (Err(refusal), _) | (_, Err(refusal)) => return Some(Err(refusal)),
-        };
+        let (typology, subject_id) = (own(&label.typology)?, own(&label.subject_id)?);
         let subject_id = match subject_id.raw(&scratch) {
             Raw::Null => Raw::Str(&subject),
             subject_id => subject_id,
@@ -154,10 +157,10 @@ impl Bound {
             .filter(|(field, _)| replaced.iter().all(|(own, _)| own != field))
             .map(|(field, value)| (*field, value.raw(&scratch)));
         let result = builder.push(carried.chain(replaced), position);
-        Some(result.map_err(|refusal| Refusal {
+        result.map_err(|refusal| Refusal {
             detail: format!("the row's label: {}", refusal.detail),
             ..refusal
-        }))
+        })
     }
 
     fn value<'r>(

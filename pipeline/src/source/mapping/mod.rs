@@ -20,7 +20,7 @@
 //! [label]                       # a row also makes a label event, called <event_id>#label
 //! delay     = "7d"              # so long after the row's own time it becomes known
 //! when      = "TX_FRAUD == 1"   # then the label is fraud
-//! otherwise = "honest"          # else honest; left out, there is no label
+//! otherwise = "honest"          # else honest; left out, there is no label, nor where `when` meets a null
 //! ```
 //!
 //! A value comes from one of `column`, `template` and `constant`:
@@ -36,7 +36,8 @@
 //!   of them is.
 //!
 //! In a list of cases the first whose `when` holds gives the value; a condition that meets a null
-//! does not hold. The label event carries every field of the row besides its own; `subject_kind`
+//! does not hold, and a row of which the condition of labels meets one has no label. The label event
+//! carries every field of the row besides its own; `subject_kind`
 //! (`event` if not given), `subject_id` (the row's event) and `typology` are given in `[label]`.
 //! A row that makes a label counts as two records. Where `<event_id>#label` would be longer than an id may
 //! be, the first 58 hexadecimal digits of the id's BLAKE3 stand in its place.

@@ -104,8 +104,21 @@ fn everything_that_is_wrong_is_said_at_once() {
     );
 }
 
+/// An empty file among others is hardly what was meant.
+#[test]
+fn a_file_without_records_is_refused_beside_others() {
+    let one = format!("{HEADER}e,1700000000000,login,a\n");
+    for (name, bytes) in [("none.csv", HEADER), ("none.jsonl", ""), ("none.jsonl", "\n \n")] {
+        let files = Files::new();
+        let inputs = [files.write("one.csv", one.as_bytes()), files.write(name, bytes.as_bytes())];
+        let schema = Arc::new(schema(&inputs).unwrap());
+        let found = findings(read_all(&inputs, &schema, &()));
+        assert_eq!(found, ["empty-file: the file is empty: no records"], "{name} {bytes:?}");
+    }
+}
+
 /// What is warned about when the files are read.
-fn warned_of(given: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn warned_of(inputs: &[Input]) -> Vec<String> {
     #[derive(Default)]
     struct Warned(std::sync::Mutex<Vec<String>>);
     impl Progress for Warned {
@@ -113,26 +126,19 @@ fn warned_of(given: &[(&str, &str)]) -> Vec<String> {
             self.0.lock().unwrap().extend(warnings.iter().map(shown));
         }
     }
-    let files = Files::new();
-    let write = |(name, bytes): &(&str, &str)| files.write(name, bytes.as_bytes());
-    let inputs: Vec<Input> = given.iter().map(write).collect();
-    let schema = Arc::new(schema(&inputs).unwrap());
+    let schema = Arc::new(schema(inputs).unwrap());
     let warned = Warned::default();
-    read_all(&inputs, &schema, &warned).unwrap();
+    read_all(inputs, &schema, &warned).unwrap();
     warned.0.into_inner().unwrap()
 }
 
 fn warned(name: &str, bytes: &str) -> Vec<String> {
-    warned_of(&[(name, bytes)])
+    let files = Files::new();
+    warned_of(&[files.write(name, bytes.as_bytes())])
 }
 
 #[test]
 fn a_name_that_is_nearly_a_fields_is_warned_about() {
-    let one = format!("{HEADER}e,1700000000000,login,a\n");
-    assert_eq!(
-        warned_of(&[("none.csv", HEADER), ("one.csv", &one)]),
-        ["no-records: the file has no records"]
-    );
     let ignored = |name: &str, meant: &str| {
         format!("ignored-column: column `{name}` is ignored (did you mean `{meant}`?)")
     };

@@ -137,6 +137,60 @@ fn cases_templates_units_and_extras_are_the_same_from_every_format() {
     }
 }
 
+/// What a null leaves open is neither fraud nor honest.
+#[test]
+fn a_row_of_which_the_finding_is_not_known_has_no_label_and_is_told_of() {
+    let mapping =
+        CASES.replace("when = \"flag == 1\"\n", "when = \"flag == 1\"\notherwise = \"honest\"\n");
+    let csv = "id,day,TX TYPE,rate,who,flag,sum\n\
+        1,0,CASH_OUT,1,a,1,1\n\
+        2,0,CASH_OUT,1,b,0,1\n\
+        3,0,CASH_OUT,1,c,,1\n";
+    let found = events(&read_mapped("t.csv", csv.as_bytes(), &mapping));
+    let labels: Vec<bool> = found.iter().map(|event| event.contains("label=")).collect();
+    assert_eq!(labels, [false, true, false, true, false]);
+    let files = Files::new();
+    assert_eq!(
+        failures::warned_of(&[files.mapped("t.csv", csv.as_bytes(), &mapping)]),
+        ["no-label: `when` of [label] meets a null in 1 of the rows: they have no label"]
+    );
+}
+
+/// An object under `extra` is not read, and its columns would be null without a word.
+#[test]
+fn a_column_of_ones_own_in_an_object_is_warned_of() {
+    let files = Files::new();
+    let mapping = "[fields]\nevent_id = \"i\"\nevent_time = \"t\"\nkind = { constant = \"login\" }\n\
+        account_id = \"i\"\n[extra.shop]\ntype = \"string\"\ncolumn = \"s\"\n";
+    let mapped = files.mapped("m.csv", b"i,t,s\na,1700000000000,x\n", mapping);
+    let record = |extra: &str| {
+        format!(
+            "{{\"event_id\":\"e\",\"event_time\":1700000000000,\"kind\":\"login\",\"account_id\":\"a\",{extra}}}"
+        )
+    };
+    let warned = |extra: &str| {
+        let plain = files.write("p.jsonl", record(extra).as_bytes());
+        failures::warned_of(&[mapped.clone(), plain])
+    };
+    assert_eq!(warned("\"extra.shop\":\"x\""), [] as [&str; 0]);
+    assert_eq!(
+        warned("\"extra\":{\"shop\":\"x\"}"),
+        [
+            "ignored-column: the key `extra` is ignored (a column of your own is a key of the record itself, as \"extra.NAME\")"
+        ]
+    );
+}
+
+#[test]
+fn a_time_format_without_a_date_is_refused_at_once() {
+    let mapping = "[fields]\nevent_id = \"i\"\nkind = \"k\"\n\
+        event_time = { column = \"t\", format = \"%H:%M\", zone = \"UTC\" }\n";
+    assert_eq!(
+        wrong(mapping),
+        ["4 bad-time-format: no time can be read by this format: it has no date"]
+    );
+}
+
 /// Ids of 64 bits are numbers beyond what amounts may be, and labels of long ids have ids too.
 #[test]
 fn large_numbers_and_long_ids_are_ids() {
@@ -238,6 +292,10 @@ fn a_column_that_is_not_there_is_named() {
     let found = findings(read_input(json, 1));
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().any(|found| found.contains("`TME`") && found.contains("`TIME`")));
+    let has_all = |found: &String| {
+        found.contains("`NOBODY`") && found.ends_with("(its columns are ID, TIME)")
+    };
+    assert!(found.iter().any(has_all), "{found:?}");
 }
 
 /// The codes and lines of what is wrong with a mapping file.

@@ -10,6 +10,7 @@ use super::formats::write_parquet;
 use super::*;
 
 const HEADER: &str = "event_id,event_time,kind,account_id,amount_fen,text\n";
+const GOOD: &[u8] = b"e0,1700000000000,message,a,,hello\n";
 
 /// What came of a file, whatever the size of the blocks.
 fn outcome(name: &str, bytes: &[u8], block_bytes: usize) -> (Vec<String>, Vec<Reject>) {
@@ -60,7 +61,22 @@ fn write_events_parquet(path: &Path) {
 proptest! {
     #[test]
     fn csv_does_not_depend_on_the_size_of_blocks(soup in csv_soup(), block_bytes in 1usize..100) {
-        let file = [HEADER.as_bytes(), &soup].concat();
+        let file = [HEADER.as_bytes(), GOOD, &soup].concat();
+        let whole = outcome("e.csv", &file, BLOCK_BYTES);
+        prop_assert_eq!(outcome("e.csv", &file, block_bytes), whole);
+    }
+
+    /// The same where the longest record ends somewhere among the quotes, in a cell or not.
+    #[test]
+    fn overlong_csv_does_not_depend_on_the_size_of_blocks(
+        soup in csv_soup(),
+        quoted in any::<bool>(),
+        short_of_max in 0usize..60,
+        block_bytes in 1usize..100,
+    ) {
+        let text = vec![b'a'; crate::event::RECORD_BYTES_MAX - short_of_max];
+        let open: &[u8] = if quoted { b"\"" } else { b"" };
+        let file = [HEADER.as_bytes(), GOOD, open, &text, &soup, GOOD].concat();
         let whole = outcome("e.csv", &file, BLOCK_BYTES);
         prop_assert_eq!(outcome("e.csv", &file, block_bytes), whole);
     }
@@ -114,7 +130,7 @@ proptest! {
     #[test]
     fn cells_come_back_as_they_were_written(
         rows in proptest::collection::vec(
-            proptest::collection::vec("[a\",\n\r 红]{0,6}", 2..=2), 0..20),
+            proptest::collection::vec("[a\",\n\r 红]{0,6}", 2..=2), 1..20),
         quoted in any::<u64>(),
         line_end in prop_oneof![Just("\n"), Just("\r\n")],
         block_bytes in 1usize..200,

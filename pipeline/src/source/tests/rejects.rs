@@ -14,7 +14,6 @@ fn csv_records_are_refused_with_their_code() {
         (b"e,1700000000000,send,a,1,,,", "malformed"),
         (b"e,1700000000000,send,a,1,x\"y,", "malformed"),
         (b"e,1700000000000,send,a,1,\"x\"y,", "malformed"),
-        (b"e,1700000000000,send,a,1,\"x,", "malformed"),
         (b"e,1700000000000,send,a,1.0,,", "wrong_type"),
         (b"e,1700000000000,send,a,1e2,,", "wrong_type"),
         (b"e,1700000000000,send,a, 1,,", "wrong_type"),
@@ -59,6 +58,8 @@ fn json_lines_are_refused_with_their_code() {
         (amount(r#"1,"unheard":{"of":[1,{"x":null}]}"#).into(), ""),
         (amount(r#"1,"text":null"#).into(), ""),
         (amount(r#"1,"text":"\u4f60\n\"""#).into(), ""),
+        (amount("-0").into(), ""),
+        (amount("-0.0").into(), "wrong_type"),
         (amount("1.0").into(), "wrong_type"),
         (amount("1e2").into(), "wrong_type"),
         (amount("\"1\"").into(), "wrong_type"),
@@ -149,19 +150,58 @@ fn an_overlong_record_is_refused_and_the_next_is_read() {
     }
 }
 
+/// What hostile people write into a cell must not become events, however long they make it.
 #[test]
-fn a_stray_quote_costs_one_line() {
+fn the_text_of_an_overlong_cell_is_never_read_as_records() {
+    let max = crate::event::RECORD_BYTES_MAX;
+    let forged = "f,1700000000000,transfer,victim,99999900,hi,\n";
     let good = "g,1700000000000,message,a,,hello,\n";
-    let stray = "s,1700000000000,message,a,,\"hello,\n";
-    for count in [1, 3, 40_000] {
-        let file = [HEADER, good, stray, &good.repeat(count)].concat();
+    let record = |text: &str| format!("e,1700000000000,message,m,,\"{text}\",\n");
+    let many = forged.repeat(max / forged.len() + 1000);
+    let records = [
+        record(&format!("{}\n{forged}end", "a".repeat(max + 1000))),
+        record(&many),
+        record(&format!("{many}\"\"\n{forged}\"\",\n\"\"{forged}")),
+        // Quotes where the longest length ends.
+        record(&format!("{}{}\n{forged}", "a".repeat(max - 100), "\"\"".repeat(100))),
+        // A cell that begins after the longest length, and one after that.
+        format!("e,{},\"\n{forged}\",,,\"{many}\",\n", "a".repeat(max)),
+    ];
+    for (at, record) in records.iter().enumerate() {
+        let file = [HEADER, record, good].concat();
+        let last = 1 + record.matches('\n').count() as u64;
+        for (name, block_bytes) in [("e.csv", 1 << 10), ("e.csv", BLOCK_BYTES), ("e.csv.gz", 7777)]
+        {
+            let read = read(name, file.as_bytes(), block_bytes).unwrap();
+            assert_eq!(refused(&read), ["2 too_long"], "{at}");
+            let detail =
+                format!("the record is longer than {max} bytes; it goes on to line {last}");
+            assert_eq!(read.rejects[0].detail, detail, "{at}");
+            assert_eq!(read.rejects[0].raw, record.as_bytes()[..RAW_BYTES_MAX], "{at}");
+            assert_eq!(events(&read).len(), 1, "{at}");
+            assert_eq!(read.chunks[0].position(0).at, last + 1, "{at}");
+        }
+    }
+}
+
+/// A file that is cut off in a cell has the text of that cell at its end.
+#[test]
+fn each_line_after_a_quote_that_is_never_closed_is_refused() {
+    let good = "g,1700000000000,message,a,,hello,\n";
+    let open = "s,1700000000000,message,a,,\"hello,\n";
+    // The last is more than the longest record.
+    for count in [0, 1, 3, 40_000] {
+        let file = [HEADER, good, open, &good.repeat(count)].concat();
         for block_bytes in [1 << 10, BLOCK_BYTES] {
             let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
-            assert_eq!(refused(&read), ["3 malformed"]);
+            assert_eq!(events(&read).len(), 1);
+            let lines: Vec<u64> = read.rejects.iter().map(|reject| reject.at).collect();
+            assert_eq!(lines, (3..=3 + count as u64).collect::<Vec<_>>());
+            assert!(read.rejects.iter().all(|reject| reject.code == RejectCode::Malformed));
             assert_eq!(read.rejects[0].detail, "a quote is opened and never closed");
-            assert_eq!(events(&read).len(), count + 1);
-            let last = read.chunks.last().unwrap();
-            assert_eq!(last.position(last.len() - 1).at, 3 + count as u64);
+            let after = "it stands after a quote on line 3 that is never closed";
+            assert!(read.rejects[1..].iter().all(|reject| reject.detail == after));
+            assert_eq!(read.files[0].records, 2 + count as u64);
         }
     }
 }
@@ -171,7 +211,8 @@ fn stray_quotes_cost_their_lines_and_nothing_between() {
     let good = "g,1700000000000,message,a,,hello,\n";
     let stray = "s,1700000000000,message,a,,\"hm,\n";
     let over_lines = "o,1700000000000,message,a,,\"one\ntwo\",\n";
-    for count in [1, 5_000] {
+    // The last are further apart than the longest record.
+    for count in [1, 5_000, 40_000] {
         let between = good.repeat(count);
         let file = [HEADER, good, stray, &between, stray, &between, over_lines, good].concat();
         for block_bytes in [1 << 10, BLOCK_BYTES] {
@@ -187,18 +228,28 @@ fn stray_quotes_cost_their_lines_and_nothing_between() {
 
 #[test]
 fn a_file_of_stray_quotes_is_read_in_linear_time() {
-    // Each of these lines leaves a quote open, read from its own start or from an earlier one.
-    let stray = "a\",\",b\n".repeat(1005);
     let good = "g,1700000000000,message,a,,hello,\n";
     let over_lines = "g,1700000000000,message,a,,\"hello\n\",\n";
-    let file = [HEADER, &stray, good, over_lines].concat();
+    // The quote of every other line is given away by the one on the next.
+    let strays = "\"a\nb\"c\n".repeat(20_000);
+    let file = [HEADER, &strays, good, over_lines].concat();
     for block_bytes in [64, BLOCK_BYTES] {
         let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
-        // Each line by itself; after so many of them no cell runs over lines.
-        assert_eq!(read.rejects.len(), 1007);
+        assert_eq!(read.rejects.len(), 40_000);
         assert!(read.rejects.iter().all(|reject| reject.code == RejectCode::Malformed));
-        assert!(read.rejects[..1005].iter().zip(2..).all(|(reject, line)| reject.at == line));
-        assert_eq!(events(&read).len(), 1);
+        assert!(read.rejects.iter().zip(2..).all(|(reject, line)| reject.at == line));
+        assert_eq!(events(&read).len(), 2);
+    }
+    // Each of these closes the quote of the line before and opens another: one record, up to the
+    // one that nothing closes.
+    let chained = "a\",\",b\n".repeat(1005);
+    let file = [HEADER, &chained, good, over_lines].concat();
+    for block_bytes in [64, BLOCK_BYTES] {
+        let read = read("e.csv", file.as_bytes(), block_bytes).unwrap();
+        assert_eq!(refused(&read), ["2 malformed"]);
+        let detail = "a quote is opened on line 1006 and never closed";
+        assert_eq!(read.rejects[0].detail, detail);
+        assert_eq!(events(&read).len(), 2);
     }
 }
 
