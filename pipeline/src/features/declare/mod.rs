@@ -139,7 +139,8 @@ fn carriers_of_all(fields: &[String], kinds: KindSet, schema: &Schema) -> KindSe
 pub enum Window {
     /// That many milliseconds.
     Span(i64),
-    /// The calendar day so far.
+    /// The calendar day so far. Where clocks go back over midnight the day begins at the first of
+    /// the two, so that what is counted twice on the clock counts for both days.
     Day,
     /// Everything since the start; attributes of accounts and groups, and what is built in.
     Forever,
