@@ -3,7 +3,7 @@
 use memchr::{memchr_iter, memchr2};
 
 use super::sink::{Row, Sink};
-use super::split::{Quotes, record_end};
+use super::split::{Strays, record_end};
 use super::{malformed, not_utf8, too_long};
 use crate::csv_cells::{Cells, Slip};
 use crate::event::{RECORD_BYTES_MAX, Raw, Refusal};
@@ -13,11 +13,11 @@ pub(super) type Names = Vec<String>;
 
 /// The first record of `bytes` as column names, and where the next record starts; none if all
 /// lines are blank.
-pub(super) fn header(bytes: &[u8], quotes: &Quotes) -> Result<Option<(Names, usize)>, Refusal> {
+pub(super) fn header(bytes: &[u8], strays: &Strays) -> Result<Option<(Names, usize)>, Refusal> {
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {
-        if quotes.stray_at(at).is_some() {
+        if strays.at(at).is_some() {
             return Err(malformed(Slip::Unclosed.message().en));
         }
         let (next, _) = next_record(bytes, at);
@@ -38,18 +38,15 @@ pub(super) fn header(bytes: &[u8], quotes: &Quotes) -> Result<Option<(Names, usi
 pub(super) fn decode(
     bytes: &[u8],
     mut line: u64,
-    quotes: &Quotes,
+    strays: &Strays,
     width: usize,
     sink: &mut Sink<'_>,
 ) {
-    if let Quotes::OpenSince(opened) = quotes {
-        return refuse_lines(bytes, line, *opened, sink);
-    }
     let text = simdutf8::basic::from_utf8(bytes).ok();
     let mut cells = Cells::default();
     let mut at = 0;
     while at < bytes.len() {
-        if let Some(stray) = quotes.stray_at(at) {
+        if let Some(stray) = strays.at(at) {
             let whole = &bytes[stray.record.clone()];
             let before = newlines(&bytes[at..stray.quote]);
             sink.refuse(line, unclosed(line, before), without_line_end(whole));
@@ -72,22 +69,6 @@ pub(super) fn decode(
         }
         line += if quoted { newlines(whole) } else { 1 };
         at = next;
-    }
-}
-
-/// Refuses each line after a quote that is never closed.
-fn refuse_lines(bytes: &[u8], line: u64, opened: u64, sink: &mut Sink<'_>) {
-    for (line, text) in (line..).zip(bytes.split(|byte| *byte == b'\n')) {
-        let record = text.strip_suffix(b"\r").unwrap_or(text);
-        if record.is_empty() {
-            continue;
-        }
-        let refusal = if text.len() > RECORD_BYTES_MAX {
-            too_long()
-        } else {
-            malformed(format!("it stands after a quote on line {opened} that is never closed"))
-        };
-        sink.refuse(line, refusal, record);
     }
 }
 

@@ -15,7 +15,7 @@ use super::mapping::{Bound, ColumnKind};
 use super::parquet::ParquetFile;
 use super::reject::Reject;
 use super::sink::{Block, Sink, Target};
-use super::split::{Framing, Piece, Quotes, Splitter};
+use super::split::{Framing, Piece, Splitter, Strays};
 use super::{Input, columns, csv, empty, failure, finding, json, parquet};
 use crate::diagnostic::{Diagnostic, Failure, Message, Severity, Sources};
 use crate::event::{FIELDS, Refusal, Schema};
@@ -61,7 +61,7 @@ impl Shape {
 /// Something to be decoded, on any thread.
 pub(super) enum Step {
     /// Whole records of a text file.
-    Text { source: Arc<Source>, bytes: Vec<u8>, line: u64, quotes: Quotes, disk_bytes: u64 },
+    Text { source: Arc<Source>, bytes: Vec<u8>, line: u64, strays: Strays, disk_bytes: u64 },
     /// A record that is refused as it stands.
     Refused { reject: Reject, disk_bytes: u64 },
     /// Rows of a Parquet file.
@@ -88,12 +88,12 @@ pub(super) enum Decoded {
 impl Step {
     pub(super) fn decode(self, schema: &Arc<Schema>) -> Result<Decoded, Failure> {
         match self {
-            Step::Text { source, bytes, line, quotes, disk_bytes } => {
+            Step::Text { source, bytes, line, strays, disk_bytes } => {
                 let lines = memchr_iter(b'\n', &bytes).count();
                 let mut sink = Sink::new(source.index, schema, &source.target, lines);
                 let (seen, offsets) = match &source.shape {
                     Shape::Csv { names } => {
-                        csv::decode(&bytes, line, &quotes, names.len(), &mut sink);
+                        csv::decode(&bytes, line, &strays, names.len(), &mut sink);
                         (None, None)
                     }
                     Shape::JsonLines { keys } => {
@@ -533,7 +533,7 @@ fn text_step(
     disk_bytes: u64,
     header_due: &mut bool,
 ) -> Result<Option<Step>, Failure> {
-    let (mut bytes, mut line, mut quotes) = match piece {
+    let (mut bytes, mut line, mut strays) = match piece {
         Piece::Refused { line, .. } if matches!(source.shape, Shape::Frames { .. }) => {
             return Err(frames::too_long(&source.input.path, line));
         }
@@ -541,11 +541,11 @@ fn text_step(
             let reject = Reject::new(source.index, line, refusal, &raw);
             return Ok(Some(Step::Refused { reject, disk_bytes }));
         }
-        Piece::Block { bytes, line, quotes } => (bytes, line, quotes),
+        Piece::Block { bytes, line, strays } => (bytes, line, strays),
     };
     if *header_due {
         let path = &source.input.path;
-        let header = csv::header(&bytes, &quotes).map_err(|refusal| {
+        let header = csv::header(&bytes, &strays).map_err(|refusal| {
             Failure::Input(vec![bad_header(path, &refusal)], Sources::default())
         })?;
         let Some((names, end)) = header else { return Ok(None) };
@@ -559,9 +559,9 @@ fn text_step(
         *header_due = false;
         line += memchr::memchr_iter(b'\n', &bytes[..end]).count() as u64;
         bytes.drain(..end);
-        quotes = quotes.after(end);
+        strays = strays.after(end);
     }
-    Ok(Some(Step::Text { source, bytes, line, quotes, disk_bytes }))
+    Ok(Some(Step::Text { source, bytes, line, strays, disk_bytes }))
 }
 
 fn splitter(
@@ -579,7 +579,7 @@ fn csv_header(path: &Path, compression: Compression) -> Result<csv::Names, Vec<D
     let mut splitter = splitter(path, compression, Framing::Csv, HEADER_BYTES).map_err(io)?;
     while let Some(piece) = splitter.next().map_err(io)? {
         let header = match piece {
-            Piece::Block { bytes, quotes, .. } => csv::header(&bytes, &quotes),
+            Piece::Block { bytes, strays, .. } => csv::header(&bytes, &strays),
             Piece::Refused { refusal, .. } => Err(refusal),
         };
         match header {

@@ -8,9 +8,9 @@
 //!   not closed within the longest record, a second reading looks [`ahead`](super::ahead).
 //! - A quote whose closing quote is on another line and not at the end of a cell is a slip of the
 //!   pen: its record is refused (`malformed`) to the end of the line with that quote, and reading
-//!   goes on at the next line, so that stray quotes swallow nothing of what stands between them.
-//! - A quote that is never closed may be one of a file that was cut off in a cell. Nothing tells
-//!   the text of that cell from records: each line from there to the end is refused (`malformed`).
+//!   goes on at the next line, so that stray quotes swallow nothing of what stands between them. A
+//!   quote that is never closed is one, too: a file that was cut off in a quoted cell of several
+//!   lines looks the same, but a slip that costs the rest of a file is worse.
 //!
 //! The time is linear whatever the quotes are. Between a stray quote and the one that gives it away
 //! there are only pairs, which close at once, so that the next that can be stray comes after both.
@@ -55,40 +55,29 @@ impl Framing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     /// Whole records; the first starts on `line`.
-    Block { bytes: Vec<u8>, line: u64, quotes: Quotes },
+    Block { bytes: Vec<u8>, line: u64, strays: Strays },
     /// One record that is refused as it stands.
     Refused { line: u64, refusal: Refusal, raw: Vec<u8> },
 }
 
-/// What is wrong with the quotes of a block.
+/// The records with stray quotes of a block, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Quotes {
-    /// Each is closed but these, in order.
-    Stray(Vec<Stray>),
-    /// One before the block, on that line, is never closed.
-    OpenSince(u64),
-}
+pub(super) struct Strays(Vec<Stray>);
 
-impl Quotes {
-    /// The record with a stray quote that starts at `at` of the block, if there is one.
-    pub(super) fn stray_at(&self, at: usize) -> Option<&Stray> {
-        let Quotes::Stray(strays) = self else { return None };
-        let found = strays.binary_search_by_key(&at, |stray| stray.record.start);
-        found.ok().map(|found| &strays[found])
+impl Strays {
+    /// The one that starts at `at` of the block, if there is one.
+    pub(super) fn at(&self, at: usize) -> Option<&Stray> {
+        let found = self.0.binary_search_by_key(&at, |stray| stray.record.start);
+        found.ok().map(|found| &self.0[found])
     }
 
     /// The same for a block without its first bytes, in which no record is stray.
-    pub(super) fn after(self, bytes: usize) -> Quotes {
-        match self {
-            Quotes::Stray(strays) => {
-                let moved = strays.into_iter().map(|Stray { record, quote }| Stray {
-                    record: record.start - bytes..record.end - bytes,
-                    quote: quote - bytes,
-                });
-                Quotes::Stray(moved.collect())
-            }
-            open => open,
-        }
+    pub(super) fn after(self, bytes: usize) -> Strays {
+        let moved = self.0.into_iter().map(|Stray { record, quote }| Stray {
+            record: record.start - bytes..record.end - bytes,
+            quote: quote - bytes,
+        });
+        Strays(moved.collect())
     }
 }
 
@@ -121,8 +110,6 @@ pub(super) struct Splitter<R> {
     newline_dropped: bool,
     started: bool,
     ended: bool,
-    /// The line of a quote that is never closed, once it has been passed.
-    open_since: Option<u64>,
 }
 
 /// Where the whole records at the front of a buffer end, and what stands there.
@@ -142,8 +129,6 @@ enum Then {
     /// A record with a quote at `quote` that is not closed within the longest length; what closes
     /// it is at `resume` or after it.
     Open { quote: usize, resume: usize },
-    /// What stands after a quote at that place, which is the last stray one and never closed.
-    Never(usize),
 }
 
 /// How a record goes on.
@@ -179,7 +164,6 @@ impl<R: Read> Splitter<R> {
             newline_dropped: false,
             started: false,
             ended: false,
-            open_since: None,
         })
     }
 
@@ -207,7 +191,7 @@ impl<R: Read> Splitter<R> {
                 Then::Open { quote, resume } => return self.look_ahead(quote, resume).map(Some),
                 // At the end of the stream `cut` leaves nothing open, and before it a record is
                 // decided within its longest length.
-                Then::More | Then::Never(_) => {
+                Then::More => {
                     let line_bytes_max = self.framing.line_bytes_max();
                     debug_assert!(!self.ended && self.buffer.len() <= line_bytes_max + 1);
                     wanted = (self.buffer.len() * 2).max(self.block_bytes);
@@ -252,7 +236,7 @@ impl<R: Read> Splitter<R> {
 
     /// Whether a record may run over lines.
     fn by_quotes(&self) -> bool {
-        self.framing == Framing::Csv && self.open_since.is_none()
+        self.framing == Framing::Csv
     }
 
     fn take_block(&mut self, cut: Cut) -> Piece {
@@ -261,17 +245,10 @@ impl<R: Read> Splitter<R> {
         rest.extend_from_slice(&self.buffer[cut.end..]);
         self.buffer.truncate(cut.end);
         let bytes = std::mem::replace(&mut self.buffer, rest);
-        let quotes = match self.open_since {
-            Some(line) => Quotes::OpenSince(line),
-            None => Quotes::Stray(cut.strays),
-        };
         let line = self.line;
-        if let Then::Never(quote) = cut.then {
-            self.open_since = Some(line + newlines(&bytes[..quote]));
-        }
         self.offset += bytes.len() as u64;
         self.line += newlines(&bytes);
-        Piece::Block { bytes, line, quotes }
+        Piece::Block { bytes, line, strays: Strays(cut.strays) }
     }
 
     /// Decides on the record at the front of the buffer, of which a quote is open after its longest
@@ -287,13 +264,12 @@ impl<R: Read> Splitter<R> {
         let window = &self.buffer[quote..=RECORD_BYTES_MAX];
         let Some(newline) = memchr(b'\n', window) else {
             let (line, raw) = self.front();
-            self.drop_stray(quote, found.is_none())?;
+            self.drop_through_newline(quote)?;
             return Ok(self.too_long(line, raw));
         };
         let end = quote + newline + 1;
-        let then = if found.is_none() { Then::Never(quote) } else { Then::More };
         let strays = vec![Stray { record: 0..end, quote }];
-        Ok(self.take_block(Cut { end, strays, then }))
+        Ok(self.take_block(Cut { end, strays, then: Then::More }))
     }
 
     /// What closes the quote at `quote` of the buffer, if anything does, at `resume` or after it. On
@@ -345,7 +321,7 @@ impl<R: Read> Splitter<R> {
                     self.drop_front(end);
                     return Ok(());
                 }
-                Scan::Stray(quote) => return self.drop_stray(quote, false),
+                Scan::Stray(quote) => return self.drop_through_newline(quote),
                 Scan::Open { quote, .. } if !self.ended && quotes_only(&self.buffer[quote..]) => {
                     // Pairs among them are text.
                     let pairs = (self.buffer.len() - quote - 1) / 2 * 2;
@@ -360,7 +336,7 @@ impl<R: Read> Splitter<R> {
                         self.drop_to(close)?;
                         at = 1;
                     }
-                    found => return self.drop_stray(quote, found.is_none()),
+                    _ => return self.drop_through_newline(quote),
                 },
                 Scan::Outside => {
                     self.drop_front(self.buffer.len().saturating_sub(1));
@@ -369,14 +345,6 @@ impl<R: Read> Splitter<R> {
                 }
             }
         }
-    }
-
-    /// Drops a record to the end of the line with the stray quote at `quote`.
-    fn drop_stray(&mut self, quote: usize, never_closed: bool) -> io::Result<()> {
-        if never_closed {
-            self.open_since = Some(self.line + newlines(&self.buffer[..quote]));
-        }
-        self.drop_through_newline(quote)
     }
 
     /// Drops all before that place in the stream.
@@ -452,25 +420,20 @@ fn cut_csv(buffer: &[u8], ended: bool) -> Cut {
                 start = end;
                 continue;
             }
-            Scan::Stray(quote) => {
-                let end = line_end(window, quote);
-                strays.push(Stray { record: start..end, quote });
-                start = end;
-                continue;
-            }
-            Scan::Open { quote, .. } if ended && !full => {
-                let end = line_end(window, quote);
-                strays.push(Stray { record: start..end, quote });
-                start = end;
-                Then::Never(quote)
-            }
             // Wherever these end, there is no line end within the longest length.
             Scan::Open { quote, .. } if full && quotes_only(&window[quote..]) => {
                 Then::TooLong(quote)
             }
             Scan::Open { quote, resume } if full => Then::Open { quote, resume },
             Scan::Outside if full => Then::TooLong(window.len()),
-            Scan::Open { .. } | Scan::Outside => Then::More,
+            Scan::Open { .. } | Scan::Outside if !ended => Then::More,
+            Scan::Outside => Then::More,
+            Scan::Stray(quote) | Scan::Open { quote, .. } => {
+                let end = line_end(window, quote);
+                strays.push(Stray { record: start..end, quote });
+                start = end;
+                continue;
+            }
         };
         return Cut { end: start, strays, then };
     }
