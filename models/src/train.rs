@@ -485,6 +485,8 @@ fn path(
     let prepared =
         |rows: &[u32]| Prepared::new(columns, inputs, rows, table.positive(), config.class_weight);
     let mut best = (f64::MIN, config.l2[0]);
+    // Each fit begins where the one before it ended.
+    let mut near = Vec::new();
     let mut by_time = rows.to_vec();
     by_time.sort_by_key(|row| (table.times()[*row as usize], *row));
     let held_out = (rows.len() as f64 * config.validation_share) as usize;
@@ -497,7 +499,7 @@ fn path(
         let labels = table.labels_of(validation);
         let prepared = prepared(fitted)?;
         for l2 in &config.l2 {
-            let logistic = prepared.fit(*l2, config.iterations_max)?;
+            let logistic = prepared.fit(*l2, config.iterations_max, &mut near)?;
             let raw: Vec<i64> = validation
                 .iter()
                 .map(|row| logistic.raw(columns.iter().map(|c| c.values[*row as usize])))
@@ -508,7 +510,7 @@ fn path(
             }
         }
     }
-    Ok(prepared(rows)?.fit(best.1, config.iterations_max)?)
+    Ok(prepared(rows)?.fit(best.1, config.iterations_max, &mut near)?)
 }
 
 fn derived_values(columns: &[Column], inputs: &[Input], rows: &[u32]) -> Vec<Vec<f64>> {
