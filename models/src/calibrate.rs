@@ -34,6 +34,9 @@ pub enum Scale {
     /// 500 for even odds, and 50 points more each time the odds double: 0 is 1 to 1024. It keeps
     /// rows apart that are all improbable.
     LogOdds,
+    /// How odd a row is beside those that trained, in thousandths of the score of the isolation
+    /// forest (Liu, 2008). A usual row has about 500, and no score says how probable a label is.
+    Anomaly,
 }
 
 /// Which raw scores are which score: a table, so that it is the same on every machine.
@@ -93,23 +96,25 @@ impl Levels {
         self.from.partition_point(|from| *from <= raw) as i64
     }
 
-    /// The probability that a score stands for.
-    pub fn probability(&self, score: i64) -> f64 {
-        match score {
-            0 if self.scale == Scale::LogOdds => 0.0,
-            score => self.scale.probability(score as f64),
-        }
-    }
-
     pub(crate) fn is_sound(&self) -> bool {
         self.from.len() <= SCORE_MAX as usize && self.from.is_sorted()
     }
 }
 
 impl Scale {
+    /// The probability that a score stands for; none where scores are none.
+    pub fn probability_of(self, score: i64) -> Option<f64> {
+        match self {
+            Scale::Anomaly => None,
+            Scale::LogOdds if score == 0 => Some(0.0),
+            Scale::Probability | Scale::LogOdds => Some(self.probability(score as f64)),
+        }
+    }
+
+    /// What a score says, from 0 to 1.
     fn probability(self, score: f64) -> f64 {
         match self {
-            Scale::Probability => score / SCORE_MAX as f64,
+            Scale::Probability | Scale::Anomaly => score / SCORE_MAX as f64,
             Scale::LogOdds => {
                 let odds = libm::exp2((score - SCORE_MAX as f64 / 2.0) / POINTS_DOUBLE);
                 odds / (1.0 + odds)
@@ -317,7 +322,7 @@ mod tests {
         let score = |probability: f64| levels.score((probability * 1e6) as i64);
         assert_eq!([score(0.0), score(0.0009), score(0.5), score(1.0)], [0, 0, 500, 1000]);
         assert_eq!([score(2.0 / 3.0 + 1e-6), score(1.0 / 3.0), score(0.8)], [550, 450, 600]);
-        assert!((levels.probability(600) - 0.8).abs() < 1e-12);
+        assert!((Scale::LogOdds.probability_of(600).unwrap() - 0.8).abs() < 1e-12);
     }
 
     #[test]

@@ -49,7 +49,13 @@ fn details(text: &mut String, name: &str, hash: &str, facts: &TrainingFacts) {
     line!(text, "- Feature catalogue: `{}`", cell(&facts.catalogue_hash));
     line!(text, "- Seed: {}", facts.config.seed);
     let calibration = facts.config.calibration;
-    line!(text, "- Calibration: {:?}, scale {:?}", calibration.method, calibration.scale);
+    match facts.config.model {
+        Trainer::Isolation(_) => line!(
+            text,
+            "- Calibration: none. A score says how odd a row is; it is no probability of the label."
+        ),
+        _ => line!(text, "- Calibration: {:?}, scale {:?}", calibration.method, calibration.scale),
+    }
     line!(text, "- Data: {}", cell(&facts.data));
     line!(text);
 }
@@ -73,6 +79,11 @@ fn use_and_factors(text: &mut String) {
 fn metrics(text: &mut String, judgement: &Judgement) {
     line!(text, "## Metrics");
     line!(text);
+    if judgement.positive == 0 {
+        line!(text, "None of the {} test rows has a label: nothing was judged.", judgement.rows);
+        line!(text);
+        return;
+    }
     line!(text, "On the test rows: {} with {} labelled.", judgement.rows, judgement.positive);
     line!(text, "Intervals of 95 percent are by drawing again; those of budgets draw days.");
     line!(text);
@@ -86,8 +97,18 @@ fn metrics(text: &mut String, judgement: &Judgement) {
         figure(text, &format!("recall at {alerts} alerts a day"), budget.recall);
     }
     figure(text, "Card Precision@100", judgement.card_precision_100);
-    line!(text, "| expected calibration error | {:.4} | | |", judgement.calibration_error);
+    if let Some(error) = judgement.calibration_error {
+        line!(text, "| expected calibration error | {error:.4} | | |");
+    }
     line!(text);
+    for (alerts, most) in judgement.bounded() {
+        line!(
+            text,
+            "No model has a precision over {most:.4} at {alerts} alerts a day: days of the"
+        );
+        line!(text, "test, whole or in part, have fewer labelled rows than that.");
+        line!(text);
+    }
     if let Some(best) = judgement.costs.iter().min_by_key(|point| point.cost_fen) {
         line!(
             text,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bins::{Edges, Search};
-use crate::calibrate::Levels;
+use crate::calibrate::{Levels, Scale};
 use crate::card::card;
 use crate::forest::{BLOCK_ROWS, BLOCKS, Flat, ROWS_ALONE, Scratch, TreesFile};
 use crate::inputs::{Derived, Input, NamesDiffer, derived, places};
@@ -180,6 +180,14 @@ impl Model {
         &self.head.levels
     }
 
+    /// What a score says. Artefacts of isolation forests used to call theirs probabilities.
+    pub fn scale(&self) -> Scale {
+        match self.head.kind {
+            ModelKind::Isolation => Scale::Anomaly,
+            _ => self.head.levels.scale,
+        }
+    }
+
     /// What it was made from, if it was judged.
     pub fn training(&self) -> Option<&TrainingFacts> {
         self.head.training.as_deref()
@@ -203,7 +211,7 @@ impl Model {
         }
     }
 
-    /// The score of one row, 0 to [`crate::SCORE_MAX`]; what it says is [`Levels::scale`].
+    /// The score of one row, 0 to [`crate::SCORE_MAX`]; what it says is [`Model::scale`].
     ///
     /// # Panics
     /// If there are not as many values as inputs.
@@ -337,6 +345,9 @@ impl Model {
         }
         if !head.levels.is_sound() {
             return Err(ArtefactError::Unsound("table of levels"));
+        }
+        if head.levels.scale == Scale::Anomaly && head.kind != ModelKind::Isolation {
+            return Err(ArtefactError::Unsound("scale"));
         }
         if head.inputs.len() > COLUMNS_MAX {
             return Err(ArtefactError::Unsound("number of inputs"));
@@ -559,6 +570,8 @@ mod tests {
         assert!(format.contains("another") && format.contains(FORMAT), "{format}");
         assert!(refused(&|json| json["head"]["kind"] = "logistic".into()).contains("kind"));
         assert!(refused(&|json| json["head"]["levels"]["from"] = [3, 2].into()).contains("levels"));
+        let scale = refused(&|json| json["head"]["levels"]["scale"] = "anomaly".into());
+        assert!(scale.contains("scale"), "{scale}");
         assert!(refused(&|json| json["trees"]["edges"][0] = [3.0, 2.0].into()).contains("forest"));
         assert!(refused(&|json| json["trees"]["edges"] = serde_json::json!([])).contains("forest"));
         assert!(refused(&|json| json["more"] = 1.into()).contains("more"));
@@ -598,7 +611,8 @@ mod tests {
                 JudgeConfig { replicates: 1, importance_repeats: 0, ..JudgeConfig::default() };
             let judgement =
                 judge(&trained, &table, Witness::default(), &judging, 1, Work::default());
-            assert!(judgement.calibration_error < 0.05, "{method} {}", judgement.calibration_error);
+            let error = judgement.calibration_error.unwrap();
+            assert!(error < 0.05, "{method} {error}");
         }
     }
 }

@@ -248,6 +248,10 @@ pub fn train(
             train_anomaly(table, &split.train, isolation, nulls, config.seed, identity, work)?;
         return Ok(Trained { model, split, warnings });
     }
+    if config.calibration.scale == Scale::Anomaly {
+        let (name, wanted) = ("scale", "probability or log_odds, for a model of labels");
+        return Err(TrainError::Setting { name, value: "anomaly".to_owned(), wanted });
+    }
     let split = config.split.split(table, config.seed)?;
     if config.calibration.method != Method::None {
         match config.calibration.rows {
@@ -348,8 +352,7 @@ pub fn train_anomaly(
     let edges = values.iter().map(|values| forest::mixed_edges(values)).collect();
     let binned = Binned::with_edges(&values, edges);
     let trees = forest::isolate(&binned, config, seed, work);
-    let levels =
-        Levels::of(Scale::Probability, forest::levels_of_path_lengths(config, binned.rows()));
+    let levels = Levels::of(Scale::Anomaly, forest::levels_of_path_lengths(config, binned.rows()));
     let head = Model::head(identity, ModelKind::Isolation, inputs, levels);
     Ok(Model::new(head, flat(0, binned.edges, trees)))
 }
@@ -606,6 +609,10 @@ mod tests {
             (r#"{"kind": "tree", "class_weight": {"positive": 0}}"#, "class_weight is 0"),
             (r#"{"kind": "logistic", "l2": []}"#, "l2 is []"),
             (r#"{"kind": "network"}"#, "unknown variant `network`"),
+            (
+                r#"{"kind": "tree"}, "calibration": {"scale": "anomaly"}"#,
+                "scale is anomaly; it must be probability or log_odds",
+            ),
         ];
         for (model, expected) in rows {
             let found = refused(model);
@@ -653,6 +660,11 @@ mod tests {
         };
         let (model, other) = (model(1), model(2));
         assert_eq!(model.to_json(), other.to_json());
+        assert_eq!((model.scale(), model.scale().probability_of(500)), (Scale::Anomaly, None));
+        // As such artefacts were written before they had a scale of their own.
+        let old = model.to_json().replace(r#""scale":"anomaly""#, r#""scale":"probability""#);
+        assert_ne!(old, model.to_json());
+        assert_eq!(Model::from_json(&old).unwrap().scale(), Scale::Anomaly);
         assert_eq!(Model::from_json(&model.to_json()).unwrap(), model);
         let odd = model.score(&table.row(77));
         assert!(odd > 650, "{odd}");

@@ -163,7 +163,9 @@ impl<'c> Loader<'c> {
         let ask = |catalogue: &Catalogue| models.all().for_each(|model| model.ask(catalogue));
         let loaded = self.read(rules::load_with(directory, schema, &ask))?;
         for model in models.all() {
-            let wrong = loaded.iter().flat_map(|loaded| model.check(&loaded.features));
+            let wrong = loaded
+                .iter()
+                .flat_map(|loaded| model.check(&loaded.features, loaded.rules.policy.model.blend));
             let new: Vec<Diagnostic> = wrong.filter(|one| !self.found.contains(one)).collect();
             self.found.extend(new);
         }

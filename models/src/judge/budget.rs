@@ -27,6 +27,14 @@ impl Budget {
         ratio(&self.found, self.positive.iter().map(|positive| *positive as f64), times)
     }
 
+    /// The precision of scores that put every row with the label first. None without alerts.
+    pub fn precision_max(&self) -> Option<f64> {
+        let most = self.alerts.iter().zip(&self.positive);
+        let found: u64 = most.map(|(alerts, positive)| alerts.min(positive)).sum();
+        let alerts: u64 = self.alerts.iter().sum();
+        (alerts > 0).then(|| found as f64 / alerts as f64)
+    }
+
     /// The number of days.
     pub fn days(&self) -> usize {
         self.alerts.len()
@@ -128,6 +136,8 @@ mod tests {
         assert!((budget.precision(&[1, 1]).unwrap() - (4.0 / 3.0 + 1.0) / 5.0).abs() < 1e-12);
         assert!((budget.recall(&[0, 2]).unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(budget.precision(&[0, 0]), None);
+        // Three on day 1, and the one that day 2 has.
+        assert!((budget.precision_max().unwrap() - 4.0 / 5.0).abs() < 1e-12);
         assert_eq!(alerts(&scores, &days, 2), [true, true, false, false, false, true, true]);
     }
 }

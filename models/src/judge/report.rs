@@ -74,8 +74,8 @@ pub struct Judgement {
     pub budgets: Vec<BudgetFigures>,
     /// Card Precision@100; the interval draws days.
     pub card_precision_100: Option<Figure>,
-    /// Expected calibration error of the scores.
-    pub calibration_error: f64,
+    /// Expected calibration error of the scores; none where they are no probabilities.
+    pub calibration_error: Option<f64>,
     /// Cost by threshold of the raw score; empty without amounts.
     pub costs: Vec<CostPoint>,
     /// Of each typology, what the first budget finds.
@@ -96,6 +96,10 @@ pub struct BudgetFigures {
     pub precision: Option<Figure>,
     /// Of the rows with the label, the share that was alerted.
     pub recall: Option<Figure>,
+    /// The precision of a model that knows the labels: below 1 where days have fewer rows with the
+    /// label than alerts, as a day has of which only a part is in the test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision_max: Option<f64>,
 }
 
 /// How much of one typology is found.
@@ -135,7 +139,18 @@ impl Default for JudgeConfig {
     }
 }
 
-/// Judges a model on the test rows of its split.
+impl Judgement {
+    /// The budgets at which no model could be always right, with the precision of one that is right
+    /// as often as can be.
+    pub fn bounded(&self) -> impl Iterator<Item = (usize, f64)> {
+        let bound = |budget: &BudgetFigures| Some((budget.alerts_a_day, budget.precision_max?));
+        // What the card and the terminal show of it must differ from 1.
+        self.budgets.iter().filter_map(bound).filter(|(_, most)| *most < 0.999)
+    }
+}
+
+/// Judges a model on the test rows of its split. Where none of them has the label, there is nothing
+/// to be right about: then only the drift is looked at.
 pub fn judge(
     trained: &Trained,
     table: &Table,
@@ -149,6 +164,21 @@ pub fn judge(
     let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
     let raw = model.raw_columns(&columns);
     let positive = table.labels_of(rows);
+    if !positive.contains(&true) {
+        return Judgement {
+            rows: rows.len(),
+            positive: 0,
+            auc: None,
+            average_precision: None,
+            budgets: Vec::new(),
+            card_precision_100: None,
+            calibration_error: None,
+            costs: Vec::new(),
+            typologies: Vec::new(),
+            importances: Vec::new(),
+            drift: drift(trained, table, &columns),
+        };
+    }
     let of_rows =
         |values: &[i64]| -> Vec<i64> { rows.iter().map(|row| values[*row as usize]).collect() };
     let days: Vec<i64> = of_rows(table.times())
@@ -164,8 +194,8 @@ pub fn judge(
         let cards: Vec<u64> = rows.iter().map(|row| cards[*row as usize]).collect();
         card_precision(&raw, &positive, &days, &cards, 100)
     });
-    let probabilities: Vec<f64> =
-        raw.iter().map(|raw| model.levels().probability(model.levels().score(*raw))).collect();
+    let says = |raw: &i64| model.scale().probability_of(model.levels().score(*raw));
+    let probabilities: Option<Vec<f64>> = raw.iter().map(says).collect();
     let costs = witness
         .amounts_fen
         .map(|amounts| cost_curve(&raw, &positive, &of_rows(amounts), config.review_fen));
@@ -177,7 +207,8 @@ pub fn judge(
         average_precision: interval(&|times| runs.average_precision(&positive, Some(times))),
         budgets: budgets(&raw, &positive, &days, config, seed),
         card_precision_100: cards.and_then(|of_day| mean_of_days(&of_day, config, seed)),
-        calibration_error: calibration_error(&probabilities, &positive, config.calibration_bins),
+        calibration_error: probabilities
+            .map(|said| calibration_error(&said, &positive, config.calibration_bins)),
         costs: costs.unwrap_or_default(),
         typologies: typologies(witness, rows, &positive, &alerted),
         importances: match config.importance_repeats {
@@ -226,6 +257,7 @@ fn budgets(
             alerts_a_day: *alerts_a_day,
             precision: draw(&|times| budget.precision(times)),
             recall: draw(&|times| budget.recall(times)),
+            precision_max: budget.precision_max(),
         }
     };
     config.alerts_a_day.iter().map(figures).collect()

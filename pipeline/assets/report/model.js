@@ -22,8 +22,11 @@ Object.assign(WORDS, {
   modelFacts: ['The model', '所用模型'], challengerFacts: ['The challenger', '挑战者'],
   modelKind: ['{0}, {1} inputs', '{0}，{1} 个输入'], modelName: ['name', '名称'],
   modelBlend: ['policy', '策略'],
+  blend_joint: ['the larger of the rules’ score and the model’s raised by a share of the rules’', '规则分与（加上部分规则分的）模型分取较大'],
   blend_max: ['the larger of both scores', '取两者较大'], blend_sum: ['the sum of both scores', '两者相加'], blend_rules: ['shadow: the rules’ score alone', '影子：只用规则分'],
   modelWeight: ['{0}; {1} % of the model’s score, from {2} on', '{0}；模型分按 {1} % 计，自 {2} 分起'],
+  modelSays: [' (a probability of {0} %)', '（概率 {0} %）'],
+  modelOdd: ['The score of an isolation forest says how odd a transaction is, and no probability: what it would alert on alone tells nothing, how it ranks does.', '孤立森林的分数表示异常程度，不是概率：其单独预警数没有意义，排序才有意义。'],
   trainedOn: ['trained on', '训练数据'], important: ['reads above all', '最看重'],
   part_train: ['training', '训练'], part_calibration: ['calibration', '校准'], part_test: ['test', '测试'],
   partTold: ['{0}: {1} to {2}, {3} transactions, {4} of fraud', '{0}:{1} 至 {2},{3} 笔交易,欺诈 {4} 笔'],
@@ -59,7 +62,7 @@ function modelPrecisionRecall(comparison) {
 }
 
 function calibrationPlot(comparison, fact) {
-  const says = (score) => (fact.log_odds ? 1 / (1 + 2 ** ((500 - score) / 50)) : score / 1000);
+  const says = (score) => (fact.scale === 'log_odds' ? 1 / (1 + 2 ** ((500 - score) / 50)) : score / 1000);
   const bins = comparison.calibration.filter((bin) => bin.transactions && bin.fraud);
   const point = (bin) => ({
     value: [Math.max(says(bin.score_sum / bin.transactions), CALIBRATION_FLOOR), Math.max(bin.fraud / bin.transactions, CALIBRATION_FLOOR)],
@@ -145,7 +148,8 @@ function modelFact(title, fact) {
   return el('section', { class: 'card' }, el('h3', null, title), el('dl', null,
     fact.name ? row('modelName', foreign(fact.name)) : null,
     el('dt', null, ''), el('dd', null, say('modelKind', fact.kind, whole(fact.inputs)), ' ', foreign(fact.path)),
-    row('modelBlend', say('modelWeight', say(`blend_${fact.blend}`), fact.weight, fact.at_least)),
+    row('modelBlend', fact.blend === 'rules' ? say('blend_rules') : say('modelWeight', say(`blend_${fact.blend}`), fact.weight, fact.at_least)
+      + (fact.at_least_per_mille === null ? '' : say('modelSays', fact.at_least_per_mille / 10))),
     trainingFacts(fact, row),
     el('dt', null, 'BLAKE3'), el('dd', null, el('code', null, fact.hash))));
 }
@@ -166,15 +170,17 @@ function modelSection() {
     parts.push(note(say('common', ...[both, fraud[0], champion, fraud[1], other, fraud[2]].map(whole))));
   }
   if (comparison.unscored) parts.push(note(say('unscored', whole(comparison.unscored))));
+  if ([model, challenger].some((fact) => fact?.scale === 'anomaly')) parts.push(note(say('modelOdd')));
   parts.push(...modelTypologies(comparison));
   const held = { scores: comparison.model_scores };
   const bare = { ...data, judgement: { ...data.judgement, scores: held.scores.map(([score, honest]) => [score, honest]) } };
   const histogram = plot(say('modelScores'), say('modelScoresHow'), () => scores(bare, judged ? held : null));
   if (!judged) return [...parts, histogram, modelFact(say('modelFacts'), model), challenger ? modelFact(say('challengerFacts'), challenger) : null];
+  const calibration = () => plot(say('calibration'), say('calibrationHow', 1000 / comparison.calibration.length), () => calibrationPlot(comparison, model), 360);
   parts.push(
     el('div', { class: 'grid halves', style: 'margin-top:14px' },
       plot(say('modelPr'), say('modelPrHow'), () => modelPrecisionRecall(comparison), 360),
-      plot(say('calibration'), say('calibrationHow', 1000 / comparison.calibration.length), () => calibrationPlot(comparison, model), 360)),
+      model.scale === 'anomaly' ? null : calibration()),
     el('div', { style: 'margin-top:14px' }, histogram),
     modelFact(say('modelFacts'), model),
     challenger ? modelFact(say('challengerFacts'), challenger) : null);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use models::onnx::{OPERATIONS, OnnxError, OnnxModel};
-use models::{ArtefactError, Input, Levels, Model};
+use models::{AnyModel, ArtefactError, Input, Model, Scale};
 
 use crate::diagnostic::{Diagnostic, Failure, Message};
 use crate::event::Schema;
@@ -20,6 +20,7 @@ use crate::features::catalogue::coded;
 use crate::features::kept::OUTCOME;
 pub use crate::features::learnt::kind;
 use crate::features::{Catalogue, Features, SlotSource};
+use crate::rules::blend::Blend;
 
 /// A model as its file has it.
 #[derive(Debug)]
@@ -91,7 +92,12 @@ impl Artefact {
             let hash = model.hash().to_owned();
             (Form::Onnx(model), names, hash)
         } else {
-            let model = Model::load(path).map_err(|error| no_model(path, said(&error)))?;
+            let model = match AnyModel::load(path).map_err(|error| no_model(path, said(&error)))? {
+                AnyModel::Score(model) => *model,
+                AnyModel::Classes(classes) => {
+                    return Err(no_model(path, of_classes(classes.names())));
+                }
+            };
             let names = model.inputs().iter().map(|input| input.name.clone()).collect();
             let hash = model.hash();
             (Form::Trained(Box::new(model)), names, hash)
@@ -118,8 +124,8 @@ impl Artefact {
     }
 
     /// What scores say; an ONNX model's are probabilities.
-    pub fn levels(&self) -> Option<&Levels> {
-        self.trained().map(Model::levels)
+    pub fn scale(&self) -> Scale {
+        self.trained().map_or(Scale::Probability, Model::scale)
     }
 
     /// How many inputs it reads.
@@ -150,9 +156,11 @@ impl Artefact {
         }
     }
 
-    /// Everything that keeps the model from reading these features.
-    pub fn check(&self, features: &Features) -> Vec<Diagnostic> {
-        let mut wrong = Wrong::default();
+    /// Everything that keeps the model from reading these features and from deciding by its score
+    /// as `blend` says.
+    pub fn check(&self, features: &Features, blend: Blend) -> Vec<Diagnostic> {
+        let odd = self.scale() == Scale::Anomaly && blend != Blend::Rules;
+        let mut wrong = Wrong { odd_as_odds: odd.then_some(blend), ..Wrong::default() };
         for (at, written) in self.names.iter().enumerate() {
             let input = self.trained().map(|model| &model.inputs()[at]);
             let name = self.name_in(features, written);
@@ -263,11 +271,14 @@ struct Wrong {
     otherwise: Vec<String>,
     other_type: Vec<String>,
     of_decisions: Vec<String>,
+    /// A blend that takes how odd a transaction is for its odds.
+    odd_as_odds: Option<Blend>,
 }
 
 impl Wrong {
     fn diagnostics(self, path: &Path) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
+        let mut found: Vec<Diagnostic> =
+            self.odd_as_odds.map(|blend| odd_as_odds(path, blend.name())).into_iter().collect();
         let mut say = |code, names: Vec<String>, en: &str, zh: &str, hint: Option<Message>| {
             if !names.is_empty() {
                 let message = Message::new(
@@ -318,6 +329,43 @@ impl Wrong {
         );
         found
     }
+}
+
+/// A usual transaction has a score of about 500: as odds, all would be alerts.
+fn odd_as_odds(path: &Path, blend: &str) -> Diagnostic {
+    let message = Message::new(
+        format!(
+            "an isolation forest says how odd a transaction is, which is no probability, and blend \
+             = \"{blend}\" would decide by it as by one"
+        ),
+        format!(
+            "孤立森林给出的是交易的异常程度,不是概率,而 blend = \"{blend}\" 会把它当作概率来决策"
+        ),
+    );
+    let hint = Message::new(
+        "write blend = \"rules\" under [model] in policy.toml: its score is then recorded and ranked \
+         beside the rules'; to decide by it, declare it in features.toml (model = \"...\") and \
+         compare it in a rule",
+        "请在 policy.toml 的 [model] 下写 blend = \"rules\":模型分将被记录并与规则并列排序;\
+         若要据此决策,请在 features.toml 中声明(model = \"...\")并在规则中与阈值比较",
+    );
+    Diagnostic::error("model-of-anomaly", path, None, message).with_hint(Some(hint))
+}
+
+/// Why a model of classes is no model of a run.
+fn of_classes(names: &[String]) -> (String, String) {
+    let names = names.join(", ");
+    (
+        format!(
+            "it tells classes apart ({names}) and gives no score of fraud; it is a feature: name it \
+             in features.toml, under a table such as [social.group.type_model], as model = \"...\" \
+             with gives = \"class\""
+        ),
+        format!(
+            "它区分类别({names}),不给出欺诈分;它是一个特征:请在 features.toml 的表(如 \
+             [social.group.type_model])中写 model = \"...\" 与 gives = \"class\""
+        ),
+    )
 }
 
 fn no_model(path: &Path, (why, zh): (String, String)) -> Failure {

@@ -86,17 +86,19 @@ pub struct ModelFact {
     pub name: String,
     /// `forest`, `boosting` and the like, or `onnx`.
     pub kind: String,
-    /// Whether 500 is even odds and 50 points double them; else scores are thousandths of a
-    /// probability.
-    pub log_odds: bool,
+    /// What scores say: `log_odds` (500 is even odds and 50 points double them), `probability`
+    /// (thousandths) or `anomaly` (how odd a transaction is, which is no probability).
+    pub scale: String,
     /// How many inputs it reads.
     pub inputs: u64,
     /// How its score joins that of the rules: `max`, `sum` or `rules`.
     pub blend: String,
     /// How many of a hundred of its points count.
     pub weight: i64,
-    /// The score from which on it counts at all.
+    /// The score from which on it counts in full.
     pub at_least: i64,
+    /// The probability that this score stands for, in thousandths; none where it stands for none.
+    pub at_least_per_mille: Option<i64>,
     /// What its card says of its training; none for an ONNX file or a model that was not judged.
     pub training: Option<TrainingFact>,
 }

@@ -196,11 +196,12 @@ fn model(name: &str) -> ModelFact {
         hash: "07c1a5be39f2c41d".repeat(4),
         name: name.to_owned(),
         kind: "boosting".to_owned(),
-        log_odds: true,
+        scale: "log_odds".to_owned(),
         inputs: 141,
         blend: "max".to_owned(),
         weight: 100,
         at_least: 0,
+        at_least_per_mille: Some(0),
         training: Some(TrainingFact {
             data: "out/january".to_owned(),
             parts: vec![part("train", 70_000, 900, 0), part("test", 20_000, 260, 20)],

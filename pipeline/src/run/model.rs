@@ -45,11 +45,17 @@ pub(super) fn fact(artefact: &Artefact, policy: ModelPolicy) -> ModelFact {
         hash: artefact.hash().to_owned(),
         name: trained.map_or_else(String::new, |model| model.name().to_owned()),
         kind: trained.map_or("onnx", |model| kind_name(model.kind())).to_owned(),
-        log_odds: artefact.levels().is_some_and(|levels| levels.scale == Scale::LogOdds),
+        scale: match artefact.scale() {
+            Scale::Probability => "probability",
+            Scale::LogOdds => "log_odds",
+            Scale::Anomaly => "anomaly",
+        }
+        .to_owned(),
         inputs: artefact.inputs() as u64,
         blend: policy.blend.name().to_owned(),
         weight: policy.weight,
         at_least: policy.at_least,
+        at_least_per_mille: artefact.scale().probability_of(policy.at_least).map(per_mille),
         training: trained.and_then(|model| model.training()).map(|facts| {
             let part = |part: &models::PartFacts| TrainingPart {
                 name: part.name.clone(),
@@ -73,7 +79,11 @@ pub(super) fn fact(artefact: &Artefact, policy: ModelPolicy) -> ModelFact {
 
 /// A figure with the ends of its interval, in thousandths.
 fn thousandths(figure: Figure) -> [i64; 3] {
-    [figure.value, figure.low, figure.high].map(|value| (value * 1000.0).round() as i64)
+    [figure.value, figure.low, figure.high].map(per_mille)
+}
+
+fn per_mille(value: f64) -> i64 {
+    (value * 1000.0).round() as i64
 }
 
 fn kind_name(kind: ModelKind) -> &'static str {

@@ -161,8 +161,13 @@ pub struct Outcome {
 /// # Errors
 /// Mistakes in the config, labels that match nothing, parts that have one class or no rows: exit 2.
 pub fn train(request: &Request<'_>, steps: Steps<'_>) -> Result<Outcome, Failure> {
-    let (run, config) = (request.run, &request.config);
-    let zone = zone(run, config);
+    let run = request.run;
+    let mut config = request.config.clone();
+    if request.labels.is_empty() {
+        // There are none to wait for.
+        config.split.label_delay = 0;
+    }
+    let zone = zone(run, &config);
     let mut selection = select(request)?;
     let catalogue = bound::features(run)?;
     let of_decisions = bound::leave_out_decisions(&mut selection, &catalogue);
@@ -180,16 +185,25 @@ pub fn train(request: &Request<'_>, steps: Steps<'_>) -> Result<Outcome, Failure
     bound::define(&mut columns, &catalogue)?;
     let offered = columns.len();
     let work = Work { threads: request.threads.max(1), progress: steps.tell };
-    let groups = groups(&rows, config);
+    let groups = groups(&rows, &config);
     let table = table(columns, &truth, &rows, groups, parts.test_from)?;
     let (table, candidates) = choose(request, table, (&truth, &rows), &parts, work)?;
     let chosen = candidates.iter().position(|candidate| candidate.chosen).unwrap_or(0);
+    let is_anomaly = matches!(config.models[chosen], Trainer::Isolation(_));
+    if is_anomaly {
+        // How odd a row is has nothing to calibrate: the rows train.
+        config.split.calibration_share = 0.0;
+        config.calibration.method = models::Method::None;
+    }
     let train_config = TrainConfig {
         model: config.models[chosen].clone(),
         seed: config.seed,
         split: parts.split_config(&config.split),
-        nulls: null_config(config),
-        calibration: config.calibration,
+        nulls: null_config(&config),
+        calibration: models::CalibrationConfig {
+            scale: if is_anomaly { models::Scale::Anomaly } else { config.calibration.scale },
+            ..config.calibration
+        },
     };
     let catalogue_hash = catalogue.catalogue_hash();
     let identity = Identity { name: &request.name, catalogue_hash: &catalogue_hash };
@@ -224,7 +238,7 @@ pub fn train(request: &Request<'_>, steps: Steps<'_>) -> Result<Outcome, Failure
         candidates,
         warnings: trained.warnings.clone(),
         judgement,
-        config_used: written::config(config, &used, &zone),
+        config_used: written::config(&config, &used, &zone),
         scored: scored(&trained, &table, &rows),
         model,
     })

@@ -1,7 +1,7 @@
 //! A training on the terminal: what was learnt from, what to be wary of, and how good it is.
 
 use models::judge::{Figure, Judgement};
-use models::{ModelKind, Trainer, Warning};
+use models::{Method, ModelKind, PartFacts, Scale, Trainer, Warning};
 
 use super::{Outcome, interval};
 use crate::diagnostic::Lang;
@@ -16,6 +16,8 @@ const NAMED_MAX: usize = 5;
 const MOVED: f64 = 0.25;
 /// With fewer frauds in the test than this, a figure says little.
 const FRAUDS_FEW: usize = 50;
+/// A share of frauds so many times that of the calibration is another than was calibrated on.
+const SHARES_APART: f64 = 3.0;
 
 /// The outcome as text.
 pub fn terminal(outcome: &Outcome, screen: Screen) -> String {
@@ -26,10 +28,13 @@ pub fn terminal(outcome: &Outcome, screen: Screen) -> String {
     page.parts(outcome);
     page.candidates(outcome);
     page.warnings(outcome);
-    page.figures(&outcome.judgement);
-    page.money(&outcome.judgement);
-    page.typologies(&outcome.judgement);
-    page.inputs(&outcome.judgement);
+    if outcome.judgement.positive > 0 {
+        page.figures(&outcome.judgement);
+        page.money(&outcome.judgement);
+        page.typologies(&outcome.judgement);
+        page.inputs(&outcome.judgement);
+    }
+    page.scale(outcome.model.scale());
     page.text
 }
 
@@ -290,12 +295,70 @@ impl Page {
             ));
         }
         let positive = outcome.judgement.positive;
-        if positive < FRAUDS_FEW {
+        if positive == 0 {
+            lines.push((
+                "no label is of the test: nothing is judged, and its rows only show what moved"
+                    .to_owned(),
+                "测试部分没有标签：不作评判，仅用于观察漂移".to_owned(),
+            ));
+        } else if positive < FRAUDS_FEW {
             lines.push((
                 format!("the test has {positive} frauds only: read the intervals, not the figures"),
                 format!("测试中仅有 {positive} 笔欺诈：请看区间而非单个数值"),
             ));
         }
+        self.calibration_warning(outcome, lines);
+    }
+
+    /// A calibration says how probable fraud is where it is as frequent as it was there.
+    fn calibration_warning(&self, outcome: &Outcome, lines: &mut Vec<(String, String)>) {
+        let facts = outcome.model.training();
+        if facts.is_none_or(|facts| facts.config.calibration.method == Method::None) {
+            return;
+        }
+        let part = |name: &str| outcome.split.parts.iter().find(|one| one.name == name);
+        // Where no slice is held out, the rows that train calibrate, too.
+        let slice = part("calibration").filter(|one| one.rows > 0).or(part("train"));
+        let (Some(slice), Some(test)) = (slice, part("test")) else { return };
+        let share = |part: &PartFacts| 100.0 * part.positive as f64 / part.rows.max(1) as f64;
+        let (own, tested) = (share(slice), share(test));
+        if own * SHARES_APART > tested && tested * SHARES_APART > own {
+            return;
+        }
+        let frauds = count(slice.positive);
+        lines.push((
+            format!(
+                "calibrated on {frauds} frauds, {own:.2} % of their part, while the test has \
+                 {tested:.2} %: probabilities may be off by as much"
+            ),
+            format!(
+                "校准部分有欺诈 {frauds} 笔（占 {own:.2} %），而测试占 {tested:.2} %：概率可能有同样\
+                 程度的偏差"
+            ),
+        ));
+    }
+
+    /// What the scores say to whoever puts the model beside rules; those of the default scale say
+    /// what policy.toml takes them for.
+    fn scale(&mut self, scale: Scale) {
+        let (en, zh) = match scale {
+            Scale::LogOdds => return,
+            Scale::Probability => (
+                "\nscores are thousandths of a probability: at_least = 330 in policy.toml, which is odds \
+                 of one to\neleven on the scale log_odds, is a probability of 33 % here (83 is odds of \
+                 one to eleven)",
+                "\n分数为概率的千分数：policy.toml 中 at_least = 330 在 log_odds 刻度上为 1 比 11，\
+                 在此为 33 % 的概率\n（83 才是 1 比 11）",
+            ),
+            Scale::Anomaly => (
+                "\nscores say how odd a transaction is, and are no probabilities: with --model, write \
+                 blend = \"rules\"\nunder [model] in policy.toml, which ranks by them beside the rules; \
+                 or declare the model in\nfeatures.toml, and a rule compares its score with a threshold",
+                "\n分数表示交易的异常程度，不是概率：用作 --model 时请在 policy.toml 的 [model] 下写 \
+                 blend = \"rules\"，\n仅与规则并列排序；或在 features.toml 中声明该模型，由规则与阈值比较",
+            ),
+        };
+        self.line(en.to_owned(), zh.to_owned());
     }
 
     fn figures(&mut self, judgement: &Judgement) {
@@ -323,9 +386,10 @@ impl Page {
             row(precision, budget.precision);
             row(recall, budget.recall);
         }
-        let error = format!("{:.4}", judgement.calibration_error);
-        let name = self.say("calibration error", "校准误差").to_owned();
-        rows.push(vec![name, error, String::new(), String::new()]);
+        if let Some(error) = judgement.calibration_error {
+            let name = self.say("calibration error", "校准误差").to_owned();
+            rows.push(vec![name, format!("{error:.4}"), String::new(), String::new()]);
+        }
         let header = [
             self.say("figure", "指标"),
             self.say("value", "数值"),
@@ -333,6 +397,23 @@ impl Page {
             self.say("to", "上限"),
         ];
         self.table(&header, 1, rows);
+        let bounded: Vec<_> = judgement.bounded().collect();
+        if !bounded.is_empty() {
+            let en = bounded.iter().map(|(alerts, most)| format!("{most:.3} at {alerts}"));
+            let zh = bounded.iter().map(|(alerts, most)| format!("每日 {alerts} 条 {most:.3}"));
+            let (en, zh): (Vec<_>, Vec<_>) = (en.collect(), zh.collect());
+            self.line(
+                format!(
+                    "days of the test, whole or in part, have fewer frauds than alerts: no model has a \
+                     higher\nprecision than {} alerts a day",
+                    en.join(", ")
+                ),
+                format!(
+                    "测试中有些日子（含不完整的）欺诈少于预警：任何模型的精确率至多为\n{}",
+                    zh.join("，")
+                ),
+            );
+        }
     }
 
     fn money(&mut self, judgement: &Judgement) {

@@ -550,6 +550,10 @@ fn a_model_that_does_not_fit_is_refused_with_the_names_and_nothing_runs() {
     assert!(said.contains("another type now: funds.mean_1d (int)"), "{said}");
     assert!(!scene.path("refused").exists(), "nothing ran");
 
+    amounts(&scene);
+    let classes = rendered(scene.run("refused", "rules", Some("amounts"), None, (1, 1, 1)));
+    assert!(classes.contains("tells classes apart ("), "{classes}");
+    assert!(classes.contains("middle") && classes.contains("gives = \"class\""), "{classes}");
     let none = rendered(scene.run("refused", "rules", Some("no-model"), None, (1, 1, 1)));
     assert!(none.contains("no-model"), "{none}");
     fs::write(scene.path("broken.json"), "{\"head\": 1}").unwrap();

@@ -8,6 +8,10 @@ use crate::report::{ModelFact, ReportInput};
 /// Digits that tell two models apart at a glance.
 const HASH_SHOWN: usize = 12;
 
+fn is_of_anomaly(model: &ModelFact) -> bool {
+    model.scale == "anomaly"
+}
+
 impl Page {
     /// The model, the ways side by side, and what each alerts of each kind of fraud.
     pub(super) fn model(&mut self, input: &ReportInput<'_>) {
@@ -24,6 +28,15 @@ impl Page {
         if found.unscored > 0 {
             let name = self.say("without a model score", "没有模型分").to_owned();
             rows.push(vec![name, grouped(found.unscored)]);
+        }
+        if [Some(model), input.run.challenger.as_ref()].into_iter().flatten().any(is_of_anomaly) {
+            let name = self.say("scores", "模型分").to_owned();
+            let told = self.say(
+                "those of an isolation forest say how odd a transaction is: what they would alert on \
+                 alone tells nothing, how they rank does",
+                "孤立森林的分数表示异常程度：其单独预警数没有意义，排序才有意义",
+            );
+            rows.push(vec![name, told.to_owned()]);
         }
         self.table(&[], 2, rows);
         self.line("");
@@ -46,14 +59,18 @@ impl Page {
 
     fn blend_told(&self, model: &ModelFact) -> String {
         let ModelFact { blend, weight, at_least, .. } = model;
+        // A share in percent, of tenths.
+        let says = model.at_least_per_mille.map(|of| format!("{}.{} %", of / 10, of % 10));
+        let says = says.unwrap_or_default();
         match (self.screen.lang, blend.as_str()) {
             (Lang::En, "rules") => "the rules' score decides; the model's is recorded".to_owned(),
             (Lang::Zh, "rules") => "只用规则分决策;模型分仅作记录".to_owned(),
-            (Lang::En, blend) => {
-                format!("{blend} of both scores; {weight} % of the model's, from {at_least} on")
-            }
+            (Lang::En, blend) => format!(
+                "{blend} of both scores; {weight} % of the model's, from {at_least} on (a \
+                 probability of {says})"
+            ),
             (Lang::Zh, blend) => {
-                format!("{blend}:模型分按 {weight} % 计,自 {at_least} 分起")
+                format!("{blend}:模型分按 {weight} % 计,自 {at_least} 分起(概率 {says})")
             }
         }
     }

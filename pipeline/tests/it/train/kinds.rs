@@ -75,16 +75,29 @@ fn an_isolation_forest_needs_no_labels() {
     let directory = decided();
     let path = directory.path();
     let config = CONFIG.replace("\"forest\"", "\"isolation\"").replace("depth_max = 6\n", "");
-    fs::write(path.join("train.toml"), &config).unwrap();
+    // Without labels there is no delay of them, however long the config says, and no label waits in
+    // a gap: both learn from the same rows, those of a calibration among them.
+    fs::write(path.join("train.toml"), config.replace("4d", "40d")).unwrap();
+    fs::write(path.join("judged.toml"), config.replace("4d", "0s")).unwrap();
+    let said = hongxian(path, &["train", "run", "--config=train.toml", "--out=said"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("nothing is judged") && said.contains("blend = \"rules\""), "{said}");
+    assert!(!said.contains("precision") && !said.contains("0 frauds"), "{said}");
+    let card = fs::read_to_string(path.join("said/card.md")).unwrap();
+    assert!(card.contains("Calibration: none") && card.contains("nothing was judged"), "{card}");
+    assert!(!card.contains("| figure |") && !card.contains("Platt"), "{card}");
     let train = |labels: &[&str], out: &str| -> Value {
-        let arguments = ["train", "run", "--config=train.toml", "--json", out];
+        let arguments = ["train", "run", "--json", out];
         let done = hongxian(path, &[&arguments[..], labels].concat());
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap()
     };
-    let without = train(&[], "--out=odd");
+    let without = train(&["--config=train.toml"], "--out=odd");
     assert!(without["judgement"]["auc"].is_null(), "nothing judges it");
-    let with = train(&["--labels=labels.csv"], "--out=judged/odd");
+    assert_eq!(without["split"]["gap_rows"], Value::from(0));
+    assert_eq!(without["split"]["parts"][1]["rows"], Value::from(0), "nothing calibrates");
+    let with = train(&["--config=judged.toml", "--labels=labels.csv"], "--out=judged/odd");
+    assert!(with["judgement"]["calibration_error"].is_null(), "it is no probability");
     // Frauds are the largest payments.
     let auc = with["judgement"]["auc"]["value"].as_f64().unwrap();
     assert!(auc > 0.6, "{auc}");
@@ -94,11 +107,27 @@ fn an_isolation_forest_needs_no_labels() {
         models::raw_of(&model, &table, &(0..table.rows() as u32).collect::<Vec<_>>())
     };
     assert_eq!(scores("odd"), scores("judged/odd"));
-    let done =
-        hongxian(path, &["backtest", "events.csv", "--rules=rules", "--model=odd", "--out=scored"]);
+    // How odd a transaction is decides by no odds: refused, whichever model it is, of before, too.
+    let backtest = ["backtest", "events.csv", "--rules=rules"];
+    let artefact = fs::read_to_string(path.join("odd/model.json")).unwrap();
+    let old = artefact.replacen("\"scale\":\"anomaly\"", "\"scale\":\"probability\"", 1);
+    fs::write(path.join("old.json"), old).unwrap();
+    for model in ["odd", "old.json"] {
+        let model = format!("--model={model}");
+        let said = refused(path, &[&backtest[..], &[&model, "--out=refused"]].concat());
+        assert!(said.contains("no probability") && said.contains("blend = \"rules\""), "{said}");
+        let zh = refused(path, &[&backtest[..], &[&model, "--out=refused", "--lang=zh"]].concat());
+        assert!(zh.contains("不是概率") && zh.contains("blend = \"rules\""), "{zh}");
+    }
+    let policy = "[features]\ncolumns = 'used'\n[model]\nblend = 'rules'\n";
+    fs::write(path.join("rules/policy.toml"), policy).unwrap();
+    let done = hongxian(path, &[&backtest[..], &["--model=odd", "--out=scored"]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let scored = parquet(&path.join("scored/decisions.parquet"));
     assert_eq!(scored.column_by_name("model_score").unwrap().null_count(), 0);
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(said.contains("those of an isolation forest"), "{said}");
+    fs::write(path.join("rules/policy.toml"), "[features]\ncolumns = 'used'\n").unwrap();
 
     let forest = config.replace("\"isolation\"", "\"forest\"");
     fs::write(path.join("train.toml"), forest).unwrap();
