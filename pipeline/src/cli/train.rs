@@ -144,6 +144,13 @@ fn labels(
 ) -> Result<(Labels, String), Failure> {
     if let Some(path) = path {
         let labels = Labels::read(path, run.pseudonyms()?.as_deref())?;
+        if labels.is_empty() {
+            let path = path.display();
+            return Err(Failure::Usage(Message::new(
+                format!("{path} has no labels: it is empty, or has a header only"),
+                format!("{path} 中没有标签：文件为空，或只有表头"),
+            )));
+        }
         let text = fs::read(path).map_err(|error| Failure::Usage(unreadable(path, &error)))?;
         return Ok((labels, blake3::hash(&text).to_hex().to_string()));
     }

@@ -24,6 +24,8 @@ const DELAY_MAX: i64 = 366 * DAY_MS;
 const ALERTS_MAX: i64 = 1_000_000;
 /// The most budgets: each is two rows of the report.
 const BUDGETS_MAX: usize = 8;
+/// The least share of the rows that is a part.
+const SHARE_MIN: f64 = 0.001;
 /// The most draws for an interval: more digits than anybody reads.
 const REPLICATES: RangeInclusive<i64> = 10..=10_000;
 /// The most fen that a review may cost.
@@ -363,13 +365,14 @@ impl Split {
                 *place = moment(reader, key, node);
             }
         }
-        for (key, place) in [
-            ("test_share", &mut self.test_share),
-            ("calibration_share", &mut self.calibration_share),
-            ("validation_share", &mut self.validation_share),
-            ("test_group_share", &mut self.test_group_share),
+        // A model needs no rows to calibrate on, but some to be tested on and to be chosen by.
+        for (key, place, least) in [
+            ("test_share", &mut self.test_share, SHARE_MIN),
+            ("calibration_share", &mut self.calibration_share, 0.0),
+            ("validation_share", &mut self.validation_share, SHARE_MIN),
+            ("test_group_share", &mut self.test_group_share, 0.0),
         ] {
-            set(place, number(reader, table, key, 0.0..=0.99));
+            set(place, number(reader, table, key, least..=0.99));
         }
         set(&mut self.label_delay, reader.duration(table, "label_delay", 0..=DELAY_MAX));
         self.group_by = reader.string(table, "group_by");
@@ -518,6 +521,8 @@ mod tests {
             ("[split]\nlabel_delay = '7'", "bad-duration", None),
             ("[split]\nlabel_delay = 7", "wrong-type", None),
             ("[split]\ntest_share = 1", "out-of-bounds", None),
+            ("[split]\ntest_share = 0.0", "out-of-bounds", None),
+            ("[split]\nvalidation_share = 0.0", "out-of-bounds", None),
             ("[split]\ntest_from = '2018-13-01'", "wrong-type", None),
             ("[split]\ntest_from = 2018-08-08T00:00:00", "wrong-type", None),
             ("[nulls]\ndefault = 'mean'", "unknown-value", None),

@@ -554,9 +554,13 @@ fn what_cannot_be_learnt_from_is_said() {
     assert!(strange.contains("none of the 2 labels") && strange.contains("x1"), "{strange}");
     let accounts = with_labels(&format!("{head}account,u1-1,fraud\n"));
     assert!(accounts.contains("accounts = true"), "{accounts}");
+    let empty = with_labels(head);
+    assert!(empty.contains("other.csv has no labels"), "{empty}");
     let gone = with_labels("subject_kind,subject_id\n");
     assert!(gone.contains("no column label"), "{gone}");
 
+    let share = with_config(&|text| text.replace("[split]", "[split]\ntest_share = 0.0"));
+    assert!(share.contains("`test_share` is 0, outside 0.001 to 0.99"), "{share}");
     let gap = with_config(&|text| text.replace("4d", "30d"));
     assert!(gap.contains("nothing is left to train on") && gap.contains("label_delay"), "{gap}");
     let fits = gap.split("label_delay = \"").nth(1).and_then(|rest| rest.split('"').next());
@@ -595,4 +599,36 @@ fn what_cannot_be_learnt_from_is_said() {
     fs::remove_file(path.join("run/features.parquet")).unwrap();
     let features = refused(path, &train);
     assert!(features.contains("features.parquet"), "{features}");
+}
+
+/// A calibration on another share of frauds than the test has, and days that have fewer frauds than
+/// alerts, are said beside the figures.
+#[test]
+fn what_keeps_figures_from_being_what_they_seem_is_said() {
+    let directory = decided();
+    let path = directory.path();
+    let even = CONFIG.replace("method = \"none\"", "method = \"platt\"");
+    fs::write(path.join("train.toml"), &even).unwrap();
+    let said = trained(path, &["--out=even"]);
+    assert!(!said.contains("calibrated on"), "shares are alike: {said}");
+    // 78 payments a day, so that 100 alerts are all of them.
+    assert!(said.contains("no model has a higher\nprecision than 0."), "{said}");
+    // Of the latest rows before the gap one fraud in five is known.
+    let thinned: String = labels(&transfers())
+        .lines()
+        .enumerate()
+        .filter(|(at, line)| {
+            let late = ["t14", "t15", "t16", "t17"]
+                .iter()
+                .any(|t| line.starts_with(&format!("event,{t}")));
+            !(late && line.contains(",fraud,") && at % 5 > 0)
+        })
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    fs::write(path.join("thinned.csv"), thinned).unwrap();
+    let arguments = ["train", "run", "--labels=thinned.csv", "--config=train.toml", "--out=thin"];
+    let done = hongxian(path, &arguments);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(said.contains("calibrated on") && said.contains("while the test has"), "{said}");
 }
