@@ -148,8 +148,9 @@ function modelFact(title, fact) {
   return el('section', { class: 'card' }, el('h3', null, title), el('dl', null,
     fact.name ? row('modelName', foreign(fact.name)) : null,
     el('dt', null, ''), el('dd', null, say('modelKind', fact.kind, whole(fact.inputs)), ' ', foreign(fact.path)),
-    row('modelBlend', fact.blend === 'rules' ? say('blend_rules') : say('modelWeight', say(`blend_${fact.blend}`), fact.weight, fact.at_least)
-      + (fact.at_least_per_mille === null ? '' : say('modelSays', fact.at_least_per_mille / 10))),
+    row('modelBlend', fact.blend === 'rules'
+      ? say('blend_rules')
+      : say('modelWeight', say(`blend_${fact.blend}`), fact.weight, fact.at_least) + say('modelSays', fact.at_least_per_mille / 10)),
     trainingFacts(fact, row),
     el('dt', null, 'BLAKE3'), el('dd', null, el('code', null, fact.hash))));
 }

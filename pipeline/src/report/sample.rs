@@ -198,7 +198,7 @@ fn model(name: &str) -> ModelFact {
         kind: "boosting".to_owned(),
         scale: "log_odds".to_owned(),
         inputs: 141,
-        blend: "max".to_owned(),
+        blend: "joint".to_owned(),
         weight: 100,
         at_least: 0,
         at_least_per_mille: Some(0),
