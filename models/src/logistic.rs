@@ -2,10 +2,13 @@
 
 mod newton;
 
+use linfa::DatasetBase;
+use linfa::traits::Fit as _;
+use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use self::newton::Rows;
+use self::newton::Newton;
 use crate::calibrate::Curve;
 use crate::forest::ClassWeight;
 use crate::inputs::{Input, NullPolicy};
@@ -56,6 +59,15 @@ pub enum LogisticError {
     /// It stopped before it was done.
     #[error("not done after {0} steps; allow more of them or a larger l2")]
     NotDone(u64),
+    /// What linfa says of the data.
+    #[error("{0}")]
+    Data(String),
+}
+
+impl From<linfa::Error> for LogisticError {
+    fn from(error: linfa::Error) -> LogisticError {
+        LogisticError::Data(error.to_string())
+    }
 }
 
 /// Trained coefficients, in the order of the model's inputs.
@@ -128,7 +140,8 @@ impl Term {
 /// Columns made ready for the optimiser, to be fitted with any weight of the path.
 pub(crate) struct Prepared {
     inputs: Vec<Standardised>,
-    rows: Rows,
+    rows: DatasetBase<Array2<f64>, Array1<bool>>,
+    label_weight: f64,
 }
 
 impl Prepared {
@@ -141,18 +154,17 @@ impl Prepared {
         class_weight: ClassWeight,
     ) -> Result<Prepared, LogisticError> {
         let labels: Vec<bool> = rows.iter().map(|row| positive[*row as usize]).collect();
-        let weight = class_weight.weights(&labels)[1];
-        if !weight.is_finite() || weight <= 0.0 {
-            return Err(LogisticError::Weight(weight));
+        let label_weight = class_weight.weights(&labels)[1];
+        if !label_weight.is_finite() || label_weight <= 0.0 {
+            return Err(LogisticError::Weight(label_weight));
         }
-        let weights = labels.iter().map(|label| if *label { weight } else { 1.0 }).collect();
         let inputs: Vec<Standardised> = columns
             .iter()
             .zip(inputs)
             .map(|(column, input)| Standardised::new(column, input, rows))
             .collect();
-        let rows = Rows::new(&matrix(&inputs), labels, weights);
-        Ok(Prepared { inputs, rows })
+        let rows = DatasetBase::new(matrix(&inputs), Array1::from(labels));
+        Ok(Prepared { inputs, rows, label_weight })
     }
 
     /// Fits the coefficients, beginning at those in `near`, which a fit to nearly the same left
@@ -163,7 +175,8 @@ impl Prepared {
         iterations_max: u64,
         near: &mut Vec<f64>,
     ) -> Result<Logistic, LogisticError> {
-        *near = self.rows.fit(l2, iterations_max, near)?;
+        let (label_weight, steps_max) = (self.label_weight, iterations_max);
+        *near = Newton { l2, label_weight, steps_max, start: near }.fit(&self.rows)?;
         Ok(artefact(&self.inputs, near))
     }
 }
@@ -222,7 +235,7 @@ fn standardise(value: f64, mean: f64, scale: f64) -> f64 {
 }
 
 /// A column each for the values, then one for each indicator of missing values.
-fn matrix(inputs: &[Standardised]) -> Vec<Vec<f64>> {
+fn matrix(inputs: &[Standardised]) -> Array2<f64> {
     let rows = inputs[0].values.len();
     let mut columns: Vec<Vec<f64>> =
         inputs.iter().map(|input| (0..rows).map(|row| input.value(row)).collect()).collect();
@@ -231,7 +244,7 @@ fn matrix(inputs: &[Standardised]) -> Vec<Vec<f64>> {
             columns.push((0..rows).map(|row| input.missing(row, scale)).collect());
         }
     }
-    columns
+    Array2::from_shape_fn((rows, columns.len()), |(row, column)| columns[column][row])
 }
 
 /// The coefficients of values, then of indicators, and last the intercept.

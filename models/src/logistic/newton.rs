@@ -5,7 +5,10 @@
 //! and as it ends at the minimum itself, the same rows give the same coefficients. Sums are in a
 //! fixed order and vectors are of elements apart, so that all machines have the same bits.
 
+use linfa::DatasetBase;
+use linfa::traits::Fit;
 use multiversion::multiversion;
+use ndarray::{Array1, Array2};
 
 use super::{LogisticError, SLOPE_A_ROW_MAX};
 
@@ -17,8 +20,31 @@ const LANES: usize = 4;
 /// A step that is halved so often goes nowhere.
 const HALVINGS_MAX: usize = 40;
 
+/// How linfa is told to fit: it takes a data set with whether each row has the label, and gives the
+/// coefficients, the intercept last.
+pub(crate) struct Newton<'s> {
+    /// The weight of half the sum of the squared coefficients, the intercept's apart.
+    pub(crate) l2: f64,
+    /// What a row with the label counts; the others count 1.
+    pub(crate) label_weight: f64,
+    pub(crate) steps_max: u64,
+    /// Where to begin: coefficients of nearly the same, or nothing.
+    pub(crate) start: &'s [f64],
+}
+
+impl Fit<Array2<f64>, Array1<bool>, LogisticError> for Newton<'_> {
+    type Object = Vec<f64>;
+
+    fn fit(
+        &self,
+        rows: &DatasetBase<Array2<f64>, Array1<bool>>,
+    ) -> Result<Vec<f64>, LogisticError> {
+        Rows::new(rows, self.label_weight).fit(self.l2, self.steps_max, self.start)
+    }
+}
+
 /// Rows to fit to, with a column of ones for the intercept as their last.
-pub(crate) struct Rows {
+struct Rows {
     width: usize,
     /// Row after row.
     values: Vec<f64>,
@@ -28,17 +54,15 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Takes columns of one length, whether each row has the label, and what it counts.
-    pub(crate) fn new(
-        columns: &[Vec<f64>],
-        mut positive: Vec<bool>,
-        mut weights: Vec<f64>,
-    ) -> Rows {
-        let (width, rows) = (columns.len() + 1, positive.len().next_multiple_of(LANES));
+    fn new(given: &DatasetBase<Array2<f64>, Array1<bool>>, label_weight: f64) -> Rows {
+        let width = given.records.ncols() + 1;
+        let mut positive = given.targets.to_vec();
+        let weight = |labelled: &bool| if *labelled { label_weight } else { 1.0 };
+        let mut weights: Vec<f64> = positive.iter().map(weight).collect();
+        let rows = positive.len().next_multiple_of(LANES);
         let mut values = vec![1.0; width * rows];
-        for (at, column) in columns.iter().enumerate() {
-            let of_column = values[at..].iter_mut().step_by(width);
-            of_column.zip(column).for_each(|(place, value)| *place = *value);
+        for (row, held) in given.records.rows().into_iter().zip(values.chunks_exact_mut(width)) {
+            held.iter_mut().zip(row).for_each(|(place, value)| *place = *value);
         }
         positive.resize(rows, false);
         weights.resize(rows, 0.0);
@@ -46,12 +70,7 @@ impl Rows {
     }
 
     /// The coefficients, the intercept last, beginning at `start` if it has as many.
-    pub(crate) fn fit(
-        &self,
-        l2: f64,
-        steps_max: u64,
-        start: &[f64],
-    ) -> Result<Vec<f64>, LogisticError> {
+    fn fit(&self, l2: f64, steps_max: u64, start: &[f64]) -> Result<Vec<f64>, LogisticError> {
         let mut at = match start.len() == self.width {
             true => start.to_vec(),
             false => vec![0.0; self.width],
@@ -194,13 +213,13 @@ mod tests {
 
     #[test]
     fn a_weight_is_a_number_of_rows() {
-        let fit = |values: &[f64], positive: &[bool], weights: &[f64]| {
-            let rows = Rows::new(&[values.to_vec()], positive.to_vec(), weights.to_vec());
-            rows.fit(1.0, 100, &[]).unwrap()
+        let fit = |values: &[f64], positive: &[bool], label_weight| {
+            let values = Array2::from_shape_vec((values.len(), 1), values.to_vec()).unwrap();
+            let rows = DatasetBase::new(values, Array1::from(positive.to_vec()));
+            Newton { l2: 1.0, label_weight, steps_max: 100, start: &[] }.fit(&rows).unwrap()
         };
-        let weighed = fit(&[1.0, -1.0, 0.5], &[true, false, false], &[3.0, 1.0, 1.0]);
-        let repeated =
-            fit(&[1.0, 1.0, 1.0, -1.0, 0.5], &[true, true, true, false, false], &[1.0; 5]);
+        let weighed = fit(&[1.0, -1.0, 0.5], &[true, false, false], 3.0);
+        let repeated = fit(&[1.0, 1.0, 1.0, -1.0, 0.5], &[true, true, true, false, false], 1.0);
         for (one, other) in weighed.iter().zip(&repeated) {
             assert!((one - other).abs() < 1e-7, "{weighed:?} {repeated:?}");
         }
