@@ -83,8 +83,9 @@ enum Command {
     /// Why a transaction of a run was decided as it was
     ///
     /// Who paid whom, the score against the bands, each reason with its rule taken apart clause by
-    /// clause and the values that each saw, the phrases in its text, which rules came closest to
-    /// hitting and what they lacked, and what was decided before on those who take part.
+    /// clause and the values that each saw, what moved the model, the phrases in its text, which rules
+    /// came closest to hitting and what they lacked, and what was decided before on those who take
+    /// part.
     Explain(explain::Arguments),
     /// How far a rule was from hitting on a transaction of a run
     WhyNot(explain::WhyNotArguments),

@@ -8,6 +8,7 @@ use super::clauses::{Bench, Told, Truth};
 use super::facts::{self, Event};
 use super::lists::listed;
 use super::{About, Bands, Explanation, Hit, Miss, Operand, Transaction, Verdict, WhyNot};
+use crate::decision;
 use crate::diagnostic::{Failure, Lang, Message, did_you_mean_hint};
 use crate::event::{COUNTERPARTY_ID, EVENT_TIME, Kind, Schema, TEXT, Value};
 use crate::expr::{Constant, Names as _, NotEvaluable};
@@ -44,6 +45,9 @@ pub fn explain(
     read.hits(&bench, &mut explained);
     read.misses(&bench, &mut explained);
     read.words(&mut explained);
+    let (moved, untold) = read.moved(run, &bench);
+    explained.model = moved;
+    explained.notes.extend(untold);
     let (before, other) = facts::before(run, &read.record)?;
     explained.before = before;
     explained.sides = facts::sides(run, &read.record, &read.features, other)?;
@@ -65,7 +69,10 @@ pub fn why_not(
     let bench = read.bench(run, lang);
     let rules = &read.loaded.rules.rules;
     let Some(rule) = rules.iter().find(|rule| rule.file.id == id) else {
-        return Err(no_rule(id, rules, &read));
+        return Err(match id {
+            decision::MODEL => read.model_is_no_rule(run),
+            id => no_rule(id, rules, &read),
+        });
     };
     let Some(condition) = bench.tell(rule) else { return Err(no_rule(id, rules, &read)) };
     let kind = read.kind();
@@ -88,11 +95,11 @@ pub fn why_not(
 }
 
 /// What is read of a run to explain one decision.
-struct Read {
-    record: Record,
+pub(super) struct Read {
+    pub(super) record: Record,
     event: Event,
     features: BTreeMap<String, Option<Constant>>,
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
     /// Where the rules are; none where they are not there.
     directory: Option<PathBuf>,
     /// The values of features that the run did not record and the texts tell.
@@ -207,7 +214,7 @@ impl Read {
     }
 
     /// The value of a name: of a field as the event has it, of a feature as it was recorded.
-    fn value(&self, name: &str) -> Value<'_> {
+    pub(super) fn value(&self, name: &str) -> Value<'_> {
         let chunk = &self.event.slice.chunk;
         if let Some(field) = chunk.schema().find(name) {
             return chunk.value(field, 0);

@@ -9,6 +9,7 @@ mod clauses;
 mod facts;
 mod lists;
 mod look;
+mod moved;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub use self::clauses::{Operand, Told, Truth};
 pub use self::lists::Listed;
 pub use self::look::{explain, why_not};
+pub use self::moved::{Moved, Mover};
 pub use self::shown::{explanation, miss};
 use crate::features::text::Marked;
 
@@ -30,6 +32,8 @@ pub struct Explanation {
     pub decision: Verdict,
     /// Why: each reason as it was recorded, and its rule taken apart.
     pub reasons: Vec<Hit>,
+    /// What moved the model's score; none where there was no model, or it cannot be told.
+    pub model: Option<Moved>,
     /// Rules in shadow that hit: they decide nothing.
     pub shadow: Vec<Hit>,
     /// Rules that did not hit, the nearest first.

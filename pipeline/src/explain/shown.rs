@@ -1,12 +1,12 @@
 //! An explanation on the terminal.
 
 use super::{
-    Before, Explanation, Hit, Listed, Miss, Operand, Side, Standing, Told, Transaction, Truth,
-    Verdict, WhyNot,
+    Before, Explanation, Hit, Listed, Miss, Moved, Operand, Side, Standing, Told, Transaction,
+    Truth, Verdict, WhyNot,
 };
 use crate::diagnostic::Lang;
 use crate::features::text::Marked;
-use crate::report::{Screen, columns, minute, printable, short, yuan};
+use crate::report::{Screen, columns, grouped, minute, printable, short, yuan};
 
 /// Characters of a text that are shown of what could be thousands.
 const TEXT_CHARS: usize = 400;
@@ -23,6 +23,7 @@ pub fn explanation(explained: &Explanation, screen: Screen) -> String {
     page.texts(&explained.texts);
     page.hits(("reasons", "理由"), &explained.reasons);
     page.evidence(&explained.evidence);
+    explained.model.iter().for_each(|moved| page.moved(moved));
     page.hits(("rules in shadow that hit", "命中的影子规则"), &explained.shadow);
     let (shown, all) = (explained.nearest.len(), explained.missed);
     let of = match (shown < all, page.say("of", "共")) {
@@ -329,6 +330,33 @@ impl Page {
         self.out.push_str(&table);
     }
 
+    /// What moved the model: the sums go down the page to the raw score.
+    fn moved(&mut self, moved: &Moved) {
+        let model = format!("  {}", printable(&moved.model));
+        self.heading(("what moved the model", "模型分的构成"), &model);
+        let line = |name: String, value: &str, number: String| vec![name, short(value, 40), number];
+        let base = self.say("with nothing known", "一无所知时").to_owned();
+        let mut rows = vec![line(base, "", signed(moved.base))];
+        let features = moved.features.iter();
+        rows.extend(
+            features.map(|one| line(printable(&one.of.name), &one.of.shown, plus(one.adds))),
+        );
+        if moved.others > 0 {
+            let others = match self.screen.lang {
+                Lang::En => format!("{} others", moved.others),
+                Lang::Zh => format!("其余 {} 项", moved.others),
+            };
+            rows.push(line(others, "", plus(moved.others_add)));
+        }
+        let (sum, score) = match self.screen.lang {
+            Lang::En => ("raw score", format!("model score {}", moved.score)),
+            Lang::Zh => ("原始分", format!("模型分 {}", moved.score)),
+        };
+        rows.push(line(sum.to_owned(), &score, signed(moved.raw)));
+        let table = self.screen.table(&[], 2, rows);
+        self.out.push_str(&table);
+    }
+
     fn finding(&mut self, explained: &Explanation) {
         let Some(found) = &explained.finding else { return };
         let say = self.say("the referee's finding", "红包核验结果");
@@ -447,4 +475,14 @@ impl Page {
             self.line(printable(note));
         }
     }
+}
+
+fn signed(value: i64) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(value.unsigned_abs()))
+}
+
+fn plus(value: i64) -> String {
+    let sign = if value < 0 { "" } else { "+" };
+    format!("{sign}{}", signed(value))
 }

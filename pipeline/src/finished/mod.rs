@@ -341,6 +341,11 @@ impl FinishedRun {
             || self.days.iter().any(FinishedRun::has_model)
     }
 
+    /// Where its model is, as the path was given; none where it began without one.
+    pub fn model_path(&self) -> Option<&Path> {
+        self.facts.model.as_deref().map(Path::new)
+    }
+
     /// The hash of its model; none where there was none.
     pub fn model_hash(&self) -> Option<&str> {
         self.facts.model_hash.as_deref()

@@ -476,6 +476,72 @@ fn reasons_add_up_and_tell_what_moved_the_model() {
     }
 }
 
+/// Whatever was decided, base and contributions add up to the raw score, from the stored row.
+#[test]
+fn explain_tells_what_moved_the_model_also_where_no_reason_does() {
+    let scene = Scene::new();
+    let model = scene.train("boosting", BOOSTING, 0);
+    // The rules alone decide, so that no decision has a reason of the model.
+    scene.write_rules("alone", "[model]\nblend = 'rules'\n");
+    let outcome = scene.run("run", "alone", Some("boosting"), None, (2, 1_000, 64));
+    outcome.map(drop).unwrap_or_else(|failure| panic!("{}", failure.render(Lang::En, false)));
+    let asked = |arguments: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_hongxian");
+        let (run, en) = (scene.path("run"), "--lang=en");
+        let [command, rest @ ..] = arguments else { panic!("no command") };
+        Command::new(program).arg(command).arg(run).args(rest).arg(en).output().unwrap()
+    };
+    let told = |id: &str| -> Value {
+        let done = asked(&["explain", id, "--json"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let columns: Vec<Vec<f64>> =
+        model.inputs().iter().map(|input| scene.values(&input.name)).collect();
+    let mut allowed = 0;
+    for (at, decision) in scene.decisions("run").iter().enumerate().step_by(60) {
+        let id = decision["event_id"].as_str().unwrap();
+        allowed += usize::from(decision["decision"] == "allow");
+        let explained = told(id);
+        let moved = &explained["model"];
+        let row: Vec<f64> = columns.iter().map(|column| column[at]).collect();
+        let why = model.explain(&row);
+        assert_eq!(int(moved, "score"), int(decision, "model_score"), "{id}");
+        assert_eq!((int(moved, "raw"), int(moved, "base")), (model.raw(&row), why.bias), "{id}");
+        let features = moved["features"].as_array().unwrap();
+        let named: Vec<(&str, i64)> =
+            features.iter().map(|one| (one["name"].as_str().unwrap(), int(one, "adds"))).collect();
+        let strongest = why.strongest(10);
+        let name = |input: usize| model.inputs()[input].name.as_str();
+        let expected: Vec<(&str, i64)> =
+            strongest.iter().map(|one| (name(one.input), one.adds)).collect();
+        assert_eq!(named, expected, "{id}");
+        let adds: i64 = named.iter().map(|(_, adds)| adds).sum();
+        assert_eq!(int(moved, "base") + adds + int(moved, "others_add"), int(moved, "raw"));
+        let of_amount = features.iter().find(|one| one["name"] == "amount_fen");
+        let own = of_amount.map_or(decision["amount_fen"].clone(), |one| one["value"].clone());
+        assert_eq!(own, decision["amount_fen"], "the value is that of the event");
+    }
+    assert!(allowed > 5, "{allowed} of those that were asked are allowed");
+
+    let shown = String::from_utf8(asked(&["explain", "e0000"]).stdout).unwrap();
+    assert!(shown.contains("what moved the model") && shown.contains("raw score"), "{shown}");
+    let no_rule = asked(&["why-not", "e0000", "--rule=model"]);
+    let said = String::from_utf8_lossy(&no_rule.stderr);
+    assert_eq!(no_rule.status.code(), Some(2));
+    assert!(said.contains("no rule that hits") && said.contains("hongxian explain"), "{said}");
+
+    // Another model in its place is told, and nothing is made up from it.
+    scene.train("boosting", LOGISTIC, 0);
+    let explained = told("e0000");
+    assert!(explained["model"].is_null(), "{explained}");
+    let notes = explained["notes"].to_string();
+    assert!(notes.contains("another model now") && notes.contains(&model.hash()), "{notes}");
+    fs::remove_dir_all(scene.path("boosting")).unwrap();
+    let notes = told("e0000")["notes"].to_string();
+    assert!(notes.contains("what moved the model is not told"), "{notes}");
+}
+
 #[test]
 fn a_challenger_is_compared_and_changes_nothing() {
     let scene = Scene::new();
