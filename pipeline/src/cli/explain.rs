@@ -12,7 +12,7 @@ use crate::explain;
 use crate::report::{self, Screen};
 
 #[derive(clap::Args)]
-pub(super) struct Arguments {
+struct Arguments {
     /// Run directory of a backtest; its inputs are read again
     run: PathBuf,
     /// Id of the transaction
@@ -26,6 +26,15 @@ pub(super) struct Arguments {
 }
 
 #[derive(clap::Args)]
+pub(super) struct ExplainArguments {
+    #[command(flatten)]
+    of: Arguments,
+    /// For each rule that hit, as few earlier events as make it hit, and them as a [[test]]
+    #[arg(long)]
+    witness: bool,
+}
+
+#[derive(clap::Args)]
 pub(super) struct WhyNotArguments {
     #[command(flatten)]
     of: Arguments,
@@ -34,14 +43,15 @@ pub(super) struct WhyNotArguments {
     rule: String,
 }
 
-pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
+pub(super) fn run(arguments: &ExplainArguments, shown: Shown) -> Result<(), Failure> {
+    let ExplainArguments { of, witness } = arguments;
     let progress = Reading::begin(&Arc::default());
-    let rules = arguments.rules.as_deref();
-    let found = with_run(&arguments.run, shown, |run| {
-        explain::explain(run, &arguments.event_id, rules, shown.lang, &progress)
+    let by = (of.rules.as_deref(), *witness);
+    let found = with_run(&of.run, shown, |run| {
+        explain::explain(run, &of.event_id, by, shown.lang, &progress)
     });
     progress.end();
-    show(&found?.1, arguments.json, shown, explain::explanation)
+    show(&found?.1, of.json, shown, explain::explanation)
 }
 
 pub(super) fn why_not(arguments: &WhyNotArguments, shown: Shown) -> Result<(), Failure> {

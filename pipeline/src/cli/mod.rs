@@ -86,7 +86,12 @@ enum Command {
     /// clause and the values that each saw, what moved the model, the phrases in its text, which rules
     /// came closest to hitting and what they lacked, and what was decided before on those who take
     /// part.
-    Explain(explain::Arguments),
+    ///
+    /// With `--witness` also the earlier events that made each rule hit: those that share an account,
+    /// group, packet, device or another key with the transaction (else those two hops away, else all;
+    /// the latest 20,000) are decided on again, and taken away as long as the rule still hits, until
+    /// none of them can be left out. Each try is a run of its own in memory, so it takes longer.
+    Explain(explain::ExplainArguments),
     /// How far a rule was from hitting on a transaction of a run
     WhyNot(explain::WhyNotArguments),
     /// What other rules would have decided on the events of a run

@@ -13,7 +13,7 @@ use crate::diagnostic::{Failure, Lang, Message, did_you_mean_hint};
 use crate::event::{COUNTERPARTY_ID, EVENT_TIME, Kind, Schema, TEXT, Value};
 use crate::expr::{Constant, Names as _, NotEvaluable};
 use crate::features::text::{Marked, Scratch, entries};
-use crate::finished::{FinishedRun, Record};
+use crate::finished::{Events, FinishedRun, Record};
 use crate::report::printable;
 use crate::rules::{self, Loaded, Rule};
 use crate::source::Progress;
@@ -21,14 +21,15 @@ use crate::source::Progress;
 /// Rules that did not hit and are told of.
 const NEAREST_MAX: usize = 5;
 
-/// Explains the decision on a transaction of a run, by the rules of the run or of a directory.
+/// Explains the decision on a transaction of a run, by the rules of the run or of a directory; if
+/// that is wanted, with the witness of each rule that hit.
 ///
 /// # Errors
 /// When the run or the rules cannot be read, or there is no such transaction (usage, exit 2).
 pub fn explain(
     run: &FinishedRun,
     event_id: &str,
-    directory: Option<&Path>,
+    (directory, witness): (Option<&Path>, bool),
     lang: Lang,
     progress: &dyn Progress,
 ) -> Result<Explanation, Failure> {
@@ -48,6 +49,13 @@ pub fn explain(
     let (moved, untold) = read.moved(run, &bench);
     explained.model = moved;
     explained.notes.extend(untold);
+    if witness {
+        match read.witnesses(run, progress) {
+            Ok(witnesses) => explained.witnesses = Some(witnesses),
+            Err(stopped @ (Failure::Stopped | Failure::Interrupted)) => return Err(stopped),
+            Err(failure) => explained.notes.push(no_witness(&failure, lang)),
+        }
+    }
     let (before, other) = facts::before(run, &read.record)?;
     explained.before = before;
     explained.sides = facts::sides(run, &read.record, &read.features, other)?;
@@ -97,11 +105,12 @@ pub fn why_not(
 /// What is read of a run to explain one decision.
 pub(super) struct Read {
     pub(super) record: Record,
-    event: Event,
+    pub(super) events: Events,
+    pub(super) event: Event,
     features: BTreeMap<String, Option<Constant>>,
     pub(super) loaded: Loaded,
     /// Where the rules are; none where they are not there.
-    directory: Option<PathBuf>,
+    pub(super) directory: Option<PathBuf>,
     /// The values of features that the run did not record and the texts tell.
     texts: BTreeMap<String, Constant>,
     notes: Vec<String>,
@@ -123,7 +132,7 @@ fn read(
     let (directory, loaded) =
         load(run, &record, directory, events.ordered().schema(), lang, &mut notes)?;
     let texts = texts(&loaded, event.slice.chunk.str(TEXT, 0));
-    let mut read = Read { record, event, features, loaded, directory, texts, notes };
+    let mut read = Read { record, events, event, features, loaded, directory, texts, notes };
     read.check(run, lang);
     Ok(read)
 }
@@ -267,7 +276,7 @@ impl Read {
         }
     }
 
-    fn same_rules(&self) -> bool {
+    pub(super) fn same_rules(&self) -> bool {
         self.loaded.rules.hash.to_hex().as_str() == self.record.rules_hash
     }
 
@@ -294,7 +303,7 @@ impl Read {
         live == recorded && shadow == in_shadow
     }
 
-    fn rule(&self, id: &str) -> Option<&Rule> {
+    pub(super) fn rule(&self, id: &str) -> Option<&Rule> {
         self.loaded.rules.rules.iter().find(|rule| rule.file.id == id)
     }
 
@@ -425,6 +434,22 @@ impl Read {
         values.extend(event.fields.iter().map(|(field, value)| (field.clone(), value.clone())));
         values.retain(|(_, value)| !value.is_empty());
         explained.lists = listed(directory, &self.loaded, &values, time);
+    }
+}
+
+fn no_witness(failure: &Failure, lang: Lang) -> String {
+    let why = said(failure, lang);
+    match lang {
+        Lang::En => format!("no witness can be looked for: {why}"),
+        Lang::Zh => format!("无法查找见证事件：{why}"),
+    }
+}
+
+/// What a failure says, where it is but a note.
+pub(super) fn said(failure: &Failure, lang: Lang) -> String {
+    match failure {
+        Failure::Usage(message) | Failure::Environment(message) => message.text(lang).to_owned(),
+        other => other.render(lang, false).split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 

@@ -3,7 +3,8 @@
 //! Everything is taken from the run: its decision and its features as they were recorded, its events
 //! read again, and the rules that decided, taken apart clause by clause with the values that each
 //! saw. Where the rules are no longer those of the run, that is said, and what the rules of today
-//! would say stands beside what was recorded, never in its place.
+//! would say stands beside what was recorded, never in its place. Only a witness is found by
+//! deciding again, on a few events.
 
 mod clauses;
 mod facts;
@@ -11,6 +12,7 @@ mod lists;
 mod look;
 mod moved;
 mod shown;
+mod witness;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ pub use self::lists::Listed;
 pub use self::look::{explain, why_not};
 pub use self::moved::{Moved, Mover};
 pub use self::shown::{explanation, miss};
+pub use self::witness::{Earlier, Found, Reach, Witness};
 use crate::features::text::Marked;
 
 /// A transaction and all that led to its decision.
@@ -50,6 +53,10 @@ pub struct Explanation {
     pub texts: Vec<Marked>,
     /// The values that the rules used that hit, as they were recorded.
     pub evidence: Vec<Operand>,
+    /// The earlier events that made each rule hit; none where they were not asked for, or cannot be
+    /// looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Vec<Witness>>,
     /// Those who take part, the one who acts first.
     pub sides: Vec<Side>,
     /// What was decided before on transactions of those who take part, the latest first.

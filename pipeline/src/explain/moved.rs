@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Operand;
 use super::clauses::Bench;
-use super::look::Read;
+use super::look::{Read, said};
 use crate::diagnostic::{Failure, Lang, Message};
 use crate::expr::{Constant, Names as _};
 use crate::features::catalogue::{coded, number};
@@ -81,7 +81,7 @@ impl Read {
                 format!("run.toml 未记录模型 {then} 的位置：无法说明模型分的构成"),
             ));
         };
-        let artefact = Artefact::load(path).map_err(|failure| cannot_read(path, &failure))?;
+        let artefact = Artefact::load(path).map_err(|failure| cannot_read(&failure))?;
         let (shown, hash) = (path.display(), artefact.hash());
         if hash != then {
             return Err(Message::new(
@@ -160,13 +160,9 @@ impl Read {
     }
 }
 
-fn cannot_read(path: &Path, failure: &Failure) -> Message {
-    let said = |lang| match failure {
-        Failure::Usage(message) => message.text(lang).to_owned(),
-        _ => path.display().to_string(),
-    };
+fn cannot_read(failure: &Failure) -> Message {
     Message::new(
-        format!("what moved the model is not told: {}", said(Lang::En)),
-        format!("无法说明模型分的构成：{}", said(Lang::Zh)),
+        format!("what moved the model is not told: {}", said(failure, Lang::En)),
+        format!("无法说明模型分的构成：{}", said(failure, Lang::Zh)),
     )
 }

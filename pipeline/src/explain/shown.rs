@@ -1,5 +1,7 @@
 //! An explanation on the terminal.
 
+mod witness;
+
 use super::{
     Before, Explanation, Hit, Listed, Miss, Moved, Operand, Side, Standing, Told, Transaction,
     Truth, Verdict, WhyNot,
@@ -33,6 +35,7 @@ pub fn explanation(explained: &Explanation, screen: Screen) -> String {
     };
     page.misses(("nearest to hitting", "最接近命中"), &of, &explained.nearest);
     page.misses(("not evaluable", "无法求值"), "", &explained.not_evaluable);
+    explained.witnesses.iter().flatten().for_each(|witness| page.witness(witness));
     page.finding(explained);
     page.lists(&explained.lists);
     page.sides(&explained.sides);

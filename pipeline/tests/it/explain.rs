@@ -338,8 +338,8 @@ fn the_stories_explain_themselves() {
         run.decisions(&|_, _| true, each).unwrap();
         for decided in wanted.iter().take(24) {
             let id = &decided.event_id;
-            let told =
-                explain::explain(&run, id, None, Lang::En, &()).unwrap_or_else(|_| panic!("{id}"));
+            let told = explain::explain(&run, id, (None, false), Lang::En, &())
+                .unwrap_or_else(|_| panic!("{id}"));
             assert_eq!(told.notes, Vec::<String>::new(), "{story} {id}");
             assert_eq!(told.reasons.len(), decided.reasons.len());
             alerts += usize::from(!told.reasons.is_empty());

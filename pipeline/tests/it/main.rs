@@ -46,3 +46,4 @@ mod tidy;
 mod train;
 mod trained;
 mod verify;
+mod witness;
