@@ -177,8 +177,10 @@ fn test(
         }
         fill_own((slice, texts), features, &own, row, &mut values);
         for &at in conditions {
-            let Some(program) = &features.conditions[at] else { continue };
-            holds[at][row] = planned[at].0.contains(kind) && program.test(&values).unwrap_or(false);
+            let (Some(program), held) = (&features.conditions[at], &mut holds[at]) else {
+                continue;
+            };
+            held[row] = planned[at].0.contains(kind) && program.test(&values).unwrap_or(false);
         }
     }
 }
