@@ -92,8 +92,6 @@ pub(super) struct Record<'k, 'b> {
     /// compare with the expected key is cheaper than to look the key up.
     order: Vec<usize>,
     unknown: Vec<Cow<'b, str>>,
-    /// Whether the line has a value of -0, with or without decimals.
-    minus_zero: bool,
     pub(super) seen: Seen,
 }
 
@@ -107,12 +105,6 @@ enum Slot<'b> {
     Str(&'b str),
     Unescaped(Range<usize>),
     Other,
-}
-
-impl Slot<'_> {
-    fn is_minus_zero(&self) -> bool {
-        matches!(self, Slot::Double(value) if value.to_bits() == (-0.0_f64).to_bits())
-    }
 }
 
 impl Row for Record<'_, '_> {
@@ -139,7 +131,6 @@ impl<'k, 'b> Record<'k, 'b> {
             unescaped: String::new(),
             order: Vec::new(),
             unknown: Vec::new(),
-            minus_zero: false,
             seen: Seen { columns: vec![false; columns], unknown: BTreeSet::new() },
         }
     }
@@ -156,7 +147,6 @@ impl<'k, 'b> Record<'k, 'b> {
         self.slots.fill(None);
         self.unescaped.clear();
         self.unknown.clear();
-        self.minus_zero = false;
         let mut json = sonic_rs::Deserializer::from_str(text);
         let read = Object(self).deserialize(&mut json).and_then(|()| json.end());
         read.map_err(|error| {
@@ -164,25 +154,10 @@ impl<'k, 'b> Record<'k, 'b> {
             let message = error.to_string();
             malformed(format!("not a JSON object: {}", message.lines().next().unwrap_or("")))
         })?;
-        if self.minus_zero {
-            self.mend_minus_zeros(text);
-        }
         self.unknown.sort_unstable();
         match self.unknown.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(malformed(format!("the key {:?} occurs twice", pair[0]))),
             None => Ok(()),
-        }
-    }
-
-    /// Makes integers of those values that are written `-0`. The reader gives a double for them, as
-    /// for `-0.0`, which is none.
-    fn mend_minus_zeros(&mut self, text: &str) {
-        for (key, value) in sonic_rs::to_object_iter(text).flatten() {
-            if let Some(&column) = self.keys.columns.get(&*key)
-                && value.as_raw_str().trim() == "-0"
-            {
-                self.slots[column] = Some(Slot::Int(0));
-            }
         }
     }
 
@@ -223,7 +198,6 @@ impl<'b> de::Visitor<'b> for Object<'_, '_, 'b> {
                 Some(Ok(column)) => {
                     let unescaped = &mut record.unescaped;
                     let slot = map.next_value_seed(Value { unescaped })?;
-                    record.minus_zero |= slot.is_minus_zero();
                     if record.slots[column].replace(slot).is_some() {
                         let name = &record.keys.names[column];
                         return Err(de::Error::custom(format!("the key {name} occurs twice")));
