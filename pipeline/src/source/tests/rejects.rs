@@ -58,7 +58,7 @@ fn json_lines_are_refused_with_their_code() {
         (amount(r#"1,"unheard":{"of":[1,{"x":null}]}"#).into(), ""),
         (amount(r#"1,"text":null"#).into(), ""),
         (amount(r#"1,"text":"\u4f60\n\"""#).into(), ""),
-        (amount("-0").into(), ""),
+        (amount("-0").into(), "wrong_type"),
         (amount("-0.0").into(), "wrong_type"),
         (amount("1.0").into(), "wrong_type"),
         (amount("1e2").into(), "wrong_type"),
