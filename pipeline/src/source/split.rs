@@ -228,15 +228,10 @@ impl<R: Read> Splitter<R> {
     }
 
     fn cut(&self) -> Cut {
-        if self.by_quotes() {
+        if self.framing == Framing::Csv {
             return cut_csv(&self.buffer, self.ended);
         }
         cut_lines(&self.buffer, 0, self.ended, self.framing.line_bytes_max())
-    }
-
-    /// Whether a record may run over lines.
-    fn by_quotes(&self) -> bool {
-        self.framing == Framing::Csv
     }
 
     fn take_block(&mut self, cut: Cut) -> Piece {
@@ -288,7 +283,7 @@ impl<R: Read> Splitter<R> {
     /// memory however long it is.
     fn refuse_long_record(&mut self, at: usize) -> io::Result<Piece> {
         let (line, raw) = self.front();
-        if self.by_quotes() {
+        if self.framing == Framing::Csv {
             // The byte before tells whether a quote opens a cell.
             self.drop_front(at.saturating_sub(1));
             self.drop_record(at.min(1))?;
@@ -426,8 +421,8 @@ fn cut_csv(buffer: &[u8], ended: bool) -> Cut {
             }
             Scan::Open { quote, resume } if full => Then::Open { quote, resume },
             Scan::Outside if full => Then::TooLong(window.len()),
-            Scan::Open { .. } | Scan::Outside if !ended => Then::More,
             Scan::Outside => Then::More,
+            Scan::Open { .. } if !ended => Then::More,
             Scan::Stray(quote) | Scan::Open { quote, .. } => {
                 let end = line_end(window, quote);
                 strays.push(Stray { record: start..end, quote });
