@@ -137,6 +137,7 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         engine.set_days(Some(days));
     }
     let snapshots = snapshots.of(&begin, found.as_ref(), how.tell);
+    let refused = matches!(disk, Some(Err(_)));
     let rules = Rules::new(config, how, (&held, &begin), &schema, disk);
     let committed = held.resume.clone();
     let written = 0;
@@ -155,6 +156,9 @@ pub fn stream(config: &Config, how: &How<'_>) -> Result<Ended, Failure> {
         confirmed: Since::now(),
     };
     stream.report_rules();
+    if refused {
+        stream.count_reload("refused");
+    }
     if let Some(resume) = &held.resume {
         let decided = resume.counts.decided;
         (how.tell)(&Message::new(

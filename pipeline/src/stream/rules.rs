@@ -269,7 +269,7 @@ impl Stream<'_> {
         self.count_reload("refused");
     }
 
-    fn count_reload(&self, result: &'static str) {
+    pub(super) fn count_reload(&self, result: &'static str) {
         if let Some(watch) = &self.engine.watch {
             watch.desk.metrics.reload(result);
         }

@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     place::server_by_any_clock(directory, limits, begin, pace, print)?
                 }
             };
-            tell(&opened);
+            found(&opened).iter().for_each(|line| to_stderr(&format!("{line}\n")));
             server
         }
         None => {
@@ -89,19 +89,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     serve(server, &lines, arguments.clock, &interrupted)
 }
 
-/// What opening a journal found, for whoever started the program.
-pub(super) fn tell(opened: &Opened) {
+/// What opening a journal found, for whoever started the program, a line each.
+pub(super) fn found(opened: &Opened) -> Vec<String> {
     let Opened { recovery, snapshot, passed_over, replayed } = opened;
-    for cut in recovery.cut.iter().chain(&recovery.checkpoints_cut) {
-        to_stderr(&format!("cut off what a crash left unfinished: {cut}\n"));
-    }
-    for passed_over in passed_over {
-        to_stderr(&format!("passed over a snapshot: {passed_over}\n"));
-    }
-    if recovery.batches > 1 {
+    let cuts = recovery.cut.iter().chain(&recovery.checkpoints_cut);
+    let cuts = cuts.map(|cut| format!("cut off what a crash left unfinished: {cut}"));
+    let passed_over = passed_over.iter().map(|one| format!("passed over a snapshot: {one}"));
+    let read = (recovery.batches > 1).then(|| {
         let from = snapshot.map_or_else(String::new, |batch| format!(" after batch {batch}"));
-        to_stderr(&format!("{} batches, {replayed} executed again{from}\n", recovery.batches));
-    }
+        format!("{} batches, {replayed} executed again{from}", recovery.batches)
+    });
+    cuts.chain(passed_over).chain(read).collect()
 }
 
 /// Executes lines in batches, as many as wait, until there are no more, or it is interrupted: what was

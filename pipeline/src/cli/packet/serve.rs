@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::place;
-use super::run::tell;
+use super::run::found;
 use crate::cli::reading::Reading;
 use crate::cli::stream::{end_on_sigterm, log_to_stderr};
-use crate::cli::{Shown, note, print};
+use crate::cli::{Shown, print};
 use crate::diagnostic::Failure;
 use crate::packet::journal::Begin;
 use crate::packet::server::Pace;
@@ -68,14 +68,14 @@ pub(super) fn run(arguments: &Arguments, shown: Shown) -> Result<(), Failure> {
             open: Box::new(move |teller| {
                 let (begin, pace) = (Begin::Snapshot, Pace::default());
                 let (server, opened) = place::server(journal, limits, begin, pace, teller)?;
-                tell(&opened);
+                found(&opened).iter().for_each(|line| tracing::info!("{line}"));
                 Ok(server)
             }),
             clock: place::clock,
             stopped: place::stopped,
             interrupted,
             crash: arguments.crash_at,
-            tell: &|said| note(said, shown),
+            tell: &|said| tracing::info!("{}", said.text(shown.lang)),
         },
     );
     reading.end();

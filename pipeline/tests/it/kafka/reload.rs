@@ -171,6 +171,14 @@ fn a_reload_that_leaves_no_live_rule_is_refused() {
     let said = bench.told();
     assert!(said.contains("none of them is live"), "{said}");
     assert_eq!(bench.changes().len(), 1);
+    // Wrong rules that a start finds are counted as those of a reload are.
+    bench.edit(RULE, "score = 400", "score = 'x'");
+    let (child, client) = serve(&bench, "");
+    let line = "hongxian_rules_reloads_total{result=\"refused\"} 1\n";
+    until(line, || client.ask_plainly("GET", "/metrics", "", "").text.contains(line));
+    signal(&child, "-TERM");
+    let (code, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// Killed before and after a change is committed, and gone on with from a snapshot after it.

@@ -180,6 +180,10 @@ impl Beside {
     fn end(&self, engine: Running) -> String {
         let (code, said) = engine.end("-TERM");
         assert_eq!(code, Some(0), "{said}");
+        let level =
+            |line: &str| Some(serde_json::from_str::<Value>(line).ok()?["level"].is_string());
+        let logged = said.lines().all(|line| level(line) == Some(true));
+        assert!(logged, "every line is JSON with a level: {said}");
         succeeds(hongxian().args(["packet", "verify"]).arg(self.bench.path("journal")))
     }
 }
