@@ -9,8 +9,9 @@ use crate::job::Job;
 use crate::peers::Peers;
 use crate::sink::{Recorded, Recorder, Scored};
 
-/// Parts that may wait for the recorder.
-const PARTS_WAITING: usize = 8;
+/// Parts that may wait for the recorder. Few: where it falls behind, workers wait for it while its writers
+/// keep the processors busy, and not at the end, when there is nothing else to do.
+const PARTS_WAITING: usize = 2;
 
 /// Decides all events of the job into a directory; `each` sees every part in total order. Of several
 /// processes it is number 0 that does so.

@@ -309,6 +309,17 @@ impl DecisionBatch {
         raised.for_each(each);
     }
 
+    /// Whether decision `at` has no reason, no outcome, and nothing hit it in shadow; it may be no where
+    /// that is so.
+    fn is_plain(&self, at: usize) -> bool {
+        self.added.is_empty()
+            && self.raised.is_empty()
+            && self.hits.range(at).is_empty()
+            && self.shadow_hits.range(at).is_empty()
+            && self.evidence.range(at).is_empty()
+            && self.outcomes.get(at).is_empty()
+    }
+
     /// Every decision as its canonical line.
     pub fn lines(&self, names: &Names) -> String {
         let lines = Lines::new(names);
@@ -340,6 +351,8 @@ pub struct Lines<'n> {
     evidence: Vec<String>,
     /// The end of a line, from the end of the shadow hits on.
     end: String,
+    /// The end of a line of a decision without a reason, from there on.
+    end_without_reason: String,
 }
 
 impl<'n> Lines<'n> {
@@ -355,6 +368,8 @@ impl<'n> Lines<'n> {
         end.push_str(",\"model_hash\":");
         nullable(&mut end, &names.model_hash);
         end.push_str("}\n");
+        let none = "],\"evidence\":{},\"outcome\":null,\"shadow_hits\":[";
+        let end_without_reason = format!("{none}{end}");
         let hit = |(rule, score): &(String, i64)| start_of_reason(rule, *score);
         Lines {
             names,
@@ -362,6 +377,7 @@ impl<'n> Lines<'n> {
             hits: names.rules.iter().map(hit).collect(),
             evidence: names.evidence.iter().map(|name| format!("{}:", quoted(name))).collect(),
             end,
+            end_without_reason,
         }
     }
 
@@ -391,6 +407,11 @@ impl<'n> Lines<'n> {
         int(out, ",\"rule_score\":", batch.rule_scores[at]);
         int(out, ",\"model_score\":", batch.model_scores[at]);
         out.push_str(",\"reasons\":[");
+        // Most decisions are so.
+        if batch.is_plain(at) {
+            out.push_str(&self.end_without_reason);
+            return;
+        }
         let mut first = true;
         batch.each_reason(at, self.names, |reason| {
             if !std::mem::replace(&mut first, false) {

@@ -62,6 +62,28 @@ pub(crate) fn whole(words: &[u64]) -> u128 {
     u128::from(words[0]) | u128::from(words[1]) << 64
 }
 
+/// What one event tells or asks of one key. All of it is needed at once, so it stands together.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// The key's hash, as two words.
+    hash: [u64; 2],
+    /// The effective time.
+    pub(crate) time: i64,
+    check: u32,
+    /// The event's row in its slice.
+    pub(crate) row: u32,
+    /// Streams to which the event contributes, by bit.
+    pub(crate) streams: u32,
+    /// Lookups to answer, by bit.
+    pub(crate) lookups: u32,
+}
+
+impl Asked {
+    pub(crate) fn key(&self) -> Key {
+        Key { hash: whole(&self.hash), check: self.check }
+    }
+}
+
 /// The requests of one slice of events to one worker's part of one family, in total order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Requests {
@@ -71,16 +93,7 @@ pub(crate) struct Requests {
     pub(crate) destination: u32,
     /// The place of the slice's first event in the total order of its step.
     pub(crate) first: u64,
-    /// The events' rows in their slice.
-    pub(crate) rows: Vec<u32>,
-    pub(crate) hashes: Vec<u128>,
-    pub(crate) checks: Vec<u32>,
-    /// Effective times.
-    pub(crate) times: Vec<i64>,
-    /// Streams to which the event contributes, by bit.
-    pub(crate) streams: Vec<u32>,
-    /// Lookups to answer, by bit.
-    pub(crate) lookups: Vec<u32>,
+    pub(crate) asked: Vec<Asked>,
     /// The carried words of the contributing events, end to end.
     pub(crate) words: Vec<u64>,
     /// The texts that words point to.
@@ -107,8 +120,9 @@ impl Replies {
 
     /// Makes room for the answers to these requests, where each set of lookups has so many words.
     pub(crate) fn make_room(&mut self, requests: &Requests, words: impl Fn(u32) -> usize) {
-        let asked = requests.lookups.iter().filter(|lookups| **lookups != 0);
-        let (rows, words) = asked.fold((0, 0), |(rows, sum), at| (rows + 1, sum + words(*at)));
+        let lookups =
+            requests.asked.iter().map(|asked| asked.lookups).filter(|lookups| *lookups != 0);
+        let (rows, words) = lookups.fold((0, 0), |(rows, sum), at| (rows + 1, sum + words(at)));
         self.rows.reserve(rows);
         self.lookups.reserve(rows);
         self.values.reserve(words);
@@ -118,10 +132,10 @@ impl Replies {
 /// Where each request of a slice stands, batch and place, in the order of rows: of each row first
 /// what there is to tell, by batch, and then the lookups that see it. No batch has both.
 pub(crate) fn by_row(batches: &[Requests]) -> impl Iterator<Item = (usize, usize)> {
-    let mut order = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
+    let mut order = Vec::with_capacity(batches.iter().map(|batch| batch.asked.len()).sum());
     for (nth, batch) in (0_u32..).zip(batches) {
-        let places = batch.rows.iter().zip(&batch.lookups).zip(0_u32..);
-        order.extend(places.map(|((row, lookups), at)| (*row, *lookups != 0, nth, at)));
+        let places = batch.asked.iter().zip(0_u32..);
+        order.extend(places.map(|(asked, at)| (asked.row, asked.lookups != 0, nth, at)));
     }
     order.sort_unstable();
     order.into_iter().map(|(_, _, nth, at)| (nth as usize, at as usize))
@@ -148,12 +162,7 @@ impl Requests {
             origin: to.origin as u32,
             destination,
             first: to.first,
-            rows: Vec::with_capacity(room),
-            hashes: Vec::with_capacity(room),
-            checks: Vec::with_capacity(room),
-            times: Vec::with_capacity(room),
-            streams: Vec::with_capacity(room),
-            lookups: Vec::with_capacity(room),
+            asked: Vec::with_capacity(room),
             words: Vec::with_capacity(room * words),
             texts: Strings::default(),
         };
@@ -162,21 +171,17 @@ impl Requests {
 
     /// The key of the request at `at`.
     pub(crate) fn key(&self, at: usize) -> Key {
-        Key { hash: self.hashes[at], check: self.checks[at] }
+        self.asked[at].key()
     }
 
     /// The keys of the requests from `at` on.
     pub(crate) fn keys_from(&self, at: usize) -> impl Iterator<Item = Key> {
-        (at..self.rows.len()).map(|at| self.key(at))
+        self.asked[at..].iter().map(Asked::key)
     }
 
     /// Adds a request; the words that it carries come after.
     pub(crate) fn push(&mut self, row: usize, key: Key, time: i64, streams: u32, lookups: u32) {
-        self.rows.push(row as u32);
-        self.hashes.push(key.hash);
-        self.checks.push(key.check);
-        self.times.push(time);
-        self.streams.push(streams);
-        self.lookups.push(lookups);
+        let (hash, check, row) = (halves(key.hash), key.check, row as u32);
+        self.asked.push(Asked { hash, time, check, row, streams, lookups });
     }
 }

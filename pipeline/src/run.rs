@@ -5,6 +5,7 @@ mod examples;
 mod model;
 mod observer;
 mod overwrite;
+mod read;
 mod rescoring;
 mod session;
 
@@ -23,11 +24,12 @@ pub(crate) use self::rescoring::Rescoring;
 pub use self::session::{Decided, InForce, Laid, Session, Settings};
 
 use self::observer::{Floors, Observer, Places, judge};
+use self::read::Read;
 use crate::backtest;
-use crate::changes::{self, Planned, Timetable};
+use crate::changes::Planned;
 use crate::dataflow::{Options, Summary};
 use crate::diagnostic::{Failure, Message, unreadable, unwritable};
-use crate::event::{Kind, Pseudonyms, Refusal, RejectCode};
+use crate::event::{Kind, Pseudonyms, RejectCode};
 use crate::features::devices::Hubs;
 use crate::job::{Epoch, Job};
 use crate::judge::{Judgement, Labels};
@@ -38,14 +40,13 @@ use crate::report::{
     self, Bands, BreachFact, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount,
     RejectCount, ReportInput, RunFacts, TextExample, WarmingFact,
 };
-use crate::rules::Policy;
 use crate::sink::{Breaches, CHALLENGER_FILE, Hashed, Recorded, Scored, Written, entities};
-use crate::source::intake::{Days, Intake, Taken};
+use crate::source::intake::{Days, Intake};
 use crate::source::log::{InputLog, Times};
 use crate::source::mapping::Mapping;
-use crate::source::order::{OnDisk, Ordered, SortMemory};
-use crate::source::{FileRead, Input, Progress, Reject, Rejects};
-use crate::stopwatch::{Stage, Stopwatch};
+use crate::source::order::OnDisk;
+use crate::source::{FileRead, Input, Progress, Rejects};
+use crate::stopwatch::Stopwatch;
 use crate::verdicts::{Finding, Verdicts};
 
 /// What is read.
@@ -170,7 +171,7 @@ pub fn run(
     let partial = interrupted.load(Ordering::Relaxed) && recorded_events < job.events.len() as u64;
     let end = if partial { reached } else { end };
     changes.retain(|change| change.effective_time <= end);
-    let findings = verdicts.findings(end);
+    let (findings, judgement) = rayon::join(|| verdicts.findings(end), || judge.finish());
     let whole = Whole {
         request,
         job: &job,
@@ -192,7 +193,6 @@ pub fn run(
         partial,
     };
     let facts = whole.facts();
-    let judgement = judge.finish();
     let metrics = whole.metrics(&facts, &judgement);
     whole.write(&facts, &judgement, &metrics)?;
     if !partial && !facts.counts.balance() {
@@ -202,44 +202,9 @@ pub fn run(
             format!("有记录丢失：{counts:?}"),
         )));
     }
+    // Nobody waits until these are freed: most often the program ends before.
+    rayon::spawn(move || drop((job, verdicts)));
     Ok(Outcome { facts, judgement, metrics })
-}
-
-/// What is known before anything is decided.
-struct Read {
-    events: Ordered,
-    timetable: Timetable,
-    models: Artefacts,
-    hashes: Hashes,
-    rejects: Rejects,
-    files: Vec<(PathBuf, FileRead)>,
-    times: Option<Times>,
-    stopwatch: Stopwatch,
-}
-
-impl Read {
-    /// Reads everything and puts the events in order.
-    fn of(request: &Request, progress: &dyn Progress) -> Result<Read, Failure> {
-        let intake = request.events.open()?;
-        let schema = Arc::new(intake.schema()?.with_pseudonyms(request.pseudonyms.clone()));
-        let models = request.models.load()?;
-        let rules = request.rules.as_deref();
-        let timetable = changes::load(rules, &intake.changes(), &models, &schema)?;
-        let hashes = Hashes::of(&intake, request.labels.as_deref())?;
-        let mut stopwatch = Stopwatch::default();
-        let times = times(timetable.policy());
-        let memory = SortMemory { bytes: request.sort_memory, folder: request.out.clone() };
-        let max = request.rejects_max;
-        let Taken { events, mut rejects, files, times } =
-            stopwatch.time(Stage::Read, || intake.take(&schema, times, memory, max, progress))?;
-        let dedup_window = timetable.policy().dedup_window;
-        let events =
-            stopwatch.time(Stage::Order, || events.finish(dedup_window, &|| progress.stop()))?;
-        let whole = request.pseudonyms.is_none();
-        rejects.extend(events.refused.iter().map(|one| refused(one, whole)))?;
-        rejects.sort();
-        Ok(Read { events, timetable, models, hashes, rejects, files, times, stopwatch })
-    }
 }
 
 fn environment(message: String) -> Failure {
@@ -259,10 +224,6 @@ impl Events {
     }
 }
 
-fn times(policy: &Policy) -> Times {
-    Times { allowed_lateness: policy.allowed_lateness, max_ahead: policy.max_ahead }
-}
-
 fn inputs(paths: &[PathBuf], maps: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     if maps.len() > 1 && maps.len() != paths.len() {
         let (maps, inputs) = (maps.len(), paths.len());
@@ -278,13 +239,6 @@ fn inputs(paths: &[PathBuf], maps: &[PathBuf]) -> Result<Vec<Input>, Failure> {
         Input { path: path.clone(), mapping }
     };
     Ok(paths.iter().enumerate().map(input).collect())
-}
-
-/// The reject of what is refused in the order; where ids are replaced, without its record like all.
-fn refused(refused: &crate::source::order::Refused, whole: bool) -> Reject {
-    let refusal = Refusal::new(refused.code, refusal_detail(refused.code));
-    let raw = if whole { refused.raw.as_bytes() } else { &[] };
-    Reject::new(refused.position.source, refused.position.at, refusal, raw)
 }
 
 /// Why an event is refused in the order.
@@ -524,12 +478,14 @@ impl Whole<'_> {
         let failed = |error| Failure::Environment(unwritable(&path, &error));
         files.push(rejects.map_err(failed)?);
         let path = out.join("entities.parquet");
-        files.push(entities::write(&path, self.findings).map_err(environment)?);
+        let input = ReportInput { title: "Hongxian backtest", run: facts, judgement };
+        let findings = self.findings;
+        let (entities, html) =
+            rayon::join(|| entities::write(&path, findings), || report::html(&input));
+        files.push(entities.map_err(environment)?);
         let pretty = format!("{metrics:#}\n");
         files.push(write(&out.join("metrics.json"), pretty.as_bytes())?);
-        let title = "Hongxian backtest";
-        let input = ReportInput { title, run: facts, judgement };
-        files.push(write(&out.join("report.html"), report::html(&input).as_bytes())?);
+        files.push(write(&out.join("report.html"), html.as_bytes())?);
         write(&out.join("run.toml"), self.run_toml(facts, &files).as_bytes()).map(drop)
     }
 

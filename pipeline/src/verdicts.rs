@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use compact_str::CompactString;
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decision::Verdict;
@@ -147,7 +147,21 @@ struct Histories(Vec<Table>);
 /// Subjects with their histories.
 #[derive(Default, Deserialize)]
 #[serde(from = "Vec<(CompactString, History)>")]
-struct Table(HashTable<(CompactString, History)>);
+struct Table(HashTable<Entry>);
+
+/// A subject and its history. With its hash, by which a table that grows places it anew, it is as
+/// long as a line of a processor's cache, so that who is met costs one wait for memory.
+struct Entry {
+    hash: u64,
+    id: CompactString,
+    history: History,
+}
+
+impl Entry {
+    fn is(&self, hash: u64, id: &str) -> bool {
+        self.hash == hash && self.id == id
+    }
+}
 
 impl Default for Histories {
     fn default() -> Histories {
@@ -158,18 +172,24 @@ impl Default for Histories {
 impl Histories {
     fn get(&self, id: &str) -> Option<&History> {
         let hash = hash_of(id);
-        let found = self.0[table(hash)].0.find(hash, |(held, _)| held == id);
-        found.map(|(_, history)| history)
+        let found = self.0[table(hash)].0.find(hash, |held| held.is(hash, id));
+        found.map(|held| &held.history)
     }
 
     fn of(&mut self, id: &str) -> &mut History {
         let hash = hash_of(id);
-        let entry =
-            self.0[table(hash)].0.entry(hash, |(held, _)| held == id, |(held, _)| hash_of(held));
-        &mut entry.or_insert_with(|| (id.into(), History::default())).into_mut().1
+        let entry = self.0[table(hash)].0.entry(hash, |held| held.is(hash, id), |held| held.hash);
+        let new = || Entry { hash, id: id.into(), history: History::default() };
+        &mut entry.or_insert_with(new).into_mut().history
     }
 
-    fn each(&self) -> impl Iterator<Item = &(CompactString, History)> {
+    /// Whether there may be something of a subject; its memory is near the processor afterwards.
+    fn touch(&self, id: &str) -> bool {
+        let hash = hash_of(id);
+        self.0[table(hash)].0.find(hash, |held| held.hash == hash).is_some()
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter().flat_map(|table| &table.0)
     }
 }
@@ -177,8 +197,9 @@ impl Histories {
 impl From<Vec<(CompactString, History)>> for Table {
     fn from(held: Vec<(CompactString, History)>) -> Table {
         let mut table = HashTable::with_capacity(held.len());
-        for one in held {
-            table.insert_unique(hash_of(&one.0), one, |(held, _)| hash_of(held));
+        for (id, history) in held {
+            let hash = hash_of(&id);
+            table.insert_unique(hash, Entry { hash, id, history }, |held| held.hash);
         }
         Table(table)
     }
@@ -186,7 +207,7 @@ impl From<Vec<(CompactString, History)>> for Table {
 
 impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.0)
+        serializer.collect_seq(self.0.iter().map(|held| (&held.id, &held.history)))
     }
 }
 
@@ -202,10 +223,34 @@ fn table(hash: u64) -> usize {
 #[derive(Default, Serialize, Deserialize)]
 struct History {
     decisions: [u64; 3],
+    /// What counts. None until something does, as it is of most: they were reviewed at times. It is
+    /// stored as if it were there.
+    #[serde(serialize_with = "save_marks", deserialize_with = "load_marks")]
+    marks: Option<Box<Marks>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Marks {
     /// Times of the decisions that count towards a restriction and a ban.
     counted: [VecDeque<i64>; 2],
     /// Since when and until when a restriction and a ban hold.
-    held: [Option<(i64, Option<i64>)>; 2],
+    held: [Option<Span>; 2],
+}
+
+/// Since when and until when a verdict holds; without an end, until it is lifted by hand.
+type Span = (i64, Option<i64>);
+
+fn save_marks<S: Serializer>(marks: &Option<Box<Marks>>, to: S) -> Result<S::Ok, S::Error> {
+    match marks {
+        Some(marks) => marks.serialize(to),
+        None => Marks::default().serialize(to),
+    }
+}
+
+fn load_marks<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<Marks>>, D::Error> {
+    let marks = Marks::deserialize(from)?;
+    let empty = marks.counted.iter().all(VecDeque::is_empty) && marks.held == [None; 2];
+    Ok((!empty).then(|| Box::new(marks)))
 }
 
 impl Verdicts {
@@ -242,6 +287,23 @@ impl Verdicts {
         self.histories[subject as usize].get(id)?.standing(time, self.lifted(subject, id, time))
     }
 
+    /// Whether verdicts of any kind are enforced; where not, [`Verdicts::enforced`] has nothing.
+    pub(crate) fn enforces(&self) -> bool {
+        self.policies.iter().any(|policy| policy.enforce)
+    }
+
+    /// Looks up accounts and groups that are about to be asked about or decided on: the waits for
+    /// memory, which are most of the cost, then overlap.
+    pub(crate) fn look_ahead<'a>(&self, subjects: impl Iterator<Item = [&'a str; 2]>) {
+        let mut touched = 0;
+        for ids in subjects {
+            for (histories, id) in self.histories.iter().zip(ids) {
+                touched += u32::from(histories.touch(id));
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
     /// The verdicts on an account and its group that hold at `time` and are enforced, in this order.
     pub fn enforced(&self, account: &str, group: &str, time: i64) -> [Option<Enforced>; 2] {
         [(Subject::Account, account), (Subject::Group, group)].map(|(subject, id)| {
@@ -255,7 +317,7 @@ impl Verdicts {
                 Standing::Restricted => policy.restrict,
                 Standing::Banned => policy.ban,
             };
-            let (since, until) = history.held[standing as usize]?;
+            let (since, until) = history.held(standing)?;
             Some(Enforced { subject, standing, since, until, floor: threshold?.floor })
         })
     }
@@ -289,9 +351,9 @@ impl Verdicts {
             [Subject::Account, Subject::Group].into_iter().zip(&self.histories)
         {
             let first = findings.len();
-            findings.extend(histories.each().filter_map(|(id, history)| {
+            findings.extend(histories.each().filter_map(|Entry { id, history, .. }| {
                 let standing = history.standing(end, self.lifted(subject, id, end))?;
-                let (since, until) = history.held[standing as usize]?;
+                let (since, until) = history.held(standing)?;
                 let (id, decisions) = (id.to_string(), history.decisions);
                 Some(Finding { subject, id, standing, since, until, decisions })
             }));
@@ -304,23 +366,23 @@ impl Verdicts {
 impl History {
     /// What holds at `time`, of what came from `lifted` on.
     fn standing(&self, time: i64, lifted: i64) -> Option<Standing> {
-        let holds = |held: Option<(i64, Option<i64>)>| {
-            held.is_some_and(|(since, until)| {
+        let holds = |standing: &Standing| {
+            self.held(*standing).is_some_and(|(since, until)| {
                 since >= lifted && until.is_none_or(|until| time < until)
             })
         };
-        if holds(self.held[1]) {
-            Some(Standing::Banned)
-        } else if holds(self.held[0]) {
-            Some(Standing::Restricted)
-        } else {
-            None
-        }
+        [Standing::Banned, Standing::Restricted].into_iter().find(holds)
+    }
+
+    /// The last span of a verdict, whether it is over or not.
+    fn held(&self, standing: Standing) -> Option<Span> {
+        self.marks.as_ref()?.held[standing as usize]
     }
 
     /// Forgets what came before that moment.
     fn lift(&mut self, lifted: i64) {
-        for (held, counted) in self.held.iter_mut().zip(&mut self.counted) {
+        let Some(Marks { counted, held }) = self.marks.as_deref_mut() else { return };
+        for (held, counted) in held.iter_mut().zip(counted) {
             held.take_if(|(since, _)| *since < lifted);
             while counted.front().is_some_and(|first| *first < lifted) {
                 counted.pop_front();
@@ -332,7 +394,8 @@ impl History {
         if verdict < threshold.at_least {
             return;
         }
-        let counted = &mut self.counted[at];
+        let Marks { counted, held } = &mut **self.marks.get_or_insert_default();
+        let counted = &mut counted[at];
         counted.push_back(time);
         while counted.front().is_some_and(|first| *first <= time - threshold.within) {
             counted.pop_front();
@@ -341,11 +404,11 @@ impl History {
             return;
         }
         let until = threshold.lasts.map(|lasts| time + lasts);
-        let since = match self.held[at] {
+        let since = match held[at] {
             Some((since, old)) if old.is_none_or(|old| time < old) => since,
             _ => time,
         };
-        self.held[at] = Some((since, until));
+        held[at] = Some((since, until));
     }
 }
 
@@ -377,17 +440,24 @@ mod tests {
             decisions in 1i64..4,
             within in 1i64..20,
             lasts in prop::option::weighted(0.9, 1i64..20),
+            saved in 0usize..60,
         ) {
             let step = |at_least| Threshold { decisions, at_least, within, lasts, floor: at_least };
             let (restrict, ban) = (step(Verdict::Hold), step(Verdict::Block));
             let accounts =
                 VerdictPolicy { restrict: Some(restrict), ban: Some(ban), enforce: true };
             let groups = VerdictPolicy { enforce: false, ..accounts };
-            let mut verdicts = Verdicts::new(&Policy { accounts, groups, ..Policy::default() });
+            let policy = Policy { accounts, groups, ..Policy::default() };
+            let mut verdicts = Verdicts::new(&policy);
             let mut histories: [Vec<(i64, Verdict)>; 3] = Default::default();
             let mut time = 0;
-            for (pause, decision, who) in events {
+            for (nth, (pause, decision, who)) in events.into_iter().enumerate() {
                 time += pause;
+                if nth == saved {
+                    let bytes = verdicts.save();
+                    verdicts = Verdicts::new(&policy);
+                    verdicts.load(&bytes).expect("what was saved is whole");
+                }
                 let (decision, id) = (Verdict::ALL[decision], ["a", "b", "c"][who]);
                 let wanted = [ban, restrict]
                     .into_iter()
@@ -408,6 +478,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_never_counted_is_saved_as_if_it_had() {
+        assert_eq!(size_of::<Entry>(), 64, "a line of the cache");
+        let saved = |marks| snapshot::encode(&History { decisions: [7, 0, 0], marks });
+        assert_eq!(saved(None), saved(Some(Box::default())));
+        let loaded: History = snapshot::decode(&saved(Some(Box::default()))).unwrap();
+        assert!(loaded.marks.is_none());
+        let plain = ([7_u64, 0, 0], [[0_i64; 0]; 2].map(Vec::from), [None::<Span>; 2]);
+        assert_eq!(saved(None), snapshot::encode(&plain));
     }
 
     #[test]

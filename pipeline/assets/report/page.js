@@ -128,7 +128,8 @@ function truthCards(view) {
     detection
       ? headline(say('detection'), lasting(detection.median_ms),
           say('detectionSub', lasting(detection.p90_ms), whole(detection.detected), whole(detection.subjects))
-            + (detection.early_only ? say('detectionEarly', whole(detection.early_only)) : ''))
+            + (detection.early_only ? say('detectionEarly', whole(detection.early_only)) : '')
+            + (detection.in_warmup ? say('detectionWarmup', whole(detection.in_warmup)) : ''))
       : null);
 }
 

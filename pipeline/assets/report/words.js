@@ -50,6 +50,7 @@ const WORDS = {
   detection: ['time to detection', '发现用时'],
   detectionSub: ['median; 90 % within {0}; {1} of {2} detected', '中位数；九成在 {0} 内；{2} 个中发现 {1} 个'],
   detectionEarly: ['; {0} alerted only before they could be seen', '；另有 {0} 个仅在可发现之前预警'],
+  detectionWarmup: ['; left out are {0} that could be seen before the warm-up\'s end', '；{0} 个在预热结束前已可发现，未计入'],
 
   texts: ['Texts that rules hit', '命中规则的文本'],
   textsHow: ['Up to three texts a rule, those with the highest scores; what its phrases found is marked, also where it was disguised. These are people\'s own words: treat this page as you treat them.', '每条规则至多三段文本，取分数最高者；短语命中之处（含伪装写法）已标出。其中是用户原话，请按相应要求保管本页。'],

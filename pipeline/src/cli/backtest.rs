@@ -90,7 +90,8 @@ pub(super) struct Arguments {
     /// Start of the stream that warms features up and is not judged
     ///
     /// An account all of whose fraud is in it counts neither as a fraud nor as honest, and one that was
-    /// stopped in it as stopped already.
+    /// stopped in it as stopped already. One that could be seen before its end has no time to
+    /// detection.
     #[arg(long, default_value = "0s", value_parser = duration)]
     warmup: i64,
     /// End with exit code 2 when more records than this are rejected

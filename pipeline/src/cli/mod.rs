@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use comfy_table::Table;
 
 use crate::diagnostic::{Failure, Lang, Message, to_stderr, unwritable};
 use crate::finished::FinishedRun;
@@ -178,7 +179,8 @@ pub fn main() -> ExitCode {
             None => Lang::of_locale(&locale()),
         },
         rich: std::io::stdout().is_terminal(),
-        width: 100,
+        // None where it is no terminal; 0 of one that does not tell.
+        width: Table::new().width().filter(|columns| *columns > 0).unwrap_or(100),
         color: std::io::stderr().is_terminal(),
     };
     let done = match arguments.command {

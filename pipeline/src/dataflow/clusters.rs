@@ -284,11 +284,11 @@ fn group_requests(prepared: &Prepared, to: &Addressing) -> Vec<Requests> {
 }
 
 fn see(parts: &mut [SharedEdges], requests: &Requests) {
-    for at in 0..requests.rows.len() {
-        let (device, name) = (requests.hashes[at], requests.texts.get(at));
+    for at in 0..requests.asked.len() {
+        let (device, name) = (requests.key(at).hash, requests.texts.get(at));
         let account = whole(&requests.words[2 * at..2 * at + 2]);
-        let part = requests.streams[at] as usize * PARTS + (device >> 80) as usize % PARTS;
-        parts[part].see(device, account, name, requests.times[at]);
+        let part = requests.asked[at].streams as usize * PARTS + (device >> 80) as usize % PARTS;
+        parts[part].see(device, account, name, requests.asked[at].time);
     }
 }
 
@@ -423,8 +423,9 @@ impl Keeper {
         if events.is_some_and(|events| events <= *step.key()) {
             return None;
         }
-        let last = step.get().1.iter().flat_map(|requests| requests.times.last()).max();
-        let needed = last.map_or(0, |last| self.clusters.known(*last));
+        let last = step.get().1.iter().filter_map(|requests| requests.asked.last());
+        let needed = last.map(|asked| asked.time).max();
+        let needed = needed.map_or(0, |last| self.clusters.known(last));
         if known.is_some_and(|known| known as i64 <= needed) {
             return None;
         }
@@ -438,16 +439,17 @@ impl Keeper {
             Replies { origin: requests.origin, family: self.family, ..Replies::default() };
         for (at, group) in requests.words.chunks_exact(2).enumerate() {
             if at % LOOK_AHEAD == 0 {
-                self.state.look_ahead(requests.hashes[at..].iter().take(LOOK_AHEAD).copied());
+                let keys = requests.keys_from(at).map(|key| key.hash);
+                self.state.look_ahead(keys.take(LOOK_AHEAD));
             }
-            let (account, time) = (requests.hashes[at], requests.times[at]);
+            let (account, time) = (requests.key(at).hash, requests.asked[at].time);
             let moment = self.clusters.known(time);
             self.step_until(moment);
             if group != [0, 0] {
                 self.state.act(account, [group[0], group[1]], time);
             }
-            if requests.lookups[at] != 0 {
-                replies.rows.push(requests.rows[at]);
+            if requests.asked[at].lookups != 0 {
+                replies.rows.push(requests.asked[at].row);
                 replies.lookups.push(1);
                 replies.values.push(self.state.count(account, moment) as u64);
             }

@@ -23,7 +23,6 @@ use crate::packet::requests::{FortunesState, RefereeState, TOLD, packet_requests
 impl Wiring<'_> {
     /// Answers about the packets of each transaction and, where something asks for them, about
     /// its account and device; and what groups are to be told.
-    #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
     pub(super) fn referee<'s>(
         &self,
         events: &Events<'s>,
@@ -82,7 +81,6 @@ impl Wiring<'_> {
         (answers, of_groups)
     }
 
-    #[expect(clippy::result_large_err, reason = "it parts two streams, and neither is an error")]
     fn packets<'s>(
         &self,
         requests: StreamVec<'s, u64, Requests>,

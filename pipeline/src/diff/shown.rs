@@ -3,7 +3,7 @@
 use super::{Both, DECISIONS, Diff, Example};
 use crate::diagnostic::Lang;
 use crate::expr::Zone;
-use crate::report::{Screen, grouped, minute, printable, yuan};
+use crate::report::{Screen, grouped, minute, printable, yuan, yuan_change};
 
 /// Rules that are listed, those first of which most hits are new or gone.
 const RULES_MAX: usize = 25;
@@ -155,7 +155,7 @@ impl Page {
             };
             let (was, is) = (stopped(&before), stopped(&after));
             let name = self.say("fraudulent yuan held or blocked", "暂缓或拦截的欺诈金额（元）");
-            rows.push(vec![name.to_owned(), yuan(was), yuan(is), yuan(is - was)]);
+            rows.push(vec![name.to_owned(), yuan(was), yuan(is), yuan_change(is - was)]);
             let header = ["", self.say("before", "之前"), self.say("after", "之后"), ""];
             self.table(&header, 1, rows);
         }
@@ -220,5 +220,36 @@ impl Page {
             self.say("yuan", "元"),
         ];
         self.table(&header, 4, rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Less fraud stopped is told with a minus, as of every other row.
+    #[test]
+    fn money_that_is_stopped_no_more_has_its_sign() {
+        let says = |hold: i64, block: i64| json!({"truth": {"events": {"fraud": {"hold": {"fen": hold}, "block": {"fen": block}}}}});
+        // 10,000.00 yuan: of 2,500.00 held and 7,500.00 blocked.
+        let (before, zone) = (says(250_000, 750_000), Zone::new("UTC").expect("UTC is built in"));
+        for (after, change) in [
+            (says(79_819, 200_000), "10,000.00 2,798.19 -7,201.81"),
+            (says(526_403, 750_000), "10,000.00 12,764.03 +2,764.03"),
+            (before.clone(), "10,000.00 10,000.00 +0.00"),
+        ] {
+            let judgement = Both { before: before.clone(), after };
+            let diff = Diff { judgement, ..Diff::default() };
+            for (lang, name) in [(Lang::En, "fraudulent yuan"), (Lang::Zh, "欺诈金额（元）")]
+            {
+                let screen = Screen { lang, width: 100, rich: false };
+                let text = terminal(&diff, &zone, screen);
+                let row = text.lines().find(|line| line.contains(name)).expect("a row of money");
+                let words: Vec<&str> = row.split_whitespace().collect();
+                assert_eq!(words[words.len() - 3..].join(" "), change, "{text}");
+            }
+        }
     }
 }

@@ -121,6 +121,8 @@ pub struct ChunkBuilder {
     chunk: Chunk,
     /// The columns that are not absent, in the order in which they came to be.
     live: Vec<FieldId>,
+    /// Those of them that have a bit.
+    live_bits: u64,
     /// How many events there is room for in a new column.
     room: usize,
 }
@@ -132,8 +134,8 @@ pub(crate) const FOUND_TRUE: [FieldId; 4] = [LABEL, TYPOLOGY, SUBJECT_KIND, SUBJ
 #[derive(Default)]
 struct Record {
     kind: Option<Kind>,
-    /// The standard fields that are not null, a bit each.
-    present: u32,
+    /// The fields that are not null, a bit each as far as there are bits.
+    present: u64,
 }
 
 impl ChunkBuilder {
@@ -153,6 +155,7 @@ impl ChunkBuilder {
                 positions: Vec::with_capacity(room),
             },
             live: Vec::new(),
+            live_bits: 0,
             room,
         }
     }
@@ -191,10 +194,10 @@ impl ChunkBuilder {
     ) -> Result<(), Refusal> {
         let live_before = self.live.len();
         let pushed = self.push_values(values);
-        match pushed.and_then(|kind| self.check_latest(latest).map(|()| kind)) {
-            Ok(kind) => {
+        match pushed.and_then(|found| self.check_latest(latest).map(|()| found)) {
+            Ok((kind, present)) => {
                 self.replace_ids();
-                self.append(kind, position);
+                self.append(kind, present, position);
                 Ok(())
             }
             Err(refusal) => {
@@ -210,26 +213,28 @@ impl ChunkBuilder {
         std::mem::replace(self, ChunkBuilder::new(schema)).chunk
     }
 
+    /// The kind of the record, and the bits of the fields that have got a value.
     fn push_values<'a>(
         &mut self,
         values: impl IntoIterator<Item = (FieldId, Raw<'a>)>,
-    ) -> Result<Kind, Refusal> {
+    ) -> Result<(Kind, u64), Refusal> {
         let mut record = Record::default();
         for (id, raw) in values {
             if id == KIND {
                 record.kind = check_kind(raw, &self.chunk.schema)?;
             } else if !matches!(raw, Raw::Null | Raw::Cell("") | Raw::Str("")) {
                 self.push_value(id, raw)?;
-                // A bit past the standard fields is never asked for.
-                record.present |= 1u32.checked_shl(u32::from(id.0)).unwrap_or(0);
+                assert_eq!(record.present & id.bit(), 0, "a record names each field at most once");
+                record.present |= id.bit();
             }
         }
         let kind = record.kind.ok_or_else(|| missing("kind"))?;
         record.check_required(kind)?;
         if kind != Kind::Label && FOUND_TRUE.iter().any(|field| record.has(*field)) {
             self.forget_found_true();
+            FOUND_TRUE.iter().for_each(|field| record.present &= !field.bit());
         }
-        Ok(kind)
+        Ok((kind, record.present))
     }
 
     /// Takes what was found true out of the record in hand, which is no label: rules know of it by label
@@ -260,6 +265,7 @@ impl ChunkBuilder {
         if let Column::Absent = column {
             *column = Column::with_room(field.kind, self.room);
             self.live.push(id);
+            self.live_bits |= id.bit();
             for _ in 0..self.chunk.kinds.len() {
                 column.push(Value::Null);
             }
@@ -294,11 +300,17 @@ impl ChunkBuilder {
         }
     }
 
-    fn append(&mut self, kind: Kind, position: Position) {
+    /// Ends the record in hand, of which the fields `present` have a value: the others get a null.
+    fn append(&mut self, kind: Kind, present: u64, position: Position) {
         self.chunk.kinds.push(kind);
         self.chunk.positions.push(position);
+        let mut absent = self.live_bits & !present;
+        while absent != 0 {
+            self.chunk.columns[absent.trailing_zeros() as usize].push(Value::Null);
+            absent &= absent - 1;
+        }
         let rows = self.chunk.kinds.len();
-        for id in &self.live {
+        for id in self.live.iter().filter(|id| id.bit() == 0) {
             let column = &mut self.chunk.columns[id.index()];
             if column.len() < rows {
                 column.push(Value::Null);
@@ -310,6 +322,7 @@ impl ChunkBuilder {
     fn roll_back(&mut self, live_before: usize) {
         for id in self.live.drain(live_before..) {
             self.chunk.columns[id.index()] = Column::Absent;
+            self.live_bits &= !id.bit();
         }
         let rows = self.chunk.kinds.len();
         for id in &self.live {
@@ -320,7 +333,7 @@ impl ChunkBuilder {
 
 impl Record {
     fn has(&self, field: FieldId) -> bool {
-        self.present & (1 << field.0) != 0
+        self.present & field.bit() != 0
     }
 
     fn check_required(&self, kind: Kind) -> Result<(), Refusal> {

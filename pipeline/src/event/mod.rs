@@ -232,6 +232,12 @@ impl fmt::Display for Type {
 pub struct FieldId(pub u16);
 
 impl FieldId {
+    /// A bit of its own; fields of one's own that come after 64 have none.
+    #[inline]
+    pub(crate) fn bit(self) -> u64 {
+        1u64.checked_shl(u32::from(self.0)).unwrap_or(0)
+    }
+
     /// The place as an index.
     pub fn index(self) -> usize {
         usize::from(self.0)

@@ -78,12 +78,12 @@ impl Senders {
     /// Applies the batches of one slice: of each row first what there is to tell, then the lookup.
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
         for (nth, at) in by_row(batches) {
-            let (batch, time) = (&batches[nth], batches[nth].times[at]);
+            let (batch, time) = (&batches[nth], batches[nth].asked[at].time);
             // The packets' keeper knows no more of an account than its hash.
             let key = Key { check: 0, ..batch.key(at) };
-            if batch.lookups[at] == 0 {
+            if batch.asked[at].lookups == 0 {
                 let words = &batch.words[at * SENDER_WORDS..][..SENDER_WORDS];
-                match batch.streams[at] {
+                match batch.asked[at].streams {
                     RANK => {
                         let sender = self.accounts.entry(key, time);
                         sender.drawn(time, words[0] as u32, words[1] as u32);
@@ -100,7 +100,7 @@ impl Senders {
             }
             let Some(sender) = self.accounts.get(key) else { continue };
             sender.expire(time);
-            replies.rows.push(batch.rows[at]);
+            replies.rows.push(batch.asked[at].row);
             replies.lookups.push(1);
             let deviation = sender.ranks.deviation().unwrap_or(f64::NAN);
             replies.values.extend([deviation.to_bits(), sender.unreturned(time) as u64]);

@@ -1,8 +1,13 @@
 //! The accounts that matter to a judgement: those with an alert, and those that committed fraud.
 
+use std::cmp::Reverse;
+use std::hint::black_box;
+
+use compact_str::CompactString;
+use hashbrown::HashTable;
 use serde::Serialize;
 
-use super::ids::Ids;
+use super::ids;
 use crate::score::Verdict;
 
 /// How many accounts the report names.
@@ -81,9 +86,14 @@ pub struct AccountsTouched {
 
 #[derive(Default)]
 pub(super) struct Accounts {
-    ids: Ids,
-    accounts: Vec<Account>,
+    table: HashTable<Entry>,
+    /// The stopped ones once more. Of most transactions nothing is asked but whether their account
+    /// is one, and these few are near the processor when all accounts are not.
+    stopped: HashTable<CompactString>,
 }
+
+/// An account and what is known of it: as long as a line of a processor's cache.
+type Entry = (CompactString, Account);
 
 /// One transaction, as far as its account is concerned.
 pub(super) struct Act {
@@ -95,20 +105,27 @@ pub(super) struct Act {
 }
 
 impl Accounts {
-    /// Enters a transaction and says whether its account had been stopped before it. An account is
-    /// kept from its first alert or fraud on, so that memory follows findings and not people.
+    /// Looks up the account of a transaction that is about to be added, so that the waits for the
+    /// memory of several overlap. Of one that is allowed, whether its account is stopped by now.
     #[inline]
-    pub(super) fn add(&mut self, hash: u64, id: &str, act: &Act) -> bool {
+    pub(super) fn look_ahead(&self, hash: u64, id: &str, verdict: Verdict) -> bool {
+        if verdict == Verdict::Allow {
+            return self.is_stopped(hash, id);
+        }
+        black_box(self.table.find(hash, |(held, _)| held.len() == id.len()).is_some());
+        false
+    }
+
+    /// Enters a transaction and says whether its account had been stopped before it, which is known
+    /// already if `stopped`. An account is kept from its first alert or fraud on, so that memory
+    /// follows findings and not people.
+    #[inline]
+    pub(super) fn add(&mut self, hash: u64, id: &str, act: &Act, stopped: bool) -> bool {
         let alert = act.verdict > Verdict::Allow;
         if !alert && act.fraud == 0 {
-            let known = self.ids.find(hash, id);
-            return known.is_some_and(|at| self.accounts[at as usize].is_stopped());
+            return stopped || self.is_stopped(hash, id);
         }
-        let (at, new) = self.ids.intern(hash, id);
-        if new {
-            self.accounts.push(NEW);
-        }
-        let account = &mut self.accounts[at as usize];
+        let account = self.account(hash, id);
         let stopped_before = account.is_stopped();
         account.fraud |= act.fraud;
         if alert {
@@ -120,6 +137,9 @@ impl Accounts {
         if act.verdict >= Verdict::Hold {
             account.stops = account.stops.saturating_add(1);
             account.stopped_fen = account.stopped_fen.saturating_add(act.fen);
+            if !stopped_before {
+                self.note_stopped(hash, id);
+            }
         }
         stopped_before
     }
@@ -129,27 +149,43 @@ impl Accounts {
         if fraud == 0 && !stopped {
             return;
         }
-        let (at, new) = self.ids.intern(hash, id);
-        if new {
-            self.accounts.push(NEW);
-        }
-        let account = &mut self.accounts[at as usize];
+        let account = self.account(hash, id);
+        let stopped_before = account.is_stopped();
         account.fraud_before |= fraud;
         account.stopped_before |= stopped;
+        if stopped && !stopped_before {
+            self.note_stopped(hash, id);
+        }
+    }
+
+    fn account(&mut self, hash: u64, id: &str) -> &mut Account {
+        let entry = self.table.entry(hash, |(held, _)| held == id, |(held, _)| ids::hash(held));
+        &mut entry.or_insert_with(|| (id.into(), NEW)).into_mut().1
+    }
+
+    fn is_stopped(&self, hash: u64, id: &str) -> bool {
+        self.stopped.find(hash, |held| held == id).is_some()
+    }
+
+    fn note_stopped(&mut self, hash: u64, id: &str) {
+        self.stopped.insert_unique(hash, id.into(), |held| ids::hash(held));
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Account> {
+        self.table.iter().map(|(_, account)| account)
     }
 
     /// Accounts with an alert, and with a hold or block.
     pub(super) fn alerted(&self) -> (u64, u64) {
-        let count = |test: fn(&Account) -> bool| {
-            self.accounts.iter().filter(|account| test(account)).count() as u64
-        };
+        let count =
+            |test: fn(&Account) -> bool| self.each().filter(|account| test(account)).count() as u64;
         (count(|account| account.alerts > 0), count(|account| account.stops > 0))
     }
 
     /// By the truth of the kind of subject whose bit is `bit`.
     pub(super) fn touched(&self, bit: u8) -> AccountsTouched {
         let mut touched = AccountsTouched::default();
-        for account in &self.accounts {
+        for account in self.each() {
             let (alerted, stopped) = (u64::from(account.alerts > 0), u64::from(account.stops > 0));
             if account.fraud & bit != 0 {
                 touched.fraud += 1;
@@ -166,28 +202,28 @@ impl Accounts {
     /// The accounts to look at first: by score, then money, then id. `bit` is that of the labels
     /// that judge first, if there are any.
     pub(super) fn top(&self, bit: Option<u8>) -> Vec<AccountFinding> {
-        let mut order: Vec<u32> = (0..self.ids.len() as u32)
-            .filter(|&at| self.accounts[at as usize].alerts > 0)
-            .collect();
-        order.sort_unstable_by_key(|&at| {
-            let account = &self.accounts[at as usize];
-            let (score, fen) = (account.score_max, account.alert_fen);
-            (std::cmp::Reverse((score, fen)), self.ids.get(at))
-        });
-        order.truncate(NAMED_MAX);
-        let finding = |at: u32| {
-            let account = &self.accounts[at as usize];
-            AccountFinding {
-                account_id: self.ids.get(at).to_owned(),
-                score_max: account.score_max,
-                alerts: account.alerts.into(),
-                stops: account.stops.into(),
-                alert_fen: account.alert_fen,
-                stopped_fen: account.stopped_fen,
-                first_alert: account.first_alert,
-                fraud: bit.map(|bit| (account.fraud | account.fraud_before) & bit != 0),
-            }
+        let alerted = |(_, account): &&Entry| account.alerts > 0;
+        let mut order: Vec<&Entry> = self.table.iter().filter(alerted).collect();
+        if order.len() > NAMED_MAX {
+            order.select_nth_unstable_by_key(NAMED_MAX, place);
+            order.truncate(NAMED_MAX);
+        }
+        order.sort_unstable_by_key(place);
+        let finding = |(id, account): &Entry| AccountFinding {
+            account_id: id.to_string(),
+            score_max: account.score_max,
+            alerts: account.alerts.into(),
+            stops: account.stops.into(),
+            alert_fen: account.alert_fen,
+            stopped_fen: account.stopped_fen,
+            first_alert: account.first_alert,
+            fraud: bit.map(|bit| (account.fraud | account.fraud_before) & bit != 0),
         };
         order.into_iter().map(finding).collect()
     }
+}
+
+/// What stands first has the highest score, then the most money; no two are equal.
+fn place<'a>(&(id, account): &&'a Entry) -> (Reverse<(u16, i64)>, &'a str) {
+    (Reverse((account.score_max, account.alert_fen)), id)
 }

@@ -28,7 +28,6 @@ pub use tally::{Mix, Tally};
 pub use timeline::{BINS_MAX, Bin, Timeline};
 pub use view::{Caught, Detection, LabelUse, RuleTruth, Slice, View};
 
-use crate::event::Kind;
 use crate::expr::Zone;
 use crate::rules::file::Status;
 use crate::score::Verdict;
@@ -41,19 +40,13 @@ use view::{Seen, Viewer};
 /// One decided transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
-    /// Its id.
+    /// Its id; may be empty where no event is [labelled](Judge::labelled).
     pub event_id: &'a str,
     /// When it happened.
     pub event_time: i64,
-    /// What it is.
-    pub kind: Kind,
     /// Who acts.
     pub account_id: &'a str,
-    /// Who pays; empty if nobody.
-    pub payer_id: &'a str,
-    /// Who is paid; empty if nobody.
-    pub payee_id: &'a str,
-    /// The group; empty if none.
+    /// The group; empty if none, and may be where no group is labelled.
     pub group_id: &'a str,
     /// The money.
     pub amount_fen: i64,
@@ -223,7 +216,16 @@ struct RuleCounts {
     marginal: u64,
 }
 
-/// Judges transactions one by one.
+/// What is looked up of a transaction before any of those that come with it is judged.
+struct Met {
+    account_hash: u64,
+    /// By kind of subject: the label, and whether it says fraud.
+    labels: [Option<(u32, bool)>; 3],
+    /// Whether its account is known to be stopped.
+    stopped: bool,
+}
+
+/// Judges transactions in total order.
 pub struct Judge {
     rules: Vec<JudgedRule>,
     options: JudgeOptions,
@@ -243,6 +245,7 @@ pub struct Judge {
     days: Days,
     accounts: Accounts,
     comparer: Option<Comparer>,
+    met: Vec<Met>,
     needed: Vec<u16>,
     others: Vec<u16>,
 }
@@ -260,8 +263,9 @@ impl Judge {
         let (typologies, roles) = (labels.typologies().to_vec(), labels.roles().to_vec());
         let repeated_labels = labels.repeated;
         let viewers = labels.sets.map(|set| {
+            let (rules, typologies, roles) = (rules.len(), typologies.len(), roles.len());
             (!set.labels.is_empty())
-                .then(|| Viewer::new(set, rules.len(), typologies.len(), roles.len()))
+                .then(|| Viewer::new(set, options.judge_from, rules, typologies, roles))
         });
         Judge {
             timeline: Timeline::new(rules.len(), options.utc_offset_ms),
@@ -282,22 +286,52 @@ impl Judge {
             days: Days::default(),
             accounts: Accounts::default(),
             comparer: None,
+            met: Vec::new(),
             needed: Vec::new(),
             others: Vec::new(),
         }
     }
 
+    /// Whether there are labels of such subjects; else nobody asks for their ids.
+    pub fn labelled(&self, subject: Subject) -> bool {
+        self.viewers[subject as usize].is_some()
+    }
+
     /// Judges the next transaction in total order.
     pub fn observe(&mut self, judged: &Judged<'_>) {
+        self.observe_all(std::slice::from_ref(judged));
+    }
+
+    /// Judges the next transactions in total order. What is known of their accounts and labels is
+    /// looked up before any is judged, as the waits for memory then overlap: a few at a time cost
+    /// less than one by one, or all, of which the first are far away again when they are judged.
+    pub fn observe_all(&mut self, transactions: &[Judged<'_>]) {
+        let mut all_met = std::mem::take(&mut self.met);
+        all_met.clear();
+        all_met.extend(transactions.iter().map(|judged| self.meet(judged)));
+        for (judged, met) in transactions.iter().zip(&all_met) {
+            self.judge(judged, met);
+        }
+        self.met = all_met;
+    }
+
+    #[inline]
+    fn meet(&mut self, judged: &Judged<'_>) -> Met {
         let account_hash = ids::hash(judged.account_id);
         let labels = self.find_labels(judged, account_hash);
+        let stopped = self.accounts.look_ahead(account_hash, judged.account_id, judged.decision);
+        Met { account_hash, labels, stopped }
+    }
+
+    fn judge(&mut self, judged: &Judged<'_>, met: &Met) {
+        let &Met { account_hash, labels, stopped } = met;
         let fraud = |at: usize| matches!(labels[at], Some((_, true)));
         let first_truth = self.viewers.iter().position(Option::is_some);
         let fraud_bits = (0..3).fold(0, |bits, at| bits | u8::from(fraud(at)) << at);
         if judged.event_time < self.options.judge_from {
             self.warmup += 1;
-            let stopped = judged.decision >= Verdict::Hold;
-            self.accounts.add_before(account_hash, judged.account_id, fraud_bits, stopped);
+            let stops = judged.decision >= Verdict::Hold;
+            self.accounts.add_before(account_hash, judged.account_id, fraud_bits, stops);
             if judged.ways.is_some() && first_truth.is_some_and(fraud) {
                 let typologies = self.typologies.len();
                 let comparer = self.comparer.get_or_insert_with(|| Comparer::new(typologies));
@@ -312,7 +346,7 @@ impl Judge {
             time: judged.event_time,
             fraud: fraud_bits,
         };
-        let stopped_before = self.accounts.add(account_hash, judged.account_id, &act);
+        let stopped_before = self.accounts.add(account_hash, judged.account_id, &act, stopped);
         let alert = judged.decision > Verdict::Allow;
         self.decided.add(judged.decision, judged.amount_fen, stopped_before);
         self.scores.add(judged.score);

@@ -1,5 +1,7 @@
 //! What a judgement says of small stories, and what a labels file may hold.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -46,16 +48,23 @@ fn labels(rows: &[[&str; 7]]) -> Labels {
 
 /// Transactions `(id, account, fen, hits, ms after START)`, decided by [`redecide`].
 fn judge(labels: Option<Labels>, rows: &[(&str, &str, i64, &[u16], i64)]) -> Judgement {
+    judge_after(i64::MIN, labels, rows)
+}
+
+/// The same, where what is before `judge_from` is the warm-up.
+fn judge_after(
+    judge_from: i64,
+    labels: Option<Labels>,
+    rows: &[(&str, &str, i64, &[u16], i64)],
+) -> Judgement {
     let decide = redecide();
-    let mut judge = Judge::new(labels, rules(), JudgeOptions::default(), redecide());
+    let options = JudgeOptions { judge_from, ..JudgeOptions::default() };
+    let mut judge = Judge::new(labels, rules(), options, redecide());
     for &(event_id, account_id, amount_fen, hits, after) in rows {
         let mut judged = Judged {
             event_id,
             event_time: START + after,
-            kind: Kind::Claim,
             account_id,
-            payer_id: "",
-            payee_id: account_id,
             group_id: "",
             amount_fen,
             decision: Verdict::Allow,
@@ -190,6 +199,45 @@ fn an_alert_before_and_one_after_are_a_detection() {
     assert_eq!((detection.detected, detection.median_ms), (1, Some(500)));
 }
 
+/// Alerts of the warm-up are not judged: the first one after it is not the first of who could be seen
+/// before its end, so that such an account is left out, and counted apart.
+#[test]
+fn who_could_be_seen_in_the_warm_up_has_no_time_to_detection() {
+    let [start, middle, after] = [0, 1_000, 2_000].map(|after| (START + after).to_string());
+    let rows = [
+        ["account", "old", "fraud", "", "", "", start.as_str()],
+        ["account", "gone", "fraud", "", "", "", start.as_str()],
+        ["account", "new", "fraud", "", "", "", middle.as_str()],
+        ["account", "late", "fraud", "", "", "", after.as_str()],
+    ];
+    let story: [(&str, &str, i64, &[u16], i64); 6] = [
+        ("e1", "late", 100, &[0], 100),
+        ("e2", "old", 100, &[0], 500),
+        ("e3", "gone", 100, &[0], 999),
+        ("e4", "new", 100, &[0], 1_200),
+        ("e5", "late", 100, &[0], 2_700),
+        ("e6", "old", 100, &[0], 3_000),
+    ];
+    let detection = |judge_from: i64, rows: &[[&str; 7]]| {
+        let found = judge_after(judge_from, Some(labels(rows)), &story);
+        let view = found.truth.accounts.expect("account labels");
+        let found = view.detection.expect("a label says from when");
+        let left_out = found.in_warmup.map_or(0, std::num::NonZeroU64::get);
+        let times = (found.median_ms, found.p90_ms);
+        ((found.subjects, found.detected, found.early, left_out), times)
+    };
+    // All is judged: 200 and 700 ms of the new and the late, and 500 and 999 ms of the others. What
+    // was alerted too early is the first of the late.
+    let (counts, (_, p90)) = detection(i64::MIN, &rows);
+    assert_eq!((counts, p90), ((4, 4, 1, 0), Some(999)));
+    // The new could be seen just when the warm-up ended; of the late the first is in it. Nobody
+    // counts the one that is gone by then.
+    let (counts, (_, p90)) = detection(START + 1_000, &rows);
+    assert_eq!((counts, p90), ((2, 2, 0, 1), Some(700)));
+    // Where all are left out that is still said.
+    assert_eq!(detection(START + 1_000, &rows[..2]), ((0, 0, 0, 1), (None, None)));
+}
+
 /// How long after the beginning of a scheme a transaction is made says nothing of how long it took
 /// to find the scheme, whatever is decided on it.
 #[test]
@@ -222,10 +270,7 @@ fn warm_up_is_not_judged_but_matches_labels() {
     judge.observe(&Judged {
         event_id: "e1",
         event_time: START,
-        kind: Kind::Send,
         account_id: "a",
-        payer_id: "a",
-        payee_id: "",
         group_id: "",
         amount_fen: 1,
         decision: Verdict::Allow,
@@ -239,6 +284,82 @@ fn warm_up_is_not_judged_but_matches_labels() {
     assert_eq!((found.transactions, found.warmup), (0, 1));
     let view = found.truth.events.expect("event labels");
     assert_eq!((view.labels.matched, view.recall), (1, None));
+}
+
+/// However many transactions come at once, the judgement is that of one by one; and what it says of
+/// accounts is what a walk over all transactions finds.
+#[test]
+fn transactions_may_come_in_any_blocks() {
+    let mut state = 7_u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ((state >> 33) % bound) as usize
+    };
+    let events: Vec<String> = (0..800).map(|at| format!("e{at}")).collect();
+    // Some ids are longer than what is kept in place.
+    let accounts: Vec<String> =
+        (0..60_usize).map(|at| format!("{at}{}", "-".repeat(at % 40))).collect();
+    let hits: [&[u16]; 4] = [&[], &[1], &[2, 0], &[0, 1, 2]];
+    let mut rows = Vec::new();
+    for (at, event_id) in events.iter().enumerate() {
+        // Half are allowed, and some accounts are seen far more often than others.
+        let grade = below(4) * below(2);
+        rows.push(Judged {
+            event_id,
+            event_time: START + 1_000 * at as i64,
+            account_id: &accounts[below(60).min(below(60))],
+            group_id: ["", "g"][at % 2],
+            amount_fen: 1 + at as i64 % 5,
+            decision: Verdict::ALL[grade],
+            floor: Verdict::Allow,
+            score: 100 * grade as i64,
+            hits: hits[grade],
+            epoch: 0,
+            ways: None,
+        });
+    }
+    let judge_from = START + 50_000;
+    let in_blocks_of = |size: usize, labelled: bool| {
+        let known = [
+            ["event", "e70", "fraud", "", "", "", ""],
+            ["account", "3---", "fraud", "", "", "", ""],
+            ["group", "g", "honest", "", "", "", ""],
+        ];
+        let options = JudgeOptions { judge_from, ..JudgeOptions::default() };
+        let labels = labelled.then(|| labels(&known));
+        let mut judge = Judge::new(labels, rules(), options, redecide());
+        rows.chunks(size).for_each(|block| judge.observe_all(block));
+        judge.finish()
+    };
+    for labelled in [false, true] {
+        let found = in_blocks_of(1, labelled);
+        for size in [2, 7, 32, 800] {
+            assert_eq!(in_blocks_of(size, labelled), found, "blocks of {size}");
+        }
+        let (mut again, mut moved) = (Tally::default(), Tally::default());
+        let (mut stopped, mut alerted) = (BTreeSet::new(), BTreeMap::new());
+        for row in &rows {
+            let stops = row.decision >= Verdict::Hold;
+            if row.event_time >= judge_from {
+                if stopped.contains(row.account_id) {
+                    if stops { again.add(row.amount_fen) } else { moved.add(row.amount_fen) }
+                }
+                if row.decision > Verdict::Allow {
+                    let (score, fen) = alerted.entry(row.account_id).or_insert((0, 0));
+                    (*score, *fen) = (row.score.max(*score), row.amount_fen + *fen);
+                }
+            }
+            if stops {
+                stopped.insert(row.account_id);
+            }
+        }
+        assert_eq!((found.decided.stopped_again, found.decided.moved_after_stop), (again, moved));
+        let mut order: Vec<_> = alerted.into_iter().collect();
+        order.sort_by_key(|(id, (score, fen))| (Reverse((*score, *fen)), *id));
+        assert!(order.len() > 20, "more accounts than are named");
+        let named = found.top_accounts.iter().map(|one| one.account_id.as_str());
+        assert!(named.eq(order.iter().take(20).map(|(id, _)| *id)));
+    }
 }
 
 /// Whoever is known as a fraud from the warm-up is no honest account that an alert touched, and no
@@ -255,10 +376,7 @@ fn fraud_of_the_warm_up_makes_nobody_honest() {
         judge.observe(&Judged {
             event_id,
             event_time: START + after,
-            kind: Kind::Send,
             account_id,
-            payer_id: account_id,
-            payee_id: "",
             group_id: "",
             amount_fen: 1,
             decision: Verdict::Hold,

@@ -1,6 +1,8 @@
 //! Judging by the labels of one kind of subject. An account label judges the transactions in
 //! which the account acts, a group label those in the group, an event label that one.
 
+use std::num::NonZeroU64;
+
 use serde::Serialize;
 
 use super::accounts::AccountsTouched;
@@ -73,11 +75,18 @@ pub struct RuleTruth {
 /// Of accounts and groups only. A label of one transaction says of that one what it is, and no
 /// alert on it comes earlier or later than the transaction: its time after the beginning of a
 /// scheme is no time that anybody took to find the scheme.
+///
+/// Nor of those that could be seen before the warm-up's end: its alerts are not judged, and a time
+/// to the first one after it is no time to the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Detection {
-    /// Subjects of fraud that say from when they could be seen.
+    /// Subjects of fraud that say from when they could be seen, which is not in the warm-up.
     pub subjects: u64,
-    /// Of these with an alert from then on.
+    /// Subjects that are left out, for they could be seen before the warm-up's end. They are counted
+    /// in nothing else here, and have transactions after it like the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_warmup: Option<NonZeroU64>,
+    /// Of the subjects with an alert from then on.
     pub detected: u64,
     /// Of these with an alert before then, which does not count as a detection.
     pub early: u64,
@@ -170,6 +179,8 @@ struct RuleCounts {
 /// Adds up a [`View`].
 pub(super) struct Viewer {
     set: LabelSet,
+    /// Where the warm-up ends.
+    judge_from: i64,
     states: Vec<SubjectState>,
     fraud: Mix,
     honest: Mix,
@@ -183,7 +194,13 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn new(set: LabelSet, rules: usize, typologies: usize, roles: usize) -> Self {
+    pub(super) fn new(
+        set: LabelSet,
+        judge_from: i64,
+        rules: usize,
+        typologies: usize,
+        roles: usize,
+    ) -> Self {
         let state = SubjectState {
             matched: false,
             judged: false,
@@ -195,6 +212,7 @@ impl Viewer {
         Viewer {
             states: vec![state; set.labels.len()],
             set,
+            judge_from,
             fraud: Mix::default(),
             honest: Mix::default(),
             fraud_scores: Histogram::default(),
@@ -374,17 +392,22 @@ impl Viewer {
     fn detection(&self) -> Option<Detection> {
         let mut detection = Detection {
             subjects: 0,
+            in_warmup: None,
             detected: 0,
             early: 0,
             early_only: 0,
             median_ms: None,
             p90_ms: None,
         };
-        let mut delays = Vec::new();
+        let (mut delays, mut in_warmup) = (Vec::new(), 0);
         for (label, state) in self.set.labels.iter().zip(&self.states) {
             let Some(from) = label.detectable_from.filter(|_| label.fraud && state.judged) else {
                 continue;
             };
+            if from < self.judge_from {
+                in_warmup += 1;
+                continue;
+            }
             detection.subjects += 1;
             detection.early += u64::from(state.early);
             if state.detected_at != UNDETECTED {
@@ -397,7 +420,8 @@ impl Viewer {
         detection.detected = delays.len() as u64;
         detection.median_ms = quantile(&delays, 50);
         detection.p90_ms = quantile(&delays, 90);
-        (detection.subjects > 0).then_some(detection)
+        detection.in_warmup = NonZeroU64::new(in_warmup);
+        (detection.subjects + in_warmup > 0).then_some(detection)
     }
 
     fn scores(&self) -> Vec<(u16, u64, u64)> {

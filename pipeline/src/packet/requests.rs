@@ -11,7 +11,7 @@ use super::plays::{Rules, TABLE};
 use super::referee::{Law, PacketEvent, Referee, Rest, Ruling};
 use super::split::Rank;
 use crate::event::{AMOUNT_FEN, EVENT_TIME, Kind, NULL_INT, PLAY, SEQ, SHARES};
-use crate::keyed::{Addressing, KEY_GROUPS, Key, Replies, Requests, by_row, halves, whole};
+use crate::keyed::{Addressing, Asked, KEY_GROUPS, Key, Replies, Requests, by_row, halves, whole};
 use crate::snapshot::{Broken, Share, Snapshot};
 use crate::source::order::Slice;
 
@@ -167,13 +167,13 @@ impl RefereeState {
         replies.make_room(requests, |_| ANSWER_WORDS);
         let mut tidings: [_; TOLD] = array::from_fn(|_| Requests::batches(&to, 0, 0));
         for (at, words) in requests.words.chunks_exact(WORDS).enumerate() {
-            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
-            let event = event_of(key, requests.times[at], words);
+            let Asked { time, row, lookups, .. } = requests.asked[at];
+            let key = requests.key(at);
+            let event = event_of(key, time, words);
             let Some(ruling) = self.groups[key.group()].judge(&event) else {
                 continue;
             };
-            let row = requests.rows[at];
-            if requests.lookups[at] != 0 {
+            if lookups != 0 {
                 replies.rows.push(row);
                 replies.lookups.push(1);
                 replies.values.extend(answer(&ruling));
@@ -224,7 +224,7 @@ impl RefereeState {
             tell(Told::Accounts, account, account.group(), stream, &[word]);
         }
         tidings.each_mut().map(|batches| {
-            batches.retain(|batch| !batch.rows.is_empty());
+            batches.retain(|batch| !batch.asked.is_empty());
             std::mem::take(batches)
         })
     }
@@ -283,9 +283,9 @@ impl FortunesState {
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
         for (nth, at) in by_row(batches) {
             let batch = &batches[nth];
-            let (account, time) = (batch.hashes[at], batch.times[at]);
+            let (account, time) = (batch.key(at).hash, batch.asked[at].time);
             let fortunes = &mut self.groups[Key { hash: account, check: 0 }.group()];
-            match batch.streams[at] {
+            match batch.asked[at].streams {
                 RANK => fortunes.claimed(account, time, batch.words[at] as u32),
                 HASTE => fortunes.hastened(account, time),
                 FAULT => {
@@ -294,7 +294,7 @@ impl FortunesState {
                 }
                 _ => {
                     let Some(known) = fortunes.of(account, time) else { continue };
-                    replies.rows.push(batch.rows[at]);
+                    replies.rows.push(batch.asked[at].row);
                     replies.lookups.push(1);
                     replies.values.extend([
                         known.luck.unwrap_or(f64::NAN).to_bits(),

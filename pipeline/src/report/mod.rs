@@ -13,7 +13,7 @@ pub(crate) use html::page;
 pub use screen::Screen;
 pub(crate) use screen::{bar, columns, minute, short};
 pub use terminal::terminal;
-pub(crate) use terminal::{grouped, yuan};
+pub(crate) use terminal::{grouped, yuan, yuan_change};
 
 use crate::judge::Judgement;
 use crate::source::order::OnDisk;

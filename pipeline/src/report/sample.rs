@@ -5,7 +5,7 @@ use super::{
     BreachFact, ChangeFact, Counts, HubFact, InputFact, ModelFact, NamedCount, RejectCount,
     RunFacts, TextExample, TrainingFact, TrainingPart, WarmingFact,
 };
-use crate::event::{Kind, Raw};
+use crate::event::Raw;
 use crate::judge::{
     Judge, JudgeOptions, Judged, JudgedRule, Judgement, Labels, LabelsBuilder, WayDecision,
     WayDecisions,
@@ -142,10 +142,7 @@ pub(crate) fn run(count: u64, labelled: bool) -> (RunFacts, Judgement) {
         judge.observe(&Judged {
             event_id: &transaction.id,
             event_time: transaction.time,
-            kind: Kind::Claim,
             account_id: &transaction.account,
-            payer_id: "",
-            payee_id: &transaction.account,
             group_id: "",
             amount_fen: transaction.amount_fen,
             decision: decide(&transaction.hits),

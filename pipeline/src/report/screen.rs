@@ -1,6 +1,6 @@
 //! What all that is shown on a terminal shares: words in two languages, headings, tables, bars.
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::printable;
 use crate::diagnostic::Lang;
@@ -37,7 +37,13 @@ impl Screen {
         if self.rich { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// A table in lines; the first `words` columns are words, the others are numbers.
+    /// Columns that a line may take.
+    pub(crate) fn line_columns(self) -> usize {
+        usize::from(self.width.min(WIDTH_MAX))
+    }
+
+    /// A table in lines; the first `words` columns are words, the others are numbers, of which none
+    /// is broken: where they are too many for the screen, its lines are longer.
     pub(crate) fn table(self, header: &[&str], words: usize, rows: Vec<Vec<String>>) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -48,9 +54,14 @@ impl Screen {
             table.set_header(header.to_vec());
         }
         let longest = rows.iter().filter_map(|row| row.first()).map(|name| columns(name)).max();
+        let most = rows.iter().map(Vec::len).max().unwrap_or(0).max(header.len());
+        let numbers: Vec<usize> = (words..most).map(|at| number_columns(&rows, at)).collect();
         table.add_rows(rows);
-        for column in table.column_iter_mut().skip(words) {
+        for (column, number) in table.column_iter_mut().skip(words).zip(numbers) {
             column.set_cell_alignment(CellAlignment::Right);
+            let least = u16::try_from(number).unwrap_or(u16::MAX);
+            let least = least.saturating_add(column.padding_width());
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
         }
         if let (Some(names), true) =
             (table.column_mut(0), longest.is_some_and(|longest| longest <= NAME_COLUMNS_MAX))
@@ -99,6 +110,14 @@ impl Screen {
     }
 }
 
+/// The columns of the widest number in a column of a table.
+fn number_columns(rows: &[Vec<String>], at: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(at));
+    let words = cells.flat_map(|cell| cell.split(' '));
+    let numbers = words.filter(|word| word.contains(|c: char| c.is_ascii_digit()));
+    numbers.map(columns).max().unwrap_or(0)
+}
+
 /// A bar of one character: `part` is from 0 to 1.
 pub(crate) fn bar(part: f64) -> char {
     LEVELS[(libm::round(part * 7.0) as usize).min(7)]
@@ -144,6 +163,26 @@ mod tests {
         let rows = vec![vec![name.to_owned(), "1,000,000".to_owned(), "2,000,000".to_owned()]];
         let table = SCREEN.table(&["feature", "first", "last"], 1, rows);
         assert!(table.contains(name), "{table}");
+    }
+
+    /// However narrow the screen.
+    #[test]
+    fn numbers_are_never_broken() {
+        let numbers = ["9,999", "0.812", "1,007,965.04", "13d18h", "610 / 1,706", "+2,764.03"];
+        for width in [1, 20, 40, 60, 80, 100] {
+            let screen = Screen { width, ..SCREEN };
+            for words in [0, 1] {
+                let mut row = vec!["model alone".to_owned()];
+                row.extend(numbers.map(str::to_owned));
+                let header =
+                    ["way", "alerts", "precision", "fraud stopped, yuan", "拦下欺诈", "", ""];
+                let table = screen.table(&header, words, vec![row]);
+                let shown: Vec<&str> = table.split_whitespace().collect();
+                for number in numbers.iter().flat_map(|cell| cell.split(' ')) {
+                    assert!(shown.contains(&number), "{number} at {width} columns:\n{table}");
+                }
+            }
+        }
     }
 
     #[test]

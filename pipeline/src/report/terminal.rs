@@ -317,6 +317,10 @@ impl Page {
                 let name = self.say("  alerted before only", "  仅在此前预警").to_owned();
                 rows.push(vec![name, self.early_only(detection)]);
             }
+            if let Some(left_out) = detection.in_warmup {
+                let name = self.say("  left out", "  未计入").to_owned();
+                rows.push(vec![name, self.in_warmup(left_out.get())]);
+            }
         }
         let unlabelled = self.say("without label, as honest", "无标签，按正常计").to_owned();
         rows.push(vec![unlabelled, grouped(view.unlabelled)]);
@@ -364,6 +368,15 @@ impl Page {
         match self.screen.lang {
             Lang::En => format!("{count}, no detection: their labels say they could be seen later"),
             Lang::Zh => format!("{count}，不算发现：预警早于标签所述的可发现时间"),
+        }
+    }
+
+    /// Those of which the alerts that count may be in the warm-up, which is not judged.
+    fn in_warmup(&self, left_out: u64) -> String {
+        let count = grouped(left_out);
+        match self.screen.lang {
+            Lang::En => format!("{count}, which could be seen before the warm-up's end"),
+            Lang::Zh => format!("{count}，预热结束前已可发现"),
         }
     }
 
@@ -556,9 +569,14 @@ fn moment(time: i64) -> String {
     jiff::Timestamp::from_millisecond(time).map_or_else(|_| time.to_string(), |at| at.to_string())
 }
 
-/// Fen as yuan, exactly.
+/// Fen as yuan, exactly; of money that is never below zero.
 pub(crate) fn yuan(fen: i64) -> String {
     format!("{}.{:02}", grouped(fen.unsigned_abs() / 100), fen.unsigned_abs() % 100)
+}
+
+/// By how many fen something changed, as yuan, with its sign as `{:+}` writes it.
+pub(crate) fn yuan_change(fen: i64) -> String {
+    format!("{}{}", if fen < 0 { '-' } else { '+' }, yuan(fen))
 }
 
 #[cfg(test)]

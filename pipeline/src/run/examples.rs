@@ -32,12 +32,21 @@ impl Examples {
         Examples { epochs: epochs.iter().map(of).collect(), found: BTreeMap::new() }
     }
 
-    /// Looks at the decision at a place of a batch.
-    pub(super) fn observe(&mut self, epoch: usize, batch: &DecisionBatch, at: usize) {
-        if batch.slice.chunk.schema().pseudonyms().is_some() {
-            // Whoever has ids replaced does not want what people write beside their events either.
+    /// Looks at the next decisions.
+    pub(super) fn observe(&mut self, epoch: usize, batch: &DecisionBatch) {
+        let rules = &self.epochs[epoch].1;
+        // Whoever has ids replaced does not want what people write beside their events either.
+        let pseudonymous = batch.slice.chunk.schema().pseudonyms().is_some();
+        if pseudonymous || rules.iter().all(Option::is_none) {
             return;
         }
+        for at in 0..batch.rows.len() {
+            self.observe_one(epoch, batch, at);
+        }
+    }
+
+    #[inline]
+    fn observe_one(&mut self, epoch: usize, batch: &DecisionBatch, at: usize) {
         let (lexicon, rules) = &self.epochs[epoch];
         for place in batch.hits.range(at) {
             let hit = usize::from(batch.hits.items()[place]);

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::examples::Examples;
 use crate::decision::{DecisionBatch, Raised, Verdict};
 use crate::diagnostic::Lang;
-use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, GROUP_ID, NULL_INT};
+use crate::event::{ACCOUNT_ID, AMOUNT_FEN, EVENT_ID, EVENT_TIME, FieldId, GROUP_ID, NULL_INT};
 use crate::expr::Zone;
+use crate::features::state::LOOK_AHEAD;
 use crate::job::Epoch;
-use crate::judge::{Judge, JudgeOptions, Judged, JudgedRule, Labels, WayDecision, WayDecisions};
+use crate::judge::{
+    Judge, JudgeOptions, Judged, JudgedRule, Labels, Subject, WayDecision, WayDecisions,
+};
 use crate::rules::file::Status;
 use crate::rules::{Lifts, Rule};
 use crate::score::Scorer;
@@ -127,7 +130,9 @@ pub(super) fn judge(
 pub(super) struct Floors {
     places: Arc<Places>,
     pub(super) verdicts: Verdicts,
-    /// The places of the rules that hit the transaction in hand.
+    /// Of the last part, the floor under each decision.
+    floors: Vec<Verdict>,
+    /// Of the last part, the place of each rule that hit, where [`DecisionBatch::hits`] has the rule.
     hits: Vec<u16>,
     /// The effective time of the last decision.
     pub(super) reached: i64,
@@ -138,7 +143,8 @@ pub(super) struct Floors {
 impl Floors {
     pub(super) fn new(places: Arc<Places>, mut verdicts: Verdicts) -> Floors {
         verdicts.set_lifts(&places.lifts[0]);
-        Floors { places, verdicts, hits: Vec::new(), reached: i64::MIN, epoch: 0 }
+        let (floors, hits) = (Vec::new(), Vec::new());
+        Floors { places, verdicts, floors, hits, reached: i64::MIN, epoch: 0 }
     }
 
     /// Sees to the rules of more epochs than before.
@@ -146,51 +152,69 @@ impl Floors {
         self.places = Arc::new(places);
     }
 
-    /// Raises the decisions of the next part; `each` is told of every one, with the floor under it
-    /// and the places of the rules that hit.
-    pub(super) fn raise_all(
-        &mut self,
-        scored: &mut Scored,
-        mut each: impl FnMut(&DecisionBatch, usize, Verdict, &[u16]),
-    ) {
+    /// Raises the decisions of the next part.
+    pub(super) fn raise_all(&mut self, scored: &mut Scored) {
         if self.epoch != scored.epoch {
             self.epoch = scored.epoch;
             self.verdicts.set_lifts(&self.places.lifts[self.epoch]);
         }
-        for at in 0..scored.batch.rows.len() {
-            let places = &self.places.by_epoch[self.epoch];
-            let hits = scored.batch.hits.get(at).iter().map(|hit| places[usize::from(*hit)]);
-            self.hits.clear();
-            self.hits.extend(hits);
-            let floor = self.raise(&mut scored.batch, at);
-            each(&scored.batch, at, floor, &self.hits);
+        let batch = &mut scored.batch;
+        let places = &self.places.by_epoch[self.epoch];
+        self.hits.clear();
+        self.hits.extend(batch.hits.items().iter().map(|hit| places[usize::from(*hit)]));
+        self.floors.clear();
+        self.floors.resize(batch.rows.len(), Verdict::Allow);
+        // What is allowed counts towards no verdict, and meets none where none is enforced.
+        let enforces = self.verdicts.enforces();
+        let concerned = |at: &usize| enforces || batch.verdicts[*at] != Verdict::Allow;
+        let concerned: Vec<usize> = (0..batch.rows.len()).filter(concerned).collect();
+        for block in concerned.chunks(LOOK_AHEAD) {
+            self.verdicts.look_ahead(block.iter().map(|at| subjects(batch, *at)));
+            for &at in block {
+                self.floors[at] = self.raise(batch, at);
+            }
         }
+        if let Some(last) = batch.rows.last() {
+            self.reached = batch.slice.effective[*last as usize];
+        }
+    }
+
+    /// The places of the rules that hit a transaction of the last part, which is `batch`.
+    fn hits(&self, batch: &DecisionBatch, at: usize) -> &[u16] {
+        &self.hits[batch.hits.range(at)]
     }
 
     /// Takes the rules' decision into the verdicts on its account and group, and raises it to the
     /// floor that they set before it, which is returned. The floor is no evidence: else an account
     /// that goes on acting would never be free again, and a banned group would ban everybody in it.
     fn raise(&mut self, batch: &mut DecisionBatch, at: usize) -> Verdict {
+        let hits = &self.hits[batch.hits.range(at)];
         let DecisionBatch { slice, rows, verdicts, challenger, raised: reasons, .. } = batch;
         let row = rows[at] as usize;
-        let (account, group) = (slice.chunk.str(ACCOUNT_ID, row), slice.chunk.str(GROUP_ID, row));
+        let ids @ [account, group] =
+            [ACCOUNT_ID, GROUP_ID].map(|field| slice.chunk.str(field, row));
         let (time, decided) = (slice.effective[row], verdicts[at]);
         let enforced = self.verdicts.enforced(account, group, time);
         let floor = floor(&enforced);
-        let raised = self.places.raised(self.epoch, &self.hits, decided, floor);
+        let raised = self.places.raised(self.epoch, hits, decided, floor);
         if raised != decided {
             verdicts[at] = raised;
-            self.places.explain(self.epoch, [account, group], enforced, |rule, text| {
+            self.places.explain(self.epoch, ids, enforced, |rule, text| {
                 reasons.push(Raised { at, rule, text });
             });
         }
         if let Some(other) = challenger.verdicts.get_mut(at) {
-            *other = self.places.raised(self.epoch, &self.hits, *other, floor);
+            *other = self.places.raised(self.epoch, hits, *other, floor);
         }
         self.verdicts.observe(account, group, time, decided);
-        self.reached = time;
         floor
     }
+}
+
+/// The account and the group of a decision.
+fn subjects(batch: &DecisionBatch, at: usize) -> [&str; 2] {
+    let (row, chunk) = (batch.rows[at] as usize, &batch.slice.chunk);
+    [ACCOUNT_ID, GROUP_ID].map(|field| chunk.str(field, row))
 }
 
 /// What sees every decision of a batch run in total order.
@@ -262,27 +286,35 @@ impl Observer {
 
     pub(super) fn observe(&mut self, scored: &mut Scored) {
         let Observer { judge, floors, ways, examples } = self;
-        let epoch = scored.epoch;
-        floors.raise_all(scored, |batch, at, floor, hits| {
-            examples.observe(epoch, batch, at);
-            let row = batch.rows[at] as usize;
-            let chunk = &batch.slice.chunk;
-            judge.observe(&Judged {
-                event_id: chunk.str(EVENT_ID, row),
+        floors.raise_all(scored);
+        let Scored { epoch, batch, .. } = &*scored;
+        examples.observe(*epoch, batch);
+        let (chunk, ways) = (&batch.slice.chunk, &ways[*epoch]);
+        let events = judge.labelled(Subject::Event).then_some(EVENT_ID);
+        let groups = judge.labelled(Subject::Group).then_some(GROUP_ID);
+        let id = |field: Option<FieldId>, row| field.map_or("", |field| chunk.str(field, row));
+        let judged = |(at, &row): (usize, &u32)| {
+            let (row, floor, hits) = (row as usize, floors.floors[at], floors.hits(batch, at));
+            Judged {
+                event_id: id(events, row),
                 event_time: chunk.int(EVENT_TIME, row),
-                kind: chunk.kind(row),
                 account_id: chunk.str(ACCOUNT_ID, row),
-                payer_id: chunk.payer(row),
-                payee_id: chunk.payee(row),
-                group_id: chunk.str(GROUP_ID, row),
+                group_id: id(groups, row),
                 amount_fen: chunk.int(AMOUNT_FEN, row),
                 decision: batch.verdicts[at],
                 floor,
                 score: batch.scores[at],
                 hits,
-                epoch,
-                ways: ways[epoch].decide(batch, at, floor, hits),
-            });
-        });
+                epoch: *epoch,
+                ways: ways.decide(batch, at, floor, hits),
+            }
+        };
+        let mut rows = batch.rows.iter().enumerate();
+        let mut block = Vec::with_capacity(LOOK_AHEAD);
+        while rows.len() > 0 {
+            block.clear();
+            block.extend(rows.by_ref().take(LOOK_AHEAD).map(judged));
+            judge.observe_all(&block);
+        }
     }
 }

@@ -140,7 +140,7 @@ impl Laid {
     pub fn settings(&self) -> Settings {
         let policy = self.timetable.policy();
         Settings {
-            times: super::times(policy),
+            times: super::read::times(policy),
             dedup_window: policy.dedup_window,
             idle: self.timetable.last_policy().idle_ms,
         }
@@ -473,7 +473,7 @@ impl Session {
         while self.answered < self.asked {
             if let Some(mut scored) = self.early.remove(&self.answered) {
                 self.answered += 1;
-                self.floors.raise_all(&mut scored, |_, _, _, _| {});
+                self.floors.raise_all(&mut scored);
                 return Ok(Some(scored));
             }
             let part = match wait {

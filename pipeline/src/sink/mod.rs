@@ -1,6 +1,7 @@
 //! Sinks: what becomes of decisions. Workers hand over their parts in any order; the recorder
 //! puts them in total order and everything that depends on the order happens there.
 
+mod dictionary;
 pub mod entities;
 pub mod lines;
 pub mod log;
@@ -61,8 +62,8 @@ impl Scored {
 /// What a challenger says of each transaction: beside the decisions and no part of them.
 pub(crate) const CHALLENGER_FILE: &str = "challenger.parquet";
 
-/// Batches that may wait for a writer.
-const BATCHES_WAITING: usize = 4;
+/// Batches that may wait for a writer; few, for the same reason as parts that wait for the recorder.
+const BATCHES_WAITING: usize = 1;
 
 /// Events that are named of those which break a law.
 const BREACHES_NAMED: usize = 3;

@@ -1,25 +1,33 @@
 //! Decisions and features as Parquet, a batch of columns at a time.
 
+use std::convert::identity;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, ListArray,
-    MapArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, DictionaryArray, Float64Array, Int32Array,
+    Int64Array, ListArray, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
+use rustc_hash::FxHashMap;
 
+use super::dictionary::DictionaryChunk;
 use super::lines::LineReader;
 use super::written::{Hashed, Written};
-use crate::decision::{DecisionBatch, Evidence, Lists, Names};
+use crate::decision::{DecisionBatch, Evidence, Lists, Names, Verdict};
 use crate::event::{
     ACCOUNT_ID, AMOUNT_FEN, COUNTERPARTY_ID, Chunk, Column, EVENT_ID, EVENT_TIME, FieldId,
-    GROUP_ID, KIND, NULL_INT, PACKET_ID, Position, Schema as EventSchema, Strings, Type,
+    GROUP_ID, KIND, Kind, NULL_INT, PACKET_ID, Position, Schema as EventSchema, Strings, Type,
 };
 use crate::source::intake::EFFECTIVE_TIME;
 use crate::source::order::Slice;
@@ -28,28 +36,90 @@ use crate::source::order::Slice;
 /// all is decided takes no time.
 const ROW_GROUP_ROWS: usize = 1 << 17;
 
-/// Columns whose values repeat: a dictionary says each once.
-const REPEATING: [&str; 11] = [
-    "late",
-    "kind",
-    "group_id",
-    "decision",
-    "score",
-    "rule_score",
-    "outcome",
-    "rules_hash",
-    "model_hash",
-    "reasons.list.element.rule",
-    "evidence.key_value.key",
-];
+/// Columns whose values repeat though their arrays have no dictionary: one says each once.
+const REPEATING: [&str; 3] = ["group_id", "score", "rule_score"];
 
 /// Texts that say nearly the same again and again.
 const COMPRESSED: [&str; 2] = ["reasons.list.element.text", "evidence.key_value.value"];
 
-/// A Parquet file in the making.
+/// What a value of the evidence takes as a text, most often: for that much there is room at once.
+const EVIDENCE_BYTES: usize = 8;
+
+/// A Parquet file in the making. Arrays that have a dictionary, with keys of 32 bits, are written with
+/// that, whatever the schema says of them.
 pub struct Writer {
-    writer: ArrowWriter<Hashed>,
+    file: SerializedFileWriter<Hashed>,
     schema: SchemaRef,
+    columns: ArrowRowGroupWriterFactory,
+    /// Those of the row group in the making, and how many rows it has.
+    chunks: Vec<ColumnChunk>,
+    rows: usize,
+}
+
+/// A column of a row group in the making.
+enum ColumnChunk {
+    Plain(Box<ArrowColumnWriter>),
+    Dictionary(DictionaryChunk),
+}
+
+/// The values of a column of the file, and where each list of them begins and the last one ends where it
+/// has lists.
+struct Leaf {
+    field: FieldRef,
+    values: ArrayRef,
+    lists: Option<OffsetBuffer<i32>>,
+}
+
+impl Leaf {
+    /// Those of an array: one, or those of the items in its lists.
+    fn of(field: &FieldRef, array: &ArrayRef) -> Vec<Leaf> {
+        let leaf = |field: &FieldRef, values: &ArrayRef, lists| {
+            let (field, values) = (field.clone(), values.clone());
+            Leaf { field, values, lists }
+        };
+        let Some(lists) = array.as_list_opt::<i32>() else { return vec![leaf(field, array, None)] };
+        let offsets = || Some(lists.offsets().clone());
+        match (lists.values().as_struct_opt(), lists.data_type()) {
+            (Some(items), _) => {
+                let columns = items.fields().iter().zip(items.columns());
+                columns.map(|(field, values)| leaf(field, values, offsets())).collect()
+            }
+            (None, DataType::List(item)) => vec![leaf(item, lists.values(), offsets())],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    fn dictionary(&self) -> Option<&DictionaryArray<Int32Type>> {
+        self.values.as_dictionary_opt()
+    }
+}
+
+impl ColumnChunk {
+    fn append(&mut self, leaf: &Leaf) -> parquet::errors::Result<()> {
+        match (self, leaf.dictionary()) {
+            (ColumnChunk::Dictionary(chunk), Some(values)) => {
+                chunk.append(values, leaf.lists.as_deref())
+            }
+            (ColumnChunk::Plain(writer), None) => {
+                // The structure around the values adds nothing to a list: it is never null.
+                let Leaf { field, values, lists } = leaf;
+                let (field, array) = match lists {
+                    None => (field.clone(), values.clone()),
+                    Some(offsets) => {
+                        let lists =
+                            ListArray::new(field.clone(), offsets.clone(), values.clone(), None);
+                        let kind = lists.data_type().clone();
+                        let array: ArrayRef = Arc::new(lists);
+                        (Arc::new(Field::new(field.name(), kind, false)), array)
+                    }
+                };
+                compute_leaves(&field, &array)?.iter().try_for_each(|leaf| writer.write(leaf))
+            }
+            _ => {
+                Err(ParquetError::General(format!("{} has two kinds of arrays", leaf.field.name())))
+            }
+        }
+    }
 }
 
 impl Writer {
@@ -58,8 +128,7 @@ impl Writer {
         let file = Hashed::create(path)?;
         let mut properties = WriterProperties::builder()
             .set_dictionary_enabled(false)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+            .set_statistics_enabled(EnabledStatistics::Chunk);
         for column in ArrowSchemaConverter::new().convert(&schema)?.columns() {
             let path = column.path();
             let name = path.string();
@@ -87,17 +156,74 @@ impl Writer {
             };
         }
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?;
-        Ok(Writer { writer, schema })
+        let (file, columns) = writer.into_serialized_writer()?;
+        Ok(Writer { file, schema, columns, chunks: Vec::new(), rows: 0 })
     }
 
-    /// Appends a batch.
+    /// Appends a batch. A map comes as a list of keys with their values.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> parquet::errors::Result<()> {
-        self.writer.write(&RecordBatch::try_new(self.schema.clone(), columns)?)
+        let rows = columns.first().map_or(0, |column| column.len());
+        let fields = self.schema.fields().len();
+        if columns.len() != fields || columns.iter().any(|column| column.len() != rows) {
+            return Err(ParquetError::General("a batch is not a table of the schema".to_owned()));
+        }
+        let mut start = 0;
+        while start < rows {
+            let some = (ROW_GROUP_ROWS - self.rows).min(rows - start);
+            self.append(columns.iter().map(|column| column.slice(start, some)))?;
+            self.rows += some;
+            start += some;
+            if self.rows == ROW_GROUP_ROWS {
+                self.end_row_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends rows to the row group.
+    fn append(&mut self, columns: impl Iterator<Item = ArrayRef>) -> parquet::errors::Result<()> {
+        let fields = self.schema.fields().iter();
+        let leaves: Vec<Leaf> =
+            fields.zip(columns).flat_map(|(field, array)| Leaf::of(field, &array)).collect();
+        if self.chunks.is_empty() {
+            let writers =
+                self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
+            let columns = self.file.schema_descr().columns();
+            if leaves.len() != columns.len() {
+                return Err(ParquetError::General("a batch has other columns".to_owned()));
+            }
+            let chunk =
+                |((leaf, writer), column): ((&Leaf, _), &ColumnDescPtr)| match leaf.dictionary() {
+                    Some(_) => ColumnChunk::Dictionary(DictionaryChunk::new(column.clone())),
+                    None => ColumnChunk::Plain(Box::new(writer)),
+                };
+            self.chunks = leaves.iter().zip(writers).zip(columns).map(chunk).collect();
+        }
+        self.chunks.iter_mut().zip(&leaves).try_for_each(|(chunk, leaf)| chunk.append(leaf))
+    }
+
+    fn end_row_group(&mut self) -> parquet::errors::Result<()> {
+        let mut group = self.file.next_row_group()?;
+        for chunk in self.chunks.drain(..) {
+            match chunk {
+                ColumnChunk::Plain(writer) => writer.close()?.append_to_row_group(&mut group)?,
+                ColumnChunk::Dictionary(chunk) => {
+                    let (pages, result) = chunk.close()?;
+                    group.append_column(&pages, result)?;
+                }
+            }
+        }
+        group.close()?;
+        self.rows = 0;
+        Ok(())
     }
 
     /// Writes the footer, and says what was written.
-    pub fn close(self) -> parquet::errors::Result<Written> {
-        Ok(self.writer.into_inner()?.written())
+    pub fn close(mut self) -> parquet::errors::Result<Written> {
+        if self.rows > 0 {
+            self.end_row_group()?;
+        }
+        Ok(self.file.into_inner()?.written())
     }
 }
 
@@ -184,7 +310,7 @@ pub fn challenger_columns(batch: &DecisionBatch) -> Vec<ArrayRef> {
         strings_at(&batch.slice.chunk, EVENT_ID, &batch.rows),
         ints(challenger.model_scores.clone()),
         ints(challenger.scores.clone()),
-        words(challenger.verdicts.iter().map(|verdict| verdict.name())),
+        words(challenger.verdicts.iter().copied(), Verdict::name),
     ]
 }
 
@@ -215,7 +341,7 @@ pub fn events_columns(Slice { chunk, effective, .. }: &Slice) -> Vec<ArrayRef> {
     let fields = chunk.schema().fields().iter().enumerate().map(|(at, field)| {
         let id = FieldId(at as u16);
         match chunk.column(id) {
-            _ if id == KIND => words(rows.clone().map(|row| chunk.kind(row).name())),
+            _ if id == KIND => words(rows.clone().map(|row| chunk.kind(row)), Kind::name),
             Column::Absent => new_null_array(&arrow_type(field.kind), chunk.len()),
             column => column_array(column.clone()),
         }
@@ -250,32 +376,28 @@ pub fn features_columns(batch: &DecisionBatch, features: Vec<Column>) -> Vec<Arr
 pub fn decisions_columns(batch: &DecisionBatch, names: &Names) -> Vec<ArrayRef> {
     let chunk = &batch.slice.chunk;
     let rows = &batch.rows;
-    let pick = |from: &dyn Fn(usize) -> i64| -> Vec<i64> {
-        rows.iter().map(|row| from(*row as usize)).collect()
-    };
     let time = |values: Vec<i64>| -> ArrayRef {
         Arc::new(TimestampMillisecondArray::from(values).with_timezone("UTC"))
     };
+    let late = |at: usize| batch.slice.late(rows[at] as usize);
     vec![
         strings_at(chunk, EVENT_ID, rows),
-        time(pick(&|row| chunk.int(EVENT_TIME, row))),
-        time(pick(&|row| batch.slice.effective[row])),
-        Arc::new(
-            rows.iter().map(|row| Some(batch.slice.late(*row as usize))).collect::<BooleanArray>(),
-        ),
-        words(rows.iter().map(|row| chunk.kind(*row as usize).name())),
+        time(ints_at(chunk, EVENT_TIME, rows)),
+        time(rows.iter().map(|row| batch.slice.effective[*row as usize]).collect()),
+        Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(rows.len(), late), None)),
+        words(rows.iter().map(|row| chunk.kind(*row as usize)), Kind::name),
         strings_at(chunk, ACCOUNT_ID, rows),
         strings_at(chunk, COUNTERPARTY_ID, rows),
         strings_at(chunk, GROUP_ID, rows),
         strings_at(chunk, PACKET_ID, rows),
-        ints(pick(&|row| chunk.int(AMOUNT_FEN, row))),
-        words(batch.verdicts.iter().map(|verdict| verdict.name())),
+        ints(ints_at(chunk, AMOUNT_FEN, rows)),
+        words(batch.verdicts.iter().copied(), Verdict::name),
         ints(batch.scores.clone()),
         ints(batch.rule_scores.clone()),
         ints(batch.model_scores.clone()),
         reasons(batch, names),
         evidence(&batch.evidence, names),
-        words((0..rows.len()).map(|at| batch.outcomes.get(at))),
+        words((0..rows.len()).map(|at| batch.outcomes.get(at)), identity),
         shadow_hits(&batch.shadow_hits, names),
         word(&names.rules_hash, rows.len()),
         word(&names.model_hash, rows.len()),
@@ -289,10 +411,11 @@ fn strings_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> ArrayRef {
     }
 }
 
-fn strings<'s>(strings: impl Iterator<Item = &'s str>, len: usize) -> ArrayRef {
-    let mut all = Strings::with_room(len);
-    strings.for_each(|string| all.push(string));
-    strings_of(all)
+fn ints_at(chunk: &Chunk, field: FieldId, rows: &[u32]) -> Vec<i64> {
+    match chunk.column(field) {
+        Column::Int(values) => rows.iter().map(|row| values[*row as usize]).collect(),
+        _ => vec![NULL_INT; rows.len()],
+    }
 }
 
 /// Empty strings are null.
@@ -301,41 +424,61 @@ fn strings_of(strings: Strings) -> ArrayRef {
     let mut offsets: Vec<i32> = Vec::with_capacity(ends.len() + 1);
     offsets.push(0);
     offsets.extend(ends.iter().map(|end| *end as i32));
-    let nulls = nulls(&offsets.windows(2).map(|ends| ends[0] < ends[1]).collect::<Vec<_>>());
+    let nulls = nulls(ends.len(), |row| offsets[row] < offsets[row + 1]);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     Arc::new(StringArray::new(offsets, text.into_bytes().into(), nulls))
 }
 
-/// Which values are there; none where all are.
-fn nulls(present: &[bool]) -> Option<NullBuffer> {
-    let all = present.iter().fold(true, |all, present| all & present);
-    (!all).then(|| NullBuffer::from(present))
+/// Which of so many values are there; none where all are.
+fn nulls(rows: usize, is_there: impl Fn(usize) -> bool) -> Option<NullBuffer> {
+    let all = (0..rows).fold(true, |all, row| all & is_there(row));
+    (!all).then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows, is_there)))
 }
 
 fn ints(values: Vec<i64>) -> ArrayRef {
-    let present = nulls(&values.iter().map(|value| *value != NULL_INT).collect::<Vec<_>>());
+    let present = nulls(values.len(), |row| values[row] != NULL_INT);
     Arc::new(Int64Array::new(values.into(), present))
 }
 
-/// Few distinct words: a dictionary; empty is null.
-fn words<'s>(words: impl Iterator<Item = &'s str>) -> ArrayRef {
-    let mut values: Vec<&str> = Vec::new();
-    let mut last = 0;
-    let keys: Int32Array = words
-        .map(|word| {
-            if word.is_empty() {
-                return None;
-            }
-            if values.get(last) != Some(&word) {
-                last = values.iter().position(|held| *held == word).unwrap_or_else(|| {
-                    values.push(word);
-                    values.len() - 1
-                });
-            }
-            Some(last as i32)
-        })
-        .collect();
-    Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(values))))
+/// The distinct values, and which of them each one is.
+fn distinct<T: Copy + Eq + Hash>(values: impl Iterator<Item = T>) -> (Vec<i32>, Vec<T>) {
+    let (mut places, mut held, mut last) = (FxHashMap::default(), Vec::new(), 0);
+    let keys = values.map(|value| {
+        // Most often it is that of the row before.
+        if held.get(last) != Some(&value) {
+            last = *places.entry(value).or_insert_with(|| {
+                held.push(value);
+                held.len() - 1
+            });
+        }
+        last as i32
+    });
+    (keys.collect(), held)
+}
+
+/// Few distinct values by their names: a dictionary; empty is null.
+fn words<'s, T: Copy + Eq + Hash>(
+    values: impl Iterator<Item = T>,
+    name: impl Fn(T) -> &'s str,
+) -> ArrayRef {
+    let (keys, values) = distinct(values);
+    let words: Vec<&str> = values.into_iter().map(name).collect();
+    let none = words.iter().position(|word| word.is_empty()).map(|none| none as i32);
+    let present = nulls(keys.len(), |row| Some(keys[row]) != none);
+    let keys = Int32Array::new(keys.into(), present);
+    Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(words))))
+}
+
+/// The words at these places of a dictionary.
+fn words_at<'s>(places: Vec<i32>, words: impl Iterator<Item = &'s str>) -> ArrayRef {
+    let words = StringArray::from_iter_values(words);
+    Arc::new(DictionaryArray::<Int32Type>::new(places.into(), Arc::new(words)))
+}
+
+/// The numbers at these places of a dictionary.
+fn numbers_at(places: Vec<i32>, numbers: Vec<i64>) -> ArrayRef {
+    let numbers = Int64Array::from(numbers);
+    Arc::new(DictionaryArray::<Int32Type>::new(places.into(), Arc::new(numbers)))
 }
 
 /// The same word in every row; empty is null.
@@ -351,7 +494,7 @@ fn column_array(column: Column) -> ArrayRef {
     match column {
         Column::Int(values) => ints(values),
         Column::Double(values) => {
-            let present = nulls(&values.iter().map(|value| !value.is_nan()).collect::<Vec<_>>());
+            let present = nulls(values.len(), |row| !values[row].is_nan());
             Arc::new(Float64Array::new(values.into(), present))
         }
         Column::Bool(values) => Arc::new(
@@ -371,40 +514,64 @@ fn offsets<T>(lists: &Lists<T>) -> OffsetBuffer<i32> {
 }
 
 fn reasons(batch: &DecisionBatch, names: &Names) -> ArrayRef {
-    let (mut found, mut ends) = (Vec::with_capacity(batch.hits.items().len()), vec![0]);
-    for at in 0..batch.rows.len() {
-        batch.each_reason(at, names, |reason| found.push(reason));
-        ends.push(found.len() as i32);
-    }
-    let rules = strings(found.iter().map(|reason| reason.rule), found.len());
-    let scores: Int64Array = found.iter().map(|reason| Some(reason.score)).collect();
-    let texts = strings(found.iter().map(|reason| reason.text), found.len());
-    let items = StructArray::new(reason_fields(), vec![rules, Arc::new(scores), texts], None);
-    let offsets = OffsetBuffer::new(ends.into());
-    Arc::new(ListArray::new(reasons_item(), offsets, Arc::new(items), None))
+    let (rules, scores, texts, offsets) = if batch.added.is_empty() && batch.raised.is_empty() {
+        // The reasons are those of the hits.
+        let places: Vec<i32> = batch.hits.items().iter().map(|hit| i32::from(*hit)).collect();
+        let scores = names.rules.iter().map(|(_, score)| *score).collect();
+        let rules = words_at(places.clone(), names.rules.iter().map(|(rule, _)| rule.as_str()));
+        (rules, numbers_at(places, scores), batch.reasons.clone(), offsets(&batch.hits))
+    } else {
+        let (mut found, mut ends) = (Vec::with_capacity(batch.hits.items().len()), vec![0]);
+        for at in 0..batch.rows.len() {
+            batch.each_reason(at, names, |reason| found.push(reason));
+            ends.push(found.len() as i32);
+        }
+        let (places, scores) = distinct(found.iter().map(|reason| reason.score));
+        let mut texts = Strings::with_room(found.len());
+        found.iter().for_each(|reason| texts.push(reason.text));
+        let rules = words(found.iter().map(|reason| reason.rule), identity);
+        (rules, numbers_at(places, scores), texts, OffsetBuffer::new(ends.into()))
+    };
+    let columns =
+        [("rule", rules, false), ("score", scores, false), ("text", strings_of(texts), true)];
+    Arc::new(lists_of("element", columns, offsets))
 }
 
 fn evidence(evidence: &Lists<(u16, Evidence)>, names: &Names) -> ArrayRef {
     let items = evidence.items();
-    let keys = items.iter().map(|(name, _)| names.evidence[usize::from(*name)].as_str());
-    let keys = strings(keys, items.len());
-    let mut texts = Strings::default();
-    let mut json = String::new();
+    let places = items.iter().map(|(name, _)| i32::from(*name)).collect();
+    let keys = words_at(places, names.evidence.iter().map(String::as_str));
+    let mut ends = Vec::with_capacity(items.len() + 1);
+    ends.push(0);
+    let mut json = String::with_capacity(items.len() * EVIDENCE_BYTES);
     for (_, value) in items {
-        json.clear();
         value.write_json(&mut json);
-        texts.push(&json);
+        ends.push(json.len() as i32);
     }
-    let values = strings_of(texts);
-    let entries = StructArray::new(evidence_fields(), vec![keys, values], None);
-    Arc::new(MapArray::new(evidence_item(), offsets(evidence), entries, None, false))
+    let values = StringArray::new(OffsetBuffer::new(ends.into()), json.into_bytes().into(), None);
+    let columns = [("key", keys, false), ("value", Arc::new(values) as ArrayRef, true)];
+    Arc::new(lists_of("key_value", columns, offsets(evidence)))
+}
+
+/// Lists of structures with these columns.
+fn lists_of<const N: usize>(
+    item: &str,
+    columns: [(&str, ArrayRef, bool); N],
+    offsets: OffsetBuffer<i32>,
+) -> ListArray {
+    let column = |(name, values, nullable): (&str, ArrayRef, bool)| {
+        (Arc::new(Field::new(name, values.data_type().clone(), nullable)), values)
+    };
+    let items = StructArray::from(columns.map(column).to_vec());
+    let field = Arc::new(Field::new(item, items.data_type().clone(), false));
+    ListArray::new(field, offsets, Arc::new(items), None)
 }
 
 fn shadow_hits(lists: &Lists<u16>, names: &Names) -> ArrayRef {
-    let items = lists.items();
-    let ids = items.iter().map(|rule| names.rules[usize::from(*rule)].0.as_str());
-    let ids = strings(ids, items.len());
-    Arc::new(ListArray::new(shadow_item(), offsets(lists), ids, None))
+    let places = lists.items().iter().map(|rule| i32::from(*rule)).collect();
+    let rules = words_at(places, names.rules.iter().map(|(rule, _)| rule.as_str()));
+    let item = Arc::new(Field::new("element", rules.data_type().clone(), false));
+    Arc::new(ListArray::new(item, offsets(lists), rules, None))
 }
 
 /// The digest of the decisions in files that come one after the other, from their own values.

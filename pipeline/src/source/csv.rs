@@ -59,7 +59,7 @@ pub(super) fn decode(
         let record = without_line_end(whole);
         if !record.is_empty() {
             let text = text.map(|text| &text[at..at + record.len()]);
-            match check(whole, record, width, text, &mut cells) {
+            match check(whole, record, (width, quoted), text, &mut cells) {
                 Ok(text) => {
                     let row = CsvRow { record: text, cells: &cells };
                     sink.record(&row, line, || record.to_vec());
@@ -80,11 +80,11 @@ fn unclosed(line: u64, lines: u64) -> Refusal {
     malformed(format!("a quote is opened on line {} and never closed", line + lines))
 }
 
-/// The record as text, which is known where all of the block is text.
+/// The record as text, which is known where all of the block is text; so is whether it has quotes.
 fn check<'r>(
     whole: &[u8],
     record: &'r [u8],
-    width: usize,
+    (width, quoted): (usize, bool),
     text: Option<&'r str>,
     cells: &mut Cells,
 ) -> Result<&'r str, Refusal> {
@@ -96,7 +96,11 @@ fn check<'r>(
         Some(text) => text,
         None => std::str::from_utf8(record).map_err(|_| not_utf8())?,
     };
-    cells.read(text).map_err(|slip| malformed(slip.message().en))?;
+    if quoted {
+        cells.read(text).map_err(|slip| malformed(slip.message().en))?;
+    } else {
+        cells.read_plain(text);
+    }
     let found = cells.len();
     if found != width {
         return Err(malformed(format!("the record has {found} cells, the header {width}")));
@@ -128,6 +132,7 @@ struct CsvRow<'a> {
 }
 
 impl Row for CsvRow<'_> {
+    #[inline]
     fn get(&self, column: usize) -> Raw<'_> {
         Raw::Cell(self.cells.get(self.record, column))
     }

@@ -95,6 +95,7 @@ impl Intake {
         match self {
             Intake::Files(inputs) => {
                 let each = &mut |block: Block| {
+                    make_room(&block, &rejects, &events, progress)?;
                     rejects.extend(block.rejects)?;
                     block.chunks.into_iter().try_for_each(|chunk| events.push(chunk, None))
                 };
@@ -127,6 +128,7 @@ impl Days {
         let inputs: Vec<Input> = self.files.iter().map(Input::plain).collect();
         let mut held = None;
         let each = &mut |block: Block| {
+            make_room(&block, &rejects, &events, progress)?;
             rejects.extend(block.rejects)?;
             let source = block.source as usize;
             if held.as_ref().is_none_or(|(own, _)| *own != source) {
@@ -145,6 +147,19 @@ impl Days {
         let files = self.files.iter().cloned().zip(read).collect();
         Ok(Taken { events, rejects, files, times: None })
     }
+}
+
+/// Tells `progress` before a block takes up more memory than there is.
+fn make_room(
+    block: &Block,
+    rejects: &Rejects,
+    events: &Sorter,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    if rejects.have_room(&block.rejects) && events.has_room(&block.chunks) {
+        return Ok(());
+    }
+    progress.spill()
 }
 
 /// Where each event of a file stands in the order, in ms.

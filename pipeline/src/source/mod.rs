@@ -75,6 +75,11 @@ pub trait Progress: Sync {
     fn stop(&self) -> bool {
         false
     }
+
+    /// What was read no longer fits in memory and is about to go to disk; an error ends the reading.
+    fn spill(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Nobody watches.
@@ -154,6 +159,11 @@ fn drain(
     progress.begin(feed.bytes_total());
     // Several a thread, so that one slow block does not leave the other threads idle.
     let round = 8 * rayon::current_num_threads();
+    // A round may be the whole of a Parquet file.
+    let decode = |step: feed::Step| match progress.stop() {
+        true => Err(Failure::Interrupted),
+        false => step.decode(schema),
+    };
     let mut files = vec![FileRead::default(); inputs];
     let mut ready = feed.take(round);
     loop {
@@ -166,7 +176,7 @@ fn drain(
         }
         let (next, decoded) = rayon::join(
             || feed.take(round),
-            || steps.into_par_iter().map(|step| step.decode(schema)).collect::<Vec<_>>(),
+            || steps.into_par_iter().map(decode).collect::<Vec<_>>(),
         );
         for step in decoded {
             settle(step?, &mut feed, &mut files, progress, each)?;

@@ -67,6 +67,12 @@ impl Rejects {
         self.all.iter().map(|kept| &kept.reject)
     }
 
+    /// Whether the bytes of these fit in memory with those that are held.
+    pub fn have_room(&self, rejects: &[Reject]) -> bool {
+        let bytes: usize = rejects.iter().map(|reject| reject.raw.len()).sum();
+        self.held + bytes <= self.held_max
+    }
+
     /// Takes one more. An error is one too many, or a disk that takes no more.
     pub fn push(&mut self, mut reject: Reject) -> Result<(), Failure> {
         if self.max.is_some_and(|max| self.all.len() as u64 >= max) {

@@ -55,16 +55,16 @@ impl Latencies {
     /// Applies the batches of one slice: of each row first the claim, then the lookup.
     pub(crate) fn apply(&mut self, batches: &[Requests], replies: &mut Replies) {
         for (nth, at) in by_row(batches) {
-            let (batch, time) = (&batches[nth], batches[nth].times[at]);
+            let (batch, time) = (&batches[nth], batches[nth].asked[at].time);
             // The packet's keeper knows no more of a device than its hash.
             let key = Key { check: 0, ..batch.key(at) };
-            if batch.lookups[at] == 0 {
+            if batch.asked[at].lookups == 0 {
                 self.devices.entry(key, time).claimed(time, batch.words[at] as i64);
                 continue;
             }
             let device = self.devices.get(key);
             let Some(spread) = device.and_then(|device| device.spread(time)) else { continue };
-            replies.rows.push(batch.rows[at]);
+            replies.rows.push(batch.asked[at].row);
             replies.lookups.push(1);
             replies.values.push(spread.to_bits());
         }

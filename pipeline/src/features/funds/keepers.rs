@@ -7,7 +7,7 @@ use super::{GraphTick, Usage};
 use crate::event::NULL_INT;
 use crate::features::state::LOOK_AHEAD;
 use crate::features::state_map::StateMap;
-use crate::keyed::{Addressing, Key, Replies, Requests, whole};
+use crate::keyed::{Addressing, Asked, Key, Replies, Requests, whole};
 use crate::snapshot::kept_in;
 
 /// Lookups, by bit: the account as the payer and as the payee of a transaction.
@@ -37,11 +37,11 @@ impl FlowsState {
     /// Applies requests that are in total order, and answers them in the same order.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let mut words = requests.words.iter();
-        for at in 0..requests.rows.len() {
+        for at in 0..requests.asked.len() {
             if at % LOOK_AHEAD == 0 {
                 self.accounts.look_ahead(requests.keys_from(at));
             }
-            let (key, time, streams) = (requests.key(at), requests.times[at], requests.streams[at]);
+            let (key, Asked { time, streams, .. }) = (requests.key(at), requests.asked[at]);
             let state = if streams == 0 {
                 self.accounts.get(key)
             } else {
@@ -51,7 +51,7 @@ impl FlowsState {
                 state.apply(time, flow, fen);
                 Some(state)
             };
-            if requests.lookups[at] != 0 {
+            if requests.asked[at].lookups != 0 {
                 let flowed = state.map_or_else(Flowed::default, |state| state.at(time));
                 let word = |value: Option<f64>| value.unwrap_or(f64::NAN).to_bits();
                 let words = [flowed.residence_minutes, flowed.recirculated, flowed.turnover];
@@ -100,9 +100,9 @@ impl PassingState {
             if at % LOOK_AHEAD == 0 {
                 self.accounts.look_ahead(requests.keys_from(at));
             }
-            let (key, time) = (requests.key(at), requests.times[at]);
+            let (key, time) = (requests.key(at), requests.asked[at].time);
             let fen = words[0] as i64;
-            if requests.streams[at] == HOP_IN {
+            if requests.asked[at].streams == HOP_IN {
                 self.accounts.entry(key, time).receive(time, words[1], words[2], fen);
                 continue;
             }
@@ -111,11 +111,11 @@ impl PassingState {
             passing.pass(time, payee.hash as u64, fen, &mut self.through);
             let batch = &mut tidings[payee.group() % self.peers];
             for (group, fen) in &self.through {
-                batch.push(requests.rows[at] as usize, payee, time, 1, 0);
+                batch.push(requests.asked[at].row as usize, payee, time, 1, 0);
                 batch.words.extend([*group, *fen as u64]);
             }
         }
-        tidings.retain(|batch| !batch.rows.is_empty());
+        tidings.retain(|batch| !batch.asked.is_empty());
         tidings
     }
 
@@ -151,23 +151,23 @@ impl ReachedState {
         let (told, asked): (Vec<_>, Vec<_>) =
             (0..batches.len()).partition(|nth| !batches[*nth].words.is_empty());
         for nth in told {
-            let places = batches[nth].rows.iter().zip(0..);
-            order.extend(places.map(|(row, at)| (*row, nth as u32, at)));
+            let places = batches[nth].asked.iter().zip(0..);
+            order.extend(places.map(|(asked, at)| (asked.row, nth as u32, at)));
         }
         order.sort_unstable();
-        let first = batches.iter().filter_map(|batch| batch.times.first()).min();
-        self.moment = first.map_or(self.moment, |first| self.tick.known(*first));
+        let first = batches.iter().filter_map(|batch| batch.asked.first()).map(|asked| asked.time);
+        self.moment = first.min().map_or(self.moment, |first| self.tick.known(first));
         for places in order.chunks(LOOK_AHEAD) {
             let told = |(_, nth, at): &(u32, u32, u32)| batches[*nth as usize].key(*at as usize);
             self.accounts.look_ahead(places.iter().map(told));
             places.iter().for_each(|place| self.tell(batches, *place));
         }
         for requests in asked.iter().map(|nth| &batches[*nth]) {
-            for at in 0..requests.rows.len() {
+            for at in 0..requests.asked.len() {
                 if at % LOOK_AHEAD == 0 {
                     self.accounts.look_ahead(requests.keys_from(at));
                 }
-                let moment = self.tick.known(requests.times[at]);
+                let moment = self.tick.known(requests.asked[at].time);
                 let state = self.accounts.get(requests.key(at));
                 let (fen, groups) = state.map_or((0, 0), |state| state.at(moment));
                 let fen = i64::try_from(fen).unwrap_or(i64::MAX);
@@ -179,7 +179,7 @@ impl ReachedState {
 
     fn tell(&mut self, batches: &[Requests], (_, nth, at): (u32, u32, u32)) {
         let (batch, at) = (&batches[nth as usize], at as usize);
-        let (time, words) = (batch.times[at], &batch.words[2 * at..2 * at + 2]);
+        let (time, words) = (batch.asked[at].time, &batch.words[2 * at..2 * at + 2]);
         let reached = self.accounts.entry(batch.key(at), self.moment);
         reached.reach(time, (words[0], words[1] as i64));
     }
@@ -233,14 +233,14 @@ impl GraphState {
         found.extend(self.asked.iter().map(|(family, _)| Replies::to(requests, *family)));
         let found = &mut found[first..];
         for (at, words) in requests.words.chunks_exact(GRAPH_WORDS).enumerate() {
-            let (payer, time) = (requests.key(at), requests.times[at]);
+            let (payer, time) = (requests.key(at), requests.asked[at].time);
             let payee = Key { hash: whole(words), check: words[2] as u32 };
             if at % LOOK_AHEAD == 0 {
                 self.look_ahead(requests, at);
             }
-            let lookups = requests.lookups[at];
+            let lookups = requests.asked[at].lookups;
             let mut slots = [None; 2];
-            if requests.streams[at] == EDGE {
+            if requests.asked[at].streams == EDGE {
                 slots = self.graph.hop(time, payer, payee).map(Some);
             } else {
                 for (slot, (bit, account)) in slots.iter_mut().zip([(PAYER, payer), (PAYEE, payee)])
@@ -264,7 +264,7 @@ impl GraphState {
                     }
                 }
                 if answered != 0 {
-                    replies.rows.push(requests.rows[at]);
+                    replies.rows.push(requests.asked[at].row);
                     replies.lookups.push(answered);
                 }
             }
@@ -286,8 +286,8 @@ impl GraphState {
 
 /// Answers a request: the same words for each of its lookups.
 fn answer(requests: &Requests, at: usize, words: &[u64], replies: &mut Replies) {
-    let lookups = requests.lookups[at];
-    replies.rows.push(requests.rows[at]);
+    let lookups = requests.asked[at].lookups;
+    replies.rows.push(requests.asked[at].row);
     replies.lookups.push(lookups);
     for _ in 0..lookups.count_ones() {
         replies.values.extend_from_slice(words);
@@ -372,11 +372,11 @@ mod tests {
         let account = key_of(1);
         let tell = |row: u32, time, group, fen| {
             let mut batch = one(account, time, (1, 0), &[group, fen]);
-            batch.rows[0] = row;
+            batch.asked[0].row = row;
             batch
         };
         let mut lookup = one(account, 1_019, (0, PAYEE), &[]);
-        lookup.rows[0] = 5;
+        lookup.asked[0].row = 5;
         let batches = [tell(4, 1_010, 8, 30), lookup, tell(2, 999, 7, 100), tell(1, 998, 0, 1)];
         let mut replies = Replies::default();
         reached.apply(&batches, &mut replies);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::state::{LOOK_AHEAD, Usage};
 use crate::features::state_map::{KeyedState, StateMap};
-use crate::keyed::{Addressing, Replies, Requests};
+use crate::keyed::{Addressing, Asked, Replies, Requests};
 use crate::snapshot::kept_in;
 
 /// The window of acts: 30 days.
@@ -106,11 +106,11 @@ impl ActsState {
         };
         let mut lists = Requests::batches(&to, 0, 0).swap_remove(to.origin);
         let mut words = requests.words.iter();
-        for at in 0..requests.rows.len() {
+        for at in 0..requests.asked.len() {
             if at % LOOK_AHEAD == 0 {
                 self.accounts.look_ahead(requests.keys_from(at));
             }
-            let (key, time, asked) = (requests.key(at), requests.times[at], requests.streams[at]);
+            let (key, Asked { time, streams: asked, .. }) = (requests.key(at), requests.asked[at]);
             if asked & ACTS != 0
                 && let Some(group) = words.next()
             {
@@ -128,7 +128,7 @@ impl ActsState {
                 streams |= if acts.gave_way.is_some() { IS_CUT } else { 0 };
                 lists.words.extend(acts.groups.iter().map(|(group, _)| *group));
             }
-            lists.push(requests.rows[at] as usize, key, time, streams, 0);
+            lists.push(requests.asked[at].row as usize, key, time, streams, 0);
         }
         lists
     }
@@ -142,13 +142,13 @@ impl ActsState {
 /// Puts the lists of a slice's transactions together, and answers in the order of rows: how many
 /// groups are on both lists, and how many of the two lists are cut.
 pub(crate) fn compare(batches: &[Requests], replies: &mut Replies) {
-    let mut lists = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
+    let mut lists = Vec::with_capacity(batches.iter().map(|batch| batch.asked.len()).sum());
     for batch in batches {
         let mut rest = batch.words.as_slice();
-        for (row, streams) in batch.rows.iter().zip(&batch.streams) {
+        for &Asked { row, streams, .. } in &batch.asked {
             let (list, after) = rest.split_at((streams >> LENGTH_SHIFT) as usize);
             rest = after;
-            lists.push((*row, *streams, list));
+            lists.push((row, streams, list));
         }
     }
     lists.sort_unstable_by_key(|(row, streams, _)| (*row, streams & AS_PAYEE));

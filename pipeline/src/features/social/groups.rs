@@ -73,15 +73,15 @@ impl GroupsState {
         replies: &mut Replies,
     ) {
         let mut words = requests.words.chunks_exact(WORDS);
-        for at in 0..requests.rows.len() {
+        for at in 0..requests.asked.len() {
             if at % LOOK_AHEAD == 0 {
                 self.groups.look_ahead(requests.keys_from(at));
             }
             let key = requests.key(at);
-            let time = requests.times[at];
-            let told = latencies.next_if(|(row, _)| *row == requests.rows[at]);
+            let time = requests.asked[at].time;
+            let told = latencies.next_if(|(row, _)| *row == requests.asked[at].row);
             let latency = told.map(|(_, latency)| latency);
-            let deal = if requests.streams[at] == 0 { None } else { words.next() };
+            let deal = if requests.asked[at].streams == 0 { None } else { words.next() };
             let group = match deal.map(|words| deal_of(words, latency)) {
                 Some((deal, fen)) => {
                     let group = self.groups.entry(key, time);
@@ -90,10 +90,10 @@ impl GroupsState {
                 }
                 None => self.groups.get(key),
             };
-            if requests.lookups[at] != 0 {
+            if requests.asked[at].lookups != 0 {
                 let known = group.map_or_else(Known::default, |group| group.known(time));
-                replies.rows.push(requests.rows[at]);
-                replies.lookups.push(requests.lookups[at]);
+                replies.rows.push(requests.asked[at].row);
+                replies.lookups.push(requests.asked[at].lookups);
                 replies.values.extend(answer(&known));
             }
         }
@@ -107,15 +107,15 @@ impl GroupsState {
 
 /// Whether a batch is what a packet's keeper tells.
 fn is_told(batch: &Requests) -> bool {
-    batch.streams.first() == Some(&LATENCY)
+    batch.asked.first().is_some_and(|asked| asked.streams == LATENCY)
 }
 
 /// What is told of a slice's claims, in the order of rows.
 fn latencies(batches: &[Requests]) -> impl Iterator<Item = (u32, i64)> + use<> {
     let told = batches.iter().filter(|batch| is_told(batch));
     let mut latencies: Vec<(u32, i64)> = told
-        .flat_map(|batch| batch.rows.iter().copied().zip(&batch.words))
-        .map(|(row, word)| (row, *word as i64))
+        .flat_map(|batch| batch.asked.iter().zip(&batch.words))
+        .map(|(asked, word)| (asked.row, *word as i64))
         .collect();
     // A row has one packet, and so one latency.
     latencies.sort_unstable();

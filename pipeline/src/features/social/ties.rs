@@ -72,13 +72,13 @@ impl TiesState {
     /// Applies requests that are in total order, and answers them in the same order.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let mut words = requests.words.chunks_exact(2);
-        for at in 0..requests.rows.len() {
+        for at in 0..requests.asked.len() {
             if at % LOOK_AHEAD == 0 {
                 self.ties.look_ahead(requests.keys_from(at));
             }
             let key = requests.key(at);
-            let time = requests.times[at];
-            let group = if requests.streams[at] == 0 { None } else { words.next() };
+            let time = requests.asked[at].time;
+            let group = if requests.asked[at].streams == 0 { None } else { words.next() };
             let tie = match group {
                 Some(words) => {
                     let tie = self.ties.entry(key, time);
@@ -87,9 +87,9 @@ impl TiesState {
                 }
                 None => self.ties.get(key),
             };
-            if requests.lookups[at] != 0 {
-                replies.rows.push(requests.rows[at]);
-                replies.lookups.push(requests.lookups[at]);
+            if requests.asked[at].lookups != 0 {
+                replies.rows.push(requests.asked[at].row);
+                replies.lookups.push(requests.asked[at].lookups);
                 replies.values.push(tie.map_or(0, |tie| tie.groups(time)) as u64);
             }
         }

@@ -28,7 +28,7 @@ use tally::{Layout, Tally};
 use super::plan::{Family, Read, Stream};
 use super::requests::null_word;
 use crate::expr::Zone;
-use crate::keyed::{KEY_GROUPS, Key, Replies, Requests, halves};
+use crate::keyed::{Asked, KEY_GROUPS, Key, Replies, Requests, halves};
 use crate::snapshot::{self, Broken, Share, Snapshot};
 
 /// Keys that are looked up together.
@@ -41,6 +41,35 @@ pub(crate) struct FamilyState {
     family: Arc<Family>,
     zone: Arc<Zone>,
     groups: Vec<KeyGroup>,
+}
+
+/// Where a request stands among those of a slice.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    at: u32,
+    /// Where the words that it carries begin.
+    words: u32,
+    /// Its key group.
+    group: u16,
+}
+
+/// The requests of a slice by key group, in each as they stand: what is near in memory is then asked
+/// for together.
+fn by_group(asked: &[Asked], stride: usize) -> Vec<Place> {
+    let mut starts = [0_u32; KEY_GROUPS + 1];
+    asked.iter().for_each(|asked| starts[asked.key().group() + 1] += 1);
+    for group in 0..KEY_GROUPS {
+        starts[group + 1] += starts[group];
+    }
+    let mut places = vec![Place::default(); asked.len()];
+    let mut words = 0;
+    for (at, asked) in (0..).zip(asked) {
+        let group = asked.key().group();
+        places[starts[group] as usize] = Place { at, words, group: group as u16 };
+        starts[group] += 1;
+        words += if asked.streams == 0 { 0 } else { stride as u32 };
+    }
+    places
 }
 
 /// What the state takes up.
@@ -91,59 +120,46 @@ impl FamilyState {
         FamilyState { family, zone, groups }
     }
 
-    /// Applies requests that are in total order, and answers them in the same order.
+    /// Applies requests that are in total order. Those of one key group are done together, each key's
+    /// in its order, and the answers stand as they were done.
     pub(crate) fn apply(&mut self, requests: &Requests, replies: &mut Replies) {
         let stride = self.family.words();
         replies.make_room(requests, |lookups| outputs(&self.family, lookups).count());
-        let mut words = requests.words.as_slice();
+        let places = by_group(&requests.asked, stride);
         let mut hints = [0; LOOK_AHEAD];
-        for start in (0..requests.rows.len()).step_by(LOOK_AHEAD) {
-            let block = start..(start + LOOK_AHEAD).min(requests.rows.len());
-            self.look_ahead(requests, block.clone(), &mut hints);
-            for at in block {
-                let streams = requests.streams[at];
+        for block in places.chunks(LOOK_AHEAD) {
+            self.look_ahead(requests, block, &mut hints);
+            for (place, hint) in block.iter().zip(hints) {
+                let asked = &requests.asked[place.at as usize];
+                let Asked { time, streams, lookups, .. } = *asked;
+                let words = place.words as usize;
                 let carried = if streams == 0 { 0 } else { stride };
-                let (own, rest) = words.split_at(carried);
-                words = rest;
-                let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
-                let request = Request {
-                    key,
-                    time: requests.times[at],
-                    streams,
-                    lookups: requests.lookups[at],
-                    words: own,
-                    texts: &requests.texts,
-                };
-                if request.lookups != 0 {
-                    replies.rows.push(requests.rows[at]);
-                    replies.lookups.push(request.lookups);
+                let words = &requests.words[words..words + carried];
+                let (key, texts) = (asked.key(), &requests.texts);
+                let request = Request { key, time, streams, lookups, words, texts };
+                if lookups != 0 {
+                    replies.rows.push(asked.row);
+                    replies.lookups.push(lookups);
                 }
-                let hint = hints[at - start];
-                self.groups[key.group()].apply(&self.family, &self.zone, &request, hint, replies);
+                let group = &mut self.groups[usize::from(place.group)];
+                group.apply(&self.family, &self.zone, &request, hint, replies);
             }
         }
     }
 
-    /// Looks up a block of keys before any is applied: the waits for memory, which are most of
-    /// the cost, then overlap. What is found is only a hint, for keys may come and go meanwhile.
-    fn look_ahead(
-        &self,
-        requests: &Requests,
-        block: std::ops::Range<usize>,
-        hints: &mut [u32; LOOK_AHEAD],
-    ) {
+    /// Looks up a block of keys before any is applied, and reads what their requests carry: the waits
+    /// for memory, which are most of the cost, then overlap. What is found is only a hint, for keys may
+    /// come and go meanwhile.
+    fn look_ahead(&self, requests: &Requests, block: &[Place], hints: &mut [u32; LOOK_AHEAD]) {
         let mut touched = 0;
-        let mut groups = [0; LOOK_AHEAD];
-        for (nth, at) in block.clone().enumerate() {
-            let key = Key { hash: requests.hashes[at], check: requests.checks[at] };
-            groups[nth] = key.group();
-            let slot = self.groups[groups[nth]].find(key);
-            hints[nth] = slot.map_or(NO_HINT, |slot| slot as u32);
+        for (place, hint) in block.iter().zip(&mut *hints) {
+            let key = requests.key(place.at as usize);
+            let slot = self.groups[usize::from(place.group)].find(key);
+            *hint = slot.map_or(NO_HINT, |slot| slot as u32);
+            touched ^= requests.words.get(place.words as usize).copied().unwrap_or(0);
         }
-        for nth in 0..block.len() {
-            if hints[nth] != NO_HINT {
-                touched ^= self.groups[groups[nth]].touch(&self.family, hints[nth] as usize);
-            }
+        for (place, hint) in block.iter().zip(hints).filter(|(_, hint)| **hint != NO_HINT) {
+            touched ^= self.groups[usize::from(place.group)].touch(&self.family, *hint as usize);
         }
         std::hint::black_box(touched);
     }

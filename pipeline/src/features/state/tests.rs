@@ -1,5 +1,6 @@
 //! Keys that have gone quiet, and what of them stays for good.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -125,8 +126,11 @@ fn a_key_that_sleeps_wakes_as_it_was_also_after_a_snapshot() {
     for state in [&mut state, &mut restored] {
         let next = [(now + 1, 5, false), (now + 2, 6, true), (now + 3, 400, false)];
         let replies = apply(state, &next);
+        // Answers come by key group.
         let values = replies.values.chunks(replies.values.len() / 3);
-        let found: Vec<(i64, String, u64)> = values
+        let by_row: BTreeMap<&u32, &[u64]> = replies.rows.iter().zip(values).collect();
+        let found: Vec<(i64, String, u64)> = by_row
+            .into_values()
             .map(|row| {
                 let memo =
                     if row[1] == NULL_TEXT { "" } else { replies.texts.get(row[1] as usize) };

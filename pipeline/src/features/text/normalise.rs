@@ -108,8 +108,9 @@ impl Normaliser {
         let folds = Folds::new();
         let syllables = Syllables::get();
         let (mut expansions, mut pictures) = (Vec::new(), Vec::new());
+        let (mut form, mut symbols) = (Vec::new(), Vec::new());
         let mut code_of = |c: char| {
-            let symbols = folds.symbols(c);
+            folds.symbols(c, &mut form, &mut symbols);
             match symbols[..] {
                 [] => match folds.pictures.get(&c) {
                     Some(names) => {
@@ -123,13 +124,13 @@ impl Normaliser {
                     // Some simplified forms are so rare that only the traditional one has a
                     // reading.
                     let sound = match syllables.of(one) {
-                        FOREIGN => syllables.of(c as Symbol),
+                        FOREIGN if one != c as Symbol => syllables.of(c as Symbol),
                         sound => sound,
                     };
                     one | u32::from(sound) << SYMBOL_BITS
                 }
                 _ => {
-                    expansions.push(symbols.into_boxed_slice());
+                    expansions.push(symbols.as_slice().into());
                     EXPANSION + (expansions.len() - 1) as u32
                 }
             }
@@ -205,18 +206,28 @@ impl Folds {
         Folds { pictures, own, numbers, simplified: simplified_forms() }
     }
 
-    /// The symbols of one character: none if it is skipped.
-    fn symbols(&self, c: char) -> Vec<Symbol> {
+    /// The symbols of one character: none if it is skipped. `form` is memory that is used again, for
+    /// this is asked of each character there is.
+    fn symbols(&self, c: char, form: &mut Vec<char>, symbols: &mut Vec<Symbol>) {
+        symbols.clear();
         if is_invisible(c) || DECORATION.contains(&c) || self.pictures.contains_key(&c) {
-            return Vec::new();
+            return;
         }
         if let Some(number) = self.numbers.get(&c) {
-            return number.to_string().chars().map(|digit| digit as u32).collect();
+            symbols.extend(number.to_string().chars().map(|digit| digit as u32));
+            return;
         }
         if self.own.contains_key(&c) || IDEOGRAPHS.contains(&c) {
-            return self.single(c).into_iter().collect();
+            symbols.extend(self.single(c));
+            return;
         }
-        compatible(c).flat_map(char::to_lowercase).filter_map(|c| self.single(c)).collect()
+        compatible(c, form);
+        // Most characters: no letters, so that they have no lower case and are skipped.
+        if form[..] == [c] && !c.is_alphanumeric() {
+            return;
+        }
+        let lower = form.iter().flat_map(|c| c.to_lowercase());
+        symbols.extend(lower.filter_map(|c| self.single(c)));
     }
 
     /// The symbol of a lower-case character that NFKC leaves alone.
@@ -226,28 +237,37 @@ impl Folds {
             self.simplified.get(&c).copied().unwrap_or(c)
         };
         // Two simplifications can follow each other (薴 to 苧 to 苎), and a look-alike two.
-        let c = (0..3).fold(c, |c, _| step(c));
+        let mut c = c;
+        for _ in 0..3 {
+            let next = step(c);
+            if next == c {
+                break;
+            }
+            c = next;
+        }
         let kept = c.is_alphanumeric() && !DECORATION.contains(&c) && !is_invisible(c);
         kept.then_some(c as Symbol)
     }
 }
 
-/// The compatibility form of a character; a Latin letter also loses its accents.
-fn compatible(c: char) -> std::vec::IntoIter<char> {
-    let mut bare = Vec::new();
+/// Puts the compatibility form of a character into `form`; a Latin letter also loses its accents.
+fn compatible(c: char, form: &mut Vec<char>) {
+    form.clear();
     unicode_normalization::char::decompose_compatible(c, |part| {
         if !unicode_normalization::char::is_combining_mark(part) {
-            bare.push(part);
+            form.push(part);
         }
     });
-    // Most characters stand for themselves, and this is asked of each there is.
-    if bare.iter().all(char::is_ascii) && !bare.is_empty() || bare == [c] {
-        return bare.into_iter();
+    // Most characters stand for themselves.
+    if form.iter().all(char::is_ascii) && !form.is_empty() || form[..] == [c] {
+        return;
     }
+    form.clear();
     if is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes {
-        return vec![c].into_iter();
+        form.push(c);
+    } else {
+        form.extend(std::iter::once(c).nfkc());
     }
-    std::iter::once(c).nfkc().collect::<Vec<_>>().into_iter()
 }
 
 /// The simplified form of every ideograph that has another one.
@@ -315,6 +335,14 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(folded(text), expected, "{text:?}");
+        }
+    }
+
+    /// What the table rests on where it does not ask for the lower case.
+    #[test]
+    fn only_letters_and_numbers_have_a_lower_case() {
+        for c in ('\0'..=char::MAX).filter(|c| !c.is_alphanumeric()) {
+            assert!(c.to_lowercase().eq([c]), "{c:?}");
         }
     }
 

@@ -4,9 +4,10 @@
 //! reading; a phrase is also searched for in the second reading of the characters that have two
 //! in everyday use (`HETERONYMS`), because its writer cannot know which one a text plays on.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use pinyin::ToPinyin as _;
 
 use super::normalise::Symbol;
@@ -110,12 +111,12 @@ impl Syllables {
     }
 
     fn build() -> Syllables {
-        let mut names: Vec<String> = ('\u{3400}'..='\u{9FFF}')
-            .filter_map(reading)
-            .filter(|name| is_syllable(name))
-            .collect();
+        // Some four hundred of twenty thousand are different.
+        let names: HashSet<Cow<'static, str>> =
+            ('\u{3400}'..='\u{9FFF}').filter_map(reading).collect();
+        let names = names.into_iter().filter(|name| is_syllable(name)).map(Cow::into_owned);
+        let mut names: Vec<String> = names.collect();
         names.sort();
-        names.dedup();
         assert!(names.len() < usize::from(SOUNDS_MAX - SYLLABLES_FROM), "they fit the sounds");
         let by_name: HashMap<String, Sound> = names.into_iter().zip(SYLLABLES_FROM..).collect();
         let mut nodes = vec![Node::default()];
@@ -144,7 +145,7 @@ impl Syllables {
             Some(c @ 'a'..='z') => c as Sound - 'a' as Sound + 1,
             Some(c @ '0'..='9') => self.named(DIGITS[c as usize - '0' as usize]),
             Some(c) => {
-                reading(c).and_then(|name| self.by_name.get(&name).copied()).unwrap_or(FOREIGN)
+                reading(c).and_then(|name| self.by_name.get(&*name).copied()).unwrap_or(FOREIGN)
             }
         }
     }
@@ -210,8 +211,9 @@ pub(super) fn is_letter(sound: Sound) -> bool {
 }
 
 /// The everyday reading of a character, without tone; ü is typed as v.
-fn reading(c: char) -> Option<String> {
-    c.to_pinyin().map(|reading| reading.plain().replace('ü', "v"))
+fn reading(c: char) -> Option<Cow<'static, str>> {
+    let name = c.to_pinyin()?.plain();
+    Some(if name.is_ascii() { name.into() } else { name.replace('ü', "v").into() })
 }
 
 /// The crate also lists hums such as `hm`, `n` and `ng`.

@@ -36,6 +36,33 @@ fn fits_and_says_what_matters() {
     }
 }
 
+/// Millions of yuan stand in one piece beside all that is said of rules and model, in lines that fit.
+#[test]
+fn amounts_of_rules_and_model_are_never_broken() {
+    let (run, mut judgement) = sample::run(5_000, true);
+    let ways = &mut judgement.comparison.as_mut().expect("a model").ways;
+    for way in ways.iter_mut() {
+        (way.fraud.hold.fen, way.fraud.block.fen) = (100_796_000, 504);
+        way.at_budget.fraud_fen = 298_765_432;
+        way.alerts.count = 9_876;
+        way.honest_accounts_alerted = 5_432;
+    }
+    let ways = ways.len();
+    for lang in [Lang::En, Lang::Zh] {
+        for width in [80, 100] {
+            let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
+            let text = terminal(&input, Screen { lang, width, rich: false });
+            for amount in ["1,007,965.04", "2,987,654.32"] {
+                assert_eq!(text.matches(amount).count(), ways, "{amount} at {width}:\n{text}");
+            }
+            let told = text.lines().filter(|line| line.contains("1,007,965.04"));
+            for line in told {
+                assert!(crate::report::screen::columns(line) <= usize::from(width), "{line}");
+            }
+        }
+    }
+}
+
 /// Dots stand for names that are not shown, and for nothing else.
 #[test]
 fn labels_that_match_nothing_are_named() {
@@ -63,6 +90,23 @@ fn accounts_alerted_too_early_are_told_beside_the_detected() {
         let text = terminal(&input, Screen { lang, width: 100, rich: false });
         assert!(text.contains(words), "{text}");
         assert_eq!(text.matches(time).count(), 1, "by account labels only: {text}");
+    }
+}
+
+#[test]
+fn accounts_that_could_be_seen_in_the_warm_up_are_told_to_be_left_out() {
+    let (run, mut judgement) = sample::run(500, true);
+    for (left_out, shown) in [(0, 0), (1_046, 1)] {
+        let detection = judgement.truth.accounts.as_mut().and_then(|view| view.detection.as_mut());
+        detection.expect("a time").in_warmup = std::num::NonZeroU64::new(left_out);
+        let input = ReportInput { title: "demo", run: &run, judgement: &judgement };
+        for (lang, words) in [
+            (Lang::En, "1,046, which could be seen before the warm-up's end"),
+            (Lang::Zh, "1,046，预热结束前已可发现"),
+        ] {
+            let text = terminal(&input, Screen { lang, width: 100, rich: false });
+            assert_eq!(text.matches(words).count(), shown, "{text}");
+        }
     }
 }
 
@@ -135,4 +179,6 @@ fn an_empty_run_has_a_report() {
 fn numbers_read_well() {
     assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped)[..]);
     assert_eq!(["0.05", "12.30", "1,000.00"], [5, 1_230, 100_000].map(yuan)[..]);
+    let changes = [-720_181, 276_403, -5, 0].map(yuan_change);
+    assert_eq!(["-7,201.81", "+2,764.03", "-0.05", "+0.00"], changes[..]);
 }

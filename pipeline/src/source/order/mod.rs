@@ -27,7 +27,7 @@ use self::merge::Sorted;
 use self::repeats::{Mark, mark_repeats};
 use crate::diagnostic::Message;
 use crate::event::{
-    Chunk, EVENT_ID, EVENT_TIME, FieldId, Kind, NULL_INT, Position, RejectCode, SEQ, Schema,
+    Chunk, EVENT_ID, EVENT_TIME, FieldId, NULL_INT, Position, RejectCode, SEQ, Schema, Value,
 };
 
 /// Events with their effective times, as they enter the order.
@@ -346,12 +346,51 @@ fn compare_ties((left, left_row): (&Chunk, u32), (right, right_row): (&Chunk, u3
     left_id
         .as_bytes()
         .cmp(right_id.as_bytes())
-        .then_with(|| body(left, left_row).cmp(&body(right, right_row)))
+        .then_with(|| compare_bodies((left, left_row), (right, right_row)))
         .then_with(|| left.position(left_row).cmp(&right.position(right_row)))
 }
 
-fn body(chunk: &Chunk, row: usize) -> (Kind, Vec<String>) {
-    let fields = 0..chunk.schema().fields().len() as u16;
-    let values = fields.map(|field| format!("{:?}", chunk.value(FieldId(field), row)));
-    (chunk.kind(row), values.collect())
+/// By kind, and then by the first field that differs.
+fn compare_bodies(
+    (left, left_row): (&Chunk, usize),
+    (right, right_row): (&Chunk, usize),
+) -> Ordering {
+    left.kind(left_row).cmp(&right.kind(right_row)).then_with(|| {
+        (0..left.schema().fields().len() as u16)
+            .map(FieldId)
+            .map(|id| compare_values(left.value(id, left_row), right.value(id, right_row)))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    })
+}
+
+/// Any order will do that is the same for ever: it is that of the values as they are written down for
+/// whoever looks for mistakes, where zero has a sign.
+fn compare_values(left: Value<'_>, right: Value<'_>) -> Ordering {
+    let is_same = match (left, right) {
+        (Value::Double(left), Value::Double(right)) => left.to_bits() == right.to_bits(),
+        _ => left == right,
+    };
+    // Most often nothing need be written.
+    if is_same { Ordering::Equal } else { format!("{left:?}").cmp(&format!("{right:?}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_in_the_order_of_what_is_written_of_them() {
+        let numbers = [0.0, -0.0, 1.5, -1.5, 1e300, 10.0, 9.0].map(Value::Double);
+        let whole = [0, -1, 9, 10, i64::MAX].map(Value::Int);
+        let texts = ["a", "ab", "红", "\n", "\"", "Z"].map(Value::Str);
+        let others = [Value::Null, Value::Bool(false), Value::Bool(true)];
+        let all: Vec<Value<'_>> = [&numbers[..], &whole, &texts, &others].concat();
+        for left in &all {
+            for right in &all {
+                let written = format!("{left:?}").cmp(&format!("{right:?}"));
+                assert_eq!(compare_values(*left, *right), written, "{left:?} {right:?}");
+            }
+        }
+    }
 }

@@ -74,6 +74,16 @@ impl Sorter {
         &self.schema
     }
 
+    /// Whether a block's events fit in memory with those that are held. It may say no where they just
+    /// would, and never yes where they would not.
+    pub fn has_room(&self, chunks: &[Chunk]) -> bool {
+        /// Effective times beside the chunk, in a vector that has doubled.
+        const TIME_BYTES_MAX: usize = 2 * size_of::<i64>();
+        let bytes = |chunk: &Chunk| chunk.bytes() + chunk.len() * (ENTRY_BYTES + TIME_BYTES_MAX);
+        let bytes: usize = chunks.iter().map(bytes).sum();
+        self.memory.as_ref().is_none_or(|memory| self.held_bytes + bytes <= memory.bytes)
+    }
+
     /// Takes events with their effective times, or all without: those have their own times.
     pub fn push(&mut self, chunk: Chunk, effective: Option<Vec<i64>>) -> Result<(), Failure> {
         if chunk.is_empty() {
