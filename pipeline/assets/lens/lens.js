@@ -7,6 +7,7 @@ const WORDS = {
   subtitle: ['The population as the document describes it', '按文档口径看总体'],
   span: ['{0} events, {1} to {2} (days: {3})', '{0} 个事件，{1} 至 {2}（{3} 天）'],
   nothing: ['no events; rejected records: {0}', '没有事件；被拒收的记录：{0}'],
+  partial: ['This run was interrupted: all below is about what it came to.', '本次运行被中断，下文只涉及已处理的部分。'],
   types: ['Types of groups: {0}', '群类型来源：{0}'],
   legend: ['In grey: the document\'s figure. [c]: hidden, as it is of fewer than {0} accounts or would give such a figure away. –: nothing to measure.', '灰色为文档数值。[c]：不足 {0} 个账户，或会泄露此类数值，已隐藏。–：无可度量。'],
   hours: ['When packets are sent', '红包发放时段'],
@@ -134,6 +135,7 @@ function render() {
   const types = el('div', { class: 'choice' }, data.hours.map((line, at) =>
     pressable(word(line.name), at === state.type, () => { state.type = at; render(); })));
   const parts = [
+    data.partial ? el('div', { class: 'card note' }, say('partial')) : null,
     el('div', { class: 'card note' }, say('legend', data.small_cell), ' ', say('types', word(data.group_types))),
     el('h2', null, say('hours')),
     plot(say('hours'), say('hoursHow'), hoursPlot, types),

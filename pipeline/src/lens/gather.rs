@@ -135,6 +135,8 @@ pub(super) struct Gathered {
     pub(super) last: i64,
     /// Who is in which group.
     pub(super) members: BTreeMap<u32, BTreeSet<u32>>,
+    /// How long members are seen in groups of strong ties and of weak ones, added up.
+    pub(super) member_ms: [i64; 2],
     /// By what was said with it: the scenes of a packet, beside its number in the tables.
     pub(super) memos: Vec<(u32, Option<usize>)>,
     /// By platform: who acts, packets, fen.
@@ -198,7 +200,7 @@ pub(super) fn gather(
         label.is_some_and(|label| label.fraud)
     };
     let (banned, found) = (ids(&|id| banned.contains(id)), ids(&is_fraud));
-    let members = gatherer.members();
+    let (members, member_ms) = gatherer.members(last);
     let named = |name: &str| types.values().any(|kind| kind == name);
     Ok(Gathered {
         source,
@@ -208,6 +210,7 @@ pub(super) fn gather(
         first,
         last,
         members,
+        member_ms,
         memos: gatherer.memos,
         platforms: gatherer.platforms,
         provinces: gatherer.provinces,
@@ -427,6 +430,13 @@ impl Gatherer {
             }
         }
         let Some(account) = self.accounts.of(chunk.str(ACCOUNT_ID, row)) else { return };
+        // Who acts is of an age, known or not.
+        let seen = self.tables.accounts.entry(account).or_default();
+        if kind == Kind::Account
+            && let Value::Str(age) = chunk.value(AGE_BAND, row)
+        {
+            seen.age_band = age.to_owned();
+        }
         if let Some(province) = province(chunk.str(REGION, row)).filter(|_| kind != Kind::Group) {
             self.provinces.insert(account, province);
         }
@@ -437,12 +447,6 @@ impl Gatherer {
         let fen = chunk.int(AMOUNT_FEN, row);
         let known = chunk.str(FUNDING, row);
         match kind {
-            Kind::Account => {
-                let seen = self.tables.accounts.entry(account).or_default();
-                if let Value::Str(age) = chunk.value(AGE_BAND, row) {
-                    seen.age_band = age.to_owned();
-                }
-            }
             Kind::Send => {
                 self.platform(chunk.str(PLATFORM, row), account, Some(fen));
                 let relay = chunk.str(PLAY, row) == "relay";
@@ -501,18 +505,19 @@ impl Gatherer {
         platform.fen += sent.unwrap_or(0);
     }
 
-    /// Who is in which group; and how long they are, for the tables.
-    fn members(&mut self) -> BTreeMap<u32, BTreeSet<u32>> {
-        let end = self.tables.end();
+    /// Who is in which group, and how long members are seen in groups of strong ties and of weak
+    /// ones: until the last event, and for a day at least, for who came just before it has acted
+    /// already, which is no rate.
+    fn members(&self, last: i64) -> (BTreeMap<u32, BTreeSet<u32>>, [i64; 2]) {
         let mut members: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        let mut member_ms = [0; 2];
         for (&(group, account), &since) in &self.since {
             members.entry(group).or_default().insert(account);
             if let Some(kind) = self.tables.groups.get(&group).and_then(|group| group.kind) {
-                let days = ((end - since) as f64 / DAY as f64).max(1.0) as usize;
-                self.tables.member_days[usize::from(kind != GroupType::Family)] += days;
+                member_ms[usize::from(kind != GroupType::Family)] += (last - since).max(DAY);
             }
         }
-        members
+        (members, member_ms)
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Lens {
     pub events: usize,
     /// Records that the run rejected.
     pub rejected: u64,
+    /// Whether the run was interrupted: then its input goes on after `to`.
+    pub partial: bool,
     /// Whence the types of groups come.
     pub group_types: Words,
     /// `features`, `labels`, `events` or `none`.
@@ -169,6 +171,8 @@ enum Whole {
     GroupsByType,
     PeopleByType,
     PacketsByType,
+    /// Accounts, by their province.
+    PeopleByPlace,
     /// Groups, banned groups and groups found fraud, by province.
     GroupsByPlace,
     BannedByPlace,
@@ -179,10 +183,11 @@ enum Whole {
 }
 
 impl Whole {
-    const ALL: [Whole; 8] = [
+    const ALL: [Whole; 9] = [
         Whole::GroupsByType,
         Whole::PeopleByType,
         Whole::PacketsByType,
+        Whole::PeopleByPlace,
         Whole::GroupsByPlace,
         Whole::BannedByPlace,
         Whole::FoundByPlace,
@@ -275,6 +280,7 @@ pub fn look(
         days: gathered.tables.days,
         events: gathered.events,
         rejected: run.metrics()["counts"]["rejected"].as_u64().unwrap_or(0),
+        partial: run.partial(),
         group_types: gathered.source.words(),
         group_types_from: gathered.source.name(),
         small_cell: SMALL_CELL,

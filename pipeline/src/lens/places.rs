@@ -82,16 +82,28 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
 }
 
 impl Gathered {
-    /// The provinces of groups, a bit each; one of no known code has no bit of its own.
+    /// Those of some groups of which an event told the province. Shares are of these: the others are
+    /// in some province as well.
+    fn placed(&self, groups: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let province = |at: &u32| self.tables.groups.get(at).map_or(0, |group| group.province);
+        groups.iter().copied().filter(|at| province(at) != 0).collect()
+    }
+
+    /// The provinces of groups, a bit each.
     fn atoms(&self, groups: &BTreeSet<u32>) -> u64 {
         let province = |at: &u32| self.tables.groups.get(at).map_or(0, |group| group.province);
-        let bit = |code: u32| NAMES.iter().position(|(two, ..)| two * 10_000 == code);
-        groups.iter().map(|at| 1 << bit(province(at)).unwrap_or(NAMES.len())).fold(0, |a, b| a | b)
+        groups.iter().map(|at| province_bit(province(at))).fold(0, |a, b| a | b)
     }
 
     fn known(&self, whole: Whole, groups: &BTreeSet<u32>) -> Part {
         Part { whole, atoms: self.atoms(groups), count: groups.len() }
     }
+}
+
+/// The bit of a province; one of no known code has none of its own.
+fn province_bit(code: u32) -> u64 {
+    let at = NAMES.iter().position(|(two, ..)| two * 10_000 == code);
+    1 << at.unwrap_or(NAMES.len())
 }
 
 pub(super) fn provinces(gathered: &Gathered) -> Section {
@@ -105,9 +117,11 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
     let line = |id: String, name: Words, codes: &BTreeSet<u32>| {
         let accounts: usize =
             codes.iter().filter_map(|code| people.get(code)).map(BTreeSet::len).sum();
+        let lived_in = codes.iter().filter(|code| people.contains_key(code));
+        let lived_in = lived_in.map(|code| province_bit(*code)).fold(0, |a, b| a | b);
         let there = |at: &u32| tables.groups.get(at).is_some_and(|g| codes.contains(&g.province));
         let groups = gathered.groups_of(|at| there(&at));
-        let part = |whole: Whole, of: &BTreeSet<u32>| {
+        let part = |whole: Whole, of: BTreeSet<u32>| {
             let those: BTreeSet<u32> = of.iter().copied().filter(there).collect();
             let cell = match those.len() {
                 _ if of.is_empty() => return Cell::default(),
@@ -117,14 +131,14 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
             cell.part(whole, gathered.atoms(&those), those.len())
         };
         let cells = vec![
-            Cell::count(accounts, accounts),
+            Cell::count(accounts, accounts).part(Whole::PeopleByPlace, lived_in, accounts),
             Cell::count(groups.len(), gathered.people(&groups)).part(
                 Whole::GroupsByPlace,
                 gathered.atoms(&groups),
                 groups.len(),
             ),
-            part(Whole::BannedByPlace, &gathered.banned),
-            part(Whole::FoundByPlace, &gathered.found),
+            part(Whole::BannedByPlace, gathered.placed(&gathered.banned)),
+            part(Whole::FoundByPlace, gathered.placed(&gathered.found)),
         ];
         row(id, name, cells)
     };
@@ -156,19 +170,25 @@ pub(super) fn provinces(gathered: &Gathered) -> Section {
         rows,
         notes: vec![totals(gathered)],
         known: vec![
-            gathered.known(Whole::BannedByPlace, &gathered.banned),
-            gathered.known(Whole::FoundByPlace, &gathered.found),
+            gathered.known(Whole::BannedByPlace, &gathered.placed(&gathered.banned)),
+            gathered.known(Whole::FoundByPlace, &gathered.placed(&gathered.found)),
         ],
     }
 }
 
-/// How many groups are banned and found fraud; of few people it is not said.
+/// How many groups are banned and found fraud; of few people it is not said. Of those whose province
+/// is known and of the others it is said apart and of no sum, which would tell the one by the other.
 fn totals(gathered: &Gathered) -> Words {
     let number = |groups: &BTreeSet<u32>| match gathered.people(groups) {
         people if people > 0 && people < SMALL_CELL => None,
         _ => Some(groups.len()),
     };
-    let (banned, found) = (number(&gathered.banned), number(&gathered.found));
+    let both = |all: &BTreeSet<u32>| {
+        let placed = gathered.placed(all);
+        let others: BTreeSet<u32> = all.difference(&placed).copied().collect();
+        (number(&placed), number(&others))
+    };
+    let (banned, found) = (both(&gathered.banned), both(&gathered.found));
     let en = |count: Option<usize>| match count {
         Some(1) => "1 group".to_owned(),
         Some(count) => format!("{count} groups"),
@@ -178,9 +198,26 @@ fn totals(gathered: &Gathered) -> Words {
         Some(count) => format!("{count} 个"),
         None => format!("不足 {SMALL_CELL} 个账户，已隐藏"),
     };
+    let en = |(placed, others): (Option<usize>, Option<usize>)| match others {
+        Some(0) => en(placed),
+        others => format!("{} and, of unknown province, {}", en(placed), en(others)),
+    };
+    let zh = |(placed, others): (Option<usize>, Option<usize>)| match others {
+        Some(0) => zh(placed),
+        others => format!("{}，另有省份未知的 {}", zh(placed), zh(others)),
+    };
     Words::new(
-        format!("banned at the end of the run: {}; fraud by labels: {}", en(banned), en(found)),
-        format!("运行结束时被封群：{}；标签认定欺诈群：{}", zh(banned), zh(found)),
+        format!(
+            "banned at the end of the run: {}; fraud by labels: {}; shares are of groups of known \
+             province",
+            en(banned),
+            en(found)
+        ),
+        format!(
+            "运行结束时被封群：{}；标签认定欺诈群：{}；占比以省份已知的群为分母",
+            zh(banned),
+            zh(found)
+        ),
     )
 }
 

@@ -8,7 +8,7 @@ use super::{Cell, Column, Hours, Part, Row, SMALL_CELL, Section, Unit, Whole, Wo
 use super::{places, scenes};
 use crate::simulate::fidelity::dwell::Flow;
 use crate::simulate::fidelity::tables::Packet;
-use crate::simulate::figures::{GroupType, TURNOVER_DAYS_MIN, TURNOVER_TENTHS};
+use crate::simulate::figures::{DAY, GroupType, TURNOVER_DAYS_MIN, TURNOVER_TENTHS};
 
 /// The half-hours of a day.
 const HALF_HOURS: usize = 48;
@@ -325,7 +325,8 @@ pub(super) fn hours(gathered: &Gathered) -> Vec<Hours> {
 }
 
 fn money(gathered: &Gathered) -> Section {
-    let (books, end) = (&gathered.tables.books, gathered.tables.end());
+    // What the run tells ends with its last event, which may be long before midnight.
+    let (books, end) = (&gathered.tables.books, gathered.last);
     let flows = [
         (Flow::Family, "family", "among family and friends", "亲友互发"),
         (Flow::Business, "business", "business rebates", "商业返利"),
@@ -335,16 +336,12 @@ fn money(gathered: &Gathered) -> Section {
     let stays = ["180", "90", "40"];
     let mut rows = Vec::new();
     for (at, (flow, id, name, zh)) in flows.into_iter().enumerate() {
-        let (fen, who) = books.received(flow);
-        let (turnover, told) = books.turnover(flow, end);
-        let turnover = if told == 0 { f64::NAN } else { turnover };
-        let (minutes, stayed) = books.stay_minutes(flow, end);
-        let minutes = if stayed == 0 { f64::NAN } else { minutes };
+        let kept = books.kept_by_most(flow, end);
         let mut cells = vec![
-            Cell::count(who, who),
-            Cell::of(fen as f64 / 100.0, who),
-            Cell::of(turnover, who),
-            Cell::of(minutes, who),
+            Cell::count(kept.accounts, kept.accounts),
+            Cell::of(kept.received_fen as f64 / 100.0, kept.accounts),
+            Cell::of(kept.turnover.0, kept.turnover.1),
+            Cell::of(kept.stay_minutes.0, kept.stay_minutes.1),
             Cell::default(),
         ];
         let told = match flow {
@@ -368,18 +365,18 @@ fn money(gathered: &Gathered) -> Section {
     let who = books.accounts();
     let mut cells = vec![Cell::count(who, who)];
     cells.resize_with(4, Cell::default);
-    cells.push(Cell::of(within, who).beside("91"));
+    cells.push(Cell::of(within, books.recirculated_accounts(end)).beside("91"));
     rows.push(row("all", Words::new("all", "全部"), cells));
     let mut notes = vec![Words::new(
         "money of packets, first in first out, until a packet, transfer or withdrawal from the \
          balance takes it (a transfer or withdrawal of unknown funding does too); what lingqiantong \
-         or a bank card pays ends no stay. By flow only where most of what an account received is of \
-         it. Turnover: outflow a day over mean balance. Stay: median of what moves on within a day. \
-         What came in on the last calendar day of the run is in neither the stay nor what is on \
+         or a bank card pays ends no stay. Each row is of the accounts that received most of their \
+         money so; packets outside of groups are among family and friends. Turnover: outflow a day \
+         over mean balance. Stay: median of what moves on within a day. What came in during the last 24 hours of the run is in neither the stay nor what is on \
          within a day. Whoever runs a game and keeps the takings is in it too",
         "红包资金按先进先出，至余额发红包、转账、提现为止（来源未知的转账、提现同此）；零钱通、银行卡支付不结束滞留。\
-         账户所收多数属于某类资金时才计入该类。周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。\
-         运行最后一个自然日收到的资金不计入滞留与 24 小时内流转。庄家等留存资金者也计入",
+         各行只含所收多数属于该类资金的账户；群外红包计入亲友互发。周转率：日流出额除以平均余额；滞留：一天内转出部分的中位时长。\
+         运行最后 24 小时内收到的资金不计入滞留与 24 小时内流转。庄家等留存资金者也计入",
     )];
     notes = gathered.with_gap(notes);
     if gathered.tables.days < TURNOVER_DAYS_MIN {
@@ -423,8 +420,8 @@ fn ties(gathered: &Gathered) -> Section {
             continue;
         }
         let people = gathered.people(&gathered.groups_of(belongs));
-        let days = tables.member_days[at];
-        let month = if days == 0 { f64::NAN } else { tables.acts[at] as f64 / days as f64 * 30.4 };
+        let days = gathered.member_ms[at] as f64 / DAY as f64;
+        let month = if days > 0.0 { tables.acts[at] as f64 / days * 30.4 } else { f64::NAN };
         let packets = tables.packets.iter().filter(|packet| packet.group.is_some_and(belongs));
         let cells = vec![
             Cell::count(people, people),
@@ -466,8 +463,10 @@ fn ties(gathered: &Gathered) -> Section {
         rows,
         notes: gathered.with_gap(vec![Words::new(
             "strong: family groups; weak: groups of interest, business and strangers. Acts: packets \
-             sent and claimed; a member counts from when it was first seen in the group, and who never acts is not seen",
-            "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计，从不活动者不可见",
+             sent and claimed; a member counts from when it was first seen in the group to the last \
+             event, for a day at least, and who never acts is not seen",
+            "强关系：亲友群；弱关系：兴趣、商业、陌生人群。互动：发与领红包；成员自首次出现起计至最后一个事件，\
+             至少计一天，从不活动者不可见",
         )]),
         known: Vec::new(),
     }
@@ -564,11 +563,10 @@ fn age_row(gathered: &Gathered, age: &str, accounts: usize, sent: &Sent, bit: u6
         contacts,
         measured(tables.watchers(age), "46+", "83"),
     ];
-    let name = match age {
-        "" => Words::new("unknown", "未知"),
-        known => Words::new(known, known),
-    };
-    row(age, name, cells)
+    match age {
+        "" => row("unknown", Words::new("unknown", "未知"), cells),
+        known => row(known, Words::new(known, known), cells),
+    }
 }
 
 fn platforms(gathered: &Gathered) -> Section {

@@ -10,6 +10,9 @@ use crate::report::{Screen, bar, columns, grouped, printable};
 /// give them away, or the latter would be no cover.
 const HIDDEN: &str = "[c]";
 
+/// What notes begin with.
+const NOTE_INDENT: &str = "  ";
+
 /// The lens as text of at most 100 columns.
 pub fn terminal(lens: &Lens, screen: Screen) -> String {
     let lang = screen.lang;
@@ -41,6 +44,13 @@ pub fn terminal(lens: &Lens, screen: Screen) -> String {
         ),
     };
     out.push_str(&head);
+    if lens.partial {
+        let note = Words::new(
+            "partial: the run was interrupted, and all below is about what it came to",
+            "不完整：本次运行被中断，下文只涉及已处理的部分",
+        );
+        out.push_str(&format!("{}\n", note.text(lang)));
+    }
     for section in &lens.sections {
         table(section, screen, &mut out);
         if section.id == "groups" {
@@ -79,20 +89,22 @@ fn table(section: &Section, screen: Screen, out: &mut String) {
     });
     out.push_str(&screen.table(&header, 1, rows.collect()));
     for note in &section.notes {
-        note_lines(note.text(screen.lang), out);
+        note_lines(note.text(screen.lang), screen, out);
     }
 }
 
 /// A note in lines that fit.
-fn note_lines(text: &str, out: &mut String) {
-    const COLUMNS: usize = 96;
+fn note_lines(text: &str, screen: Screen, out: &mut String) {
+    let most = screen.line_columns().saturating_sub(NOTE_INDENT.len());
     let mut width = 0;
-    out.push_str("  ");
+    out.push_str(NOTE_INDENT);
     for word in text.split_inclusive([' ', '，', '；', '。', '：']) {
         let wide = columns(word);
-        if width > 0 && width + wide > COLUMNS {
+        // The blank at the end of a line is not written.
+        if width > 0 && width + columns(word.trim_end()) > most {
             out.truncate(out.trim_end().len());
-            out.push_str("\n  ");
+            out.push('\n');
+            out.push_str(NOTE_INDENT);
             width = 0;
         }
         out.push_str(word);
@@ -155,5 +167,27 @@ fn hours(lens: &Lens, screen: Screen, out: &mut String) {
         "a type's tallest bar is its busiest half-hour; ·: fewer than 10 senders",
         "每类以其最活跃半小时为最高；·：发送者不足 10 人",
     );
-    note_lines(note.text(screen.lang), out);
+    note_lines(note.text(screen.lang), screen, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_take_the_width_of_the_screen() {
+        let note = |width: u16, text: &str| {
+            let mut out = String::new();
+            note_lines(text, Screen { lang: Lang::En, width, rich: false }, &mut out);
+            out
+        };
+        // "  a note of" is 11 columns wide, "  some words," 13, and a character of Chinese takes two.
+        assert_eq!(note(13, "a note of some words, only"), "  a note of\n  some words,\n  only\n");
+        assert_eq!(note(12, "a note of a few"), "  a note of\n  a few\n");
+        assert_eq!(note(10, "说明，很长，完"), "  说明，\n  很长，完\n");
+        let long = "word ".repeat(61);
+        let widest = |width| note(width, &long).lines().map(columns).max();
+        // As many words as fit, of five columns each but the last.
+        assert_eq!([80, 100, 200].map(widest), [Some(76), Some(96), Some(96)]);
+    }
 }

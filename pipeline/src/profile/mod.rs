@@ -275,7 +275,7 @@ pub fn look(
     go_on(progress)?;
     roles(run, &mut profile)?;
     verdicts(run, &mut profile)?;
-    unknown(run, &mut profile);
+    unknown(run.partial(), &mut profile);
     Ok(profile)
 }
 
@@ -483,30 +483,73 @@ fn attribute_zh(name: &str) -> &str {
     }
 }
 
-fn unknown(run: &FinishedRun, profile: &mut Profile) {
-    let mut say = |en: &str, zh: &str| {
-        profile.unknown.push(Unknown { en: en.to_owned(), zh: zh.to_owned() });
+/// What no event tells. Of devices and groups only the days that are looked at are known, while
+/// attributes are taken from all of the run.
+fn unknown(partial: bool, profile: &mut Profile) {
+    let (days, days_zh) = match profile.days {
+        Some(_) => ("in these days ", "该时段内"),
+        None => ("", ""),
     };
-    let known = |name: &str| profile.attributes.contains_key(name);
+    let mut say = |en: String, zh: String| profile.unknown.push(Unknown { en, zh });
     let absent: Vec<&str> = ["age_band", "region", "registered_at", "verified"]
         .into_iter()
-        .filter(|name| !known(name))
+        .filter(|name| !profile.attributes.contains_key(name))
         .collect();
     if !absent.is_empty() {
         let names = absent.join(", ");
         let names_zh = absent.iter().map(|name| attribute_zh(name)).collect::<Vec<_>>().join("、");
         say(
-            &format!("attributes that no event tells: {names}"),
-            &format!("事件未提供的属性：{names_zh}"),
+            format!("attributes that no event tells: {names}"),
+            format!("事件未提供的属性：{names_zh}"),
         );
     }
     if profile.devices_all == 0 {
-        say("devices: no event of it names one", "设备：其事件均未注明设备");
+        say(
+            format!("devices: {days}no event of it names one"),
+            format!("设备：{days_zh}其事件均未注明设备"),
+        );
     }
     if profile.groups_all == 0 {
-        say("groups: it acts in none that is named", "群：没有在任何已知群中活动");
+        say(
+            format!("groups: {days}it acts in none that is named"),
+            format!("群：{days_zh}没有在任何已知群中活动"),
+        );
     }
-    if run.partial() {
-        say("what came after the run was interrupted", "运行中断之后的情况");
+    if partial {
+        say("what came after the run was interrupted".to_owned(), "运行中断之后的情况".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the last days only it is said that they do not tell: what came before may.
+    #[test]
+    fn what_some_days_do_not_tell_is_not_said_of_the_run() {
+        let said = |days: Option<u32>| {
+            let attributes = BTreeMap::from([("age_band", "30-39".to_owned())]);
+            let mut profile = Profile { days, attributes, ..Profile::default() };
+            unknown(false, &mut profile);
+            profile.unknown
+        };
+        let all = said(None);
+        let en: Vec<&str> = all.iter().map(|one| one.en.as_str()).collect();
+        let expect = [
+            "attributes that no event tells: region, registered_at, verified",
+            "devices: no event of it names one",
+            "groups: it acts in none that is named",
+        ];
+        assert_eq!(en, expect);
+        assert!(all.iter().all(|one| !one.zh.contains("该时段内")), "{all:?}");
+        let last = said(Some(7));
+        let en: Vec<&str> = last.iter().map(|one| one.en.as_str()).collect();
+        let expect = [
+            "attributes that no event tells: region, registered_at, verified",
+            "devices: in these days no event of it names one",
+            "groups: in these days it acts in none that is named",
+        ];
+        assert_eq!(en, expect);
+        assert!(last[1..].iter().all(|one| one.zh.contains("该时段内")), "{last:?}");
     }
 }

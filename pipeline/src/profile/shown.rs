@@ -16,6 +16,43 @@ const REASON_CHARS: usize = 60;
 /// Characters of a unit that are shown.
 const UNIT_CHARS: usize = 14;
 
+/// What units are called in Chinese: those of money and times are shown otherwise.
+const UNITS_ZH: [(&str, &str); 33] = [
+    ("accounts", "账户"),
+    ("acts", "操作"),
+    ("acts a month and member", "人均月操作"),
+    ("addresses", "地址"),
+    ("bits", "比特"),
+    ("chi-square with 2 degrees of freedom", "卡方（自由度 2）"),
+    ("claims", "领取"),
+    ("dealings", "往来"),
+    ("devices", "设备"),
+    ("digit", "数字"),
+    ("edges", "边"),
+    ("groups", "群"),
+    ("hits", "命中"),
+    ("hops", "跳"),
+    ("joins", "入群"),
+    ("labels", "标签"),
+    ("messages", "消息"),
+    ("ms since 1970 UTC", "1970 年起毫秒"),
+    ("names", "名称"),
+    ("packets", "红包"),
+    ("packets a sender", "人均红包"),
+    ("payments", "付款"),
+    ("phrases", "短语"),
+    ("points", "分"),
+    ("probability", "概率"),
+    ("ratio", "比值"),
+    ("refunds", "退回"),
+    ("share", "占比"),
+    ("shares", "份"),
+    ("standard deviations", "标准差"),
+    ("times", "次"),
+    ("transactions", "交易"),
+    ("transfers", "转账"),
+];
+
 /// The profile as text of at most 100 columns; ids and event text are escaped.
 pub fn terminal(profile: &Profile, screen: Screen) -> String {
     let mut page = Page { out: String::new(), screen };
@@ -237,7 +274,7 @@ impl Page {
             let unit = match trend.unit.as_str() {
                 "fen" => self.say("yuan", "元").to_owned(),
                 "ms" | "minutes" => self.say("duration", "时长").to_owned(),
-                other => short(other, UNIT_CHARS),
+                other => short(self.say(other, unit_zh(other)), UNIT_CHARS),
             };
             let shown = |value| measured(value, &trend.unit);
             vec![
@@ -358,6 +395,12 @@ impl Page {
     }
 }
 
+/// The Chinese word for a unit of the features that come with Hongxian; any other unit is as it is.
+fn unit_zh(unit: &str) -> &str {
+    let found = UNITS_ZH.iter().find(|(en, _)| *en == unit);
+    found.map_or(unit, |(_, zh)| zh)
+}
+
 /// A bar a value, the largest to the top; a gap where there is none.
 fn sparkline(values: &[Option<f64>]) -> String {
     let known = || values.iter().flatten().copied();
@@ -405,7 +448,59 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::event::Schema;
+    use crate::rules;
+
+    /// Of all features that come with Hongxian, in the program and in its rules.
+    #[test]
+    fn every_unit_has_a_chinese_word() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
+        let loaded = rules::load(Some(&shipped), &Arc::new(Schema::default()));
+        let loaded = loaded.unwrap_or_else(|_| panic!("the shipped rules are good"));
+        let units = loaded.catalogue.entries().values().map(|entry| entry.unit.as_str());
+        let units: BTreeSet<&str> =
+            units.filter(|unit| !["", "fen", "ms", "minutes"].contains(unit)).collect();
+        assert!(units.len() > 20, "{units:?}");
+        for unit in units {
+            assert!(!unit_zh(unit).is_ascii(), "{unit} has no Chinese word");
+        }
+        assert_eq!((unit_zh("packets"), unit_zh("parsecs")), ("红包", "parsecs"));
+    }
+
+    /// In Chinese no word of the table is English but the name of the feature.
+    #[test]
+    fn units_are_told_in_the_language_of_the_profile() {
+        let trend = |unit: &str| Trend {
+            name: "devices.accounts_1h".to_owned(),
+            part: Part::Acts,
+            unit: unit.to_owned(),
+            values: 2,
+            changes: 1,
+            first: 1.0,
+            last: 2.0,
+            largest: 2.0,
+            points: vec![Some(1.0), Some(2.0)],
+        };
+        for (unit, en, zh) in [
+            ("transactions", "transactions", "交易"),
+            ("edges", "edges", "边"),
+            ("fen", "yuan", "元"),
+            ("minutes", "duration", "时长"),
+            ("parsecs", "parsecs", "parsecs"),
+        ] {
+            let profile = Profile { features: vec![trend(unit)], ..Profile::default() };
+            for (lang, word) in [(Lang::En, en), (Lang::Zh, zh)] {
+                let text = terminal(&profile, Screen { lang, width: 100, rich: false });
+                let row = text.lines().find(|line| line.contains("accounts_1h")).unwrap_or("");
+                assert_eq!(row.split_whitespace().nth(1), Some(word), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn bars_and_numbers_read_well() {

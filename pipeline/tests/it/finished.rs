@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::support::{START, workspace};
 
-const HEADER: &str = "event_id,event_time,kind,account_id,counterparty_id,group_id,packet_id,\
+pub(super) const HEADER: &str = "event_id,event_time,kind,account_id,counterparty_id,group_id,packet_id,\
                       amount_fen,shares,funding,device_id,region,platform,age_band,text";
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
@@ -112,7 +112,7 @@ fn fen(row: &Row) -> i64 {
     row["amount_fen"].parse().unwrap()
 }
 
-fn hongxian(directory: &Path, arguments: &[&str]) -> Output {
+pub(super) fn hongxian(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hongxian"));
     command.current_dir(directory).args(arguments);
     if !arguments.contains(&"--lang=zh") {
@@ -136,12 +136,12 @@ fn decided() -> tempfile::TempDir {
     directory
 }
 
-fn json(done: &Output) -> Value {
+pub(super) fn json(done: &Output) -> Value {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-fn cell<'v>(lens: &'v Value, section: &str, row: &str, column: &str) -> &'v Value {
+pub(super) fn cell<'v>(lens: &'v Value, section: &str, row: &str, column: &str) -> &'v Value {
     let of = |list: &'v Value, id: &str| {
         let found = list.as_array().unwrap().iter().enumerate().find(|(_, one)| one["id"] == id);
         found.unwrap_or_else(|| panic!("no {id} in {section}"))
@@ -183,7 +183,7 @@ fn a_lens_shows_what_the_rows_add_up_to_and_nobody() {
     let lens = json(&lens);
     let rows = rows(&world());
     assert_eq!(lens["group_types_from"], "labels");
-    assert_eq!(lens["events"], rows.len());
+    assert_eq!((&lens["events"], &lens["partial"]), (&rows.len().into(), &false.into()));
     for (kind, groups, document) in
         [("family", &["g-fam", "g-few"][..], "8.7"), ("business", &["g-biz"], "28.5")]
     {
@@ -515,7 +515,13 @@ fn what_is_not_this_run_is_refused() {
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replace("partial = false", "partial = true")).unwrap();
     let partial = json(&hongxian(directory.path(), &["lens", "run", "--json"]));
-    assert_eq!(partial["events"], reached);
+    assert_eq!((&partial["events"], &partial["partial"]), (&reached.into(), &true.into()));
+    let shown = hongxian(directory.path(), &["lens", "run", "--out=lens.html"]);
+    assert!(
+        String::from_utf8(shown.stdout).unwrap().contains("\npartial: the run was interrupted")
+    );
+    let page = fs::read_to_string(directory.path().join("lens.html")).unwrap();
+    assert!(page.contains("\"partial\":true"), "{page}");
     fs::write(&path, whole).unwrap();
     fs::write(&path_metrics, metrics).unwrap();
     fs::write(directory.path().join("labels.csv"), LABELS.replace("g-few", "g-new")).unwrap();

@@ -23,6 +23,7 @@ mod interrupt;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod late;
+mod lens;
 mod live;
 mod mistakes;
 mod models;

@@ -73,34 +73,16 @@ impl Books {
     /// What moved on a day over the mean of what lay there, of money that came in early enough for
     /// that to be told before `end`.
     pub(crate) fn turnover(&self, flow: Flow, end: i64) -> Of {
-        let (mut out, mut time) = (0_i128, 0_i128);
-        let mut samples = 0;
-        let told = |since: i64| since < end - told_ms(flow);
-        for book in self.0.values() {
-            let of_flow = |stay: &&Stay| stay.flow == flow && stay.mostly;
-            for stay in book.stays.iter().filter(of_flow).filter(|stay| told(stay.since)) {
-                out += i128::from(stay.fen);
-                time += i128::from(stay.fen) * i128::from(stay.ms);
-                samples += 1;
-            }
-            let of_flow = |rest: &&Receipt| rest.flow == flow && book.mostly(flow);
-            for rest in book.waiting.iter().filter(of_flow).filter(|rest| told(rest.time)) {
-                time += i128::from(rest.left_fen) * i128::from(end - rest.time);
-            }
-        }
-        (out as f64 * DAY as f64 / time.max(1) as f64, samples)
+        let mut all = Outflow::default();
+        self.0.values().for_each(|book| all.add(&book.outflow(flow, end, |stay| stay.mostly)));
+        (all.a_day(), all.stays)
     }
 
     /// Minutes that half of the money which moved on within a day had stayed.
     pub(crate) fn stay_minutes(&self, flow: Flow, end: i64) -> Of {
-        let mut stays: Vec<(i64, i64)> = self
-            .0
-            .values()
-            .flat_map(|book| &book.stays)
-            .filter(|stay| stay.flow == flow && stay.mostly)
-            .filter(|stay| stay.ms <= DAY && stay.since < end - DAY)
-            .map(|stay| (stay.ms, stay.fen))
-            .collect();
+        let books = self.0.values();
+        let stays = books.flat_map(|book| book.moved_on(flow, end).filter(|stay| stay.mostly));
+        let mut stays: Vec<(i64, i64)> = stays.map(|stay| (stay.ms, stay.fen)).collect();
         (median(&mut stays) as f64 / MINUTE as f64, stays.len())
     }
 
@@ -120,11 +102,36 @@ impl Books {
         (within as f64 * 100.0 / (within + later).max(1) as f64, samples)
     }
 
-    /// What came in of a flow, in fen, and on how many accounts it was most of what came in.
-    pub(crate) fn received(&self, flow: Flow) -> (i64, usize) {
-        let fen = self.0.values().map(|book| book.received[flow as usize]).sum();
+    /// On how many accounts money came in so early that [`Books::recirculated`] tells of it.
+    pub(crate) fn recirculated_accounts(&self, end: i64) -> usize {
+        let known = end - DAY;
+        let told = |book: &&Book| {
+            book.stays.iter().any(|stay| stay.since < known)
+                || book.waiting.iter().any(|rest| rest.time < known)
+        };
+        self.0.values().filter(told).count()
+    }
+
+    /// What the accounts tell of a flow that is most of all that they received by the end.
+    pub(crate) fn kept_by_most(&self, flow: Flow, end: i64) -> Kept {
+        let (mut kept, mut all, mut stays) = (Kept::default(), Outflow::default(), Vec::new());
         let mostly = |book: &&Book| book.received[flow as usize] > 0 && book.mostly(flow);
-        (fen, self.0.values().filter(mostly).count())
+        for book in self.0.values().filter(mostly) {
+            kept.accounts += 1;
+            kept.received_fen += book.received[flow as usize];
+            let outflow = book.outflow(flow, end, |_| true);
+            kept.turnover.1 += usize::from(outflow.fen_ms > 0 || outflow.stays > 0);
+            all.add(&outflow);
+            let before = stays.len();
+            stays.extend(book.moved_on(flow, end).map(|stay| (stay.ms, stay.fen)));
+            kept.stay_minutes.1 += usize::from(stays.len() > before);
+        }
+        kept.turnover.0 = if all.stays == 0 { f64::NAN } else { all.a_day() };
+        kept.stay_minutes.0 = match stays.is_empty() {
+            true => f64::NAN,
+            false => median(&mut stays) as f64 / MINUTE as f64,
+        };
+        kept
     }
 
     /// How many accounts received anything.
@@ -140,7 +147,61 @@ fn told_ms(flow: Flow) -> i64 {
     told.get(flow as usize).copied().unwrap_or(told[0])
 }
 
+/// What accounts tell of a flow: how many there are, what they received of it, and two figures, each
+/// with how many of the accounts it is of; not a number where nothing is told.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) accounts: usize,
+    pub(crate) received_fen: i64,
+    pub(crate) turnover: (f64, usize),
+    pub(crate) stay_minutes: (f64, usize),
+}
+
+/// What moved on, in how many parts, and all money times how long it lay there.
+#[derive(Default)]
+struct Outflow {
+    fen: i128,
+    fen_ms: i128,
+    stays: usize,
+}
+
+impl Outflow {
+    fn add(&mut self, other: &Outflow) {
+        self.fen += other.fen;
+        self.fen_ms += other.fen_ms;
+        self.stays += other.stays;
+    }
+
+    fn a_day(&self) -> f64 {
+        self.fen as f64 * DAY as f64 / self.fen_ms.max(1) as f64
+    }
+}
+
 impl Book {
+    /// Money of a flow that came in early enough for its turnover to be told; of what moved on only
+    /// what `counts`.
+    fn outflow(&self, flow: Flow, end: i64, counts: impl Fn(&Stay) -> bool) -> Outflow {
+        let mut all = Outflow::default();
+        let told = |since: i64| since < end - told_ms(flow);
+        let of_flow = |stay: &&Stay| stay.flow == flow && counts(stay) && told(stay.since);
+        for stay in self.stays.iter().filter(of_flow) {
+            all.fen += i128::from(stay.fen);
+            all.fen_ms += i128::from(stay.fen) * i128::from(stay.ms);
+            all.stays += 1;
+        }
+        let of_flow = |rest: &&Receipt| rest.flow == flow && self.mostly(flow) && told(rest.time);
+        for rest in self.waiting.iter().filter(of_flow) {
+            all.fen_ms += i128::from(rest.left_fen) * i128::from(end - rest.time);
+        }
+        all
+    }
+
+    /// Money of a flow that moved on within a day, where a day had passed before `end`.
+    fn moved_on(&self, flow: Flow, end: i64) -> impl Iterator<Item = &Stay> {
+        let within = move |stay: &&Stay| stay.ms <= DAY && stay.since < end - DAY;
+        self.stays.iter().filter(move |stay| stay.flow == flow).filter(within)
+    }
+
     /// Where money of several flows has come together its stay belongs to none of them, unless most
     /// of it is of one.
     fn mostly(&self, flow: Flow) -> bool {
