@@ -345,12 +345,15 @@ impl<'a> Feed<'a> {
             if gives(&source, &self.seen[at], field) {
                 continue;
             }
-            let names = source.shape.names();
-            if source.input.mapping.is_none() && !names.is_empty() && self.lacks[at].in_all(field) {
+            let names = match &source.shape {
+                Shape::JsonLines { keys } => self.seen[at].names(keys),
+                shape => shape.names().to_vec(),
+            };
+            if source.input.mapping.is_none() && self.lacks[at].in_all(field) {
                 let unknown = names.iter().map(String::as_str);
                 let unknown: Vec<&str> =
                     unknown.filter(|name| self.schema.find(name).is_none()).collect();
-                let missing = columns::missing_column(path, field, &unknown, names);
+                let missing = columns::missing_column(path, field, &unknown, &names);
                 return Err(Failure::Input(vec![missing], Sources::default()));
             }
             let message = Message::new(
@@ -361,9 +364,9 @@ impl<'a> Feed<'a> {
         }
         let Shape::JsonLines { keys } = &source.shape else { return Ok(()) };
         let seen = &self.seen[at];
-        let unknown = seen.unknown.iter().map(String::as_str);
         match &source.input.mapping {
             None => {
+                let unknown = seen.unknown.iter().map(String::as_str);
                 let present = |name: &str| seen.has(keys, name);
                 self.warnings.extend(columns::slips(path, unknown, &present));
             }
@@ -371,10 +374,7 @@ impl<'a> Feed<'a> {
                 // Where nothing was seen at all, nothing was readable: that is in the rejects.
                 let never = (0..keys.names().len()).filter(|&column| !seen.columns[column]);
                 if seen.columns.contains(&true) {
-                    let named = keys.names().iter().map(String::as_str);
-                    let had = named.zip(&seen.columns).filter(|(_, seen)| **seen);
-                    let names = had.map(|(name, _)| name).chain(unknown).map(str::to_owned);
-                    let names: Vec<String> = names.collect();
+                    let names = seen.names(keys);
                     let missing: Vec<Diagnostic> =
                         never.map(|column| mapping.no_column(column, path, &names)).collect();
                     if !missing.is_empty() {

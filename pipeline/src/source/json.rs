@@ -52,6 +52,13 @@ impl Seen {
         column.is_some_and(|column| self.columns.get(column) == Some(&true))
     }
 
+    /// The keys that records had.
+    pub(super) fn names(&self, keys: &Keys) -> Vec<String> {
+        let read = keys.names().iter().zip(&self.columns);
+        let read = read.filter(|(_, seen)| **seen).map(|(name, _)| name);
+        read.chain(&self.unknown).cloned().collect()
+    }
+
     pub(super) fn merge(&mut self, other: Seen) {
         self.columns.resize(other.columns.len(), false);
         for (seen, other) in self.columns.iter_mut().zip(other.columns) {

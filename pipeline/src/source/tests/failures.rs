@@ -149,11 +149,6 @@ fn a_name_that_is_nearly_a_fields_is_warned_about() {
         [ignored("devce_id", "device_id"), ignored("Group_ID", "group_id")]
     );
     assert_eq!(warned("e.csv", &header("ips,id,txt")), [ignored("txt", "text")]);
-    let json = r#"{"event_time":1700000000000,"kind":"message","account_id":"a"}"#;
-    assert_eq!(
-        warned("e.jsonl", json),
-        ["missing-field: no record has `event_id`: 1 that need it are refused"]
-    );
     let json = r#"{"event_id":"e","event_time":1700000000000,"kind":"message","account_id":"a","txet":"x","y":1}"#;
     assert_eq!(warned("e.jsonl", json), [ignored("txet", "text")]);
 }
@@ -185,6 +180,20 @@ fn a_column_that_every_record_lacks_is_named() {
             ["missing-field: no record has `amount_fen`: 2 that need it are refused"]
         );
     }
+    // Of JSON lines, too.
+    let json = r#"{"id":"x","event_time":1700000000000,"kind":"message","account_id":"a"}"#;
+    for lacking in [json.to_owned(), format!("{json}\n{json}\n")] {
+        let found = findings(read("e.jsonl", lacking.as_bytes(), 1));
+        let says = "missing-column: the file has no column `event_id` (its columns are event_time, kind, account_id, id; ";
+        assert!(found.len() == 1 && found[0].starts_with(says), "{found:?}");
+    }
+    let mixed = [json, "\n", &json.replace("\"id\"", "\"event_id\"")].concat();
+    assert_eq!(refused(&read("e.jsonl", mixed.as_bytes(), 1).unwrap()), ["1 missing_field"]);
+    let mixed = [json, "\nno object\n"].concat();
+    assert_eq!(
+        warned("e.jsonl", &mixed),
+        ["missing-field: no record has `event_id`: 1 that need it are refused"]
+    );
     // A column that is there, and empty in some records, is theirs to answer for.
     let header = "event_id,event_time,kind,account_id,amount_fen\n";
     let sparse = [header, &record("x", "send"), "y,1700000000000,send,a,\n"].concat();
