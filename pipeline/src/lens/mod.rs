@@ -177,13 +177,16 @@ enum Whole {
     GroupsByPlace,
     BannedByPlace,
     FoundByPlace,
+    /// Groups of a type, by zone.
+    BusinessByZone,
+    FamilyByZone,
     /// Packets by platform, and by the age of who sends them.
     PacketsByPlatform,
     PacketsByAge,
 }
 
 impl Whole {
-    const ALL: [Whole; 9] = [
+    const ALL: [Whole; 11] = [
         Whole::GroupsByType,
         Whole::PeopleByType,
         Whole::PacketsByType,
@@ -191,6 +194,8 @@ impl Whole {
         Whole::GroupsByPlace,
         Whole::BannedByPlace,
         Whole::FoundByPlace,
+        Whole::BusinessByZone,
+        Whole::FamilyByZone,
         Whole::PacketsByPlatform,
         Whole::PacketsByAge,
     ];

@@ -22,13 +22,13 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         (province != 0).then(|| zone_of(province))
     };
     let mut rows = Vec::new();
-    for (here, id, name, zh) in zones {
+    for (at, (here, id, name, zh)) in zones.into_iter().enumerate() {
         let groups = gathered.groups_of(|at| zone(at) == here);
         if groups.is_empty() {
             continue;
         }
         let people = gathered.people(&groups);
-        let of = |kind: GroupType| {
+        let of = |kind: GroupType, whole: Whole| {
             let class = Class::Type(kind);
             if !gathered.names(kind) {
                 return (Cell::unknown(), Cell::unknown());
@@ -40,11 +40,12 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
                 0 => Cell::count(0, 0),
                 _ => Cell::of(share(those.len(), groups.len()), people),
             };
+            let cell = cell.part(whole, 1 << at, those.len());
             let packets = gathered.packets_of(class);
             (cell, mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here))))
         };
-        let ((business, business_mean), (family, _)) =
-            (of(GroupType::Business), of(GroupType::Family));
+        let (business, business_mean) = of(GroupType::Business, Whole::BusinessByZone);
+        let (family, _) = of(GroupType::Family, Whole::FamilyByZone);
         let packets = gathered.tables.packets.iter();
         let all_mean = mean(packets.filter(|p| p.group.is_some_and(|at| zone(at) == here)));
         let delta = here == Some(Zone::Delta);
@@ -64,6 +65,18 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         ];
         rows.push(row(id, Words::new(name, zh), cells));
     }
+    // How many groups of a type there are in all stands with the types.
+    let of_type = |kind: GroupType, whole: Whole| {
+        let count = gathered.groups_of(|at| gathered.class(at) == Class::Type(kind)).len();
+        let parts = rows.iter().flat_map(|row| &row.cells).filter_map(|cell| cell.part);
+        let parts = parts.filter(|part| part.whole == whole);
+        Part { whole, atoms: parts.fold(0, |all, part| all | part.atoms), count }
+    };
+    let known = vec![
+        gathered.known(Whole::GroupsByPlace, &gathered.groups_of(|_| true)),
+        of_type(GroupType::Business, Whole::BusinessByZone),
+        of_type(GroupType::Family, Whole::FamilyByZone),
+    ];
     Section {
         id: "regions",
         title: Words::new("Regions of groups", "地域分布（群）"),
@@ -77,7 +90,7 @@ pub(super) fn regions(gathered: &Gathered) -> Section {
         ],
         rows,
         notes: gathered.with_gap(Vec::new()),
-        known: vec![gathered.known(Whole::GroupsByPlace, &gathered.groups_of(|_| true))],
+        known,
     }
 }
 

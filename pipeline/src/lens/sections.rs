@@ -244,9 +244,8 @@ fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_pack
         let within = packets().filter(|packet| (low..=high).contains(&packet.fen));
         Cell::of(share(within.count(), count), who)
     };
-    let mut halves = [0_usize; HALF_HOURS];
-    packets().for_each(|packet| halves[gathered.tables.half_hour(packet.time)] += 1);
-    let busiest = (0..HALF_HOURS).rev().max_by_key(|&at| halves[at]).unwrap_or(0);
+    let HalfHours { halves, in_active, .. } = HalfHours::of(gathered, class);
+    let busiest = (0..HALF_HOURS).rev().max_by_key(|&at| halves[at].count).unwrap_or(0);
     let bit = CLASSES.iter().position(|one| *one == class).map_or(0, |at| 1 << at);
     let mut cells = vec![
         Cell::count(groups.len(), people).part(Whole::GroupsByType, bit, groups.len()),
@@ -261,8 +260,10 @@ fn class_row(gathered: &Gathered, class: Class, groups: &BTreeSet<u32>, all_pack
     let document = |cell: &mut Cell, text: &str| *cell = std::mem::take(cell).beside(text);
     let Class::Type(kind) = class else { return row(class.id(), class.name(), cells) };
     if let Some((mean, hours)) = told(kind) {
-        let (from, to) = kind.habits().active;
-        cells[5] = Cell::of(share(halves[from..to].iter().sum(), count), who);
+        cells[5] = Cell::of(share(in_active.count, count), who);
+        if in_active.hidden {
+            cells[5].hide();
+        }
         document(&mut cells[3], mean);
         document(&mut cells[4], hours);
     }
@@ -286,42 +287,58 @@ fn told(kind: GroupType) -> Option<(&'static str, &'static str)> {
 
 /// What went on at which hour, by type.
 pub(super) fn hours(gathered: &Gathered) -> Vec<Hours> {
-    let mut found = Vec::new();
-    for class in CLASSES {
-        let mut halves = vec![(0_usize, BTreeSet::new()); HALF_HOURS];
+    let of = |class: Class| {
+        let HalfHours { halves, all, active, .. } = HalfHours::of(gathered, class);
+        let percent = |one: &Figure| {
+            let percent = share(one.count, all);
+            (!one.hidden).then(|| rounded(percent, Unit::Percent))
+        };
+        let percent = halves.iter().map(percent).collect();
+        (all > 0).then(|| Hours { id: class.id(), name: class.name(), percent, active })
+    };
+    CLASSES.into_iter().filter_map(of).collect()
+}
+
+/// The packets of a class by half-hour, where what could be had of what is hidden is hidden as well.
+struct HalfHours {
+    halves: Vec<Figure>,
+    all: usize,
+    /// The document's active hours, where it names some.
+    active: Option<(usize, usize)>,
+    /// The packets in them.
+    in_active: Figure,
+}
+
+impl HalfHours {
+    fn of(gathered: &Gathered, class: Class) -> HalfHours {
+        let mut halves = vec![(0, BTreeSet::new()); HALF_HOURS];
         for packet in gathered.packets_of(class) {
             let (count, who) = &mut halves[gathered.tables.half_hour(packet.time)];
             *count += 1;
             who.insert(packet.sender);
         }
-        let all: usize = halves.iter().map(|(count, _)| count).sum();
-        if all == 0 {
-            continue;
-        }
         let active = match class {
             Class::Type(kind) => told(kind).map(|_| kind.habits().active),
             _ => None,
         };
-        let figure = |(at, (count, who)): (usize, &(usize, BTreeSet<u32>))| Figure {
-            atoms: 1 << at,
-            count: *count,
-            accounts: who.len(),
-            hidden: Cell::count(*count, who.len()).small,
-            fixed: false,
+        let sum = |from: usize, to: usize| {
+            let those = &halves[from..to];
+            let who: BTreeSet<u32> = those.iter().flat_map(|(_, who)| who).copied().collect();
+            let count = those.iter().map(|(count, _)| count).sum();
+            let hidden = Cell::count(count, who.len()).small;
+            let atoms = (from..to).fold(0, |atoms, at| atoms | 1 << at);
+            Figure { atoms, count, accounts: who.len(), hidden, fixed: false }
         };
-        let mut figures: Vec<Figure> = halves.iter().enumerate().map(figure).collect();
-        let atoms = (1 << HALF_HOURS) - 1;
-        let (accounts, hidden, fixed) = (usize::MAX, false, true);
-        figures.push(Figure { atoms, count: all, accounts, hidden, fixed });
+        let mut figures: Vec<Figure> = (0..HALF_HOURS).map(|at| sum(at, at + 1)).collect();
+        let all = Figure { hidden: false, fixed: true, ..sum(0, HALF_HOURS) };
+        let count = all.count;
+        let (from, to) = active.unwrap_or_default();
+        figures.extend([all, sum(from, to)]);
         close(&mut figures);
-        let percent = |one: &Figure| {
-            let percent = one.count as f64 * 100.0 / all as f64;
-            (!one.hidden).then(|| rounded(percent, Unit::Percent))
-        };
-        let percent = figures.iter().take(HALF_HOURS).map(percent).collect();
-        found.push(Hours { id: class.id(), name: class.name(), percent, active });
+        let in_active = figures.split_off(HALF_HOURS + 1).swap_remove(0);
+        figures.truncate(HALF_HOURS);
+        HalfHours { halves: figures, all: count, active, in_active }
     }
-    found
 }
 
 fn money(gathered: &Gathered) -> Section {

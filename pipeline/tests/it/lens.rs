@@ -215,3 +215,49 @@ fn accounts_of_a_small_province_are_not_what_is_left_of_a_sum() {
     // One more is hidden and no less: two hidden numbers are told apart by no sum of both.
     assert_eq!((seen("370000"), seen("410000"), seen("three")), (None, Some(21.0), Some(44.0)));
 }
+
+/// Three senders of half past eight are hidden. What is sent in the hours that the document names,
+/// 20 to 22, is their packets and those of the half-hours beside them.
+#[test]
+fn a_hidden_half_hour_is_not_what_is_left_of_the_active_hours() {
+    let mut told = Told::default();
+    for (half, senders) in [(20, 10), (40, 12), (41, 3), (42, 13)] {
+        for at in 0..senders {
+            let time = MIDNIGHT + half * HOUR / 2;
+            told.packet(time + MINUTE, "fam", (&format!("s{half}-{at}"), "taker"), 100);
+        }
+    }
+    let lens = told.lens(FAMILY);
+    let hours = lens["hours"].as_array().unwrap();
+    let percent = hours.iter().find(|one| one["id"] == "family").unwrap()["percent"].clone();
+    assert!(percent[41].is_null(), "{percent}");
+    let hidden = (40..44).filter(|half| percent[*half].is_null()).count();
+    let active = &cell(&lens, "groups", "family", "active")["value"];
+    assert!(active.is_null() || hidden > 1, "{active} {percent}");
+    assert_eq!(percent[42], 34.2, "13 of 38, which tell of nobody");
+}
+
+/// Of three groups of business one is inland, of five accounts: its share there is hidden. Half of
+/// four groups in the deltas are two, and three less two is one.
+#[test]
+fn a_hidden_share_of_a_zone_is_not_what_is_left_of_a_type() {
+    let mut told = Told::default();
+    let mut labels = String::new();
+    let groups = [("440000", "business", 12), ("440000", "business", 12), ("440000", "family", 12)];
+    let inland = [("440000", "family", 12), ("510000", "business", 5), ("510000", "family", 12)];
+    for (at, (region, kind, members)) in groups.into_iter().chain(inland).enumerate() {
+        told.row(MIDNIGHT, format!("group,,,g{at},,,,,,{region},,,"));
+        for member in 0..members {
+            told.row(MIDNIGHT + HOUR, format!("join,m{at}-{member},,g{at},,,,,,,,,"));
+        }
+        writeln!(labels, "group,g{at},honest,,{kind}").unwrap();
+    }
+    let lens = told.lens(&labels);
+    let seen = |section: &str, row: &str, column: &str| {
+        cell(&lens, section, row, column)["value"].as_f64()
+    };
+    assert_eq!(seen("groups", "business", "groups"), Some(3.0));
+    assert_eq!(seen("regions", "inland", "business"), None);
+    assert_eq!(seen("regions", "deltas", "business"), None, "2 of 4");
+    assert_eq!(seen("regions", "deltas", "family"), Some(50.0), "of 24 accounts, as inland of 12");
+}
