@@ -333,9 +333,10 @@ impl HalfHours {
         let all = Figure { hidden: false, fixed: true, ..sum(0, HALF_HOURS) };
         let count = all.count;
         let (from, to) = active.unwrap_or_default();
-        figures.extend([all, sum(from, to)]);
+        // What is hidden beside a small half-hour then stands for both sums.
+        figures.extend([sum(from, to), all]);
         close(&mut figures);
-        let in_active = figures.split_off(HALF_HOURS + 1).swap_remove(0);
+        let in_active = figures[HALF_HOURS].clone();
         figures.truncate(HALF_HOURS);
         HalfHours { halves: figures, all: count, active, in_active }
     }
