@@ -30,7 +30,7 @@ pub(crate) enum Bug {
     HeldShareReturnsToClaimer,
     ReviewIsNotQueued,
     HeldIsForgotten,
-    ForgottenIdKeepsItsPlace,
+    ForgottenIdHidesItsSuccessor,
     PacketIdsAreNotRestored,
     // Of the journal, from here on.
     SyncIsLeftOut,
@@ -84,7 +84,7 @@ mod in_tests {
         HeldShareReturnsToClaimer,
         ReviewIsNotQueued,
         HeldIsForgotten,
-        ForgottenIdKeepsItsPlace,
+        ForgottenIdHidesItsSuccessor,
         PacketIdsAreNotRestored,
     ];
 

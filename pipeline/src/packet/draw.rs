@@ -62,22 +62,27 @@ pub enum Purpose {
     Choice = 2,
 }
 
-/// The random numbers of one place of a packet. They cost nothing until one is drawn: the last share
-/// of a packet needs none.
+/// The random numbers of one place of a packet: the keyed hash of the place, as long as it is needed.
+/// They cost nothing until one is drawn: the last share of a packet needs none.
 pub struct Draws {
     secret: Digest,
     name: [u8; 5],
-    stream: Option<blake3::OutputReader>,
-    block: [u8; 64],
+    begun: bool,
+    /// What comes after the first block.
+    rest: Option<blake3::OutputReader>,
+    block: [u8; BLOCK],
     used: usize,
 }
+
+/// A share takes two numbers: the hash alone has four, and is made sooner than a stream.
+const BLOCK: usize = blake3::OUT_LEN;
 
 impl Draws {
     /// The draws for a purpose at a place.
     pub fn new(secret: &Digest, purpose: Purpose, index: u32) -> Draws {
         let [a, b, c, d] = index.to_le_bytes();
         let name = [purpose as u8, a, b, c, d];
-        Draws { secret: *secret, name, stream: None, block: [0; 64], used: 64 }
+        Draws { secret: *secret, name, begun: false, rest: None, block: [0; BLOCK], used: BLOCK }
     }
 
     /// A whole number from 0 to below `end`, each as likely as another: a product of 64 bits each
@@ -98,16 +103,27 @@ impl Draws {
     }
 
     fn next(&mut self) -> u64 {
-        if self.used == self.block.len() {
-            let stream = self.stream.get_or_insert_with(|| {
-                blake3::Hasher::new_keyed(&self.secret).update(&self.name).finalize_xof()
-            });
-            stream.fill(&mut self.block);
-            self.used = 0;
+        if self.used == BLOCK {
+            self.fill();
         }
         let bytes = &self.block[self.used..self.used + 8];
         self.used += 8;
         u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    }
+
+    fn fill(&mut self) {
+        if self.begun {
+            let rest = self.rest.get_or_insert_with(|| {
+                let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+                let mut stream = hasher.update(&self.name).finalize_xof();
+                stream.set_position(BLOCK as u64);
+                stream
+            });
+            rest.fill(&mut self.block);
+        } else {
+            self.block = *blake3::keyed_hash(&self.secret, &self.name).as_bytes();
+        }
+        (self.begun, self.used) = (true, 0);
     }
 }
 
@@ -124,6 +140,17 @@ mod tests {
         assert_ne!(drawn, first(2, Purpose::Share, 0));
         assert_ne!(drawn, first(1, Purpose::Choice, 0));
         assert_ne!(drawn, first(1, Purpose::Share, 1));
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_one_keyed_hash() {
+        let mut stream = [0; 80];
+        let mut hasher = blake3::Hasher::new_keyed(&[9; 32]);
+        hasher.update(&[1, 5, 0, 0, 0]).finalize_xof().fill(&mut stream);
+        let mut draws = Draws::new(&[9; 32], Purpose::Shuffle, 5);
+        for bytes in stream.chunks_exact(8) {
+            assert_eq!(draws.next().to_le_bytes(), bytes);
+        }
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Executor {
         Executor { written: false, ..Executor::new(engine) }
     }
 
+    /// See [`Engine::make_ready`].
+    pub fn make_ready(&mut self) {
+        self.engine.make_ready();
+    }
+
     /// The engine, as it is with all commands so far.
     pub fn engine(&self) -> &Engine {
         &self.engine

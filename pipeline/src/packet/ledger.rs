@@ -221,6 +221,12 @@ impl Ledger {
         }
     }
 
+    /// Reads all memory that an account's places have, so that it is near when it is needed.
+    pub fn near(&self, account: u32) -> u64 {
+        let near = |purses: &Purses| purses.change.credits.0 ^ purses.held.incoming.0;
+        self.accounts.get(account.into()).map_or(0, near)
+    }
+
     /// What an account has.
     pub fn wallet(&self, account: u32) -> Wallet {
         let purses = &self.accounts[u64::from(account)];

@@ -61,6 +61,7 @@ pub mod split;
 pub mod tilt;
 pub mod journal;
 pub mod chain;
+mod hash_index;
 pub mod names;
 pub mod numbered;
 pub mod ledger;

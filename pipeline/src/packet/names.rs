@@ -1,9 +1,10 @@
 //! Ids of accounts, groups, cases and clusters as small numbers, in the order of their first use.
 
 use compact_str::CompactString;
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
+
+use super::hash_index::HashIndex;
 
 /// Texts with numbers from 0. Equal texts have one number, and no two texts share one, whatever
 /// their hashes.
@@ -12,19 +13,24 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct Names {
     /// A short text stands in its place, so that it takes one look to compare.
     texts: Vec<CompactString>,
-    numbers: HashTable<u32>,
+    numbers: HashIndex,
 }
 
 impl Names {
     /// The number of a text, if it has one.
     pub fn find(&self, text: &str) -> Option<u32> {
-        let same = |&number: &u32| self.texts[number as usize] == text;
-        self.numbers.find(hash(text), same).copied()
+        let is_it = |number: u64| self.texts[number as usize] == text;
+        self.numbers.find(hash(text), is_it).map(|number| number as u32)
     }
 
-    /// The number that a text probably has if it has one, without a look at the texts.
-    pub fn guess(&self, text: &str) -> Option<u32> {
-        self.numbers.find(hash(text), |_| true).copied()
+    /// The number that a text of a hash probably has if it has one, without a look at the texts.
+    pub fn guess(&self, hash: u64) -> Option<u64> {
+        self.numbers.guess(hash)
+    }
+
+    /// See [`HashIndex::near`].
+    pub fn near(&self, hash: u64) -> u64 {
+        self.numbers.near(hash)
     }
 
     /// The number of a text; a new one gets the next number.
@@ -34,8 +40,7 @@ impl Names {
         }
         let number = u32::try_from(self.texts.len()).expect("four billion names at most");
         self.texts.push(text.into());
-        let texts = &self.texts;
-        self.numbers.insert_unique(hash(text), number, |&number| hash(&texts[number as usize]));
+        self.numbers.add(hash(text), number.into());
         number
     }
 
@@ -58,16 +63,16 @@ impl Names {
     }
 }
 
-fn hash(text: &str) -> u64 {
+/// The hash by which a text is found.
+pub fn hash(text: &str) -> u64 {
     xxh3_64(text.as_bytes())
 }
 
 impl From<Vec<CompactString>> for Names {
     fn from(texts: Vec<CompactString>) -> Names {
-        let mut numbers = HashTable::with_capacity(texts.len());
-        for number in 0..texts.len() as u32 {
-            let of = |&number: &u32| hash(&texts[number as usize]);
-            numbers.insert_unique(of(&number), number, of);
+        let mut numbers = HashIndex::default();
+        for (number, text) in (0..).zip(&texts) {
+            numbers.add(hash(text), number);
         }
         Names { texts, numbers }
     }

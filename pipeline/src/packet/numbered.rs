@@ -1,6 +1,10 @@
 //! Things numbered as they come, the oldest forgotten first.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +15,63 @@ const CHUNK: usize = if cfg!(test) { 8 } else { 4096 };
 /// A list of things with numbers from 0 that can drop its front. The number of a thing never
 /// changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Numbered<T> {
     chunks: VecDeque<Vec<T>>,
     /// The number of the first thing of the first chunk.
     base: u64,
     len: u64,
+    #[serde(skip)]
+    ready: Ready<T>,
+}
+
+/// Chunks that a thread beside makes ready, where there is one; not for a copy.
+#[derive(Debug)]
+struct Ready<T>(Option<Mutex<Receiver<Vec<T>>>>);
+
+impl<T> Default for Ready<T> {
+    fn default() -> Self {
+        Ready(None)
+    }
+}
+
+impl<T> Clone for Ready<T> {
+    fn clone(&self) -> Self {
+        Ready(None)
+    }
+}
+
+impl<T> Ready<T> {
+    /// The next one, where it is ready.
+    fn take(&self) -> Option<Vec<T>> {
+        self.0.as_ref()?.lock().ok()?.try_recv().ok()
+    }
 }
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Numbered { chunks: VecDeque::new(), base: 0, len: 0 }
+        Numbered { chunks: VecDeque::new(), base: 0, len: 0, ready: Ready::default() }
+    }
+}
+
+impl<T: Send + 'static> Numbered<T> {
+    /// Has a thread make `count` chunks ready beforehand, for as long as the list is there. The
+    /// system clears memory when it is touched for the first time, which takes as long as all else that
+    /// is done for what stands in it, and comes all at once where pages are large.
+    pub fn make_ready(&mut self, count: usize) {
+        let (made, ready) = sync_channel(count);
+        std::thread::spawn(move || {
+            loop {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                // It has to be written; zeros alone could be asked of the system, which gives no
+                // memory for them.
+                chunk.spare_capacity_mut().fill_with(|| black_box(MaybeUninit::zeroed()));
+                if made.send(chunk).is_err() {
+                    break;
+                }
+            }
+        });
+        self.ready = Ready(Some(Mutex::new(ready)));
     }
 }
 
@@ -35,7 +86,7 @@ impl<T> Numbered<T> {
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(thing),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut chunk = self.ready.take().unwrap_or_else(|| Vec::with_capacity(CHUNK));
                 chunk.push(thing);
                 self.chunks.push_back(chunk);
             }
@@ -109,6 +160,20 @@ impl<T> std::ops::IndexMut<u64> for Numbered<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_made_ready_hold_things_as_others_do() {
+        let mut numbered = Numbered::default();
+        numbered.make_ready(2);
+        let mut copy = numbered.clone();
+        for value in 0..20 * CHUNK as u64 {
+            assert_eq!((numbered.push(value), copy.push(value)), (value, value));
+        }
+        let numbers = |list: &Numbered<u64>| list.iter().map(|(_, value)| *value).collect();
+        let (of_one, of_the_other): (Vec<u64>, Vec<u64>) = (numbers(&numbered), numbers(&copy));
+        assert_eq!(of_one, (0..20 * CHUNK as u64).collect::<Vec<_>>());
+        assert_eq!(of_one, of_the_other);
+    }
 
     #[test]
     fn numbers_stay_when_the_front_is_forgotten() {

@@ -115,9 +115,10 @@ enum Job<T> {
 impl<T: Send + 'static> Server<T> {
     /// A server that forgets everything when it ends.
     pub fn forgetful(
-        engine: Engine,
+        mut engine: Engine,
         tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
     ) -> Server<T> {
+        engine.make_ready();
         let (executor, clients) = (Executor::forgetful(engine), Clients::Direct(Box::new(tell)));
         Server {
             executor,
@@ -140,7 +141,8 @@ impl<T: Send + 'static> Server<T> {
         tell: impl FnMut(T) -> std::io::Result<()> + Send + 'static,
     ) -> Server<T> {
         let batches = durable.journal().next().0;
-        let (executor, journal) = durable.into_parts();
+        let (mut executor, journal) = durable.into_parts();
+        executor.make_ready();
         let (jobs, received) = sync_channel(WAITING_MAX);
         // Without one the state is copied.
         let scratch = beside.as_ref().and_then(Storage::scratch).and_then(Result::ok);

@@ -58,6 +58,7 @@ fn of_snapshot(fault: &SnapshotFault) -> String {
         }
         SnapshotFault::Magic => "文件开头不是快照".into(),
         SnapshotFault::Version(version) => format!("快照的格式版本 {version} 未知"),
+        SnapshotFault::Earlier(version) => format!("快照由早先版本写成（格式版本 {version}）"),
         SnapshotFault::Hash => "快照内容与其哈希不符".into(),
         SnapshotFault::Name(batch) => format!("快照属于第 {batch} 批,与文件名不符"),
         SnapshotFault::Ahead(batches) => format!("快照所在的批已丢失:日志只有 {batches} 批"),

@@ -80,6 +80,7 @@ fn as_json(verified: &Verified, executed: bool) -> String {
         "checkpoints_outside": verified.checkpoints_outside,
         "executed_again": executed,
         "snapshots_compared": if executed { verified.snapshots } else { 0 },
+        "snapshots_earlier": verified.snapshots_earlier,
         "unfinished_bytes": verified.unfinished.as_ref().map_or(0, |cut| cut.bytes),
     });
     format!("{value}\n")
@@ -120,6 +121,15 @@ fn in_words(verified: &Verified, executed: bool, outside: &[Cut], lang: Lang) ->
             (false, Lang::En) => format!("{snapshots} snapshots: their state was not compared"),
             (false, Lang::Zh) => format!("{snapshots} 个快照:未核对其中的状态"),
         });
+    }
+    match (verified.snapshots_earlier, lang) {
+        (0, _) => {}
+        (earlier, Lang::En) => {
+            lines.push(format!(
+                "{earlier} snapshots of an earlier version, which this one passes over"
+            ));
+        }
+        (earlier, Lang::Zh) => lines.push(format!("{earlier} 个快照为早先版本所写,本版本不使用")),
     }
     for Cut { file, offset, bytes, .. } in
         verified.unfinished.iter().chain(&verified.checkpoints_unfinished)

@@ -73,7 +73,7 @@ impl Engine {
             transaction.decision.is_none()
         };
         for transaction in self.transactions.iter().map(|(_, one)| one).filter(undecided) {
-            *reserved.entry(transaction.from).or_default() += transaction.amount;
+            *reserved.entry(transaction.from()).or_default() += transaction.amount;
         }
         for (place, balance) in self.ledger.places() {
             let expected = reserved.remove(&place).unwrap_or_default();

@@ -7,7 +7,6 @@
 mod ahead;
 mod audit;
 mod due;
-mod ids;
 mod packet;
 mod play;
 mod transaction;
@@ -15,19 +14,18 @@ mod transaction;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasherDefault;
 
-use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use self::due::{Agenda, Due};
-use self::ids::Ids;
 use self::packet::Packet;
 use self::transaction::{Kind, Transaction};
 use super::bugs::{Bug, made};
 use super::chain;
-use super::command::{Command, Funding, PerMille, Purse, Request};
+use super::command::{Command, PerMille, Purse, Request};
 use super::draw::{self, MasterSecret};
+use super::hash_index::HashIndex;
 use super::ledger::{Ledger, Place};
 use super::limits::Limits;
 use super::names::Names;
@@ -43,6 +41,8 @@ pub use self::packet::{Claim, PacketState, Parts};
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Bytes of an id of an account, a packet, a group, a case or a cluster, and of an actor's name.
 pub const ID_BYTES_MAX: usize = 128;
+/// Chunks of commands that are made ready: as many as the largest batch takes.
+const READY: usize = 4;
 /// Bytes of a request, mostly.
 const REQUEST_BYTES_USUAL: usize = 192;
 /// Bytes of the reason of a person's act.
@@ -79,11 +79,14 @@ pub struct Engine {
     clusters: Names,
     cases: Names,
     packets: Numbered<Packet>,
+    /// By their ids.
     #[serde(skip)]
-    packet_numbers: HashTable<u64>,
+    packet_numbers: HashIndex,
     transactions: Numbered<Transaction>,
     executed: Numbered<Executed>,
-    ids: Ids,
+    /// By their ids.
+    #[serde(skip)]
+    executed_numbers: HashIndex,
     ledger: Ledger,
     cleared: BTreeSet<Day>,
     agenda: Agenda,
@@ -108,6 +111,10 @@ struct Person {
 /// A command that was executed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Executed {
+    /// The [hash](id_hash) of its id.
+    id: u128,
+    /// A digest of the whole request.
+    body: u64,
     reply: Reply,
     transaction: Option<u64>,
 }
@@ -198,10 +205,10 @@ impl Engine {
             clusters: Names::default(),
             cases: Names::default(),
             packets: Numbered::default(),
-            packet_numbers: HashTable::new(),
+            packet_numbers: HashIndex::default(),
             transactions: Numbered::default(),
             executed: Numbered::default(),
-            ids: Ids::default(),
+            executed_numbers: HashIndex::default(),
             ledger: Ledger::default(),
             cleared: BTreeSet::new(),
             agenda: Agenda::default(),
@@ -215,7 +222,11 @@ impl Engine {
     /// nor what can be found again from the rest is written.
     pub fn restored(mut self, secret: MasterSecret) -> Engine {
         self.secret = secret;
-        self.ids.forget_before(self.executed.first());
+        self.executed_numbers.forget_before(self.executed.first());
+        for (number, executed) in self.executed.iter() {
+            self.executed_numbers.add(executed.id as u64, number);
+        }
+        self.packet_numbers.forget_before(self.packets.first());
         if made(Bug::PacketIdsAreNotRestored) {
             return self;
         }
@@ -223,6 +234,13 @@ impl Engine {
             self.add_packet_id(number);
         }
         self
+    }
+
+    /// Has threads beside make memory ready for the commands to come.
+    pub fn make_ready(&mut self) {
+        self.executed.make_ready(READY);
+        self.transactions.make_ready(READY);
+        self.packets.make_ready(1);
     }
 
     /// Executes a command at a time that the caller's clock shows; a clock that goes back is taken
@@ -248,14 +266,13 @@ impl Engine {
         if request.id.is_empty() || request.id.len() > REQUEST_ID_BYTES_MAX {
             return Err(Rejected::IdInvalid);
         }
-        let id = Ids::hash(request.id);
+        let id = id_hash(request.id);
         let body = xxh3_64(bytes);
-        if let Some(known) = self.ids.find(id)
-            && let Some(executed) = self.executed.get(known.number)
+        if let Some((_, known)) = self.executed_as(id)
             && !made(Bug::KnownIdRunsAgain)
         {
             let same = known.body == body || made(Bug::BodyIsNotCompared);
-            return if same { Ok(executed.reply) } else { Err(Rejected::IdTaken) };
+            return if same { Ok(known.reply) } else { Err(Rejected::IdTaken) };
         }
         self.advance(clock);
         let number = self.executed.next();
@@ -285,11 +302,19 @@ impl Engine {
             wallet: step.account.map(|account| self.ledger.wallet(account)).or(wallet),
             head: step.receipt.or_else(|| Some(self.packets[step.packet?].head)),
         };
-        self.executed.push(Executed { reply, transaction: step.transaction });
+        self.executed.push(Executed { id, body, reply, transaction: step.transaction });
         if result.is_ok() || !made(Bug::RefusedIdIsNotRemembered) {
-            self.ids.add(id, body, number);
+            self.executed_numbers.add(id as u64, number);
         }
         Ok(reply)
+    }
+
+    /// The command whose id has this hash, with its number.
+    fn executed_as(&self, id: u128) -> Option<(u64, &Executed)> {
+        let command = |number: u64| self.executed.get(number).filter(|command| command.id == id);
+        let is_it = |number| command(number).is_some();
+        let number = self.executed_numbers.find(id as u64, is_it)?;
+        Some((number, command(number)?))
     }
 
     /// Does what has fallen due at a time that the caller's clock shows.
@@ -377,10 +402,10 @@ impl Engine {
 
     /// The transaction that the command of an id made; none where it made none, or is forgotten.
     pub fn transaction(&self, id: &str) -> Option<TransactionView<'_>> {
-        let known = self.ids.find(Ids::hash(id))?;
-        let number = self.executed.get(known.number)?.transaction?;
-        let Transaction { account, amount, settlement, .. } = *self.transactions.get(number)?;
-        let (seq, account) = (Seq(known.number), self.accounts.text(account));
+        let (seq, executed) = self.executed_as(id_hash(id))?;
+        let transaction = self.transactions.get(executed.transaction?)?;
+        let Transaction { account, amount, settlement, .. } = *transaction;
+        let (seq, account) = (Seq(seq), self.accounts.text(account));
         Some(TransactionView { seq, account, amount, settlement })
     }
 
@@ -435,10 +460,8 @@ impl Engine {
                 Ok(Done::Applied)
             }
             Command::Withdraw { account, amount } => {
-                let account = self.account(step, account, amount)?;
-                let from = Place::Purse(account, Purse::Change);
-                let places = [from, Place::Transit(step.time.day())];
-                self.transact(step, Kind::Withdraw, places, amount)
+                self.account(step, account, amount)?;
+                self.transact(step, Kind::Withdraw, amount)
             }
             Command::Move { account, into, amount } => {
                 let account = self.account(step, account, amount)?;
@@ -451,15 +474,13 @@ impl Engine {
                 Ok(Done::Applied)
             }
             Command::Transfer { account, to, amount, funding } => {
-                let payer = self.account(step, account, amount)?;
+                self.account(step, account, amount)?;
                 if account == to {
                     return Err(Refusal::SameAccount);
                 }
                 check_id(to)?;
                 let payee = self.open_account(to);
-                let places =
-                    [place_of(funding, payer, step.time), Place::Purse(payee, Purse::Change)];
-                self.transact(step, Kind::Transfer, places, amount)
+                self.transact(step, Kind::Transfer { payee, funding }, amount)
             }
             Command::Send(ref send) => self.send(step, send),
             Command::Claim { account, packet, guess, tie } => {
@@ -512,14 +533,8 @@ impl Engine {
     }
 
     /// Begins a transaction that is all of its command.
-    fn transact(
-        &mut self,
-        step: &mut Step,
-        kind: Kind,
-        places: [Place; 2],
-        amount: Fen,
-    ) -> Result<Done, Refusal> {
-        let number = self.begin(step, kind, places, amount)?;
+    fn transact(&mut self, step: &mut Step, kind: Kind, amount: Fen) -> Result<Done, Refusal> {
+        let number = self.begin(step, kind, amount)?;
         self.await_decision(number, step.time);
         Ok(Done::Waiting)
     }
@@ -604,13 +619,8 @@ impl Engine {
     }
 
     fn find_packet(&self, id: &str) -> Option<u64> {
-        let same = |&number: &u64| &*self.packets[number].name == id;
-        self.packet_numbers.find(xxh3_64(id.as_bytes()), same).copied()
-    }
-
-    /// The number that a packet of an id probably has, without a look at the packets.
-    fn guess_packet(&self, id: &str) -> Option<u64> {
-        self.packet_numbers.find(xxh3_64(id.as_bytes()), |_| true).copied()
+        let is_it = |number| self.packets.get(number).is_some_and(|packet| &*packet.name == id);
+        self.packet_numbers.find(xxh3_64(id.as_bytes()), is_it)
     }
 
     /// Forgets commands, transactions and packets that are older than the memory. What is held is
@@ -630,7 +640,7 @@ impl Engine {
         if first == earlier {
             return;
         }
-        self.ids.forget_before(first);
+        self.executed_numbers.forget_before(first);
         let before = self.transactions.over_before(|transaction| transaction.seq.0 < first);
         self.transactions.forget_before(before).for_each(drop);
         self.queue.retain(|seq| seq.0 >= first);
@@ -638,12 +648,8 @@ impl Engine {
             let last = packet.claims.last().map_or(packet.seq, |claim| claim.seq);
             packet.over_at.is_some_and(old) && last.0 < first
         });
-        for number in self.packets.first()..before {
-            let hash = xxh3_64(self.packets[number].name.as_bytes());
-            let entry = self.packet_numbers.find_entry(hash, |&known| known == number);
-            entry.expect("every packet is found by its id").remove();
-        }
         self.packets.forget_before(before).for_each(drop);
+        self.packet_numbers.forget_before(self.packets.first());
         self.ledger.forget_escrows_before(self.packets.first());
     }
 
@@ -654,12 +660,10 @@ impl Engine {
     }
 }
 
-/// Where the money of a transaction comes from.
-fn place_of(funding: Funding, payer: u32, time: Time) -> Place {
-    match funding {
-        Funding::Purse(purse) => Place::Purse(payer, purse),
-        Funding::Bank => Place::Transit(time.day()),
-    }
+/// The hash by which a command is known. Two ids that share it have different bodies, which hold the
+/// id itself: the second is refused as the same id with another body, never taken for the first.
+fn id_hash(id: &str) -> u128 {
+    xxh3_128(id.as_bytes())
 }
 
 /// Writes a set in order, so that equal engines are written alike.

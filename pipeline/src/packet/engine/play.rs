@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::due::Due;
 use super::packet::{Claim, Packet, PacketState, Relay, Sent};
 use super::transaction::Kind;
-use super::{Engine, Step, check_amount, check_id, place_of};
+use super::{Engine, Step, check_amount, check_id};
 use crate::packet::bugs::{Bug, made};
 use crate::packet::chain::{self, extend};
 use crate::packet::command::{Funding, PerMille, Play, Purse, Send, Tie};
@@ -60,10 +60,8 @@ impl Engine {
         });
         self.packets.push(packet);
         step.packet = Some(number);
-        let places = [place_of(send.funding, sender, step.time), Place::Escrow(number)];
-        let transaction = self
-            .begin(step, Kind::Send { packet: number }, places, send.amount)
-            .expect("the funds were looked at");
+        let kind = Kind::Send { packet: number, funding: send.funding };
+        let transaction = self.begin(step, kind, send.amount).expect("the funds were looked at");
         self.add_packet_id(number);
         self.count_sending(sender, step.time, send);
         if let Some(Relay { after: Some(before), .. }) = relay {
@@ -181,9 +179,8 @@ impl Engine {
     }
 
     pub(super) fn add_packet_id(&mut self, number: u64) {
-        let packets = &self.packets;
-        let hash = |number: u64| xxh3_64(packets[number].name.as_bytes());
-        self.packet_numbers.insert_unique(hash(number), number, |&number| hash(number));
+        let hash = xxh3_64(self.packets[number].name.as_bytes());
+        self.packet_numbers.add(hash, number);
     }
 
     /// A packet whose sending was decided can be claimed from now on, or from its moment on.
@@ -228,9 +225,8 @@ impl Engine {
             self.happen(step.time, what);
         }
         self.touch(number);
-        let places = [Place::Escrow(number), Place::Purse(claimer, Purse::Change)];
         let transaction = self
-            .begin(step, Kind::Claim { packet: number }, places, amount)
+            .begin(step, Kind::Claim { packet: number }, amount)
             .expect("a packet's shares are in its escrow");
         self.await_decision(transaction, step.time);
         Ok(Done::Claimed { index, amount, tilt })

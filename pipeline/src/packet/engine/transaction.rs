@@ -4,35 +4,66 @@ use serde::{Deserialize, Serialize};
 
 use super::due::Due;
 use super::packet::PacketState;
-use super::{Engine, Step, check_id};
+use super::{Engine, Step, check_id, id_hash};
 use crate::packet::bugs::{Bug, made};
-use crate::packet::command::{Decision, Purse, Resolution};
+use crate::packet::command::{Decision, Funding, Purse, Resolution};
 use crate::packet::ledger::Place;
 use crate::packet::reply::{Done, Happening, Refusal, Seq, Settlement};
-use crate::packet::units::{Fen, Time};
+use crate::packet::units::{Day, Fen, Time};
 
 /// What kind of transaction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
-    Send { packet: u64 },
+    Send { packet: u64, funding: Funding },
     Claim { packet: u64 },
-    Transfer,
+    Transfer { payee: u32, funding: Funding },
     Withdraw,
 }
 
-/// Money that waits for a decision, or had one.
+/// Money that waits for a decision, or had one. (One fills a line of the processor's cache.)
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Transaction {
     pub(super) seq: Seq,
-    pub(super) time: Time,
     pub(super) kind: Kind,
     /// Who acts.
     pub(super) account: u32,
+    /// On which it was begun.
+    day: Day,
     pub(super) amount: Fen,
-    pub(super) from: Place,
-    pub(super) to: Place,
     pub(super) settlement: Settlement,
     pub(super) decision: Option<Decision>,
+}
+
+impl Transaction {
+    /// Where its money comes from.
+    pub(super) fn from(&self) -> Place {
+        match self.kind {
+            Kind::Claim { packet } => Place::Escrow(packet),
+            Kind::Withdraw => Place::Purse(self.account, Purse::Change),
+            Kind::Send { funding, .. } | Kind::Transfer { funding, .. } => match funding {
+                Funding::Purse(purse) => Place::Purse(self.account, purse),
+                Funding::Bank => Place::Transit(self.day),
+            },
+        }
+    }
+
+    /// Where its money goes.
+    pub(super) fn to(&self) -> Place {
+        match self.kind {
+            Kind::Send { packet, .. } => Place::Escrow(packet),
+            Kind::Claim { .. } => Place::Purse(self.account, Purse::Change),
+            Kind::Transfer { payee, .. } => Place::Purse(payee, Purse::Change),
+            Kind::Withdraw => Place::Transit(self.day),
+        }
+    }
+
+    /// The packet that it is about.
+    pub(super) fn packet(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Send { packet, .. } | Kind::Claim { packet } => Some(packet),
+            Kind::Transfer { .. } | Kind::Withdraw => None,
+        }
+    }
 }
 
 impl Engine {
@@ -42,22 +73,19 @@ impl Engine {
         &mut self,
         step: &mut Step,
         kind: Kind,
-        [from, to]: [Place; 2],
         amount: Fen,
     ) -> Result<u64, Refusal> {
-        self.ledger.reserve(from, to, amount)?;
-        let account = step.account.expect("a transaction has an account");
-        let number = self.transactions.push(Transaction {
+        let transaction = Transaction {
             seq: step.seq,
-            time: step.time,
             kind,
-            account,
+            account: step.account.expect("a transaction has an account"),
+            day: step.time.day(),
             amount,
-            from,
-            to,
             settlement: Settlement::Undecided,
             decision: None,
-        });
+        };
+        self.ledger.reserve(transaction.from(), transaction.to(), amount)?;
+        let number = self.transactions.push(transaction);
         step.transaction = Some(number);
         Ok(number)
     }
@@ -159,8 +187,9 @@ impl Engine {
 
     /// Does what a decision says, for a transaction without one.
     fn settle(&mut self, number: u64, decision: Decision, time: Time) {
-        let Transaction { seq, account, amount, from, to, kind, settlement, .. } =
-            self.transactions[number];
+        let transaction = &self.transactions[number];
+        let Transaction { seq, account, amount, kind, settlement, .. } = *transaction;
+        let (from, to) = (transaction.from(), transaction.to());
         assert_eq!(settlement, Settlement::Undecided, "the first decision");
         let settlement = match decision {
             Decision::Allow | Decision::Review => {
@@ -188,7 +217,7 @@ impl Engine {
         transaction.decision = Some(decision);
         transaction.settlement = settlement;
         match kind {
-            Kind::Send { packet } => self.sending_decided(packet, settlement, time),
+            Kind::Send { packet, .. } => self.sending_decided(packet, settlement, time),
             Kind::Claim { packet } => {
                 let parts = &mut self.packets[packet].parts;
                 parts.undecided -= amount;
@@ -201,22 +230,23 @@ impl Engine {
                 self.packets[packet].undecided -= 1;
                 self.close_when_over(packet, time);
             }
-            Kind::Transfer | Kind::Withdraw => {}
+            Kind::Transfer { .. } | Kind::Withdraw => {}
         }
     }
 
     fn end_hold(&mut self, number: u64, end: End, time: Time) {
-        let Transaction { seq, account, amount, from, to, kind, .. } = self.transactions[number];
+        let transaction = self.transactions[number];
+        let Transaction { seq, account, amount, kind, .. } = transaction;
         let (to, settlement) = match end {
-            End::Release => (self.released_to(kind, to, time), Settlement::Released),
-            End::Return => (self.returned_to(kind, account, from), Settlement::Returned),
+            End::Release => (released_to(&transaction, time), Settlement::Released),
+            End::Return => (self.returned_to(&transaction), Settlement::Returned),
             End::Freeze(case) => (Place::Frozen(case), Settlement::Frozen),
         };
         self.ledger.post(Place::Held(account), to, amount).expect("what is held is there");
         self.queue.remove(&seq);
         self.transactions[number].settlement = settlement;
         match kind {
-            Kind::Send { packet } => self.sending_decided(packet, settlement, time),
+            Kind::Send { packet, .. } => self.sending_decided(packet, settlement, time),
             Kind::Claim { packet } => {
                 let parts = &mut self.packets[packet].parts;
                 parts.held -= amount;
@@ -226,30 +256,21 @@ impl Engine {
                     _ => &mut parts.returned,
                 } += amount;
             }
-            Kind::Transfer | Kind::Withdraw => {}
-        }
-    }
-
-    /// A withdrawal goes through the transit of the day on which it goes.
-    fn released_to(&self, kind: Kind, to: Place, time: Time) -> Place {
-        match kind {
-            Kind::Withdraw => Place::Transit(time.day()),
-            _ => to,
+            Kind::Transfer { .. } | Kind::Withdraw => {}
         }
     }
 
     /// Back to where it came from: a share to the packet's sender, what a bank paid to the change of
     /// who paid it.
-    fn returned_to(&self, kind: Kind, account: u32, from: Place) -> Place {
-        match (kind, from) {
-            (Kind::Claim { .. }, _) if made(Bug::HeldShareReturnsToClaimer) => {
-                Place::Purse(account, Purse::Change)
-            }
+    fn returned_to(&self, transaction: &Transaction) -> Place {
+        let to_account = Place::Purse(transaction.account, Purse::Change);
+        match (transaction.kind, transaction.from()) {
+            (Kind::Claim { .. }, _) if made(Bug::HeldShareReturnsToClaimer) => to_account,
             (Kind::Claim { packet }, _) => {
                 let packet = &self.packets[packet];
                 Place::Purse(packet.sender, packet.refund_into)
             }
-            (_, Place::Transit(_)) => Place::Purse(account, Purse::Change),
+            (_, Place::Transit(_)) => to_account,
             (_, from) => from,
         }
     }
@@ -275,15 +296,21 @@ impl Engine {
 
     /// The transaction that the command of an id made.
     pub(super) fn named_transaction(&self, step: &mut Step, id: &str) -> Result<u64, Refusal> {
-        let known = self.ids.find(super::ids::Ids::hash(id)).ok_or(Refusal::TransactionUnknown)?;
-        let executed = self.executed.get(known.number).ok_or(Refusal::TransactionUnknown)?;
-        let number = executed.transaction.ok_or(Refusal::TransactionUnknown)?;
+        let executed = self.executed_as(id_hash(id)).ok_or(Refusal::TransactionUnknown)?;
+        let number = executed.1.transaction.ok_or(Refusal::TransactionUnknown)?;
         let transaction = self.transactions.get(number).ok_or(Refusal::TransactionUnknown)?;
         step.account = Some(transaction.account);
-        if let Kind::Send { packet } | Kind::Claim { packet } = transaction.kind {
-            step.packet = Some(packet);
-        }
+        step.packet = transaction.packet().or(step.packet);
         Ok(number)
+    }
+}
+
+/// Where the money of a transaction goes after a hold: a withdrawal through the transit of the day on
+/// which it goes.
+fn released_to(transaction: &Transaction, time: Time) -> Place {
+    match transaction.kind {
+        Kind::Withdraw => Place::Transit(time.day()),
+        _ => transaction.to(),
     }
 }
 

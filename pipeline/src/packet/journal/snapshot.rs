@@ -7,7 +7,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic: `FF` and `HXSNAPS` in ASCII |
-//! | 8 | 4 | version of the layout, 1 |
+//! | 8 | 4 | version of the layout and of the state, 2 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | number of the last batch that the state includes |
 //! | 24 | 32 | hash of that batch's frame |
@@ -34,7 +34,9 @@ use super::storage::Storage;
 pub const KEPT: usize = 2;
 
 const MAGIC: [u8; 8] = *b"\xFFHXSNAPS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Since when the layout is this one; the state was another.
+const LAYOUT_SINCE: u32 = 1;
 const HEADER_BYTES: usize = 96;
 /// Where the hash stands; everything before it is hashed.
 const HASH_AT: usize = 64;
@@ -84,6 +86,9 @@ pub enum SnapshotFault {
     /// Another layout.
     #[error("version {0} of the layout is not known")]
     Version(u32),
+    /// A whole one, whose state only an earlier program can read.
+    #[error("an earlier version of this program wrote it (version {0})")]
+    Earlier(u32),
     /// The bytes are not those that were hashed.
     #[error("the bytes are not those that were hashed")]
     Hash,
@@ -111,6 +116,7 @@ impl SnapshotFault {
             SnapshotFault::Length { .. } => "snapshot-length",
             SnapshotFault::Magic => "snapshot-magic",
             SnapshotFault::Version(_) => "snapshot-version",
+            SnapshotFault::Earlier(_) => "snapshot-earlier",
             SnapshotFault::Hash => "snapshot-hash",
             SnapshotFault::Name(_) => "snapshot-name",
             SnapshotFault::Ahead(_) => "snapshot-ahead",
@@ -273,7 +279,7 @@ pub(super) fn decode(
         return Err(SnapshotFault::Magic);
     }
     let version = u32::from_le_bytes(header[8..12].try_into().expect("4 bytes"));
-    if version != VERSION {
+    if !(LAYOUT_SINCE..=VERSION).contains(&version) {
         return Err(SnapshotFault::Version(version));
     }
     let batches = field(16).wrapping_add(1);
@@ -288,6 +294,9 @@ pub(super) fn decode(
     let batch = BatchNumber(field(16));
     if batch != named {
         return Err(SnapshotFault::Name(batch));
+    }
+    if version < VERSION {
+        return Err(SnapshotFault::Earlier(version));
     }
     let frame = FrameHash(header[24..56].try_into().expect("32 bytes"));
     let peaks = rest[..peaks_bytes].as_chunks::<32>().0.iter().map(|peak| Root(*peak)).collect();

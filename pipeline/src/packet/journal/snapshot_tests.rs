@@ -91,6 +91,24 @@ fn one_that_is_cut_or_changed_anywhere_falls_back_to_the_one_before() {
 }
 
 #[test]
+fn one_of_an_earlier_version_is_passed_over_and_nothing_is_broken() {
+    let mut storage = with_snapshots();
+    let file = file_name(SECOND);
+    let bytes = storage.file(&file);
+    bytes[8..12].copy_from_slice(&(VERSION - 1).to_le_bytes());
+    let hash = hash(&[&bytes[..HASH_AT], &bytes[HEADER_BYTES..]]);
+    bytes[HASH_AT..HEADER_BYTES].copy_from_slice(&hash);
+    let verified = verify(&storage, &Trust::default(), None).unwrap();
+    assert_eq!((verified.snapshots, verified.snapshots_earlier), (1, 1));
+    let loaded = load(storage.clone()).unwrap();
+    assert_eq!(loaded.snapshot, Some(state(FIRST)));
+    assert_eq!(loaded.passed_over, [(file.clone(), SnapshotFault::Earlier(VERSION - 1))]);
+    // With another hash it is no snapshot of any version.
+    storage.file(&file)[HASH_AT] ^= 1;
+    assert!(verify(&storage, &Trust::default(), None).is_err());
+}
+
+#[test]
 fn one_that_does_not_fit_the_journal_is_an_error() {
     let with = with_snapshots();
     let put = |mut storage: Memory| {

@@ -51,6 +51,9 @@ pub struct Verified {
     /// How many snapshots there are, all found to be of this journal; the state in them is compared
     /// where batches are executed again.
     pub snapshots: u64,
+    /// How many snapshots an earlier version of this program wrote: whole, and of no use to this one,
+    /// so nothing more is asked of them.
+    pub snapshots_earlier: u64,
     /// The unfinished end of the last segment, which the next opening will cut.
     pub unfinished: Option<Cut>,
     /// The unfinished end of the checkpoints' file, which the next opening will cut.
@@ -68,7 +71,7 @@ pub fn verify<S: Storage>(
     trust: &Trust,
     mut replay: Option<&mut dyn Replay>,
 ) -> Result<Verified, JournalError> {
-    let (mut commands, mut bytes, mut compared) = (0, 0, 0);
+    let (mut commands, mut bytes, mut compared, mut earlier) = (0, 0, 0, 0);
     // Before the batches, for a process that writes meanwhile: their batches are on disk then.
     let mut snapshots = snapshot::snapshots(storage)?.into_iter().peekable();
     let survey = Survey::of(storage, trust, None, |found, tree| {
@@ -81,7 +84,11 @@ pub fn verify<S: Storage>(
             let header = &found.header;
             let engine = replay.as_mut();
             let state = |state: &[u8]| engine.is_none_or(|engine| engine.is_state(state));
-            compared += u64::from(compare(storage, &file, (header, tree), state)?);
+            match compare(storage, &file, (header, tree), state)? {
+                Compared::Same => compared += 1,
+                Compared::Earlier => earlier += 1,
+                Compared::Gone => {}
+            }
         }
         Ok(())
     })?;
@@ -98,29 +105,39 @@ pub fn verify<S: Storage>(
         checkpoints: survey.checkpoints.checkpoints.len() as u64,
         checkpoints_outside: trust.checkpoints.len() as u64,
         snapshots: compared,
+        snapshots_earlier: earlier,
         unfinished: survey.torn,
         checkpoints_unfinished: survey.checkpoints.torn,
     })
 }
 
-/// Holds a snapshot against the journal at its batch; false if it is there no more, because a newer one
-/// has taken its place.
+/// What comes of holding a snapshot that is in order against the journal.
+enum Compared {
+    Same,
+    /// Of an earlier version.
+    Earlier,
+    /// It is there no more, because a newer one has taken its place.
+    Gone,
+}
+
+/// Holds a snapshot against the journal at its batch.
 fn compare<S: Storage>(
     storage: &S,
     file: &str,
     (header, tree): (&Header, &Frontier),
     is_state: impl FnOnce(&[u8]) -> bool,
-) -> Result<bool, JournalError> {
+) -> Result<Compared, JournalError> {
     let bytes = match storage.read(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Compared::Gone),
         read => read?,
     };
     let fault = match snapshot::decode(header.batch, bytes) {
+        Err(SnapshotFault::Earlier(_)) => return Ok(Compared::Earlier),
         Err(fault) => fault,
         Ok((mark, _)) if mark.frame != header.hash => SnapshotFault::OtherBatch,
         Ok((mark, _)) if mark.tree != *tree => SnapshotFault::LogTree,
         Ok((_, snapshot)) if !is_state(&snapshot.state) => SnapshotFault::State,
-        Ok(_) => return Ok(true),
+        Ok(_) => return Ok(Compared::Same),
     };
     let (file, batch) = (file.to_owned(), header.batch);
     Err(Box::new(Damage { file, offset: 0, batch, fault: fault.into() }).into())
