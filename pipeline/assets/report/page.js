@@ -265,6 +265,8 @@ function slices(title, rows) {
     { head: say('subjects'), cell: (row) => `${whole(row.caught.alerted)} / ${whole(row.caught.subjects)}` },
     { head: say('alertedTransactions'), cell: (row) => `${whole(alertsOf(row.decided))} / ${whole(totalOf(row.decided, 'count'))}` },
     { head: say('recall'), cell: (row) => withBar(alertsOf(row.decided) / totalOf(row.decided, 'count'), true) },
+    ...(rows.some((row) => 'precision' in row)
+      ? [{ head: say('precision'), cell: (row) => withBar(row.precision ?? null, true) }] : []),
     { head: say('stoppedOf'), cell: (row) => yuan(stoppedOf(row.decided, 'fen')) },
     { head: say('movedLater'), cell: (row) => yuan(row.decided.moved_after_stop.fen) },
     { head: say('allMoney'), cell: (row) => yuan(totalOf(row.decided, 'fen')) },

@@ -105,7 +105,7 @@ const WORDS = {
   shadow: ['Rules in shadow (they do not decide)', '影子规则（不参与决策）'],
 
   typologies: ['By kind of fraud', '按欺诈类型'],
-  typologiesHow: ['A kind with a low recall is what the next rule should be written for.', '召回率低的类型，是下一条规则该补的地方。'],
+  typologiesHow: ['A kind with a low recall is what the next rule should be written for. An honest alert is of no kind: for precision it counts for each kind by the share that this has of the frauds to which the alert’s leading rule (that of the highest score) leads.', '召回率低的类型，是下一条规则该补的地方。误报不属于任何类型：计算精确率时，按其主规则（得分最高者）所发现欺诈中各类型的占比，分摊到各类型。'],
   typology: ['typology', '类型'], role: ['role', '角色'], nameless: ['(not stated)', '（未注明）'],
   subjects: ['subjects caught', '发现对象'],
   alertedTransactions: ['transactions alerted', '预警交易'],

@@ -379,6 +379,7 @@ impl Judge {
             stopped_before,
             hits: judged.hits,
             needed: &self.needed,
+            lead: if alert { self.lead(judged.hits) } else { None },
         };
         for (viewer, label) in self.viewers.iter_mut().zip(labels) {
             if let Some(viewer) = viewer {
@@ -396,6 +397,12 @@ impl Judge {
             accounts.as_mut().and_then(|viewer| viewer.find(account_hash, judged.account_id)),
             groups.as_mut().and_then(|viewer| by_id(viewer, judged.group_id)),
         ]
+    }
+
+    /// Of rules that hit the one of the highest score, the first in the rule set's order of equal ones.
+    fn lead(&self, hits: &[u16]) -> Option<u16> {
+        let place = |rule: &u16| (-self.rules[usize::from(*rule)].score, *rule);
+        hits.iter().copied().min_by_key(place)
     }
 
     /// Counts the hits, and leaves in `needed` those without which there would be no alert.

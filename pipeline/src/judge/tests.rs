@@ -160,6 +160,35 @@ fn account_labels_judge_what_the_account_does() {
 }
 
 #[test]
+fn honest_alerts_count_for_the_typologies_that_their_leading_rule_finds() {
+    let transactions: [(&str, &str, i64, &[u16], i64); 9] = [
+        ("a1", "x", 1, &[0], 0),
+        ("a2", "x", 1, &[1, 0], 1),
+        ("a3", "x", 1, &[0, 2], 2),
+        ("b1", "x", 1, &[0], 3),
+        ("b2", "x", 1, &[2], 4),
+        ("h1", "x", 1, &[0, 1], 5),
+        ("h2", "x", 1, &[0], 6),
+        ("h3", "x", 1, &[1, 2], 7),
+        ("h4", "x", 1, &[1], 8),
+    ];
+    let fraud = |id, typology| ["event", id, "fraud", typology, "", "", ""];
+    let rows = [
+        fraud("a1", "farm"),
+        fraud("a2", "farm"),
+        fraud("a3", "farm"),
+        fraud("b1", "mule"),
+        fraud("b2", "mule"),
+    ];
+    let view = judge(Some(labels(&rows)), &transactions).truth.events.expect("event labels");
+    // Of two honest alerts led by the first rule 3/4 and 1/4, of the one led by the third all for the
+    // second typology; the last is no alert.
+    let precision: Vec<_> = view.typologies.iter().map(|one| one.precision).collect();
+    assert_eq!(precision, [Some(3.0 / (3.0 + 1.5)), Some(2.0 / (2.0 + 0.5 + 1.0))]);
+    assert_eq!(view.confusion.false_positives, 3);
+}
+
+#[test]
 fn event_and_account_labels_are_reported_apart() {
     let found = judge(
         Some(labels(&[

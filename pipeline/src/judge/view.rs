@@ -43,7 +43,7 @@ pub struct Caught {
 }
 
 /// Transactions of one typology, or one role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Slice {
     /// Its name; empty for fraud without one.
     pub name: String,
@@ -51,6 +51,12 @@ pub struct Slice {
     pub decided: Mix,
     /// Its subjects.
     pub caught: Caught,
+    /// Of a typology: its alerts, of these and the honest ones that its rules lead to. An honest alert is
+    /// of no typology; it counts for each by the share that this has of the frauds which the alert's
+    /// leading rule, that of the highest score, leads to. Not counted are those of rules that lead to no
+    /// fraud. Over all typologies the honest alerts add up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
 }
 
 /// How a rule did against truth. Unlabelled transactions count as honest.
@@ -153,6 +159,8 @@ pub(super) struct Seen<'a> {
     pub(super) hits: &'a [u16],
     /// Of the hits, those without which there would be no alert.
     pub(super) needed: &'a [u16],
+    /// Of the hits the one of the highest score; none where a model alone raised it.
+    pub(super) lead: Option<u16>,
 }
 
 #[derive(Clone, Copy)]
@@ -191,6 +199,40 @@ pub(super) struct Viewer {
     /// One a typology, then one for fraud without any; roles likewise.
     typologies: Vec<Mix>,
     roles: Vec<Mix>,
+    led: Led,
+}
+
+/// Alerts by the rule that led to them, and by typology.
+struct Led {
+    /// As many as there are typologies, fraud without one, and honest transactions.
+    columns: usize,
+    /// A row a rule, then one for alerts without a rule.
+    alerts: Vec<u64>,
+}
+
+impl Led {
+    fn new(rules: usize, typologies: usize) -> Led {
+        let columns = typologies + 2;
+        Led { columns, alerts: vec![0; (rules + 1) * columns] }
+    }
+
+    /// Counts an alert on a fraud of the typology in this column, or on something honest.
+    fn add(&mut self, lead: Option<u16>, fraud: Option<usize>) {
+        let row = lead.map_or(self.alerts.len() / self.columns - 1, usize::from);
+        self.alerts[row * self.columns + fraud.unwrap_or(self.columns - 1)] += 1;
+    }
+
+    /// The share of a typology's alerts that are fraud, see [`Slice::precision`].
+    fn precision(&self, typology: usize) -> Option<f64> {
+        let (mut found, mut honest) = (0, 0.0);
+        for row in self.alerts.chunks_exact(self.columns) {
+            let (of_honest, frauds) = row.split_last()?;
+            let all: u64 = frauds.iter().sum();
+            found += frauds[typology];
+            honest += ratio(of_honest * frauds[typology], all).unwrap_or(0.0);
+        }
+        (found > 0).then(|| found as f64 / (found as f64 + honest))
+    }
 }
 
 impl Viewer {
@@ -221,6 +263,7 @@ impl Viewer {
             rules: vec![RuleCounts::default(); rules],
             typologies: vec![Mix::default(); typologies + 1],
             roles: vec![Mix::default(); roles + 1],
+            led: Led::new(rules, typologies),
         }
     }
 
@@ -246,6 +289,9 @@ impl Viewer {
         self.unlabelled += u64::from(label.is_none());
         self.honest.add(seen.verdict, seen.fen, seen.stopped_before);
         self.honest_scores.add(seen.score);
+        if seen.verdict > Verdict::Allow {
+            self.led.add(seen.lead, None);
+        }
         for &rule in seen.hits {
             self.rules[usize::from(rule)].honest_hits += 1;
         }
@@ -268,6 +314,10 @@ impl Viewer {
             );
         }
         let alert = seen.verdict > Verdict::Allow;
+        if alert {
+            let nameless = self.typologies.len() - 1;
+            self.led.add(seen.lead, Some(label.typology.map_or(nameless, usize::from)));
+        }
         for &rule in seen.hits {
             let counts = &mut self.rules[usize::from(rule)];
             counts.fraud_hits += 1;
@@ -322,9 +372,13 @@ impl Viewer {
             caught: self.caught(|_| true),
             accounts,
             rules: self.rules(rule_ids),
-            typologies: self
-                .slices(typologies, &self.typologies, |at| self.set.labels[at].typology),
-            roles: self.slices(roles, &self.roles, |at| self.set.labels[at].role),
+            typologies: self.slices(
+                typologies,
+                &self.typologies,
+                |at| self.set.labels[at].typology,
+                |typology| self.led.precision(typology),
+            ),
+            roles: self.slices(roles, &self.roles, |at| self.set.labels[at].role, |_| None),
             detection: (subject != Subject::Event).then(|| self.detection()).flatten(),
             scores: self.scores(),
             curve: curve(&self.fraud_scores, &self.honest_scores),
@@ -379,11 +433,13 @@ impl Viewer {
         names: &[String],
         mixes: &[Mix],
         name_of: impl Fn(usize) -> Option<u16>,
+        precision: impl Fn(usize) -> Option<f64>,
     ) -> Vec<Slice> {
         let row = |(number, decided): (usize, &Mix)| Slice {
             name: names.get(number).cloned().unwrap_or_default(),
             decided: *decided,
             caught: self.caught(|at| name_of(at).map_or(names.len(), usize::from) == number),
+            precision: precision(number),
         };
         let met = |(_, mix): &(usize, &Mix)| mix.total().count > 0;
         mixes.iter().enumerate().filter(met).map(row).collect()

@@ -404,6 +404,7 @@ impl Page {
             self.say("subjects caught", "发现对象"),
             self.say("transactions alerted", "预警笔数"),
             self.say("recall", "召回率"),
+            self.say("precision", "精确率"),
             self.say("yuan stopped", "拦下（元）"),
             self.say("of yuan", "共（元）"),
         ];
@@ -419,6 +420,7 @@ impl Page {
                 self.of(slice.caught.alerted, slice.caught.subjects),
                 self.of(alerts, all.count),
                 share(alerts, all.count),
+                slice.precision.map_or_else(|| "-".to_owned(), percent),
                 yuan(slice.decided.stopped().fen),
                 yuan(all.fen),
             ]
@@ -548,7 +550,11 @@ fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();
     }
-    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
+    percent(part as f64 / whole as f64)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
 }
 
 /// Digits in groups of three.
