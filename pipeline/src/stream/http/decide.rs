@@ -139,11 +139,11 @@ impl App {
         }
         if self.desk.bind(&event.id) {
             let fallen = self.fall_back(event).await;
-            self.desk.bound(&event.id, event.body, fallen.as_ref());
-            if fallen.is_none() {
+            self.desk.bound(&event.id, event.body, fallen.as_ref().ok());
+            if let Err(why) = fallen {
                 // Nothing is decided and nothing could be written: only asking again can help.
-                let tried =
-                    receiver.try_recv().map_err(|_| not_written("no fallback was logged"))?;
+                let why = format!("no fallback was logged: {why}");
+                let tried = receiver.try_recv().map_err(|_| not_written(&why))?;
                 return answered(&event.id, &tried);
             }
         }
@@ -151,8 +151,8 @@ impl App {
         answered(&event.id, &answer.map_err(|_| not_ready())?)
     }
 
-    /// Writes down what is answered where nothing was decided in time; none where it cannot be.
-    async fn fall_back(&self, event: &Checked) -> Option<Fallen> {
+    /// Writes down what is answered where nothing was decided in time, or says why it cannot.
+    async fn fall_back(&self, event: &Checked) -> Result<Fallen, String> {
         let verdict = self.config.fallback.of(event.amount_fen);
         let answer = json!({
             "event_id": event.id,
@@ -177,8 +177,7 @@ impl App {
         };
         let entry = Entry::Fallback(fallen.clone());
         let (key, value) = (entry.key(), entry.value());
-        let appended = self.log.append(&self.control, (&key, &value), &[]).await;
-        appended.is_ok().then_some(fallen)
+        self.log.append(&self.control, (&key, &value), &[]).await.map(|_| fallen)
     }
 }
 
