@@ -17,8 +17,8 @@ const CALL: Duration = Duration::from_secs(10);
 const COMMIT_LIMIT: Duration = Duration::from_secs(120);
 const BACK_OFF: Duration = Duration::from_millis(200);
 const QUEUE_FULL: Duration = Duration::from_millis(20);
-/// How often it is looked whether all is at the brokers.
-const FLUSH_PIECE: Duration = Duration::from_millis(1);
+/// Between two looks whether all is at the brokers.
+const FLUSH_NAP: Duration = Duration::from_micros(250);
 /// After a crash inside a transaction readers of what is committed wait so long at most.
 const TRANSACTION_MS: &str = "60000";
 
@@ -144,13 +144,22 @@ impl Output {
     }
 
     /// Waits until all is at the brokers. The client's own flush looks every 100 ms whether it is,
-    /// however soon that was; all that time nothing would be decided.
+    /// however soon that was; all that time nothing would be decided. In times below a millisecond it
+    /// does not wait at all but spins, and takes a core from brokers on the same machine.
     fn flush(&self) -> Result<(), KafkaError> {
         let since = Since::now();
         loop {
-            match self.producer.flush(FLUSH_PIECE) {
+            let waiting = self.producer.in_flight_count();
+            self.producer.poll(Duration::ZERO);
+            match self.producer.flush(Duration::ZERO) {
                 Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
-                    if since.elapsed() < CALL => {}
+                    if since.elapsed() < CALL =>
+                {
+                    // As long as there is news, the next one may be there, too.
+                    if self.producer.in_flight_count() == waiting {
+                        std::thread::sleep(FLUSH_NAP);
+                    }
+                }
                 done => return done,
             }
         }
