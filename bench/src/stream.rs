@@ -176,7 +176,9 @@ impl Stream {
         let (config, address) = self.configure(rate)?;
         let topic = format!("bench-{}-{rate}", std::process::id());
         let produce = |more: &[&str], events: &Path| {
-            let mut command = Command::new(&self.binary);
+            // A client that waits for its broker may spin: it must not take the broker's processor.
+            let mut command = Command::new("nice");
+            command.args(["-n", "10"]).arg(&self.binary);
             command.arg("produce").arg(events).args(["--topic", &format!("{topic}.in")]);
             command.args(["--brokers", self.broker.as_deref().unwrap_or_default()]);
             command.args(["--partitions", &PARTITIONS.to_string()]).args(more);
