@@ -28,7 +28,7 @@ impl Names {
         self.numbers.guess(hash)
     }
 
-    /// See [`HashIndex::near`].
+    /// Reads where a text of a hash is found, so that it is near when it is needed.
     pub fn near(&self, hash: u64) -> u64 {
         self.numbers.near(hash)
     }
