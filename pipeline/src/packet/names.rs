@@ -63,7 +63,7 @@ impl Names {
     }
 }
 
-/// The hash by which a text is found.
+/// The hash by which a text is found, here and where a packet is found by its id.
 pub fn hash(text: &str) -> u64 {
     xxh3_64(text.as_bytes())
 }

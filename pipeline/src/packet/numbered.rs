@@ -56,8 +56,8 @@ impl<T> Default for Numbered<T> {
 
 impl<T: Send + 'static> Numbered<T> {
     /// Has a thread make `count` chunks ready beforehand, for as long as the list is there. The
-    /// system clears memory when it is touched for the first time, which takes as long as all else that
-    /// is done for what stands in it, and comes all at once where pages are large.
+    /// system clears memory when it is touched for the first time, all at once where pages are large, and
+    /// whoever touches it waits.
     pub fn make_ready(&mut self, count: usize) {
         let (made, ready) = sync_channel(count);
         std::thread::spawn(move || {
@@ -165,6 +165,8 @@ mod tests {
     fn chunks_made_ready_hold_things_as_others_do() {
         let mut numbered = Numbered::default();
         numbered.make_ready(2);
+        let made = numbered.ready.0.as_ref().unwrap().lock().unwrap().recv().unwrap();
+        assert!(made.is_empty() && made.capacity() >= CHUNK);
         let mut copy = numbered.clone();
         for value in 0..20 * CHUNK as u64 {
             assert_eq!((numbered.push(value), copy.push(value)), (value, value));

@@ -6,11 +6,10 @@
 
 use std::hint::black_box;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::{Engine, id_hash};
 use crate::packet::command::{Command, Request};
 use crate::packet::ledger::Place;
+use crate::packet::names;
 
 /// So many commands at a time: what they touch fits in the nearest cache that is not tiny.
 pub const AHEAD: usize = 128;
@@ -73,7 +72,7 @@ impl Engine {
 
 /// The hashes of what a command names.
 fn named(request: &Request<'_>) -> Touch {
-    let of = |id: &str| Some(xxh3_64(id.as_bytes()));
+    let of = |id: &str| Some(names::hash(id));
     let touch = Touch { id: id_hash(request.id) as u64, ..Touch::default() };
     match request.command {
         Command::TopUp { account, .. }

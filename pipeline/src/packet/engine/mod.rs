@@ -28,7 +28,7 @@ use super::draw::{self, MasterSecret};
 use super::hash_index::HashIndex;
 use super::ledger::{Ledger, Place};
 use super::limits::Limits;
-use super::names::Names;
+use super::names::{self, Names};
 use super::numbered::Numbered;
 use super::plays::Rules;
 use super::reply::{Digest, Done, Effect, Happening, Refusal, Reply, Seq, Settlement, Wallet};
@@ -620,7 +620,7 @@ impl Engine {
 
     fn find_packet(&self, id: &str) -> Option<u64> {
         let is_it = |number| self.packets.get(number).is_some_and(|packet| &*packet.name == id);
-        self.packet_numbers.find(xxh3_64(id.as_bytes()), is_it)
+        self.packet_numbers.find(names::hash(id), is_it)
     }
 
     /// Forgets commands, transactions and packets that are older than the memory. What is held is

@@ -1,7 +1,5 @@
 //! Sending, opening, claiming, the end of a packet.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::due::Due;
 use super::packet::{Claim, Packet, PacketState, Relay, Sent};
 use super::transaction::Kind;
@@ -11,6 +9,7 @@ use crate::packet::chain::{self, extend};
 use crate::packet::command::{Funding, PerMille, Play, Purse, Send, Tie};
 use crate::packet::draw;
 use crate::packet::ledger::Place;
+use crate::packet::names;
 use crate::packet::plays::{AmountPolicy, Eligibility};
 use crate::packet::reply::{Digest, Done, Happening, Refusal};
 use crate::packet::units::Time;
@@ -179,8 +178,7 @@ impl Engine {
     }
 
     pub(super) fn add_packet_id(&mut self, number: u64) {
-        let hash = xxh3_64(self.packets[number].name.as_bytes());
-        self.packet_numbers.add(hash, number);
+        self.packet_numbers.add(names::hash(&self.packets[number].name), number);
     }
 
     /// A packet whose sending was decided can be claimed from now on, or from its moment on.
